@@ -1,0 +1,1 @@
+"""What a sample is: COCO in, validation, split, fingerprint, DVC revision, synthetic generator."""

@@ -1,0 +1,91 @@
+"""What a sample is: one picture, its annotated instances, its split; and a data version that holds many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from maskloop.masks import Rle
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One annotated object.
+
+    Attributes:
+        class_index: From 0, into the data set's class names.
+        mask: Of the picture's size.
+        is_crowd: True for a region that holds many objects nobody separated.
+    """
+
+    class_index: int
+    mask: Rle
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a data version.
+
+    Attributes:
+        digest: sha256 of the file's bytes; the picture's identity everywhere.
+        file: Path relative to the version's folder, e.g. ``images/3f…a1.png``.
+        name: The file name it came with.
+        width_px: Width as decoded (EXIF orientation applied).
+        height_px: Height as decoded.
+        source: Where it comes from: a camera, a site, a batch.
+        group: Pictures of one group are always in one split.
+        split: ``train``, ``val`` or ``test``.
+        added_in: The tag of the version that first held it.
+        label_origin: ``human``, or ``model-reviewed`` for a model's labels a person has corrected.
+        instances: Its annotated objects.
+    """
+
+    digest: str
+    file: str
+    name: str
+    width_px: int
+    height_px: int
+    source: str
+    group: str
+    split: Split
+    added_in: str
+    label_origin: str
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """An immutable, verified data version, lying ready in a folder.
+
+    Attributes:
+        tag: ``data-v1``, ``data-v2``, …
+        fingerprint: sha256 over classes, pictures, splits and instances; independent of file order.
+        dvc_md5: What `data.dvc` pins.
+        git_commit: The commit the tag names.
+        class_names: The label schema, in the order of ``class_index``.
+        pictures: Sorted by digest.
+        root: The folder that `Picture.file` is relative to.
+    """
+
+    tag: str
+    fingerprint: str
+    dvc_md5: str
+    git_commit: str
+    class_names: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    root: Path
+
+    @cached_property
+    def by_split(self) -> dict[Split, tuple[Picture, ...]]:
+        """The pictures of each split."""
+        return {split: tuple(p for p in self.pictures if p.split == split) for split in SPLITS}
+
+    def path(self, picture: Picture) -> Path:
+        """Return where a picture's file lies."""
+        return self.root / picture.file

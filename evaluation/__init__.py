@@ -1,0 +1,1 @@
+"""Pure NumPy: matching, COCO AP, per-class mask IoU, paired bootstrap, curves, overlays."""

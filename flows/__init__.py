@@ -1,0 +1,1 @@
+"""The stories of the loop, the command line and the wiring. Only this package acts."""

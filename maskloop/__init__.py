@@ -1,0 +1,1 @@
+"""The kernel everybody may use: settings, workspace, errors, ledger, masks, digests, logs."""

@@ -1,0 +1,412 @@
+"""The ledger: one append-only record of everything the loop decided and did.
+
+Each entry holds the digest of the one before it, so that a changed or missing entry is noticed. The order is
+the sequence number's, never the clock's. Entries carry a ``schema_version`` and stay readable for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import psutil
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError as UniqueViolation
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from maskloop.clock import Clock, SystemClock
+from maskloop.digest import canonical_json, digest_value
+from maskloop.errors import IntegrityError, StorageError, UnavailableError
+
+SCHEMA_VERSION: Final = 1
+_FIRST_PREVIOUS: Final = "0" * 64
+_APPEND_ATTEMPTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        sequence: 1, 2, 3, … without gaps.
+        kind: What happened, e.g. ``verdict.reached``; see `maskloop.records`.
+        at: When it was written, UTC.
+        actor: Who did it: a person's name, or ``maskloop``.
+        cycle: The turn of the loop it belongs to, or an empty string.
+        payload: Plain JSON data.
+        key: The idempotency key, or an empty string.
+        schema_version: Of the payload.
+        previous_digest: Digest of the entry before it.
+        digest: Digest of all of the above.
+    """
+
+    sequence: int
+    kind: str
+    at: datetime
+    actor: str
+    cycle: str
+    payload: Mapping[str, Any]
+    key: str
+    schema_version: int
+    previous_digest: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to be the only one doing something, until it expires."""
+
+    name: str
+    owner: str
+    epoch: int
+    """Grows with every holder: work stamped with an older epoch has lost the right to finish."""
+
+
+class Ledger(Protocol):
+    """The port. `SqlLedger` is the real one, `tests.fakes.FakeLedger` keeps its entries in memory."""
+
+    def append(
+        self, kind: str, payload: Mapping[str, Any], *, actor: str = "maskloop", cycle: str = "", key: str = ""
+    ) -> Entry:
+        """Write one entry; with a ``key`` that was used before, return that older entry instead."""
+        ...
+
+    def entries(self, *, after: int = 0) -> Sequence[Entry]:
+        """Return all entries with a sequence number above ``after``, in order."""
+        ...
+
+    def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
+        """Take a free or expired lease; None if somebody alive holds it."""
+        ...
+
+    def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
+        """Prolong a lease; False if it was lost to another holder."""
+        ...
+
+    def free_lease(self, lease: Lease) -> None:
+        """Give a lease back, if it is still held."""
+        ...
+
+
+_metadata = MetaData()
+_entries = Table(
+    "entries",
+    _metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(64), nullable=False, index=True),
+    Column("at", String(32), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("cycle", String(64), nullable=False, index=True),
+    Column("payload", Text, nullable=False),
+    Column("key", String(255), nullable=True, unique=True),
+    Column("schema_version", Integer, nullable=False),
+    Column("previous_digest", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+_leases = Table(
+    "leases",
+    _metadata,
+    Column("name", String(255), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("expires_at", String(32), nullable=False),
+)
+_APPEND_ONLY: Final = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS entries_no_{verb.lower()} BEFORE {verb} ON entries "
+    "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    for verb in ("UPDATE", "DELETE")
+)
+
+
+class SqlLedger:
+    """The ledger in SQLite (WAL) or, by URL, in PostgreSQL."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._where = url.split("@")[-1]
+        self._engine = _open_engine(url)
+
+    @classmethod
+    def at(cls, path: Path, *, clock: Clock | None = None) -> SqlLedger:
+        """Open (and create) a SQLite ledger file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cls(f"sqlite:///{path}", clock=clock)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def append(
+        self, kind: str, payload: Mapping[str, Any], *, actor: str = "maskloop", cycle: str = "", key: str = ""
+    ) -> Entry:
+        """Write one entry; with a ``key`` that was used before, return that older entry instead.
+
+        Raises:
+            UnavailableError: if the database stays locked or does not answer.
+            StorageError: if it cannot be written.
+        """
+        for _ in range(_APPEND_ATTEMPTS):
+            if key and (found := self._find_by_key(key)):
+                return found
+            entry = self._next_entry(kind, payload, actor=actor, cycle=cycle, key=key)
+            try:
+                with self._transaction() as connection:
+                    connection.execute(insert(_entries).values(_to_row(entry)))
+            except UniqueViolation:  # somebody else took this sequence number or this key: look again
+                continue
+            return entry
+        raise UnavailableError("too many writers at once in the ledger", where=self._where)
+
+    def entries(self, *, after: int = 0) -> Sequence[Entry]:
+        """Return all entries with a sequence number above ``after``, in order."""
+        query = select(_entries).where(_entries.c.sequence > after).order_by(_entries.c.sequence)
+        with self._transaction() as connection:
+            return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+    def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
+        """Take a free or expired lease; None if somebody alive holds it.
+
+        A holder on this machine whose process has ended is not alive, whatever its lease says.
+        """
+        owner, expires = _this_process(), _write_time(self._clock.now() + timedelta(seconds=ttl_s))
+        with self._transaction() as connection:
+            row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
+            if row is None:
+                try:
+                    connection.execute(
+                        insert(_leases).values(name=name, owner=owner, epoch=1, expires_at=expires)
+                    )
+                except UniqueViolation:
+                    return None
+                return Lease(name, owner, 1)
+            if _is_alive(row["owner"]) and _read_time(row["expires_at"]) > self._clock.now():
+                return None
+            taken = connection.execute(
+                update(_leases)
+                .where(_leases.c.name == name, _leases.c.epoch == row["epoch"])
+                .values(owner=owner, epoch=row["epoch"] + 1, expires_at=expires)
+            )
+            return Lease(name, owner, row["epoch"] + 1) if taken.rowcount == 1 else None
+
+    def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
+        """Prolong a lease; False if it was lost to another holder."""
+        expires = _write_time(self._clock.now() + timedelta(seconds=ttl_s))
+        return self._set_expiry(lease, expires)
+
+    def free_lease(self, lease: Lease) -> None:
+        """Give a lease back, if it is still held."""
+        self._set_expiry(lease, _write_time(datetime.min.replace(tzinfo=UTC)))
+
+    def _set_expiry(self, lease: Lease, expires_at: str) -> bool:
+        with self._transaction() as connection:
+            changed = connection.execute(
+                update(_leases)
+                .where(_leases.c.name == lease.name, _leases.c.epoch == lease.epoch)
+                .values(expires_at=expires_at)
+            )
+            return changed.rowcount == 1
+
+    def _find_by_key(self, key: str) -> Entry | None:
+        with self._transaction() as connection:
+            row = connection.execute(select(_entries).where(_entries.c.key == key)).mappings().first()
+            return _from_row(row) if row else None
+
+    def _next_entry(
+        self, kind: str, payload: Mapping[str, Any], *, actor: str, cycle: str, key: str
+    ) -> Entry:
+        with self._transaction() as connection:
+            last = (
+                connection.execute(
+                    select(_entries.c.sequence, _entries.c.digest)
+                    .order_by(_entries.c.sequence.desc())
+                    .limit(1)
+                )
+                .mappings()
+                .first()
+            )
+        sequence = last["sequence"] + 1 if last else 1
+        previous = last["digest"] if last else _FIRST_PREVIOUS
+        return make_entry(
+            sequence, kind, self._clock.now(), actor, cycle, payload, key, SCHEMA_VERSION, previous
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except UniqueViolation:
+            raise
+        except OperationalError as error:
+            if "locked" in str(error):
+                raise UnavailableError("the ledger is locked", where=self._where) from error
+            raise StorageError(f"the ledger cannot be used: {error.orig}", where=self._where) from error
+        except SQLAlchemyError as error:
+            raise StorageError(f"the ledger cannot be used: {error}", where=self._where) from error
+
+
+def make_entry(
+    sequence: int,
+    kind: str,
+    at: datetime,
+    actor: str,
+    cycle: str,
+    payload: Mapping[str, Any],
+    key: str,
+    schema_version: int,
+    previous_digest: str,
+) -> Entry:
+    """Build an entry and its digest. Raises ValueError if the payload is not plain, finite JSON."""
+    plain = json.loads(canonical_json(payload))
+    head = [sequence, kind, _write_time(at), actor, cycle, plain, key, schema_version, previous_digest]
+    return Entry(
+        sequence, kind, at, actor, cycle, plain, key, schema_version, previous_digest, digest_value(head)
+    )
+
+
+def check_chain(entries: Sequence[Entry]) -> None:
+    """Check that no entry was changed, lost or put in between.
+
+    Raises:
+        IntegrityError: naming the first entry that does not fit.
+    """
+    previous, expected = _FIRST_PREVIOUS, 1
+    for entry in entries:
+        again = make_entry(
+            expected,
+            entry.kind,
+            entry.at,
+            entry.actor,
+            entry.cycle,
+            entry.payload,
+            entry.key,
+            entry.schema_version,
+            previous,
+        )
+        if again != entry:
+            raise IntegrityError("the ledger was changed by hand", where=f"entry {entry.sequence}")
+        previous, expected = entry.digest, expected + 1
+
+
+@contextmanager
+def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], None]]:
+    """Hold a lease for the body, giving a function that renews it (at most once per third of its life).
+
+    Raises:
+        UnavailableError: if somebody else holds it, or (from the renewing function) if it was lost.
+    """
+    lease = ledger.take_lease(name, ttl_s=ttl_s)
+    if lease is None:
+        raise UnavailableError(
+            f"{name} is already running", hint="wait for it to end; `maskloop status` shows it"
+        )
+    renewed_at = time.monotonic()
+
+    def renew() -> None:
+        nonlocal renewed_at
+        if time.monotonic() - renewed_at < ttl_s / 3:
+            return
+        if not ledger.renew_lease(lease, ttl_s=ttl_s):
+            raise UnavailableError(f"the lease on {name} was lost to another process")
+        renewed_at = time.monotonic()
+
+    try:
+        yield renew
+    finally:
+        ledger.free_lease(lease)
+
+
+def _open_engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        _metadata.create_all(engine)
+        if engine.dialect.name == "sqlite":
+            with engine.begin() as connection:
+                for statement in _APPEND_ONLY:
+                    connection.execute(text(statement))
+    except SQLAlchemyError as error:
+        raise StorageError(f"the ledger cannot be opened: {error}", where=url.split("@")[-1]) from error
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _to_row(entry: Entry) -> dict[str, Any]:
+    return {
+        "sequence": entry.sequence,
+        "kind": entry.kind,
+        "at": _write_time(entry.at),
+        "actor": entry.actor,
+        "cycle": entry.cycle,
+        "payload": canonical_json(entry.payload),
+        "key": entry.key or None,
+        "schema_version": entry.schema_version,
+        "previous_digest": entry.previous_digest,
+        "digest": entry.digest,
+    }
+
+
+def _from_row(row: Any) -> Entry:
+    return Entry(
+        row["sequence"],
+        row["kind"],
+        _read_time(row["at"]),
+        row["actor"],
+        row["cycle"],
+        json.loads(row["payload"]),
+        row["key"] or "",
+        row["schema_version"],
+        row["previous_digest"],
+        row["digest"],
+    )
+
+
+def _write_time(time_: datetime) -> str:
+    return time_.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _read_time(written: str) -> datetime:
+    return datetime.fromisoformat(written)
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+
+
+def _is_alive(owner: str) -> bool:
+    host, pid, created = owner.rsplit("/", 2)
+    if host != socket.gethostname():
+        return True  # cannot be seen from here: only its expiry tells
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == created
+    except psutil.Error:
+        return False

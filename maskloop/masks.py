@@ -1,0 +1,234 @@
+"""Masks as COCO run-length encodings, behind the one check in front of pycocotools.
+
+pycocotools trusts its input: a run-length code that does not add up makes it loop for ever while holding
+the interpreter lock, and NaN in a polygon ends the process. Nothing but this module imports it, and every
+mask is checked here before it gets there.
+
+Shape suffixes: N masks, M other masks, H height in px, W width in px.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskloop.errors import MaskError
+
+MAX_SIDE_PX: Final = 32_768
+MAX_AREA_PX: Final = 100_000_000
+MAX_COORDINATE_PX: Final = 65_536.0
+MAX_VERTICES: Final = 200_000
+MAX_PERIMETER_PX: Final = 20_000_000.0
+_MAX_CHARACTERS_PER_NUMBER: Final = 6
+_FIRST_CHARACTER: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Rle:
+    """One binary mask, compressed the way COCO does it (column-major runs, first run is background).
+
+    Build it with `encode_masks`, `rle_from_coco` or `Rle.checked`; those guarantee that the runs add up.
+    """
+
+    height_px: int
+    width_px: int
+    counts: bytes
+
+    @classmethod
+    def checked(cls, height_px: int, width_px: int, counts: bytes | str) -> Rle:
+        """Build from compressed counts of unknown origin. Raises MaskError if they do not fit the size."""
+        _check_size(height_px, width_px)
+        data = counts.encode("ascii", "replace") if isinstance(counts, str) else bytes(counts)
+        _check_runs(_decode_counts(data), height_px, width_px)
+        return cls(height_px, width_px, data)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Return ``{"size": [h, w], "counts": str}``, ready for JSON."""
+        return {"size": [self.height_px, self.width_px], "counts": self.counts.decode("ascii")}
+
+
+def encode_masks(masks_NHW: NDArray[Any]) -> tuple[Rle, ...]:
+    """Encode N masks (bool or 0/1 integers, shape (N, H, W)).
+
+    Raises:
+        MaskError: if the array is not three-dimensional or too large.
+    """
+    if masks_NHW.ndim != 3:
+        raise MaskError(f"masks must have the shape (N, H, W), not {masks_NHW.shape}")
+    num_masks, height, width = masks_NHW.shape
+    _check_size(height, width)
+    if num_masks == 0:
+        return ()
+    fortran = np.asfortranarray((masks_NHW != 0).transpose(1, 2, 0).astype(np.uint8))
+    return tuple(Rle(height, width, bytes(rle["counts"])) for rle in _native().encode(fortran))
+
+
+def decode_masks(rles: Sequence[Rle], *, height_px: int = 0, width_px: int = 0) -> NDArray[np.bool_]:
+    """Decode masks of one common size into a bool array of shape (N, H, W).
+
+    ``height_px`` and ``width_px`` give the shape of the result when there are no masks.
+
+    Raises:
+        MaskError: if the sizes differ.
+    """
+    if not rles:
+        return np.zeros((0, height_px, width_px), dtype=bool)
+    _check_common_size(rles)
+    decoded = _native().decode([_to_native(rle) for rle in rles])
+    return np.ascontiguousarray(decoded.transpose(2, 0, 1)).astype(bool)
+
+
+def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
+    """Return each mask's number of pixels, shape (N,)."""
+    if not rles:
+        return np.zeros(0, dtype=np.int64)
+    return np.asarray(_native().area([_to_native(rle) for rle in rles]), dtype=np.int64)
+
+
+def boxes_xyxy(rles: Sequence[Rle]) -> NDArray[np.float64]:
+    """Return each mask's tight box in pixels as (x0, y0, x1, y1), shape (N, 4); zeros where it is empty."""
+    if not rles:
+        return np.zeros((0, 4), dtype=np.float64)
+    boxes = np.asarray(_native().toBbox([_to_native(rle) for rle in rles]), dtype=np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def mask_iou(
+    rles_N: Sequence[Rle], rles_M: Sequence[Rle], is_crowd_M: Sequence[bool] | None = None
+) -> NDArray[np.float64]:
+    """Return intersection over union, shape (N, M), in 0..1.
+
+    For a crowd column the union is the first mask's own area, as COCO's evaluation has it.
+
+    Raises:
+        MaskError: if the masks are not all of one size.
+    """
+    if not rles_N or not rles_M:
+        return np.zeros((len(rles_N), len(rles_M)), dtype=np.float64)
+    _check_common_size([*rles_N, *rles_M])
+    crowd = [int(flag) for flag in is_crowd_M] if is_crowd_M is not None else [0] * len(rles_M)
+    iou = _native().iou([_to_native(rle) for rle in rles_N], [_to_native(rle) for rle in rles_M], crowd)
+    return np.asarray(iou, dtype=np.float64).reshape(len(rles_N), len(rles_M))
+
+
+def rle_from_coco(segmentation: Any, height_px: int, width_px: int) -> Rle:
+    """Turn any COCO segmentation (polygons, uncompressed or compressed RLE) into one checked mask.
+
+    Args:
+        segmentation: A list of polygons ``[[x0, y0, x1, y1, …], …]`` in px, or ``{"size": [h, w],
+            "counts": str | bytes | list[int]}``.
+        height_px: The picture's height; an RLE of another size is refused.
+        width_px: The picture's width.
+
+    Raises:
+        MaskError: with the reason, for anything native code should not see.
+    """
+    _check_size(height_px, width_px)
+    if isinstance(segmentation, dict):
+        return _rle_from_dict(segmentation, height_px, width_px)
+    if isinstance(segmentation, list | tuple):
+        return _rle_from_polygons(segmentation, height_px, width_px)
+    raise MaskError(f"a segmentation is a list of polygons or an RLE, not {type(segmentation).__name__}")
+
+
+def _rle_from_dict(segmentation: dict[str, Any], height_px: int, width_px: int) -> Rle:
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if not isinstance(size, list | tuple) or [*size] != [height_px, width_px]:
+        raise MaskError(f"the RLE's size {size} is not the picture's [{height_px}, {width_px}]")
+    if isinstance(counts, str | bytes):
+        return Rle.checked(height_px, width_px, counts)
+    if not isinstance(counts, list) or not all(type(count) is int for count in counts):
+        raise MaskError("an RLE's counts are text or a list of whole numbers")
+    _check_runs(counts, height_px, width_px)
+    native = _native().frPyObjects({"size": [height_px, width_px], "counts": counts}, height_px, width_px)
+    return Rle(height_px, width_px, bytes(native["counts"]))
+
+
+def _rle_from_polygons(polygons: Iterable[Any], height_px: int, width_px: int) -> Rle:
+    checked = [_checked_polygon(polygon) for polygon in polygons]
+    if not checked:
+        raise MaskError("the list of polygons is empty")
+    parts = _native().frPyObjects(checked, height_px, width_px)
+    merged = _native().merge(parts) if len(parts) > 1 else parts[0]
+    return Rle(height_px, width_px, bytes(merged["counts"]))
+
+
+def _checked_polygon(polygon: Any) -> list[float]:
+    if not isinstance(polygon, list | tuple):
+        raise MaskError("a polygon is a list of numbers x0, y0, x1, y1, …")
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise MaskError(f"a polygon needs three points or more, as pairs; this one has {len(polygon)} numbers")
+    if len(polygon) > 2 * MAX_VERTICES:
+        raise MaskError(f"a polygon has {len(polygon) // 2} points; at most {MAX_VERTICES} are accepted")
+    if not all(type(number) in (int, float) for number in polygon):
+        raise MaskError("a polygon holds something that is not a number")
+    if not all(abs(number) <= MAX_COORDINATE_PX for number in polygon):  # false for NaN too
+        raise MaskError("a polygon holds a coordinate that is not finite or far outside any picture")
+    points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+    if float(np.abs(np.diff(points, axis=0, append=points[:1])).sum()) > MAX_PERIMETER_PX:
+        raise MaskError("a polygon's outline is absurdly long")
+    return [float(number) for number in polygon]
+
+
+def _check_size(height_px: Any, width_px: Any) -> None:
+    for side in (height_px, width_px):
+        if type(side) is not int and not isinstance(side, np.integer):
+            raise MaskError(f"a mask's size must be whole numbers, not {side!r}")
+        if not 1 <= side <= MAX_SIDE_PX:
+            raise MaskError(f"a mask's sides must be 1 to {MAX_SIDE_PX} px, not {side}")
+    if height_px * width_px > MAX_AREA_PX:
+        raise MaskError(f"a mask of {width_px} x {height_px} px is too large")
+
+
+def _check_common_size(rles: Sequence[Rle]) -> None:
+    sizes = {(rle.height_px, rle.width_px) for rle in rles}
+    if len(sizes) > 1:
+        raise MaskError(f"masks of different sizes cannot be compared: {sorted(sizes)}")
+
+
+def _check_runs(runs: Sequence[int], height_px: int, width_px: int) -> None:
+    area = height_px * width_px
+    if not runs or len(runs) > area + 1:
+        raise MaskError(f"an RLE of {len(runs)} runs does not describe {area} pixels")
+    if min(runs) < 0 or max(runs) > area or math.fsum(runs) != area:
+        raise MaskError(f"an RLE's runs do not add up to its {area} pixels")
+
+
+def _decode_counts(counts: bytes) -> list[int]:
+    """Read COCO's compressed counts (LEB128-like, 5 bits a character, differences from the third run on)."""
+    runs: list[int] = []
+    position = 0
+    while position < len(counts):
+        value, shift, more = 0, 0, True
+        while more:
+            if position >= len(counts) or shift >= 5 * _MAX_CHARACTERS_PER_NUMBER:
+                raise MaskError("an RLE's text ends in the middle of a number, or a number is too long")
+            bits = counts[position] - _FIRST_CHARACTER
+            if not 0 <= bits <= 63:
+                raise MaskError("an RLE's text holds a character that does not belong there")
+            value |= (bits & 31) << shift
+            more = bool(bits & 32)
+            position, shift = position + 1, shift + 5
+            if not more and bits & 16:
+                value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+    return runs
+
+
+def _to_native(rle: Rle) -> dict[str, Any]:
+    return {"size": [rle.height_px, rle.width_px], "counts": rle.counts}
+
+
+def _native() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from pycocotools import mask
+
+    return mask

@@ -1,0 +1,263 @@
+"""`maskloop.toml`, parsed once into frozen values. A key nobody knows is an error that says where it is."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from maskloop.errors import ConfigurationError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Percent = Annotated[float, Field(ge=0.0, le=100.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen part of the settings in which unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSettings(Section):
+    """What may come in, and how it is split and stored."""
+
+    group_pattern: str = ""
+    """A regular expression; pictures whose file names match with equal groups stay in one split."""
+    val_percent: Percent = 15.0
+    test_percent: Percent = 20.0
+    near_duplicate_distance_bits: Annotated[int, Field(ge=0, le=16)] = 3
+    """Pictures whose 64-bit difference hashes differ in at most this many bits are one group."""
+    max_picture_mpx: Positive = 25.0
+    max_quarantined_percent: Percent = 5.0
+    """A batch with a larger share of unusable pictures is refused as a whole."""
+    remote: str = ".maskloop/remote"
+    """The DVC remote: a folder (relative to the workspace) or any URL DVC understands."""
+
+    @model_validator(mode="after")
+    def _leave_something_to_train_on(self) -> DataSettings:
+        if self.val_percent + self.test_percent >= 100.0:
+            raise ValueError("val_percent and test_percent leave nothing to train on")
+        return self
+
+
+class ModelSettings(Section):
+    """The network: torchvision's MaskRCNN, built from these."""
+
+    backbone: Literal["small", "mobilenet_v3", "resnet18", "resnet50", "resnet50_v2"] = "resnet50_v2"
+    weights: str = "coco"
+    """`coco` (downloaded by torchvision), `scratch`, or the path of a local .pth or .safetensors file."""
+    min_size_px: Count = 800
+    max_size_px: Count = 1333
+    anchor_sizes_px: tuple[tuple[Count, ...], ...] = ()
+    """One tuple per FPN level, finest first. Empty: the backbone's own default."""
+    anchor_aspect_ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)
+    fpn_channels: Count = 256
+    box_head_width: Count = 1024
+    mask_head_layers: tuple[Count, ...] = (256, 256, 256, 256)
+    mask_head_width: Count = 256
+    mask_roi_size_px: Count = 14
+    """Side of the RoI the mask head sees; its masks are twice as large."""
+    roi_sampling_ratio: Count = 2
+    train_proposals_before_nms: Count = 2000
+    train_proposals: Count = 2000
+    test_proposals_before_nms: Count = 1000
+    test_proposals: Count = 1000
+    rois_per_picture: Count = 512
+    anchors_per_picture: Count = 256
+    max_detections: Count = 100
+    min_score: Share = 0.05
+    nms_iou: Share = 0.5
+    norm: Literal["frozen_batch", "batch", "group"] = "frozen_batch"
+    trainable_layers: Annotated[int, Field(ge=0, le=6)] = 3
+
+
+class TrainingSettings(Section):
+    """How the network is trained, from its first weights and again from the champion's."""
+
+    steps: Count = 2000
+    batch_size: Count = 2
+    learning_rate: Positive = 2e-4
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    clip_norm: Positive = 10.0
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of the exponential moving average of the weights; 0 turns it off."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    evaluate_every_steps: Count = 200
+    early_stopping_evaluations: Annotated[int, Field(ge=0)] = 0
+    """Stop after this many evaluations on the validation pictures without a better IoU; 0 never stops."""
+    checkpoint_every_steps: Count = 50
+    horizontal_flip: Share = 0.5
+    vertical_flip: Share = 0.0
+    colour_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    num_workers: Annotated[int, Field(ge=0)] = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+    retrain_steps: Count = 1000
+    retrain_learning_rate: Positive = 1e-4
+    replay_percent: Percent = 50.0
+    """Share of each retraining batch drawn from the pictures the champion was trained on."""
+
+
+class GateSettings(Section):
+    """What a candidate must show before a person is even asked."""
+
+    min_mean_iou: Share = 0.7
+    """Floor of the mean mask IoU over the critical classes."""
+    min_class_iou: Share = 0.6
+    """Floor of every class's mask IoU."""
+    class_iou_floors: dict[str, Share] = Field(default_factory=dict)
+    """Floors of single classes, instead of `min_class_iou`."""
+    critical_classes: tuple[str, ...] = ()
+    """Empty: all classes."""
+    max_class_iou_drop: Share = 0.05
+    """Largest drop of any class against the champion, on the same pictures, in any source of pictures."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    resamples: Annotated[int, Field(ge=200)] = 2000
+    min_instances: Count = 20
+    """A class with fewer instances in the test pictures is inconclusive."""
+    min_pictures: Count = 5
+    score_threshold: Share = 0.5
+    """Only detections at or above this score are matched."""
+    max_false_positives_per_true_positive: Positive | None = 1.0
+    max_latency_p95_ms: Positive | None = None
+
+
+class ApprovalSettings(Section):
+    """Who decides after the gates, and for how long that counts."""
+
+    policy: Literal["auto", "manual", "manual-if-inconclusive"] = "manual"
+    four_eyes: bool = False
+    """The person who asked for the training cannot approve it; needs a named reviewer."""
+    expires_days: Positive = 14.0
+
+
+class MonitoringSettings(Section):
+    """How production is sampled and when its change counts as drift."""
+
+    window_samples: Count = 200
+    """The current window is the newest this many samples."""
+    min_window_samples: Count = 50
+    """Fewer samples than this are inconclusive."""
+    false_alarm_rate: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    """Per judged window, over all features together."""
+    min_effect: Share = 0.3
+    """Smallest Kolmogorov-Smirnov distance that matters, however certain it is."""
+    min_drifted_features: Count = 2
+    max_missing_percent: Percent = 10.0
+    confirm_windows: Count = 1
+    """Drift must be seen in this many windows in a row, each with new samples."""
+    keep_pictures: Annotated[int, Field(ge=0)] = 2000
+    """Quota of kept production pictures; beyond it features only."""
+    retention_days: Positive = 90.0
+
+
+class RetrainingSettings(Section):
+    """When the loop may start another turn by itself."""
+
+    on_drift: bool = True
+    on_new_labelled_samples: Annotated[int, Field(ge=0)] = 0
+    """Open a cycle when this many labelled pictures came since the champion's data version; 0 never."""
+    min_new_labelled_samples: Annotated[int, Field(ge=0)] = 20
+    """A drift cycle waits for this many labelled pictures from after its trigger."""
+    wait_for_labels_days: Positive = 14.0
+    cooldown_hours: Annotated[float, Field(ge=0.0)] = 24.0
+    """After a cycle ends, automatic triggers wait this long."""
+    max_cycles_per_week: Count = 3
+    max_training_attempts: Count = 2
+    lease_s: Positive = 120.0
+
+
+class ScheduleSettings(Section):
+    """Cron lines (UTC) of the deployments; empty turns one off."""
+
+    reconcile_every_s: Positive = 60.0
+    monitor_cron: str = "*/15 * * * *"
+    retrain_cron: str = ""
+
+
+class ServerSettings(Section):
+    """Where MLflow and Prefect are; empty means: the workspace's own, started by `maskloop up`."""
+
+    mlflow_tracking_uri: str = ""
+    prefect_api_url: str = ""
+    ledger_url: str = ""
+    mlflow_port: Annotated[int, Field(ge=0, le=65535)] = 5000
+    prefect_port: Annotated[int, Field(ge=0, le=65535)] = 4200
+
+
+class Settings(Section):
+    """All of `maskloop.toml`."""
+
+    model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = "mask-rcnn"
+    """The registered model's name in MLflow."""
+    classes: tuple[str, ...] = ()
+    """The label schema. Empty: taken from the first batch and then kept."""
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    gates: GateSettings | None = None
+    """No default: without a [gates] section nothing can be judged, and nothing is promoted."""
+    approval: ApprovalSettings = ApprovalSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    servers: ServerSettings = ServerSettings()
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_are_distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) != len(classes):
+            raise ValueError("two classes have the same name")
+        return classes
+
+    def required_gates(self) -> GateSettings:
+        """Return the gates. Raises ConfigurationError if none are configured."""
+        if self.gates is None:
+            raise ConfigurationError(
+                "no gates are configured, so no candidate can be judged",
+                where="maskloop.toml",
+                hint="add a [gates] section; an empty one takes the defaults",
+            )
+        return self.gates
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        ConfigurationError: if it is missing, not TOML, or holds an unknown key or an impossible value.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            "this folder is not a workspace: it has no maskloop.toml",
+            where=str(path.parent),
+            hint="run `maskloop init DIR`, or name the workspace with --workspace",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"this is not valid TOML: {error}", where=str(path)) from error
+    return parse_settings(values, where=str(path))
+
+
+def parse_settings(values: dict[str, Any], *, where: str = "settings") -> Settings:
+    """Check plain values. Raises ConfigurationError naming every wrong key."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors(include_url=False)]
+        raise ConfigurationError("; ".join(problems), where=where) from error
+
+
+def _describe(problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown setting {path}"
+    return f"{path}: {problem['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,84 @@
+"""Where everything of one workspace lies. Importing or building this touches no disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from maskloop.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder with `maskloop.toml`, the data and everything the loop writes.
+
+    `data/` and `data.dvc` are the user's; all else lies below `.maskloop/`, which git ignores.
+    """
+
+    root: Path
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The parsed settings. Raises ConfigurationError on first use if they are wrong."""
+        return load_settings(self.settings_file)
+
+    @property
+    def settings_file(self) -> Path:
+        """`maskloop.toml`."""
+        return self.root / "maskloop.toml"
+
+    @property
+    def data_dir(self) -> Path:
+        """The DVC-tracked folder of the current data version."""
+        return self.root / "data"
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of everything the loop writes."""
+        return self.root / ".maskloop"
+
+    @property
+    def ledger_file(self) -> Path:
+        """The SQLite ledger, unless settings name another database."""
+        return self.state_dir / "ledger.db"
+
+    @property
+    def samples_dir(self) -> Path:
+        """The sample log's database and kept pictures."""
+        return self.state_dir / "samples"
+
+    @property
+    def training_dir(self) -> Path:
+        """Checkpoints, one folder per training."""
+        return self.state_dir / "training"
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Materialised, immutable data versions."""
+        return self.state_dir / "datasets"
+
+    @property
+    def models_dir(self) -> Path:
+        """Verified local copies of registered models, one folder per weights digest."""
+        return self.state_dir / "models"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Drift and loop reports as HTML."""
+        return self.state_dir / "reports"
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """The embedded MLflow's database and artifacts."""
+        return self.state_dir / "mlflow"
+
+    @property
+    def prefect_dir(self) -> Path:
+        """The embedded Prefect's home."""
+        return self.state_dir / "prefect"
+
+    @property
+    def locks_dir(self) -> Path:
+        """Locks between processes."""
+        return self.state_dir / "locks"

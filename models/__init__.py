@@ -1,0 +1,1 @@
+"""torch lives here: build, train, predict, checkpoint, artifact."""

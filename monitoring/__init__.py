@@ -1,0 +1,1 @@
+"""The sample log, features, windows, the drift decision and its Evidently report."""

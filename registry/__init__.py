@@ -1,0 +1,1 @@
+"""Gates, verdicts, blessings, approvals, promotion, lineage; MLflow behind one adapter."""
