@@ -88,7 +88,13 @@ class Ledger(Protocol):
     """The port. `SqlLedger` is the real one, `tests.fakes.FakeLedger` keeps its entries in memory."""
 
     def append(
-        self, kind: str, payload: Mapping[str, Any], *, actor: str = "maskloop", cycle: str = "", key: str = ""
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        actor: str = "maskloop",
+        cycle: str = "",
+        key: str = "",
     ) -> Entry:
         """Write one entry; with a ``key`` that was used before, return that older entry instead."""
         ...
@@ -159,7 +165,13 @@ class SqlLedger:
         self._engine.dispose()
 
     def append(
-        self, kind: str, payload: Mapping[str, Any], *, actor: str = "maskloop", cycle: str = "", key: str = ""
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        actor: str = "maskloop",
+        cycle: str = "",
+        key: str = "",
     ) -> Entry:
         """Write one entry; with a ``key`` that was used before, return that older entry instead.
 

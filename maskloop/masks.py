@@ -164,7 +164,9 @@ def _checked_polygon(polygon: Any) -> list[float]:
     if not isinstance(polygon, list | tuple):
         raise MaskError("a polygon is a list of numbers x0, y0, x1, y1, …")
     if len(polygon) < 6 or len(polygon) % 2:
-        raise MaskError(f"a polygon needs three points or more, as pairs; this one has {len(polygon)} numbers")
+        raise MaskError(
+            f"a polygon needs three points or more, as pairs; this one has {len(polygon)} numbers"
+        )
     if len(polygon) > 2 * MAX_VERTICES:
         raise MaskError(f"a polygon has {len(polygon) // 2} points; at most {MAX_VERTICES} are accepted")
     if not all(type(number) in (int, float) for number in polygon):

@@ -1,0 +1,340 @@
+"""What the ledger can hold: one frozen class per kind of entry, each of which prints as a sentence.
+
+A record never changes once a version of maskloop has written it: fields are only ever added, with a default,
+so that entries written by any earlier version stay readable (tests/records/).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from maskloop.ledger import Entry, Ledger
+
+TriggerReason = Literal["manual", "schedule", "drift", "labels"]
+Outcome = Literal["pass", "inconclusive", "fail"]
+WaitingFor = Literal["labels", "training", "approval", "retry"]
+CycleOutcome = Literal["promoted", "rejected", "failed", "abandoned"]
+
+
+class Record(BaseModel):
+    """One thing that happened."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    kind: ClassVar[str]
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        raise NotImplementedError
+
+
+class VersionIngested(Record):
+    """A data version was committed, pushed, verified and tagged."""
+
+    kind: ClassVar[str] = "data.ingested"
+    tag: str
+    fingerprint: str
+    dvc_md5: str
+    git_commit: str
+    source: str
+    num_pictures: int
+    num_new_pictures: int
+    num_new_labelled: int
+    """New or relabelled pictures: what counts as fresh labels for retraining."""
+    num_quarantined: int
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        left_out = f", {self.num_quarantined} left out" if self.num_quarantined else ""
+        return (
+            f"{self.tag}: {self.num_new_labelled} new or relabelled pictures from {self.source}, "
+            f"{self.num_pictures} in all{left_out}"
+        )
+
+
+class TriggerRecorded(Record):
+    """Something asked for a turn of the loop."""
+
+    kind: ClassVar[str] = "trigger.recorded"
+    trigger_key: str
+    reason: TriggerReason
+    detail: str
+    baseline_tag: str = ""
+    """The data version current at that moment: what came after it counts as new labels."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"a turn of the loop was asked for ({self.reason}): {self.detail}"
+
+
+class TriggerSuppressed(Record):
+    """A trigger was answered without opening a cycle."""
+
+    kind: ClassVar[str] = "trigger.suppressed"
+    trigger_key: str
+    reason: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"the request {self.trigger_key} was set aside: {self.reason}"
+
+
+class CycleOpened(Record):
+    """A turn of the loop began."""
+
+    kind: ClassVar[str] = "cycle.opened"
+    trigger_key: str
+    reason: TriggerReason
+    detail: str
+    baseline_tag: str = ""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"a cycle was opened ({self.reason}): {self.detail}"
+
+
+class CycleWaiting(Record):
+    """A cycle cannot go on by itself just now."""
+
+    kind: ClassVar[str] = "cycle.waiting"
+    waiting_for: WaitingFor
+    reason: str
+    way_out: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"waiting for {self.waiting_for}: {self.reason}; {self.way_out}"
+
+
+class TrainingStarted(Record):
+    """An attempt at training began."""
+
+    kind: ClassVar[str] = "training.started"
+    attempt: int
+    data_tag: str
+    data_fingerprint: str
+    settings_digest: str
+    code_revision: str
+    parent_digest: str
+    """Weights the training starts from; empty for none."""
+    run_id: str
+    device: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        start = (
+            f"from the weights {self.parent_digest[:12]}" if self.parent_digest else "from its first weights"
+        )
+        return f"training on {self.data_tag} began {start} (attempt {self.attempt}, run {self.run_id[:8]})"
+
+
+class TrainingFailed(Record):
+    """An attempt at training ended without a model."""
+
+    kind: ClassVar[str] = "training.failed"
+    attempt: int
+    reason: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"training failed (attempt {self.attempt}): {self.reason}"
+
+
+class CandidateRegistered(Record):
+    """A trained model became a version in the registry."""
+
+    kind: ClassVar[str] = "candidate.registered"
+    version: str
+    weights_digest: str
+    run_id: str
+    data_tag: str
+    data_fingerprint: str
+    seconds: float
+    requested_by: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return (
+            f"version {self.version} ({self.weights_digest[:12]}) was trained on {self.data_tag} "
+            f"in {self.seconds:.0f} s and registered"
+        )
+
+
+class Check(Record):
+    """One line of a verdict."""
+
+    kind: ClassVar[str] = ""
+    name: str
+    outcome: Outcome
+    measured: float | None
+    required: float | None
+    reason: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"{self.name}: {self.outcome} ({self.reason})"
+
+
+class VerdictReached(Record):
+    """The gates judged a candidate. With outcome ``pass`` or ``inconclusive`` it can become a blessing."""
+
+    kind: ClassVar[str] = "verdict.reached"
+    blessing_id: str
+    """Digest of everything that was judged: candidate, champion, pictures, policy and checks."""
+    outcome: Outcome
+    checks: tuple[Check, ...]
+    candidate_version: str
+    candidate_digest: str
+    champion_digest: str
+    data_tag: str
+    data_fingerprint: str
+    policy_digest: str
+    evaluated_pictures_digest: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        worst = [check for check in self.checks if check.outcome == self.outcome and self.outcome != "pass"]
+        why = "; ".join(check.reason for check in worst[:3]) or f"{len(self.checks)} checks hold"
+        return f"the gates say {self.outcome} to version {self.candidate_version}: {why}"
+
+
+class ApprovalDecided(Record):
+    """A person, or the policy, said yes or no to one set of weights."""
+
+    kind: ClassVar[str] = "approval.decided"
+    decision: Literal["approved", "rejected"]
+    version: str
+    weights_digest: str
+    blessing_id: str
+    by: str
+    why: str
+    via: Literal["mlflow", "cli", "policy"]
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        why = f": {self.why}" if self.why else ""
+        return f"{self.by} {self.decision} version {self.version} ({self.via}){why}"
+
+
+class ChampionChanging(Record):
+    """The intent to move ``champion``; a crash after it is completed by the next reconcile."""
+
+    kind: ClassVar[str] = "champion.changing"
+    epoch: int
+    version: str
+    weights_digest: str
+    previous_version: str
+    previous_digest: str
+    cause: Literal["promotion", "rollback"]
+    why: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"{self.cause} of version {self.version} begins"
+
+
+class ChampionChanged(Record):
+    """``champion`` moved."""
+
+    kind: ClassVar[str] = "champion.changed"
+    epoch: int
+    version: str
+    weights_digest: str
+    previous_version: str
+    previous_digest: str
+    cause: Literal["promotion", "rollback"]
+    why: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        instead = f" instead of version {self.previous_version}" if self.previous_version else ""
+        return (
+            f"version {self.version} ({self.weights_digest[:12]}) serves{instead} ({self.cause}): {self.why}"
+        )
+
+
+class AliasTampered(Record):
+    """Somebody moved or removed an alias by hand; it was put back."""
+
+    kind: ClassVar[str] = "alias.tampered"
+    alias: str
+    found_version: str
+    expected_version: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        found = f"at version {self.found_version}" if self.found_version else "gone"
+        return (
+            f"the alias {self.alias} was {found} without a blessed promotion and was put back to "
+            f"version {self.expected_version}; it was never served"
+        )
+
+
+class DriftJudged(Record):
+    """One window of production was compared with the champion's baseline."""
+
+    kind: ClassVar[str] = "drift.judged"
+    outcome: Literal["drift", "quiet", "inconclusive"]
+    reason: str
+    window_id: str
+    num_samples: int
+    missing_percent: float
+    baseline_digest: str
+    weights_digest: str
+    threshold_digest: str
+    drifted_features: tuple[str, ...]
+    report: str
+    """Path of the HTML report relative to the workspace."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"production looks {self.outcome} over {self.num_samples} samples: {self.reason}"
+
+
+class CycleClosed(Record):
+    """A turn of the loop ended."""
+
+    kind: ClassVar[str] = "cycle.closed"
+    outcome: CycleOutcome
+    reason: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"the cycle ended, {self.outcome}: {self.reason}"
+
+
+RECORDS: dict[str, type[Record]] = {
+    record.kind: record
+    for record in (
+        VersionIngested,
+        TriggerRecorded,
+        TriggerSuppressed,
+        CycleOpened,
+        CycleWaiting,
+        TrainingStarted,
+        TrainingFailed,
+        CandidateRegistered,
+        VerdictReached,
+        ApprovalDecided,
+        ChampionChanging,
+        ChampionChanged,
+        AliasTampered,
+        DriftJudged,
+        CycleClosed,
+    )
+}
+
+
+def write_record(
+    ledger: Ledger, record: Record, *, actor: str = "maskloop", cycle: str = "", key: str = ""
+) -> Entry:
+    """Append a record to the ledger; an idempotency ``key`` used before gives the older entry back."""
+    payload: dict[str, Any] = record.model_dump(mode="json")
+    return ledger.append(record.kind, payload, actor=actor, cycle=cycle, key=key)
+
+
+def read_record(entry: Entry) -> Record | None:
+    """Turn an entry into its record; None for a kind this version does not know."""
+    kind = RECORDS.get(entry.kind)
+    return kind.model_validate(dict(entry.payload)) if kind else None

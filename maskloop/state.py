@@ -1,0 +1,187 @@
+"""The state of the loop: a fold over the ledger. Nothing else remembers anything.
+
+A cycle's phase follows from what was recorded::
+
+    opened ──► training ──► candidate ──► judged ──► approved ──► promoting ──► closed
+                  ▲  │                       │          (promoted)
+                  └──┘ failed, tried again   └─► rejected or failed ─────────► closed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from maskloop.ledger import Entry
+from maskloop.records import (
+    ApprovalDecided,
+    CandidateRegistered,
+    ChampionChanged,
+    ChampionChanging,
+    CycleClosed,
+    CycleOpened,
+    CycleWaiting,
+    DriftJudged,
+    Record,
+    TrainingFailed,
+    TrainingStarted,
+    TriggerRecorded,
+    TriggerSuppressed,
+    VerdictReached,
+    VersionIngested,
+    read_record,
+)
+
+Phase = Literal["opened", "training", "candidate", "judged", "approved", "rejected", "promoting", "closed"]
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One turn of the loop, as far as it has come."""
+
+    id: str
+    opened: CycleOpened
+    opened_at: datetime
+    actor: str
+    phase: Phase = "opened"
+    waiting: CycleWaiting | None = None
+    waiting_since: datetime | None = None
+    num_attempts: int = 0
+    training: TrainingStarted | None = None
+    candidate: CandidateRegistered | None = None
+    verdict: VerdictReached | None = None
+    verdict_at: datetime | None = None
+    approval: ApprovalDecided | None = None
+    approval_at: datetime | None = None
+    changing: ChampionChanging | None = None
+    closed: CycleClosed | None = None
+    closed_at: datetime | None = None
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Which version served from when on, and who moved it there."""
+
+    since: datetime
+    actor: str
+    cycle: str
+    change: ChampionChanged
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """Everything the ledger says, in the form decisions need."""
+
+    cycles: dict[str, Cycle] = field(default_factory=dict)
+    versions: tuple[VersionIngested, ...] = ()
+    pending_triggers: dict[str, TriggerRecorded] = field(default_factory=dict)
+    trigger_actors: dict[str, str] = field(default_factory=dict)
+    serving: tuple[Serving, ...] = ()
+    changing: ChampionChanging | None = None
+    changing_cycle: str = ""
+    drift: tuple[tuple[datetime, DriftJudged], ...] = ()
+    verdicts: dict[str, VerdictReached] = field(default_factory=dict)
+    """By the candidate's weights digest; the newest verdict on them."""
+    approvals: dict[str, tuple[datetime, ApprovalDecided]] = field(default_factory=dict)
+    """By weights digest; the newest decision on them."""
+    last_sequence: int = 0
+
+    @property
+    def champion(self) -> ChampionChanged | None:
+        """The change that made the present champion, if there is one."""
+        return self.serving[-1].change if self.serving else None
+
+    @property
+    def epoch(self) -> int:
+        """The highest epoch any change of champion has used."""
+        used = [serving.change.epoch for serving in self.serving]
+        return max([*used, self.changing.epoch if self.changing else 0, 0])
+
+    @property
+    def open_cycles(self) -> tuple[Cycle, ...]:
+        """Cycles that have not ended, oldest first."""
+        return tuple(cycle for cycle in self.cycles.values() if cycle.phase != "closed")
+
+    def serving_at(self, time: datetime) -> Serving | None:
+        """Return what served at ``time``; None before the first promotion."""
+        return next((serving for serving in reversed(self.serving) if serving.since <= time), None)
+
+
+def fold(entries: Sequence[Entry]) -> LoopState:
+    """Read the ledger's entries, in order, into the state they add up to."""
+    state = LoopState()
+    for entry in entries:
+        record = read_record(entry)
+        if record is not None:
+            state = _apply(state, entry, record)
+        state = replace(state, last_sequence=entry.sequence)
+    return state
+
+
+def _apply(state: LoopState, entry: Entry, record: Record) -> LoopState:
+    state = _apply_to_loop(state, entry, record)
+    if isinstance(record, CycleOpened):
+        return _with_cycle(state, Cycle(entry.cycle, record, entry.at, entry.actor))
+    cycle = state.cycles.get(entry.cycle)
+    return _with_cycle(state, _apply_to_cycle(cycle, entry, record)) if cycle else state
+
+
+def _with_cycle(state: LoopState, cycle: Cycle) -> LoopState:
+    return replace(state, cycles={**state.cycles, cycle.id: cycle})
+
+
+def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
+    match record:
+        case VersionIngested():
+            return replace(state, versions=(*state.versions, record))
+        case TriggerRecorded():
+            return replace(
+                state,
+                pending_triggers={**state.pending_triggers, record.trigger_key: record},
+                trigger_actors={**state.trigger_actors, record.trigger_key: entry.actor},
+            )
+        case TriggerSuppressed() | CycleOpened():
+            left = {key: t for key, t in state.pending_triggers.items() if key != record.trigger_key}
+            return replace(state, pending_triggers=left)
+        case VerdictReached():
+            return replace(state, verdicts={**state.verdicts, record.candidate_digest: record})
+        case ApprovalDecided():
+            decided = {**state.approvals, record.weights_digest: (entry.at, record)}
+            return replace(state, approvals=decided)
+        case ChampionChanging():
+            return replace(state, changing=record, changing_cycle=entry.cycle)
+        case ChampionChanged():
+            serving = Serving(entry.at, entry.actor, entry.cycle, record)
+            return replace(state, serving=(*state.serving, serving), changing=None, changing_cycle="")
+        case DriftJudged():
+            return replace(state, drift=(*state.drift, (entry.at, record)))
+        case _:
+            return state
+
+
+def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
+    going_on = replace(cycle, waiting=None, waiting_since=None)
+    match record:
+        case CycleWaiting():
+            return replace(cycle, waiting=record, waiting_since=entry.at)
+        case TrainingStarted():
+            attempts = max(cycle.num_attempts, record.attempt)
+            return replace(going_on, phase="training", training=record, num_attempts=attempts)
+        case TrainingFailed():
+            return replace(going_on, phase="opened", failures=(*cycle.failures, record.reason))
+        case CandidateRegistered():
+            return replace(going_on, phase="candidate", candidate=record)
+        case VerdictReached():
+            return replace(going_on, phase="judged", verdict=record, verdict_at=entry.at)
+        case ApprovalDecided():
+            phase: Phase = "approved" if record.decision == "approved" else "rejected"
+            return replace(going_on, phase=phase, approval=record, approval_at=entry.at)
+        case ChampionChanging():
+            return replace(going_on, phase="promoting", changing=record)
+        case CycleClosed():
+            return replace(going_on, phase="closed", closed=record, closed_at=entry.at)
+        case _:
+            return cycle
