@@ -52,7 +52,7 @@ class Detections:
     def __len__(self) -> int:
         return len(self.masks)
 
-    def masks_NHW(self) -> NDArray[np.bool_]:
+    def masks_NHW(self) -> NDArray[np.bool_]:  # noqa: N802
         """Return the masks as bool (N, H, W)."""
         return decode_masks(self.masks, height_px=self.height_px, width_px=self.width_px)
 
@@ -80,6 +80,9 @@ class GroundTruth:
         class_indices: int64 (M,), from 0.
         masks: M masks of the picture's size.
         is_crowd: bool (M,); a crowd region forgives detections and is never itself missed.
+
+    Raises:
+        ValueError: if the lengths differ or a mask is not of the picture's size.
     """
 
     picture_id: str
@@ -89,6 +92,15 @@ class GroundTruth:
     class_indices: NDArray[np.int64]
     masks: tuple[Rle, ...]
     is_crowd: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.masks),)
+        if self.class_indices.shape != shape or self.is_crowd.shape != shape:
+            raise ValueError(
+                f"{shape[0]} masks, class_indices {self.class_indices.shape}, is_crowd {self.is_crowd.shape}"
+            )
+        if any((mask.height_px, mask.width_px) != (self.height_px, self.width_px) for mask in self.masks):
+            raise ValueError("a mask is not of the picture's size")
 
 
 @dataclass(frozen=True)
@@ -132,7 +144,9 @@ class IouTable:
         """Return each class's mask IoU, float64 (C,), 0..1; NaN for a class without instances."""
         count = self.num_instances.sum(axis=0)
         total = self.iou_sum.sum(axis=0)
-        return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+        iou = np.full(len(count), np.nan)
+        np.divide(total, count, out=iou, where=count > 0)
+        return iou
 
     def only_source(self, source: str) -> IouTable:
         """Return the rows of one source's pictures."""
