@@ -238,7 +238,7 @@ class SqlLedger:
                 .where(_leases.c.name == lease.name, _leases.c.epoch == lease.epoch)
                 .values(expires_at=expires_at)
             )
-            return changed.rowcount == 1
+            return bool(changed.rowcount == 1)
 
     def _find_by_key(self, key: str) -> Entry | None:
         with self._transaction() as connection:

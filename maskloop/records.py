@@ -16,6 +16,7 @@ TriggerReason = Literal["manual", "schedule", "drift", "labels"]
 Outcome = Literal["pass", "inconclusive", "fail"]
 WaitingFor = Literal["labels", "training", "approval", "retry"]
 CycleOutcome = Literal["promoted", "rejected", "failed", "abandoned"]
+StartsFrom = Literal["champion", "first-weights"]
 
 
 class Record(BaseModel):
@@ -62,6 +63,7 @@ class TriggerRecorded(Record):
     detail: str
     baseline_tag: str = ""
     """The data version current at that moment: what came after it counts as new labels."""
+    starts_from: StartsFrom = "champion"
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -88,6 +90,7 @@ class CycleOpened(Record):
     reason: TriggerReason
     detail: str
     baseline_tag: str = ""
+    starts_from: StartsFrom = "champion"
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -129,8 +132,20 @@ class TrainingStarted(Record):
         return f"training on {self.data_tag} began {start} (attempt {self.attempt}, run {self.run_id[:8]})"
 
 
+class JudgingStarted(Record):
+    """The evaluation of a candidate began."""
+
+    kind: ClassVar[str] = "judging.started"
+    attempt: int
+    version: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"judging of version {self.version} began (attempt {self.attempt})"
+
+
 class TrainingFailed(Record):
-    """An attempt at training ended without a model."""
+    """An attempt at training or judging ended without a result."""
 
     kind: ClassVar[str] = "training.failed"
     attempt: int
@@ -138,7 +153,7 @@ class TrainingFailed(Record):
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        return f"training failed (attempt {self.attempt}): {self.reason}"
+        return f"attempt {self.attempt} failed: {self.reason}"
 
 
 class CandidateRegistered(Record):
@@ -313,6 +328,7 @@ RECORDS: dict[str, type[Record]] = {
         CycleOpened,
         CycleWaiting,
         TrainingStarted,
+        JudgingStarted,
         TrainingFailed,
         CandidateRegistered,
         VerdictReached,

@@ -170,16 +170,8 @@ class RetrainingSettings(Section):
     cooldown_hours: Annotated[float, Field(ge=0.0)] = 24.0
     """After a cycle ends, automatic triggers wait this long."""
     max_cycles_per_week: Count = 3
-    max_training_attempts: Count = 2
+    max_training_attempts: Count = 3
     lease_s: Positive = 120.0
-
-
-class ScheduleSettings(Section):
-    """Cron lines (UTC) of the deployments; empty turns one off."""
-
-    reconcile_every_s: Positive = 60.0
-    monitor_cron: str = "*/15 * * * *"
-    retrain_cron: str = ""
 
 
 class ServerSettings(Section):
@@ -207,7 +199,6 @@ class Settings(Section):
     approval: ApprovalSettings = ApprovalSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
     servers: ServerSettings = ServerSettings()
 
     @field_validator("classes")

@@ -24,6 +24,7 @@ from maskloop.records import (
     CycleOpened,
     CycleWaiting,
     DriftJudged,
+    JudgingStarted,
     Record,
     TrainingFailed,
     TrainingStarted,
@@ -49,6 +50,7 @@ class Cycle:
     waiting: CycleWaiting | None = None
     waiting_since: datetime | None = None
     num_attempts: int = 0
+    """At the present step, training or judging."""
     training: TrainingStarted | None = None
     candidate: CandidateRegistered | None = None
     verdict: VerdictReached | None = None
@@ -170,14 +172,17 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
         case TrainingStarted():
             attempts = max(cycle.num_attempts, record.attempt)
             return replace(going_on, phase="training", training=record, num_attempts=attempts)
+        case JudgingStarted():
+            return replace(going_on, num_attempts=max(cycle.num_attempts, record.attempt))
         case TrainingFailed():
-            return replace(going_on, phase="opened", failures=(*cycle.failures, record.reason))
+            phase: Phase = "candidate" if cycle.candidate else "opened"
+            return replace(going_on, phase=phase, failures=(*cycle.failures, record.reason))
         case CandidateRegistered():
-            return replace(going_on, phase="candidate", candidate=record)
+            return replace(going_on, phase="candidate", candidate=record, num_attempts=0)
         case VerdictReached():
             return replace(going_on, phase="judged", verdict=record, verdict_at=entry.at)
         case ApprovalDecided():
-            phase: Phase = "approved" if record.decision == "approved" else "rejected"
+            phase = "approved" if record.decision == "approved" else "rejected"
             return replace(going_on, phase=phase, approval=record, approval_at=entry.at)
         case ChampionChanging():
             return replace(going_on, phase="promoting", changing=record)
