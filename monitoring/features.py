@@ -1,0 +1,253 @@
+"""What one picture, and what the model said about it, look like in a few comparable numbers.
+
+Every figure is a mean, quantile or share over pixels or detections at the picture's own scale, so the number of
+pixels does not enter. Pictures above 1 Mpx are read through sixteen evenly spread native 256-px tiles: the cost
+is bounded and nothing is resampled, which would hide noise and blur.
+
+A figure that does not exist (the mean score of no detections) is absent, never NaN.
+
+Shape suffixes: T tiles, H and W px, N detections.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.instances import Detections
+from maskloop.errors import PictureError
+from maskloop.masks import areas_px
+
+FeatureGroup = Literal[
+    "light", "colour", "sharpness", "noise", "detections", "confidence", "shape", "embedding"
+]
+
+FEATURE_GROUPS: Final[Mapping[str, FeatureGroup]] = {
+    "brightness": "light",
+    "contrast": "light",
+    "red_green": "colour",
+    "yellow_blue": "colour",
+    "saturation": "colour",
+    "sharpness": "sharpness",
+    "entropy": "sharpness",
+    "noise": "noise",
+    "count": "detections",
+    "mean_score": "confidence",
+    "max_score": "confidence",
+    "low_score_share": "confidence",
+    "mean_relative_area": "shape",
+    "mean_fill": "shape",
+    "mean_aspect": "shape",
+}
+"""The group of every feature but the counts of single classes, which are ``detections``."""
+
+PICTURE_FEATURES: Final = tuple(list(FEATURE_GROUPS)[:8])
+CLASS_COUNT_PREFIX: Final = "count of "
+LOW_SCORE: Final = 0.5
+_NEEDS_DETECTIONS: Final = frozenset(
+    name for name, group in FEATURE_GROUPS.items() if group in ("confidence", "shape")
+)
+_MAX_PIXELS: Final = 1024 * 1024
+_TILES_PER_SIDE: Final = 4
+_TILE_PX: Final = 256
+_LUMA_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_MAD_OF_STANDARD_NORMAL: Final = 0.6745
+
+
+class Observed(Protocol):
+    """Anything that was measured: a production sample, or a validation picture of the champion."""
+
+    @property
+    def features(self) -> Mapping[str, float | None]:
+        """Feature values by name."""
+        ...
+
+    @property
+    def embedding(self) -> tuple[float, ...] | None:
+        """The pooled backbone embedding."""
+        ...
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One measured picture.
+
+    Attributes:
+        features: Value by feature name; None where it could not be measured. NaN and infinity become None.
+        embedding: Pooled backbone embedding, float32 values, or None. One that is not finite becomes None.
+    """
+
+    features: Mapping[str, float | None]
+    embedding: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", finite_features(self.features))
+        object.__setattr__(self, "embedding", finite_embedding(self.embedding))
+
+
+def observe(
+    picture: NDArray[np.uint8],
+    detections: Detections,
+    class_names: Sequence[str],
+    embedding: NDArray[np.float32] | Sequence[float] | None = None,
+) -> Observation:
+    """Measure a picture (uint8 (H, W, 3) RGB) together with what the model found in it.
+
+    Raises:
+        PictureError: if it is not such a picture.
+    """
+    features = picture_features(picture) | prediction_features(detections, class_names)
+    return Observation(features, finite_embedding(embedding))
+
+
+def picture_features(picture: NDArray[np.uint8]) -> dict[str, float]:
+    """Return the properties of a picture, uint8 (H, W, 3) RGB.
+
+    - brightness, contrast: mean and standard deviation of the luma (ITU-R BT.601), 0..1.
+    - red_green, yellow_blue: mean opponent colours ``R - G`` and ``(R + G) / 2 - B`` (Hasler and Süsstrunk
+      2003), -1..1.
+    - saturation: HSV saturation weighted by value, ``sum(max - min) / sum(max)``, 0..1; 0 for black.
+    - sharpness: ``log10(1 + variance of the Laplacian)`` (Pech-Pacheco et al. 2000), grey levels squared.
+    - entropy: of the luma histogram, 0..8 bits.
+    - noise: standard deviation in grey levels: Immerkaer's mask (1996), with the median absolute response
+      instead of the mean, so that edges hardly count.
+
+    sharpness and noise are absent for pictures with a side below 3 px.
+
+    Raises:
+        PictureError: if it is empty, or not uint8 of that shape.
+
+    >>> grey = np.full((8, 8, 3), 51, dtype=np.uint8)
+    >>> round(picture_features(grey)["brightness"], 3), picture_features(grey)["noise"]
+    (0.2, 0.0)
+    """
+    tiles = _tiles(picture)
+    luma_THW = tiles @ _LUMA_WEIGHTS
+    features = _light_features(luma_THW) | _colour_features(tiles)
+    if min(luma_THW.shape[1:]) >= 3:
+        features |= _detail_features(luma_THW)
+    return features
+
+
+def prediction_features(detections: Detections, class_names: Sequence[str]) -> dict[str, float]:
+    """Return statistics of what a model found in one picture.
+
+    - count, and ``count of <class>`` for each class.
+    - mean_score, max_score, low_score_share (below 0.5): 0..1.
+    - mean_relative_area: mask area over picture area; mean_fill: mask area over box area, at most 1;
+      mean_aspect: the box's longer over its shorter side, at least 1 (sides below 1 px count as 1 px).
+
+    Without detections only the counts exist.
+    """
+    counts = np.bincount(detections.class_indices, minlength=len(class_names))
+    features = {"count": float(len(detections))}
+    features |= {f"{CLASS_COUNT_PREFIX}{name}": float(counts[i]) for i, name in enumerate(class_names)}
+    if len(detections) == 0:
+        return features
+    scores = detections.scores.astype(np.float64)
+    features["mean_score"] = float(scores.mean())
+    features["max_score"] = float(scores.max())
+    features["low_score_share"] = float((scores < LOW_SCORE).mean())
+    return features | _shape_features(detections)
+
+
+def feature_group(name: str) -> FeatureGroup:
+    """Return the group a feature belongs to.
+
+    >>> feature_group("noise"), feature_group("count of bolt")
+    ('noise', 'detections')
+    """
+    return FEATURE_GROUPS.get(name, "detections")
+
+
+def is_expected(name: str, features: Mapping[str, float | None]) -> bool:
+    """Tell whether a feature should have a value: scores and shapes need detections.
+
+    >>> is_expected("mean_score", {"count": 0.0}), is_expected("noise", {"count": 0.0})
+    (False, True)
+    """
+    return name not in _NEEDS_DETECTIONS or features.get("count") != 0.0
+
+
+def finite_features(features: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the values as plain floats, with None for NaN and infinity."""
+    return {
+        name: float(value) if value is not None and math.isfinite(value) else None
+        for name, value in features.items()
+    }
+
+
+def finite_embedding(embedding: NDArray[Any] | Sequence[float] | None) -> tuple[float, ...] | None:
+    """Return the embedding as float32 values in a tuple; None if it is empty or any value is not finite."""
+    if embedding is None:
+        return None
+    values = np.asarray(embedding, dtype=np.float32).ravel()
+    return tuple(values.tolist()) if values.size and np.isfinite(values).all() else None
+
+
+def _tiles(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the picture as float32 (T, H, W, 3), 0..1."""
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
+        raise PictureError(f"a picture is uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
+    height, width = picture.shape[:2]
+    if height * width <= _MAX_PIXELS:
+        tiles = picture[np.newaxis]
+    else:
+        tile_height, tile_width = min(height, _TILE_PX), min(width, _TILE_PX)
+        tops = np.linspace(0, height - tile_height, _TILES_PER_SIDE).astype(int)
+        lefts = np.linspace(0, width - tile_width, _TILES_PER_SIDE).astype(int)
+        tiles = np.stack(
+            [picture[top : top + tile_height, left : left + tile_width] for top in tops for left in lefts]
+        )
+    return tiles.astype(np.float32) / np.float32(255.0)
+
+
+def _light_features(luma_THW: NDArray[np.float32]) -> dict[str, float]:
+    levels = np.bincount(np.rint(luma_THW * 255.0).astype(np.int64).ravel(), minlength=256)
+    shares = levels[levels > 0] / levels.sum()
+    return {
+        "brightness": float(luma_THW.mean(dtype=np.float64)),
+        "contrast": float(luma_THW.std(dtype=np.float64)),
+        "entropy": float(max(0.0, -(shares * np.log2(shares)).sum())),
+    }
+
+
+def _colour_features(tiles: NDArray[np.float32]) -> dict[str, float]:
+    red, green, blue = tiles.mean(axis=(0, 1, 2), dtype=np.float64)
+    largest, smallest = tiles.max(axis=-1), tiles.min(axis=-1)
+    total = float(largest.sum(dtype=np.float64))
+    spread = float((largest - smallest).sum(dtype=np.float64))
+    return {
+        "red_green": float(red - green),
+        "yellow_blue": float((red + green) / 2.0 - blue),
+        "saturation": spread / total if total > 0.0 else 0.0,
+    }
+
+
+def _detail_features(luma_THW: NDArray[np.float32]) -> dict[str, float]:
+    """Filter with both masks by adding shifted pictures; the outermost pixels are left out."""
+    grey = luma_THW * np.float32(255.0)
+    rows = grey[:, :-2] + grey[:, 2:] - 2.0 * grey[:, 1:-1]  # second difference down, (T, H-2, W)
+    columns = grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 2.0 * grey[:, 1:-1, 1:-1]
+    laplacian = rows[:, :, 1:-1] + columns
+    immerkaer = rows[:, :, :-2] + rows[:, :, 2:] - 2.0 * rows[:, :, 1:-1]
+    mask_norm = 6.0  # of (1 -2 1; -2 4 -2; 1 -2 1)
+    return {
+        "sharpness": float(np.log10(1.0 + laplacian.var(dtype=np.float64))),
+        "noise": float(np.median(np.abs(immerkaer))) / (_MAD_OF_STANDARD_NORMAL * mask_norm),
+    }
+
+
+def _shape_features(detections: Detections) -> dict[str, float]:
+    sides = np.maximum(detections.boxes_xyxy[:, 2:] - detections.boxes_xyxy[:, :2], 1.0).astype(np.float64)
+    areas = areas_px(detections.masks).astype(np.float64)
+    return {
+        "mean_relative_area": float(areas.mean()) / (detections.height_px * detections.width_px),
+        "mean_fill": float(np.minimum(areas / sides.prod(axis=1), 1.0).mean()),
+        "mean_aspect": float((sides.max(axis=1) / sides.min(axis=1)).mean()),
+    }

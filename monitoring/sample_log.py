@@ -1,0 +1,503 @@
+"""The sample log: what production saw and answered, each sample counted once.
+
+``received = scored + skipped + pending`` holds at every moment and survives pruning: what was forgotten is
+kept as numbers. Order is the order of arrival, never the clock's. Pictures are kept by quota, the newest
+first, because those are the ones labels are wanted for; they lie content-addressed, so that the same bytes
+are stored once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from maskloop.clock import Clock, SystemClock
+from maskloop.digest import canonical_json, digest_bytes, digest_value
+from maskloop.errors import StorageError, UnavailableError
+from maskloop.files import write_bytes
+from monitoring.features import finite_embedding, finite_features
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prediction made in production.
+
+    Attributes:
+        sample_id: The idempotency key: the request's id, or `sample_key` of picture and model.
+        received_at: UTC.
+        model_version: The registered version that answered.
+        weights_digest: Of that version's weights.
+        picture_digest: sha256 of the picture's bytes as received.
+        source: A camera, a site.
+        features: By name; None where one could not be measured. NaN and infinity become None.
+        embedding: float32 values, or None.
+        class_counts: Detections by class name.
+        top_scores: The best scores, 0..1, best first.
+        picture_file: Where the picture is kept, relative to the log's folder; None if it is not (any more).
+        feedback: What a person said about the answer, or None.
+    """
+
+    sample_id: str
+    received_at: datetime
+    model_version: str
+    weights_digest: str
+    picture_digest: str
+    source: str
+    features: Mapping[str, float | None]
+    embedding: tuple[float, ...] | None = None
+    class_counts: Mapping[str, int] = field(default_factory=dict)
+    top_scores: tuple[float, ...] = ()
+    picture_file: str | None = None
+    feedback: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sample_id:
+            raise ValueError("a sample needs an id")
+        if self.received_at.tzinfo is None:
+            raise ValueError("received_at needs a time zone")
+        object.__setattr__(self, "features", finite_features(self.features))
+        object.__setattr__(self, "embedding", finite_embedding(self.embedding))
+
+
+@dataclass(frozen=True)
+class SampleCounts:
+    """How many samples came, and what became of them. Always ``received == scored + skipped + pending``.
+
+    Attributes:
+        received: All that were ever added, those already forgotten included.
+        scored: Judged by at least one detector.
+        skipped: Left out for a stated reason.
+        pending: Waiting to be judged.
+        skipped_by_reason: The number of skipped samples for each reason.
+    """
+
+    received: int
+    scored: int
+    skipped: int
+    pending: int
+    skipped_by_reason: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `SampleLog.prune` removed."""
+
+    samples: int
+    picture_files: int
+
+
+class SampleLog(Protocol):
+    """The port. `SqlSampleLog` is the real one, `tests.fakes.sample_log.FakeSampleLog` keeps all in memory."""
+
+    def add(self, sample: Sample, picture_bytes: bytes | None = None) -> bool:
+        """Write a sample down; False, and nothing changed, if its id is already there."""
+        ...
+
+    def newest(
+        self,
+        limit: int,
+        *,
+        weights_digest: str | None = None,
+        after: datetime | None = None,
+        pending_only: bool = False,
+    ) -> Sequence[Sample]:
+        """Return up to ``limit`` samples, the last to arrive first.
+
+        Args:
+            limit: The most to return.
+            weights_digest: Only those this version answered.
+            after: Only those received later than this.
+            pending_only: Only those neither scored nor skipped.
+        """
+        ...
+
+    def get(self, sample_id: str) -> Sample | None:
+        """Return one sample, if it is there."""
+        ...
+
+    def picture_bytes(self, sample: Sample) -> bytes | None:
+        """Return the picture as it was received, if it is still kept."""
+        ...
+
+    def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
+        """Record that a detector judged these; return the ids it had not judged before.
+
+        Ids that are unknown or skipped are left alone and not returned.
+        """
+        ...
+
+    def skip(self, sample_id: str, reason: str) -> bool:
+        """Leave a pending sample out for a reason; False if it is not pending."""
+        ...
+
+    def counts(self) -> SampleCounts:
+        """Count all samples ever received."""
+        ...
+
+    def prune(self, now: datetime | None = None) -> Pruned:
+        """Forget samples older than the retention, and picture files nobody refers to.
+
+        Those still pending count as skipped because they expired. A sample that comes a second time after its
+        retention is a new one.
+        """
+        ...
+
+
+EXPIRED: Final = "expired"
+"""The reason of samples that were never judged within the retention."""
+
+
+def sample_key(picture_digest: str, weights_digest: str) -> str:
+    """Return the id of a sample that has no request id of its own."""
+    return digest_value([picture_digest, weights_digest])
+
+
+_metadata = MetaData()
+_samples = Table(
+    "samples",
+    _metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("sample_id", String(255), nullable=False, unique=True),
+    Column("received_at", String(32), nullable=False, index=True),
+    Column("weights_digest", String(64), nullable=False, index=True),
+    Column("status", String(16), nullable=False, index=True),
+    Column("skip_reason", Text, nullable=False),
+    Column("picture_file", String(255), nullable=True, index=True),
+    Column("record", Text, nullable=False),
+    Column("embedding", LargeBinary, nullable=True),
+    Column("schema_version", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+_scores = Table(
+    "scores",
+    _metadata,
+    Column("sample_id", String(255), primary_key=True),
+    Column("detector", String(255), primary_key=True),
+)
+_forgotten = Table(
+    "forgotten",
+    _metadata,
+    Column("status", String(16), primary_key=True),
+    Column("reason", String(255), primary_key=True),
+    Column("num_samples", Integer, nullable=False),
+)
+
+
+class SqlSampleLog:
+    """The sample log in a folder: `samples.db` (SQLite, WAL) and `pictures/`.
+
+    Args:
+        directory: Created if it is missing.
+        keep_pictures: The newest this many pictures are kept; 0 keeps none.
+        retention_days: Older samples are forgotten by `prune`.
+        clock: Tells `prune` the time.
+
+    Raises:
+        StorageError: if the database cannot be opened.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep_pictures: int = 2000,
+        retention_days: float = 90.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._directory = directory
+        self._keep_pictures = keep_pictures
+        self._retention = timedelta(days=retention_days)
+        self._clock = clock or SystemClock()
+        self._file = directory / "samples.db"
+        self._engine = _open_engine(self._file)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def add(self, sample: Sample, picture_bytes: bytes | None = None) -> bool:
+        """Write a sample down; False, and nothing changed, if its id is already there.
+
+        The picture is on disk before the row that names it.
+
+        Raises:
+            StorageError: if it cannot be written.
+            UnavailableError: if the database stays locked.
+        """
+        if self.get(sample.sample_id) is not None:
+            return False
+        kept = dataclasses.replace(sample, picture_file=self._keep(picture_bytes))
+        with self._transaction() as connection:
+            statement = insert(_samples).values(_to_row(kept)).on_conflict_do_nothing()
+            is_new = connection.execute(statement).rowcount == 1
+            dropped = self._drop_pictures_over_quota(connection) if is_new and kept.picture_file else []
+        self._unlink(dropped)
+        return is_new
+
+    def newest(
+        self,
+        limit: int,
+        *,
+        weights_digest: str | None = None,
+        after: datetime | None = None,
+        pending_only: bool = False,
+    ) -> Sequence[Sample]:
+        """Return up to ``limit`` samples, the last to arrive first; see `SampleLog.newest`."""
+        query = select(_samples).order_by(_samples.c.sequence.desc()).limit(limit)
+        if weights_digest is not None:
+            query = query.where(_samples.c.weights_digest == weights_digest)
+        if after is not None:
+            query = query.where(_samples.c.received_at > _write_time(after))
+        if pending_only:
+            query = query.where(_samples.c.status == "pending")
+        with self._transaction() as connection:
+            return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+    def get(self, sample_id: str) -> Sample | None:
+        """Return one sample, if it is there."""
+        with self._transaction() as connection:
+            query = select(_samples).where(_samples.c.sample_id == sample_id)
+            row = connection.execute(query).mappings().first()
+            return _from_row(row) if row else None
+
+    def picture_bytes(self, sample: Sample) -> bytes | None:
+        """Return the picture as it was received, if it is still kept."""
+        if sample.picture_file is None:
+            return None
+        try:
+            return (self._directory / sample.picture_file).read_bytes()
+        except FileNotFoundError:  # dropped by the quota since the sample was read
+            return None
+
+    def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
+        """Record that a detector judged these; return the ids it had not judged before."""
+        with self._transaction() as connection:
+            return tuple(
+                sample_id
+                for sample_id in dict.fromkeys(sample_ids)
+                if _mark_one_scored(connection, detector, sample_id)
+            )
+
+    def skip(self, sample_id: str, reason: str) -> bool:
+        """Leave a pending sample out for a reason; False if it is not pending."""
+        is_pending = (_samples.c.sample_id == sample_id) & (_samples.c.status == "pending")
+        statement = update(_samples).where(is_pending).values(status="skipped", skip_reason=reason)
+        with self._transaction() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def counts(self) -> SampleCounts:
+        """Count all samples ever received."""
+        kept = select(_samples.c.status, _samples.c.skip_reason, func.count()).group_by(
+            _samples.c.status, _samples.c.skip_reason
+        )
+        with self._transaction() as connection:  # one transaction: both queries see the same moment
+            rows = [*connection.execute(kept), *connection.execute(select(_forgotten))]
+        return tally((status, reason, count) for status, reason, count in rows)
+
+    def prune(self, now: datetime | None = None) -> Pruned:
+        """Forget samples older than the retention, and picture files nobody refers to."""
+        expired = _samples.c.received_at < _write_time((now or self._clock.now()) - self._retention)
+        with self._transaction() as connection:
+            late = expired & (_samples.c.status == "pending")
+            connection.execute(update(_samples).where(late).values(status="skipped", skip_reason=EXPIRED))
+            _remember_as_numbers(connection, expired)
+            ids = select(_samples.c.sample_id).where(expired)
+            connection.execute(delete(_scores).where(_scores.c.sample_id.in_(ids)))
+            num_samples = connection.execute(delete(_samples).where(expired)).rowcount
+            unused = self._unused_files(connection)
+        self._unlink(unused)
+        return Pruned(num_samples, len(unused))
+
+    def _keep(self, picture_bytes: bytes | None) -> str | None:
+        if picture_bytes is None or self._keep_pictures == 0:
+            return None
+        name = picture_file_name(picture_bytes)
+        if not (self._directory / name).is_file():
+            write_bytes(self._directory / name, picture_bytes)
+        return name
+
+    def _drop_pictures_over_quota(self, connection: Connection) -> list[str]:
+        """Forget the oldest kept pictures beyond the quota; return the files nobody refers to any more."""
+        has_picture = _samples.c.picture_file.is_not(None)
+        newest_first = select(_samples.c.sequence, _samples.c.picture_file).where(has_picture)
+        over = connection.execute(
+            newest_first.order_by(_samples.c.sequence.desc()).offset(self._keep_pictures)
+        ).all()
+        sequences = [row.sequence for row in over]
+        connection.execute(
+            update(_samples).where(_samples.c.sequence.in_(sequences)).values(picture_file=None)
+        )
+        files = {row.picture_file for row in over}
+        used = select(_samples.c.picture_file).where(_samples.c.picture_file.in_(files))
+        return sorted(files - set(connection.execute(used).scalars()))
+
+    def _unused_files(self, connection: Connection) -> list[str]:
+        used = set(connection.execute(select(_samples.c.picture_file)).scalars())
+        pictures = (self._directory / "pictures").glob("*/*")
+        names = sorted(file.relative_to(self._directory).as_posix() for file in pictures)
+        return [name for name in names if name not in used and not name.endswith(".tmp")]
+
+    def _unlink(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self._directory / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if "locked" in str(error):
+                raise UnavailableError("the sample log is locked", where=str(self._file)) from error
+            raise StorageError(
+                f"the sample log cannot be used: {error.orig}", where=str(self._file)
+            ) from error
+        except SQLAlchemyError as error:
+            raise StorageError(f"the sample log cannot be used: {error}", where=str(self._file)) from error
+
+
+def picture_file_name(picture_bytes: bytes) -> str:
+    """Return where a picture's bytes are kept, relative to the log's folder.
+
+    >>> picture_file_name(b"\\xff\\xd8\\xff...")[-4:]
+    '.jpg'
+    """
+    digest = digest_bytes(picture_bytes)
+    return f"pictures/{digest[:2]}/{digest}{_suffix(picture_bytes)}"
+
+
+def tally(rows: Iterator[tuple[str, str, int]]) -> SampleCounts:
+    """Sum (status, skip reason, number) rows."""
+    totals = {"scored": 0, "skipped": 0, "pending": 0}
+    reasons: dict[str, int] = {}
+    for status, reason, count in rows:
+        totals[status] += count
+        if status == "skipped":
+            reasons[reason] = reasons.get(reason, 0) + count
+    return SampleCounts(sum(totals.values()), totals["scored"], totals["skipped"], totals["pending"], reasons)
+
+
+def _suffix(picture_bytes: bytes) -> str:
+    if picture_bytes.startswith(b"\x89PNG"):
+        return ".png"
+    return ".jpg" if picture_bytes.startswith(b"\xff\xd8") else ".bin"
+
+
+def _mark_one_scored(connection: Connection, detector: str, sample_id: str) -> bool:
+    may_score = (_samples.c.sample_id == sample_id) & (_samples.c.status != "skipped")
+    if connection.execute(update(_samples).where(may_score).values(status="scored")).rowcount == 0:
+        return False
+    statement = insert(_scores).values(sample_id=sample_id, detector=detector).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def _remember_as_numbers(connection: Connection, expired: Any) -> None:
+    columns = (_samples.c.status, _samples.c.skip_reason)
+    groups = connection.execute(select(*columns, func.count()).where(expired).group_by(*columns)).all()
+    for status, reason, count in groups:
+        statement = insert(_forgotten).values(status=status, reason=reason, num_samples=count)
+        total = _forgotten.c.num_samples + statement.excluded.num_samples
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["status", "reason"], set_={"num_samples": total})
+        )
+
+
+def _open_engine(file: Path) -> Engine:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(f"sqlite:///{file}")
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_writing)
+        _metadata.create_all(engine)
+    except (OSError, SQLAlchemyError) as error:
+        raise StorageError(f"the sample log cannot be opened: {error}", where=str(file)) from error
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Take the write lock at once: a read that later writes would fail instead of waiting."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _to_row(sample: Sample) -> dict[str, Any]:
+    record = {
+        "model_version": sample.model_version,
+        "picture_digest": sample.picture_digest,
+        "source": sample.source,
+        "features": dict(sample.features),
+        "class_counts": dict(sample.class_counts),
+        "top_scores": list(sample.top_scores),
+        "feedback": sample.feedback,
+    }
+    embedding = sample.embedding
+    return {
+        "sample_id": sample.sample_id,
+        "received_at": _write_time(sample.received_at),
+        "weights_digest": sample.weights_digest,
+        "status": "pending",
+        "skip_reason": "",
+        "picture_file": sample.picture_file,
+        "record": canonical_json(record),
+        "embedding": None if embedding is None else np.asarray(embedding, dtype="<f4").tobytes(),
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def _from_row(row: Any) -> Sample:
+    record = json.loads(row["record"])
+    embedding = row["embedding"]
+    return Sample(
+        sample_id=row["sample_id"],
+        received_at=datetime.fromisoformat(row["received_at"]),
+        model_version=record["model_version"],
+        weights_digest=row["weights_digest"],
+        picture_digest=record["picture_digest"],
+        source=record["source"],
+        features=record["features"],
+        embedding=None if embedding is None else tuple(np.frombuffer(embedding, dtype="<f4").tolist()),
+        class_counts=record["class_counts"],
+        top_scores=tuple(record["top_scores"]),
+        picture_file=row["picture_file"],
+        feedback=record["feedback"],
+    )
+
+
+def _write_time(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
