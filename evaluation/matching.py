@@ -101,7 +101,7 @@ def _match_class(
 
 
 def assign(gain_NM: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows and columns of the one-to-one assignment with the largest sum; pairs of gain 0 are left out.
+    """Return rows and columns of the one-to-one assignment with the largest sum, without pairs of gain 0.
 
     >>> assign(np.array([[0.9, 0.8], [0.7, 0.0]]))
     (array([0, 1]), array([1, 0]))
