@@ -1,0 +1,32 @@
+"""Where tensors live: the accelerator this machine has, or the one that was asked for."""
+
+from __future__ import annotations
+
+import torch
+
+from maskloop.errors import ConfigurationError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` takes cuda, then mps, then cpu.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+
+    Raises:
+        ConfigurationError: if the device was asked for by name and this machine does not have it.
+    """
+    available = [*(["cuda"] if torch.cuda.is_available() else []), *_mps(), "cpu"]
+    if name == "auto":
+        return torch.device(available[0])
+    if name.partition(":")[0] not in available:
+        raise ConfigurationError(
+            f"the device {name!r} was asked for, and this machine has only {', '.join(available)}",
+            where="[training] device",
+            hint='set it to "auto" or "cpu"',
+        )
+    return torch.device(name)
+
+
+def _mps() -> list[str]:
+    return ["mps"] if torch.backends.mps.is_available() else []

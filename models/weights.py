@@ -1,0 +1,143 @@
+"""First weights: torchvision's COCO or ImageNet weights, a local file, or none."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.settings import ModelSettings
+
+_log = logging.getLogger(__name__)
+_WHERE: Final = "[model] weights"
+_COCO: Final = {
+    "resnet50": "MaskRCNN_ResNet50_FPN_Weights.COCO_V1",
+    "resnet50_v2": "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
+}
+_IMAGENET: Final = {
+    "mobilenet_v3": "MobileNet_V3_Large_Weights.IMAGENET1K_V2",
+    "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
+    "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
+    "resnet50_v2": "ResNet50_Weights.IMAGENET1K_V2",
+}
+_PREDICTORS: Final = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
+
+
+def load_pretrained(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]:
+    """Load the weights ``settings.weights`` names: ``coco``, ``imagenet``, ``scratch`` or a path.
+
+    Layers that decide between classes keep their random weights if the file has another number of classes;
+    that is logged.
+
+    Returns:
+        The names of the tensors that kept their random weights although weights were loaded.
+
+    Raises:
+        ConfigurationError: if the file is missing, unreadable or belongs to another network.
+        UnavailableError: if a download failed.
+    """
+    if settings.weights == "scratch":
+        return ()
+    if settings.weights == "imagenet":
+        return _load_imagenet(model, settings)
+    if settings.weights == "coco":
+        state = _download(_COCO, settings)
+    else:
+        state = read_weights(Path(settings.weights))
+    return load_weights(model, state, where=settings.weights)
+
+
+def load_weights(model: MaskRCNN, state: dict[str, Tensor], *, where: str) -> tuple[str, ...]:
+    """Copy ``state`` into the model; predictors for another number of classes stay random.
+
+    Returns:
+        The names of the tensors that stayed random.
+
+    Raises:
+        ConfigurationError: if names or shapes differ anywhere else.
+    """
+    own = model.state_dict()
+    kept = tuple(
+        name
+        for name in own
+        if name.startswith(_PREDICTORS) and name in state and state[name].shape != own[name].shape
+    )
+    try:
+        model.load_state_dict({**state, **{name: own[name] for name in kept}})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigurationError(
+            f"the weights belong to another network: {reason}",
+            where=where,
+            hint="make [model] the settings they were trained with",
+        ) from error
+    if kept:
+        _log.warning("%s has other classes; these layers start random: %s", where, ", ".join(kept))
+    return kept
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name from a ``.safetensors`` file or a ``.pth`` file that holds only tensors.
+
+    Raises:
+        ConfigurationError: if the file is missing, broken, or would run code when read.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            "the file of weights does not exist", where=f"{_WHERE} = {path}", hint=_alternatives("")
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"the file of weights cannot be read as plain tensors ({type(error).__name__})",
+            where=f"{_WHERE} = {path}",
+        ) from error
+    state = state.get("model", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ConfigurationError("the file holds more than named tensors", where=f"{_WHERE} = {path}")
+    return state
+
+
+def _load_imagenet(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]:
+    state = _download(_IMAGENET, settings)
+    body = model.backbone.body
+    own = {name.removeprefix("features."): tensor for name, tensor in state.items()}
+    missing, _ = body.load_state_dict({k: v for k, v in own.items() if k in body.state_dict()}, strict=False)
+    return tuple(f"backbone.body.{name}" for name in missing)
+
+
+def _download(names: dict[str, str], settings: ModelSettings) -> dict[str, Tensor]:
+    if settings.backbone not in names:
+        raise ConfigurationError(
+            f"there are no {settings.weights!r} weights for the backbone {settings.backbone!r}",
+            where=_WHERE,
+            hint=_alternatives(settings.backbone),
+        )
+    try:
+        state: dict[str, Tensor] = torchvision.models.get_weight(names[settings.backbone]).get_state_dict(
+            progress=False, check_hash=True
+        )
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+        raise UnavailableError(
+            f"the {settings.weights!r} weights could not be downloaded: {error}",
+            where=_WHERE,
+            hint=_alternatives(settings.backbone),
+        ) from error
+    return state
+
+
+def _alternatives(backbone: str) -> str:
+    imagenet = '"imagenet" (downloaded), ' if backbone in _IMAGENET else ""
+    return f'use {imagenet}"scratch" (no download), or the path of a .pth or .safetensors file'
