@@ -1,0 +1,143 @@
+"""Bytes to pixels: one path for training and serving, in this process or in a child that may die.
+
+The formats are JPEG, PNG and WebP, told by their first bytes. The size is read from the header and refused
+before anything is decoded. Pixels are always uint8 RGB of shape (H, W, 3):
+
+- grey and two-tone pictures repeat their one channel, palettes and CMYK are converted by Pillow;
+- 16 bits a channel keep their upper byte, so that 65535 becomes 255 (never clipped);
+- transparency is composited over black;
+- the EXIF orientation is applied once, here;
+- of an animation only the first frame counts.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+
+from maskloop.errors import PictureError
+
+MAGIC_BYTES: Final = ((b"\xff\xd8\xff", "JPEG", ".jpg"), (b"\x89PNG\r\n\x1a\n", "PNG", ".png"))
+_TURNED_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """Pixels, and what the file said about itself.
+
+    Attributes:
+        pixels: uint8 (H, W, 3), RGB, upright if the orientation was applied.
+        extension: ``.jpg``, ``.png`` or ``.webp``.
+        orientation: The EXIF orientation, 1 (upright) to 8.
+        has_location: The file carries GPS coordinates.
+    """
+
+    pixels: NDArray[np.uint8]
+    extension: str
+    orientation: int
+    has_location: bool
+
+
+def decode_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = True) -> NDArray[np.uint8]:
+    """Decode a JPEG, PNG or WebP into uint8 RGB pixels of shape (H, W, 3).
+
+    Args:
+        data: The file's bytes.
+        max_mpx: Largest accepted size in million pixels.
+        apply_orientation: Turn the picture the way its EXIF orientation says.
+
+    Raises:
+        PictureError: if it is another format, too large, truncated or otherwise broken.
+    """
+    return open_picture(data, max_mpx=max_mpx, apply_orientation=apply_orientation).pixels
+
+
+def open_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = True) -> DecodedPicture:
+    """Decode a picture and say what else its file told. See `decode_picture`."""
+    format_name, extension = sniff_format(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _open(data, format_name, extension, max_mpx, apply_orientation)
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"the picture is too large: {error}") from error
+    except Exception as error:  # a decoder fed with hostile bytes may raise anything
+        raise PictureError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
+
+
+def sniff_format(data: bytes) -> tuple[str, str]:
+    r"""Return Pillow's format name and the file extension, judged by the first bytes.
+
+    >>> sniff_format(b"\x89PNG\r\n\x1a\n...")
+    ('PNG', '.png')
+
+    Raises:
+        PictureError: for anything but JPEG, PNG and WebP.
+    """
+    for magic, format_name, extension in MAGIC_BYTES:
+        if data.startswith(magic):
+            return format_name, extension
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP", ".webp"
+    reason = "the file is empty" if not data else "this is neither a JPEG nor a PNG nor a WebP picture"
+    raise PictureError(reason)
+
+
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """Encode uint8 RGB pixels (H, W, 3) as PNG, without loss."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def orient(array: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    """Turn an array (…, H, W) stored under an EXIF orientation upright.
+
+    EXIF 2.3, tag 0x0112: 2 mirrored, 3 upside down, 4 both, 5-8 the same with rows and columns exchanged.
+    """
+    if orientation in _TURNED_SIDEWAYS:
+        array = array.swapaxes(-1, -2)
+    if orientation in (2, 3, 6, 7):
+        array = array[..., ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[..., ::-1, :]
+    return array
+
+
+def _open(
+    data: bytes, format_name: str, extension: str, max_mpx: float, apply_orientation: bool
+) -> DecodedPicture:
+    with Image.open(io.BytesIO(data), formats=[format_name]) as image:
+        width, height = image.size
+        if width * height > max_mpx * 1e6:
+            raise PictureError(
+                f"the picture has {width} x {height} px, more than the {max_mpx:g} million accepted",
+                hint="downscale it, or raise data.max_picture_mpx",
+            )
+        image.load()
+        exif = image.getexif()
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        orientation = orientation if orientation in range(1, 9) else 1
+        has_location = bool(exif.get_ifd(ExifTags.IFD.GPSInfo)) or b"exif:GPS" in data
+        upright = ImageOps.exif_transpose(image) if apply_orientation else image
+        return DecodedPicture(_to_rgb(upright), extension, orientation, has_location)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        upper_byte = (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
+        return np.repeat(upper_byte[:, :, np.newaxis], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image)
+    return np.array(image.convert("RGB"), dtype=np.uint8)
