@@ -1,8 +1,8 @@
 """What one picture, and what the model said about it, look like in a few comparable numbers.
 
-Every figure is a mean, quantile or share over pixels or detections at the picture's own scale, so the number of
-pixels does not enter. Pictures above 1 Mpx are read through sixteen evenly spread native 256-px tiles: the cost
-is bounded and nothing is resampled, which would hide noise and blur.
+Every figure is a mean, quantile or share over pixels or detections at the picture's own scale, so the number
+of pixels does not enter. Pictures above 1 Mpx are read through sixteen evenly spread native 256-px tiles: the
+cost is bounded and nothing is resampled, which would hide noise and blur.
 
 A figure that does not exist (the mean score of no detections) is absent, never NaN.
 

@@ -116,7 +116,7 @@ class Pruned:
 
 
 class SampleLog(Protocol):
-    """The port. `SqlSampleLog` is the real one, `tests.fakes.sample_log.FakeSampleLog` keeps all in memory."""
+    """The port. `SqlSampleLog` is the real one; the tests' `FakeSampleLog` keeps everything in memory."""
 
     def add(self, sample: Sample, picture_bytes: bytes | None = None) -> bool:
         """Write a sample down; False, and nothing changed, if its id is already there."""
