@@ -132,9 +132,12 @@ def _summarise(ranking: Ranking, limits: Sequence[int]) -> tuple[NDArray[np.floa
 def precision_and_recall(
     is_true_N: NDArray[np.bool_], is_false_N: NDArray[np.bool_], num_instances: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return precision and recall (N,) when the first 1, 2, …, N detections are kept, best score first."""
+    """Return precision and recall (N,) when the first 1, 2, …, N detections are kept, best score first.
+
+    Recall is NaN where there is no instance to find.
+    """
     true, false = np.cumsum(is_true_N, dtype=np.float64), np.cumsum(is_false_N, dtype=np.float64)
-    return true / np.maximum(true + false, 1), true / num_instances
+    return true / np.maximum(true + false, 1), true / (num_instances or np.nan)
 
 
 def average_precision(precision_N: NDArray[np.float64], recall_N: NDArray[np.float64]) -> float:

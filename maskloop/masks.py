@@ -26,6 +26,7 @@ MAX_COORDINATE_PX: Final = 65_536.0
 MAX_VERTICES: Final = 200_000
 MAX_PERIMETER_PX: Final = 20_000_000.0
 _MAX_CHARACTERS_PER_NUMBER: Final = 6
+_MAX_AREAS_AT_ONCE: Final = 255  # pycocotools 2.0.11 puts the number of masks into a uint8
 _FIRST_CHARACTER: Final = 48
 
 
@@ -86,9 +87,11 @@ def decode_masks(rles: Sequence[Rle], *, height_px: int = 0, width_px: int = 0) 
 
 def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
     """Return each mask's number of pixels, shape (N,)."""
-    if not rles:
-        return np.zeros(0, dtype=np.int64)
-    return np.asarray(_native().area([_to_native(rle) for rle in rles]), dtype=np.int64)
+    areas = np.zeros(len(rles), dtype=np.int64)
+    for start in range(0, len(rles), _MAX_AREAS_AT_ONCE):
+        block = slice(start, start + _MAX_AREAS_AT_ONCE)
+        areas[block] = _native().area([_to_native(rle) for rle in rles[block]])
+    return areas
 
 
 def boxes_xyxy(rles: Sequence[Rle]) -> NDArray[np.float64]:
