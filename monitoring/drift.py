@@ -1,7 +1,7 @@
 """The drift verdict: pure, with a false alarm rate that holds at any window size.
 
 A window drifts when at least ``min_drifted_features`` signals are both certain (corrected for all of them
-together) and large (an effect of at least ``min_effect``). The correction alone keeps the chance of any certain
+together) and large (an effect of at least ``min_effect``). The correction keeps the chance of any certain
 signal in a quiet window at or below ``false_alarm_rate``; the rest only makes alarms rarer. What could not be
 measured never counts as quiet.
 
