@@ -1,0 +1,188 @@
+"""From pictures to instances: one path for validation, gates, batch prediction and serving."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.transform import resize_boxes
+
+from evaluation.instances import Detections
+from maskloop.errors import IntegrityError, PictureError
+from models.artifact import load_model
+from models.devices import choose_device
+from models.pasting import paste_masks
+
+_MAX_PICTURES_PER_PASS: Final = 8
+_MAX_PIXELS_PER_PASS: Final = 4_000_000
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one picture.
+
+    Attributes:
+        detections: The instances, best score first; ``detections.masks_NHW()`` gives NumPy masks.
+        embedding: float32 (D,), the mean of the finest feature map over the picture; finite.
+        seconds: What this picture cost, its share of a batch.
+    """
+
+    detections: Detections
+    embedding: NDArray[np.float32]
+    seconds: float
+
+
+class Predictor:
+    """A verified model, ready to answer. Safe to use from several threads."""
+
+    def __init__(
+        self, model: MaskRCNN, *, class_names: Sequence[str], device: torch.device, weights_digest: str = ""
+    ) -> None:
+        self._model = model.to(device).eval()
+        self._device = device
+        self.class_names = tuple(class_names)
+        self.weights_digest = weights_digest
+
+    @classmethod
+    def load(cls, directory: Path, *, expected_digest: str | None = None, device: str = "auto") -> Predictor:
+        """Load and verify an artifact (see `models.artifact.verify_artifact`).
+
+        Raises:
+            IntegrityError: if a digest, a name, a shape or a number is not what it must be.
+            NotFoundError: if there is no artifact.
+            ConfigurationError: if the device does not exist.
+        """
+        chosen = choose_device(device)
+        model, manifest = load_model(directory, expected_digest=expected_digest)
+        return cls(
+            model, class_names=manifest.class_names, device=chosen, weights_digest=manifest.weights_digest
+        )
+
+    def predict(
+        self, pictures: Sequence[NDArray[np.uint8]], *, min_score: float | None = None
+    ) -> list[Prediction]:
+        """Find instances. Neighbours of one size share a pass; others are never padded to each other.
+
+        Args:
+            pictures: uint8 (H, W, 3) RGB each, of any sizes.
+            min_score: Leave out detections with a lower score; the model's own floor holds anyway.
+
+        Returns:
+            One prediction for each picture, in order.
+
+        Raises:
+            PictureError: if a picture is not uint8 (H, W, 3).
+            IntegrityError: if the model computes something that is not finite.
+        """
+        for picture in pictures:
+            _check_picture(picture)
+        predictions: list[Prediction] = []
+        for group in _group_by_size(pictures):
+            predictions.extend(self._predict_same_size(group, min_score or 0.0))
+        return predictions
+
+    def _predict_same_size(self, pictures: list[NDArray[np.uint8]], min_score: float) -> list[Prediction]:
+        start = time.perf_counter()
+        batch = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2).float().div_(255.0)
+        with torch.inference_mode(), self._refusing_non_finite():
+            outputs, embeddings = _run(self._model, batch)
+        found = [_to_detections(output, batch.shape[-2:], min_score) for output in outputs]
+        seconds = (time.perf_counter() - start) / len(pictures)
+        return [
+            Prediction(each, row, seconds) for each, row in zip(found, embeddings.cpu().numpy(), strict=True)
+        ]
+
+    @contextmanager
+    def _refusing_non_finite(self) -> Iterator[None]:
+        """A network full of NaN would answer "nothing found"; make it an error instead."""
+
+        def check(_module: Any, _inputs: Any, output: Any) -> None:
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(output)):
+                name = self.weights_digest[:12] or "in training"
+                raise IntegrityError(
+                    "the model computes numbers that are not finite",
+                    where=f"model {name}",
+                    hint="do not serve it; roll back to the last good version",
+                )
+
+        heads = self._model.roi_heads
+        watched = (self._model.backbone, self._model.rpn.head, heads.box_predictor, heads.mask_predictor)
+        handles = [module.register_forward_hook(check) for module in watched]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _run(model: MaskRCNN, batch: Tensor) -> tuple[list[dict[str, Tensor]], Tensor]:
+    """Run torchvision's stages without its pasting of masks. Boxes come back in the pictures' px."""
+    height, width = batch.shape[-2:]
+    images, _ = model.transform(list(batch))
+    features = model.backbone(images.tensors)
+    proposals, _ = model.rpn(images, features)
+    outputs, _ = model.roi_heads(features, proposals, images.image_sizes)
+    size = images.image_sizes[0]
+    for output in outputs:
+        output["boxes"] = resize_boxes(output["boxes"], size, (height, width))
+    return outputs, _pool(next(iter(features.values())), size, images.tensors.shape[-2:])
+
+
+def _pool(features: Tensor, size: tuple[int, int], padded_size: tuple[int, int]) -> Tensor:
+    rows, columns = (
+        max(1, round(cells * side / padded))
+        for cells, side, padded in zip(features.shape[-2:], size, padded_size, strict=True)
+    )
+    return features[:, :, :rows, :columns].float().mean(dim=(2, 3))
+
+
+def _to_detections(output: dict[str, Tensor], size: torch.Size, min_score: float) -> Detections:
+    height, width = size
+    keep = output["scores"] >= min_score
+    boxes, scores, labels, masks = (
+        output[name][keep].float().cpu() for name in ("boxes", "scores", "labels", "masks")
+    )
+    return Detections(
+        height_px=height,
+        width_px=width,
+        boxes_xyxy=boxes.numpy(),
+        scores=scores.numpy(),
+        class_indices=labels.long().numpy() - 1,  # torchvision's label 0 is the background
+        masks=paste_masks(masks[:, 0], boxes, height, width),
+    )
+
+
+def _group_by_size(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+    group: list[NDArray[np.uint8]] = []
+    for picture in pictures:
+        limit = min(_MAX_PICTURES_PER_PASS, _MAX_PIXELS_PER_PASS // (picture.shape[0] * picture.shape[1]))
+        if group and (picture.shape != group[0].shape or len(group) >= limit):
+            yield group
+            group = []
+        group.append(picture)
+    if group:
+        yield group
+
+
+def _check_picture(picture: NDArray[np.uint8]) -> None:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise PictureError(f"a picture must be uint8 of shape (H, W, 3), not {picture.dtype} {picture.shape}")
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, dict):
+        yield from output.values()
+    else:
+        for part in output:
+            yield from _tensors(part)
