@@ -1,0 +1,99 @@
+"""Run a model over pictures of a data version, and hold candidate and champion against the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dataset.samples import DatasetVersion, Picture
+    from evaluation.instances import GroundTruth
+    from evaluation.report import Evaluation
+    from models.predict import Prediction, Predictor
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class ModelOnPictures:
+    """One model's predictions on pictures of a data version, and how good they are."""
+
+    evaluation: Evaluation
+    predictions: Mapping[str, Prediction]
+    latency_p95_ms: float
+
+
+def predict_pictures(
+    predictor: Predictor,
+    version: DatasetVersion,
+    pictures: Sequence[Picture],
+    *,
+    progress: Callable[[int, int], None],
+    max_mpx: float,
+) -> Mapping[str, Prediction]:
+    """Predict every picture; keys are picture digests."""
+    found: dict[str, Prediction] = {}
+    for batch in _batches(pictures):
+        images = [load_picture(version.path(picture), max_mpx) for picture in batch]
+        for picture, prediction in zip(batch, predictor.predict(images), strict=True):
+            found[picture.digest] = prediction
+        progress(len(found), len(pictures))
+    return found
+
+
+def evaluate_model(
+    directory: Path,
+    weights_digest: str,
+    version: DatasetVersion,
+    pictures: Sequence[Picture],
+    *,
+    score_threshold: float,
+    max_mpx: float,
+    device: str,
+    progress: Callable[[int, int], None],
+) -> ModelOnPictures:
+    """Load verified weights, predict the pictures and measure the result."""
+    from evaluation.report import evaluate
+    from models.predict import Predictor
+
+    predictor = Predictor.load(directory, expected_digest=weights_digest, device=device)
+    predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
+    evaluation = evaluate(
+        {digest: prediction.detections for digest, prediction in predictions.items()},
+        [as_ground_truth(picture) for picture in pictures],
+        class_names=version.class_names,
+        score_threshold=score_threshold,
+    )
+    seconds = [prediction.seconds for prediction in predictions.values()]
+    return ModelOnPictures(evaluation, predictions, float(np.percentile(seconds, 95) * 1000.0))
+
+
+def as_ground_truth(picture: Picture) -> GroundTruth:
+    """Give a picture's annotations the form that evaluation reads."""
+    from evaluation.instances import GroundTruth
+
+    return GroundTruth(
+        picture_id=picture.digest,
+        source=picture.source,
+        height_px=picture.height_px,
+        width_px=picture.width_px,
+        class_indices=np.array([instance.class_index for instance in picture.instances], dtype=np.int64),
+        masks=tuple(instance.mask for instance in picture.instances),
+        is_crowd=np.array([instance.is_crowd for instance in picture.instances], dtype=bool),
+    )
+
+
+def load_picture(path: Path, max_mpx: float) -> np.ndarray:
+    """Read and decode one picture of a verified data version, uint8 (H, W, 3)."""
+    from dataset.decoding import decode_picture
+
+    return decode_picture(path.read_bytes(), max_mpx=max_mpx)
+
+
+def _batches(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+    for start in range(0, len(pictures), BATCH_SIZE):
+        yield pictures[start : start + BATCH_SIZE]

@@ -1,0 +1,192 @@
+"""A candidate meets the gates: same pictures for it and the champion, a verdict, and evidence to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.evaluate import ModelOnPictures, evaluate_model, load_picture
+from flows.serve import fetch_champion, verify_weights
+from flows.wiring import App
+from maskloop.errors import DataError, RefusedError
+from maskloop.records import JudgingStarted, VerdictReached, write_record
+from maskloop.state import Cycle
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dataset.samples import DatasetVersion
+
+NUM_EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Candidate and champion on the same test pictures."""
+
+    version: DatasetVersion
+    candidate: ModelOnPictures
+    champion: ModelOnPictures | None
+    champion_digest: str
+
+
+def judge_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> VerdictReached:
+    """Evaluate, judge, write the verdict down and put its evidence where a reviewer looks.
+
+    Raises:
+        ConfigurationError: if no gates are configured.
+        DataError: if the data version has no test pictures.
+    """
+    from registry.blessing import make_verdict
+
+    if cycle.candidate is None:
+        raise RefusedError(f"{cycle.id} has no candidate to judge")
+    app.settings.required_gates()
+    started = JudgingStarted(attempt=cycle.num_attempts + 1, version=cycle.candidate.version)
+    write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
+    contest = hold_contest(app, cycle, renew)
+    verdict = make_verdict(
+        candidate=contest.candidate.evaluation.iou,
+        champion=contest.champion.evaluation.iou if contest.champion else None,
+        gates=app.settings.required_gates(),
+        latency_p95_ms=contest.candidate.latency_p95_ms,
+        candidate_version=cycle.candidate.version,
+        candidate_digest=cycle.candidate.weights_digest,
+        champion_digest=contest.champion_digest,
+        data_tag=contest.version.tag,
+        data_fingerprint=contest.version.fingerprint,
+        seed=app.settings.training.seed,
+    )
+    publish_evidence(app, cycle, contest, verdict)
+    write_record(app.ledger, verdict, actor=app.actor, cycle=cycle.id, key=f"verdict:{verdict.blessing_id}")
+    app.teller.say(verdict.sentence())
+    return verdict
+
+
+def hold_contest(app: App, cycle: Cycle, renew: Callable[[], None]) -> Contest:
+    """Run candidate and champion over the test pictures of the data the candidate was trained on."""
+    assert cycle.candidate is not None  # noqa: S101 - checked by the caller
+    version = app.data.open(cycle.candidate.data_tag)
+    if not version.by_split["test"]:
+        raise DataError(
+            "the data version has no test pictures, so nothing can be judged",
+            where=version.tag,
+            hint="ingest some with --split test, or raise data.test_percent",
+        )
+    directory = app.workspace.models_dir / cycle.candidate.weights_digest
+    if not directory.exists():
+        app.models.fetch(cycle.candidate.version, directory)
+    verify_weights(directory, cycle.candidate.weights_digest)
+    title = "candidate on the test pictures"
+    candidate = _run(app, title, directory, cycle.candidate.weights_digest, version, renew)
+    if app.state().champion is None:
+        return Contest(version, candidate, None, "")
+    served = fetch_champion(app)
+    title = "champion on the same pictures"
+    champion = _run(app, title, served.directory, served.weights_digest, version, renew)
+    return Contest(version, candidate, champion, served.weights_digest)
+
+
+def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictReached) -> None:
+    """Log figures, the verdict page and pictures to the run, and a summary to the version's description."""
+    from registry.evidence import verdict_markdown, verdict_page
+
+    assert cycle.candidate is not None  # noqa: S101 - checked by the caller
+    run_id, version = cycle.candidate.run_id, cycle.candidate.version
+    evaluation = contest.candidate.evaluation
+    pictures = draw_examples(app, contest)
+    champion = contest.champion.evaluation.iou if contest.champion else None
+    page = verdict_page(verdict, evaluation.iou, champion, app.settings.required_gates(), pictures)
+    app.tracker.log_text(run_id, page, "verdict/verdict.html")
+    app.tracker.log_table(run_id, evaluation.rows(), "evaluation/per_class.json")
+    app.tracker.log_text(run_id, verdict.model_dump_json(indent=1), "verdict/verdict.json")
+    for number, (_, picture) in enumerate(pictures, start=1):
+        app.tracker.log_picture(run_id, picture, f"evaluation/example_{number}.png")
+    app.tracker.log_metrics(run_id, _headline_metrics(contest), step=0)
+    app.models.describe(
+        version, verdict_markdown(verdict, evaluation.iou, champion, app.settings.required_gates())
+    )
+    app.models.set_tag(version, "verdict", verdict.outcome)
+    app.tracker.close_run(run_id, "finished")
+    app.teller.table("verdict", verdict_rows(verdict), f"verdict on version {version}: {verdict.outcome}")
+    if url := app.tracker.url(run_id):
+        app.teller.link("evidence", url, "the evidence")
+
+
+def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:
+    """Lay the checks out as table rows."""
+    return [
+        {
+            "check": check.name,
+            "outcome": check.outcome,
+            "measured": check.measured,
+            "required": check.required,
+            "reason": check.reason,
+        }
+        for check in verdict.checks
+    ]
+
+
+def draw_examples(app: App, contest: Contest) -> list[tuple[str, np.ndarray]]:
+    """Draw the pictures that lost most against the champion, or else the worst, median and best ones."""
+    from evaluation.overlays import choose_examples, draw_overlay
+    from flows.evaluate import as_ground_truth
+
+    champion = contest.champion.evaluation.iou if contest.champion else None
+    chosen = choose_examples(contest.candidate.evaluation.iou, champion, count=NUM_EXAMPLES)
+    by_digest = {picture.digest: picture for picture in contest.version.by_split["test"]}
+    drawn = []
+    for caption, digest in chosen:
+        picture = by_digest[digest]
+        image = load_picture(contest.version.path(picture), app.settings.data.max_picture_mpx)
+        detections = contest.candidate.predictions[digest].detections
+        confident = detections.select(detections.scores >= app.settings.required_gates().score_threshold)
+        drawn.append(
+            (
+                f"{caption}: {picture.name}",
+                draw_overlay(image, confident, as_ground_truth(picture), contest.version.class_names),
+            )
+        )
+    return drawn
+
+
+def _run(
+    app: App,
+    title: str,
+    directory: Path,
+    digest: str,
+    version: DatasetVersion,
+    renew: Callable[[], None],
+) -> ModelOnPictures:
+    with app.teller.progress(title) as progress:
+
+        def on_progress(done: int, total: int) -> None:
+            renew()
+            progress(done, total)
+
+        return evaluate_model(
+            directory,
+            digest,
+            version,
+            version.by_split["test"],
+            score_threshold=app.settings.required_gates().score_threshold,
+            max_mpx=app.settings.data.max_picture_mpx,
+            device=app.settings.training.device,
+            progress=on_progress,
+        )
+
+
+def _headline_metrics(contest: Contest) -> dict[str, float]:
+    evaluation = contest.candidate.evaluation
+    class_iou = evaluation.iou.class_iou()
+    named = {
+        f"test/iou/{name}": float(iou)
+        for name, iou in zip(evaluation.iou.class_names, class_iou, strict=True)
+    }
+    named["test/iou/mean"] = float(class_iou.mean())
+    named["test/mask_ap"] = float(evaluation.ap_segm.figures["AP"])
+    named["test/box_ap"] = float(evaluation.ap_bbox.figures["AP"])
+    named["test/latency_p95_ms"] = contest.candidate.latency_p95_ms
+    return {name: value for name, value in named.items() if value == value}  # NaN: a class without instances

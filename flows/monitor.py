@@ -1,0 +1,238 @@
+"""The newest production samples meet the champion's own pictures; drift asks for a turn of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.evaluate import load_picture, predict_pictures
+from flows.planning import count_new_labels
+from flows.retrain import record_trigger
+from flows.serve import fetch_champion
+from flows.train import trained_on
+from flows.wiring import App
+from maskloop.errors import DataError
+from maskloop.records import DriftJudged, TriggerSuppressed, write_record
+from maskloop.state import LoopState
+
+if TYPE_CHECKING:
+    from registry.serving_copy import ServedModel
+
+    from dataset.samples import DatasetVersion, Picture
+    from monitoring.baseline import Baseline
+    from monitoring.features import Observation
+    from monitoring.references import ClosestReference
+    from monitoring.windows import Window
+
+DETECTOR = "drift"
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """What one look at production found.
+
+    Attributes:
+        judged: The verdict; None while too few new samples have come.
+        num_pending: Samples that wait for a complete window.
+        trigger: What the verdict meant for the loop, as a sentence.
+    """
+
+    judged: DriftJudged | None
+    num_pending: int
+    trigger: str
+
+
+def monitor(app: App) -> Monitored:
+    """Judge the newest window of samples, write the report, and record a trigger if the loop should turn.
+
+    Each sample is judged at most once; run again without new samples, nothing happens.
+
+    Raises:
+        NotFoundError: if no champion serves yet.
+    """
+    from monitoring.windows import SUPERSEDED, choose_window
+
+    served = fetch_champion(app)
+    settings = app.settings.monitoring
+    app.samples.prune()
+    pending = app.samples.newest(
+        10 * settings.window_samples, weights_digest=served.weights_digest, pending_only=True
+    )
+    planned = choose_window(pending, weights_digest=served.weights_digest, settings=settings)
+    if not planned.is_complete:
+        waiting = len(planned.window.samples)
+        app.teller.say(f"{waiting} of the {settings.min_window_samples} samples a verdict needs have come")
+        return Monitored(None, waiting, decide_whether_to_retrain(app, served.weights_digest))
+    judged = _judge_window(app, served, planned.window)
+    app.samples.mark_scored(DETECTOR, planned.window.sample_ids)
+    for sample_id in planned.superseded_ids:
+        app.samples.skip(sample_id, SUPERSEDED)
+    app.teller.say(judged.sentence())
+    return Monitored(judged, 0, decide_whether_to_retrain(app, served.weights_digest))
+
+
+def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
+    """Turn the recorded drift verdicts and new labels into a trigger, or into a recorded reason for none."""
+    from monitoring.triggers import decide_trigger
+
+    decision = decide_trigger(
+        _as_trigger_state(app, app.state(), weights_digest),
+        app.settings.retraining,
+        confirm_windows=app.settings.monitoring.confirm_windows,
+        now=app.clock.now(),
+    )
+    if decision.action == "record" and decision.kind:
+        app.teller.say(record_trigger(app, decision.key, decision.kind, decision.reason).sentence())
+    if decision.action == "suppress":
+        suppressed = TriggerSuppressed(trigger_key=decision.key, reason=decision.reason)
+        write_record(app.ledger, suppressed, key=f"suppressed:{decision.key}")
+    return decision.reason
+
+
+def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
+    from monitoring.references import judge_against_references
+
+    references = open_references(app, served)
+    closest = judge_against_references(references, window, app.settings.monitoring)
+    verdict = closest.verdict
+    report = app.workspace.reports_dir / "drift" / verdict.window_id
+    _write_report(app, report, closest, window)
+    judged = DriftJudged(
+        outcome=verdict.outcome,
+        reason=f"{verdict.cause or verdict.reason} (compared with {closest.name})",
+        window_id=verdict.window_id,
+        num_samples=verdict.num_samples,
+        missing_percent=verdict.missing_percent,
+        baseline_digest=references[_pooled()].digest,
+        weights_digest=verdict.weights_digest,
+        threshold_digest=verdict.threshold_digest,
+        drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
+        report=str((report / "index.html").relative_to(app.workspace.root)),
+    )
+    write_record(app.ledger, judged, key=f"drift:{verdict.window_id}")
+    app.teller.table(
+        "drift",
+        [
+            {
+                "signal": signal.name,
+                "effect": signal.effect,
+                "corrected p": signal.corrected_p_value,
+                "reference": signal.reference_mean,
+                "now": signal.current_mean,
+                "drifted": "yes" if signal.drifted else "",
+            }
+            for signal in verdict.signals[:8]
+        ],
+        f"drift: {verdict.outcome}",
+    )
+    app.teller.link("drift-report", (report / "index.html").as_uri(), "drift report")
+    return judged
+
+
+def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
+    """Load what the champion's own held-out pictures look like, or measure them the first time.
+
+    Each source's reference is its validation pictures, with its test pictures added where those are fewer
+    than a window needs; sources with too few even so count in the pooled reference only.
+
+    Raises:
+        DataError: if the champion's data version has no held-out pictures.
+    """
+    from monitoring.baseline import build_baseline, load_baseline, save_baseline
+
+    directory = app.workspace.state_dir / "baselines" / served.weights_digest
+    files = sorted(directory.glob("*.npz"))
+    if files and (directory / "complete").exists():
+        return {_name_of(file): load_baseline(file) for file in files}
+    version = app.data.open(trained_on(app.state(), served.weights_digest))
+    observed = _observe_held_out(app, served, version)
+    groups = {_pooled(): [seen for group in observed.values() for seen in group]}
+    groups |= {
+        name: group
+        for name, group in observed.items()
+        if len(observed) > 1 and len(group) >= app.settings.monitoring.min_window_samples
+    }
+    references = {}
+    for number, (name, group) in enumerate(groups.items()):
+        references[name] = build_baseline(
+            group, weights_digest=served.weights_digest, data_fingerprint=version.fingerprint
+        )
+        save_baseline(references[name], directory / f"{number:02d} {name.replace('/', '_')}.npz")
+    (directory / "complete").touch()
+    return references
+
+
+def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) -> dict[str, list[Observation]]:
+    from models.predict import Predictor
+    from monitoring.features import observe
+
+    pictures = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
+    if not pictures:
+        raise DataError("the champion's data version has no held-out pictures", where=version.tag)
+    predictor = Predictor.load(
+        served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
+    )
+    max_mpx = app.settings.data.max_picture_mpx
+    with app.teller.progress("measuring the champion's own pictures") as progress:
+        found = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
+    observed: dict[str, list[Observation]] = {}
+    for picture in pictures:
+        prediction = found[picture.digest]
+        confident = prediction.detections.select(prediction.detections.scores >= predictor.score_threshold)
+        pixels = load_picture(version.path(picture), max_mpx)
+        seen = observe(pixels, confident, predictor.class_names, prediction.embedding)
+        observed.setdefault(picture.source, []).append(seen)
+    return observed
+
+
+def choose_reference_pictures(version: DatasetVersion, min_per_source: int) -> tuple[Picture, ...]:
+    """Take each source's validation pictures, and its test pictures too where those are too few."""
+    chosen: list[Picture] = []
+    for source in sorted({picture.source for picture in version.pictures}):
+        validation = [picture for picture in version.by_split["val"] if picture.source == source]
+        test = [picture for picture in version.by_split["test"] if picture.source == source]
+        chosen += validation if len(validation) >= min_per_source else validation + test
+    return tuple(chosen)
+
+
+def _write_report(app: App, directory: Path, closest: ClosestReference, window: Window) -> None:
+    from monitoring.drift_page import write_drift_page
+
+    write_drift_page(directory, closest.verdict, closest.baseline, window, app.samples)
+
+
+def _as_trigger_state(app: App, state: LoopState, weights_digest: str):  # type: ignore[no-untyped-def]
+    from monitoring.triggers import JudgedWindow
+    from monitoring.triggers import LoopState as TriggerState
+
+    now = app.clock.now()
+    own = [judged for _, judged in state.drift if judged.weights_digest == weights_digest]
+    ended = [cycle.closed_at for cycle in state.cycles.values() if cycle.closed_at]
+    tag = trained_on(state, weights_digest)
+    return TriggerState(
+        weights_digest=weights_digest,
+        baseline_digest=own[-1].baseline_digest if own else "",
+        windows=[JudgedWindow(judged.window_id, judged.outcome) for judged in own],
+        trigger_keys=frozenset(state.trigger_actors),
+        open_cycle=state.open_cycles[0].id if state.open_cycles else "",
+        last_cycle_ended_at=max(ended, default=None),
+        num_cycles_last_7_days=sum(
+            cycle.opened_at > now - timedelta(days=7) and cycle.opened.reason != "manual"
+            for cycle in state.cycles.values()
+        ),
+        num_new_labelled_samples=count_new_labels(state, tag),
+        data_version=tag,
+    )
+
+
+def _pooled() -> str:
+    from monitoring.references import POOLED
+
+    return POOLED
+
+
+def _name_of(file: Path) -> str:
+    return file.stem.partition(" ")[2]

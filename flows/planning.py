@@ -1,0 +1,170 @@
+"""What is due now: a pure function from the recorded state and a few facts to the next steps.
+
+The reconcile applies what `plan` returns and asks again until nothing is due, so a lost, late or doubled
+event changes nothing, and a second run in a row does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from maskloop.records import CycleOutcome, CycleWaiting
+from maskloop.settings import RetrainingSettings
+from maskloop.state import Cycle, LoopState
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the world says besides the ledger.
+
+    Attributes:
+        now: The time.
+        working: Cycles that somebody alive is training or judging.
+        decidable: Cycles whose approval has been decided in the meantime, by a person or by the policy.
+        waiting: What the undecided ones wait for.
+    """
+
+    now: datetime
+    working: frozenset[str] = frozenset()
+    decidable: frozenset[str] = frozenset()
+    waiting: Mapping[str, CycleWaiting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OpenCycle:
+    """Open a cycle for a trigger."""
+
+    trigger_key: str
+
+
+@dataclass(frozen=True)
+class JoinCycle:
+    """Answer a trigger with the cycle that is already open."""
+
+    trigger_key: str
+    cycle: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Record what a cycle waits for."""
+
+    cycle: str
+    waiting: CycleWaiting
+
+
+@dataclass(frozen=True)
+class StartWork:
+    """Train or judge, in a process of its own or in this one."""
+
+    cycle: str
+
+
+@dataclass(frozen=True)
+class Decide:
+    """Record the decision about a judged candidate."""
+
+    cycle: str
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Make an approved candidate the champion."""
+
+    cycle: str
+
+
+@dataclass(frozen=True)
+class CompletePromotion:
+    """Finish a change of champion that was interrupted."""
+
+
+@dataclass(frozen=True)
+class CloseCycle:
+    """End a cycle."""
+
+    cycle: str
+    outcome: CycleOutcome
+    reason: str
+
+
+Step = OpenCycle | JoinCycle | Wait | StartWork | Decide | Promote | CompletePromotion | CloseCycle
+
+
+def plan(state: LoopState, facts: Facts, settings: RetrainingSettings) -> tuple[Step, ...]:
+    """Return the steps that are due, at most one per cycle and trigger."""
+    if state.changing:
+        return (CompletePromotion(),)
+    steps = [step for cycle in state.open_cycles if (step := plan_cycle(cycle, state, facts, settings))]
+    return (*steps, *_plan_triggers(state))
+
+
+def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: RetrainingSettings) -> Step | None:
+    """Return the one step that is due in an open cycle, or None."""
+    match cycle.phase:
+        case "opened" | "training" | "candidate":
+            return _plan_work(cycle, state, facts, settings)
+        case "judged":
+            return _plan_decision(cycle, facts)
+        case "approved":
+            return Promote(cycle.id)
+        case "rejected":
+            why = cycle.approval.why if cycle.approval else ""
+            return CloseCycle(cycle.id, "rejected", why or "the candidate was rejected")
+        case "promoting":
+            return CloseCycle(cycle.id, "promoted", "the candidate serves")
+        case "closed":
+            return None
+
+
+def count_new_labels(state: LoopState, since_tag: str) -> int:
+    """Count the pictures labelled or relabelled in data versions after ``since_tag`` (all, if it is empty)."""
+    tags = [version.tag for version in state.versions]
+    first = tags.index(since_tag) + 1 if since_tag in tags else 0
+    return sum(version.num_new_labelled for version in state.versions[first:])
+
+
+def _plan_work(cycle: Cycle, state: LoopState, facts: Facts, settings: RetrainingSettings) -> Step | None:
+    if cycle.id in facts.working:
+        return None
+    if cycle.num_attempts >= settings.max_training_attempts:
+        reason = cycle.failures[-1] if cycle.failures else "the process ended every time"
+        return CloseCycle(cycle.id, "failed", f"{cycle.num_attempts} attempts: {reason}")
+    if cycle.phase == "opened" and not cycle.num_attempts:
+        missing = settings.min_new_labelled_samples - count_new_labels(state, cycle.opened.baseline_tag)
+        if cycle.opened.reason == "drift" and missing > 0:
+            return _plan_wait_for_labels(cycle, missing, facts.now, settings)
+    return StartWork(cycle.id)
+
+
+def _plan_wait_for_labels(
+    cycle: Cycle, missing: int, now: datetime, settings: RetrainingSettings
+) -> Step | None:
+    if now - cycle.opened_at > timedelta(days=settings.wait_for_labels_days):
+        return CloseCycle(
+            cycle.id, "abandoned", f"no labels came within {settings.wait_for_labels_days:g} days"
+        )
+    waiting = CycleWaiting(
+        waiting_for="labels",
+        reason=f"{missing} more labelled pictures from after the drift are needed",
+        way_out="label kept production pictures and `maskloop ingest` them",
+    )
+    return None if cycle.waiting == waiting else Wait(cycle.id, waiting)
+
+
+def _plan_decision(cycle: Cycle, facts: Facts) -> Step | None:
+    if cycle.id in facts.decidable:
+        return Decide(cycle.id)
+    waiting = facts.waiting.get(cycle.id)
+    return Wait(cycle.id, waiting) if waiting and waiting != cycle.waiting else None
+
+
+def _plan_triggers(state: LoopState) -> tuple[Step, ...]:
+    pending = tuple(state.pending_triggers)
+    if not pending:
+        return ()
+    if state.open_cycles:
+        return tuple(JoinCycle(key, state.open_cycles[0].id) for key in pending)
+    return (OpenCycle(pending[0]),)

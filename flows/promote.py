@@ -1,0 +1,129 @@
+"""A judged candidate is approved or rejected, and the approved one becomes the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from flows.wiring import App
+from maskloop.errors import NotFoundError, RefusedError
+from maskloop.records import ApprovalDecided, ChampionChanged, CycleWaiting, write_record
+from maskloop.state import Cycle
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """What has been decided about judged cycles, and what the others wait for."""
+
+    decided: Mapping[str, ApprovalDecided]
+    waiting: Mapping[str, CycleWaiting]
+
+
+def read_approvals(app: App) -> Approvals:
+    """Look at every judged cycle's version in the registry: has a person, or the policy, decided?"""
+    from registry.approval import decide_approval
+
+    decided: dict[str, ApprovalDecided] = {}
+    waiting: dict[str, CycleWaiting] = {}
+    for cycle in app.state().open_cycles:
+        if cycle.phase != "judged" or not cycle.verdict or not cycle.verdict_at or not cycle.candidate:
+            continue
+        tags = app.models.version(cycle.candidate.version).tags
+        answer = decide_approval(
+            cycle.verdict,
+            cycle.verdict_at,
+            app.settings.approval,
+            tag_value=tags.get("approval", ""),
+            approved_by=tags.get("approved_by", ""),
+            requested_by=cycle.actor,
+            now=app.clock.now(),
+        )
+        if isinstance(answer, ApprovalDecided):
+            decided[cycle.id] = answer
+        else:
+            waiting[cycle.id] = CycleWaiting(
+                waiting_for="approval", reason=answer.reason, way_out=answer.way_out
+            )
+    return Approvals(decided, waiting)
+
+
+def record_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
+    """Write the decision down, once per verdict, and show it on the version."""
+    write_record(
+        app.ledger, decision, actor=decision.by, cycle=cycle.id, key=f"approval:{decision.blessing_id}"
+    )
+    app.models.set_tag(decision.version, "approval", decision.decision)
+    app.teller.say(decision.sentence())
+
+
+def decide_by_hand(
+    app: App, version: str, decision: Literal["approved", "rejected"], *, by: str, why: str
+) -> ApprovalDecided:
+    """Approve or reject a version from the command line.
+
+    Raises:
+        NotFoundError: if no open cycle waits for a decision on this version.
+        RefusedError: if the gates failed it, or four eyes are asked for and there are only two.
+    """
+    from registry.approval import check_reviewer
+
+    cycle = _find_judged(app, version)
+    verdict = cycle.verdict
+    if verdict is None:
+        raise NotFoundError(f"version {version} has no verdict")
+    if decision == "approved" and verdict.outcome == "fail":
+        raise RefusedError(
+            f"version {version} failed its gates and cannot be approved", hint="train a better candidate"
+        )
+    if decision == "approved":
+        check_reviewer(app.settings.approval, approved_by=by, requested_by=cycle.actor)
+    record = ApprovalDecided(
+        decision=decision,
+        version=version,
+        weights_digest=verdict.candidate_digest,
+        blessing_id=verdict.blessing_id,
+        by=by,
+        why=why,
+        via="cli",
+    )
+    record_decision(app, cycle, record)
+    return record
+
+
+def promote_cycle(app: App, cycle: Cycle) -> ChampionChanged:
+    """Make an approved cycle's candidate the champion."""
+    from registry.promotion import promote
+
+    if cycle.verdict is None or cycle.approval is None or cycle.approval_at is None:
+        raise RefusedError(f"{cycle.id} has no approved verdict")
+    changed = promote(
+        app.ledger,
+        app.models,
+        cycle=cycle.id,
+        weights_digest=cycle.verdict.candidate_digest,
+        settings=app.settings.approval,
+        now=app.clock.now(),
+        why=cycle.approval.why or f"approved by {cycle.approval.by}",
+        actor=cycle.approval.by,
+    )
+    app.teller.say(changed.sentence())
+    return changed
+
+
+def roll_back(app: App, *, to_version: str | None, by: str, why: str) -> ChampionChanged:
+    """Put an earlier champion back. Raises RefusedError if that version never served or lost its blessing."""
+    from registry.promotion import rollback
+
+    changed = rollback(app.ledger, app.models, to_version=to_version, by=by, why=why)
+    app.teller.say(changed.sentence())
+    return changed
+
+
+def _find_judged(app: App, version: str) -> Cycle:
+    for cycle in app.state().open_cycles:
+        if cycle.phase == "judged" and cycle.candidate and cycle.candidate.version == version:
+            return cycle
+    raise NotFoundError(
+        f"nothing waits for a decision on version {version}", hint="`maskloop status` shows what waits"
+    )

@@ -1,0 +1,151 @@
+"""Whatever is due gets done: read the record, plan, apply, until nothing is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from flows.ingest import record_missing_versions
+from flows.planning import (
+    CloseCycle,
+    CompletePromotion,
+    Decide,
+    Facts,
+    JoinCycle,
+    OpenCycle,
+    Promote,
+    StartWork,
+    Step,
+    Wait,
+    plan,
+)
+from flows.promote import Approvals, promote_cycle, read_approvals, record_decision
+from flows.retrain import close_cycle, find_cycle, is_working, open_cycle, work_on_cycle
+from flows.wiring import App
+from maskloop.errors import MaskloopError, UnavailableError
+from maskloop.ledger import leased
+from maskloop.records import CycleClosed, TriggerSuppressed, write_record
+
+_MAX_ROUNDS = 20
+
+
+class WorkStarter(Protocol):
+    """Sees to it that a cycle is trained and judged: here and now, or in a run of its own."""
+
+    def __call__(self, app: App, cycle_id: str) -> None:
+        """Do the work, or start it; doing it twice must start it once."""
+        ...
+
+
+def work_here(app: App, cycle_id: str) -> None:
+    """Train and judge in this process, and leave a recorded failure to the next plan."""
+    try:
+        work_on_cycle(app, cycle_id)
+    except UnavailableError:
+        raise
+    except MaskloopError as error:
+        app.teller.say(f"{cycle_id}: {error}")
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What one reconcile did, as sentences; empty means nothing was due."""
+
+    done: tuple[str, ...]
+
+
+def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
+    """Do everything that is due, under one lease. Running it again at once does nothing.
+
+    Raises:
+        UnavailableError: if another reconcile is running, or the registry does not answer.
+    """
+    done: list[str] = []
+    with leased(app.ledger, "reconcile", ttl_s=app.settings.retraining.lease_s):
+        if count := record_missing_versions(app):
+            done.append(f"recorded {count} data versions that an interrupted ingest had left out")
+        done += restore_aliases(app)
+        started: set[str] = set()
+        for _ in range(_MAX_ROUNDS):
+            steps, approvals = _plan_now(app, started)
+            if not steps:
+                break
+            for step in steps:
+                if isinstance(step, StartWork):
+                    started.add(step.cycle)
+                _apply(app, step, approvals, start_work)
+                done.append(describe_step(step))
+    return Reconciled(tuple(done))
+
+
+def restore_aliases(app: App) -> list[str]:
+    """Put aliases that were moved by hand back where the ledger has them."""
+    from registry.promotion import reconcile_aliases
+
+    if not app.state().serving:
+        return []
+    sentences = [tampered.sentence() for tampered in reconcile_aliases(app.ledger, app.models)]
+    for sentence in sentences:
+        app.teller.say(sentence)
+    return sentences
+
+
+def _plan_now(app: App, started: set[str]) -> tuple[tuple[Step, ...], Approvals]:
+    state = app.state()
+    approvals = (
+        read_approvals(app) if any(c.phase == "judged" for c in state.open_cycles) else Approvals({}, {})
+    )
+    working = {cycle.id for cycle in state.open_cycles} if is_working(app.ledger) else set()
+    facts = Facts(
+        now=app.clock.now(),
+        working=frozenset(working | started),
+        decidable=frozenset(approvals.decided),
+        waiting=approvals.waiting,
+    )
+    return plan(state, facts, app.settings.retraining), approvals
+
+
+def _apply(app: App, step: Step, approvals: Approvals, start_work: Callable[[App, str], None]) -> None:
+    match step:
+        case OpenCycle(trigger_key):
+            open_cycle(app, trigger_key)
+        case JoinCycle(trigger_key, cycle):
+            joined = TriggerSuppressed(trigger_key=trigger_key, reason=f"{cycle} is already open")
+            write_record(app.ledger, joined, cycle=cycle, key=f"suppressed:{trigger_key}")
+        case Wait(cycle, waiting):
+            write_record(app.ledger, waiting, cycle=cycle)
+            app.teller.say(f"{cycle}: {waiting.sentence()}")
+        case StartWork(cycle):
+            start_work(app, cycle)
+        case Decide(cycle):
+            record_decision(app, find_cycle(app, cycle), approvals.decided[cycle])
+        case Promote(cycle):
+            promote_cycle(app, find_cycle(app, cycle))
+        case CompletePromotion():
+            from registry.promotion import recover
+
+            recover(app.ledger, app.models)
+        case CloseCycle(cycle, outcome, reason):
+            close_cycle(app, cycle, CycleClosed(outcome=outcome, reason=reason))
+
+
+def describe_step(step: Step) -> str:
+    """Say a step in a few words."""
+    match step:
+        case OpenCycle(trigger_key):
+            return f"opened a cycle for {trigger_key}"
+        case JoinCycle(trigger_key, cycle):
+            return f"{trigger_key} joined {cycle}"
+        case Wait(cycle, waiting):
+            return f"{cycle} waits for {waiting.waiting_for}"
+        case StartWork(cycle):
+            return f"{cycle}: training and judging"
+        case Decide(cycle):
+            return f"{cycle}: decision recorded"
+        case Promote(cycle):
+            return f"{cycle}: promoted"
+        case CompletePromotion():
+            return "completed an interrupted promotion"
+        case CloseCycle(cycle, outcome, _):
+            return f"{cycle}: closed, {outcome}"

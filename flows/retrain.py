@@ -1,0 +1,119 @@
+"""One turn of the loop, from a trigger to a verdict. Started again after a crash, it goes on where it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.judge import judge_candidate
+from flows.train import train_candidate
+from flows.wiring import App
+from maskloop.errors import MaskloopError, NotFoundError, UnavailableError
+from maskloop.ledger import leased
+from maskloop.records import (
+    CycleClosed,
+    CycleOpened,
+    StartsFrom,
+    TrainingFailed,
+    TriggerReason,
+    TriggerRecorded,
+    write_record,
+)
+from maskloop.state import Cycle
+
+if TYPE_CHECKING:
+    from maskloop.ledger import Ledger
+
+WORK_LEASE = "cycle work"
+
+
+def record_trigger(
+    app: App,
+    key: str,
+    reason: TriggerReason,
+    detail: str,
+    *,
+    starts_from: StartsFrom = "champion",
+) -> TriggerRecorded:
+    """Write down that a turn of the loop is wanted; the same key twice is one trigger."""
+    versions = app.state().versions
+    trigger = TriggerRecorded(
+        trigger_key=key,
+        reason=reason,
+        detail=detail,
+        baseline_tag=versions[-1].tag if versions else "",
+        starts_from=starts_from,
+    )
+    write_record(app.ledger, trigger, actor=app.actor, key=f"trigger:{key}")
+    return trigger
+
+
+def open_cycle(app: App, trigger_key: str) -> str:
+    """Open the cycle a recorded trigger asks for and return its id; twice gives the same cycle."""
+    state = app.state()
+    trigger = state.pending_triggers[trigger_key]
+    opened = CycleOpened(
+        trigger_key=trigger_key,
+        reason=trigger.reason,
+        detail=trigger.detail,
+        baseline_tag=trigger.baseline_tag,
+        starts_from=trigger.starts_from,
+    )
+    entry = write_record(
+        app.ledger,
+        opened,
+        actor=state.trigger_actors[trigger_key],
+        cycle=f"cycle-{len(state.cycles) + 1}",
+        key=f"cycle:{trigger_key}",
+    )
+    app.teller.say(f"{entry.cycle}: {opened.sentence()}")
+    return entry.cycle
+
+
+def work_on_cycle(app: App, cycle_id: str) -> Cycle:
+    """Train and judge, whichever is still to be done, holding the one lease on training.
+
+    A failure is recorded; the next reconcile tries again until the attempts are used up.
+
+    Raises:
+        UnavailableError: if another process is already working, or a server does not answer.
+        MaskloopError: whatever ended the attempt, after it was recorded.
+    """
+    with leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s) as renew:
+        try:
+            cycle = find_cycle(app, cycle_id)
+            if cycle.phase in ("opened", "training"):
+                train_candidate(app, cycle, renew)
+                cycle = find_cycle(app, cycle_id)
+            if cycle.phase == "candidate":
+                judge_candidate(app, cycle, renew)
+        except UnavailableError:
+            raise
+        except MaskloopError as error:
+            attempt = find_cycle(app, cycle_id).num_attempts
+            failed = TrainingFailed(attempt=attempt, reason=str(error))
+            write_record(app.ledger, failed, actor=app.actor, cycle=cycle_id)
+            raise
+    return find_cycle(app, cycle_id)
+
+
+def close_cycle(app: App, cycle_id: str, record: CycleClosed) -> None:
+    """End a cycle, once."""
+    write_record(app.ledger, record, cycle=cycle_id, key=f"closed:{cycle_id}")
+    app.teller.say(f"{cycle_id}: {record.sentence()}")
+
+
+def find_cycle(app: App, cycle_id: str) -> Cycle:
+    """Read one cycle's state. Raises NotFoundError."""
+    cycle = app.state().cycles.get(cycle_id)
+    if cycle is None:
+        raise NotFoundError(f"there is no {cycle_id}", hint="`maskloop history` lists the cycles")
+    return cycle
+
+
+def is_working(ledger: Ledger) -> bool:
+    """Tell whether somebody alive holds the lease on training."""
+    lease = ledger.take_lease(WORK_LEASE, ttl_s=1.0)
+    if lease is None:
+        return True
+    ledger.free_lease(lease)
+    return False

@@ -1,0 +1,245 @@
+"""The embedded servers of one workspace: Prefect, MLflow and a worker, on 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.files import write_text
+from maskloop.workspace import Workspace
+
+HOST = "127.0.0.1"
+WORK_POOL = "maskloop"
+_STOP_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """One running process of ours."""
+
+    name: str
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+def running_server_url(workspace: Workspace, name: str) -> str:
+    """Return the URL of a server that `maskloop up` keeps running for this workspace, or an empty string."""
+    try:
+        noted = json.loads(_notes_file(workspace).read_text())[name]
+        process = psutil.Process(noted["pid"])
+        return str(noted["url"]) if abs(process.create_time() - noted["created"]) < 1.0 else ""
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return ""
+
+
+@contextmanager
+def servers_running(
+    workspace: Workspace, *, names: Sequence[str] = ("prefect", "mlflow"), timeout_s: float = 180.0
+) -> Iterator[Mapping[str, str]]:
+    """Start the named servers, wait until all answer, give their URLs, and stop them afterwards.
+
+    A server that the settings or the environment name instead is used and left alone.
+
+    Raises:
+        ConfigurationError: if a port is in use.
+        UnavailableError: if a server does not answer in time; its log is named.
+    """
+    urls = {name: url for name in names if (url := _external_url(workspace, name))}
+    started: list[Server] = []
+    try:
+        for name in names:
+            if name not in urls:
+                started.append(_start_server(workspace, name))
+                urls[name] = started[-1].url
+        for server in started:
+            _wait_until_healthy(server, _log_file(workspace, server.name), timeout_s)
+        _note_servers(workspace, started)
+        yield urls
+    finally:
+        _notes_file(workspace).unlink(missing_ok=True)
+        for server in reversed(started):
+            stop_process(server.process)
+
+
+@contextmanager
+def worker_running(workspace: Workspace, prefect_url: str) -> Iterator[None]:
+    """Deploy the workspace's `prefect.yaml` and keep a worker running for the body."""
+    environment = prefect_environment(workspace, prefect_url)
+    _run_prefect(workspace, environment, "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
+    _run_prefect(workspace, environment, "--no-prompt", "deploy", "--all")
+    worker = start_process(
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL],
+        _log_file(workspace, "worker"),
+        environment,
+        workspace.root,
+    )
+    try:
+        yield
+    finally:
+        stop_process(worker)
+
+
+def prefect_environment(workspace: Workspace, prefect_url: str) -> dict[str, str]:
+    """Return the environment in which Prefect's client, server and worker belong to this workspace."""
+    return {
+        **os.environ,
+        "PREFECT_HOME": str(workspace.prefect_dir),
+        "PREFECT_API_URL": prefect_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def start_process(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], directory: Path
+) -> subprocess.Popen[bytes]:
+    """Start a process in a group of its own, its output in a log file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=dict(environment),
+            cwd=directory,
+            start_new_session=True,
+        )
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """End a process we started and its children: politely first."""
+    children = _descendants(process.pid)
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, sign)
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    for child in psutil.wait_procs(children, timeout=3)[1]:
+        child.kill()
+
+
+def find_free_port() -> int:
+    """Return a TCP port nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _start_server(workspace: Workspace, name: str) -> Server:
+    servers = workspace.settings.servers
+    port = servers.prefect_port if name == "prefect" else servers.mlflow_port
+    port = port or find_free_port()
+    _check_port(port, name)
+    log = _log_file(workspace, name)
+    if name == "prefect":
+        url = f"http://{HOST}:{port}/api"
+        environment = {
+            **prefect_environment(workspace, url),
+            "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
+        }
+        command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    else:
+        url = f"http://{HOST}:{port}"
+        environment = dict(os.environ)
+        command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{workspace.mlflow_dir / 'mlflow.db'}"]
+        command += ["--default-artifact-root", str(workspace.mlflow_dir / "artifacts")]
+    workspace.mlflow_dir.mkdir(parents=True, exist_ok=True)
+    workspace.prefect_dir.mkdir(parents=True, exist_ok=True)
+    return Server(name, url, start_process([sys.executable, *command], log, environment, workspace.root))
+
+
+def _external_url(workspace: Workspace, name: str) -> str:
+    servers = workspace.settings.servers
+    if name == "prefect":
+        return os.environ.get("PREFECT_API_URL") or servers.prefect_api_url
+    return os.environ.get("MLFLOW_TRACKING_URI") or servers.mlflow_tracking_uri
+
+
+def _check_port(port: int, name: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} is in use, so {name} cannot start",
+                where="maskloop.toml",
+                hint=f"stop what uses it, or set servers.{name}_port (0 takes any free one)",
+            ) from error
+
+
+def _wait_until_healthy(server: Server, log: Path, timeout_s: float) -> None:
+    health = f"{server.url}/health"
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise UnavailableError(f"{server.name} stopped while starting", where=str(log))
+        try:
+            with urllib.request.urlopen(health, timeout=2):  # noqa: S310 - our own http URL on loopback
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise UnavailableError(f"{server.name} did not answer within {timeout_s:.0f} s", where=str(log))
+
+
+def _run_prefect(workspace: Workspace, environment: Mapping[str, str], *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *arguments],
+        cwd=workspace.root,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise UnavailableError(
+            f"prefect {arguments[0]} {arguments[1]} failed: {' '.join(reason)}", where=str(workspace.root)
+        )
+
+
+def _note_servers(workspace: Workspace, servers: Sequence[Server]) -> None:
+    notes = {
+        server.name: {
+            "url": server.url,
+            "pid": server.process.pid,
+            "created": psutil.Process(server.process.pid).create_time(),
+        }
+        for server in servers
+    }
+    write_text(_notes_file(workspace), json.dumps(notes))
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _notes_file(workspace: Workspace) -> Path:
+    return workspace.state_dir / "servers.json"
+
+
+def _log_file(workspace: Workspace, name: str) -> Path:
+    return workspace.state_dir / "logs" / f"{name}.log"

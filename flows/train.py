@@ -1,0 +1,246 @@
+"""One training: from a data version and, for retraining, the champion, to a registered candidate."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.wiring import REPOSITORY, App
+from maskloop.digest import digest_value
+from maskloop.errors import DataError, RefusedError
+from maskloop.records import CandidateRegistered, TrainingStarted, write_record
+from maskloop.settings import Settings
+from maskloop.state import Cycle, LoopState
+
+if TYPE_CHECKING:
+    from models.train import TrainingRequest, TrainingResult
+
+    from dataset.samples import DatasetVersion
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from: the champion's weights and the data they have seen, or nothing."""
+
+    artifact: Path | None = None
+    weights_digest: str = ""
+    data_tag: str = ""
+
+
+def train_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> CandidateRegistered:
+    """Train (or go on training) for a cycle and register the result as a version awaiting judgement.
+
+    Raises:
+        DataError: if there is no data version to train on.
+        TrainingError: if the training diverged; the batch is named.
+        UnavailableError: if MLflow does not answer, or this process lost its lease.
+    """
+    from models.train import train
+
+    from models.devices import choose_device
+
+    version = _version_to_train_on(app, cycle)
+    start = find_start(app, cycle)
+    device = choose_device(app.settings.training.device)
+    run_id = app.tracker.open_run(
+        key=cycle.id, name=f"{cycle.id} on {version.tag}", tags={"maskloop.cycle": cycle.id}
+    )
+    started = TrainingStarted(
+        attempt=cycle.num_attempts + 1,
+        data_tag=version.tag,
+        data_fingerprint=version.fingerprint,
+        settings_digest=digest_settings(app.settings),
+        code_revision=describe_code(),
+        parent_digest=start.weights_digest,
+        run_id=run_id,
+        device=str(device),
+    )
+    write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
+    app.teller.say(started.sentence())
+    _log_inputs(app, run_id, version, started)
+    request = make_request(app, cycle, version, start)
+    try:
+        with app.teller.progress("training") as progress:
+
+            def on_step(step: int, losses: dict[str, float], rate: float, pictures_per_s: float) -> None:
+                renew()
+                if step % 10 == 0 or step == request.steps:
+                    rows = {f"loss/{name}": value for name, value in losses.items()}
+                    rows |= {"learning_rate": rate, "pictures_per_s": pictures_per_s}
+                    app.tracker.log_metrics(run_id, rows, step=step)
+
+            def on_evaluation(step: int, metrics: dict[str, float]) -> None:
+                named = {f"validation/{name}": value for name, value in metrics.items()}
+                app.tracker.log_metrics(run_id, named, step=step)
+
+            result = train(request, on_step=on_step, on_evaluation=on_evaluation, progress=progress)
+    except Exception:
+        app.tracker.close_run(run_id, "failed")
+        raise
+    return _register(app, cycle, version, started, request, result)
+
+
+def find_start(app: App, cycle: Cycle) -> Start:
+    """Find what a cycle's training starts from. A cycle without a champion starts from first weights."""
+    state = app.state()
+    if cycle.opened.starts_from == "first-weights" or state.champion is None:
+        return Start()
+    from flows.serve import fetch_champion
+
+    served = fetch_champion(app)
+    return Start(served.directory, served.weights_digest, trained_on(state, served.weights_digest))
+
+
+def trained_on(state: LoopState, weights_digest: str) -> str:
+    """Return the tag of the data version that some weights were trained on; empty if nobody recorded it."""
+    for cycle in state.cycles.values():
+        if cycle.candidate and cycle.candidate.weights_digest == weights_digest:
+            return cycle.candidate.data_tag
+    return ""
+
+
+def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> TrainingRequest:
+    """Turn the settings, the data and the start into what `models.train` needs."""
+    from models.train import TrainingRequest
+
+    training = app.settings.training
+    again = start.artifact is not None
+    new = new_pictures(version, start.data_tag) if again else ()
+    old = tuple(p.digest for p in version.by_split["train"] if p.digest not in set(new)) if new else ()
+    return TrainingRequest(
+        dataset=version,
+        settings=app.settings,
+        parent_artifact=start.artifact,
+        replay_digests=old,
+        new_digests=new,
+        steps=training.retrain_steps if again else training.steps,
+        learning_rate=training.retrain_learning_rate if again else training.learning_rate,
+        checkpoint_dir=app.workspace.training_dir / cycle.id / version.fingerprint[:12],
+        device=training.device,
+    )
+
+
+def new_pictures(version: DatasetVersion, since_tag: str) -> tuple[str, ...]:
+    """Return the digests of the training pictures that came after ``since_tag``."""
+    known = tag_number(since_tag)
+    return tuple(p.digest for p in version.by_split["train"] if tag_number(p.added_in) > known)
+
+
+def tag_number(tag: str) -> int:
+    """Return the N of ``data-vN``; 0 for an empty tag.
+
+    >>> tag_number("data-v12"), tag_number("")
+    (12, 0)
+    """
+    return int(tag.rpartition("-v")[2] or 0)
+
+
+def digest_settings(settings: Settings) -> str:
+    """Return the digest of everything in the settings that shapes the weights."""
+    return digest_value(
+        {
+            "model": settings.model.model_dump(mode="json"),
+            "training": settings.training.model_dump(mode="json"),
+        }
+    )
+
+
+def describe_code() -> str:
+    """Return the git revision of maskloop itself, with ``-dirty`` for uncommitted changes; or ``unknown``."""
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _version_to_train_on(app: App, cycle: Cycle) -> DatasetVersion:
+    """Take the version an interrupted attempt began with, else the current one."""
+    version = app.data.open(cycle.training.data_tag) if cycle.training else app.data.current()
+    if version is None:
+        raise DataError("there is nothing to train on yet", hint="run `maskloop ingest` first")
+    if not version.by_split["train"]:
+        raise DataError("the data version has no training pictures", where=version.tag)
+    return version
+
+
+def _log_inputs(app: App, run_id: str, version: DatasetVersion, started: TrainingStarted) -> None:
+    from models.environment import describe_environment
+
+    parameters: dict[str, Any] = {
+        **{f"model.{k}": v for k, v in app.settings.model.model_dump(mode="json").items()},
+        **{f"training.{k}": v for k, v in app.settings.training.model_dump(mode="json").items()},
+        "settings_digest": started.settings_digest,
+        "code_revision": started.code_revision,
+        "parent_digest": started.parent_digest,
+        "device": started.device,
+    }
+    app.tracker.log_params(run_id, parameters)
+    app.tracker.log_table(run_id, [describe_environment()], "environment.json")
+    for split, pictures in version.by_split.items():
+        app.tracker.log_dataset(
+            run_id,
+            name=f"{app.settings.model_name}-{split}",
+            tag=version.tag,
+            fingerprint=version.fingerprint,
+            dvc_md5=version.dvc_md5,
+            context=split,
+            num_pictures=len(pictures),
+        )
+
+
+def _register(
+    app: App,
+    cycle: Cycle,
+    version: DatasetVersion,
+    started: TrainingStarted,
+    request: TrainingRequest,
+    result: TrainingResult,
+) -> CandidateRegistered:
+    from models.artifact import save_artifact
+
+    directory = request.checkpoint_dir / "artifact"
+    manifest = save_artifact(
+        directory,
+        result.model,
+        class_names=version.class_names,
+        settings=app.settings.model,
+        settings_digest=started.settings_digest,
+        dataset_tag=version.tag,
+        dataset_fingerprint=version.fingerprint,
+        parent_digest=started.parent_digest,
+        code_revision=started.code_revision,
+        score_threshold=app.settings.gates.score_threshold if app.settings.gates else 0.5,
+    )
+    tags = {
+        "approval": "pending",
+        "maskloop.cycle": cycle.id,
+        "data": version.tag,
+        "data_fingerprint": version.fingerprint,
+        "status": "candidate",
+    }
+    registered = app.models.register(
+        directory, run_id=started.run_id, weights_digest=manifest.weights_digest, tags=tags
+    )
+    record = CandidateRegistered(
+        version=registered.version,
+        weights_digest=manifest.weights_digest,
+        run_id=started.run_id,
+        data_tag=version.tag,
+        data_fingerprint=version.fingerprint,
+        seconds=result.seconds,
+        requested_by=cycle.actor,
+    )
+    key = f"candidate:{cycle.id}:{manifest.weights_digest}"
+    write_record(app.ledger, record, actor=app.actor, cycle=cycle.id, key=key)
+    app.teller.say(record.sentence())
+    return record
+
+
+def refuse_without_champion(state: LoopState) -> None:
+    """Raise RefusedError if there is nothing to retrain."""
+    if state.champion is None:
+        raise RefusedError(
+            "there is no champion to retrain from", hint="run `maskloop train` for a first model"
+        )

@@ -1,0 +1,104 @@
+"""The composition root: which real part stands behind which port. Each part is built when first asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.telling import SilentTeller, Teller
+from maskloop.clock import Clock, SystemClock
+from maskloop.ledger import Ledger, SqlLedger
+from maskloop.settings import Settings
+from maskloop.state import LoopState, fold
+from maskloop.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dataset.revision import DatasetStore
+
+    from monitoring.sample_log import SampleLog
+    from registry.store import ModelStore, RunTracker
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class App:
+    """One workspace with its parts. Tests hand in fakes by replacing the cached parts in a subclass."""
+
+    workspace: Workspace
+    clock: Clock = field(default_factory=SystemClock)
+    teller: Teller = field(default_factory=SilentTeller)
+    actor: str = "maskloop"
+
+    @property
+    def settings(self) -> Settings:
+        """The workspace's settings."""
+        return self.workspace.settings
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger: SQLite in the workspace, or the database the settings name."""
+        if self.settings.servers.ledger_url:
+            return SqlLedger(self.settings.servers.ledger_url, clock=self.clock)
+        return SqlLedger.at(self.workspace.ledger_file, clock=self.clock)
+
+    @cached_property
+    def data(self) -> DatasetStore:
+        """The data versions, in git and DVC."""
+        from dataset.revision import DvcDatasetStore
+
+        return DvcDatasetStore(self.workspace)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        """The registered models, in MLflow."""
+        from registry.mlflow_store import MlflowModelStore
+
+        return MlflowModelStore(self.tracking_uri, self.settings.model_name, REPOSITORY)
+
+    @cached_property
+    def tracker(self) -> RunTracker:
+        """The training runs, in MLflow."""
+        from registry.mlflow_tracker import MlflowRunTracker
+
+        return MlflowRunTracker(self.tracking_uri, self.settings.model_name)
+
+    @cached_property
+    def samples(self) -> SampleLog:
+        """The log of production samples."""
+        from monitoring.sample_log import SqlSampleLog
+
+        monitoring = self.settings.monitoring
+        return SqlSampleLog(
+            self.workspace.samples_dir,
+            keep_pictures=monitoring.keep_pictures,
+            retention_days=monitoring.retention_days,
+            clock=self.clock,
+        )
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow is: the environment, the settings, a running `maskloop up`, or the workspace's files."""
+        from flows.servers import running_server_url
+
+        return (
+            os.environ.get("MLFLOW_TRACKING_URI")
+            or self.settings.servers.mlflow_tracking_uri
+            or running_server_url(self.workspace, "mlflow")
+            or f"sqlite:///{self.workspace.mlflow_dir / 'mlflow.db'}"
+        )
+
+    def state(self) -> LoopState:
+        """Read the ledger into the state it adds up to."""
+        return fold(self.ledger.entries())
+
+
+def open_app(root: Path, *, teller: Teller | None = None, actor: str = "") -> App:
+    """Open a workspace. Raises ConfigurationError if it has no usable `maskloop.toml`."""
+    workspace = Workspace(root.resolve())
+    app = App(workspace, teller=teller or SilentTeller(), actor=actor or "maskloop")
+    app.settings  # noqa: B018  - fail now, in plain words, and not in the middle of a story
+    return app
