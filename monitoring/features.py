@@ -4,7 +4,8 @@ Every figure is a mean, quantile or share over pixels or detections at the pictu
 of pixels does not enter. Pictures above 1 Mpx are read through sixteen evenly spread native 256-px tiles: the
 cost is bounded and nothing is resampled, which would hide noise and blur.
 
-A figure that does not exist (the mean score of no detections) is absent, never NaN.
+A figure that does not exist (the mean score of no detections) is absent, never NaN. Figures are rounded to six
+decimals: ranks are compared later, and the last bits of a sum are no property of a picture.
 
 Shape suffixes: T tiles, H and W px, N detections.
 """
@@ -52,6 +53,7 @@ LOW_SCORE: Final = 0.5
 _NEEDS_DETECTIONS: Final = frozenset(
     name for name, group in FEATURE_GROUPS.items() if group in ("confidence", "shape")
 )
+_DECIMALS: Final = 6
 _MAX_PIXELS: Final = 1024 * 1024
 _TILES_PER_SIDE: Final = 4
 _TILE_PX: Final = 256
@@ -131,7 +133,7 @@ def picture_features(picture: NDArray[np.uint8]) -> dict[str, float]:
     features = _light_features(luma_THW) | _colour_features(tiles)
     if min(luma_THW.shape[1:]) >= 3:
         features |= _detail_features(luma_THW)
-    return features
+    return _rounded(features)
 
 
 def prediction_features(detections: Detections, class_names: Sequence[str]) -> dict[str, float]:
@@ -153,7 +155,7 @@ def prediction_features(detections: Detections, class_names: Sequence[str]) -> d
     features["mean_score"] = float(scores.mean())
     features["max_score"] = float(scores.max())
     features["low_score_share"] = float((scores < LOW_SCORE).mean())
-    return features | _shape_features(detections)
+    return _rounded(features | _shape_features(detections))
 
 
 def feature_group(name: str) -> FeatureGroup:
@@ -188,6 +190,10 @@ def finite_embedding(embedding: NDArray[Any] | Sequence[float] | None) -> tuple[
         return None
     values = np.asarray(embedding, dtype=np.float32).ravel()
     return tuple(values.tolist()) if values.size and np.isfinite(values).all() else None
+
+
+def _rounded(features: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, _DECIMALS) for name, value in features.items()}
 
 
 def _tiles(picture: NDArray[np.uint8]) -> NDArray[np.float32]:

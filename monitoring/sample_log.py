@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -45,6 +47,7 @@ from maskloop.files import write_bytes
 from monitoring.features import finite_embedding, finite_features
 
 SCHEMA_VERSION: Final = 1
+_FRESH_S: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -331,9 +334,10 @@ class SqlSampleLog:
             connection.execute(update(_samples).where(late).values(status="skipped", skip_reason=EXPIRED))
             _remember_as_numbers(connection, expired)
             ids = select(_samples.c.sample_id).where(expired)
+            pictures = set(connection.execute(select(_samples.c.picture_file).where(expired)).scalars())
             connection.execute(delete(_scores).where(_scores.c.sample_id.in_(ids)))
             num_samples = connection.execute(delete(_samples).where(expired)).rowcount
-            unused = self._unused_files(connection)
+            unused = self._unused_files(connection, pictures)
         self._unlink(unused)
         return Pruned(num_samples, len(unused))
 
@@ -360,11 +364,22 @@ class SqlSampleLog:
         used = select(_samples.c.picture_file).where(_samples.c.picture_file.in_(files))
         return sorted(files - set(connection.execute(used).scalars()))
 
-    def _unused_files(self, connection: Connection) -> list[str]:
+    def _unused_files(self, connection: Connection, of_expired: AbstractSet[str | None]) -> list[str]:
+        """Return files nobody refers to: those of expired samples, and any a crash left behind.
+
+        A fresh file may belong to a sample that is being added this moment, so it is left alone.
+        """
         used = set(connection.execute(select(_samples.c.picture_file)).scalars())
-        pictures = (self._directory / "pictures").glob("*/*")
-        names = sorted(file.relative_to(self._directory).as_posix() for file in pictures)
-        return [name for name in names if name not in used and not name.endswith(".tmp")]
+        oldest_fresh = time.time() - _FRESH_S
+        files = {
+            file.relative_to(self._directory).as_posix(): file.stat().st_mtime
+            for file in (self._directory / "pictures").glob("*/*")
+        }
+        return sorted(
+            name
+            for name, written_at in files.items()
+            if name not in used and (name in of_expired or written_at < oldest_fresh)
+        )
 
     def _unlink(self, names: Sequence[str]) -> None:
         for name in names:
@@ -395,7 +410,7 @@ def picture_file_name(picture_bytes: bytes) -> str:
     return f"pictures/{digest[:2]}/{digest}{_suffix(picture_bytes)}"
 
 
-def tally(rows: Iterator[tuple[str, str, int]]) -> SampleCounts:
+def tally(rows: Iterable[tuple[str, str, int]]) -> SampleCounts:
     """Sum (status, skip reason, number) rows."""
     totals = {"scored": 0, "skipped": 0, "pending": 0}
     reasons: dict[str, int] = {}
@@ -499,5 +514,5 @@ def _from_row(row: Any) -> Sample:
     )
 
 
-def _write_time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+def _write_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
