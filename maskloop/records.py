@@ -269,6 +269,19 @@ class ChampionChanged(Record):
         )
 
 
+class ChampionChangeAbandoned(Record):
+    """A change of ``champion`` could not be completed; what served before serves on."""
+
+    kind: ClassVar[str] = "champion.abandoned"
+    epoch: int
+    version: str
+    reason: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"the change to version {self.version} was abandoned: {self.reason}"
+
+
 class AliasTampered(Record):
     """Somebody moved or removed an alias by hand; it was put back."""
 
@@ -280,10 +293,8 @@ class AliasTampered(Record):
     def sentence(self) -> str:
         """Say it in plain words."""
         found = f"at version {self.found_version}" if self.found_version else "gone"
-        return (
-            f"the alias {self.alias} was {found} without a blessed promotion and was put back to "
-            f"version {self.expected_version}; it was never served"
-        )
+        due = f"belongs to version {self.expected_version}" if self.expected_version else "belongs nowhere"
+        return f"the alias {self.alias} was {found} but {due}; what serves did not change"
 
 
 class DriftJudged(Record):
@@ -335,6 +346,7 @@ RECORDS: dict[str, type[Record]] = {
         ApprovalDecided,
         ChampionChanging,
         ChampionChanged,
+        ChampionChangeAbandoned,
         AliasTampered,
         DriftJudged,
         CycleClosed,

@@ -18,6 +18,7 @@ from maskloop.ledger import Entry
 from maskloop.records import (
     ApprovalDecided,
     CandidateRegistered,
+    ChampionChangeAbandoned,
     ChampionChanged,
     ChampionChanging,
     CycleClosed,
@@ -84,11 +85,15 @@ class LoopState:
     serving: tuple[Serving, ...] = ()
     changing: ChampionChanging | None = None
     changing_cycle: str = ""
+    abandoned_epoch: int = 0
+    """The newest epoch whose change of champion came to nothing."""
+    rolled_back: frozenset[str] = frozenset()
+    """Weights digests that were rolled back from, and not judged again since."""
     drift: tuple[tuple[datetime, DriftJudged], ...] = ()
     verdicts: dict[str, VerdictReached] = field(default_factory=dict)
     """By the candidate's weights digest; the newest verdict on them."""
     approvals: dict[str, tuple[datetime, ApprovalDecided]] = field(default_factory=dict)
-    """By weights digest; the newest decision on them."""
+    """By weights digest; the newest decision on them, where a no is final."""
     last_sequence: int = 0
 
     @property
@@ -100,7 +105,7 @@ class LoopState:
     def epoch(self) -> int:
         """The highest epoch any change of champion has used."""
         used = [serving.change.epoch for serving in self.serving]
-        return max([*used, self.changing.epoch if self.changing else 0, 0])
+        return max([*used, self.changing.epoch if self.changing else 0, self.abandoned_epoch])
 
     @property
     def open_cycles(self) -> tuple[Cycle, ...]:
@@ -149,19 +154,41 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
             left = {key: t for key, t in state.pending_triggers.items() if key != record.trigger_key}
             return replace(state, pending_triggers=left)
         case VerdictReached():
-            return replace(state, verdicts={**state.verdicts, record.candidate_digest: record})
+            return replace(
+                state,
+                verdicts={**state.verdicts, record.candidate_digest: record},
+                rolled_back=state.rolled_back - {record.candidate_digest},
+            )
         case ApprovalDecided():
-            decided = {**state.approvals, record.weights_digest: (entry.at, record)}
-            return replace(state, approvals=decided)
+            return _with_approval(state, entry.at, record)
         case ChampionChanging():
             return replace(state, changing=record, changing_cycle=entry.cycle)
         case ChampionChanged():
-            serving = Serving(entry.at, entry.actor, entry.cycle, record)
-            return replace(state, serving=(*state.serving, serving), changing=None, changing_cycle="")
+            return _with_champion(state, Serving(entry.at, entry.actor, entry.cycle, record))
+        case ChampionChangeAbandoned():
+            return replace(state, changing=None, changing_cycle="", abandoned_epoch=record.epoch)
         case DriftJudged():
             return replace(state, drift=(*state.drift, (entry.at, record)))
         case _:
             return state
+
+
+def _with_approval(state: LoopState, at: datetime, decision: ApprovalDecided) -> LoopState:
+    earlier = state.approvals.get(decision.weights_digest)
+    if earlier and earlier[1].decision == "rejected":
+        return state
+    return replace(state, approvals={**state.approvals, decision.weights_digest: (at, decision)})
+
+
+def _with_champion(state: LoopState, serving: Serving) -> LoopState:
+    left = {serving.change.previous_digest} if serving.change.cause == "rollback" else set()
+    return replace(
+        state,
+        serving=(*state.serving, serving),
+        changing=None,
+        changing_cycle="",
+        rolled_back=(state.rolled_back | left) - {serving.change.weights_digest},
+    )
 
 
 def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
@@ -186,6 +213,8 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             return replace(going_on, phase=phase, approval=record, approval_at=entry.at)
         case ChampionChanging():
             return replace(going_on, phase="promoting", changing=record)
+        case ChampionChangeAbandoned():
+            return replace(going_on, phase="approved", changing=None)
         case CycleClosed():
             return replace(going_on, phase="closed", closed=record, closed_at=entry.at)
         case _:

@@ -1,0 +1,215 @@
+"""The run tracker in MLflow. Works on run ids alone: nothing here depends on an "active run"."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.mlflow_connection import connect, plain_errors
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_Item = TypeVar("_Item")
+_KEY_TAG: Final = "maskloop.key"
+_PARAMS_AT_ONCE: Final = 100
+_METRICS_AT_ONCE: Final = 1000
+
+
+class MlflowRunTracker:
+    """`registry.store.RunTracker` over a tracking server (http) or a database with local artifacts.
+
+    Args:
+        tracking_uri: The server or database.
+        experiment: Made if it is not there.
+        server_url: The server people look at, where ``tracking_uri`` is a database.
+        system_metrics_every_s: While a run is open, record processor, memory and GPU use this often; 0 never.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        experiment: str,
+        *,
+        server_url: str = "",
+        model_name: str = "",
+        system_metrics_every_s: float = 0.0,
+    ) -> None:
+        self._uri, self._experiment, self._model_name = tracking_uri, experiment, model_name
+        self._server_url = server_url or (tracking_uri if tracking_uri.startswith("http") else "")
+        self._system_metrics_every_s = system_metrics_every_s
+        self._monitors: dict[str, Any] = {}
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return connect(self._uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        if found := self._client.get_experiment_by_name(self._experiment):
+            return str(found.experiment_id)
+        try:
+            return str(self._client.create_experiment(self._experiment))
+        except MlflowException:
+            if found := self._client.get_experiment_by_name(self._experiment):  # somebody was quicker
+                return str(found.experiment_id)
+            raise
+
+    def open_run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
+        """Start a run, or open the one with this key again, also after a crash; returns its id."""
+        with plain_errors(self._uri):
+            run_id = self._find(key)
+            if run_id:
+                self._client.update_run(run_id, status="RUNNING")
+            else:
+                all_tags = {**tags, _KEY_TAG: key}
+                run = self._client.create_run(self._experiment_id, run_name=name, tags=all_tags)
+                run_id = str(run.info.run_id)
+            self._start_monitor(run_id)
+            return run_id
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Record settings. A parameter already recorded keeps its first value."""
+        from mlflow.entities import Param
+
+        with self._about(run_id):
+            known = self._client.get_run(run_id).data.params
+            new = [Param(name, str(value)[:6000]) for name, value in params.items() if name not in known]
+            for some in _in_parts(new, _PARAMS_AT_ONCE):
+                self._client.log_batch(run_id, params=some)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
+        """Record figures at a training step."""
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1000)
+        figures = [Metric(name, float(value), now_ms, step) for name, value in metrics.items()]
+        with self._about(run_id):
+            for some in _in_parts(figures, _METRICS_AT_ONCE):
+                self._client.log_batch(run_id, metrics=some)
+
+    def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], path: str) -> None:
+        """Record rows as a CSV (``....csv``) or JSON (``....json``) file, replacing an older one."""
+        self.log_text(run_id, to_csv(rows) if path.endswith(".csv") else to_json(rows), path)
+
+    def log_text(self, run_id: str, text: str, path: str) -> None:
+        """Record a text, Markdown, HTML or JSON file, replacing an older one."""
+        with self._about(run_id):
+            self._client.log_text(run_id, text, path)
+
+    def log_picture(self, run_id: str, picture: NDArray[np.uint8], path: str) -> None:
+        """Record a picture, uint8 (H, W, 3) RGB, as PNG."""
+        with self._about(run_id):
+            self._client.log_image(run_id, picture, artifact_file=path)
+
+    def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        """Record a copy of a file below ``folder``."""
+        with self._about(run_id):
+            self._client.log_artifact(run_id, str(file), folder)
+
+    def log_dataset(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        tag: str,
+        fingerprint: str,
+        dvc_md5: str,
+        context: str,
+        num_pictures: int,
+    ) -> None:
+        """Record which data version a run read, and for what (``training``, ``test``)."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source = json.dumps({"tag": tag, "fingerprint": fingerprint, "dvc_md5": dvc_md5})
+        dataset = Dataset(
+            name=name,
+            digest=fingerprint[:36],  # MLflow keeps no more
+            source_type="dvc",
+            source=source,
+            profile=json.dumps({"num_pictures": num_pictures}),
+        )
+        with self._about(run_id):
+            self._client.log_inputs(
+                run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+            )
+
+    def close_run(self, run_id: str, status: Literal["finished", "failed"]) -> None:
+        """Say that a run has ended."""
+        if monitor := self._monitors.pop(run_id, None):
+            monitor.finish()
+        with self._about(run_id):
+            self._client.set_terminated(run_id, status.upper())
+
+    def url(self, run_id: str) -> str:
+        """Return the page of a run, or an empty string if no server is known."""
+        if not self._server_url:
+            return ""
+        with plain_errors(self._uri):
+            return f"{self._server_url.rstrip('/')}/#/experiments/{self._experiment_id}/runs/{run_id}"
+
+    def version_url(self, version: str) -> str:
+        """Return the page of a model version, or an empty string if no server is known."""
+        if not self._server_url or not self._model_name:
+            return ""
+        return f"{self._server_url.rstrip('/')}/#/models/{self._model_name}/versions/{version}"
+
+    def _about(self, run_id: str) -> Any:
+        return plain_errors(self._uri, missing=f"MLflow knows no run {run_id}")
+
+    def _find(self, key: str) -> str:
+        quoted = key.replace("'", "")
+        runs = self._client.search_runs(
+            [self._experiment_id],
+            f"tags.`{_KEY_TAG}` = '{quoted}'",
+            max_results=1,
+            order_by=["start_time ASC"],
+        )
+        return str(runs[0].info.run_id) if runs else ""
+
+    def _start_monitor(self, run_id: str) -> None:
+        if not self._system_metrics_every_s or run_id in self._monitors:
+            return
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        self._monitors[run_id] = SystemMetricsMonitor(
+            run_id,
+            sampling_interval=self._system_metrics_every_s,
+            resume_logging=True,
+            tracking_uri=self._uri,
+        )
+        self._monitors[run_id].start()
+
+
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows as CSV with the keys of the first row as header.
+
+    >>> to_csv([{"class": "nut", "iou": 0.8}])
+    'class,iou\\nnut,0.8\\n'
+    """
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def to_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows as a JSON list."""
+    return json.dumps([dict(row) for row in rows], indent=1)
+
+
+def _in_parts(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,102 @@
+"""The champion on disk: what serves, verified each time it is asked for.
+
+Which version that is, the ledger says, never the registry's alias. Once copied, neither the registry nor a
+network is needed to serve, or to roll back to, a champion.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskloop.errors import IntegrityError, NotFoundError, UnavailableError
+from maskloop.files import directory_written_atomically, locked
+from maskloop.ledger import Entry, Ledger
+from maskloop.records import ChampionChanged, ChampionChanging, VerdictReached
+from maskloop.state import fold
+from registry.blessing import check_approval, check_blessing
+from registry.store import ModelStore
+
+Verify = Callable[[Path, str], None]
+"""Checks a folder against a weights digest; raises IntegrityError."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A champion that may be loaded: its files were just verified."""
+
+    directory: Path
+    version: str
+    weights_digest: str
+    blessing_id: str
+
+
+def champion_copy(ledger: Ledger, store: ModelStore, models_dir: Path, verify: Verify) -> ServedModel:
+    """Return the ledger's champion as a verified folder, fetching it the first time.
+
+    Args:
+        ledger: Says which version serves, and why it may.
+        store: Asked only when the folder is missing or damaged.
+        models_dir: One folder per weights digest lies here.
+        verify: Checks a folder against the weights digest; raises IntegrityError.
+
+    Raises:
+        NotFoundError: if nothing was promoted yet.
+        RefusedError: if the champion was not blessed and approved when it was moved there.
+        IntegrityError: if the registry's files are not the blessed ones, or the copy is damaged and cannot
+            be fetched again.
+        UnavailableError: if there is no copy yet and the registry does not answer.
+    """
+    entries = ledger.entries()
+    champion = fold(entries).champion
+    if champion is None:
+        raise NotFoundError("nothing serves yet", hint="train, approve and promote a version first")
+    verdict = blessing_of(entries, champion)
+    directory = models_dir / champion.weights_digest
+    with locked(models_dir / ".lock", what="the copy of the champion", timeout_s=600.0):
+        _make_sure(directory, champion, store, verify)
+    return ServedModel(directory, champion.version, champion.weights_digest, verdict.blessing_id)
+
+
+def blessing_of(entries: Sequence[Entry], champion: ChampionChanged) -> VerdictReached:
+    """Return the blessing that held when this change of champion began.
+
+    Raises:
+        RefusedError: if the ledger holds no intent, verdict or approval that allowed it.
+    """
+    begins = [
+        index
+        for index, entry in enumerate(entries)
+        if entry.kind == ChampionChanging.kind and entry.payload.get("epoch") == champion.epoch
+    ]
+    state = fold(entries[: begins[-1]] if begins else ())
+    verdict = check_blessing(state, champion.weights_digest)
+    check_approval(state, verdict)
+    return verdict
+
+
+def _make_sure(directory: Path, champion: ChampionChanged, store: ModelStore, verify: Verify) -> None:
+    """Leave a verified folder, fetching it if it is missing or damaged."""
+    if not directory.exists():
+        return _fetch(directory, champion, store, verify)
+    try:
+        verify(directory, champion.weights_digest)
+    except IntegrityError as damage:
+        try:
+            _fetch(directory, champion, store, verify)
+        except (UnavailableError, NotFoundError) as error:
+            raise IntegrityError(
+                f"the copy of the champion is damaged ({damage.headline}) and cannot be fetched again",
+                where=str(directory),
+                hint=str(error),
+            ) from error
+
+
+def _fetch(directory: Path, champion: ChampionChanged, store: ModelStore, verify: Verify) -> None:
+    with directory_written_atomically(directory) as beside:
+        store.fetch(champion.version, beside)
+        verify(beside, champion.weights_digest)
+        if directory.exists():  # the damaged one
+            shutil.rmtree(directory)
