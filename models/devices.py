@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+
 import torch
 
 from maskloop.errors import ConfigurationError
@@ -30,3 +33,11 @@ def choose_device(name: str) -> torch.device:
 
 def _mps() -> list[str]:
     return ["mps"] if torch.backends.mps.is_available() else []
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory used so far: on a CUDA device its tensors, otherwise this whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes

@@ -56,8 +56,17 @@ def load_pretrained(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]
     return load_weights(model, state, where=settings.weights)
 
 
-def load_weights(model: MaskRCNN, state: dict[str, Tensor], *, where: str) -> tuple[str, ...]:
+def load_weights(
+    model: MaskRCNN, state: dict[str, Tensor], *, where: str, same_classes: bool = True
+) -> tuple[str, ...]:
     """Copy ``state`` into the model; predictors for another number of classes stay random.
+
+    Args:
+        model: Changed in place.
+        state: Tensors by name.
+        where: Named in messages.
+        same_classes: False if the class names are known to differ, so that predictors stay random although
+            their shapes may fit.
 
     Returns:
         The names of the tensors that stayed random.
@@ -69,7 +78,7 @@ def load_weights(model: MaskRCNN, state: dict[str, Tensor], *, where: str) -> tu
     kept = tuple(
         name
         for name in own
-        if name.startswith(_PREDICTORS) and name in state and state[name].shape != own[name].shape
+        if name.startswith(_PREDICTORS) and not (same_classes and _has_shape(state, name, own[name].shape))
     )
     try:
         model.load_state_dict({**state, **{name: own[name] for name in kept}})
@@ -83,6 +92,10 @@ def load_weights(model: MaskRCNN, state: dict[str, Tensor], *, where: str) -> tu
     if kept:
         _log.warning("%s has other classes; these layers start random: %s", where, ", ".join(kept))
     return kept
+
+
+def _has_shape(state: dict[str, Tensor], name: str, shape: torch.Size) -> bool:
+    return name in state and state[name].shape == shape
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

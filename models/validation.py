@@ -1,0 +1,62 @@
+"""How good a network in training is, measured the way the gates will measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torchvision.models.detection import MaskRCNN
+
+from dataset.samples import Picture
+from evaluation.instances import GroundTruth
+from evaluation.iou import measure_mask_iou
+from models.batches import PictureCache
+from models.predict import Predictor
+
+_PICTURES_AT_ONCE = 32
+
+
+def ground_truth(picture: Picture) -> GroundTruth:
+    """Return a picture's annotated instances as the evaluation wants them."""
+    return GroundTruth(
+        picture_id=picture.digest,
+        source=picture.source,
+        height_px=picture.height_px,
+        width_px=picture.width_px,
+        class_indices=np.array([each.class_index for each in picture.instances], dtype=np.int64),
+        masks=tuple(each.mask for each in picture.instances),
+        is_crowd=np.array([each.is_crowd for each in picture.instances], dtype=bool),
+    )
+
+
+def measure_class_iou(
+    model: MaskRCNN,
+    pictures: Sequence[Picture],
+    cache: PictureCache,
+    *,
+    class_names: tuple[str, ...],
+    score_threshold: float,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return each class's mask IoU, 0..1; a class without instances has no entry.
+
+    The model is left in evaluation mode.
+
+    Raises:
+        IntegrityError: if the model computes numbers that are not finite.
+    """
+    predictor = Predictor(model, class_names=class_names, device=device)
+    detections = {}
+    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+        some = pictures[start : start + _PICTURES_AT_ONCE]
+        found = predictor.predict([cache.pixels(each) for each in some], min_score=score_threshold)
+        detections.update({each.digest: one.detections for each, one in zip(some, found, strict=True)})
+    table = measure_mask_iou(
+        detections,
+        [ground_truth(picture) for picture in pictures],
+        class_names=class_names,
+        score_threshold=score_threshold,
+    )
+    measured = zip(class_names, table.class_iou().tolist(), strict=True)
+    return {name: iou for name, iou in measured if np.isfinite(iou)}
