@@ -13,9 +13,16 @@ before anything is decoded. Pixels are always uint8 RGB of shape (H, W, 3):
 from __future__ import annotations
 
 import io
+import os
+import struct
+import subprocess
+import sys
+import threading
 import warnings
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +31,13 @@ from PIL import ExifTags, Image, ImageOps
 from maskloop.errors import PictureError
 
 MAGIC_BYTES: Final = ((b"\xff\xd8\xff", "JPEG", ".jpg"), (b"\x89PNG\r\n\x1a\n", "PNG", ".png"))
+REQUEST_HEADER: Final = struct.Struct(">QB")
+"""To the child: the number of bytes that follow, and whether to apply the orientation."""
+ANSWER_HEADER: Final = struct.Struct(">BIIQ")
+"""From the child: status (0 picture, 1 refusal), height, width, and the number of bytes that follow."""
+FACTS: Final = struct.Struct(">5sBB")
+"""At the head of a decoded picture's bytes: extension, orientation, whether it tells its location."""
+_CHILD_STOP_S: Final = 2.0
 _TURNED_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 
 
@@ -141,3 +155,117 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+class SandboxedDecoder:
+    """Decodes outside bytes in one long-lived child process with limited memory and time.
+
+    A decoder that crashes, hangs or asks for too much memory costs that one picture: the child is replaced
+    for the next. May be shared between threads; pictures are decoded one after the other.
+
+    >>> with SandboxedDecoder(max_mpx=1.0) as decoder:
+    ...     decoder.decode(encode_png(np.zeros((2, 3, 3), np.uint8))).shape
+    (2, 3, 3)
+    """
+
+    def __init__(self, *, max_mpx: float = 25.0, timeout_s: float = 20.0, memory_mb: int = 2048) -> None:
+        self._max_mpx, self._timeout_s, self._memory_mb = max_mpx, timeout_s, memory_mb
+        self._child: subprocess.Popen[bytes] | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> SandboxedDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def decode(self, data: bytes, *, apply_orientation: bool = True) -> NDArray[np.uint8]:
+        """Do what `decode_picture` does, in the child. Raises PictureError."""
+        return self.open(data, apply_orientation=apply_orientation).pixels
+
+    def open(self, data: bytes, *, apply_orientation: bool = True) -> DecodedPicture:
+        """Do what `open_picture` does, in the child. Raises PictureError."""
+        sniff_format(data)
+        with self._one_at_a_time:
+            child = self._running_child()
+            out_of_time = threading.Event()
+            watchdog = threading.Timer(self._timeout_s, _kill, (child, out_of_time))
+            watchdog.start()
+            try:
+                return _ask(child, data, apply_orientation)
+            except (OSError, EOFError) as error:
+                self._stop()
+                reason = "took too long" if out_of_time.is_set() else "crashed or ran out of memory"
+                raise PictureError(f"decoding the picture {reason}") from error
+            finally:
+                watchdog.cancel()
+
+    def close(self) -> None:
+        """Stop the child. The next picture starts another."""
+        with self._one_at_a_time:
+            self._stop()
+
+    def _running_child(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self._stop()
+            here = str(Path(__file__).resolve().parents[1])
+            search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+            limits = (str(self._max_mpx), str(self._memory_mb))
+            self._child = subprocess.Popen(
+                (sys.executable, "-m", "dataset.decoding_child", *limits),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": search_path, "OPENBLAS_NUM_THREADS": "1"},
+            )
+        return self._child
+
+    def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        for pipe in (child.stdin, child.stdout):
+            try:
+                _required(pipe).close()
+            except BrokenPipeError:
+                continue  # the child died with a request half written
+        try:
+            child.wait(_CHILD_STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _ask(child: subprocess.Popen[bytes], data: bytes, apply_orientation: bool) -> DecodedPicture:
+    requests, answers = _required(child.stdin), _required(child.stdout)
+    requests.write(REQUEST_HEADER.pack(len(data), apply_orientation))
+    requests.write(data)
+    requests.flush()
+    refused, height, width, length = ANSWER_HEADER.unpack(read_exactly(answers, ANSWER_HEADER.size))
+    body = read_exactly(answers, length)
+    if refused:
+        raise PictureError(body.decode())
+    extension, orientation, has_location = FACTS.unpack_from(body)
+    pixels = np.frombuffer(bytearray(body), np.uint8, offset=FACTS.size).reshape(height, width, 3)
+    return DecodedPicture(pixels, extension.rstrip(b"\0").decode(), orientation, bool(has_location))
+
+
+def read_exactly(pipe: IO[bytes], length: int) -> bytes:
+    """Read ``length`` bytes. Raises EOFError if the other side has gone."""
+    data = pipe.read(length)
+    if len(data) != length:
+        raise EOFError("the other side of the pipe has gone")
+    return data
+
+
+def _required(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise EOFError("the child has no pipe")
+    return pipe
+
+
+def _kill(child: subprocess.Popen[bytes], out_of_time: threading.Event) -> None:
+    out_of_time.set()
+    child.kill()

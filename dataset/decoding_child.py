@@ -1,0 +1,42 @@
+"""The child process of `SandboxedDecoder`: reads pictures from its input, writes pixels to its output."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from typing import IO
+
+from dataset.decoding import ANSWER_HEADER, FACTS, REQUEST_HEADER, open_picture, read_exactly
+from maskloop.errors import PictureError
+
+
+def main() -> None:
+    """Serve until the parent closes the pipe. Arguments: largest picture in million px, memory in MB."""
+    max_mpx, memory_bytes = float(sys.argv[1]), int(sys.argv[2]) * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    requests = sys.stdin.buffer
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing a library prints may mix with answers
+        while header := requests.read(REQUEST_HEADER.size):
+            length, apply_orientation = REQUEST_HEADER.unpack(header)
+            _answer(answers, read_exactly(requests, length), max_mpx, bool(apply_orientation))
+            answers.flush()
+
+
+def _answer(answers: IO[bytes], data: bytes, max_mpx: float, apply_orientation: bool) -> None:
+    try:
+        picture = open_picture(data, max_mpx=max_mpx, apply_orientation=apply_orientation)
+    except PictureError as error:
+        reason = str(error).encode()
+        answers.write(ANSWER_HEADER.pack(1, 0, 0, len(reason)) + reason)
+        return
+    height, width, _ = picture.pixels.shape
+    facts = FACTS.pack(picture.extension.encode(), picture.orientation, picture.has_location)
+    answers.write(ANSWER_HEADER.pack(0, height, width, len(facts) + picture.pixels.nbytes) + facts)
+    answers.write(picture.pixels.tobytes())
+
+
+if __name__ == "__main__":
+    main()

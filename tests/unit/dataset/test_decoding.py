@@ -1,0 +1,188 @@
+import contextlib
+import io
+import os
+import signal
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from dataset.decoding import (
+    SandboxedDecoder,
+    decode_picture,
+    encode_png,
+    open_picture,
+    orient,
+)
+from dataset.metadata import without_metadata
+from maskloop.errors import PictureError
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (24, 31, 3), dtype=np.uint8)
+
+
+def saved(image: Image.Image, format_name: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=format_name, **options)
+    return buffer.getvalue()
+
+
+def with_exif(format_name: str, orientation: int, *, gps: bool = False) -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    if gps:
+        exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
+        exif.get_ifd(ExifTags.IFD.GPSInfo)[2] = (52.0, 31.0, 0.0)
+    return saved(Image.fromarray(PIXELS), format_name, exif=exif.tobytes(), lossless=True)
+
+
+def decode(data: bytes) -> np.ndarray:
+    return decode_picture(data, max_mpx=1.0)
+
+
+def test_a_png_comes_back_as_it_was():
+    assert np.array_equal(decode(encode_png(PIXELS)), PIXELS)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_applied_and_orient_does_the_same_to_masks(orientation):
+    opened = open_picture(with_exif("PNG", orientation), max_mpx=1)
+    mine = np.stack([orient(PIXELS[:, :, channel], orientation) for channel in range(3)], axis=2)
+    assert opened.orientation == orientation
+    assert np.array_equal(opened.pixels, mine)
+
+
+def test_the_orientation_can_be_left_alone():
+    stored = decode_picture(with_exif("PNG", 6), max_mpx=1, apply_orientation=False)
+    assert np.array_equal(stored, PIXELS)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_clipped():
+    deep = np.array([[0, 256, 32768, 65535]], dtype=np.uint16)
+    assert decode(saved(Image.fromarray(deep)))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_transparency_is_composited_over_black():
+    rgba = np.array([[[200, 100, 50, 0], [200, 100, 50, 255]]], dtype=np.uint8)
+    assert decode(saved(Image.fromarray(rgba))).tolist() == [[[0, 0, 0], [200, 100, 50]]]
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_every_usual_mode_becomes_three_channels(mode):
+    image = Image.fromarray(PIXELS).convert(mode)
+    data = saved(image, "JPEG" if mode == "CMYK" else "PNG")
+    picture = decode(data)
+    assert picture.shape == PIXELS.shape
+    assert picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("format_name", ["BMP", "TIFF", "GIF"])
+def test_other_formats_are_refused(format_name):
+    with pytest.raises(PictureError, match="neither a JPEG"):
+        decode(saved(Image.fromarray(PIXELS), format_name))
+
+
+def test_an_empty_file_is_refused():
+    with pytest.raises(PictureError, match="empty"):
+        decode(b"")
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
+def test_a_truncated_picture_is_refused(format_name):
+    data = saved(Image.fromarray(PIXELS), format_name)
+    with pytest.raises(PictureError):
+        decode(data[: len(data) // 2])
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A 69-byte PNG that says it is enormous."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = b""
+    for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")):
+        chunks += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("side", [1_001, 10_000, 14_000, 65_500])
+def test_a_small_file_that_claims_to_be_huge_is_refused_before_decoding(side):
+    with pytest.raises(PictureError, match=r"more than the 1 million accepted|too large"):
+        decode(claiming(side, side))
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7), format_name=st.sampled_from(["PNG", "WEBP"]))
+def test_a_flipped_bit_gives_pixels_or_a_picture_error(position, bit, format_name):
+    data = bytearray(saved(Image.fromarray(PIXELS), format_name))
+    data[position % len(data)] ^= 1 << bit
+    with contextlib.suppress(PictureError):
+        assert decode(bytes(data)).ndim == 3
+
+
+class TestMetadata:
+    @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP"])
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_the_place_goes_and_pixels_and_orientation_stay(self, format_name, orientation):
+        data = with_exif(format_name, orientation, gps=True)
+        before = open_picture(data, max_mpx=1)
+        after = open_picture(without_metadata(data, orientation=before.orientation), max_mpx=1)
+        assert before.has_location
+        assert not after.has_location
+        assert after.orientation == orientation
+        assert np.array_equal(before.pixels, after.pixels)
+
+    def test_a_clean_picture_stays_as_it_is(self):
+        data = encode_png(PIXELS)
+        assert without_metadata(data, orientation=1) == data
+
+
+class TestSandbox:
+    def test_it_decodes_like_this_process_and_passes_on_what_the_file_told(self):
+        data = with_exif("JPEG", 6, gps=True)
+        with SandboxedDecoder(max_mpx=1) as decoder:
+            there, here = decoder.open(data), open_picture(data, max_mpx=1)
+        assert np.array_equal(there.pixels, here.pixels)
+        assert (there.extension, there.orientation, there.has_location) == (".jpg", 6, True)
+
+    def test_a_broken_picture_costs_only_itself_and_keeps_the_child(self):
+        with SandboxedDecoder(max_mpx=1) as decoder:
+            decoder.decode(encode_png(PIXELS))
+            child = decoder._child
+            with pytest.raises(PictureError):
+                decoder.decode(encode_png(PIXELS)[:60])
+            assert np.array_equal(decoder.decode(encode_png(PIXELS)), PIXELS)
+            assert decoder._child is child
+
+    def test_a_dead_child_is_replaced(self):
+        with SandboxedDecoder(max_mpx=1) as decoder:
+            decoder.decode(encode_png(PIXELS))
+            decoder._child.kill()
+            decoder._child.wait()
+            assert np.array_equal(decoder.decode(encode_png(PIXELS)), PIXELS)
+
+    def test_a_hanging_child_costs_the_picture_it_hangs_on(self):
+        with SandboxedDecoder(max_mpx=1, timeout_s=0.2) as decoder:
+            decoder._timeout_s = 30.0
+            decoder.decode(encode_png(PIXELS))
+            decoder._timeout_s = 0.2
+            os.kill(decoder._child.pid, signal.SIGSTOP)
+            with pytest.raises(PictureError, match="too long"):
+                decoder.decode(encode_png(PIXELS))
+            decoder._timeout_s = 30.0
+            assert np.array_equal(decoder.decode(encode_png(PIXELS)), PIXELS)
+
+    @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's memory limit")
+    def test_a_picture_that_needs_too_much_memory_is_refused(self):
+        big = Image.new("RGB", (6000, 4000))
+        with SandboxedDecoder(max_mpx=25, memory_mb=160) as decoder, pytest.raises(PictureError):
+            decoder.decode(saved(big))
+
+    def test_closing_twice_is_fine(self):
+        decoder = SandboxedDecoder()
+        decoder.decode(encode_png(PIXELS))
+        decoder.close()
+        decoder.close()
