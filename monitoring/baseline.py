@@ -51,6 +51,17 @@ class Baseline:
         """The number of pictures."""
         return len(self.values)
 
+    def rows(self) -> list[dict[str, float]]:
+        """Return each picture's features by name, without those that do not exist."""
+        return [
+            {
+                name: float(value)
+                for name, value in zip(self.feature_names, row, strict=True)
+                if value == value
+            }
+            for row in self.values
+        ]
+
     @cached_property
     def digest(self) -> str:
         """The sha256 of everything above, on any machine."""

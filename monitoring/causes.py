@@ -63,13 +63,14 @@ def likely_cause(signals: Sequence[Signal]) -> str:
 
 
 def describe_change(signal: Signal) -> str:
-    """Put one signal's change into words, e.g. ``the pictures are darker (mean brightness 0.50 → 0.21)``."""
+    """Put one signal's change into words, e.g. ``the pictures are darker (brightness 0.5 → 0.2 …)``."""
     before, after = signal.reference_mean, signal.current_mean
     if before is None or after is None:
         return f"{signal.name} changed"
-    numbers = f"(mean {signal.name} {_short(before)} → {_short(after)}, effect {signal.effect:.2f})"
+    name = signal.name.replace("_", " ")
+    numbers = f"({name} {_short(before)} → {_short(after)} on average, effect {signal.effect:.2f})"
     if _short(before) == _short(after):  # the shape moved, not the middle
-        return f"{signal.name} is spread differently {numbers}"
+        return f"{name} is spread differently {numbers}"
     lower, higher = _words(signal.name)
     return f"{higher if after > before else lower} {numbers}"
 
