@@ -19,13 +19,12 @@ from maskloop.records import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state import LoopState
 
 if TYPE_CHECKING:
-    from registry.serving_copy import ServedModel
-
     from dataset.samples import DatasetVersion, Picture
     from monitoring.baseline import Baseline
     from monitoring.features import Observation
     from monitoring.references import ClosestReference
     from monitoring.windows import Window
+    from registry.serving_copy import ServedModel
 
 DETECTOR = "drift"
 

@@ -120,7 +120,7 @@ def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: Retrainin
 
 
 def count_new_labels(state: LoopState, since_tag: str) -> int:
-    """Count the pictures labelled or relabelled in data versions after ``since_tag`` (all, if it is empty)."""
+    """Count the pictures labelled or relabelled after ``since_tag`` (all of them, if it is empty)."""
     tags = [version.tag for version in state.versions]
     first = tags.index(since_tag) + 1 if since_tag in tags else 0
     return sum(version.num_new_labelled for version in state.versions[first:])

@@ -15,9 +15,9 @@ from maskloop.errors import DataError, PictureError
 
 if TYPE_CHECKING:
     import numpy as np
-    from registry.serving_copy import ServedModel
 
     from models.predict import Prediction, Predictor
+    from registry.serving_copy import ServedModel
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 NUM_TOP_SCORES = 5

@@ -93,10 +93,9 @@ def restore_aliases(app: App) -> list[str]:
 
 def _plan_now(app: App, started: set[str]) -> tuple[tuple[Step, ...], Approvals]:
     state = app.state()
-    approvals = (
-        read_approvals(app) if any(c.phase == "judged" for c in state.open_cycles) else Approvals({}, {})
-    )
-    working = {cycle.id for cycle in state.open_cycles} if is_working(app.ledger) else set()
+    judged = any(cycle.phase == "judged" for cycle in state.open_cycles)
+    approvals = read_approvals(app) if judged else Approvals({}, {})
+    working = {cycle.id for cycle in state.open_cycles} if is_working(app.ledger) else set[str]()
     facts = Facts(
         now=app.clock.now(),
         working=frozenset(working | started),

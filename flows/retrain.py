@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flows.judge import judge_candidate
 from flows.train import train_candidate
 from flows.wiring import App
-from maskloop.errors import MaskloopError, NotFoundError, UnavailableError
+from maskloop.errors import BusyError, MaskloopError, NotFoundError, UnavailableError
 from maskloop.ledger import leased
 from maskloop.records import (
     CycleClosed,
@@ -117,3 +117,23 @@ def is_working(ledger: Ledger) -> bool:
         return True
     ledger.free_lease(lease)
     return False
+
+
+def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
+    """Ask for a turn by hand and carry it as far as it goes without a person.
+
+    Raises:
+        BusyError: if another turn is open or its work is running.
+    """
+    from flows.reconcile import reconcile
+
+    open_now = app.state().open_cycles
+    if open_now:
+        raise BusyError(
+            f"{open_now[0].id} is still open ({open_now[0].phase})",
+            hint="`maskloop status` shows what it waits for; approve or reject its candidate first",
+        )
+    key = f"manual:{app.state().last_sequence + 1}"
+    record_trigger(app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from)
+    reconcile(app)
+    return next(cycle for cycle in reversed(app.state().cycles.values()) if cycle.opened.trigger_key == key)

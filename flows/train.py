@@ -16,9 +16,8 @@ from maskloop.settings import Settings
 from maskloop.state import Cycle, LoopState
 
 if TYPE_CHECKING:
-    from models.train import TrainingRequest, TrainingResult
-
     from dataset.samples import DatasetVersion
+    from models.train import TrainingRequest, TrainingResult
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,8 @@ def train_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> Candid
         TrainingError: if the training diverged; the batch is named.
         UnavailableError: if MLflow does not answer, or this process lost its lease.
     """
-    from models.train import train
-
     from models.devices import choose_device
+    from models.train import train
 
     version = _version_to_train_on(app, cycle)
     start = find_start(app, cycle)

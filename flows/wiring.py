@@ -81,7 +81,7 @@ class App:
 
     @property
     def tracking_uri(self) -> str:
-        """Where MLflow is: the environment, the settings, a running `maskloop up`, or the workspace's files."""
+        """Where MLflow is: environment, settings, a running `maskloop up`, or the workspace's files."""
         from flows.servers import running_server_url
 
         return (

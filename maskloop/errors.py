@@ -55,6 +55,10 @@ class UnavailableError(MaskloopError):
     is_retryable = True
 
 
+class BusyError(UnavailableError):
+    """Another process is doing it already."""
+
+
 class TrainingError(MaskloopError):
     """Training stopped: a loss was not finite, or nothing could be learned from."""
 

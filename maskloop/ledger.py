@@ -38,7 +38,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.digest import canonical_json, digest_value
-from maskloop.errors import IntegrityError, StorageError, UnavailableError
+from maskloop.errors import BusyError, IntegrityError, StorageError, UnavailableError
 
 SCHEMA_VERSION: Final = 1
 _FIRST_PREVIOUS: Final = "0" * 64
@@ -327,11 +327,12 @@ def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], 
     """Hold a lease for the body, giving a function that renews it (at most once per third of its life).
 
     Raises:
-        UnavailableError: if somebody else holds it, or (from the renewing function) if it was lost.
+        BusyError: if somebody else holds it.
+        UnavailableError: from the renewing function, if the lease was lost.
     """
     lease = ledger.take_lease(name, ttl_s=ttl_s)
     if lease is None:
-        raise UnavailableError(
+        raise BusyError(
             f"{name} is already running", hint="wait for it to end; `maskloop status` shows it"
         )
     renewed_at = time.monotonic()

@@ -1,0 +1,358 @@
+"""The command line. Everything heavy is imported inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli_data import data
+from flows.console import Output, command, images_beside, open_workspace, user_name
+from maskloop.errors import EXIT_CODES, MaskloopError, NotFoundError
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
+
+
+@click.group(epilog=EPILOG, context_settings=CONTEXT)
+@click.version_option(package_name="maskloop")
+def cli() -> None:
+    """Keep a Mask R-CNN good in production: versioned data, training, gates, approval, drift, retraining."""
+
+
+cli.add_command(data)
+
+
+@cli.command("init")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--preset",
+    type=click.Choice(["laptop", "gpu"]),
+    default="laptop",
+    show_default=True,
+    help="laptop: a small network from scratch. gpu: ResNet-50 FPN v2 from COCO weights.",
+)
+@click.option("--name", "model_name", default="", help="The registered model's name.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
+    """Make DIRECTORY a workspace: settings, schedules, git and DVC."""
+    from flows.workspaces import init_workspace
+
+    workspace = init_workspace(directory, preset=preset, model_name=model_name)
+
+    def show() -> None:
+        click.echo(f"{workspace.root} is a workspace. Next:")
+        click.echo(f"  edit {directory}/maskloop.toml (gates, budgets)")
+        click.echo(f"  maskloop ingest ANNOTATIONS.json --images FOLDER -w {directory}")
+        click.echo(f"  maskloop train -w {directory}")
+
+    Output(as_json).answer({"workspace": str(workspace.root), "settings": str(workspace.settings_file)}, show)
+
+
+@command("ingest", group=cli)
+@click.argument("annotations", type=click.Path(path_type=Path))
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="Folder of the pictures. Default: beside the file."
+)
+@click.option("--source", default="", help="Where the pictures come from; gates look at each source alone.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Default: by hash of a group key.")
+@click.option(
+    "--model-labels", is_flag=True, help="A model made these labels and a person has reviewed them."
+)
+@click.option("--allow-schema-change", is_flag=True, help="Accept new, missing or renamed classes.")
+def ingest(
+    root: Path,
+    out: Output,
+    *,
+    annotations: Path,
+    images: Path | None,
+    source: str,
+    split: Any,
+    model_labels: bool,
+    allow_schema_change: bool,
+) -> None:
+    """Validate a COCO batch, add it to the data and make it a version."""
+    from flows.foreground import run_story
+    from flows.ingest import ingest as story
+
+    app = open_workspace(root)
+    result = run_story(
+        app,
+        "ingest",
+        story,
+        annotations=annotations,
+        images_dir=images or images_beside(annotations),
+        source=source,
+        split=split,
+        label_origin="model-reviewed" if model_labels else "human",
+        allow_schema_change=allow_schema_change,
+    )
+    tag = result.version.tag if result.version else ""
+    problems = [asdict(problem) for problem in result.report.problems]
+    out.answer(
+        {
+            "tag": tag,
+            "changed": result.changed,
+            "added": result.num_added,
+            "updated": result.num_updated,
+            "quarantined": result.num_quarantined,
+            "problems": problems,
+        },
+        lambda: out.table(
+            [{k: row[k] for k in ("severity", "code", "where", "message")} for row in problems[:20]],
+            f"{len(problems)} remarks on the batch" + (", the first 20" if len(problems) > 20 else ""),
+        ),
+    )
+
+
+@command("train", group=cli)
+@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+def train(root: Path, out: Output, *, by: str) -> None:
+    """Train from first weights and judge: one turn of the loop asked for by hand."""
+    _turn(root, out, by, "first-weights")
+
+
+@command("retrain", group=cli)
+@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+def retrain(root: Path, out: Output, *, by: str) -> None:
+    """Train on from the champion, old and new pictures mixed, and judge."""
+    _turn(root, out, by, "champion")
+
+
+@command("monitor", group=cli)
+def monitor(root: Path, out: Output) -> None:
+    """Judge the newest production samples for drift."""
+    from flows.foreground import run_story
+    from flows.monitor import monitor as story
+
+    found = run_story(open_workspace(root), "monitor", story)
+    out.answer(
+        {
+            "judged": found.judged.model_dump(mode="json") if found.judged else None,
+            "pending": found.num_pending,
+            "trigger": found.trigger,
+        },
+        lambda: click.echo(found.judged.sentence() if found.judged else f"{found.num_pending} samples wait"),
+    )
+
+
+@command("reconcile", group=cli)
+def reconcile(root: Path, out: Output) -> None:
+    """Do whatever is due: decisions made in the MLflow UI, promotions, retraining that was asked for."""
+    from flows.foreground import run_story
+    from flows.reconcile import reconcile as story
+
+    done = run_story(open_workspace(root), "reconcile", story).done
+    out.answer({"done": list(done)}, lambda: click.echo("\n".join(done) or "nothing is due"))
+
+
+@command("approve", group=cli)
+@click.argument("version")
+@click.option("--by", default="", help="Who approves. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def approve(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
+    """Approve a judged VERSION; the next reconcile promotes it."""
+    _decide(root, out, version, "approved", by, why)
+
+
+@command("reject", group=cli)
+@click.argument("version")
+@click.option("--by", default="", help="Who rejects. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def reject(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
+    """Reject a judged VERSION."""
+    _decide(root, out, version, "rejected", by, why)
+
+
+@command("promote", group=cli)
+def promote(root: Path, out: Output) -> None:
+    """Promote what is approved, now instead of at the next reconcile; never trains."""
+    from flows.foreground import run_story
+    from flows.reconcile import reconcile as story
+
+    done = run_story(open_workspace(root), "promote", story, start_work=lambda _app, _cycle: None).done
+    out.answer({"done": list(done)}, lambda: click.echo("\n".join(done) or "nothing is approved"))
+
+
+@command("rollback", group=cli)
+@click.argument("version", required=False)
+@click.option("--by", default="", help="Who rolls back. Default: the user's name.")
+@click.option("--why", required=True, help="The reason, for the record.")
+def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str) -> None:
+    """Make an earlier champion serve again: VERSION, or the one before the present one."""
+    from flows.promote import roll_back
+
+    changed = roll_back(open_workspace(root), to_version=version, by=by or user_name(), why=why)
+    out.answer(changed.model_dump(mode="json"), lambda: click.echo(changed.sentence()))
+
+
+@command("status", group=cli)
+def status(root: Path, out: Output) -> None:
+    """Show what serves, what runs, what waits and for whom."""
+    from flows.status import describe_status
+
+    found = describe_status(open_workspace(root))
+    out.answer(found.to_json(), lambda: click.echo(found.to_text()))
+
+
+@command("history", group=cli)
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]),
+    help="Answer what served at that time (UTC), and who moved it there.",
+)
+@click.option("--cycle", default="", help="Only this turn of the loop.")
+def history(root: Path, out: Output, *, at: datetime | None, cycle: str) -> None:
+    """Tell what happened, as sentences."""
+    from flows.status import describe_serving_at, tell_history
+
+    app = open_workspace(root)
+    if at:
+        serving = describe_serving_at(app, at.replace(tzinfo=UTC))
+        out.answer(serving, lambda: click.echo(serving["sentence"]))
+        return
+    lines = [line for line in tell_history(app) if not cycle or line["cycle"] == cycle]
+    out.answer(
+        lines,
+        lambda: click.echo(
+            "\n".join(
+                f"{x['at'][:19]}  {x['cycle'] or '-':<9} {x['actor']:<10} {x['sentence']}" for x in lines
+            )
+        ),
+    )
+
+
+@command("lineage", group=cli)
+@click.argument("version", required=False)
+def lineage(root: Path, out: Output, *, version: str | None) -> None:
+    """Show where a VERSION (default: the champion) comes from: data, run, parent, verdict, approval."""
+    from registry.lineage import trace_lineage
+
+    state = open_workspace(root).state()
+    if version is None:
+        if state.champion is None:
+            raise NotFoundError("nothing serves yet", hint="name a version")
+        version = state.champion.version
+    rows = trace_lineage(state, version)
+    out.answer(rows, lambda: out.table(rows, f"where version {version} comes from"))
+
+
+@command("predict", group=cli)
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--source", default="production", show_default=True, help="Where the pictures come from.")
+@click.option("--overlays", type=click.Path(path_type=Path), help="Draw the answers into this folder.")
+def predict(
+    root: Path, out: Output, *, pictures: tuple[Path, ...], source: str, overlays: Path | None
+) -> None:
+    """Answer PICTURES (files or folders) with the champion and log them as production samples."""
+    from flows.foreground import run_story
+    from flows.predict import predict as story
+
+    answers = run_story(
+        open_workspace(root), "predict", story, files=list(pictures), source=source, overlays_dir=overlays
+    )
+    rows = [
+        {
+            "picture": Path(answer.file).name,
+            "instances": len(answer.instances),
+            "best": answer.instances[0]["class_name"] if answer.instances else None,
+            "score": answer.instances[0]["score"] if answer.instances else None,
+            "error": answer.error,
+        }
+        for answer in answers
+    ]
+    out.answer(
+        answers,
+        lambda: out.table(rows[:50], f"{len(rows)} pictures" + (", the first 50" if len(rows) > 50 else "")),
+    )
+
+
+@command("report", group=cli)
+@click.option("--output", type=click.Path(path_type=Path), help="Default: .maskloop/reports/loop.html")
+def report(root: Path, out: Output, *, output: Path | None) -> None:
+    """Write one HTML page: what serves, every decision and its reason, figures and pictures."""
+    from flows.report import write_report
+
+    path = write_report(open_workspace(root), output)
+    out.answer({"report": str(path)}, lambda: click.echo(str(path)))
+
+
+@command("up", group=cli)
+@click.option("--check", is_flag=True, help="Start everything, say where it is, and stop again.")
+def up(root: Path, out: Output, *, check: bool) -> None:
+    """Run Prefect, MLflow and a worker with the schedules on 127.0.0.1 until Ctrl-C."""
+    from flows.up import run_servers
+
+    run_servers(open_workspace(root), out, stop_at_once=check)
+
+
+@cli.command("demo")
+@click.argument("directory", type=click.Path(path_type=Path), default="demo")
+@click.option("--pictures", default=600, show_default=True, help="Pictures in the first batch.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+def demo(directory: Path, pictures: int, as_json: bool) -> None:
+    """One whole turn of the loop on generated pictures, told as it happens."""
+    from flows.demo import run_demo
+
+    result = run_demo(directory, num_pictures=pictures)
+    Output(as_json).answer(result, lambda: None)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error of ours becomes a plain sentence and its exit code."""
+    try:
+        cli.main(args=list(arguments) if arguments is not None else None, prog_name="maskloop")
+    except MaskloopError as error:
+        _fail(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        from maskloop.files import storage_error
+
+        _fail(storage_error(error, Path(error.filename or ".")))
+
+
+def _fail(error: MaskloopError) -> None:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _turn(root: Path, out: Output, by: str, starts_from: Any) -> None:
+    from flows.foreground import run_story
+    from flows.retrain import run_turn
+    from flows.train import refuse_without_champion
+
+    app = open_workspace(root, actor=by or user_name())
+    if starts_from == "champion":
+        refuse_without_champion(app.state())
+    cycle = run_story(
+        app, "retrain" if starts_from == "champion" else "train", run_turn, starts_from=starts_from
+    )
+    verdict = cycle.verdict.outcome if cycle.verdict else None
+    out.answer(
+        {
+            "cycle": cycle.id,
+            "phase": cycle.phase,
+            "version": cycle.candidate.version if cycle.candidate else None,
+            "verdict": verdict,
+            "waiting_for": cycle.waiting.waiting_for if cycle.waiting else None,
+        },
+        lambda: click.echo(f"{cycle.id}: {cycle.phase}" + (f", verdict {verdict}" if verdict else "")),
+    )
+
+
+def _decide(root: Path, out: Output, version: str, decision: Any, by: str, why: str) -> None:
+    from flows.promote import decide_by_hand
+
+    record = decide_by_hand(open_workspace(root), version, decision, by=by or user_name(), why=why)
+    out.answer(record.model_dump(mode="json"), lambda: click.echo(record.sentence()))
+
+
+if __name__ == "__main__":
+    main()

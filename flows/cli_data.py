@@ -1,0 +1,56 @@
+"""`maskloop data`: look at data versions, compare them, bring them back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from flows.console import Output, command, open_workspace
+
+
+@click.group("data")
+def data() -> None:
+    """Look at data versions, compare them, bring them back."""
+
+
+@command("list", group=data)
+def data_list(root: Path, out: Output) -> None:
+    """List the data versions."""
+    rows = [record.model_dump(mode="json") for record in open_workspace(root).state().versions]
+    shown = [{k: row[k] for k in ("tag", "source", "num_pictures", "num_new_labelled")} for row in rows]
+    out.answer(rows, lambda: out.table(shown, "data versions"))
+
+
+@command("restore", group=data)
+@click.argument("tag")
+def data_restore(root: Path, out: Output, *, tag: str) -> None:
+    """Bring data/ and data.dvc back to a version, byte for byte."""
+    version = open_workspace(root).data.restore(tag)
+    out.answer(
+        {"tag": version.tag, "fingerprint": version.fingerprint, "pictures": len(version.pictures)},
+        lambda: click.echo(f"data/ is {version.tag} again: {len(version.pictures)} pictures"),
+    )
+
+
+@command("diff", group=data)
+@click.argument("old")
+@click.argument("new")
+def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
+    """Say which pictures and instances changed between two versions."""
+    from dataset.difference import compare_versions
+
+    store = open_workspace(root).data
+    found = compare_versions(store.open(old), store.open(new))
+    out.answer(found.to_json(), lambda: click.echo("\n".join(found.sentences())))
+
+
+@command("verify", group=data)
+@click.argument("tag")
+def data_verify(root: Path, out: Output, *, tag: str) -> None:
+    """Re-hash everything the remote holds for a version."""
+    problems = open_workspace(root).data.verify(tag)
+    out.answer(list(problems), lambda: click.echo("\n".join(problems) or f"{tag} is whole"))
+    if problems:
+        sys.exit(1)

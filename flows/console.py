@@ -1,0 +1,90 @@
+"""What every command shares: the workspace option, ``--json``, and where an answer is printed."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Output:
+    """Where a command's answer goes: JSON for machines on standard output, or sentences and tables."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def answer(self, value: Any, show: Callable[[], None]) -> None:
+        """Print ``value`` as JSON if that was asked for, else call ``show``."""
+        if self.as_json:
+            click.echo(json.dumps(_plain(value), indent=1, ensure_ascii=False))
+        else:
+            show()
+
+    def table(self, rows: Sequence[dict[str, Any]], title: str) -> None:
+        """Print rows as a table on standard output."""
+        from rich.console import Console
+
+        from flows.telling import make_table
+
+        if rows:
+            Console().print(make_table(rows, title))
+
+
+def command(name: str, *, group: click.Group) -> Callable[[_Command], _Command]:
+    """Register a command that takes a workspace and can answer in JSON."""
+
+    def decorate(function: _Command) -> _Command:
+        @click.option(
+            "--workspace",
+            "-w",
+            "root",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=".",
+            show_default=True,
+            envvar="MASKLOOP_WORKSPACE",
+            help="The workspace's folder.",
+        )
+        @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+        @functools.wraps(function)
+        def run(root: Path, as_json: bool, **options: Any) -> Any:
+            return function(root, Output(as_json), **options)
+
+        group.command(name)(run)
+        return function
+
+    return decorate
+
+
+def open_workspace(root: Path, *, actor: str = "") -> Any:
+    from flows.telling import TerminalTeller
+    from flows.wiring import open_app
+
+    return open_app(root, teller=TerminalTeller(), actor=actor)
+
+
+def images_beside(annotations: Path) -> Path:
+    beside = annotations.parent / "images"
+    return beside if beside.is_dir() else annotations.parent
+
+
+def user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

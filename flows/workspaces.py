@@ -1,0 +1,44 @@
+"""A new workspace: settings, schedules, git and DVC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+from flows.wiring import REPOSITORY
+from maskloop.errors import RefusedError
+from maskloop.files import write_text
+from maskloop.settings import load_settings
+from maskloop.workspace import Workspace
+
+Preset = Literal["laptop", "gpu"]
+PRESETS: Final[tuple[Preset, ...]] = ("laptop", "gpu")
+CONFIGS: Final = REPOSITORY / "configs"
+
+
+def init_workspace(root: Path, *, preset: Preset = "laptop", model_name: str = "") -> Workspace:
+    """Make a folder a workspace; files that are already there stay as they are.
+
+    Raises:
+        RefusedError: if ``root`` is a file.
+        ConfigurationError: if an existing `maskloop.toml` is wrong.
+    """
+    if root.exists() and not root.is_dir():
+        raise RefusedError("a workspace is a folder", where=str(root))
+    from dataset.revision import init_workspace_repository
+
+    workspace = Workspace(root.resolve())
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    if not workspace.settings_file.exists():
+        text = (CONFIGS / f"{preset}.toml").read_text(encoding="utf-8")
+        if model_name:
+            text = text.replace('model_name = "mask-rcnn"', f'model_name = "{model_name}"')
+        write_text(workspace.settings_file, text)
+    settings = load_settings(workspace.settings_file)
+    schedules = workspace.root / "prefect.yaml"
+    if not schedules.exists():
+        template = (CONFIGS / "prefect.yaml").read_text(encoding="utf-8")
+        filled = template.replace("@workspace@", str(workspace.root))
+        write_text(schedules, filled.replace("@model_name@", settings.model_name))
+    init_workspace_repository(workspace)
+    return workspace
