@@ -9,10 +9,10 @@ Shape suffixes: N masks, M other masks, H height in px, W width in px.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -81,8 +81,12 @@ def decode_masks(rles: Sequence[Rle], *, height_px: int = 0, width_px: int = 0) 
     if not rles:
         return np.zeros((0, height_px, width_px), dtype=bool)
     _check_common_size(rles)
-    decoded = _native().decode([_to_native(rle) for rle in rles])
-    return np.ascontiguousarray(decoded.transpose(2, 0, 1)).astype(bool)
+    height, width = rles[0].height_px, rles[0].width_px
+    masks_NHW = np.empty((len(rles), height, width), dtype=bool)
+    for mask_HW, rle in zip(masks_NHW, rles, strict=True):
+        runs = _decode_counts(rle.counts)
+        mask_HW[:] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+    return masks_NHW
 
 
 def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
@@ -198,32 +202,34 @@ def _check_common_size(rles: Sequence[Rle]) -> None:
         raise MaskError(f"masks of different sizes cannot be compared: {sorted(sizes)}")
 
 
-def _check_runs(runs: Sequence[int], height_px: int, width_px: int) -> None:
+def _check_runs(runs: Sequence[int] | NDArray[np.int64], height_px: int, width_px: int) -> None:
     area = height_px * width_px
-    if not runs or len(runs) > area + 1:
+    if not 1 <= len(runs) <= area + 1:
         raise MaskError(f"an RLE of {len(runs)} runs does not describe {area} pixels")
-    if min(runs) < 0 or max(runs) > area or math.fsum(runs) != area:
+    if np.min(runs) < 0 or np.max(runs) > area or np.sum(runs) != area:
         raise MaskError(f"an RLE's runs do not add up to its {area} pixels")
 
 
-def _decode_counts(counts: bytes) -> list[int]:
-    """Read COCO's compressed counts (LEB128-like, 5 bits a character, differences from the third run on)."""
-    runs: list[int] = []
-    position = 0
-    while position < len(counts):
-        value, shift, more = 0, 0, True
-        while more:
-            if position >= len(counts) or shift >= 5 * _MAX_CHARACTERS_PER_NUMBER:
-                raise MaskError("an RLE's text ends in the middle of a number, or a number is too long")
-            bits = counts[position] - _FIRST_CHARACTER
-            if not 0 <= bits <= 63:
-                raise MaskError("an RLE's text holds a character that does not belong there")
-            value |= (bits & 31) << shift
-            more = bool(bits & 32)
-            position, shift = position + 1, shift + 5
-            if not more and bits & 16:
-                value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
+def _decode_counts(counts: bytes) -> NDArray[np.int64]:
+    """Read COCO's compressed counts: 5 bits a character, lowest first, bit 5 set where the number goes on.
+
+    The last character's bit 4 is the sign, and from the fourth number on each is the difference to the one
+    two before it.
+    """
+    bits = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    if np.any((bits < 0) | (bits > 63)):
+        raise MaskError("an RLE's text holds a character that does not belong there")
+    ends = np.flatnonzero((bits & 32) == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1 if len(ends) else np.zeros(0, dtype=np.int64)
+    if lengths.sum() != len(bits) or np.any(lengths > _MAX_CHARACTERS_PER_NUMBER):
+        raise MaskError("an RLE's text ends in the middle of a number, or a number is too long")
+    if not len(bits):
+        return bits
+    shifts = 5 * (np.arange(len(bits)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((bits & 31) << shifts, starts)
+    runs -= np.where(bits[ends] & 16, 1 << (5 * lengths), 0)
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
     return runs
 
 
@@ -231,6 +237,7 @@ def _to_native(rle: Rle) -> dict[str, Any]:
     return {"size": [rle.height_px, rle.width_px], "counts": rle.counts}
 
 
+@cache
 def _native() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
