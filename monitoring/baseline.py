@@ -135,7 +135,7 @@ def load_baseline(file: Path) -> Baseline:
             "there is no baseline", where=str(file), hint="it is made when a champion is promoted"
         )
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             head = json.loads(str(arrays["head"]))
             values, embeddings = arrays["values"], arrays["embeddings"]
         names = tuple(head["feature_names"])

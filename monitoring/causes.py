@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
-from monitoring.features import CLASS_COUNT_PREFIX, PICTURE_FEATURES, FeatureGroup
-
-
-class Signal(Protocol):
-    """The part of a drift signal that the words need."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def group(self) -> FeatureGroup: ...  # noqa: D102
-    @property
-    def effect(self) -> float: ...  # noqa: D102
-    @property
-    def reference_mean(self) -> float | None: ...  # noqa: D102
-    @property
-    def current_mean(self) -> float | None: ...  # noqa: D102
-    @property
-    def drifted(self) -> bool: ...  # noqa: D102
-
+from monitoring.features import CLASS_COUNT_PREFIX, PICTURE_FEATURES
+from monitoring.signals import FeatureSignal
 
 _WORDS: Final = {
     "brightness": ("the pictures are darker", "the pictures are brighter"),
@@ -44,7 +27,7 @@ _WORDS: Final = {
 }
 
 
-def likely_cause(signals: Sequence[Signal]) -> str:
+def likely_cause(signals: Sequence[FeatureSignal]) -> str:
     """Say which change of the pictures is largest, and which change of the predictions goes with it.
 
     Only drifted signals count. An empty string if none did.
@@ -62,7 +45,7 @@ def likely_cause(signals: Sequence[Signal]) -> str:
     return "; ".join(told)
 
 
-def describe_change(signal: Signal) -> str:
+def describe_change(signal: FeatureSignal) -> str:
     """Put one signal's change into words, e.g. ``the pictures are darker (brightness 0.5 → 0.2 …)``."""
     before, after = signal.reference_mean, signal.current_mean
     if before is None or after is None:
@@ -82,8 +65,8 @@ def _words(name: str) -> tuple[str, str]:
     return _WORDS.get(name, (f"{name} is lower", f"{name} is higher"))
 
 
-def _one_per_group(signals: Sequence[Signal]) -> list[Signal]:
-    first: dict[str, Signal] = {}
+def _one_per_group(signals: Sequence[FeatureSignal]) -> list[FeatureSignal]:
+    first: dict[str, FeatureSignal] = {}
     for signal in signals:
         first.setdefault(signal.group, signal)
     return list(first.values())

@@ -24,6 +24,7 @@ from monitoring.baseline import Baseline, feature_matrix
 from monitoring.causes import likely_cause
 from monitoring.features import FeatureGroup, feature_group, is_expected
 from monitoring.sample_log import Sample
+from monitoring.signals import FeatureSignal as FeatureSignal
 from monitoring.two_sample import TestResult, detectable_distance, energy_test, holm_corrected, ks_test
 from monitoring.windows import Window
 
@@ -33,39 +34,6 @@ METHOD: Final = "ks-holm-energy/1"
 EMBEDDING: Final = "embedding"
 MAX_DETECTABLE_EFFECT: Final = 0.7
 """A comparison that could not even see an effect of this size is inconclusive."""
-
-
-@dataclass(frozen=True)
-class FeatureSignal:
-    """What one feature, or the embedding, says.
-
-    Attributes:
-        name: The feature's name, or ``embedding``.
-        group: What it is about.
-        num_reference: Values in the baseline.
-        num_current: Values in the window.
-        missing_percent: Of the window's samples that should have a value, how many have none.
-        distance: The test statistic: Kolmogorov-Smirnov, or energy distance for the embedding.
-        p_value: Of this test alone.
-        corrected_p_value: Holm-corrected over all signals of the verdict.
-        effect: 0..1; the Kolmogorov-Smirnov distance (for the embedding, of its witness values).
-        reference_mean: None for the embedding, or without values.
-        current_mean: None for the embedding, or without values.
-        drifted: Certain and large.
-    """
-
-    name: str
-    group: FeatureGroup
-    num_reference: int
-    num_current: int
-    missing_percent: float
-    distance: float
-    p_value: float
-    corrected_p_value: float
-    effect: float
-    reference_mean: float | None
-    current_mean: float | None
-    drifted: bool
 
 
 @dataclass(frozen=True)

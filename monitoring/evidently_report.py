@@ -1,4 +1,4 @@
-"""Evidently's report beside our verdict: every column's distributions, to explore. The only home of evidently.
+"""Evidently's report beside our verdict: every column's distributions, to explore. Evidently's only home.
 
 It informs and does not decide: its marks depend on the sample size (see `monitoring.drift` for what decides).
 """

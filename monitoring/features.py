@@ -59,7 +59,7 @@ _TILES_PER_SIDE: Final = 4
 _TILE_PX: Final = 256
 _LUMA_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _NOISE_SHARE: Final = 0.75
-_LOWER_MEAN_OF_STANDARD_NORMAL: Final = 0.514895
+_LOWER_MEAN_OF_STANDARD_NORMAL: Final = 0.514903
 """Mean of the lower three quarters of ``|z|``: ``2 (φ(0) - φ(q)) / 0.75`` with ``q = Φ⁻¹(0.875)``."""
 
 

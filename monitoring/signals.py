@@ -1,0 +1,40 @@
+"""What one feature says about a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitoring.features import FeatureGroup
+
+
+@dataclass(frozen=True)
+class FeatureSignal:
+    """What one feature, or the embedding, says.
+
+    Attributes:
+        name: The feature's name, or ``embedding``.
+        group: What it is about.
+        num_reference: Values in the baseline.
+        num_current: Values in the window.
+        missing_percent: Of the window's samples that should have a value, how many have none.
+        distance: The test statistic: Kolmogorov-Smirnov, or energy distance for the embedding.
+        p_value: Of this test alone.
+        corrected_p_value: Holm-corrected over all signals of the verdict.
+        effect: 0..1; the Kolmogorov-Smirnov distance (for the embedding, of its witness values).
+        reference_mean: None for the embedding, or without values.
+        current_mean: None for the embedding, or without values.
+        drifted: Certain and large.
+    """
+
+    name: str
+    group: FeatureGroup
+    num_reference: int
+    num_current: int
+    missing_percent: float
+    distance: float
+    p_value: float
+    corrected_p_value: float
+    effect: float
+    reference_mean: float | None
+    current_mean: float | None
+    drifted: bool

@@ -1,0 +1,73 @@
+"""Made-up features with a known distribution, as baseline and as window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitoring.baseline import Baseline, build_baseline
+from monitoring.features import PICTURE_FEATURES, Observation
+from monitoring.sample_log import Sample
+from monitoring.windows import Window
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CONTINUOUS = (*PICTURE_FEATURES, "mean_score", "max_score", "mean_fill", "mean_aspect")
+COUNTS = ("count", "count of bolt", "count of nut")
+
+
+def draw(
+    rng: np.random.Generator,
+    num: int,
+    *,
+    shift_sd: float = 0.0,
+    correlation: float = 0.0,
+    embedded: bool = True,
+) -> list[Observation]:
+    """Draw observations: normal features and embeddings, Poisson counts; all move by ``shift_sd``."""
+    common = np.sqrt(correlation) * rng.normal(size=(num, 1))
+    continuous = common + np.sqrt(1 - correlation) * rng.normal(size=(num, len(CONTINUOUS))) + shift_sd
+    counts = 1.0 + rng.poisson(3.0 + shift_sd * np.sqrt(3.0), size=(num, len(COUNTS)))
+    embeddings = rng.normal(size=(num, 8)) + common + shift_sd
+    return [
+        Observation(
+            dict(zip((*CONTINUOUS, *COUNTS), row.tolist(), strict=True)),
+            tuple(embedding) if embedded else None,
+        )
+        for row, embedding in zip(np.hstack([continuous, counts]), embeddings.tolist(), strict=True)
+    ]
+
+
+def baseline_of(observations: Sequence[Observation], weights_digest: str = "w1") -> Baseline:
+    return build_baseline(observations, weights_digest=weights_digest, data_fingerprint="f1")
+
+
+def window_of(observations: Sequence[Observation], weights_digest: str = "w1") -> Window:
+    samples = tuple(
+        sample_of(f"s{index}", observation, weights_digest) for index, observation in enumerate(observations)
+    )
+    return Window(weights_digest, samples)
+
+
+def sample_of(name: str, observation: Observation | None = None, weights_digest: str = "w1") -> Sample:
+    observation = observation or Observation({})
+    return Sample(
+        sample_id=name,
+        received_at=NOON,
+        model_version="3",
+        weights_digest=weights_digest,
+        picture_digest="d",
+        source="camera 1",
+        features=observation.features,
+        embedding=observation.embedding,
+    )
+
+
+def noise_picture(
+    rng: np.random.Generator, *, mean: float, sd: float, side_px: int = 96
+) -> NDArray[np.uint8]:
+    """Return a grey picture of independent normal noise, uint8 (side, side, 3)."""
+    grey = np.clip(np.rint(rng.normal(mean, sd, size=(side_px, side_px, 1))), 0, 255)
+    return np.repeat(grey.astype(np.uint8), 3, axis=2)

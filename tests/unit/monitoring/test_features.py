@@ -1,0 +1,186 @@
+"""Picture and prediction features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from evaluation.instances import Detections
+from maskloop.errors import PictureError
+from maskloop.masks import encode_masks
+from monitoring.features import (
+    FEATURE_GROUPS,
+    Observation,
+    feature_group,
+    is_expected,
+    observe,
+    picture_features,
+    prediction_features,
+)
+from tests.fakes.drift_data import noise_picture
+
+
+def painted(red: int, green: int, blue: int, side_px: int = 20) -> NDArray[np.uint8]:
+    return np.full((side_px, side_px, 3), (red, green, blue), dtype=np.uint8)
+
+
+def found(*instances: tuple[tuple[int, int, int, int], float, int], side_px: int = 20) -> Detections:
+    """Build detections from (box, score, class index); each mask fills its box."""
+    masks = np.zeros((len(instances), side_px, side_px), dtype=bool)
+    for mask, ((x0, y0, x1, y1), _, _) in zip(masks, instances, strict=True):
+        mask[y0:y1, x0:x1] = True
+    return Detections(
+        side_px,
+        side_px,
+        np.array([box for box, _, _ in instances], dtype=np.float32).reshape(-1, 4),
+        np.array([score for _, score, _ in instances], dtype=np.float32),
+        np.array([index for _, _, index in instances], dtype=np.int64),
+        encode_masks(masks),
+    )
+
+
+def test_one_plain_colour_has_the_features_computed_by_hand() -> None:
+    features = picture_features(painted(255, 51, 0))
+    assert features["brightness"] == pytest.approx(0.299 + 0.587 * 0.2, abs=1e-5)
+    assert features["red_green"] == pytest.approx(0.8, abs=1e-5)
+    assert features["yellow_blue"] == pytest.approx(0.6, abs=1e-5)
+    assert features["saturation"] == 1.0
+    assert (features["contrast"], features["entropy"]) == (0.0, 0.0)
+    assert (features["noise"], features["sharpness"]) == (0.0, 0.0)
+
+
+def test_half_black_half_white_has_contrast_one_half_and_one_bit() -> None:
+    picture = painted(0, 0, 0)
+    picture[:, 10:] = 255
+    features = picture_features(picture)
+    assert features["contrast"] == pytest.approx(0.5, abs=1e-5)
+    assert features["entropy"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_black_picture_has_no_saturation() -> None:
+    assert picture_features(painted(0, 0, 0))["saturation"] == 0.0
+
+
+@pytest.mark.parametrize("sd", [2.0, 5.0, 12.0])
+def test_noise_is_the_standard_deviation_of_added_noise(sd: float) -> None:
+    picture = noise_picture(np.random.default_rng(0), mean=128, sd=sd, side_px=200)
+    assert picture_features(picture)["noise"] == pytest.approx(sd, rel=0.05)
+
+
+def test_noise_hardly_sees_edges() -> None:
+    picture = painted(40, 40, 40, side_px=100)
+    picture[::10] = 200
+    assert picture_features(picture)["noise"] == 0.0
+
+
+def test_blur_lowers_sharpness() -> None:
+    sharp = noise_picture(np.random.default_rng(1), mean=128, sd=30)
+    blurred = ((sharp[:-1].astype(int) + sharp[1:]) // 2).astype(np.uint8)
+    assert picture_features(blurred)["sharpness"] < picture_features(sharp)["sharpness"] - 0.2
+
+
+def test_the_number_of_pixels_does_not_matter() -> None:
+    """A large picture is read through tiles, at its own scale."""
+    rng = np.random.default_rng(2)
+    small = picture_features(noise_picture(rng, mean=100, sd=10, side_px=300))
+    large = picture_features(noise_picture(rng, mean=100, sd=10, side_px=1300))
+    assert large == pytest.approx(small, rel=0.02, abs=1e-3)
+
+
+def test_a_long_thin_large_picture_is_measured() -> None:
+    picture = np.full((20, 60_000, 3), 51, dtype=np.uint8)
+    assert picture_features(picture)["brightness"] == pytest.approx(0.2, abs=1e-5)
+
+
+def test_a_picture_too_small_for_a_filter_lacks_sharpness_and_noise() -> None:
+    features = picture_features(painted(9, 9, 9, side_px=2))
+    assert "sharpness" not in features
+    assert "noise" not in features
+    assert "brightness" in features
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(wrong: NDArray[np.uint8]) -> None:
+    with pytest.raises(PictureError):
+        picture_features(wrong)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(
+        np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3)), elements=st.integers(0, 255)
+    )
+)
+def test_every_picture_has_finite_features_in_range(picture: NDArray[np.uint8]) -> None:
+    features = picture_features(picture)
+    assert np.isfinite(list(features.values())).all()
+    assert set(features) <= set(FEATURE_GROUPS)
+    for name, low, high in (
+        ("brightness", 0, 1),
+        ("contrast", 0, 0.5),
+        ("saturation", 0, 1),
+        ("entropy", 0, 8),
+    ):
+        assert low <= features[name] <= high + 1e-6
+    assert -1 <= features["red_green"] <= 1
+    assert -1 <= features["yellow_blue"] <= 1
+
+
+def test_predictions_have_the_statistics_computed_by_hand() -> None:
+    features = prediction_features(found(((0, 0, 10, 5), 0.9, 1), ((5, 5, 10, 10), 0.3, 1)), ["bolt", "nut"])
+    assert features == pytest.approx(
+        {
+            "count": 2,
+            "count of bolt": 0,
+            "count of nut": 2,
+            "mean_score": 0.6,
+            "max_score": 0.9,
+            "low_score_share": 0.5,
+            "mean_relative_area": (50 + 25) / 2 / 400,
+            "mean_fill": 1.0,
+            "mean_aspect": 1.5,
+        },
+        abs=1e-6,
+    )
+
+
+def test_without_detections_only_counts_exist() -> None:
+    features = prediction_features(found(), ["bolt"])
+    assert features == {"count": 0, "count of bolt": 0}
+    assert not is_expected("mean_score", features)
+    assert not is_expected("mean_fill", features)
+    assert is_expected("count of bolt", features)
+
+
+def test_a_box_without_width_gives_finite_shapes() -> None:
+    features = prediction_features(found(((3, 3, 3, 9), 0.5, 0)), ["bolt"])
+    assert features["mean_aspect"] == 6.0
+    assert features["mean_fill"] == 0.0
+
+
+def test_groups_cover_every_feature() -> None:
+    names = observe(painted(1, 2, 3), found(((0, 0, 9, 9), 0.5, 0)), ["bolt"]).features
+    assert {feature_group(name) for name in names} == set(FEATURE_GROUPS.values())
+
+
+def test_what_is_not_finite_becomes_missing() -> None:
+    observation = Observation({"a": float("nan"), "b": float("inf"), "c": 1.0}, (0.1, float("nan")))
+    assert observation.features == {"a": None, "b": None, "c": 1.0}
+    assert observation.embedding is None
+
+
+def test_an_observation_holds_the_embedding_as_float32_values() -> None:
+    observation = observe(painted(1, 2, 3), found(), ["bolt"], np.array([0.1, 2.0], dtype=np.float32))
+    assert observation.embedding == (float(np.float32(0.1)), 2.0)
