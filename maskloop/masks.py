@@ -162,6 +162,10 @@ def _rle_from_polygons(polygons: Iterable[Any], height_px: int, width_px: int) -
     checked = [_checked_polygon(polygon) for polygon in polygons]
     if not checked:
         raise MaskError("the list of polygons is empty")
+    if (num_points := sum(map(len, checked)) // 2) > MAX_VERTICES:
+        raise MaskError(f"an outline has {num_points} points; at most {MAX_VERTICES} are accepted")
+    if sum(map(_perimeter_px, checked)) > MAX_PERIMETER_PX:
+        raise MaskError("an outline is absurdly long")
     parts = _native().frPyObjects(checked, height_px, width_px)
     merged = _native().merge(parts) if len(parts) > 1 else parts[0]
     return Rle(height_px, width_px, bytes(merged["counts"]))
@@ -174,16 +178,16 @@ def _checked_polygon(polygon: Any) -> list[float]:
         raise MaskError(
             f"a polygon needs three points or more, as pairs; this one has {len(polygon)} numbers"
         )
-    if len(polygon) > 2 * MAX_VERTICES:
-        raise MaskError(f"a polygon has {len(polygon) // 2} points; at most {MAX_VERTICES} are accepted")
     if not all(type(number) in (int, float) for number in polygon):
         raise MaskError("a polygon holds something that is not a number")
     if not all(abs(number) <= MAX_COORDINATE_PX for number in polygon):  # false for NaN too
         raise MaskError("a polygon holds a coordinate that is not finite or far outside any picture")
-    points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
-    if float(np.abs(np.diff(points, axis=0, append=points[:1])).sum()) > MAX_PERIMETER_PX:
-        raise MaskError("a polygon's outline is absurdly long")
     return [float(number) for number in polygon]
+
+
+def _perimeter_px(polygon: Sequence[float]) -> float:
+    points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+    return float(np.abs(np.diff(points, axis=0, append=points[:1])).sum())
 
 
 def _check_size(height_px: Any, width_px: Any) -> None:

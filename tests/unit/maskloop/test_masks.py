@@ -44,6 +44,8 @@ CRAFTED = {
     "P2 far away": ([[0, 0, 4e8, 0, 4e8, 3, 0, 3]], 20, 20),
     "P3 ten million": ([[0, 0, 1e7, 0, 10, 10]], 20, 20),
     "P4 a million vertices": ([[0.5] * 2_000_000], 1000, 1000),
+    "P4 many polygons of too many vertices together": ([[0.5] * 200_000] * 3, 1000, 1000),
+    "P4 many polygons of absurd length together": ([[0, 0, 60_000, 60_000] * 50] * 4, 1000, 1000),
     "P4 outline of absurd length": ([[0, 0, 60_000, 60_000] * 200], 1000, 1000),
     "R1 number goes on": (rle([4, 4], "P"), 4, 4),
     "R1 number goes on, bytes": (rle([4, 4], b"1o"), 4, 4),
