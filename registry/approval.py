@@ -1,7 +1,7 @@
 """Who says yes: the policy, or a person in the MLflow UI or at the command line. Pure.
 
-A decision is bound to one verdict, and so to one set of weights. A no is final for these weights. A yes counts
-for `ApprovalSettings.expires_days`, until then it must have become a promotion.
+A decision is bound to one verdict, and so to one set of weights. A no is final for these weights. A yes
+counts for `ApprovalSettings.expires_days`; until then it must have become a promotion.
 """
 
 from __future__ import annotations

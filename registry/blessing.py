@@ -1,7 +1,8 @@
 """The verdict over a candidate, and the blessing it can become.
 
-A blessing is a verdict that lets its weights serve: the gates passed, or could not tell and a person approved.
-Its id is the digest of everything that was judged, so it fits one candidate, one champion, one policy only.
+A blessing is a verdict that lets its weights serve: the gates passed, or could not tell and a person
+approved. Its id is the digest of everything that was judged, so it fits one candidate, one champion and one
+policy only.
 """
 
 from __future__ import annotations

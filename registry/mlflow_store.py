@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version as installed_version
@@ -21,7 +21,7 @@ from registry.store import DIGEST_TAG, RegisteredVersion
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_CODE: Final = ("maskloop", "evaluation", "models")
+_CODE: Final = ("maskloop", "dataset", "evaluation", "models")
 """Packages a loaded model imports; they travel with it."""
 _REQUIREMENTS: Final = (
     "filelock",
@@ -133,8 +133,13 @@ class MlflowModelStore:
                 raise NotFoundError(f"the files of version {version} are gone from MLflow", where=source)
         return directory
 
-    def _about(self, version: str) -> Any:
-        return plain_errors(self._uri, missing=f"{self._name} has no version {version} in MLflow")
+    @contextmanager
+    def _about(self, version: str) -> Iterator[None]:
+        missing = f"{self._name} has no version {version} in MLflow"
+        if not version.isdigit():
+            raise NotFoundError(missing, where=self._uri)
+        with plain_errors(self._uri, missing=missing):
+            yield
 
     def _make_model(self) -> None:
         from mlflow.exceptions import MlflowException

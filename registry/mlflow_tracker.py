@@ -73,7 +73,7 @@ class MlflowRunTracker:
             if run_id:
                 self._client.update_run(run_id, status="RUNNING")
             else:
-                all_tags = {**tags, _KEY_TAG: key}
+                all_tags = {**tags, _KEY_TAG: _quotable(key)}
                 run = self._client.create_run(self._experiment_id, run_name=name, tags=all_tags)
                 run_id = str(run.info.run_id)
             self._start_monitor(run_id)
@@ -169,10 +169,9 @@ class MlflowRunTracker:
         return plain_errors(self._uri, missing=f"MLflow knows no run {run_id}")
 
     def _find(self, key: str) -> str:
-        quoted = key.replace("'", "")
         runs = self._client.search_runs(
             [self._experiment_id],
-            f"tags.`{_KEY_TAG}` = '{quoted}'",
+            f"tags.`{_KEY_TAG}` = '{_quotable(key)}'",
             max_results=1,
             order_by=["start_time ASC"],
         )
@@ -208,6 +207,11 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 def to_json(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write rows as a JSON list."""
     return json.dumps([dict(row) for row in rows], indent=1)
+
+
+def _quotable(key: str) -> str:
+    """MLflow's search has no way to escape a quote."""
+    return key.replace("'", "_")
 
 
 def _in_parts(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

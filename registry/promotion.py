@@ -1,7 +1,7 @@
 """Moving ``champion``: promotion, rollback, recovery, and putting back what was moved by hand.
 
-A change is journalled: the intent (`ChampionChanging`) with a new epoch, then the registry's aliases and tags,
-then the fact (`ChampionChanged`)::
+A change is journalled: the intent (`ChampionChanging`) with a new epoch, then the registry's aliases and
+tags, then the fact (`ChampionChanged`)::
 
     checked ──► intent written ──► challenger dropped ──► champion moved ──► tags ──► fact written
                      └───────── a crash anywhere here: `recover` goes on ─────────┘

@@ -1,0 +1,77 @@
+"""A ledger that keeps everything in memory, and a clock that stands still until it is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from maskloop.clock import Clock
+from maskloop.ledger import SCHEMA_VERSION, Entry, Lease, make_entry
+
+
+@dataclass
+class FakeClock:
+    time: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, **of_time: float) -> datetime:
+        self.time += timedelta(**of_time)
+        return self.time
+
+
+@dataclass
+class FakeLedger:
+    clock: Clock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._leases: dict[str, tuple[Lease, datetime]] = {}
+
+    def append(
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        actor: str = "maskloop",
+        cycle: str = "",
+        key: str = "",
+    ) -> Entry:
+        if key and (found := next((entry for entry in self._entries if entry.key == key), None)):
+            return found
+        previous = self._entries[-1].digest if self._entries else "0" * 64
+        sequence = len(self._entries) + 1
+        now = self.clock.now()
+        entry = make_entry(sequence, kind, now, actor, cycle, payload, key, SCHEMA_VERSION, previous)
+        self._entries.append(entry)
+        return entry
+
+    def entries(self, *, after: int = 0) -> Sequence[Entry]:
+        return tuple(self._entries[max(after, 0) :])
+
+    def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
+        held = self._leases.get(name)
+        if held and held[1] > self.clock.now():
+            return None
+        lease = Lease(name, "this process", held[0].epoch + 1 if held else 1)
+        self._leases[name] = (lease, self._until(ttl_s))
+        return lease
+
+    def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
+        return self._set_expiry(lease, self._until(ttl_s))
+
+    def free_lease(self, lease: Lease) -> None:
+        self._set_expiry(lease, datetime.min.replace(tzinfo=UTC))
+
+    def _set_expiry(self, lease: Lease, until: datetime) -> bool:
+        held = self._leases.get(lease.name)
+        if held is None or held[0].epoch != lease.epoch:
+            return False
+        self._leases[lease.name] = (held[0], until)
+        return True
+
+    def _until(self, ttl_s: float) -> datetime:
+        return self.clock.now() + timedelta(seconds=ttl_s)

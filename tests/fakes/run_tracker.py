@@ -1,0 +1,74 @@
+"""A run tracker in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskloop.errors import NotFoundError
+from registry.mlflow_tracker import to_csv, to_json
+
+
+@dataclass
+class FakeRun:
+    name: str
+    tags: dict[str, str]
+    status: str = "running"
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    datasets: list[dict[str, Any]] = field(default_factory=list)
+
+
+class FakeRunTracker:
+    def __init__(self) -> None:
+        self.runs: dict[str, FakeRun] = {}
+
+    def open_run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
+        run_id = f"run-{key}"
+        run = self.runs.setdefault(run_id, FakeRun(name, dict(tags)))
+        run.status = "running"
+        return run_id
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        known = self._run(run_id).params
+        known.update({name: str(value) for name, value in params.items() if name not in known})
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
+        for name, value in metrics.items():
+            self._run(run_id).metrics.setdefault(name, []).append((step, float(value)))
+
+    def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], path: str) -> None:
+        self.log_text(run_id, to_csv(rows) if path.endswith(".csv") else to_json(rows), path)
+
+    def log_text(self, run_id: str, text: str, path: str) -> None:
+        self._run(run_id).files[path] = text.encode()
+
+    def log_picture(self, run_id: str, picture: NDArray[np.uint8], path: str) -> None:
+        self._run(run_id).pictures[path] = picture.copy()
+
+    def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        self._run(run_id).files[str(PurePosixPath(folder) / file.name)] = file.read_bytes()
+
+    def log_dataset(self, run_id: str, **dataset: Any) -> None:
+        self._run(run_id).datasets.append(dataset)
+
+    def close_run(self, run_id: str, status: Literal["finished", "failed"]) -> None:
+        self._run(run_id).status = status
+
+    def url(self, run_id: str) -> str:
+        return ""
+
+    def version_url(self, version: str) -> str:
+        return ""
+
+    def _run(self, run_id: str) -> FakeRun:
+        if run_id not in self.runs:
+            raise NotFoundError(f"there is no run {run_id}")
+        return self.runs[run_id]
