@@ -94,8 +94,8 @@ def identifier(value: Any) -> Identifier | None:
 def crowd_flag(annotation: dict[str, Any]) -> bool | None:
     """Return ``iscrowd`` however it is spelled, False if it is missing, None if it makes no sense.
 
-    >>> crowd_flag({}), crowd_flag({"iscrowd": "1"}), crowd_flag({"iscrowd": False}), crowd_flag({"iscrowd": 7})
-    (False, True, False, None)
+    >>> [crowd_flag({"iscrowd": value}) for value in (1, "1", False, 7)]
+    [True, True, False, None]
     """
     value = annotation.get("iscrowd", 0)
     if value is None:

@@ -20,7 +20,7 @@ from dataset.synthetic_parts import CLASS_NAMES
 from dataset.synthetic_scene import photograph_scene
 from maskloop.digest import canonical_json
 from maskloop.errors import ConfigurationError
-from maskloop.files import write_bytes, write_text
+from maskloop.files import write_text
 from maskloop.masks import areas_px, boxes_xyxy, encode_masks
 
 SHIFTS: Final = (
@@ -63,16 +63,17 @@ def generate(
 
     Raises:
         ConfigurationError: if the shift is unknown.
-        StorageError: if a file cannot be written.
+        OSError: if a file cannot be written.
     """
     if shift is not None and shift not in SHIFTS:
         raise ConfigurationError(f"unknown shift {shift!r}", hint=f"choose one of {', '.join(SHIFTS)}")
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    (root / "images").mkdir(parents=True, exist_ok=True)
     for index in range(first_index, first_index + num_pictures):
         scene = photograph_scene(seed, index, side_px=side_px, shift=shift)
         name = f"belt_{index:06d}.png"
-        write_bytes(root / "images" / name, stored_png(scene.pixels))
+        (root / "images" / name).write_bytes(stored_png(scene.pixels))
         images.append({"id": index + 1, "file_name": name, "width": side_px, "height": side_px})
         classes = [_SWAPPED.get(c, c) if shift == "label_swap" else c for c in scene.class_indices]
         annotations += _annotations(scene.masks, classes, index + 1, len(annotations) + 1)

@@ -8,7 +8,7 @@ concerns the batch as a whole (its label schema, no pictures at all) blocks the 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -70,17 +70,23 @@ class ValidationReport:
 
     Attributes:
         problems: Errors first; warnings and remarks of one kind are told once, with their number.
-        class_names: The classes the batch speaks of, in the order of `Instance.class_index`.
+        class_names: The schema the instances index into, followed by the batch's classes outside it.
+        batch_classes: The classes the batch itself lists.
         usable: Pictures that may be stored.
         quarantined: Names of pictures left out, each with an error among the problems.
-        instances_per_class: Of the usable pictures, in the order of ``class_names``.
     """
 
     problems: tuple[Problem, ...]
     class_names: tuple[str, ...]
+    batch_classes: tuple[str, ...]
     usable: tuple[UsablePicture, ...]
     quarantined: tuple[str, ...]
-    instances_per_class: tuple[int, ...]
+
+    @property
+    def instances_per_class(self) -> tuple[int, ...]:
+        """Of the usable pictures, in the order of ``class_names``."""
+        counts = Counter(instance.class_index for picture in self.usable for instance in picture.instances)
+        return tuple(counts[index] for index in range(len(self.class_names)))
 
     @property
     def blocking(self) -> tuple[Problem, ...]:
@@ -134,14 +140,13 @@ def validate_batch(
     annotations = _annotations_by_picture(coco, {entry.key for entry in listed}, problems)
     judged = [_judge(entry, found, annotations[entry.key], class_index, problems) for entry in listed]
     usable = _without_duplicates([picture for picture in judged if picture], problems)
-    counts = Counter(instance.class_index for picture in usable for instance in picture.instances)
-    per_class = tuple(counts[index] for index in range(len(schema)))
-    problems += _judge_whole(coco, schema, per_class)
     quarantined = tuple(sorted({problem.picture for problem in problems if problem.picture}))
-    return ValidationReport(collapsed(problems), schema, usable, quarantined, per_class)
+    report = ValidationReport((), schema, own_names, usable, quarantined)
+    problems += _judge_whole(coco, report)
+    return replace(report, problems=collapsed(problems))
 
 
-def _judge_whole(coco: CocoFile, schema: Sequence[str], per_class: Sequence[int]) -> Iterable[Problem]:
+def _judge_whole(coco: CocoFile, report: ValidationReport) -> Iterable[Problem]:
     if not coco.images:
         yield Problem("error", "no-pictures", "/images", "the batch lists no pictures")
     if not coco.annotations:
@@ -150,9 +155,9 @@ def _judge_whole(coco: CocoFile, schema: Sequence[str], per_class: Sequence[int]
             "no-annotations",
             "/annotations",
             "the batch holds no annotations",
-            "pictures without objects are fine beside annotated ones; a batch of nothing else looks like a slip",
+            "pictures without objects are fine beside annotated ones; nothing else looks like a slip",
         )
-    for name, count in zip(schema, per_class, strict=True):
+    for name, count in zip(report.class_names, report.instances_per_class, strict=True):
         if not count:
             message = f"class {name!r} has no instances in this batch"
             yield Problem("warning", "class-without-instances", f"/categories/{name}", message)
@@ -235,21 +240,17 @@ def _judge(
     frame = _annotated_frame(entry, picture, problems)
     if frame is None:
         return None
-    instances = [
-        _instance(where, annotation, entry.name, frame[1:], class_index, problems)
-        for where, annotation in annotations
-    ]
-    sound = tuple(instance for instance in instances if instance is not None)
-    if len(sound) < len(instances):
+    instances = _instances(entry, annotations, frame[1:], class_index, problems)
+    if instances is None:
         return None
     if picture.told_location:
         message = "the picture told where it was taken; that was removed"
         problems.append(Problem("info", "location-removed", entry.name, message))
     if frame[0] == "stored":
-        sound = _upright(sound, picture.orientation)
+        instances = _upright(instances, picture.orientation)
     group = entry.record.get("group")
     declared_group = str(group) if isinstance(group, str | int) and not isinstance(group, bool) else ""
-    return UsablePicture(picture, declared_group, _each_once(sound, entry, problems))
+    return UsablePicture(picture, declared_group, _each_once(instances, entry, problems))
 
 
 def _annotated_frame(
@@ -280,53 +281,66 @@ def _annotated_frame(
     return None
 
 
-def _instance(
-    where: str,
-    annotation: dict[str, Any],
-    picture: str,
+class _UnusableAnnotationError(Exception):
+    """Why one annotation, and with it its picture, is left out."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _instances(
+    entry: _Listed,
+    annotations: list[tuple[str, dict[str, Any]]],
     size_px: tuple[int, int],
     class_index: Mapping[Identifier, int],
     problems: list[Problem],
-) -> Instance | None:
-    """Turn one annotation into an instance, or say why not and return None."""
-    category = identifier(annotation.get("category_id"))
-    crowd = crowd_flag(annotation)
+) -> tuple[Instance, ...] | None:
+    """Return a picture's instances, or None after saying what is wrong with each bad one."""
+    instances, is_sound = [], True
+    for where, annotation in annotations:
+        try:
+            instances.append(_instance(annotation, size_px, class_index))
+            problems += _harmless_oddities(where, annotation)
+        except _UnusableAnnotationError as error:
+            is_sound = False
+            problems.append(Problem("error", error.code, where, str(error), picture=entry.name))
+    return tuple(instances) if is_sound else None
+
+
+def _instance(
+    annotation: dict[str, Any], size_px: tuple[int, int], class_index: Mapping[Identifier, int]
+) -> Instance:
+    category, crowd = identifier(annotation.get("category_id")), crowd_flag(annotation)
     if category is None or category not in class_index:
         message = f"category id {annotation.get('category_id')!r} is not in the list of categories"
-        return _refused(problems, "unknown-category", where, message, picture)
+        raise _UnusableAnnotationError("unknown-category", message)
     if crowd is None:
         message = f"iscrowd is {annotation.get('iscrowd')!r}; it must be 0 or 1"
-        return _refused(problems, "bad-iscrowd", where, message, picture)
-    mask = _mask(where, annotation.get("segmentation"), picture, size_px, problems)
-    if mask is None:
-        return None
-    if type(annotation.get("iscrowd")) is not int:
-        message = "iscrowd is missing or not a number; read all the same"
-        problems.append(Problem("info", "odd-iscrowd", where, message))
-    if "bbox" in annotation and not box_is_sound(annotation["bbox"]):
-        message = "the box is not finite, negative or not four numbers; boxes are taken from the masks"
-        problems.append(Problem("warning", "bad-box", where, message))
-    return Instance(class_index[category], mask, crowd)
+        raise _UnusableAnnotationError("bad-iscrowd", message)
+    return Instance(class_index[category], _mask(annotation.get("segmentation"), size_px), crowd)
 
 
-def _mask(
-    where: str, segmentation: Any, picture: str, size_px: tuple[int, int], problems: list[Problem]
-) -> Rle | None:
+def _mask(segmentation: Any, size_px: tuple[int, int]) -> Rle:
     if not segmentation:
-        return _refused(problems, "no-mask", where, "the annotation has no mask", picture)
+        raise _UnusableAnnotationError("no-mask", "the annotation has no mask")
     try:
         mask = rle_from_coco(segmentation, *size_px)
     except MaskError as error:
-        return _refused(problems, "bad-mask", where, error.headline, picture)
+        raise _UnusableAnnotationError("bad-mask", error.headline) from error
     if reaches_outside(segmentation, *size_px):
-        return _refused(problems, "mask-outside-picture", where, "the mask leaves its picture", picture)
+        raise _UnusableAnnotationError("mask-outside-picture", "the mask leaves its picture")
     if areas_px([mask])[0] == 0:
-        return _refused(problems, "empty-mask", where, "the mask covers no pixel", picture)
+        raise _UnusableAnnotationError("empty-mask", "the mask covers no pixel")
     return mask
 
 
-def _refused(problems: list[Problem], code: str, where: str, message: str, picture: str) -> None:
-    problems.append(Problem("error", code, where, message, picture=picture))
+def _harmless_oddities(where: str, annotation: dict[str, Any]) -> Iterable[Problem]:
+    if type(annotation.get("iscrowd")) is not int:
+        yield Problem("info", "odd-iscrowd", where, "iscrowd is missing or not a number; read all the same")
+    if "bbox" in annotation and not box_is_sound(annotation["bbox"]):
+        message = "the box is not finite, negative or not four numbers; boxes are taken from the masks"
+        yield Problem("warning", "bad-box", where, message)
 
 
 def _upright(instances: tuple[Instance, ...], orientation: int) -> tuple[Instance, ...]:

@@ -1,0 +1,182 @@
+"""What lies in `data/`: pictures under their digest, and one ordinary COCO file any tool can open.
+
+``images/3f/3f….png`` and ``instances.json``. COCO has no place for splits, groups and sources, so each image
+carries them under ``maskloop``; other tools ignore that. The file's bytes depend on its content alone: one
+record a line, everything sorted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dataset.samples import Instance, Picture
+from maskloop.digest import canonical_json, digest_value
+from maskloop.errors import IntegrityError, NotFoundError
+from maskloop.files import write_text
+from maskloop.masks import Rle, areas_px, boxes_xyxy
+
+ANNOTATIONS_FILE: Final = "instances.json"
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Everything `instances.json` says.
+
+    Attributes:
+        class_names: In the order of `Instance.class_index`.
+        pictures: Sorted by digest.
+        difference_hashes: 64-bit hash of each picture's look, by digest.
+    """
+
+    class_names: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    difference_hashes: Mapping[str, int]
+
+
+def picture_file(digest: str, extension: str) -> str:
+    """Return where a picture lies, relative to the data folder.
+
+    >>> picture_file("3fa1", ".png")
+    'images/3f/3fa1.png'
+    """
+    return f"images/{digest[:2]}/{digest}{extension}"
+
+
+def fingerprint(class_names: Sequence[str], pictures: Iterable[Picture]) -> str:
+    """Return the sha256 of what a model could learn from: classes, pictures, splits, instances.
+
+    The order of pictures and instances does not count, nor do file names and the history of versions.
+    """
+    content = [
+        (
+            picture.digest,
+            picture.height_px,
+            picture.width_px,
+            picture.source,
+            picture.group,
+            picture.split,
+            picture.label_origin,
+            sorted(map(_instance_key, picture.instances)),
+        )
+        for picture in sorted(pictures, key=lambda picture: picture.digest)
+    ]
+    return digest_value({"classes": list(class_names), "pictures": content})
+
+
+def write_catalog(root: Path, catalog: Catalog) -> None:
+    """Write ``root/instances.json``, atomically. Raises StorageError."""
+    pictures = sorted(catalog.pictures, key=lambda picture: picture.digest)
+    images = [
+        _image_record(number, picture, catalog.difference_hashes[picture.digest])
+        for number, picture in enumerate(pictures, start=1)
+    ]
+    annotations: list[dict[str, Any]] = []
+    for number, picture in enumerate(pictures, start=1):
+        annotations += _annotation_records(picture, number, first_id=len(annotations) + 1)
+    categories = [{"id": number, "name": name} for number, name in enumerate(catalog.class_names, start=1)]
+    lists = {"annotations": annotations, "categories": categories, "images": images}
+    info = canonical_json({"description": "written by maskloop", "schema_version": SCHEMA_VERSION})
+    body = ",\n".join(f'"{name}":[\n{_lines(records)}\n]' for name, records in lists.items())
+    write_text(root / ANNOTATIONS_FILE, f'{{"info":{info},\n{body}}}\n')
+
+
+def read_catalog(root: Path) -> Catalog:
+    """Read ``root/instances.json``, as `write_catalog` wrote it.
+
+    Masks were checked when they came in and are not checked again: compare digests or `fingerprint` with
+    what was recorded before using them.
+
+    Raises:
+        NotFoundError: if there is no such file.
+        IntegrityError: if it is not what `write_catalog` writes.
+    """
+    path = root / ANNOTATIONS_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        instances: dict[int, list[Instance]] = {image["id"]: [] for image in content["images"]}
+        for record in content["annotations"]:
+            instances[record["image_id"]].append(_instance(record))
+        pictures = tuple(_picture(image, instances[image["id"]]) for image in content["images"])
+        hashes = {
+            image["maskloop"]["digest"]: int(image["maskloop"]["look"], 16) for image in content["images"]
+        }
+        return Catalog(tuple(category["name"] for category in content["categories"]), pictures, hashes)
+    except FileNotFoundError as error:
+        raise NotFoundError("this folder holds no data version", where=str(root)) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(
+            f"the catalog is damaged: {error!r}", where=str(path), hint="restore the version it belongs to"
+        ) from error
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> str:
+    return ",\n".join(canonical_json(record) for record in records)
+
+
+def _instance_key(instance: Instance) -> tuple[int, str, bool]:
+    return instance.class_index, instance.mask.counts.decode("ascii"), instance.is_crowd
+
+
+def _image_record(number: int, picture: Picture, difference_hash: int) -> dict[str, Any]:
+    return {
+        "id": number,
+        "file_name": picture.file,
+        "width": picture.width_px,
+        "height": picture.height_px,
+        "maskloop": {
+            "digest": picture.digest,
+            "name": picture.name,
+            "source": picture.source,
+            "group": picture.group,
+            "split": picture.split,
+            "added_in": picture.added_in,
+            "label_origin": picture.label_origin,
+            "look": f"{difference_hash:016x}",
+        },
+    }
+
+
+def _annotation_records(picture: Picture, image_id: int, *, first_id: int) -> list[dict[str, Any]]:
+    instances = sorted(picture.instances, key=_instance_key)
+    masks = [instance.mask for instance in instances]
+    boxes, areas = boxes_xyxy(masks).astype(int).tolist(), areas_px(masks).tolist()
+    return [
+        {
+            "id": first_id + number,
+            "image_id": image_id,
+            "category_id": instance.class_index + 1,
+            "iscrowd": int(instance.is_crowd),
+            "segmentation": instance.mask.to_coco(),
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": area,
+        }
+        for number, (instance, (x0, y0, x1, y1), area) in enumerate(zip(instances, boxes, areas, strict=True))
+    ]
+
+
+def _instance(record: Mapping[str, Any]) -> Instance:
+    height, width = record["segmentation"]["size"]
+    mask = Rle(height, width, record["segmentation"]["counts"].encode("ascii"))
+    return Instance(record["category_id"] - 1, mask, bool(record["iscrowd"]))
+
+
+def _picture(image: Mapping[str, Any], instances: Sequence[Instance]) -> Picture:
+    own = image["maskloop"]
+    return Picture(
+        digest=own["digest"],
+        file=image["file_name"],
+        name=own["name"],
+        width_px=image["width"],
+        height_px=image["height"],
+        source=own["source"],
+        group=own["group"],
+        split=own["split"],
+        added_in=own["added_in"],
+        label_origin=own["label_origin"],
+        instances=tuple(instances),
+    )

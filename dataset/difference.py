@@ -1,0 +1,64 @@
+"""What changed from one data version to another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from dataset.samples import DatasetVersion, Picture
+
+
+@dataclass(frozen=True)
+class VersionDiff:
+    """The way from ``old_tag`` to ``new_tag``.
+
+    Attributes:
+        old_tag: Where it starts.
+        new_tag: Where it ends.
+        added: Pictures only the new version holds.
+        removed: Pictures only the old version holds.
+        relabelled: Pictures in both whose instances differ, as the new version has them.
+        instances_per_class: Class name to (instances in old, instances in new).
+    """
+
+    old_tag: str
+    new_tag: str
+    added: tuple[Picture, ...]
+    removed: tuple[Picture, ...]
+    relabelled: tuple[Picture, ...]
+    instances_per_class: dict[str, tuple[int, int]]
+
+
+def compare_versions(old: DatasetVersion, new: DatasetVersion) -> VersionDiff:
+    """Say which pictures and instances changed. Classes are compared by name, not by index."""
+    before, after = ({picture.digest: picture for picture in version.pictures} for version in (old, new))
+    relabelled = tuple(
+        picture
+        for digest, picture in after.items()
+        if digest in before and _labels(before[digest], old) != _labels(picture, new)
+    )
+    names = dict.fromkeys((*old.class_names, *new.class_names))
+    counts_before, counts_after = _counts(old), _counts(new)
+    return VersionDiff(
+        old.tag,
+        new.tag,
+        added=tuple(picture for digest, picture in after.items() if digest not in before),
+        removed=tuple(picture for digest, picture in before.items() if digest not in after),
+        relabelled=relabelled,
+        instances_per_class={name: (counts_before[name], counts_after[name]) for name in names},
+    )
+
+
+def _labels(picture: Picture, version: DatasetVersion) -> Counter[tuple[str, bytes, bool]]:
+    return Counter(
+        (version.class_names[instance.class_index], instance.mask.counts, instance.is_crowd)
+        for instance in picture.instances
+    )
+
+
+def _counts(version: DatasetVersion) -> Counter[str]:
+    return Counter(
+        version.class_names[instance.class_index]
+        for picture in version.pictures
+        for instance in picture.instances
+    )
