@@ -106,6 +106,13 @@ def test_an_instance_taken_by_a_better_score_is_not_taken_again():
     assert matched[0].tolist() == [[True, False], [False, True]]
 
 
+def test_of_equally_overlapping_instances_the_last_is_taken():
+    """So the first one is still free for a detection that overlaps nothing else."""
+    iou = np.array([[0.6, 0.6], [0.6, 0.0]])
+    matched, _ = match_greedily(iou, np.zeros((1, 2), bool), np.zeros(2, bool), np.array([0.5]))
+    assert matched.all()
+
+
 # --- against the evaluation everybody uses ------------------------------------------------------------
 
 

@@ -38,7 +38,9 @@ def test_a_weak_overlap_does_not_displace_a_good_one(annotated, detected):
 
 def test_crowds_of_any_class_swallow_what_lies_in_them(annotated, detected):
     truth = annotated((0, (0, 0, 10, 20), True))
-    assert counts(detected((1, A, 0.9), (0, B, 0.9)), truth) == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    half_inside = (5, 0, 15, 10)
+    found = detected((1, A, 0.9), (0, half_inside, 0.9), (0, B, 0.9))
+    assert counts(found, truth) == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
 def test_pictures_nobody_evaluated_are_an_error(annotated):
