@@ -8,9 +8,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from flows.wiring import App
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -63,7 +66,8 @@ def command(name: str, *, group: click.Group) -> Callable[[_Command], _Command]:
     return decorate
 
 
-def open_workspace(root: Path, *, actor: str = "") -> Any:
+def open_workspace(root: Path, *, actor: str = "") -> App:
+    """Open the workspace of a command, telling its story on standard error."""
     from flows.telling import TerminalTeller
     from flows.wiring import open_app
 
@@ -71,11 +75,13 @@ def open_workspace(root: Path, *, actor: str = "") -> Any:
 
 
 def images_beside(annotations: Path) -> Path:
+    """Return the folder `images` beside an annotation file, or the folder it is in."""
     beside = annotations.parent / "images"
     return beside if beside.is_dir() else annotations.parent
 
 
 def user_name() -> str:
+    """Return the name of the person at the keyboard."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -54,7 +54,7 @@ class PrefectTeller:
             step = _PROGRESS_STEPS * done // max(total, 1)
             if step > told:
                 told = step
-                update_progress_artifact(artifact_id=artifact, progress=100.0 * done / total)  # type: ignore[arg-type]
+                update_progress_artifact(artifact_id=artifact, progress=100.0 * done / total)
 
         yield advance
 
@@ -86,7 +86,12 @@ class BothTellers:
         """Tell both."""
         with ExitStack() as stack:
             told = [stack.enter_context(teller.progress(title)) for teller in self._tellers]
-            yield lambda done, total: [advance(done, total) for advance in told] and None
+
+            def advance_both(done: int, total: int) -> None:
+                for advance in told:
+                    advance(done, total)
+
+            yield advance_both
 
     def table(self, key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
         """Tell both."""
@@ -117,7 +122,7 @@ def ingest_flow(
 @flow(name="train")
 def train_flow(workspace: str, cycle: str) -> str:
     """Train and judge for one cycle, going on where an earlier run ended; returns the phase it reached."""
-    return _step(f"train and judge {cycle}")(work_on_cycle)(_open(workspace), cycle).phase
+    return str(_step(f"train and judge {cycle}")(work_on_cycle)(_open(workspace), cycle).phase)
 
 
 @flow(name="retrain")
@@ -185,7 +190,7 @@ def start_train_run(app: App, cycle_id: str) -> None:
             if app.clock.now() - (run.start_time or run.expected_start_time or app.clock.now()) < grace:
                 return
             client.set_flow_run_state(run.id, Crashed(message="its lease expired"), force=True)
-    run_deployment(  # type: ignore[unused-coroutine]
+    run_deployment(
         f"train/{app.settings.model_name}",
         parameters={"workspace": str(app.workspace.root), "cycle": cycle_id},
         tags=[tag],

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from dataset.samples import DatasetVersion
 
-NUM_EXAMPLES = 6
-
 
 @dataclass(frozen=True)
 class Contest:
@@ -39,25 +37,33 @@ def judge_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> Verdic
         ConfigurationError: if no gates are configured.
         DataError: if the data version has no test pictures.
     """
-    from registry.blessing import make_verdict
+    from registry.blessing import evaluated_pictures_digest, make_verdict
+    from registry.gates import judge
+    from registry.policy import policy_digest
 
     if cycle.candidate is None:
         raise RefusedError(f"{cycle.id} has no candidate to judge")
-    app.settings.required_gates()
+    gates = app.settings.required_gates()
     started = JudgingStarted(attempt=cycle.num_attempts + 1, version=cycle.candidate.version)
     write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
     contest = hold_contest(app, cycle, renew)
-    verdict = make_verdict(
-        candidate=contest.candidate.evaluation.iou,
-        champion=contest.champion.evaluation.iou if contest.champion else None,
-        gates=app.settings.required_gates(),
+    measured = contest.candidate.evaluation.iou
+    checks = judge(
+        measured,
+        contest.champion.evaluation.iou if contest.champion else None,
+        gates,
         latency_p95_ms=contest.candidate.latency_p95_ms,
+        seed=app.settings.training.seed,
+    )
+    verdict = make_verdict(
+        checks,
         candidate_version=cycle.candidate.version,
         candidate_digest=cycle.candidate.weights_digest,
         champion_digest=contest.champion_digest,
         data_tag=contest.version.tag,
         data_fingerprint=contest.version.fingerprint,
-        seed=app.settings.training.seed,
+        policy_digest=policy_digest(gates, measured.class_names),
+        evaluated_pictures_digest=evaluated_pictures_digest(measured),
     )
     publish_evidence(app, cycle, contest, verdict)
     write_record(app.ledger, verdict, actor=app.actor, cycle=cycle.id, key=f"verdict:{verdict.blessing_id}")
@@ -131,14 +137,12 @@ def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:
 
 def draw_examples(app: App, contest: Contest) -> list[tuple[str, np.ndarray]]:
     """Draw the pictures that lost most against the champion, or else the worst, median and best ones."""
-    from evaluation.overlays import choose_examples, draw_overlay
+    from evaluation.overlays import draw_overlay
     from flows.evaluate import as_ground_truth
 
-    champion = contest.champion.evaluation.iou if contest.champion else None
-    chosen = choose_examples(contest.candidate.evaluation.iou, champion, count=NUM_EXAMPLES)
     by_digest = {picture.digest: picture for picture in contest.version.by_split["test"]}
     drawn = []
-    for caption, digest in chosen:
+    for caption, digest in _choose_examples(contest):
         picture = by_digest[digest]
         image = load_picture(contest.version.path(picture), app.settings.data.max_picture_mpx)
         detections = contest.candidate.predictions[digest].detections
@@ -150,6 +154,21 @@ def draw_examples(app: App, contest: Contest) -> list[tuple[str, np.ndarray]]:
             )
         )
     return drawn
+
+
+def _choose_examples(contest: Contest) -> list[tuple[str, str]]:
+    from evaluation.overlays import choose_examples, choose_regressions
+
+    measured = contest.candidate.evaluation.iou
+    chosen: dict[str, str] = {}
+    if contest.champion:
+        for digest in choose_regressions(measured, contest.champion.evaluation.iou):
+            chosen[digest] = "lost most against the champion"
+    examples = choose_examples(measured)
+    for caption in ("worst", "median", "best"):
+        for digest in getattr(examples, caption):
+            chosen.setdefault(digest, caption)
+    return [(caption, digest) for digest, caption in chosen.items()]
 
 
 def _run(

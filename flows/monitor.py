@@ -98,7 +98,7 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
     closest = judge_against_references(references, window, app.settings.monitoring)
     verdict = closest.verdict
     report = app.workspace.reports_dir / "drift" / verdict.window_id
-    _write_report(app, report, closest, window)
+    _write_report(app, served, report, closest, window)
     judged = DriftJudged(
         outcome=verdict.outcome,
         reason=f"{verdict.cause or verdict.reason} (compared with {closest.name})",
@@ -197,10 +197,28 @@ def choose_reference_pictures(version: DatasetVersion, min_per_source: int) -> t
     return tuple(chosen)
 
 
-def _write_report(app: App, directory: Path, closest: ClosestReference, window: Window) -> None:
-    from monitoring.drift_page import write_drift_page
+def _write_report(
+    app: App, served: ServedModel, directory: Path, closest: ClosestReference, window: Window
+) -> None:
+    from dataset.decoding import decode_picture
+    from monitoring.drift_page import MAX_THUMBNAILS, write_drift_page
+    from monitoring.evidently_report import HTML_FILE, write_drift_report
 
-    write_drift_page(directory, closest.verdict, closest.baseline, window, app.samples)
+    baseline, max_mpx = closest.baseline, app.settings.data.max_picture_mpx
+    reference = [dict(zip(baseline.feature_names, row, strict=True)) for row in baseline.values]
+    write_drift_report(reference, [sample.features for sample in window.samples], directory)
+    version = app.data.open(trained_on(app.state(), served.weights_digest))
+    chosen = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
+    kept = [app.samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
+    write_drift_page(
+        directory,
+        closest.verdict,
+        baseline,
+        window,
+        reference_pictures=[load_picture(version.path(p), max_mpx) for p in chosen[:MAX_THUMBNAILS]],
+        current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
+        links={"Every feature in Evidently": HTML_FILE},
+    )
 
 
 def _as_trigger_state(app: App, state: LoopState, weights_digest: str):  # type: ignore[no-untyped-def]

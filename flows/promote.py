@@ -26,17 +26,18 @@ def read_approvals(app: App) -> Approvals:
 
     decided: dict[str, ApprovalDecided] = {}
     waiting: dict[str, CycleWaiting] = {}
-    for cycle in app.state().open_cycles:
-        if cycle.phase != "judged" or not cycle.verdict or not cycle.verdict_at or not cycle.candidate:
+    state = app.state()
+    for cycle in state.open_cycles:
+        if cycle.phase != "judged" or not cycle.verdict or not cycle.candidate:
             continue
         tags = app.models.version(cycle.candidate.version).tags
         answer = decide_approval(
             cycle.verdict,
-            cycle.verdict_at,
             app.settings.approval,
             tag_value=tags.get("approval", ""),
             approved_by=tags.get("approved_by", ""),
             requested_by=cycle.actor,
+            earlier=state.approvals.get(cycle.verdict.candidate_digest),
             now=app.clock.now(),
         )
         if isinstance(answer, ApprovalDecided):
@@ -66,26 +67,20 @@ def decide_by_hand(
         NotFoundError: if no open cycle waits for a decision on this version.
         RefusedError: if the gates failed it, or four eyes are asked for and there are only two.
     """
-    from registry.approval import check_reviewer
+    from registry.approval import decide_by_person
 
     cycle = _find_judged(app, version)
     verdict = cycle.verdict
     if verdict is None:
         raise NotFoundError(f"version {version} has no verdict")
-    if decision == "approved" and verdict.outcome == "fail":
-        raise RefusedError(
-            f"version {version} failed its gates and cannot be approved", hint="train a better candidate"
-        )
-    if decision == "approved":
-        check_reviewer(app.settings.approval, approved_by=by, requested_by=cycle.actor)
-    record = ApprovalDecided(
+    record = decide_by_person(
+        verdict,
+        app.settings.approval,
         decision=decision,
-        version=version,
-        weights_digest=verdict.candidate_digest,
-        blessing_id=verdict.blessing_id,
         by=by,
         why=why,
-        via="cli",
+        requested_by=cycle.actor,
+        earlier=app.state().approvals.get(verdict.candidate_digest),
     )
     record_decision(app, cycle, record)
     return record
@@ -103,7 +98,7 @@ def promote_cycle(app: App, cycle: Cycle) -> ChampionChanged:
         cycle=cycle.id,
         weights_digest=cycle.verdict.candidate_digest,
         settings=app.settings.approval,
-        now=app.clock.now(),
+        clock=app.clock,
         why=cycle.approval.why or f"approved by {cycle.approval.by}",
         actor=cycle.approval.by,
     )

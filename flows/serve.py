@@ -21,7 +21,7 @@ def fetch_champion(app: App) -> ServedModel:
     """
     from registry.serving_copy import champion_copy
 
-    return champion_copy(app.ledger, lambda: app.models, app.workspace.models_dir, verify_weights)
+    return champion_copy(app.ledger, app.models, app.workspace.models_dir, verify_weights)
 
 
 def verify_weights(directory: Path, weights_digest: str) -> None:

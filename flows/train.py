@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from maskloop.state import Cycle, LoopState
 
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion
+    from models.artifact import ArtifactManifest
     from models.train import TrainingRequest, TrainingResult
 
 
@@ -63,14 +64,14 @@ def train_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> Candid
     try:
         with app.teller.progress("training") as progress:
 
-            def on_step(step: int, losses: dict[str, float], rate: float, pictures_per_s: float) -> None:
+            def on_step(step: int, losses: Mapping[str, float], rate: float, pictures_per_s: float) -> None:
                 renew()
                 if step % 10 == 0 or step == request.steps:
                     rows = {f"loss/{name}": value for name, value in losses.items()}
                     rows |= {"learning_rate": rate, "pictures_per_s": pictures_per_s}
                     app.tracker.log_metrics(run_id, rows, step=step)
 
-            def on_evaluation(step: int, metrics: dict[str, float]) -> None:
+            def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
                 named = {f"validation/{name}": value for name, value in metrics.items()}
                 app.tracker.log_metrics(run_id, named, step=step)
 
@@ -112,6 +113,7 @@ def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) 
         dataset=version,
         settings=app.settings,
         parent_artifact=start.artifact,
+        parent_digest=start.weights_digest or None,
         replay_digests=old,
         new_digests=new,
         steps=training.retrain_steps if again else training.steps,
@@ -196,21 +198,8 @@ def _register(
     request: TrainingRequest,
     result: TrainingResult,
 ) -> CandidateRegistered:
-    from models.artifact import save_artifact
-
     directory = request.checkpoint_dir / "artifact"
-    manifest = save_artifact(
-        directory,
-        result.model,
-        class_names=version.class_names,
-        settings=app.settings.model,
-        settings_digest=started.settings_digest,
-        dataset_tag=version.tag,
-        dataset_fingerprint=version.fingerprint,
-        parent_digest=started.parent_digest,
-        code_revision=started.code_revision,
-        score_threshold=app.settings.gates.score_threshold if app.settings.gates else 0.5,
-    )
+    manifest = _save(app, directory, version, started, result)
     tags = {
         "approval": "pending",
         "maskloop.cycle": cycle.id,
@@ -234,6 +223,29 @@ def _register(
     write_record(app.ledger, record, actor=app.actor, cycle=cycle.id, key=key)
     app.teller.say(record.sentence())
     return record
+
+
+def _save(
+    app: App, directory: Path, version: DatasetVersion, started: TrainingStarted, result: TrainingResult
+) -> ArtifactManifest:
+    from models.artifact import save_artifact, verify_artifact
+
+    if directory.exists():  # an earlier attempt ended between saving and registering
+        return verify_artifact(directory)
+    gates = app.settings.gates
+    return save_artifact(
+        directory,
+        result.model,
+        class_names=version.class_names,
+        settings=app.settings.model,
+        settings_digest=started.settings_digest,
+        dataset_tag=version.tag,
+        dataset_fingerprint=version.fingerprint,
+        parent_digest=started.parent_digest,
+        code_revision=started.code_revision,
+        score_threshold=gates.score_threshold if gates else 0.5,
+        created_at=app.clock.now(),
+    )
 
 
 def refuse_without_champion(state: LoopState) -> None:

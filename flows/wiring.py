@@ -62,9 +62,16 @@ class App:
     @cached_property
     def tracker(self) -> RunTracker:
         """The training runs, in MLflow."""
+        from flows.servers import running_server_url
         from registry.mlflow_tracker import MlflowRunTracker
 
-        return MlflowRunTracker(self.tracking_uri, self.settings.model_name)
+        return MlflowRunTracker(
+            self.tracking_uri,
+            self.settings.model_name,
+            server_url=running_server_url(self.workspace, "mlflow"),
+            model_name=self.settings.model_name,
+            system_metrics_every_s=5.0,
+        )
 
     @cached_property
     def samples(self) -> SampleLog:
