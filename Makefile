@@ -1,22 +1,40 @@
 # The two commands are `make demo` and `make test`; everything else is for those who change maskloop.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+BIN := .venv/bin
+STAMP := .venv/.installed
 UV := $(BIN)/uv
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check lock real clean
 
-$(STAMP): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	test -x $(UV) || $(BIN)/python -m pip install --quiet uv
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	$(BIN)/python -m ensurepip --upgrade >/dev/null 2>&1; $(BIN)/python -m pip install --quiet uv 2>/dev/null || true
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	touch $(STAMP)
+demo: $(STAMP)          ## one whole turn of the loop, on a laptop CPU
+	$(BIN)/maskloop demo demo
 
-lock: pyproject.toml
-	test -x $(UV) || ($(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv)
+test: $(STAMP) check    ## everything proven
+	$(BIN)/python -m pytest
+
+check: $(STAMP)         ## lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+real: $(STAMP)          ## the loop on real photographs (see benchmarks/real/README.md)
+	$(BIN)/python -m benchmarks.real nuclei
+	$(BIN)/python -m benchmarks.real carparts
+
+lock: $(UV)             ## renew the pinned lock: hashes, no addresses
 	$(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --output-file requirements.lock
+
+clean:                  ## remove what `make demo` and the checks left
+	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(STAMP): requirements.lock pyproject.toml | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(UV):
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.evaluate import ModelOnPictures, evaluate_model, load_picture
+from flows.evaluate import ModelOnPictures, evaluate_model
+from flows.examples import draw_examples
+from flows.report import save_contest
 from flows.serve import fetch_champion, verify_weights
 from flows.wiring import App
 from maskloop.errors import DataError, RefusedError
@@ -15,8 +17,6 @@ from maskloop.records import JudgingStarted, VerdictReached, write_record
 from maskloop.state import Cycle
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from dataset.samples import DatasetVersion
 
 
@@ -102,10 +102,18 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
     assert cycle.candidate is not None  # noqa: S101 - checked by the caller
     run_id, version = cycle.candidate.run_id, cycle.candidate.version
     evaluation = contest.candidate.evaluation
-    pictures = draw_examples(app, contest)
+    pictures = draw_examples(
+        contest.version,
+        contest.candidate,
+        contest.champion,
+        score_threshold=app.settings.required_gates().score_threshold,
+        max_mpx=app.settings.data.max_picture_mpx,
+    )
     champion = contest.champion.evaluation.iou if contest.champion else None
     page = verdict_page(verdict, evaluation.iou, champion, app.settings.required_gates(), pictures)
+    rows = save_contest(app, verdict, evaluation.iou, champion, page, pictures)
     app.tracker.log_text(run_id, page, "verdict/verdict.html")
+    app.tracker.log_table(run_id, rows, "evaluation/by_source.json")
     app.tracker.log_table(run_id, evaluation.rows(), "evaluation/per_class.json")
     app.tracker.log_text(run_id, verdict.model_dump_json(indent=1), "verdict/verdict.json")
     for number, (_, picture) in enumerate(pictures, start=1):
@@ -133,42 +141,6 @@ def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:
         }
         for check in verdict.checks
     ]
-
-
-def draw_examples(app: App, contest: Contest) -> list[tuple[str, np.ndarray]]:
-    """Draw the pictures that lost most against the champion, or else the worst, median and best ones."""
-    from evaluation.overlays import draw_overlay
-    from flows.evaluate import as_ground_truth
-
-    by_digest = {picture.digest: picture for picture in contest.version.by_split["test"]}
-    drawn = []
-    for caption, digest in _choose_examples(contest):
-        picture = by_digest[digest]
-        image = load_picture(contest.version.path(picture), app.settings.data.max_picture_mpx)
-        detections = contest.candidate.predictions[digest].detections
-        confident = detections.select(detections.scores >= app.settings.required_gates().score_threshold)
-        drawn.append(
-            (
-                f"{caption}: {picture.name}",
-                draw_overlay(image, confident, as_ground_truth(picture), contest.version.class_names),
-            )
-        )
-    return drawn
-
-
-def _choose_examples(contest: Contest) -> list[tuple[str, str]]:
-    from evaluation.overlays import choose_examples, choose_regressions
-
-    measured = contest.candidate.evaluation.iou
-    chosen: dict[str, str] = {}
-    if contest.champion:
-        for digest in choose_regressions(measured, contest.champion.evaluation.iou):
-            chosen[digest] = "lost most against the champion"
-    examples = choose_examples(measured)
-    for caption in ("worst", "median", "best"):
-        for digest in getattr(examples, caption):
-            chosen.setdefault(digest, caption)
-    return [(caption, digest) for digest, caption in chosen.items()]
 
 
 def _run(

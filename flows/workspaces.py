@@ -11,8 +11,7 @@ from maskloop.files import write_text
 from maskloop.settings import load_settings
 from maskloop.workspace import Workspace
 
-Preset = Literal["laptop", "gpu"]
-PRESETS: Final[tuple[Preset, ...]] = ("laptop", "gpu")
+Preset = Literal["laptop", "gpu", "demo"]
 CONFIGS: Final = REPOSITORY / "configs"
 
 
