@@ -40,7 +40,12 @@ class EvidentlyReport:
 
 
 def write_drift_report(
-    reference: Sequence[Row], current: Sequence[Row], directory: Path, *, p_value_threshold: float = 0.01
+    reference: Sequence[Row],
+    current: Sequence[Row],
+    directory: Path,
+    *,
+    false_alarm_rate: float = 0.01,
+    min_drifted_features: int = 2,
 ) -> EvidentlyReport:
     """Write Evidently's data drift report, replacing one that is there. Takes 6 to 15 s the first time.
 
@@ -48,7 +53,8 @@ def write_drift_report(
         reference: Features of the champion's validation pictures, one mapping a picture.
         current: Features of the window's samples.
         directory: Where `evidently.html` and `evidently.json` go; created if it is missing.
-        p_value_threshold: Below it Evidently marks a column; it is divided by the number of columns.
+        false_alarm_rate: Evidently marks a column whose p-value is below this over the number of columns.
+        min_drifted_features: Evidently speaks of data set drift from this many marked columns on.
 
     Raises:
         DataError: if no column has a value on both sides.
@@ -58,7 +64,12 @@ def write_drift_report(
     left_out = _columns(reference) | _columns(current)
     if not known:
         raise DataError("no feature has values on both sides, so there is nothing to report")
-    snapshot = _run(reference, current, sorted(known), p_value_threshold / len(known))
+    preset = {
+        "num_method": "ks",
+        "num_threshold": false_alarm_rate / len(known),
+        "drift_share": min(1.0, min_drifted_features / len(known)),
+    }
+    snapshot = _run(reference, current, sorted(known), preset)
     p_values = dict(_p_values(snapshot.dict()))
     html_file, summary_file = directory / HTML_FILE, directory / SUMMARY_FILE
     with written_atomically(html_file) as beside:
@@ -69,7 +80,9 @@ def write_drift_report(
     return report
 
 
-def _run(reference: Sequence[Row], current: Sequence[Row], columns: list[str], threshold: float) -> Any:
+def _run(
+    reference: Sequence[Row], current: Sequence[Row], columns: list[str], preset: Mapping[str, Any]
+) -> Any:
     with _without_warnings():
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
@@ -80,8 +93,7 @@ def _run(reference: Sequence[Row], current: Sequence[Row], columns: list[str], t
             frame = DataFrame(values, columns=columns, dtype="float64")
             return Dataset.from_pandas(frame, data_definition=DataDefinition(numerical_columns=columns))
 
-        preset = DataDriftPreset(num_method="ks", num_threshold=threshold)
-        return Report([preset]).run(dataset(current), dataset(reference))
+        return Report([DataDriftPreset(**preset)]).run(dataset(current), dataset(reference))
 
 
 def _p_values(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
