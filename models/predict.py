@@ -42,15 +42,28 @@ class Prediction:
 
 
 class Predictor:
-    """A verified model, ready to answer. Safe to use from several threads."""
+    """A verified model, ready to answer. Safe to use from several threads.
+
+    Attributes:
+        class_names: What a class index counts into.
+        weights_digest: The model's identity.
+        score_threshold: Detections at or above this score were judged; lower ones are kept for curves.
+    """
 
     def __init__(
-        self, model: MaskRCNN, *, class_names: Sequence[str], device: torch.device, weights_digest: str = ""
+        self,
+        model: MaskRCNN,
+        *,
+        class_names: Sequence[str],
+        device: torch.device,
+        weights_digest: str = "",
+        score_threshold: float = 0.5,
     ) -> None:
         self._model = model.to(device).eval()
         self._device = device
         self.class_names = tuple(class_names)
         self.weights_digest = weights_digest
+        self.score_threshold = score_threshold
 
     @classmethod
     def load(cls, directory: Path, *, expected_digest: str | None = None, device: str = "auto") -> Predictor:
@@ -64,7 +77,11 @@ class Predictor:
         chosen = choose_device(device)
         model, manifest = load_model(directory, expected_digest=expected_digest)
         return cls(
-            model, class_names=manifest.class_names, device=chosen, weights_digest=manifest.weights_digest
+            model,
+            class_names=manifest.class_names,
+            device=chosen,
+            weights_digest=manifest.weights_digest,
+            score_threshold=manifest.score_threshold,
         )
 
     def predict(
