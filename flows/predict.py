@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ class IncomingPicture:
 
 def decode_in_batches(app: App, files: Sequence[Path]) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
-    from dataset.decoding_sandbox import SandboxedDecoder
+    from dataset.decoding import SandboxedDecoder
 
     with SandboxedDecoder(max_mpx=app.settings.data.max_picture_mpx) as decoder:
         for start in range(0, len(files), BATCH_SIZE):
@@ -125,7 +126,7 @@ def _answer_batch(
         prediction = by_file.get(picture.file)
         _log_sample(app, served, predictor, picture, prediction, source)
         if prediction and overlays_dir and picture.pixels is not None:
-            _write_overlay(overlays_dir, picture, prediction, predictor, app)
+            _write_overlay(overlays_dir, picture, prediction, predictor)
         answers.append(
             PictureAnswer(
                 file=str(picture.file),
@@ -167,36 +168,34 @@ def _log_sample(
     from monitoring.sample_log import Sample, sample_key
 
     digest = digest_bytes(picture.data)
-    common = {
-        "sample_id": sample_key(digest, served.weights_digest),
-        "received_at": app.clock.now(),
-        "model_version": served.version,
-        "weights_digest": served.weights_digest,
-        "picture_digest": digest,
-        "source": source,
-    }
+    sample = Sample(
+        sample_id=sample_key(digest, served.weights_digest),
+        received_at=app.clock.now(),
+        model_version=served.version,
+        weights_digest=served.weights_digest,
+        picture_digest=digest,
+        source=source,
+        features={},
+    )
     if prediction is None or picture.pixels is None:
-        sample = Sample(**common, features={})
         if app.samples.add(sample):
             app.samples.skip(sample.sample_id, picture.error)
         return
     confident = prediction.detections.select(prediction.detections.scores >= predictor.score_threshold)
     seen = observe(picture.pixels, confident, predictor.class_names, prediction.embedding)
-    counts = dict.fromkeys(predictor.class_names, 0)
-    for index in confident.class_indices:
-        counts[predictor.class_names[int(index)]] += 1
-    sample = Sample(
-        **common,
+    counts = Counter(predictor.class_names[int(index)] for index in confident.class_indices)
+    answered = replace(
+        sample,
         features=seen.features,
         embedding=seen.embedding,
-        class_counts=counts,
+        class_counts={name: counts[name] for name in predictor.class_names},
         top_scores=tuple(float(score) for score in prediction.detections.scores[:NUM_TOP_SCORES]),
     )
-    app.samples.add(sample, picture.data)
+    app.samples.add(answered, picture.data)
 
 
 def _write_overlay(
-    directory: Path, picture: IncomingPicture, prediction: Prediction, predictor: Predictor, app: App
+    directory: Path, picture: IncomingPicture, prediction: Prediction, predictor: Predictor
 ) -> None:
     from dataset.decoding import encode_png
     from evaluation.overlays import draw_overlay
