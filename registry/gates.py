@@ -9,8 +9,8 @@ cannot tell, ask a person. Nothing missing, empty, not finite or too small ever 
 same pictures:
 
 * the measured drop is within max_class_iou_drop, and the upper bound within twice that: pass. Every drop must
-  pass, so the bounds need no correction for their number (an intersection-union test; R. Berger, Technometrics
-  24, 1982).
+  pass, so the bounds need no correction for their number (an intersection-union test; R. Berger,
+  Technometrics 24, 1982).
 * the lower bound is above max_class_iou_drop: fail. One is enough, so these bounds share the error rate
   ``1 - confidence`` among all drops judged (Bonferroni).
 * anything else: inconclusive.

@@ -1,4 +1,4 @@
-"""Kill the process at the Nth call of a port, before or after the call took effect; run N = 1, 2, … to the end."""
+"""Kill the process at the Nth call of a port, before or after it took effect; run N = 1, 2, … to the end."""
 
 from __future__ import annotations
 
