@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flows.console import Output, command, open_workspace
+
+if TYPE_CHECKING:
+    from dataset.samples import Picture
 
 
 @click.group("data")
@@ -43,7 +47,40 @@ def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
 
     store = open_workspace(root).data
     found = compare_versions(store.open(old), store.open(new))
-    out.answer(found.to_json(), lambda: click.echo("\n".join(found.sentences())))
+    changes = {"added": found.added, "removed": found.removed, "relabelled": found.relabelled}
+    rows = [
+        {"class": name, old: counts[0], new: counts[1], "change": counts[1] - counts[0]}
+        for name, counts in found.instances_per_class.items()
+    ]
+
+    def show() -> None:
+        for name, pictures in changes.items():
+            names = ", ".join(picture.name for picture in pictures[:10])
+            more = ", ..." if len(pictures) > 10 else ""
+            click.echo(f"{len(pictures)} pictures {name}" + (f": {names}{more}" if pictures else ""))
+        out.table(rows, "instances by class")
+
+    out.answer(
+        {
+            **{
+                name: [describe_picture(picture) for picture in pictures]
+                for name, pictures in changes.items()
+            },
+            "instances": rows,
+        },
+        show,
+    )
+
+
+def describe_picture(picture: Picture) -> dict[str, str | int]:
+    """Return what identifies a picture, as plain data."""
+    return {
+        "name": picture.name,
+        "digest": picture.digest,
+        "split": picture.split,
+        "source": picture.source,
+        "instances": len(picture.instances),
+    }
 
 
 @command("verify", group=data)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
@@ -32,6 +32,9 @@ from flows.wiring import App, open_app
 from maskloop.errors import BusyError
 from maskloop.records import TriggerReason
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 _Result = TypeVar("_Result")
 _PROGRESS_STEPS = 20
 
@@ -46,7 +49,7 @@ class PrefectTeller:
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """Keep a progress artifact up to date while the body runs."""
-        artifact = create_progress_artifact(progress=0.0, description=title)
+        artifact = cast("UUID", create_progress_artifact(progress=0.0, description=title))
         told = 0
 
         def advance(done: int, total: int) -> None:
@@ -114,7 +117,7 @@ def ingest_flow(
         Path(annotations),
         Path(images_dir),
         source=source,
-        split=split,  # type: ignore[arg-type]
+        split=split,
     )
     return result.version.tag if result.version else ""
 

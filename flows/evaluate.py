@@ -52,6 +52,7 @@ def evaluate_model(
     pictures: Sequence[Picture],
     *,
     score_threshold: float,
+    max_detections: int,
     max_mpx: float,
     device: str,
     progress: Callable[[int, int], None],
@@ -67,6 +68,7 @@ def evaluate_model(
         [as_ground_truth(picture) for picture in pictures],
         class_names=version.class_names,
         score_threshold=score_threshold,
+        max_detections=(1, 10, max(100, max_detections)),
     )
     seconds = [prediction.seconds for prediction in predictions.values()]
     return ModelOnPictures(evaluation, predictions, float(np.percentile(seconds, 95) * 1000.0))

@@ -163,6 +163,7 @@ def _run(
             version,
             version.by_split["test"],
             score_threshold=app.settings.required_gates().score_threshold,
+            max_detections=app.settings.model.max_detections,
             max_mpx=app.settings.data.max_picture_mpx,
             device=app.settings.training.device,
             progress=on_progress,
