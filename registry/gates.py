@@ -253,7 +253,7 @@ def _drops(candidate: IouTable, champion: IouTable, gates: GateSettings, seed: i
         ours = replace(candidate, sources=grouped).only_source(group)
         theirs = replace(champion, sources=grouped).only_source(group)
         drops = _measure_drops(ours, theirs, gates, seed=seed, num_drops=num_drops)
-        checks.append(_drop_check(f"drop.source.{group}", drops, gates))
+        checks.append(_drop_check(f"drop.source.{group}", drops, gates, where=f" on {group}"))
     return checks
 
 
@@ -297,14 +297,14 @@ def _measure_drops(
     return [mean, *classes]
 
 
-def _drop_check(name: str, drops: Sequence[_Drop], gates: GateSettings) -> Check:
+def _drop_check(name: str, drops: Sequence[_Drop], gates: GateSettings, *, where: str = "") -> Check:
     """Make one check of a group's drops: the worst outcome, explained by the drop behind it."""
     judged = [(_drop_outcome(drop, gates), drop) for drop in drops]
     outcome = _worst(outcome for outcome, _ in judged)
     worst = max((drop for o, drop in judged if o == outcome), key=lambda drop: drop.drop)
     reason = (
-        f"{worst.what} lost {worst.drop:+.3f} IoU against the champion (between {worst.low:+.3f} and "
-        f"{worst.high:+.3f}, {worst.num_instances} instances), at most {gates.max_class_iou_drop:.3f}"
+        f"IoU drop of {worst.what}{where} against the champion: {worst.drop:+.3f} (between {worst.low:+.3f} "
+        f"and {worst.high:+.3f}, {worst.num_instances} instances), limit {gates.max_class_iou_drop:.3f}"
     )
     return Check(
         name=name, outcome=outcome, measured=worst.drop, required=gates.max_class_iou_drop, reason=reason
