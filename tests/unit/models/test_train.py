@@ -33,7 +33,9 @@ def test_a_run_killed_at_any_step_ends_with_bitwise_the_same_weights(shapes, uni
     assert killed.returncode == -signal.SIGKILL
     steps = []
     resumed = train(
-        shapes.make_request(tmp_path), load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step)
+        shapes.make_request(tmp_path),
+        load_picture=shapes.load_picture,
+        on_step=lambda step, *_: steps.append(step),
     )
     assert steps[0] == (1 if die_at == 1 else 5)  # a checkpoint is written every second step
     _assert_same_weights(resumed, uninterrupted)
@@ -123,7 +125,9 @@ def test_threads_that_prepare_batches_change_nothing(shapes, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(shapes, tmp_path):
     request = shapes.make_request(tmp_path, learning_rate=1e30)
-    with pytest.raises(TrainingError, match=r"is not finite at step \d+.*shape_\d+\.png, shape_\d+\.png") as caught:
+    with pytest.raises(
+        TrainingError, match=r"is not finite at step \d+.*shape_\d+\.png, shape_\d+\.png"
+    ) as caught:
         train(request, load_picture=shapes.load_picture)
     assert "labels" in caught.value.hint
     saved = load_checkpoint(tmp_path)

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.ops import clip_boxes_to_image
+
+from maskloop.errors import IntegrityError, PictureError
+from maskloop.masks import decode_masks
+from models.pasting import paste_masks
+from models.predict import Predictor
+
+
+@pytest.fixture
+def predictor(artifact):
+    folder, manifest = artifact
+    return Predictor.load(folder, expected_digest=manifest.weights_digest, device="cpu")
+
+
+def _pictures(*sizes):
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in sizes]
+
+
+def test_a_prediction_has_masks_of_the_pictures_size(predictor, artifact):
+    _, manifest = artifact
+    predictions = predictor.predict(_pictures((48, 48), (48, 48), (60, 90)))
+    assert [p.detections.masks_NHW().shape[1:] for p in predictions] == [(48, 48), (48, 48), (60, 90)]
+    for prediction in predictions:
+        found = prediction.detections
+        assert len(found) > 0
+        assert set(found.class_indices.tolist()) <= {0, 1}
+        assert (np.diff(found.scores) <= 0).all()
+        assert prediction.embedding.shape == (8,)
+        assert prediction.embedding.dtype == np.float32
+        assert prediction.seconds > 0
+    assert predictor.class_names == ("square", "disc")
+    assert predictor.weights_digest == manifest.weights_digest
+
+
+def test_predictions_are_those_of_torchvision(predictor):
+    picture = _pictures((48, 48))[0]
+    ours = predictor.predict([picture])[0].detections
+    with torch.inference_mode():
+        theirs = predictor._model([torch.from_numpy(picture).permute(2, 0, 1).float() / 255])[0]
+    np.testing.assert_allclose(ours.boxes_xyxy, theirs["boxes"].numpy(), atol=1e-4)
+    np.testing.assert_array_equal(ours.class_indices, theirs["labels"].numpy() - 1)
+    np.testing.assert_array_equal(ours.masks_NHW(), (theirs["masks"][:, 0] > 0.5).numpy())
+
+
+def test_a_picture_does_not_change_with_its_neighbours(predictor):
+    pictures = _pictures((48, 48), (60, 90), (48, 48))
+    together = predictor.predict(pictures)
+    for picture, prediction in zip(pictures, together, strict=True):
+        alone = predictor.predict([picture])[0]
+        np.testing.assert_allclose(alone.embedding, prediction.embedding, atol=1e-5)
+        np.testing.assert_allclose(alone.detections.scores, prediction.detections.scores, atol=1e-5)
+
+
+def test_a_minimum_score_leaves_the_rest_out(predictor):
+    picture = _pictures((48, 48))
+    everything = predictor.predict(picture)[0].detections
+    floor = float(np.median(everything.scores))
+    some = predictor.predict(picture, min_score=floor)[0].detections
+    assert len(some) == (everything.scores >= floor).sum() < len(everything)
+
+
+def test_nothing_found_is_an_empty_answer(predictor):
+    found = predictor.predict(_pictures((48, 48)), min_score=1.0)[0].detections
+    assert len(found) == 0
+    assert found.masks_NHW().shape == (0, 48, 48)
+    assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((48, 48), np.uint8),
+        np.zeros((48, 48, 1), np.uint8),
+        np.zeros((48, 48, 4), np.uint8),
+        np.zeros((48, 48, 3), np.float32),
+        np.zeros((0, 48, 3), np.uint8),
+    ],
+)
+def test_only_rgb_bytes_are_a_picture(predictor, picture):
+    with pytest.raises(PictureError, match="must be uint8"):
+        predictor.predict([picture])
+
+
+@pytest.mark.parametrize(
+    "part", ["backbone.body", "rpn.head", "roi_heads.box_predictor", "roi_heads.mask_predictor"]
+)
+def test_a_model_full_of_nan_is_an_error_and_not_a_quiet_model(predictor, part):
+    with torch.no_grad():
+        for parameter in predictor._model.get_submodule(part).parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(IntegrityError, match="not finite"):
+        predictor.predict(_pictures((48, 48)))
+
+
+def test_pasted_masks_are_those_of_torchvision():
+    random = torch.Generator().manual_seed(0)
+    masks = torch.rand(40, 14, 14, generator=random)
+    corners = torch.rand(40, 2, generator=random) * torch.tensor([70.0, 50.0]) - 10.0
+    boxes = torch.cat([corners, corners + 10.0 + torch.rand(40, 2, generator=random) * 50.0], dim=1)
+    boxes = clip_boxes_to_image(boxes, (50, 70))
+    ours = decode_masks(paste_masks(masks, boxes, 50, 70))
+    theirs = paste_masks_in_image(masks[:, None], boxes, (50, 70))[:, 0] > 0.5
+    np.testing.assert_array_equal(ours, theirs.numpy())
+
+
+def test_many_masks_are_pasted_in_parts(monkeypatch):
+    masks, boxes = torch.ones(7, 14, 14), torch.tensor([[2.0, 2.0, 20.0, 20.0]]).repeat(7, 1)
+    whole = paste_masks(masks, boxes, 32, 32)
+    monkeypatch.setattr("models.pasting._MAX_PASTED_BYTES", 2 * 32 * 32)
+    assert paste_masks(masks, boxes, 32, 32) == whole

@@ -1,0 +1,58 @@
+import base64
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from maskloop.masks import rle_from_coco
+from models.pyfunc import _load_pyfunc
+
+
+def _png(side_px=48):
+    picture = np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def model(artifact):
+    return _load_pyfunc(str(artifact[0]))
+
+
+def test_bytes_and_base64_give_the_same_instances(model):
+    table = pd.DataFrame({"image": [_png(), base64.b64encode(_png()).decode()]}, index=[7, 9])
+    answer = model.predict(table)
+    assert list(answer.index) == [7, 9]
+    assert list(answer["error"]) == ["", ""]
+    first, second = (json.loads(text) for text in answer["instances"])
+    assert first == second
+    assert set(first[0]) == {"class_name", "score", "box_xyxy", "segmentation"}
+    assert first[0]["class_name"] in ("square", "disc")
+    rle_from_coco(first[0]["segmentation"], 48, 48)
+
+
+def test_a_bad_picture_costs_its_own_row_only(model):
+    answer = model.predict(pd.DataFrame({"image": [b"no picture", "%%%", 7, _png(), _png()[:60]]}))
+    assert [bool(text) for text in answer["error"]] == [True, True, True, False, True]
+    assert answer["instances"][0] == "[]"
+    assert len(json.loads(answer["instances"][3])) > 0
+
+
+def test_a_minimum_score_is_a_parameter(model):
+    answer = model.predict(pd.DataFrame({"image": [_png()]}), params={"min_score": 1.0})
+    assert answer["instances"][0] == "[]"
+
+
+def test_the_package_needs_none_of_the_loops_other_libraries():
+    code = (
+        "import sys, models.train, models.pyfunc\n"
+        "heavy = {'mlflow', 'dvc', 'evidently', 'prefect', 'pycocotools', 'pandas'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
