@@ -232,15 +232,15 @@ def history(root: Path, out: Output, *, at: datetime | None, cycle: str) -> None
 @click.argument("version", required=False)
 def lineage(root: Path, out: Output, *, version: str | None) -> None:
     """Show where a VERSION (default: the champion) comes from: data, run, parent, verdict, approval."""
-    from registry.lineage import trace_lineage
+    from registry.lineage import lineage as trace_lineage
 
     state = open_workspace(root).state()
     if version is None:
         if state.champion is None:
             raise NotFoundError("nothing serves yet", hint="name a version")
         version = state.champion.version
-    rows = trace_lineage(state, version)
-    out.answer(rows, lambda: out.table(rows, f"where version {version} comes from"))
+    facts = trace_lineage(state, version)
+    out.answer(facts, lambda: click.echo("\n".join(f"{fact.what:<10} {fact.sentence}" for fact in facts)))
 
 
 @command("predict", group=cli)

@@ -97,35 +97,37 @@ def hold_contest(app: App, cycle: Cycle, renew: Callable[[], None]) -> Contest:
 
 def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictReached) -> None:
     """Log figures, the verdict page and pictures to the run, and a summary to the version's description."""
-    from registry.evidence import verdict_markdown, verdict_page
+    from registry.evidence import class_rows, verdict_markdown, verdict_page
 
     assert cycle.candidate is not None  # noqa: S101 - checked by the caller
-    run_id, version = cycle.candidate.run_id, cycle.candidate.version
-    evaluation = contest.candidate.evaluation
+    run_id, version, gates = cycle.candidate.run_id, cycle.candidate.version, app.settings.required_gates()
+    measured = contest.candidate.evaluation.iou
+    champion = contest.champion.evaluation.iou if contest.champion else None
     pictures = draw_examples(
         contest.version,
         contest.candidate,
         contest.champion,
-        score_threshold=app.settings.required_gates().score_threshold,
+        score_threshold=gates.score_threshold,
         max_mpx=app.settings.data.max_picture_mpx,
     )
-    champion = contest.champion.evaluation.iou if contest.champion else None
-    page = verdict_page(verdict, evaluation.iou, champion, app.settings.required_gates(), pictures)
-    rows = save_contest(app, verdict, evaluation.iou, champion, page, pictures)
+    rows = class_rows(measured, champion, verdict.checks, gates, seed=app.settings.training.seed)
+    url = app.tracker.url(run_id)
+    page = verdict_page(
+        verdict, rows=rows, pictures=pictures, model_name=app.settings.model_name, run_url=url
+    )
+    by_source = save_contest(app, verdict, measured, champion, page, pictures)
     app.tracker.log_text(run_id, page, "verdict/verdict.html")
-    app.tracker.log_table(run_id, rows, "evaluation/by_source.json")
-    app.tracker.log_table(run_id, evaluation.rows(), "evaluation/per_class.json")
     app.tracker.log_text(run_id, verdict.model_dump_json(indent=1), "verdict/verdict.json")
+    app.tracker.log_table(run_id, contest.candidate.evaluation.rows(), "evaluation/per_class.json")
+    app.tracker.log_table(run_id, by_source, "evaluation/by_source.json")
     for number, (_, picture) in enumerate(pictures, start=1):
         app.tracker.log_picture(run_id, picture, f"evaluation/example_{number}.png")
     app.tracker.log_metrics(run_id, _headline_metrics(contest), step=0)
-    app.models.describe(
-        version, verdict_markdown(verdict, evaluation.iou, champion, app.settings.required_gates())
-    )
+    app.models.describe(version, verdict_markdown(verdict, rows=rows, page_url=url))
     app.models.set_tag(version, "verdict", verdict.outcome)
     app.tracker.close_run(run_id, "finished")
     app.teller.table("verdict", verdict_rows(verdict), f"verdict on version {version}: {verdict.outcome}")
-    if url := app.tracker.url(run_id):
+    if url:
         app.teller.link("evidence", url, "the evidence")
 
 
