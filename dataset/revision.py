@@ -38,6 +38,7 @@ _TAG: Final = re.compile(r"data-v([1-9][0-9]*)")
 _RECORD_LINE: Final = "maskloop-data: "
 _IGNORED: Final = ("/data", "/.maskloop/")
 _COMMITTED: Final = ("data.dvc", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
+_SURROUNDING_GIT: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 _NOBODY: Final = ("-c", "user.name=maskloop", "-c", "user.email=maskloop@localhost")
 _UNATTENDED: Final = ("-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
 
@@ -118,7 +119,7 @@ class DvcDatasetStore:
         releases = self._releases()
         if not releases:
             return None
-        pinned = _pinned_md5(self._root / "data.dvc")
+        pinned = pinned_md5(self._root / "data.dvc")
         matching = [tag for tag, release in releases.items() if release.dvc_md5 == pinned]
         return self.open(matching[-1] if matching else list(releases)[-1])
 
@@ -257,7 +258,7 @@ class DvcDatasetStore:
     def _add(self) -> str:
         """Let DVC take `data/` into its cache; return the .dir hash after re-hashing every object."""
         _dvc(self._workspace, self._root, "add", "data")
-        dvc_md5 = _pinned_md5(self._root / "data.dvc")
+        dvc_md5 = pinned_md5(self._root / "data.dvc")
         damage = damaged_objects(self._cache, dvc_md5)
         if damage:
             _forget(self._cache, (*damage, dvc_md5))
@@ -375,6 +376,14 @@ def init_workspace_repository(workspace: Workspace) -> None:
         remote.mkdir(parents=True, exist_ok=True)
 
 
+def directory_md5(root: Path) -> str:
+    """Return the hash DVC 3 gives a folder: md5 over the sorted list of its files' names and md5s."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    listed = [{"md5": _md5_of(path), "relpath": path.relative_to(root).as_posix()} for path in files]
+    listed.sort(key=lambda entry: entry["relpath"])
+    return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
 def damaged_objects(objects: Path, dvc_md5: str) -> tuple[str, ...]:
     """Return the hashes of a ``.dir`` object's files that are missing or altered, itself included.
 
@@ -398,11 +407,14 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def _is_intact(objects: Path, md5: str) -> bool:
     try:
-        with _object_file(objects, md5).open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        return _md5_of(_object_file(objects, md5)) == md5.removesuffix(".dir")
     except OSError:
         return False
-    return digest.hexdigest() == md5.removesuffix(".dir")
+
+
+def _md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _manifest(objects: Path, dvc_md5: str) -> dict[str, str]:
@@ -420,7 +432,8 @@ def _forget(objects: Path, hashes: Sequence[str]) -> None:
         _object_file(objects, md5).unlink(missing_ok=True)
 
 
-def _pinned_md5(pin: Path) -> str:
+def pinned_md5(pin: Path) -> str:
+    """Return the ``….dir`` hash a `data.dvc` pins, or an empty string if there is none."""
     match = re.search(r"md5: ([0-9a-f]{32}\.dir)", pin.read_text()) if pin.exists() else None
     return match.group(1) if match else ""
 
@@ -493,7 +506,7 @@ def _dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
 
 def _environment() -> dict[str, str]:
     """Return this process's environment without what a surrounding git command may have set."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    own = {name: value for name, value in os.environ.items() if name not in _SURROUNDING_GIT}
     return {**own, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +17,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.coco import read_coco
+from dataset.ingestion import Batch, find_pictures, plan_ingest, stage
 from dataset.synthetic_parts import CLASS_NAMES
 from dataset.synthetic_scene import photograph_scene
 from maskloop.digest import canonical_json
 from maskloop.errors import ConfigurationError
 from maskloop.files import write_text
 from maskloop.masks import areas_px, boxes_xyxy, encode_masks
+from maskloop.settings import Settings
 
 SHIFTS: Final = (
     "new_camera",
@@ -33,6 +37,7 @@ SHIFTS: Final = (
     "label_swap",
 )
 """What can happen to a production line. All but ``label_swap`` change the pictures and keep the labels."""
+DEMO_SOURCE: Final = "line-1"
 _SWAPPED: Final = {1: 2, 2: 1}
 _STORED_BLOCK_BYTES: Final = 65_535
 
@@ -83,6 +88,21 @@ def generate(
     coco = {"images": images, "annotations": annotations, "categories": categories}
     write_text(root / "annotations.json", canonical_json(coco))
     return root / "annotations.json"
+
+
+def build_demo_catalog(root: Path) -> None:
+    """Fill a folder with exactly what the repository's `data.dvc` pins: the default output, ingested.
+
+    Args:
+        root: An empty folder, which becomes what `data/` is after the first ingest.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        coco = read_coco(generate(Path(folder)))
+        images_dir, settings = Path(folder) / "images", Settings()
+        found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx)
+        batch = Batch(source=DEMO_SOURCE)
+        plan = plan_ingest(coco, found, batch, settings, previous=None, residents=(), tag="data-v1")
+        stage(root, plan, images_dir, previous_root=None)
 
 
 def _annotations(

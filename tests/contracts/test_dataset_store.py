@@ -1,0 +1,133 @@
+"""What every dataset store guarantees, on plain folders and on git with DVC."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dataset.catalog import Catalog, fingerprint, read_catalog
+from dataset.ingestion import ingest_batch
+from dataset.revision import DatasetStore, DvcDatasetStore
+from maskloop.errors import NotFoundError
+from maskloop.settings import Settings
+from maskloop.workspace import Workspace
+from tests.fakes.coco_batches import write_batch
+from tests.fakes.dataset_store import FakeDatasetStore
+
+SETTINGS = Settings()
+
+
+def ingest(store: DatasetStore, folder: Path, numbers: range) -> None:
+    annotations, images_dir = write_batch(folder, numbers)
+    ingest_batch(
+        store, annotations=annotations, images_dir=images_dir, source="here", split=None, settings=SETTINGS
+    )
+
+
+@pytest.fixture(scope="module")
+def workspace_with_one_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    (folder / "maskloop.toml").write_text("")
+    ingest(DvcDatasetStore(Workspace(folder)), folder / ".maskloop" / "batch", range(12))
+    return folder
+
+
+@pytest.fixture(params=["folders", "git and dvc"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatasetStore]:
+    """A store that holds one version of 12 pictures."""
+    if request.param == "folders":
+        fake = FakeDatasetStore(tmp_path / "fake")
+        ingest(fake, tmp_path / "batch", range(12))
+        yield fake
+        return
+    template = request.getfixturevalue("workspace_with_one_version")
+    shutil.copytree(template, tmp_path / "workspace", symlinks=True)
+    yield DvcDatasetStore(Workspace(tmp_path / "workspace"))
+
+
+@pytest.fixture(params=["folders", "git and dvc"])
+def make_empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], DatasetStore]:
+    if request.param == "folders":
+        return lambda: FakeDatasetStore(tmp_path / "fake")
+    (tmp_path / "maskloop.toml").write_text("")
+    return lambda: DvcDatasetStore(Workspace(tmp_path))
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
+
+def test_there_is_no_version_before_the_first(make_empty_store):
+    store = make_empty_store()
+    assert store.current() is None
+    assert store.versions() == ()
+    with pytest.raises(NotFoundError):
+        store.open("data-v1")
+
+
+def test_the_first_version_is_data_v1_and_its_files_are_what_their_digests_say(store):
+    version = store.current()
+    catalog = read_catalog(version.root)
+    assert store.versions() == ("data-v1",) == (version.tag,)
+    assert version.fingerprint == fingerprint(catalog.class_names, catalog.pictures)
+    assert version.pictures == catalog.pictures
+    assert all(version.path(picture).is_file() for picture in version.pictures)
+    assert len(version.git_commit) == 40
+    assert version.dvc_md5.endswith(".dir")
+
+
+def test_an_unknown_version_is_not_found(store):
+    for ask in (store.open, store.restore, store.verify):
+        with pytest.raises(NotFoundError):
+            ask("data-v9")
+
+
+def test_an_intact_version_has_nothing_to_complain_about(store):
+    assert store.verify("data-v1") == ()
+
+
+def test_the_same_content_again_is_the_same_version(store):
+    current = store.current()
+    with store.staging() as folder:
+        shutil.copytree(current.root, folder, dirs_exist_ok=True)
+        again = store.commit(folder, "the same")
+    assert again.tag == "data-v1"
+    assert store.versions() == ("data-v1",)
+
+
+def test_what_an_interrupted_writer_left_is_cleared_away(store):
+    with pytest.raises(KeyboardInterrupt), store.staging() as folder:  # noqa: PT012
+        (folder / "half").write_text("a picture")
+        raise KeyboardInterrupt
+    with store.staging() as folder:
+        assert list(folder.iterdir()) == []
+    assert store.current().tag == "data-v1"
+
+
+@pytest.mark.slow
+def test_versions_stay_as_they_are_and_can_be_brought_back_to_build_on(store, tmp_path):
+    first = store.current()
+    before = bytes_of(first.root)
+    ingest(store, tmp_path / "more", range(12, 16))
+    assert store.current().tag == "data-v2"
+    assert len(store.current().pictures) == 16
+    assert bytes_of(store.open("data-v1").root) == before
+
+    assert store.restore("data-v1").fingerprint == first.fingerprint
+    assert store.current().tag == "data-v1"
+
+    with store.staging() as folder:
+        shutil.copytree(first.root, folder, dirs_exist_ok=True)
+        catalog = read_catalog(folder)
+        kept = Catalog(catalog.class_names, catalog.pictures[:5], catalog.difference_hashes)
+        (folder / "instances.json").unlink()
+        from dataset.catalog import write_catalog
+
+        write_catalog(folder, kept)
+        third = store.commit(folder, "fewer")
+    assert third.tag == "data-v3"
+    assert len(store.current().pictures) == 5
+    assert store.versions() == ("data-v1", "data-v2", "data-v3")

@@ -1,0 +1,74 @@
+"""A `DatasetStore` of plain folders, without git and DVC; it holds state and lives by the same contract."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dataset.catalog import fingerprint, read_catalog
+from dataset.revision import next_tag
+from dataset.samples import DatasetVersion
+from maskloop.digest import digest_bytes, digest_file
+from maskloop.errors import NotFoundError
+
+
+class FakeDatasetStore:
+    """Versions as folders ``root/data-vN``, the newest one or the restored one being current."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._versions: dict[str, DatasetVersion] = {}
+        self._file_digests: dict[str, dict[str, str]] = {}
+        self._current = ""
+
+    def current(self) -> DatasetVersion | None:
+        return self._versions.get(self._current)
+
+    def versions(self) -> tuple[str, ...]:
+        return tuple(self._versions)
+
+    def open(self, tag: str) -> DatasetVersion:
+        if tag not in self._versions:
+            raise NotFoundError(f"there is no data version {tag}")
+        return self._versions[tag]
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        folder = self.root / "staging"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, staged_dir: Path, message: str) -> DatasetVersion:
+        catalog = read_catalog(staged_dir)
+        content = fingerprint(catalog.class_names, catalog.pictures)
+        current = self.current()
+        if current and current.fingerprint == content:
+            return current
+        tag = next_tag(self.versions())
+        root = self.root / tag
+        shutil.copytree(staged_dir, root)
+        made_up = digest_bytes(f"{tag}: {message}".encode())
+        md5 = f"{content[:32]}.dir"
+        names, pictures = catalog.class_names, catalog.pictures
+        self._versions[tag] = DatasetVersion(tag, content, md5, made_up[:40], names, pictures, root)
+        self._file_digests[tag] = self._digests(root)
+        self._current = tag
+        return self._versions[tag]
+
+    def restore(self, tag: str) -> DatasetVersion:
+        version = self.open(tag)
+        self._current = tag
+        return version
+
+    def verify(self, tag: str) -> tuple[str, ...]:
+        now = self._digests(self.open(tag).root)
+        return tuple(name for name, digest in self._file_digests[tag].items() if now.get(name) != digest)
+
+    def _digests(self, root: Path) -> dict[str, str]:
+        return {str(file.relative_to(root)): digest_file(file) for file in root.rglob("*") if file.is_file()}

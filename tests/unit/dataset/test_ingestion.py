@@ -1,0 +1,230 @@
+import json
+
+import pytest
+
+from dataset.decoding import encode_png
+from dataset.difference import compare_versions
+from dataset.ingestion import BatchRefusedError, ingest_batch
+from maskloop.errors import DataError
+from maskloop.settings import Settings, parse_settings
+from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle, write_batch
+from tests.fakes.dataset_store import FakeDatasetStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FakeDatasetStore(tmp_path / "store")
+
+
+@pytest.fixture
+def ingest(store, tmp_path):
+    """Write a batch of the numbered pictures and ingest it."""
+
+    def act(numbers, content=None, *, settings=None, source="here", split=None, **options):
+        annotations, images_dir = write_batch(tmp_path / "batch", numbers, content)
+        return ingest_batch(
+            store,
+            annotations=annotations,
+            images_dir=images_dir,
+            source=source,
+            split=split,
+            settings=settings or Settings(),
+            **options,
+        )
+
+    return act
+
+
+def test_a_batch_becomes_a_version_with_every_picture_in_one_split(ingest):
+    result = ingest(range(30))
+    version = result.version
+    assert (result.changed, result.num_added, version.tag, result.previous_tag) == (True, 30, "data-v1", "")
+    assert version.class_names == ("bolt", "nut")
+    assert sum(len(pictures) for pictures in version.by_split.values()) == 30
+    assert all(len(picture.instances) == 2 for picture in version.pictures)
+
+
+def test_the_same_batch_again_changes_nothing(ingest, store):
+    first = ingest(range(6))
+    again = ingest(range(6))
+    assert (again.changed, again.num_added, again.num_updated, again.num_unchanged) == (False, 0, 0, 6)
+    assert again.version == first.version
+    assert store.versions() == ("data-v1",)
+
+
+def test_a_second_batch_adds_to_the_first_and_leaves_its_splits(ingest):
+    first = ingest(range(8)).version
+    second = ingest(range(8, 12), source="elsewhere").version
+    diff = compare_versions(first, second)
+    assert [len(diff.added), len(diff.removed), len(diff.relabelled)] == [4, 0, 0]
+    assert diff.instances_per_class == {"bolt": (8, 12), "nut": (8, 12)}
+    assert {picture.added_in for picture in diff.added} == {"data-v2"}
+    assert {picture.source for picture in diff.added} == {"elsewhere"}
+    splits = {picture.digest: picture.split for picture in second.pictures}
+    assert all(splits[picture.digest] == picture.split for picture in first.pictures)
+
+
+def test_new_labels_of_a_known_picture_replace_the_old_ones(ingest):
+    first = ingest(range(4)).version
+    content = coco_content(range(4))
+    content["annotations"].append(annotation(99, 2, 2, segmentation=rectangle(20, 12)))
+    result = ingest(range(4), content, label_origin="model-reviewed")
+    assert (result.num_added, result.num_updated) == (0, 1)
+    diff = compare_versions(first, result.version)
+    assert [picture.label_origin for picture in diff.relabelled] == ["model-reviewed"]
+    assert diff.relabelled[0].added_in == "data-v1"
+
+
+def test_a_declared_split_places_new_pictures_and_never_moves_old_ones(ingest):
+    first = ingest(range(10), split="test").version
+    result = ingest(range(12), split="train")
+    splits = {picture.name: picture.split for picture in result.version.pictures}
+    assert {picture.split for picture in first.pictures} == {"test"}
+    assert sorted(splits.values()).count("test") == 10
+    assert splits["picture_011.png"] == "train"
+
+
+def test_a_frame_almost_like_a_test_picture_follows_it_into_the_test_split(ingest, store, tmp_path):
+    ingest(range(3), split="test")
+    folder = tmp_path / "batch" / "images"
+    brighter = (noise_pixels(1) // 2 + 60).astype("uint8")
+    (folder / "again.png").write_bytes(encode_png(brighter))
+    content = coco_content(range(3, 4))
+    content["images"].append({"id": 50, "file_name": "again.png", "width": 40, "height": 30})
+    result = ingest(range(3, 4), content, split="train")
+    splits = {picture.name: picture.split for picture in result.version.pictures}
+    assert splits["again.png"] == "test"
+    assert splits["picture_003.png"] == "train"
+    assert [problem.code for problem in result.report.problems] == ["follows-group"]
+
+
+def test_a_test_picture_stays_a_test_picture_after_going_back_to_an_older_version(ingest, store):
+    ingest(range(4), split="train")
+    ingest(range(4, 8), split="test")
+    store.restore("data-v1")
+    result = ingest(range(4, 9), split="train")
+    splits = {picture.name: picture.split for picture in result.version.pictures}
+    assert [splits[f"picture_00{number}.png"] for number in (4, 7, 8)] == ["test", "test", "train"]
+
+
+def test_too_many_unusable_pictures_refuse_the_batch_and_change_nothing(ingest, store):
+    content = coco_content(range(10))
+    content["annotations"][0]["category_id"] = 77
+    with pytest.raises(BatchRefusedError, match=r"1 of 10 pictures cannot be used \(10.0 %") as caught:
+        ingest(range(10), content)
+    assert caught.value.report.quarantined == ("picture_000.png",)
+    assert store.versions() == ()
+
+
+def test_a_tolerated_share_of_unusable_pictures_is_left_out_and_told(ingest):
+    content = coco_content(range(10))
+    content["annotations"][0]["category_id"] = 77
+    settings = parse_settings({"data": {"max_quarantined_percent": 10}})
+    result = ingest(range(10), content, settings=settings)
+    assert (result.num_added, result.num_quarantined) == (9, 1)
+
+
+def test_a_listed_picture_that_is_absent_or_broken_or_elsewhere_is_told(ingest, tmp_path):
+    content = coco_content(range(4))
+    names = ["absent.png", "../annotations.json", "broken.png", "picture_003.png"]
+    for image, name in zip(content["images"], names, strict=True):
+        image["file_name"] = name
+    folder = tmp_path / "batch" / "images"
+    folder.mkdir(parents=True)
+    (folder / "broken.png").write_bytes(encode_png(noise_pixels(0))[:500])
+    with pytest.raises(BatchRefusedError) as caught:
+        ingest(range(4), content)
+    codes = [problem.code for problem in caught.value.report.problems if problem.picture]
+    assert sorted(codes) == ["picture-broken", "picture-missing", "unsafe-name"]
+
+
+class TestLabelSchema:
+    def test_a_new_class_is_refused_until_somebody_agrees(self, ingest, store):
+        ingest(range(4))
+        with pytest.raises(BatchRefusedError, match="'gear' is not in the label schema"):
+            ingest(range(4, 8), coco_content(range(4, 8), ("bolt", "nut", "gear")))
+        assert store.versions() == ("data-v1",)
+        agreed = ingest(
+            range(4, 8), coco_content(range(4, 8), ("bolt", "nut", "gear")), allow_schema_change=True
+        )
+        assert agreed.version.class_names == ("bolt", "nut", "gear")
+
+    def test_a_vanished_class_is_refused(self, ingest):
+        ingest(range(4))
+        with pytest.raises(BatchRefusedError, match="'nut' is missing"):
+            ingest(range(4, 8), coco_content(range(4, 8), ("bolt",)))
+
+    def test_categories_in_another_order_mean_the_same_classes(self, ingest):
+        ingest(range(4))
+        swapped = coco_content(range(4, 8))
+        swapped["categories"] = [{"id": 1, "name": "nut"}, {"id": 2, "name": "bolt"}]
+        version = ingest(range(4, 8), swapped).version
+        new = next(picture for picture in version.pictures if picture.name == "picture_004.png")
+        x_of_bolt = {instance.class_index: instance.mask for instance in new.instances}
+        old = coco_content(range(4, 8))["annotations"]
+        assert version.class_names == ("bolt", "nut")
+        assert old[0]["category_id"] == 1
+        assert len(x_of_bolt) == 2
+
+    def test_settings_may_reorder_the_classes_when_somebody_agrees(self, ingest):
+        first = ingest(range(4)).version
+        settings = parse_settings({"classes": ["nut", "bolt"]})
+        with pytest.raises(BatchRefusedError, match="are not the current version's"):
+            ingest(range(4), settings=settings)
+        second = ingest(range(4), settings=settings, allow_schema_change=True).version
+        diff = compare_versions(first, second)
+        assert second.class_names == ("nut", "bolt")
+        assert (diff.relabelled, diff.added) == ((), ())
+
+    def test_a_class_with_instances_cannot_be_dropped(self, ingest):
+        ingest(range(4))
+        settings = parse_settings({"classes": ["bolt"]})
+        with pytest.raises(BatchRefusedError, match="instances of nut"):
+            ingest(
+                range(4, 8), coco_content(range(4, 8), ("bolt",)), settings=settings, allow_schema_change=True
+            )
+
+
+def test_an_annotation_file_that_is_no_coco_is_a_data_error(ingest, store, tmp_path):
+    for text in ("", "{", "[]", '{"images": []}', "[" * 100_000):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(DataError):
+            ingest_batch(
+                store,
+                annotations=tmp_path / "a.json",
+                images_dir=tmp_path,
+                source="",
+                split=None,
+                settings=Settings(),
+            )
+
+
+def test_a_crash_while_staging_leaves_the_previous_version_and_the_next_try_completes(
+    ingest, store, monkeypatch
+):
+    ingest(range(4))
+
+    def pull_the_plug(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset.ingestion.write_catalog", pull_the_plug)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(range(8))
+    assert store.current().tag == "data-v1"
+    assert ingest(range(8)).version.tag == "data-v2"
+
+
+def test_progress_is_told_picture_by_picture(ingest):
+    told = []
+    ingest(range(3), progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_other_tools_can_read_the_stored_coco_file(ingest):
+    version = ingest(range(3)).version
+    coco = json.loads((version.root / "instances.json").read_text())
+    ids = [record["id"] for record in coco["annotations"]]
+    assert ids == list(range(1, 7))
+    assert {image["file_name"] for image in coco["images"]} == {p.file for p in version.pictures}
+    assert all(set(record["segmentation"]) == {"size", "counts"} for record in coco["annotations"])
