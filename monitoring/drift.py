@@ -23,7 +23,7 @@ from maskloop.settings import MonitoringSettings
 from monitoring.baseline import Baseline, feature_matrix
 from monitoring.causes import likely_cause
 from monitoring.features import FeatureGroup, feature_group, is_expected
-from monitoring.sample_log import Sample
+from monitoring.samples import Sample
 from monitoring.signals import FeatureSignal as FeatureSignal
 from monitoring.two_sample import TestResult, detectable_distance, energy_test, holm_corrected, ks_test
 from monitoring.windows import Window

@@ -6,6 +6,7 @@ It informs and does not decide: its marks depend on the sample size (see `monito
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def _columns(rows: Sequence[Row]) -> set[str]:
 
 
 def _columns_with_values(rows: Sequence[Row]) -> set[str]:
-    return {name for row in rows for name, value in row.items() if value is not None}
+    return {name for row in rows for name, value in row.items() if value is not None and math.isfinite(value)}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The sample log: what production saw and answered, each sample counted once.
+"""The sample log in SQLite and a folder of pictures.
 
 ``received = scored + skipped + pending`` holds at every moment and survives pruning: what was forgotten is
 kept as numbers. Order is the order of arrival, never the clock's. Pictures are kept by quota, the newest
@@ -11,13 +11,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import (
@@ -41,147 +40,34 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from maskloop.clock import Clock, SystemClock
-from maskloop.digest import canonical_json, digest_bytes, digest_value
+from maskloop.digest import canonical_json
 from maskloop.errors import StorageError, UnavailableError
 from maskloop.files import write_bytes
-from monitoring.features import finite_embedding, finite_features
+from monitoring.samples import (
+    EXPIRED,
+    Pruned,
+    Sample,
+    SampleCounts,
+    SampleLog,
+    picture_file_name,
+    sample_key,
+    tally,
+)
+
+__all__ = [
+    "EXPIRED",
+    "Pruned",
+    "Sample",
+    "SampleCounts",
+    "SampleLog",
+    "SqlSampleLog",
+    "picture_file_name",
+    "sample_key",
+    "tally",
+]
 
 SCHEMA_VERSION: Final = 1
 _FRESH_S: Final = 3600.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One prediction made in production.
-
-    Attributes:
-        sample_id: The idempotency key: the request's id, or `sample_key` of picture and model.
-        received_at: UTC.
-        model_version: The registered version that answered.
-        weights_digest: Of that version's weights.
-        picture_digest: sha256 of the picture's bytes as received.
-        source: A camera, a site.
-        features: By name; None where one could not be measured. NaN and infinity become None.
-        embedding: float32 values, or None.
-        class_counts: Detections by class name.
-        top_scores: The best scores, 0..1, best first.
-        picture_file: Where the picture is kept, relative to the log's folder; None if it is not (any more).
-        feedback: What a person said about the answer, or None.
-    """
-
-    sample_id: str
-    received_at: datetime
-    model_version: str
-    weights_digest: str
-    picture_digest: str
-    source: str
-    features: Mapping[str, float | None]
-    embedding: tuple[float, ...] | None = None
-    class_counts: Mapping[str, int] = field(default_factory=dict)
-    top_scores: tuple[float, ...] = ()
-    picture_file: str | None = None
-    feedback: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.sample_id:
-            raise ValueError("a sample needs an id")
-        if self.received_at.tzinfo is None:
-            raise ValueError("received_at needs a time zone")
-        object.__setattr__(self, "features", finite_features(self.features))
-        object.__setattr__(self, "embedding", finite_embedding(self.embedding))
-
-
-@dataclass(frozen=True)
-class SampleCounts:
-    """How many samples came, and what became of them. Always ``received == scored + skipped + pending``.
-
-    Attributes:
-        received: All that were ever added, those already forgotten included.
-        scored: Judged by at least one detector.
-        skipped: Left out for a stated reason.
-        pending: Waiting to be judged.
-        skipped_by_reason: The number of skipped samples for each reason.
-    """
-
-    received: int
-    scored: int
-    skipped: int
-    pending: int
-    skipped_by_reason: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """What `SampleLog.prune` removed."""
-
-    samples: int
-    picture_files: int
-
-
-class SampleLog(Protocol):
-    """The port. `SqlSampleLog` is the real one; the tests' `FakeSampleLog` keeps everything in memory."""
-
-    def add(self, sample: Sample, picture_bytes: bytes | None = None) -> bool:
-        """Write a sample down; False, and nothing changed, if its id is already there."""
-        ...
-
-    def newest(
-        self,
-        limit: int,
-        *,
-        weights_digest: str | None = None,
-        after: datetime | None = None,
-        pending_only: bool = False,
-    ) -> Sequence[Sample]:
-        """Return up to ``limit`` samples, the last to arrive first.
-
-        Args:
-            limit: The most to return.
-            weights_digest: Only those this version answered.
-            after: Only those received later than this.
-            pending_only: Only those neither scored nor skipped.
-        """
-        ...
-
-    def get(self, sample_id: str) -> Sample | None:
-        """Return one sample, if it is there."""
-        ...
-
-    def picture_bytes(self, sample: Sample) -> bytes | None:
-        """Return the picture as it was received, if it is still kept."""
-        ...
-
-    def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
-        """Record that a detector judged these; return the ids it had not judged before.
-
-        Ids that are unknown or skipped are left alone and not returned.
-        """
-        ...
-
-    def skip(self, sample_id: str, reason: str) -> bool:
-        """Leave a pending sample out for a reason; False if it is not pending."""
-        ...
-
-    def counts(self) -> SampleCounts:
-        """Count all samples ever received."""
-        ...
-
-    def prune(self, now: datetime | None = None) -> Pruned:
-        """Forget samples older than the retention, and picture files nobody refers to.
-
-        Those still pending count as skipped because they expired. A sample that comes a second time after its
-        retention is a new one.
-        """
-        ...
-
-
-EXPIRED: Final = "expired"
-"""The reason of samples that were never judged within the retention."""
-
-
-def sample_key(picture_digest: str, weights_digest: str) -> str:
-    """Return the id of a sample that has no request id of its own."""
-    return digest_value([picture_digest, weights_digest])
 
 
 _metadata = MetaData()
@@ -398,33 +284,6 @@ class SqlSampleLog:
             ) from error
         except SQLAlchemyError as error:
             raise StorageError(f"the sample log cannot be used: {error}", where=str(self._file)) from error
-
-
-def picture_file_name(picture_bytes: bytes) -> str:
-    """Return where a picture's bytes are kept, relative to the log's folder.
-
-    >>> picture_file_name(b"\\xff\\xd8\\xff...")[-4:]
-    '.jpg'
-    """
-    digest = digest_bytes(picture_bytes)
-    return f"pictures/{digest[:2]}/{digest}{_suffix(picture_bytes)}"
-
-
-def tally(rows: Iterable[tuple[str, str, int]]) -> SampleCounts:
-    """Sum (status, skip reason, number) rows."""
-    totals = {"scored": 0, "skipped": 0, "pending": 0}
-    reasons: dict[str, int] = {}
-    for status, reason, count in rows:
-        totals[status] += count
-        if status == "skipped":
-            reasons[reason] = reasons.get(reason, 0) + count
-    return SampleCounts(sum(totals.values()), totals["scored"], totals["skipped"], totals["pending"], reasons)
-
-
-def _suffix(picture_bytes: bytes) -> str:
-    if picture_bytes.startswith(b"\x89PNG"):
-        return ".png"
-    return ".jpg" if picture_bytes.startswith(b"\xff\xd8") else ".bin"
 
 
 def _mark_one_scored(connection: Connection, detector: str, sample_id: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from maskloop.digest import digest_value
 from maskloop.settings import MonitoringSettings
-from monitoring.sample_log import Sample
+from monitoring.samples import Sample
 
 SUPERSEDED: Final = "superseded by newer samples"
 """The reason of pending samples that a whole window of newer ones has overtaken."""

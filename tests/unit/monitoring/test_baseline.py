@@ -81,6 +81,16 @@ def test_damage_is_noticed(baseline: Baseline, tmp_path: Path, position: float) 
         load_baseline(file)
 
 
+def test_a_well_formed_file_with_other_values_is_refused(baseline: Baseline, tmp_path: Path) -> None:
+    file = tmp_path / "b.npz"
+    save_baseline(baseline, file)
+    with np.load(file) as arrays:
+        changed = {**arrays, "values": arrays["values"] + 1.0}
+    np.savez(file, **changed)
+    with pytest.raises(IntegrityError, match="digest"):
+        load_baseline(file)
+
+
 def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
     for number, content in enumerate((b"", b"PK\x03\x04", b"not a baseline")):
         file = tmp_path / f"{number}.npz"

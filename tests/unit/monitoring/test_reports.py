@@ -86,12 +86,11 @@ def test_evidently_compares_every_column_with_values_and_needs_no_network(tmp_pa
     """Columns it cannot compare are named, not crashed on."""
     rng = np.random.default_rng(3)
     reference = baseline_of(draw(rng, 40)).rows()
-    current = [
-        {**one.features, "noise": None, "only here": 1.0, "entropy": 1.0} for one in draw(rng, 30, shift_sd=3)
-    ]
+    spoilt = {"noise": None, "sharpness": float("nan"), "only here": 1.0, "entropy": 1.0}
+    current = [{**one.features, **spoilt} for one in draw(rng, 30, shift_sd=3)]
     constant = [{**row, "entropy": 1.0} for row in reference]
     report = write_drift_report(constant, current, tmp_path / "report")
-    assert report.left_out == ("noise", "only here")
+    assert report.left_out == ("noise", "only here", "sharpness")
     assert report.p_values["brightness"] < 1e-6
     assert report.p_values["entropy"] == 1.0
     assert not FETCHED.search(report.html_file.read_text())

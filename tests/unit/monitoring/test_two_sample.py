@@ -91,8 +91,16 @@ def test_a_moved_or_widened_embedding_reaches_the_smallest_p_value(shift: float,
     rng = np.random.default_rng(3)
     current = embeddings(rng, 50, shift, scale)
     result = energy_test(embeddings(rng, 100), current, smallest_p_value=0.0005, seed=0)
-    assert result.p_value <= 0.0005
+    assert 0.0 < result.p_value <= 0.0005
     assert result.effect > 0.3
+
+
+def test_equal_distributions_have_hardly_an_effect() -> None:
+    """An observation's distance to itself must not count for its own side."""
+    rng = np.random.default_rng(5)
+    pairs = [(embeddings(rng, 60), embeddings(rng, 50)) for _ in range(30)]
+    effects = [energy_test(*pair, smallest_p_value=0.5, seed=0).effect for pair in pairs]
+    assert np.mean(effects) < 0.15
 
 
 def test_the_energy_distance_of_two_points_each_is_as_computed_by_hand() -> None:

@@ -30,6 +30,12 @@ def test_too_few_samples_wait() -> None:
     assert plan.window.sample_ids == ("a",)
 
 
+def test_nothing_is_given_up_for_a_window_that_cannot_be_judged() -> None:
+    settings = MonitoringSettings(window_samples=1, min_window_samples=2)
+    plan = choose_window([sample_of(name) for name in "ba"], weights_digest="w1", settings=settings)
+    assert (plan.is_complete, plan.superseded_ids) == (False, ())
+
+
 def test_no_samples_are_an_incomplete_window() -> None:
     assert not choose_window([], weights_digest="w1", settings=SETTINGS).is_complete
 
