@@ -145,7 +145,8 @@ def _decide(
     required = settings.min_drifted_features
     share = f"{num_drifted} of {len(signals)} signals drifted, {required} are required"
     if num_drifted >= required:
-        return "drift", f"{share}; the largest effect is {signals[0].effect:.2f} in {signals[0].name}"
+        largest = next(signal for signal in signals if signal.drifted)
+        return "drift", f"{share}; the largest effect is {largest.effect:.2f} in {largest.name}"
     missing = [signal for signal in signals if signal.missing_percent > settings.max_missing_percent]
     if missing:
         worst = max(missing, key=lambda signal: signal.missing_percent)
