@@ -387,9 +387,7 @@ def test_a_champion_moved_by_hand_is_put_back_and_recorded(world: RegistryWorld)
     champion, other = world.promoted(), world.candidate()
     world.store.set_alias("champion", other.version)
     tampered = reconcile_aliases(world.ledger, world.store)
-    expected = AliasTampered(
-        alias="champion", found_version=other.version, expected_version=champion.version
-    )
+    expected = AliasTampered(alias="champion", found_version=other.version, expected_version=champion.version)
     assert tampered == recorded(world) == [expected]
     assert world.alias("champion") == champion.version
     assert reconcile_aliases(world.ledger, world.store) == []
