@@ -1,0 +1,122 @@
+"""What every ledger promises; run on the fake and on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maskloop.errors import UnavailableError
+from maskloop.ledger import Ledger, SqlLedger, check_chain, leased
+from tests.fakes.ledger import FakeClock, FakeLedger
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["fake", "sqlite"])
+def ledger(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> Iterator[Ledger]:
+    if request.param == "fake":
+        yield FakeLedger(clock)
+        return
+    made = SqlLedger.at(tmp_path / "ledger.db", clock=clock)
+    yield made
+    made.close()
+
+
+def test_entries_are_numbered_from_one_without_gaps_and_chained(ledger: Ledger, clock: FakeClock) -> None:
+    for number in range(5):
+        ledger.append("thing.happened", {"number": number}, actor="anna", cycle="c1")
+        clock.advance(seconds=-3600)
+    entries = ledger.entries()
+    assert [entry.sequence for entry in entries] == [1, 2, 3, 4, 5]
+    assert [entry.payload["number"] for entry in entries] == [0, 1, 2, 3, 4]
+    assert (entries[0].actor, entries[0].cycle, entries[0].key) == ("anna", "c1", "")
+    check_chain(entries)
+
+
+def test_append_gives_back_what_entries_will_say(ledger: Ledger) -> None:
+    entry = ledger.append("thing.happened", {"list": (1, 2), "text": "ü\n"}, key="k")
+    assert ledger.entries() == (entry,)
+    assert entry.payload == {"list": [1, 2], "text": "ü\n"}
+
+
+def test_a_key_used_before_gives_the_older_entry(ledger: Ledger) -> None:
+    first = ledger.append("thing.happened", {"a": 1}, key="once")
+    assert ledger.append("other.thing", {"a": 2}, key="once") == first
+    assert len(ledger.entries()) == 1
+
+
+def test_entries_without_a_key_may_be_equal(ledger: Ledger) -> None:
+    ledger.append("thing.happened", {})
+    ledger.append("thing.happened", {})
+    assert len(ledger.entries()) == 2
+
+
+def test_entries_after_a_number(ledger: Ledger) -> None:
+    for _ in range(3):
+        ledger.append("thing.happened", {})
+    assert [entry.sequence for entry in ledger.entries(after=1)] == [2, 3]
+    assert ledger.entries(after=3) == ()
+
+
+@pytest.mark.parametrize("payload", [{"x": float("nan")}, {"x": object()}])
+def test_only_plain_finite_json_is_written(ledger: Ledger, payload: dict[str, object]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        ledger.append("thing.happened", payload)
+    assert ledger.entries() == ()
+
+
+def test_a_lease_has_one_holder_until_it_expires(ledger: Ledger, clock: FakeClock) -> None:
+    first = ledger.take_lease("training", ttl_s=60)
+    assert first is not None
+    assert ledger.take_lease("training", ttl_s=60) is None
+    assert ledger.take_lease("promotion", ttl_s=60) is not None
+    clock.advance(seconds=61)
+    second = ledger.take_lease("training", ttl_s=60)
+    assert second is not None
+    assert second.epoch > first.epoch
+
+
+def test_a_lease_that_was_lost_cannot_be_renewed_or_freed(ledger: Ledger, clock: FakeClock) -> None:
+    first = ledger.take_lease("training", ttl_s=60)
+    clock.advance(seconds=61)
+    second = ledger.take_lease("training", ttl_s=60)
+    assert first
+    assert second
+    assert not ledger.renew_lease(first, ttl_s=60)
+    ledger.free_lease(first)
+    assert ledger.take_lease("training", ttl_s=60) is None
+
+
+def test_a_renewed_lease_lasts_longer(ledger: Ledger, clock: FakeClock) -> None:
+    lease = ledger.take_lease("training", ttl_s=60)
+    assert lease
+    clock.advance(seconds=50)
+    assert ledger.renew_lease(lease, ttl_s=60)
+    clock.advance(seconds=50)
+    assert ledger.take_lease("training", ttl_s=60) is None
+
+
+def test_a_freed_lease_can_be_taken_at_once(ledger: Ledger) -> None:
+    lease = ledger.take_lease("training", ttl_s=60)
+    assert lease
+    ledger.free_lease(lease)
+    again = ledger.take_lease("training", ttl_s=60)
+    assert again
+    assert again.epoch == lease.epoch + 1
+
+
+def test_holding_a_lease_for_a_block_frees_it_also_after_an_error(ledger: Ledger) -> None:
+    with pytest.raises(RuntimeError), leased(ledger, "training", ttl_s=60):
+        raise RuntimeError
+    assert ledger.take_lease("training", ttl_s=60) is not None
+
+
+def test_a_held_lease_keeps_everybody_else_out(ledger: Ledger) -> None:
+    assert ledger.take_lease("training", ttl_s=60)
+    with pytest.raises(UnavailableError, match="already running"), leased(ledger, "training", ttl_s=60):
+        pass

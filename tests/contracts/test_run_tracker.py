@@ -1,0 +1,173 @@
+"""What every run tracker promises; run on the fake and on MLflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskloop.errors import NotFoundError
+from registry.store import RunTracker
+from tests.fakes.run_tracker import FakeRunTracker
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:::mlflow", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+
+
+class FakeView:
+    """Looks at what was recorded."""
+
+    def __init__(self, tracker: FakeRunTracker) -> None:
+        self.tracker = tracker
+
+    def params(self, run_id: str) -> Mapping[str, str]:
+        return self.tracker.runs[run_id].params
+
+    def metric(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        return self.tracker.runs[run_id].metrics[name]
+
+    def file(self, run_id: str, path: str) -> bytes:
+        return self.tracker.runs[run_id].files[path]
+
+    def picture(self, run_id: str, path: str) -> Any:
+        return self.tracker.runs[run_id].pictures[path]
+
+    def datasets(self, run_id: str) -> list[tuple[str, str]]:
+        return [(one["name"], one["context"]) for one in self.tracker.runs[run_id].datasets]
+
+    def status(self, run_id: str) -> str:
+        return self.tracker.runs[run_id].status
+
+
+class MlflowView:
+    def __init__(self, uri: str, folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        self.client, self.folder = MlflowClient(uri, uri), folder
+
+    def params(self, run_id: str) -> Mapping[str, str]:
+        return dict(self.client.get_run(run_id).data.params)
+
+    def metric(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        return [(one.step, one.value) for one in self.client.get_metric_history(run_id, name)]
+
+    def file(self, run_id: str, path: str) -> bytes:
+        return Path(self.client.download_artifacts(run_id, path, str(self.folder))).read_bytes()
+
+    def picture(self, run_id: str, path: str) -> Any:
+        from PIL import Image
+
+        return np.asarray(Image.open(self.client.download_artifacts(run_id, path, str(self.folder))))
+
+    def datasets(self, run_id: str) -> list[tuple[str, str]]:
+        inputs = self.client.get_run(run_id).inputs.dataset_inputs
+        return [(one.dataset.name, one.tags[0].value) for one in inputs]
+
+    def status(self, run_id: str) -> str:
+        return str(self.client.get_run(run_id).info.status).lower()
+
+
+@pytest.fixture(params=["fake", "mlflow"])
+def tracked(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[RunTracker, Any]:
+    if request.param == "fake":
+        fake = FakeRunTracker()
+        return fake, FakeView(fake)
+    from registry.mlflow_tracker import MlflowRunTracker
+
+    uri = request.getfixturevalue("mlflow_uri")
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    return MlflowRunTracker(uri, "Default"), MlflowView(uri, downloads)
+
+
+Tracked = tuple[RunTracker, Any]
+
+
+def test_the_same_key_opens_the_same_run(tracked: Tracked) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("c1:it's 1", name="training", tags={"cycle": "c1"})
+    assert view.status(run_id) == "running"
+    tracker.close_run(run_id, "failed")
+    assert view.status(run_id) == "failed"
+    assert tracker.open_run("c1:it's 1", name="training", tags={}) == run_id
+    assert view.status(run_id) == "running"
+    assert tracker.open_run("c1:2", name="training", tags={}) != run_id
+    tracker.close_run(run_id, "finished")
+    assert view.status(run_id) == "finished"
+
+
+def test_params_keep_their_first_value(tracked: Tracked) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    tracker.log_params(run_id, {"steps": 400, "backbone": "small"})
+    tracker.log_params(run_id, {"steps": 500, **{f"p{number}": number for number in range(150)}})
+    assert view.params(run_id)["steps"] == "400"
+    assert len(view.params(run_id)) == 152
+
+
+def test_metrics_keep_their_steps_also_when_not_finite(tracked: Tracked) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    tracker.log_metrics(run_id, {"loss": 2.5}, step=1)
+    tracker.log_metrics(run_id, {"loss": float("nan")}, step=2)
+    (first, second) = view.metric(run_id, "loss")
+    assert first == (1, 2.5)
+    assert second[0] == 2
+    assert math.isnan(second[1])
+
+
+def test_a_table_replaces_the_one_before(tracked: Tracked) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    for iou in (0.5, 0.8):
+        tracker.log_table(run_id, [{"class": "nut", "iou": iou}], "tables/classes.csv")
+    assert view.file(run_id, "tables/classes.csv") == b"class,iou\nnut,0.8\n"
+    tracker.log_table(run_id, [{"class": "nut", "iou": None}], "tables/classes.json")
+    assert b"null" in view.file(run_id, "tables/classes.json")
+
+
+def test_text_pictures_and_files_come_back_unchanged(tracked: Tracked, tmp_path: Path) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    tracker.log_text(run_id, "<p>ü</p>", "verdict/page.html")
+    assert view.file(run_id, "verdict/page.html").decode() == "<p>ü</p>"
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    tracker.log_picture(run_id, picture, "pictures/worst.png")
+    np.testing.assert_array_equal(view.picture(run_id, "pictures/worst.png"), picture)
+    (tmp_path / "manifest.json").write_text("{}")
+    tracker.log_file(run_id, tmp_path / "manifest.json", "artifact")
+    assert view.file(run_id, "artifact/manifest.json") == b"{}"
+
+
+def test_the_data_a_run_read_is_recorded(tracked: Tracked) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    for context in ("training", "test"):
+        tracker.log_dataset(
+            run_id,
+            name=f"parts {context}",
+            tag="data-v1",
+            fingerprint="f" * 64,
+            dvc_md5="0" * 32,
+            context=context,
+            num_pictures=600,
+        )
+    assert sorted(view.datasets(run_id)) == [("parts test", "test"), ("parts training", "training")]
+
+
+def test_a_run_that_does_not_exist_is_not_found(tracked: Tracked) -> None:
+    tracker, _ = tracked
+    with pytest.raises(NotFoundError):
+        tracker.log_params("0" * 32, {"a": 1})
+    with pytest.raises(NotFoundError):
+        tracker.log_metrics("0" * 32, {"a": 1}, step=0)
+
+
+def test_without_a_server_there_is_no_address(tracked: Tracked) -> None:
+    tracker, _ = tracked
+    assert tracker.url("1") == tracker.version_url("1") == ""
