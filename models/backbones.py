@@ -24,6 +24,7 @@ from maskloop.settings import ModelSettings
 NormLayer = Callable[[int], nn.Module]
 _RESNET_ANCHORS_PX: Final = ((32,), (64,), (128,), (256,), (512,))
 _SMALL_CHANNELS: Final = (32, 64, 96)
+SMALL_FINEST_STRIDE_PX: Final = 4
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _small_stage(in_channels: int, out_channels: int, norm: NormLayer) -> nn.Seq
 
 def _build_small(settings: ModelSettings) -> Backbone:
     module = SmallBackbone(settings.fpn_channels, norm_layer(settings.norm))
-    return Backbone(module, ("0", "1"), ((28,), (52,)), (("stage3.",), ("stage2.",), ("stage1.",)))
+    return Backbone(module, ("0",), ((28,), (52,)), (("stage3.",), ("stage2.",), ("stage1.",)))
 
 
 def _build_resnet(settings: ModelSettings) -> Backbone:

@@ -16,7 +16,8 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError
 from maskloop.settings import ModelSettings
-from models.backbones import Backbone, build_backbone, norm_layer
+from models.backbones import SMALL_FINEST_STRIDE_PX, Backbone, build_backbone, norm_layer
+from models.regions import SmallMapRoIAlign
 from models.weights import load_pretrained
 
 _BOX_ROI_SIZE = 7
@@ -120,6 +121,9 @@ def _box_head(settings: ModelSettings) -> nn.Module:
 
 
 def _pool(settings: ModelSettings, backbone: Backbone, side_px: int) -> Any:
+    if settings.backbone == "small":
+        level, ratio = backbone.roi_levels[0], settings.roi_sampling_ratio
+        return SmallMapRoIAlign(level, side_px, ratio, stride_px=SMALL_FINEST_STRIDE_PX)
     return MultiScaleRoIAlign([*backbone.roi_levels], side_px, settings.roi_sampling_ratio)
 
 

@@ -350,7 +350,7 @@ def _first_model(request: TrainingRequest) -> MaskRCNN:
 def _build_optimizer(parameters: Sequence[Tensor], request: TrainingRequest) -> torch.optim.Optimizer:
     decay = request.settings.training.weight_decay
     if request.settings.training.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=request.learning_rate, weight_decay=decay)
+        return torch.optim.AdamW(parameters, lr=request.learning_rate, weight_decay=decay, fused=True)
     return torch.optim.SGD(parameters, lr=request.learning_rate, momentum=0.9, weight_decay=decay)
 
 
