@@ -466,12 +466,12 @@ def _read_version(release: _Release, folder: Path) -> DatasetVersion:
 
 
 def _local_remote(workspace: Workspace) -> Path | None:
-    remote = workspace.settings.data.remote
+    remote = workspace.settings.data.remote.removeprefix("file://")  # which DVC would take for a file name
     return None if "://" in remote else (workspace.root / remote).resolve()
 
 
 def _remote_url(workspace: Workspace) -> str:
-    remote = workspace.settings.data.remote
+    remote = workspace.settings.data.remote.removeprefix("file://")
     if "://" in remote or Path(remote).is_absolute():
         return remote
     return os.path.relpath(workspace.root / remote, workspace.root / ".dvc")

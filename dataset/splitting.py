@@ -21,6 +21,8 @@ from dataset.samples import Split
 from maskloop.digest import digest_bytes
 
 _GREY: Final = (299, 587, 114)
+_JOINT: Final = " + "
+"""A picture's group names every key that tied it, so that each still ties what comes later."""
 _ROWS, _COLUMNS = 8, 9
 
 
@@ -88,27 +90,27 @@ def assign_splits(
         group_pattern: Regular expression; file names matching with equal captured groups are one group.
         declared: The split of new groups, instead of the hash.
     """
-    together = _tied_together(newcomers, residents, near_duplicate_distance_bits, group_pattern)
+    ties = _tied_together(newcomers, residents, near_duplicate_distance_bits, group_pattern)
     splits_held: dict[str, set[Split]] = defaultdict(set)
-    groups_held: dict[str, set[str]] = defaultdict(set)
+    keys_held: dict[str, set[str]] = defaultdict(set)
     for resident in residents:
-        root = together.find(resident.group)
+        root = ties.find(_parts(resident.group)[0])
         splits_held[root].add(resident.split)
-        groups_held[root].add(resident.group)
-    members: dict[str, list[Newcomer]] = defaultdict(list)
+        keys_held[root].update(_parts(resident.group))
+    tied_newcomers: dict[str, list[Newcomer]] = defaultdict(list)
     for newcomer in newcomers:
-        members[together.find(newcomer.digest)].append(newcomer)
+        tied_newcomers[ties.find(newcomer.digest)].append(newcomer)
     places: dict[str, Place] = {}
     problems: list[Problem] = []
-    for root, tied in members.items():
+    for root, tied in tied_newcomers.items():
         if len(splits_held[root]) > 1:
             problems += [_bridge(newcomer, splits_held[root]) for newcomer in tied]
             continue
-        key = min(groups_held[root] or _keys(tied, group_pattern) or {newcomer.digest for newcomer in tied})
-        split = (
-            next(iter(splits_held[root]), None) or declared or hashed_split(key, val_percent, test_percent)
-        )
-        places |= {newcomer.digest: Place(key, split) for newcomer in tied}
+        keys = {newcomer.digest: _keys(newcomer, group_pattern) for newcomer in tied}
+        key = min(keys_held[root] or set().union(*keys.values()) or keys)
+        held = next(iter(splits_held[root]), None)
+        split = held or declared or hashed_split(key, val_percent, test_percent)
+        places |= {digest: Place(_JOINT.join(sorted(own | {key})), split) for digest, own in keys.items()}
         if declared and split != declared:
             problems += [_follows_group(newcomer, split, declared) for newcomer in tied]
     return SplitPlan(places, tuple(problems))
@@ -160,11 +162,12 @@ class _Ties:
         self._parent: dict[str, str] = {}
 
     def find(self, name: str) -> str:
-        parent = self._parent.setdefault(name, name)
-        while parent != self._parent[parent]:
-            parent = self._parent[parent] = self._parent[self._parent[parent]]
-        self._parent[name] = parent
-        return parent
+        path = []
+        while (parent := self._parent.setdefault(name, name)) != name:
+            path.append(name)
+            name = parent
+        self._parent.update(dict.fromkeys(path, name))
+        return name
 
     def tie(self, one: str, other: str) -> None:
         self._parent[self.find(one)] = self.find(other)
@@ -175,12 +178,15 @@ def _tied_together(
 ) -> _Ties:
     ties = _Ties()
     for resident in residents:
-        if key := group_key(resident.name, group_pattern):
-            ties.tie(resident.group, key)
+        first, *others = _parts(resident.group)
+        key = group_key(resident.name, group_pattern)
+        for other in (*others, *filter(None, (key,))):
+            ties.tie(first, other)
     for newcomer in newcomers:
-        for key in _keys([newcomer], group_pattern):
+        for key in _keys(newcomer, group_pattern):
             ties.tie(newcomer.digest, key)
-    nodes = [resident.group for resident in residents] + [newcomer.digest for newcomer in newcomers]
+    nodes = [_parts(resident.group)[0] for resident in residents]
+    nodes += [newcomer.digest for newcomer in newcomers]
     looks = [resident.difference_hash for resident in residents]
     looks += [newcomer.difference_hash for newcomer in newcomers]
     hashes = np.array(looks, dtype=np.uint64)
@@ -191,9 +197,13 @@ def _tied_together(
     return ties
 
 
-def _keys(newcomers: Sequence[Newcomer], group_pattern: str) -> set[str]:
-    declared = {newcomer.declared_group for newcomer in newcomers}
-    return (declared | {group_key(newcomer.name, group_pattern) for newcomer in newcomers}) - {""}
+def _keys(newcomer: Newcomer, group_pattern: str) -> set[str]:
+    keys = (newcomer.declared_group, group_key(newcomer.name, group_pattern))
+    return {part for key in keys for part in _parts(key)} - {""}
+
+
+def _parts(group: str) -> list[str]:
+    return group.split(_JOINT)
 
 
 def _bridge(newcomer: Newcomer, splits: set[Split]) -> Problem:

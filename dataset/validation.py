@@ -172,7 +172,13 @@ def _listed_pictures(coco: CocoFile, problems: list[Problem]) -> list[_Listed]:
         if key is None or not isinstance(name, str) or not name:
             message = "an entry of images needs an id (a number or text) and a file_name"
             problems.append(
-                Problem("error", "bad-picture-entry", where, message, picture=name if name else where)
+                Problem(
+                    "error",
+                    "bad-picture-entry",
+                    where,
+                    message,
+                    picture=name if isinstance(name, str) and name else where,
+                )
             )
             continue
         if isinstance(record["id"], str):
