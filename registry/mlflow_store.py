@@ -209,11 +209,12 @@ def save_pyfunc(artifact_dir: Path, target: Path, code_root: Path) -> None:
 
 def _signature() -> Any:
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, "image")]),
         outputs=Schema([ColSpec(DataType.string, "instances"), ColSpec(DataType.string, "error")]),
+        params=ParamSchema([ParamSpec("min_score", DataType.double, 0.0)]),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger import Lease
-from maskloop.records import AliasTampered, ChampionChanging, read_record, write_record
+from maskloop.records import AliasTampered, ChampionChanging, Outcome, read_record, write_record
 from maskloop.settings import ApprovalSettings
 from registry.promotion import (
     expected_aliases,
@@ -253,6 +253,49 @@ def test_rollback_to_a_deleted_version_moves_nothing(world: RegistryWorld) -> No
         rollback(world.ledger, world.store, by="otto", why="")
     assert world.alias("champion") == second.version
     assert world.state.changing is None
+
+
+@pytest.mark.parametrize(("outcome", "decision"), [("fail", "approved"), ("pass", "rejected")])
+def test_rollback_to_what_was_since_found_bad_is_refused(
+    world: RegistryWorld, outcome: Outcome, decision: str
+) -> None:
+    first, second = world.promoted(), world.promoted()
+    world.decide(world.judge(first, outcome), decision)
+    with pytest.raises(RefusedError):
+        rollback(world.ledger, world.store, by="otto", why="")
+    assert world.alias("champion") == second.version
+
+
+def test_a_promoter_that_slept_while_others_went_on_does_not_keep_the_alias(world: RegistryWorld) -> None:
+    slow, quick = world.approved(), world.candidate()
+
+    class SlowStore:
+        """The process sleeps just before it moves the alias; meanwhile its lease ends."""
+
+        has_slept = False
+
+        def __getattr__(self, name: str) -> object:
+            if name == "set_alias" and not self.has_slept:
+                self.has_slept = True
+                world.clock.advance(minutes=5)
+                recover(world.ledger, world.store)
+                world.decide(world.judge(quick))
+                world.promote(quick)
+            return getattr(world.store, name)
+
+    change = promote(
+        world.ledger,
+        SlowStore(),  # type: ignore[arg-type]
+        cycle="c1",
+        weights_digest=slow.weights_digest,
+        settings=world.settings,
+        why="slow",
+        clock=world.clock,
+    )
+    assert change.epoch == 1
+    assert world.state.champion is not None
+    assert world.state.champion.version == quick.version
+    assert world.alias("champion") == quick.version
 
 
 # --- crashes -------------------------------------------------------------------------------------

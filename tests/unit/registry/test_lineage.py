@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from maskloop.errors import NotFoundError
+from maskloop.records import TrainingStarted, VersionIngested, write_record
+from registry.lineage import lineage, what_served_at
+from registry.promotion import rollback
+from tests.fakes.registry_world import RegistryWorld
+
+
+@pytest.fixture
+def world() -> RegistryWorld:
+    return RegistryWorld()
+
+
+def test_a_versions_chain_goes_from_its_data_to_what_became_of_it(world: RegistryWorld) -> None:
+    write_record(
+        world.ledger,
+        VersionIngested(
+            tag="data-v1",
+            fingerprint="f" * 64,
+            dvc_md5="m",
+            git_commit="abc",
+            source="camera 1",
+            num_pictures=600,
+            num_new_pictures=600,
+            num_new_labelled=600,
+            num_quarantined=2,
+        ),
+    )
+    first = world.promoted()
+    world.promoted()
+    facts = lineage(world.state, first.version)
+    assert [fact.what for fact in facts] == [
+        "data",
+        "parent",
+        "run",
+        "verdict",
+        "approval",
+        "champion",
+        "retired",
+    ]
+    assert facts[0].detail["git_commit"] == "abc"
+    assert facts[2].detail["run_id"] == first.run_id
+    assert "asked for by rita" in facts[2].sentence
+    assert "version 2 took its place" in facts[-1].sentence
+
+
+def test_the_parent_is_named_by_its_version(world: RegistryWorld) -> None:
+    first, second = world.promoted(), world.candidate()
+    started = TrainingStarted(
+        attempt=1,
+        data_tag="data-v1",
+        data_fingerprint="f" * 64,
+        settings_digest="s",
+        code_revision="abc",
+        parent_digest=first.weights_digest,
+        run_id="r",
+        device="cpu",
+    )
+    write_record(world.ledger, started, cycle=world.cycle_of(second))
+    parent = lineage(world.state, second.version)[1]
+    assert parent.detail["version"] == first.version
+    assert "started from version 1" in parent.sentence
+
+
+def test_a_version_nobody_knows_is_not_found(world: RegistryWorld) -> None:
+    with pytest.raises(NotFoundError):
+        lineage(world.state, "9")
+
+
+def test_what_served_at_any_time_and_who_moved_it(world: RegistryWorld) -> None:
+    before = world.clock.now()
+    world.clock.advance(hours=1)
+    world.promoted()
+    first_served = world.clock.now()
+    world.clock.advance(hours=1)
+    world.promoted()
+    world.clock.advance(hours=1)
+    rollback(world.ledger, world.store, by="otto", why="it misses bolts")
+    assert what_served_at(world.state, before) == "nothing served at 2026-03-02 09:00:00 UTC"
+    assert what_served_at(world.state, first_served).startswith("version 1 ")
+    assert "version 2 " in what_served_at(world.state, world.clock.now().replace(hour=11, minute=30))
+    now = what_served_at(world.state, world.clock.now())
+    assert now.startswith("version 1 ")
+    assert "moved there by otto (rollback): it misses bolts" in now
