@@ -1,0 +1,85 @@
+"""What to train, and what follows from it alone: the plan of batches and the run's identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.samples import DatasetVersion, Picture
+from maskloop.digest import digest_value
+from maskloop.errors import TrainingError
+from maskloop.settings import Settings
+from models.mixing import plan_batches
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train. Two equal requests give the same weights.
+
+    Attributes:
+        dataset: A verified data version; its ``train`` and ``val`` pictures are used.
+        settings: The [model] and [training] sections, and the score threshold of [gates].
+        checkpoint_dir: A folder for this run alone.
+        steps: Number of optimiser steps.
+        learning_rate: The schedule's peak.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        parent_artifact: The model to start from; None starts from the first weights in the settings.
+        parent_digest: The parent's weights digest as recorded elsewhere, to check it against.
+        new_digests: The training pictures to learn; empty means all that are not replayed.
+        replay_digests: The training pictures to mix in so that they are not forgotten.
+    """
+
+    dataset: DatasetVersion
+    settings: Settings
+    checkpoint_dir: Path
+    steps: int
+    learning_rate: float
+    device: str = "auto"
+    parent_artifact: Path | None = None
+    parent_digest: str | None = None
+    new_digests: tuple[str, ...] = ()
+    replay_digests: tuple[str, ...] = ()
+
+
+def plan_training(request: TrainingRequest) -> list[list[Picture]]:
+    """Return the pictures of each step's batch.
+
+    Raises:
+        TrainingError: if there are none, or one is not a training picture of this version.
+    """
+    pictures = {picture.digest: picture for picture in request.dataset.by_split["train"]}
+    replayed = set(request.replay_digests)
+    chosen = set(request.new_digests) or pictures.keys() - replayed
+    if unknown := (chosen | replayed) - pictures.keys():
+        raise TrainingError(
+            f"{len(unknown)} of the pictures to train on are not training pictures of {request.dataset.tag}",
+            where=min(unknown),
+        )
+    training = request.settings.training
+    plan = plan_batches(
+        sorted(replayed - chosen),
+        sorted(chosen),
+        replay_percent=training.replay_percent,
+        batch_size=training.batch_size,
+        steps=request.steps,
+        seed=training.seed,
+    )
+    return [[pictures[digest] for digest in batch] for batch in plan]
+
+
+def identify(request: TrainingRequest) -> str:
+    """Return a digest of everything the weights depend on."""
+    settings = request.settings
+    return digest_value(
+        {
+            "dataset": request.dataset.fingerprint,
+            "classes": list(request.dataset.class_names),
+            "model": settings.model.model_dump(mode="json"),
+            "training": settings.training.model_dump(mode="json"),
+            "steps": request.steps,
+            "learning_rate": request.learning_rate,
+            "parent": request.parent_digest or str(request.parent_artifact or ""),
+            "new": sorted(request.new_digests),
+            "replay": sorted(request.replay_digests),
+        }
+    )

@@ -1,0 +1,246 @@
+"""One training run: its state, and what happens to it step by step."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from maskloop.errors import TrainingError
+from maskloop.settings import GateSettings
+from models.artifact import load_model
+from models.batches import Batch, BatchStream, LoadPicture, PictureCache
+from models.build import build_model
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.determinism import seeded
+from models.request import TrainingRequest, identify, plan_training
+from models.schedule import learning_rate_at, momentum_at
+from models.validation import measure_class_iou
+from models.weights import load_weights
+
+_log = logging.getLogger(__name__)
+
+OnStep = Callable[[int, Mapping[str, float], float, float], None]
+OnEvaluation = Callable[[int, Mapping[str, float]], None]
+
+
+class Run:
+    """The state of a run, one method per thing that happens to it. ``step`` counts the steps done."""
+
+    def __init__(self, request: TrainingRequest, device: torch.device, load_picture: LoadPicture) -> None:
+        self.request, self.device = request, device
+        self.training = request.settings.training
+        self.model = _first_model(request).to(device).train()
+        if device.type != "mps":
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.trained = [each for each in self.model.parameters() if each.requires_grad]
+        self.optimizer = _build_optimizer(self.trained, request)
+        self.cache = PictureCache(request.dataset, load_picture)
+        self.stream = BatchStream(self.cache, plan_training(request), self.training)
+        self.validation = request.dataset.by_split["val"]
+        self.average = copy.deepcopy(self.model.state_dict()) if self.training.ema_decay else None
+        self.step, self.seconds, self.evaluations_without_better = 0, 0.0, 0
+        self.best: dict[str, Tensor] | None = None
+        self.best_step, self.best_iou = 0, -math.inf
+        self.losses: list[float] = []
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def is_finished(self) -> bool:
+        """All steps are done, or it has stopped early."""
+        patience = self.training.early_stopping_evaluations
+        out_of_patience = 0 < patience <= self.evaluations_without_better
+        return self.step >= self.request.steps or out_of_patience
+
+    @property
+    def is_evaluation_due(self) -> bool:
+        """The step just done asks for an evaluation, and there is something to evaluate on."""
+        is_last = self.step == self.request.steps
+        return bool(self.validation) and (is_last or self.step % self.training.evaluate_every_steps == 0)
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """The step just done asks for a checkpoint."""
+        return self.is_finished or self.step % self.training.checkpoint_every_steps == 0
+
+    def take_step(self, batch: Batch, on_step: OnStep | None) -> None:
+        """Learn from one batch. Raises TrainingError if a loss or the gradient is not finite."""
+        start = time.perf_counter()
+        rate = self._set_rates()
+        with seeded(self.training.seed, self.step), self._autocast():
+            on_device = batch.to(self.device)
+            losses = self.model(on_device.images, on_device.targets)
+            loss = torch.stack([*losses.values()]).sum()
+        values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
+        self._refuse_unless(all(map(math.isfinite, values.values())), "the loss", values, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.training.clip_norm))
+        self._refuse_unless(math.isfinite(norm), "the gradient", values, batch)
+        self.optimizer.step()
+        self.step += 1
+        self._follow_average()
+        self.losses.append(sum(values.values()))
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        if on_step:
+            on_step(self.step, values, rate, len(batch.images) / seconds)
+
+    def evaluate(self, on_evaluation: OnEvaluation | None) -> None:
+        """Measure the (averaged) weights on the validation pictures and keep them if they are the best."""
+        start = time.perf_counter()
+        own = copy.deepcopy(self.model.state_dict()) if self.average is not None else None
+        self._load(self.average)
+        gates = self.request.settings.gates or GateSettings()
+        class_iou = measure_class_iou(
+            self.model,
+            self.validation,
+            self.cache,
+            class_names=self.request.dataset.class_names,
+            score_threshold=gates.score_threshold,
+            device=self.device,
+        )
+        if class_iou and np.mean([*class_iou.values()]) > self.best_iou:
+            self.best_iou, self.best_step = float(np.mean([*class_iou.values()])), self.step
+            self.best = copy.deepcopy(self.model.state_dict())
+            self.evaluations_without_better = 0
+        else:
+            self.evaluations_without_better += 1
+        self._load(own)
+        self.model.train()
+        self.seconds += time.perf_counter() - start
+        self._remember(class_iou, on_evaluation)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = {
+            "request": identify(self.request),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "best": self.best,
+            **{name: getattr(self, name) for name in _PLAIN},
+        }
+        save_checkpoint(self.request.checkpoint_dir, self.step, state)
+
+    def resume(self) -> None:
+        """Go on from the newest intact checkpoint of this very request, if there is one."""
+        state = load_checkpoint(self.request.checkpoint_dir)
+        if state is None:
+            return
+        if state["request"] != identify(self.request):
+            _log.warning("the checkpoints here are of another request; training starts from the beginning")
+            return
+        self._load(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = _on_device(state["average"], self.device)
+        self.best = _on_device(state["best"], self.device)
+        for name in _PLAIN:
+            setattr(self, name, state[name])
+        _log.info("training continues after step %d", self.step)
+
+    def take_best_weights(self) -> None:
+        """Load the best weights seen on the validation pictures; without any, the average or the last."""
+        self._load(self.best or self.average)
+
+    def _load(self, state: dict[str, Tensor] | None) -> None:
+        if state is not None:
+            self.model.load_state_dict(state)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.training.precision == "bf16" and self.device.type in ("cpu", "cuda")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _set_rates(self) -> float:
+        """Set this step's learning rate and momentum; return the rate."""
+        when: Any = {
+            "steps": self.request.steps,
+            "warmup_steps": self.training.warmup_steps,
+            "schedule": self.training.schedule,
+        }
+        rate = learning_rate_at(self.step, peak=self.request.learning_rate, **when)
+        momentum = momentum_at(self.step, **when)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            else:
+                group["momentum"] = momentum
+        return rate
+
+    def _follow_average(self) -> None:
+        """Move the average towards the weights, faster in the first steps, when it is still far away."""
+        if self.average is None:
+            return
+        decay = min(self.training.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, 1.0 - decay)
+            else:
+                self.average[name].copy_(tensor)
+
+    def _remember(self, class_iou: Mapping[str, float], on_evaluation: OnEvaluation | None) -> None:
+        metrics = {
+            "step": float(self.step),
+            "loss": float(np.mean(self.losses)),
+            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+            **{f"iou/{name}": value for name, value in class_iou.items()},
+        }
+        if class_iou:
+            metrics["mean_iou"] = float(np.mean([*class_iou.values()]))
+        self.history.append(metrics)
+        self.losses = []
+        if on_evaluation:
+            on_evaluation(self.step, metrics)
+
+    def _refuse_unless(self, is_finite: bool, what: str, values: Mapping[str, float], batch: Batch) -> None:
+        if is_finite:
+            return
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        raise TrainingError(
+            f"{what} is not finite at step {self.step + 1} ({losses})",
+            where=f"pictures {', '.join(batch.names)}",
+            hint="look at these pictures' labels, or lower learning_rate or clip_norm",
+        )
+
+
+_PLAIN = (
+    "step", "seconds", "evaluations_without_better", "best_step", "best_iou", "losses", "history",
+)  # fmt: skip
+"""The plain values among a run's state."""
+
+
+def _first_model(request: TrainingRequest) -> MaskRCNN:
+    settings, class_names = request.settings.model, request.dataset.class_names
+    with seeded(request.settings.training.seed, 0):
+        model = build_model(
+            settings, num_classes=len(class_names), pretrained=request.parent_artifact is None
+        )
+    if request.parent_artifact is not None:
+        parent, manifest = load_model(request.parent_artifact, expected_digest=request.parent_digest)
+        load_weights(
+            model,
+            parent.state_dict(),
+            where=f"model {manifest.weights_digest[:12]}",
+            same_classes=manifest.class_names == class_names,
+        )
+    return model
+
+
+def _build_optimizer(parameters: Sequence[Tensor], request: TrainingRequest) -> torch.optim.Optimizer:
+    decay = request.settings.training.weight_decay
+    if request.settings.training.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=request.learning_rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, lr=request.learning_rate, momentum=0.9, weight_decay=decay)
+
+
+def _on_device(state: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:
+    return None if state is None else {name: tensor.to(device) for name, tensor in state.items()}
