@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,9 +24,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: if the disk is full or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         sync_file(beside)
         beside.replace(path)
@@ -34,7 +34,8 @@ def written_atomically(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that could not be made holds nothing to remove
+            beside.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -57,10 +58,9 @@ def directory_written_atomically(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: if the disk is full, a file cannot be written, or ``path`` is in the way.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        beside.mkdir()
+        beside.mkdir(parents=True)
         yield beside
         for file in beside.rglob("*"):
             if file.is_file():

@@ -208,6 +208,8 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             return replace(going_on, phase="candidate", candidate=record, num_attempts=0)
         case VerdictReached():
             return replace(going_on, phase="judged", verdict=record, verdict_at=entry.at)
+        case ApprovalDecided() if cycle.approval and cycle.approval.decision == "rejected":
+            return cycle  # a no is final
         case ApprovalDecided():
             phase = "approved" if record.decision == "approved" else "rejected"
             return replace(going_on, phase=phase, approval=record, approval_at=entry.at)
