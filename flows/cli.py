@@ -345,6 +345,8 @@ def _turn(root: Path, out: Output, by: str, starts_from: Any) -> None:
         },
         lambda: click.echo(f"{cycle.id}: {cycle.phase}" + (f", verdict {verdict}" if verdict else "")),
     )
+    if verdict in (None, "fail"):
+        sys.exit(1)
 
 
 def _decide(root: Path, out: Output, version: str, decision: Any, by: str, why: str) -> None:

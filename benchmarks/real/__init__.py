@@ -1,0 +1,1 @@
+"""The loop on real photographs, with figures for docs/results.md."""
