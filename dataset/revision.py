@@ -7,23 +7,24 @@ kill between any two steps leaves the previous version current, and the same com
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from dataset.catalog import fingerprint, read_catalog
+from dataset.dvc_objects import damaged_objects, forget, link_or_copy, manifest, object_file, pinned_md5
+from dataset.git import environment, git, identity, last_line, run
 from dataset.samples import DatasetVersion
+from dataset.store import DatasetStore as DatasetStore
+from dataset.store import next_tag, tag_number
 from maskloop.digest import canonical_json
 from maskloop.errors import (
     IntegrityError,
@@ -34,59 +35,9 @@ from maskloop.errors import (
 from maskloop.files import directory_written_atomically, locked, write_text
 from maskloop.workspace import Workspace
 
-_TAG: Final = re.compile(r"data-v([1-9][0-9]*)")
 _RECORD_LINE: Final = "maskloop-data: "
 _IGNORED: Final = ("/data", "/.maskloop/")
 _COMMITTED: Final = ("data.dvc", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
-_SURROUNDING_GIT: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
-_NOBODY: Final = ("-c", "user.name=maskloop", "-c", "user.email=maskloop@localhost")
-_UNATTENDED: Final = ("-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
-
-
-class DatasetStore(Protocol):
-    """The port. `DvcDatasetStore` is the real one, `tests.fakes.FakeDatasetStore` keeps plain folders."""
-
-    def current(self) -> DatasetVersion | None:
-        """Return the version the workspace stands on, or None before the first."""
-        ...
-
-    def versions(self) -> tuple[str, ...]:
-        """Return all tags, oldest first."""
-        ...
-
-    def open(self, tag: str) -> DatasetVersion:
-        """Return a version, its files lying ready and verified. Raises NotFoundError, IntegrityError."""
-        ...
-
-    def staging(self) -> AbstractContextManager[Path]:
-        """Be the only writer, with an empty folder to fill for `commit`."""
-        ...
-
-    def commit(self, staged_dir: Path, message: str) -> DatasetVersion:
-        """Make the staged folder the next version; the same content as the current one is no new version."""
-        ...
-
-    def restore(self, tag: str) -> DatasetVersion:
-        """Make an older version the current one again, byte for byte."""
-        ...
-
-    def verify(self, tag: str) -> tuple[str, ...]:
-        """Re-hash everything the version stored; return what is missing or altered."""
-        ...
-
-
-def next_tag(versions: Sequence[str]) -> str:
-    """Return the tag after the newest.
-
-    >>> next_tag(()), next_tag(("data-v1", "data-v9", "data-v10"))
-    ('data-v1', 'data-v11')
-    """
-    return f"data-v{max((_number(tag) for tag in versions), default=0) + 1}"
-
-
-def _number(tag: str) -> int:
-    match = _TAG.fullmatch(tag)
-    return int(match.group(1)) if match else 0
 
 
 @dataclass(frozen=True)
@@ -196,7 +147,7 @@ class DvcDatasetStore:
             restored = folder / "data"
             shutil.copytree(version.root, restored)
             self._replace_data(restored)
-            pin = _git(self._root, "show", f"{version.git_commit}:data.dvc")
+            pin = git(self._root, "show", f"{version.git_commit}:data.dvc")
             write_text(self._root / "data.dvc", pin)
         return version
 
@@ -225,10 +176,10 @@ class DvcDatasetStore:
         if not (self._root / ".git").exists():
             return {}
         form = "%(refname:short)%09%(*objectname)%09%(contents:subject)"
-        lines = _git(self._root, "for-each-ref", f"--format={form}", "refs/tags/data-v*").splitlines()
+        lines = git(self._root, "for-each-ref", f"--format={form}", "refs/tags/data-v*").splitlines()
         found = [_parse_release(*line.split("\t", 2)) for line in lines]
         known = [release for release in found if release is not None]
-        return {release.tag: release for release in sorted(known, key=lambda r: _number(r.tag))}
+        return {release.tag: release for release in sorted(known, key=lambda r: tag_number(r.tag))}
 
     def _release(self, tag: str) -> _Release:
         releases = self._releases()
@@ -239,9 +190,9 @@ class DvcDatasetStore:
 
     def _finish_interrupted(self) -> None:
         """Tag a version that was committed (hence pushed and verified) before somebody pulled the plug."""
-        if _git(self._root, "rev-list", "-n1", "--all") == "":
+        if git(self._root, "rev-list", "-n1", "--all") == "":
             return
-        log = _git(self._root, "log", "-1", f"--grep=^{_RECORD_LINE}", "--format=%H%n%B").splitlines()
+        log = git(self._root, "log", "-1", f"--grep=^{_RECORD_LINE}", "--format=%H%n%B").splitlines()
         records = [line.removeprefix(_RECORD_LINE) for line in log if line.startswith(_RECORD_LINE)]
         if records:
             release = _Release(**json.loads(records[-1]))
@@ -261,7 +212,7 @@ class DvcDatasetStore:
         dvc_md5 = pinned_md5(self._root / "data.dvc")
         damage = damaged_objects(self._cache, dvc_md5)
         if damage:
-            _forget(self._cache, (*damage, dvc_md5))
+            forget(self._cache, (*damage, dvc_md5))
             raise StorageError(
                 f"{len(damage)} files did not arrive in DVC's cache",
                 where=str(self._cache),
@@ -280,7 +231,7 @@ class DvcDatasetStore:
             remote = _local_remote(self._workspace)
             if remote is None:
                 break
-            _forget(remote / "files" / "md5", (*damage, dvc_md5))  # DVC skips a push when it sees the .dir
+            forget(remote / "files" / "md5", (*damage, dvc_md5))  # DVC skips a push when it sees the .dir
         raise StorageError(
             f"{len(damage)} files did not arrive in the DVC remote",
             where=self._workspace.settings.data.remote,
@@ -292,25 +243,30 @@ class DvcDatasetStore:
         if remote is not None:
             return damaged_objects(remote / "files" / "md5", dvc_md5)
         with self._scratch_dir() as scratch:
-            self._fetch(dvc_md5, scratch / "cache")
-            return damaged_objects(scratch / "cache" / "files" / "md5", dvc_md5)
+            objects = scratch / "cache" / "files" / "md5"
+            try:
+                self._fetch(dvc_md5, scratch / "cache")
+            except UnavailableError:
+                if not any(path.is_file() for path in objects.rglob("*")):
+                    raise  # nothing arrived at all: the remote did not answer
+            return damaged_objects(objects, dvc_md5)
 
     def _commit_files(self, release: _Release) -> None:
         paths = [path for path in _COMMITTED if (self._root / path).exists()]
-        _git(self._root, "add", "--force", "--", *paths)
+        git(self._root, "add", "--force", "--", *paths)
         text = f"{release.tag}: {release.message}\n\n{_RECORD_LINE}{release.to_json()}"
         options = ("--quiet", "--no-verify", "--allow-empty", "-m", text)
-        _git(self._root, *_identity(self._root), *_UNATTENDED, "commit", *options, "--", *paths)
+        git(self._root, *identity(self._root), "commit", *options, "--", *paths)
 
     def _tag(self, release: _Release, commit: str) -> None:
         options = ("--annotate", "--message", release.to_json(), release.tag, commit)
-        _git(self._root, *_identity(self._root), *_UNATTENDED, "tag", *options)
+        git(self._root, *identity(self._root), "tag", *options)
 
     def _materialise(self, release: _Release, folder: Path) -> None:
         """Link the version's files from DVC's cache, after re-hashing them; fetch what is missing."""
         damage = damaged_objects(self._cache, release.dvc_md5)
         if damage:
-            _forget(self._cache, (*damage, release.dvc_md5))
+            forget(self._cache, (*damage, release.dvc_md5))
             self._fetch(release.dvc_md5, self._root / ".dvc" / "cache")
             damage = damaged_objects(self._cache, release.dvc_md5)
         if damage:
@@ -320,9 +276,9 @@ class DvcDatasetStore:
                 hint="bring the remote back from a backup; `maskloop data verify` lists the files",
             )
         with directory_written_atomically(folder) as beside:
-            for name, md5 in _manifest(self._cache, release.dvc_md5).items():
+            for name, md5 in manifest(self._cache, release.dvc_md5).items():
                 (beside / name).parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(_object_file(self._cache, md5), beside / name)
+                link_or_copy(object_file(self._cache, md5), beside / name)
                 (beside / name).chmod(0o444)
 
     def _fetch(self, dvc_md5: str, cache: Path) -> None:
@@ -338,9 +294,10 @@ class DvcDatasetStore:
             (scratch / "data.dvc").write_text(f"outs:\n- md5: {dvc_md5}\n  hash: md5\n  path: data\n")
             try:
                 _dvc(self._workspace, scratch, "fetch", "data.dvc")
-            except StorageError:
+            except StorageError as error:
                 if remote is None:
-                    raise  # a local remote with missing files is judged by re-hashing instead
+                    raise UnavailableError(error.headline, where=error.where) from error
+                # what a local remote lacks is told by re-hashing
 
     @contextmanager
     def _scratch_dir(self) -> Iterator[Path]:
@@ -357,7 +314,7 @@ def init_workspace_repository(workspace: Workspace) -> None:
     root = workspace.root
     root.mkdir(parents=True, exist_ok=True)
     if not (root / ".git").exists():
-        _git(root, "init", "--quiet")
+        git(root, "init", "--quiet")
     ignore_file = root / ".gitignore"
     lines = ignore_file.read_text().splitlines() if ignore_file.exists() else []
     missing = [line for line in _IGNORED if line not in lines]
@@ -374,68 +331,6 @@ def init_workspace_repository(workspace: Workspace) -> None:
     remote = _local_remote(workspace)
     if remote is not None:
         remote.mkdir(parents=True, exist_ok=True)
-
-
-def directory_md5(root: Path) -> str:
-    """Return the hash DVC 3 gives a folder: md5 over the sorted list of its files' names and md5s."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    listed = [{"md5": _md5_of(path), "relpath": path.relative_to(root).as_posix()} for path in files]
-    listed.sort(key=lambda entry: entry["relpath"])
-    return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def damaged_objects(objects: Path, dvc_md5: str) -> tuple[str, ...]:
-    """Return the hashes of a ``.dir`` object's files that are missing or altered, itself included.
-
-    Args:
-        objects: The ``files/md5`` folder of a DVC cache or remote.
-        dvc_md5: The ``….dir`` hash `data.dvc` pins.
-    """
-    if not _is_intact(objects, dvc_md5):
-        return (dvc_md5,)
-    hashes = sorted(set(_manifest(objects, dvc_md5).values()))
-    return tuple(md5 for md5 in hashes if not _is_intact(objects, md5))
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make ``target`` the same file as ``source``, or a copy of it where a hard link is impossible."""
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _is_intact(objects: Path, md5: str) -> bool:
-    try:
-        return _md5_of(_object_file(objects, md5)) == md5.removesuffix(".dir")
-    except OSError:
-        return False
-
-
-def _md5_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _manifest(objects: Path, dvc_md5: str) -> dict[str, str]:
-    """Map each file name of a ``.dir`` object to its hash."""
-    entries = json.loads(_object_file(objects, dvc_md5).read_bytes())
-    return {entry["relpath"]: entry["md5"] for entry in entries}
-
-
-def _object_file(objects: Path, md5: str) -> Path:
-    return objects / md5[:2] / md5[2:]
-
-
-def _forget(objects: Path, hashes: Sequence[str]) -> None:
-    for md5 in hashes:
-        _object_file(objects, md5).unlink(missing_ok=True)
-
-
-def pinned_md5(pin: Path) -> str:
-    """Return the ``….dir`` hash a `data.dvc` pins, or an empty string if there is none."""
-    match = re.search(r"md5: ([0-9a-f]{32}\.dir)", pin.read_text()) if pin.exists() else None
-    return match.group(1) if match else ""
 
 
 def _parse_release(tag: str, commit: str, subject: str) -> _Release | None:
@@ -481,41 +376,11 @@ def _remote_section(url: str) -> str:
     return f"['remote \"maskloop\"']\n    url = {url}\n"
 
 
-def _identity(root: Path) -> tuple[str, ...]:
-    """Return git options that name an author where nobody has configured one."""
-    asked = _run(("git", "config", "--get", "user.email"), root, _environment())
-    return () if asked.stdout.strip() else _NOBODY
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = _run(("git", *arguments), root, _environment())
-    if done.returncode:
-        raise StorageError(f"git {arguments[0]} failed: {_last_line(done.stderr)}", where=str(root))
-    return done.stdout
-
-
 def _dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
     extra = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(workspace.state_dir / "dvc")}
-    command = (sys.executable, "-m", "dvc", arguments[0], "--quiet", *arguments[1:])
-    done = _run(command, folder, {**_environment(), **extra})
+    command = (sys.executable, "-m", "dvc", *arguments)
+    done = run(command, folder, {**environment(), **extra})
     if done.returncode:
-        reason = _last_line(done.stderr)
+        reason = last_line(done.stderr)
         problem = UnavailableError if "lock" in reason.lower() else StorageError
         raise problem(f"dvc {arguments[0]} failed: {reason}", where=workspace.settings.data.remote)
-
-
-def _environment() -> dict[str, str]:
-    """Return this process's environment without what a surrounding git command may have set."""
-    own = {name: value for name, value in os.environ.items() if name not in _SURROUNDING_GIT}
-    return {**own, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-
-
-def _run(
-    command: Sequence[str], folder: Path, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.coco import read_coco
-from dataset.ingestion import Batch, find_pictures, plan_ingest, stage
+from dataset.ingestion import find_pictures, stage
+from dataset.planning import Batch, plan_ingest
 from dataset.synthetic_parts import CLASS_NAMES
 from dataset.synthetic_scene import photograph_scene
 from maskloop.digest import canonical_json

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dataset.catalog import fingerprint, read_catalog
-from dataset.revision import next_tag
 from dataset.samples import DatasetVersion
+from dataset.store import next_tag
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.errors import NotFoundError
 

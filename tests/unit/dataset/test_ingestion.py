@@ -4,7 +4,8 @@ import pytest
 
 from dataset.decoding import encode_png
 from dataset.difference import compare_versions
-from dataset.ingestion import BatchRefusedError, ingest_batch
+from dataset.ingestion import ingest_batch
+from dataset.planning import BatchRefusedError
 from maskloop.errors import DataError
 from maskloop.settings import Settings, parse_settings
 from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle, write_batch

@@ -6,7 +6,7 @@ import pytest
 
 from dataset.coco import read_coco
 from dataset.decoding import decode_picture
-from dataset.revision import directory_md5, pinned_md5
+from dataset.dvc_objects import directory_md5, pinned_md5
 from dataset.synthetic import SHIFTS, build_demo_catalog, generate, stored_png
 from dataset.synthetic_draw import Draw
 from dataset.synthetic_parts import CLASS_NAMES

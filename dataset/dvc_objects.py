@@ -1,0 +1,78 @@
+"""DVC's storage on disk: a folder of objects named by their md5, and ``.dir`` objects that list files.
+
+DVC says little about damage, so everything here re-reads and re-hashes. Source: DVC 3's ``files/md5`` layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def directory_md5(root: Path) -> str:
+    """Return the hash DVC 3 gives a folder: md5 over the sorted list of its files' names and md5s."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    listed = [{"md5": _md5_of(path), "relpath": path.relative_to(root).as_posix()} for path in files]
+    listed.sort(key=lambda entry: entry["relpath"])
+    return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def damaged_objects(objects: Path, dvc_md5: str) -> tuple[str, ...]:
+    """Return the hashes of a ``.dir`` object's files that are missing or altered, itself included.
+
+    Args:
+        objects: The ``files/md5`` folder of a DVC cache or remote.
+        dvc_md5: The ``….dir`` hash `data.dvc` pins.
+    """
+    if not is_intact(objects, dvc_md5):
+        return (dvc_md5,)
+    hashes = sorted(set(manifest(objects, dvc_md5).values()))
+    return tuple(md5 for md5 in hashes if not is_intact(objects, md5))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, or a copy of it where a hard link is impossible."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def is_intact(objects: Path, md5: str) -> bool:
+    """Say whether an object is there and is what its name says."""
+    try:
+        return _md5_of(object_file(objects, md5)) == md5.removesuffix(".dir")
+    except OSError:
+        return False
+
+
+def _md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def manifest(objects: Path, dvc_md5: str) -> dict[str, str]:
+    """Map each file name of a ``.dir`` object to its hash."""
+    entries = json.loads(object_file(objects, dvc_md5).read_bytes())
+    return {entry["relpath"]: entry["md5"] for entry in entries}
+
+
+def object_file(objects: Path, md5: str) -> Path:
+    """Return where an object lies."""
+    return objects / md5[:2] / md5[2:]
+
+
+def forget(objects: Path, hashes: Sequence[str]) -> None:
+    """Delete objects, so that DVC stores or fetches them again."""
+    for md5 in hashes:
+        object_file(objects, md5).unlink(missing_ok=True)
+
+
+def pinned_md5(pin: Path) -> str:
+    """Return the ``….dir`` hash a `data.dvc` pins, or an empty string if there is none."""
+    match = re.search(r"md5: ([0-9a-f]{32}\.dir)", pin.read_text()) if pin.exists() else None
+    return match.group(1) if match else ""
