@@ -233,10 +233,16 @@ def test_a_remote_given_as_a_url_is_verified_by_fetching_it_back(root, served_re
     assert store.verify("data-v1") != ()
 
 
-def test_a_remote_that_does_not_answer_is_not_called_damaged(root):
-    (root / "maskloop.toml").write_text('[data]\nremote = "http://127.0.0.1:9"\n')
-    with pytest.raises(UnavailableError):
-        DvcDatasetStore(Workspace(root)).verify("data-v1")
+def test_a_remote_that_does_not_answer_is_not_called_damaged(root, monkeypatch):
+    """`dvc fetch` exits 0 when the server is not there, saying that everything is up to date."""
+    (root / "maskloop.toml").write_text('[data]\nremote = "https://not.answering.invalid"\n')
+    monkeypatch.setattr(revision, "_dvc", lambda *_: None)
+    store = DvcDatasetStore(Workspace(root))
+    with pytest.raises(UnavailableError, match="nothing could be fetched"):
+        store.verify("data-v1")
+    forget_local_copies(root)
+    with pytest.raises(UnavailableError, match="nothing could be fetched"):
+        store.open("data-v1")
 
 
 def test_a_file_url_is_a_local_remote(root):
