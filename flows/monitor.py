@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from flows.serve import fetch_champion
 from flows.train import trained_on
 from flows.wiring import App
 from maskloop.errors import DataError
+from maskloop.files import write_text
 from maskloop.records import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state import LoopState
 
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from monitoring.baseline import Baseline
     from monitoring.features import Observation
     from monitoring.references import ClosestReference
+    from monitoring.triggers import LoopState as TriggerState
     from monitoring.windows import Window
     from registry.serving_copy import ServedModel
 
 DETECTOR = "drift"
+WINDOW_FILE = "samples.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def monitor(app: App) -> Monitored:
     served = fetch_champion(app)
     settings = app.settings.monitoring
     app.samples.prune()
+    _finish_last_window(app)
     pending = app.samples.newest(
         10 * settings.window_samples, weights_digest=served.weights_digest, pending_only=True
     )
@@ -66,7 +71,7 @@ def monitor(app: App) -> Monitored:
         app.teller.say(f"{waiting} of the {settings.min_window_samples} samples a verdict needs have come")
         return Monitored(None, waiting, decide_whether_to_retrain(app, served.weights_digest))
     judged = _judge_window(app, served, planned.window)
-    app.samples.mark_scored(DETECTOR, planned.window.sample_ids)
+    _finish_last_window(app)
     for sample_id in planned.superseded_ids:
         app.samples.skip(sample_id, SUPERSEDED)
     app.teller.say(judged.sentence())
@@ -91,6 +96,14 @@ def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
     return decision.reason
 
 
+def _finish_last_window(app: App) -> None:
+    """Mark the samples of the newest recorded verdict as judged, also after a crash between the two."""
+    drift = app.state().drift
+    window = app.workspace.root / drift[-1][1].report if drift else None
+    if window is not None and (ids := window.with_name(WINDOW_FILE)).exists():
+        app.samples.mark_scored(DETECTOR, json.loads(ids.read_text()))
+
+
 def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
     from monitoring.references import judge_against_references
 
@@ -99,6 +112,7 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
     verdict = closest.verdict
     report = app.workspace.reports_dir / "drift" / verdict.window_id
     _write_report(app, served, report, closest, window)
+    write_text(report / WINDOW_FILE, json.dumps(window.sample_ids))
     judged = DriftJudged(
         outcome=verdict.outcome,
         reason=f"{verdict.cause or verdict.reason} (compared with {closest.name})",
@@ -205,8 +219,14 @@ def _write_report(
     from monitoring.evidently_report import HTML_FILE, write_drift_report
 
     baseline, max_mpx = closest.baseline, app.settings.data.max_picture_mpx
-    reference = [dict(zip(baseline.feature_names, row, strict=True)) for row in baseline.values]
-    write_drift_report(reference, [sample.features for sample in window.samples], directory)
+    settings = app.settings.monitoring
+    write_drift_report(
+        baseline.rows(),
+        [sample.features for sample in window.samples],
+        directory,
+        false_alarm_rate=settings.false_alarm_rate,
+        min_drifted_features=settings.min_drifted_features,
+    )
     version = app.data.open(trained_on(app.state(), served.weights_digest))
     chosen = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
     kept = [app.samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
@@ -221,7 +241,7 @@ def _write_report(
     )
 
 
-def _as_trigger_state(app: App, state: LoopState, weights_digest: str):  # type: ignore[no-untyped-def]
+def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> TriggerState:
     from monitoring.triggers import JudgedWindow
     from monitoring.triggers import LoopState as TriggerState
 

@@ -157,6 +157,12 @@ class MonitoringSettings(Section):
     """Quota of kept production pictures; beyond it features only."""
     retention_days: Positive = 90.0
 
+    @model_validator(mode="after")
+    def _a_window_can_be_complete(self) -> MonitoringSettings:
+        if self.window_samples < self.min_window_samples:
+            raise ValueError("window_samples is below min_window_samples, so no window would ever be judged")
+        return self
+
 
 class RetrainingSettings(Section):
     """When the loop may start another turn by itself."""
