@@ -232,7 +232,8 @@ def _note_servers(workspace: Workspace, servers: Sequence[Server]) -> None:
 
 def _descendants(pid: int) -> list[psutil.Process]:
     try:
-        return psutil.Process(pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+        return found
     except psutil.Error:
         return []
 
