@@ -68,6 +68,8 @@ def without_password(uri: str) -> str:
 
     >>> without_password("postgresql://me:secret@db/mlflow")
     'postgresql://db/mlflow'
+    >>> without_password("")
+    ''
     """
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"

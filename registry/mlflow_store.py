@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from maskloop.errors import NotFoundError, StorageError
 from maskloop.files import directory_written_atomically
-from registry.mlflow_connection import connect, plain_errors
+from registry.mlflow_connection import connect, plain_errors, without_password
 from registry.store import DIGEST_TAG, RegisteredVersion
 
 if TYPE_CHECKING:
@@ -130,14 +130,16 @@ class MlflowModelStore:
                 for file in sorted(Path(found).iterdir()):
                     shutil.move(file, beside / file.name)
             if not any(beside.iterdir()):
-                raise NotFoundError(f"the files of version {version} are gone from MLflow", where=source)
+                raise NotFoundError(
+                    f"the files of version {version} are gone from MLflow", where=without_password(source)
+                )
         return directory
 
     @contextmanager
     def _about(self, version: str) -> Iterator[None]:
         missing = f"{self._name} has no version {version} in MLflow"
         if not version.isdigit():
-            raise NotFoundError(missing, where=self._uri)
+            raise NotFoundError(missing, where=without_password(self._uri))
         with plain_errors(self._uri, missing=missing):
             yield
 
@@ -179,7 +181,9 @@ class MlflowModelStore:
         sizes = {Path(item.path).name: item.file_size for item in listed}
         for file in artifact_dir.iterdir():
             if sizes.get(file.name) != file.stat().st_size:
-                raise StorageError(f"MLflow did not keep {file.name} completely", where=self._uri)
+                raise StorageError(
+                    f"MLflow did not keep {file.name} completely", where=without_password(self._uri)
+                )
 
 
 def save_pyfunc(artifact_dir: Path, target: Path, code_root: Path) -> None:

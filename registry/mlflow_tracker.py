@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.mlflow_connection import connect, plain_errors
+from registry.mlflow_connection import connect, plain_errors, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,6 +32,7 @@ class MlflowRunTracker:
         tracking_uri: The server or database.
         experiment: Made if it is not there.
         server_url: The server people look at, where ``tracking_uri`` is a database.
+        model_name: Of the registered model, for the addresses of its versions.
         system_metrics_every_s: While a run is open, record processor, memory and GPU use this often; 0 never.
     """
 
@@ -45,7 +46,8 @@ class MlflowRunTracker:
         system_metrics_every_s: float = 0.0,
     ) -> None:
         self._uri, self._experiment, self._model_name = tracking_uri, experiment, model_name
-        self._server_url = server_url or (tracking_uri if tracking_uri.startswith("http") else "")
+        address = server_url or (tracking_uri if tracking_uri.startswith("http") else "")
+        self._server_url = without_password(address).rstrip("/")
         self._system_metrics_every_s = system_metrics_every_s
         self._monitors: dict[str, Any] = {}
 
@@ -157,13 +159,13 @@ class MlflowRunTracker:
         if not self._server_url:
             return ""
         with plain_errors(self._uri):
-            return f"{self._server_url.rstrip('/')}/#/experiments/{self._experiment_id}/runs/{run_id}"
+            return f"{self._server_url}/#/experiments/{self._experiment_id}/runs/{run_id}"
 
     def version_url(self, version: str) -> str:
         """Return the page of a model version, or an empty string if no server is known."""
         if not self._server_url or not self._model_name:
             return ""
-        return f"{self._server_url.rstrip('/')}/#/models/{self._model_name}/versions/{version}"
+        return f"{self._server_url}/#/models/{self._model_name}/versions/{version}"
 
     def _about(self, run_id: str) -> Any:
         return plain_errors(self._uri, missing=f"MLflow knows no run {run_id}")

@@ -340,10 +340,10 @@ def _is_tampering(state: LoopState, found: AliasTampered) -> bool:
         return True
     if not found.found_version:
         return False
-    of_ended_cycles = {
+    never_promoted = {
         cycle.candidate.version for cycle in state.cycles.values() if cycle.candidate and not cycle.changing
     }
-    return bool(found.expected_version) or found.found_version not in of_ended_cycles
+    return bool(found.expected_version) or found.found_version not in never_promoted
 
 
 def _record_once(ledger: Ledger, store: ModelStore, state: LoopState, record: AliasTampered) -> bool:

@@ -202,6 +202,14 @@ def test_a_drop_in_few_instances_is_inconclusive_not_failed() -> None:
     assert verdict(candidate, champion)[1]["drop.class.b"].outcome == "inconclusive"
 
 
+def test_a_small_measured_drop_that_could_be_a_large_one_is_inconclusive() -> None:
+    """Now .4 better, now .4 worse: no drop on average, but 20 pictures cannot exclude one of .1."""
+    candidate = iou_table([[0.5 + 0.4 * (-1) ** picture] for picture in range(20)])
+    check = verdict(candidate, iou_table([[0.5]] * 20))[1]["drop.class.a"]
+    assert check.measured == pytest.approx(0.0)
+    assert check.outcome == "inconclusive"
+
+
 def test_a_single_picture_cannot_show_that_a_class_has_not_dropped() -> None:
     """Its bootstrap interval has no width, which must not be taken for certainty."""
     counts = np.array([[5, 40]] + [[5, 0]] * 39)

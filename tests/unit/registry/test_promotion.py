@@ -6,6 +6,7 @@ from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger import Lease
 from maskloop.records import AliasTampered, ChampionChanging, Outcome, read_record, write_record
 from maskloop.settings import ApprovalSettings
+from registry.blessing import blessing_id_of
 from registry.promotion import (
     expected_aliases,
     promote,
@@ -135,6 +136,15 @@ def test_a_changed_verdict_no_longer_fits_its_blessing(world: RegistryWorld) -> 
     write_record(world.ledger, forged, cycle="c1")
     world.decide(forged)
     refused(world, candidate, "does not fit its own digest")
+
+
+def test_a_verdict_that_contradicts_its_own_checks_is_refused(world: RegistryWorld) -> None:
+    candidate = world.candidate()
+    forged = world.judge(candidate, "fail").model_copy(update={"outcome": "pass"})
+    forged = forged.model_copy(update={"blessing_id": blessing_id_of(forged)})
+    write_record(world.ledger, forged, cycle="c1")
+    world.decide(forged)
+    refused(world, candidate, "does not fit")
 
 
 def test_other_weights_behind_the_same_version_are_refused(world: RegistryWorld) -> None:
