@@ -1,0 +1,285 @@
+"""The whole loop in memory: every port a fake, and a model that finds red bolts and green nuts by colour.
+
+Each picture shows one bolt and one nut, ten rows high. A model of quality 0.9 covers nine of the ten rows, so
+its mask IoU is 0.9 for both classes, whatever the picture. Its "weights" are that number and what it has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataset.catalog import Catalog, write_catalog
+from dataset.decoding import encode_png
+from dataset.samples import DatasetVersion, Instance, Picture, Split
+from evaluation.instances import Detections
+from flows.evaluate import ModelOnPictures, evaluate_model
+from flows.wiring import App
+from maskloop.digest import canonical_json, digest_bytes, digest_file
+from maskloop.errors import IntegrityError
+from maskloop.files import directory_written_atomically
+from maskloop.ledger import Entry
+from maskloop.masks import encode_masks
+from maskloop.records import Record, read_record
+from maskloop.state import Cycle, LoopState, fold
+from maskloop.workspace import Workspace
+from tests.fakes.crashing import Countdown, crashing
+from tests.fakes.dataset_store import FakeDatasetStore
+from tests.fakes.ledger import FakeClock, FakeLedger
+from tests.fakes.model_store import FakeModelStore
+from tests.fakes.run_tracker import FakeRunTracker
+from tests.fakes.sample_log import FakeSampleLog
+
+CLASS_NAMES = ("bolt", "nut")
+SIDE_PX, ROWS = 16, 10
+SETTINGS = """
+[training]
+steps = 2
+retrain_steps = 2
+device = "cpu"
+
+[gates]
+min_instances = 2
+min_pictures = 2
+resamples = 200
+
+[retraining]
+min_new_labelled_samples = 3
+cooldown_hours = 0
+max_cycles_per_week = 100
+"""
+
+
+def draw_picture(number: int) -> tuple[np.ndarray, tuple[Instance, ...]]:
+    """Draw picture ``number``: the blue background makes it unlike every other."""
+    pixels = np.zeros((SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+    pixels[..., 2] = np.random.default_rng(number).integers(0, 256, (SIDE_PX, SIDE_PX))
+    instances = []
+    for class_index, column in enumerate((1, 9)):
+        pixels[3 : 3 + ROWS, column : column + 5, class_index] = 255
+        (mask,) = encode_masks(pixels[None, ..., class_index] > 128)
+        instances.append(Instance(class_index, mask))
+    return pixels, tuple(instances)
+
+
+@dataclass
+class TinyModel:
+    """Stands in for `models.train` and `models.artifact`, and remembers what it was asked to train."""
+
+    quality: float = 0.9
+    error: BaseException | None = None
+    countdown: Countdown | None = None
+    requests: list[Any] = field(default_factory=list)
+
+    def train(self, request: Any, *, on_step: Any, on_evaluation: Any, progress: Any) -> Any:
+        self._step()
+        self.requests.append(request)
+        for step in range(1, request.steps + 1):
+            on_step(step, {"mask": 1.0 / step}, request.learning_rate, 10.0)
+            progress(step, request.steps)
+        if self.error:
+            raise self.error
+        on_evaluation(request.steps, {"mean_iou": self.quality})
+        return SimpleNamespace(model=self._weights(request), seconds=1.0)
+
+    def save_artifact(self, directory: Path, model: bytes, **_facts: Any) -> Any:
+        self._step()
+        with directory_written_atomically(directory) as beside:
+            (beside / "weights").write_bytes(model)
+        return self.verify_artifact(directory)
+
+    @staticmethod
+    def verify_artifact(directory: Path, *, expected_digest: str | None = None) -> Any:
+        digest = digest_file(directory / "weights")
+        if expected_digest not in (None, digest):
+            raise IntegrityError("these are other weights", where=str(directory))
+        return SimpleNamespace(weights_digest=digest)
+
+    def _weights(self, request: Any) -> bytes:
+        seen = [request.dataset.fingerprint, request.parent_digest, request.steps, request.learning_rate]
+        return canonical_json({"quality": self.quality, "seen": seen}).encode()
+
+    def _step(self) -> None:
+        if self.countdown:
+            self.countdown.step(lambda: None)
+
+
+class ColourPredictor:
+    """Finds what is red and what is green, and covers the top ``quality`` of its rows."""
+
+    score_threshold = 0.5
+    class_names = CLASS_NAMES
+
+    def __init__(self, quality: float) -> None:
+        self.quality = quality
+
+    @classmethod
+    def load(cls, directory: Path, *, expected_digest: str | None = None, device: str = "auto") -> Any:
+        TinyModel.verify_artifact(directory, expected_digest=expected_digest)
+        return cls(json.loads((directory / "weights").read_bytes())["quality"])
+
+    def predict(self, pictures: Sequence[np.ndarray]) -> list[Any]:
+        return [
+            SimpleNamespace(detections=self._detect(p), embedding=np.zeros(4, np.float32), seconds=0.01)
+            for p in pictures
+        ]
+
+    def _detect(self, pixels: np.ndarray) -> Detections:
+        masks = np.stack([pixels[..., channel] > 128 for channel in (0, 1)])
+        masks[:, 3 + math.floor(ROWS * self.quality + 1e-9) :] = False
+        boxes = [[column, 3, column + 5, 3 + ROWS] for column in (1, 9)]
+        return Detections(
+            SIDE_PX,
+            SIDE_PX,
+            np.array(boxes, dtype=np.float32),
+            np.array([0.9, 0.8], dtype=np.float32),
+            np.array([0, 1]),
+            encode_masks(masks),
+        )
+
+
+@dataclass(frozen=True)
+class FakeApp(App):
+    """An App whose parts are the world's fakes; each call of a part is a place to crash."""
+
+    world: World | None = None
+    countdown: Countdown | None = None
+
+    @cached_property
+    def ledger(self) -> Any:
+        return self._part("ledger")
+
+    @cached_property
+    def data(self) -> Any:
+        return self._part("data")
+
+    @cached_property
+    def models(self) -> Any:
+        return self._part("models")
+
+    @cached_property
+    def tracker(self) -> Any:
+        return self._part("tracker")
+
+    @cached_property
+    def samples(self) -> Any:
+        return self._part("samples")
+
+    def _part(self, name: str) -> Any:
+        part = getattr(self.world, name)
+        return crashing(part, self.countdown) if self.countdown else part
+
+
+class World:
+    """One workspace, its fakes, and the people around it."""
+
+    def __init__(self, root: Path, *, settings: str = "") -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "maskloop.toml").write_text(SETTINGS + settings)
+        self.workspace = Workspace(root)
+        self.clock = FakeClock()
+        self.ledger = FakeLedger(self.clock)
+        self.models = FakeModelStore()
+        self.tracker = FakeRunTracker()
+        self.data = FakeDatasetStore(root / "versions")
+        self.samples = FakeSampleLog()
+        self.model = TinyModel()
+
+    def app(self, *, actor: str = "rita", countdown: Countdown | None = None) -> App:
+        self.model.countdown = countdown
+        return FakeApp(self.workspace, clock=self.clock, actor=actor, world=self, countdown=countdown)
+
+    # What is there:
+
+    @property
+    def state(self) -> LoopState:
+        return fold(self.ledger.entries())
+
+    @property
+    def last_cycle(self) -> Cycle:
+        return list(self.state.cycles.values())[-1]
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for entry in self.ledger.entries() if (record := read_record(entry))]
+
+    def of_kind(self, kind: type[Record]) -> list[Any]:
+        return [record for record in self.records if isinstance(record, kind)]
+
+    def entries_of(self, cycle: str) -> list[Entry]:
+        return [entry for entry in self.ledger.entries() if entry.cycle == cycle]
+
+    def alias(self, alias: str) -> str:
+        found = self.models.with_alias(alias)
+        return found.version if found else ""
+
+    # What people do:
+
+    def label(self, numbers: range) -> DatasetVersion:
+        """Put labelled pictures into the data, as an ingest does before it tells the ledger."""
+        before = self.data.current()
+        pictures = list(before.pictures) if before else []
+        tag = f"data-v{len(self.data.versions()) + 1}"
+        with self.data.staging() as folder:
+            for picture in pictures:
+                assert before is not None
+                (folder / picture.file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / picture.file).write_bytes(before.path(picture).read_bytes())
+            pictures += [_store(folder, number, tag) for number in numbers]
+            hashes = {picture.digest: number for number, picture in enumerate(pictures)}
+            write_catalog(folder, Catalog(CLASS_NAMES, tuple(pictures), hashes))
+            return self.data.commit(folder, f"pictures {numbers}")
+
+    def tag_version(self, version: str, decision: str, *, by: str = "") -> None:
+        """Edit the tags in the MLflow UI."""
+        if by:
+            self.models.set_tag(version, "approved_by", by)
+        self.models.set_tag(version, "approval", decision)
+
+
+def _store(folder: Path, number: int, tag: str) -> Picture:
+    """Write one picture; of six, two are for the test, one for validation."""
+    pixels, instances = draw_picture(number)
+    data = encode_png(pixels)
+    digest = digest_bytes(data)
+    splits: tuple[Split, ...] = ("train", "train", "train", "val", "test", "test")
+    file = f"images/{digest}.png"
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / file).write_bytes(data)
+    name = f"{number:03d}.png"
+    where = (SIDE_PX, SIDE_PX, "belt", digest, splits[number % 6])
+    return Picture(digest, file, name, *where, tag, "human", instances)
+
+
+def put_in_place(monkeypatch: pytest.MonkeyPatch, world: Callable[[], World]) -> None:
+    """Replace what needs torch; whichever world is current when it is called trains."""
+    monkeypatch.setattr("models.train.train", lambda *a, **k: world().model.train(*a, **k))
+    monkeypatch.setattr("models.artifact.save_artifact", lambda *a, **k: world().model.save_artifact(*a, **k))
+    monkeypatch.setattr("models.artifact.verify_artifact", TinyModel.verify_artifact)
+    monkeypatch.setattr("models.predict.Predictor", ColourPredictor)
+    monkeypatch.setattr("flows.train.describe_code", lambda: "0" * 40)
+    monkeypatch.setattr("flows.judge.draw_examples", lambda *_args, **_more: [])
+    monkeypatch.setattr("flows.judge.evaluate_model", _evaluate_once)
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+_evaluations: dict[tuple[str, str], ModelOnPictures] = {}
+
+
+def _evaluate_once(directory: Path, digest: str, version: DatasetVersion, *args: Any, **more: Any) -> Any:
+    """Measure the same weights on the same pictures once a session: the figures are the same."""
+    TinyModel.verify_artifact(directory, expected_digest=digest)
+    key = (digest, version.fingerprint)
+    if key not in _evaluations:
+        _evaluations[key] = evaluate_model(directory, digest, version, *args, **more)
+    return _evaluations[key]
