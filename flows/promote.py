@@ -50,10 +50,9 @@ def read_approvals(app: App) -> Approvals:
 
 
 def record_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
-    """Write the decision down, once per verdict, and show it on the version."""
-    write_record(
-        app.ledger, decision, actor=decision.by, cycle=cycle.id, key=f"approval:{decision.blessing_id}"
-    )
+    """Write a decision down and show it on the version; the same tag is taken once per verdict."""
+    key = "" if decision.via == "cli" else f"approval:{decision.blessing_id}"
+    write_record(app.ledger, decision, actor=decision.by, cycle=cycle.id, key=key)
     app.models.set_tag(decision.version, "approval", decision.decision)
     app.teller.say(decision.sentence())
 
@@ -87,7 +86,11 @@ def decide_by_hand(
 
 
 def promote_cycle(app: App, cycle: Cycle) -> ChampionChanged:
-    """Make an approved cycle's candidate the champion."""
+    """Make an approved cycle's candidate the champion.
+
+    Raises:
+        RefusedError: if the approval has expired, the gates were changed since, or another rule forbids it.
+    """
     from registry.promotion import promote
 
     if cycle.verdict is None or cycle.approval is None or cycle.approval_at is None:
@@ -117,7 +120,8 @@ def roll_back(app: App, *, to_version: str | None, by: str, why: str) -> Champio
 
 def _find_judged(app: App, version: str) -> Cycle:
     for cycle in app.state().open_cycles:
-        if cycle.phase == "judged" and cycle.candidate and cycle.candidate.version == version:
+        waits = cycle.phase in ("judged", "approved")  # an approved one may have expired
+        if waits and cycle.candidate and cycle.candidate.version == version:
             return cycle
     raise NotFoundError(
         f"nothing waits for a decision on version {version}", hint="`maskloop status` shows what waits"

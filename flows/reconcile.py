@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,14 +19,12 @@ from flows.planning import (
     Wait,
     plan,
 )
-from flows.promote import Approvals, promote_cycle, read_approvals, record_decision
+from flows.promote import promote_cycle, read_approvals, record_decision
 from flows.retrain import close_cycle, find_cycle, is_working, open_cycle, work_on_cycle
 from flows.wiring import App
-from maskloop.errors import MaskloopError, UnavailableError
+from maskloop.errors import MaskloopError, RefusedError, UnavailableError
 from maskloop.ledger import leased
-from maskloop.records import CycleClosed, TriggerSuppressed, write_record
-
-_MAX_ROUNDS = 20
+from maskloop.records import CycleClosed, CycleWaiting, TriggerSuppressed, write_record
 
 
 class WorkStarter(Protocol):
@@ -66,16 +63,14 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
         if count := record_missing_versions(app):
             done.append(f"recorded {count} data versions that an interrupted ingest had left out")
         done += restore_aliases(app)
-        started: set[str] = set()
-        for _ in range(_MAX_ROUNDS):
-            steps, approvals = _plan_now(app, started)
-            if not steps:
-                break
+        tried: set[Step] = set()
+        while steps := [step for step in _plan_now(app) if step not in tried]:
             for step in steps:
-                if isinstance(step, StartWork):
-                    started.add(step.cycle)
-                _apply(app, step, approvals, start_work)
-                done.append(describe_step(step))
+                tried.add(step)
+                before = app.state().last_sequence
+                _apply(app, step, start_work)
+                if app.state().last_sequence > before:
+                    done.append(describe_step(step))
     return Reconciled(tuple(done))
 
 
@@ -91,21 +86,20 @@ def restore_aliases(app: App) -> list[str]:
     return sentences
 
 
-def _plan_now(app: App, started: set[str]) -> tuple[tuple[Step, ...], Approvals]:
+def _plan_now(app: App) -> tuple[Step, ...]:
     state = app.state()
-    judged = any(cycle.phase == "judged" for cycle in state.open_cycles)
-    approvals = read_approvals(app) if judged else Approvals({}, {})
+    approvals = read_approvals(app)
     working = {cycle.id for cycle in state.open_cycles} if is_working(app.ledger) else set[str]()
     facts = Facts(
         now=app.clock.now(),
-        working=frozenset(working | started),
+        working=frozenset(working),
         decidable=frozenset(approvals.decided),
         waiting=approvals.waiting,
     )
-    return plan(state, facts, app.settings.retraining), approvals
+    return plan(state, facts, app.settings.retraining)
 
 
-def _apply(app: App, step: Step, approvals: Approvals, start_work: Callable[[App, str], None]) -> None:
+def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
     match step:
         case OpenCycle(trigger_key):
             open_cycle(app, trigger_key)
@@ -113,20 +107,36 @@ def _apply(app: App, step: Step, approvals: Approvals, start_work: Callable[[App
             joined = TriggerSuppressed(trigger_key=trigger_key, reason=f"{cycle} is already open")
             write_record(app.ledger, joined, cycle=cycle, key=f"suppressed:{trigger_key}")
         case Wait(cycle, waiting):
-            write_record(app.ledger, waiting, cycle=cycle)
-            app.teller.say(f"{cycle}: {waiting.sentence()}")
+            _wait(app, cycle, waiting)
         case StartWork(cycle):
             start_work(app, cycle)
         case Decide(cycle):
-            record_decision(app, find_cycle(app, cycle), approvals.decided[cycle])
+            if decision := read_approvals(app).decided.get(cycle):
+                record_decision(app, find_cycle(app, cycle), decision)
         case Promote(cycle):
-            promote_cycle(app, find_cycle(app, cycle))
+            _promote(app, cycle)
         case CompletePromotion():
             from registry.promotion import recover
 
             recover(app.ledger, app.models)
         case CloseCycle(cycle, outcome, reason):
             close_cycle(app, cycle, CycleClosed(outcome=outcome, reason=reason))
+
+
+def _promote(app: App, cycle_id: str) -> None:
+    cycle = find_cycle(app, cycle_id)
+    try:
+        promote_cycle(app, cycle)
+    except RefusedError as error:
+        way_out = error.hint or "approve it again, or reject it"
+        waiting = CycleWaiting(waiting_for="approval", reason=error.headline, way_out=way_out)
+        if waiting != cycle.waiting:
+            _wait(app, cycle_id, waiting)
+
+
+def _wait(app: App, cycle_id: str, waiting: CycleWaiting) -> None:
+    write_record(app.ledger, waiting, cycle=cycle_id)
+    app.teller.say(f"{cycle_id}: {waiting.sentence()}")
 
 
 def describe_step(step: Step) -> str:
@@ -143,7 +153,7 @@ def describe_step(step: Step) -> str:
         case Decide(cycle):
             return f"{cycle}: decision recorded"
         case Promote(cycle):
-            return f"{cycle}: promoted"
+            return f"{cycle}: promotion"
         case CompletePromotion():
             return "completed an interrupted promotion"
         case CloseCycle(cycle, outcome, _):

@@ -332,9 +332,7 @@ def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], 
     """
     lease = ledger.take_lease(name, ttl_s=ttl_s)
     if lease is None:
-        raise BusyError(
-            f"{name} is already running", hint="wait for it to end; `maskloop status` shows it"
-        )
+        raise BusyError(f"{name} is already running", hint="wait for it to end; `maskloop status` shows it")
     renewed_at = time.monotonic()
 
     def renew() -> None:

@@ -250,7 +250,7 @@ class ChampionChanging(Record):
 
 
 class ChampionChanged(Record):
-    """``champion`` moved."""
+    """``champion`` moved. From here on these weights serve, whatever the registry's alias says."""
 
     kind: ClassVar[str] = "champion.changed"
     epoch: int
@@ -260,6 +260,8 @@ class ChampionChanged(Record):
     previous_digest: str
     cause: Literal["promotion", "rollback"]
     why: str
+    alias_moved: bool = True
+    """False for a rollback while the registry was away: the next reconcile moves its alias."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Final
 
 from maskloop.clock import Clock, SystemClock
-from maskloop.errors import NotFoundError, RefusedError
+from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger import Ledger, leased
 from maskloop.records import (
     AliasTampered,
@@ -120,16 +120,25 @@ def rollback(
 ) -> ChampionChanged:
     """Bring back an earlier champion, by default the one before this.
 
+    Needs nothing but the ledger: while the registry is away, its alias is left to the next
+    `reconcile_aliases`, and the copy on disk serves.
+
     Raises:
         RefusedError: if the version never served, is not blessed, or was itself rolled back from and not
             judged again since.
-        NotFoundError: if it is gone from the registry.
-        UnavailableError: if the registry or the ledger does not answer; `recover` completes it.
+        NotFoundError: if somebody deleted it from the registry.
+        UnavailableError: if the ledger does not answer, or another change of champion is under way.
     """
     with _alone(ledger) as renew:
-        state = _finish_changing(ledger, store, renew)
+        try:
+            state = _finish_changing(ledger, store, renew)
+        except UnavailableError:
+            state = _drop_changing(ledger)
         plan = plan_rollback(state, to_version=to_version, why=why)
-        return _change(ledger, store, plan, cycle="", actor=by, renew=renew)
+        try:
+            return _change(ledger, store, plan, cycle="", actor=by, renew=renew)
+        except UnavailableError:
+            return _change_without_registry(ledger, plan, actor=by)
 
 
 def plan_rollback(state: LoopState, *, to_version: str | None, why: str) -> ChampionChanging:
@@ -281,6 +290,26 @@ def _change(
     return change
 
 
+def _change_without_registry(ledger: Ledger, plan: ChampionChanging, *, actor: str) -> ChampionChanged:
+    changed = ChampionChanged.model_validate({**plan.model_dump(), "alias_moved": False})
+    write_record(ledger, plan, actor=actor, key=f"champion.changing:{plan.epoch}")
+    write_record(ledger, changed, actor=actor, key=f"champion.changed:{plan.epoch}")
+    return changed
+
+
+def _drop_changing(ledger: Ledger) -> LoopState:
+    """Abandon a change that cannot be completed now, so that a rollback need not wait for the registry."""
+    changing = fold(ledger.entries()).changing
+    if changing is not None:
+        abandoned = ChampionChangeAbandoned(
+            epoch=changing.epoch,
+            version=changing.version,
+            reason="a rollback came first, the registry was away",
+        )
+        write_record(ledger, abandoned, key=f"champion.changed:{changing.epoch}")
+    return fold(ledger.entries())
+
+
 def _finish_changing(ledger: Ledger, store: ModelStore, renew: Callable[[], None]) -> LoopState:
     """Complete the change the ledger says is under way, if there is one, and return the state after it."""
     state = fold(ledger.entries())
@@ -337,7 +366,7 @@ def _put_alias(store: ModelStore, alias: str, version: str) -> None:
 
 def _is_tampering(state: LoopState, found: AliasTampered) -> bool:
     if found.alias == CHAMPION:
-        return True
+        return state.champion is None or state.champion.alias_moved
     if not found.found_version:
         return False
     never_promoted = {

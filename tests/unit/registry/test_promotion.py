@@ -256,6 +256,18 @@ def test_rollback_before_any_promotion_is_refused(world: RegistryWorld) -> None:
         rollback(world.ledger, world.store, to_version="1", by="otto", why="")
 
 
+def test_rollback_works_while_the_registry_is_away_and_its_alias_follows_later(world: RegistryWorld) -> None:
+    first, second = world.promoted(), world.promoted()
+    world.store.is_offline = True
+    change = rollback(world.ledger, world.store, by="otto", why="it misses bolts")
+    assert (change.version, change.alias_moved) == (first.version, False)
+    assert world.state.champion == change
+    world.store.is_offline = False
+    assert world.alias("champion") == second.version
+    assert reconcile_aliases(world.ledger, world.store) == [], "our own unfinished move is no tampering"
+    assert world.alias("champion") == first.version
+
+
 def test_rollback_to_a_deleted_version_moves_nothing(world: RegistryWorld) -> None:
     first, second = world.promoted(), world.promoted()
     world.store.delete_version_by_hand(first.version)
