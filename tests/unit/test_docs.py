@@ -120,8 +120,9 @@ def every_error(base: type[MaskloopError]) -> Iterator[type[MaskloopError]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_that_a_page_names_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    called = re.findall(r"(?:^|`)maskloop (\w+)(?: (\w+))?", text, flags=re.MULTILINE)
+    blocks = re.findall(r"^```sh\n(.*?)^```|`([^`]+)`", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    code = "\n".join(block or span for block, span in blocks)
+    called = re.findall(r"^maskloop ([a-z]\w*)(?: (\w+))?", code, flags=re.MULTILINE)
 
     assert [words for words in called if not is_command(*words)] == []
 
