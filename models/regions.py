@@ -1,8 +1,9 @@
 """RoIAlign for small feature maps, as matrix products.
 
-torchvision's CPU kernel visits every sample of every region one by one, and its gradient took half of a
-training step of the small network. Bilinear sampling on a grid is separable, so the same numbers come out
-of two matrix products per picture (rows, then columns) at a fifth of the cost.
+torchvision's CPU kernel visits every sample of every region one by one. Bilinear sampling on a grid is
+separable, so the same numbers come out of two matrix products per picture (rows, then columns). For a batch
+of 8 pictures of 128 px with 64 regions each, forward and gradient together took 55 ms of one thread's time
+instead of 104 ms, and a training step of the demo 176 ms instead of 229 ms (medians, busy machine).
 
 Shape suffixes: K regions, P bins along a side, H and W the map's sides, C channels.
 """
