@@ -79,8 +79,8 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
         MaskloopError: whatever ended the attempt, after it was recorded.
     """
     with leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s) as renew:
+        cycle = find_cycle(app, cycle_id)
         try:
-            cycle = find_cycle(app, cycle_id)
             if cycle.phase in ("opened", "training"):
                 train_candidate(app, cycle, renew)
                 cycle = find_cycle(app, cycle_id)
@@ -89,8 +89,7 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
         except UnavailableError:
             raise
         except MaskloopError as error:
-            attempt = find_cycle(app, cycle_id).num_attempts
-            failed = TrainingFailed(attempt=attempt, reason=str(error))
+            failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
             write_record(app.ledger, failed, actor=app.actor, cycle=cycle_id)
             raise
     return find_cycle(app, cycle_id)

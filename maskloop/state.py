@@ -203,7 +203,9 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             return replace(going_on, num_attempts=max(cycle.num_attempts, record.attempt))
         case TrainingFailed():
             phase: Phase = "candidate" if cycle.candidate else "opened"
-            return replace(going_on, phase=phase, failures=(*cycle.failures, record.reason))
+            attempts = max(cycle.num_attempts, record.attempt)
+            failures = (*cycle.failures, record.reason)
+            return replace(going_on, phase=phase, num_attempts=attempts, failures=failures)
         case CandidateRegistered():
             return replace(going_on, phase="candidate", candidate=record, num_attempts=0)
         case VerdictReached():
