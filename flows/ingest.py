@@ -34,6 +34,7 @@ def ingest(
     """
     from dataset.ingestion import ingest_batch
 
+    record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
     source = source or annotations.stem
     with app.teller.progress(f"checking and adding {source}") as progress:
         result = ingest_batch(
