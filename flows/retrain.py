@@ -135,4 +135,6 @@ def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
     key = f"manual:{app.state().last_sequence + 1}"
     record_trigger(app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from)
     reconcile(app)
-    return next(cycle for cycle in reversed(app.state().cycles.values()) if cycle.opened.trigger_key == key)
+    cycles = list(reversed(app.state().cycles.values()))
+    own = (cycle for cycle in cycles if cycle.opened.trigger_key == key)
+    return next(own, cycles[0])  # an older trigger was pending: this one has joined its cycle
