@@ -109,6 +109,8 @@ def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: Retrainin
         case "judged":
             return _plan_decision(cycle, facts)
         case "approved":
+            if serves_already(cycle, state):
+                return CloseCycle(cycle.id, "promoted", "the same weights serve already")
             return Promote(cycle.id)
         case "rejected":
             why = cycle.approval.why if cycle.approval else ""
@@ -117,6 +119,12 @@ def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: Retrainin
             return CloseCycle(cycle.id, "promoted", "the candidate serves")
         case "closed":
             return None
+
+
+def serves_already(cycle: Cycle, state: LoopState) -> bool:
+    """Tell whether a cycle's candidate is the champion: the same training again makes the same weights."""
+    digest = cycle.verdict.candidate_digest if cycle.verdict else ""
+    return state.champion is not None and state.champion.weights_digest == digest
 
 
 def count_new_labels(state: LoopState, since_tag: str) -> int:

@@ -50,8 +50,8 @@ def read_approvals(app: App) -> Approvals:
 
 
 def record_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
-    """Write a decision down and show it on the version; the same tag is taken once per verdict."""
-    key = "" if decision.via == "cli" else f"approval:{decision.blessing_id}"
+    """Write a decision down and show it on the version; the same tag is taken once per cycle and verdict."""
+    key = "" if decision.via == "cli" else f"approval:{cycle.id}:{decision.blessing_id}"
     write_record(app.ledger, decision, actor=decision.by, cycle=cycle.id, key=key)
     app.models.set_tag(decision.version, "approval", decision.decision)
     app.teller.say(decision.sentence())
