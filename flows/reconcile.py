@@ -78,7 +78,7 @@ def restore_aliases(app: App) -> list[str]:
     """Put aliases that were moved by hand back where the ledger has them."""
     from registry.promotion import reconcile_aliases
 
-    if not app.state().serving:
+    if not any(cycle.candidate for cycle in app.state().cycles.values()):
         return []
     sentences = [tampered.sentence() for tampered in reconcile_aliases(app.ledger, app.models)]
     for sentence in sentences:
