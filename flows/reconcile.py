@@ -71,6 +71,8 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
                 _apply(app, step, start_work)
                 if app.state().last_sequence > before:
                     done.append(describe_step(step))
+        if done:
+            done += restore_aliases(app)  # the challenger follows what was just judged or decided
     return Reconciled(tuple(done))
 
 
