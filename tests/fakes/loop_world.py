@@ -1,7 +1,7 @@
 """The whole loop in memory: every port a fake, and a model that finds red bolts and green nuts by colour.
 
 Each picture shows one bolt and one nut, ten rows high. A model of quality 0.9 covers nine of the ten rows, so
-its mask IoU is 0.9 for both classes, whatever the picture. Its "weights" are that number and what it has seen.
+its mask IoU is 0.9 for both classes, whatever the picture. Its "weights" are that number and what it saw.
 """
 
 from __future__ import annotations
@@ -147,9 +147,23 @@ class ColourPredictor:
         )
 
 
+class CrashingWrites:
+    """Counts the calls that change something: to die before a look is to die after the change before it."""
+
+    looks = frozenset(
+        {"entries", "version", "versions", "with_alias", "current", "open", "url", "version_url"}
+    )
+
+    def __init__(self, part: Any, countdown: Countdown) -> None:
+        self._part, self._counting = part, crashing(part, countdown)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part if name in self.looks else self._counting, name)
+
+
 @dataclass(frozen=True)
 class FakeApp(App):
-    """An App whose parts are the world's fakes; each call of a part is a place to crash."""
+    """An App whose parts are the world's fakes; each call that changes something is a place to crash."""
 
     world: World | None = None
     countdown: Countdown | None = None
@@ -176,7 +190,7 @@ class FakeApp(App):
 
     def _part(self, name: str) -> Any:
         part = getattr(self.world, name)
-        return crashing(part, self.countdown) if self.countdown else part
+        return CrashingWrites(part, self.countdown) if self.countdown else part
 
 
 class World:

@@ -1,0 +1,505 @@
+"""Whole turns of the loop over fakes: what a user sees happen, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.promote import decide_by_hand, roll_back
+from flows.reconcile import reconcile
+from flows.retrain import record_trigger, run_turn
+from flows.serve import fetch_champion
+from flows.status import describe_serving_at, describe_status, tell_history
+from maskloop.errors import (
+    BusyError,
+    DataError,
+    NotFoundError,
+    RefusedError,
+    TrainingError,
+    UnavailableError,
+)
+from maskloop.records import (
+    AliasTampered,
+    ApprovalDecided,
+    CandidateRegistered,
+    ChampionChanged,
+    CycleClosed,
+    TrainingFailed,
+    TrainingStarted,
+    VersionIngested,
+)
+from tests.fakes.loop_world import World, put_in_place
+
+
+def first_champion(world: World) -> str:
+    """Take the loop through its first turn; returns the version that serves."""
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.candidate is not None
+    world.tag_version(cycle.candidate.version, "approved")
+    reconcile(world.app())
+    return cycle.candidate.version
+
+
+def judged(world: World) -> str:
+    """Take a cycle to its verdict; returns the version that waits for a decision."""
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.phase == "judged"
+    assert cycle.candidate is not None
+    return cycle.candidate.version
+
+
+# --- from data to a champion ---------------------------------------------------------------------
+
+
+def test_a_turn_goes_from_data_to_a_champion_once_a_person_says_yes(world: World) -> None:
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert (cycle.phase, cycle.waiting and cycle.waiting.waiting_for) == ("judged", "approval")
+    assert cycle.verdict is not None
+    assert cycle.verdict.outcome == "pass"
+    assert world.state.champion is None
+
+    world.tag_version("1", "approved", by="anna")
+    reconcile(world.app())
+    assert world.last_cycle.phase == "closed"
+    assert world.last_cycle.closed == CycleClosed(outcome="promoted", reason="the candidate serves")
+    assert world.alias("champion") == "1"
+    assert fetch_champion(world.app()).version == "1"
+    assert world.of_kind(ApprovalDecided)[0].by == "anna"
+
+
+def test_the_record_of_a_turn_names_everything_that_made_it(world: World) -> None:
+    first_champion(world)
+    (version,) = world.of_kind(VersionIngested)
+    (started,) = world.of_kind(TrainingStarted)
+    (candidate,) = world.of_kind(CandidateRegistered)
+    assert started.data_fingerprint == candidate.data_fingerprint == version.fingerprint
+    assert (started.parent_digest, candidate.requested_by) == ("", "rita")
+    run = world.tracker.runs[candidate.run_id]
+    assert run.status == "finished"
+    assert run.params["settings_digest"] == started.settings_digest
+    assert {data["context"] for data in run.datasets} == {"train", "val", "test"}
+    assert "verdict/verdict.html" in run.files
+    assert run.metrics["test/iou/mean"] == [(0, pytest.approx(0.9))]
+    assert "pass" in world.models.descriptions["1"]
+
+
+def test_retraining_starts_from_the_champion_and_mixes_old_pictures_with_new(world: World) -> None:
+    first_champion(world)
+    champion = world.state.champion
+    assert champion is not None
+    world.label(range(12, 24))
+    run_turn(world.app(), starts_from="champion")
+    request = world.model.requests[-1]
+    assert request.parent_digest == champion.weights_digest
+    version = world.data.current()
+    assert version is not None
+    train = version.by_split["train"]
+    assert set(request.new_digests) == {p.digest for p in train if p.added_in == "data-v2"}
+    assert set(request.replay_digests) == {p.digest for p in train if p.added_in == "data-v1"}
+
+
+def test_the_new_champion_replaces_the_old_one_and_the_history_tells_who_served_when(world: World) -> None:
+    first_champion(world)
+    between = world.clock.advance(hours=1)
+    world.clock.advance(hours=1)
+    world.label(range(12, 24))
+    run_turn(world.app(), starts_from="champion")
+    world.tag_version("2", "approved", by="anna")
+    reconcile(world.app())
+    assert world.alias("champion") == "2"
+    assert describe_serving_at(world.app(), between)["version"] == "1"
+    now = describe_serving_at(world.app(), world.clock.now())
+    assert (now["version"], now["moved_by"]) == ("2", "anna")
+    assert all(line["sentence"] for line in tell_history(world.app()))
+    assert "version 2" in describe_status(world.app()).to_text()
+
+
+def test_a_reviewers_pictures_are_drawn_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import flows.examples
+
+    world = World(tmp_path / "workspace")
+    put_in_place(monkeypatch, lambda: world)
+    monkeypatch.setattr("flows.judge.draw_examples", flows.examples.draw_examples)
+    world.label(range(12))
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.candidate is not None
+    assert "evaluation/example_1.png" in world.tracker.runs[cycle.candidate.run_id].pictures
+    kept = world.workspace.reports_dir / "verdicts" / "version-1"
+    assert list(kept.glob("*.png"))
+
+
+# --- no --------------------------------------------------------------------------------------------
+
+
+def test_a_reviewers_no_ends_the_turn_and_nothing_serves(world: World) -> None:
+    version = judged(world)
+    world.tag_version(version, "rejected", by="anna")
+    reconcile(world.app())
+    assert world.last_cycle.closed is not None
+    assert world.last_cycle.closed.outcome == "rejected"
+    assert world.state.champion is None
+    assert world.alias("champion") == ""
+
+
+def test_a_no_at_the_command_line_keeps_its_reason(world: World) -> None:
+    version = judged(world)
+    decide_by_hand(world.app(), version, "rejected", by="anna", why="it misses bolts")
+    reconcile(world.app())
+    assert world.last_cycle.closed == CycleClosed(outcome="rejected", reason="it misses bolts")
+    assert world.models.version(version).tags["approval"] == "rejected"
+
+
+def test_what_the_gates_fail_is_closed_without_asking_anybody(world: World) -> None:
+    world.model.quality = 0.3
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert (cycle.phase, cycle.closed and cycle.closed.outcome) == ("closed", "rejected")
+    assert cycle.approval is not None
+    assert (cycle.approval.by, cycle.approval.via) == ("maskloop", "policy")
+    assert world.models.version("1").tags["verdict"] == "fail"
+    with pytest.raises(NotFoundError, match="nothing waits for a decision"):
+        decide_by_hand(world.app(), "1", "approved", by="anna", why="I like it")
+
+
+def test_a_candidate_much_worse_than_the_champion_fails_and_the_champion_serves_on(world: World) -> None:
+    first_champion(world)
+    world.model.quality = 0.7
+    world.label(range(12, 24))
+    cycle = run_turn(world.app(), starts_from="champion")
+    assert cycle.verdict is not None
+    assert cycle.verdict.outcome == "fail"
+    assert world.alias("champion") == "1"
+
+
+def test_a_policy_of_auto_promotes_what_passes_without_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = made_with(tmp_path, monkeypatch, '[approval]\npolicy = "auto"\n')
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert (cycle.phase, world.alias("champion")) == ("closed", "1")
+
+
+# --- four eyes, expiry, other champions --------------------------------------------------------------
+
+
+def made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> World:
+    world = World(tmp_path / "workspace", settings=settings)
+    put_in_place(monkeypatch, lambda: world)
+    world.label(range(12))
+    return world
+
+
+def test_with_four_eyes_the_requester_cannot_approve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = made_with(tmp_path, monkeypatch, "[approval]\nfour_eyes = true\n")
+    version = judged(world)
+    world.tag_version(version, "approved", by="Rita")
+    reconcile(world.app())
+    assert world.last_cycle.phase == "judged"
+    assert world.last_cycle.waiting is not None
+    assert "cannot approve it" in world.last_cycle.waiting.reason
+    with pytest.raises(RefusedError, match="cannot approve it"):
+        decide_by_hand(world.app(), version, "approved", by="rita", why="mine")
+    world.tag_version(version, "approved", by="anna")
+    reconcile(world.app())
+    assert world.alias("champion") == version
+
+
+def test_with_four_eyes_a_nameless_yes_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = made_with(tmp_path, monkeypatch, "[approval]\nfour_eyes = true\n")
+    world.tag_version(judged(world), "approved")
+    reconcile(world.app())
+    assert world.last_cycle.phase == "judged"
+    assert world.state.champion is None
+
+
+def test_an_approval_that_expired_before_its_promotion_moves_nothing_until_it_is_given_again(
+    world: World,
+) -> None:
+    version = judged(world)
+    decide_by_hand(world.app(), version, "approved", by="anna", why="good")
+    world.clock.advance(days=15)
+    reconcile(world.app())
+    assert world.state.champion is None
+    assert world.last_cycle.waiting is not None
+    assert "has expired" in world.last_cycle.waiting.reason
+    assert reconcile(world.app()).done == ()
+    decide_by_hand(world.app(), version, "approved", by="anna", why="still good")
+    reconcile(world.app())
+    assert world.alias("champion") == version
+
+
+def test_a_candidate_judged_against_another_champion_waits_and_can_be_rejected(world: World) -> None:
+    first_champion(world)
+    for version, numbers in (("2", range(12, 24)), ("3", range(24, 36))):
+        world.label(numbers)
+        run_turn(world.app(), starts_from="champion")
+        if version == "2":
+            world.tag_version(version, "approved")
+            reconcile(world.app())
+    roll_back(world.app(), to_version=None, by="otto", why="it is slow")
+    world.tag_version("3", "approved")
+    reconcile(world.app())
+    assert world.alias("champion") == "1"
+    assert world.last_cycle.waiting is not None
+    assert "judged against another champion" in world.last_cycle.waiting.reason
+    assert reconcile(world.app()).done == ()
+    decide_by_hand(world.app(), "3", "rejected", by="anna", why="out of date")
+    reconcile(world.app())
+    assert world.state.open_cycles == ()
+
+
+def test_training_again_on_the_same_data_makes_the_same_weights_and_still_ends(world: World) -> None:
+    """Training is deterministic: asked twice, the second candidate is the champion itself."""
+    first_champion(world)
+    run_turn(world.app(), starts_from="first-weights")
+    world.tag_version("2", "approved")
+    reconcile(world.app())
+    assert world.last_cycle.phase == "closed"
+    assert reconcile(world.app()).done == ()
+    assert len(world.of_kind(ChampionChanged)) == 1
+
+
+def test_weights_that_were_rejected_before_are_rejected_again(world: World) -> None:
+    world.tag_version(judged(world), "rejected", by="anna")
+    reconcile(world.app())
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert (cycle.phase, cycle.closed and cycle.closed.outcome) == ("closed", "rejected")
+    assert reconcile(world.app()).done == ()
+
+
+# --- triggers ----------------------------------------------------------------------------------------
+
+
+def test_a_trigger_that_comes_while_a_cycle_is_open_joins_it(world: World) -> None:
+    judged(world)
+    record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
+    assert reconcile(world.app()).done == ("schedule:monday joined cycle-1",)
+    assert len(world.state.cycles) == 1
+    assert reconcile(world.app()).done == ()
+
+
+def test_the_same_trigger_twice_is_one_cycle(world: World) -> None:
+    for _ in range(2):
+        record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
+        reconcile(world.app())
+    assert len(world.state.cycles) == 1
+    assert len(world.model.requests) == 1
+
+
+def test_asking_by_hand_while_a_cycle_is_open_is_refused_with_what_to_do(world: World) -> None:
+    judged(world)
+    with pytest.raises(BusyError, match="cycle-1 is still open"):
+        run_turn(world.app(), starts_from="first-weights")
+
+
+def test_asking_by_hand_while_a_recorded_trigger_waits_answers_with_the_cycle_it_joined(world: World) -> None:
+    """`maskloop monitor` records a trigger and leaves it to the next reconcile; `train` may come first."""
+    record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.id == "cycle-1"
+    assert len(world.state.cycles) == 1
+
+
+def test_drift_waits_for_labels_and_trains_when_they_have_come(world: World) -> None:
+    first_champion(world)
+    record_trigger(world.app(), "drift:1", "drift", "a new camera")
+    reconcile(world.app())
+    assert world.last_cycle.waiting is not None
+    assert world.last_cycle.waiting.waiting_for == "labels"
+    assert reconcile(world.app()).done == ()
+    world.label(range(12, 24))
+    reconcile(world.app())
+    assert world.last_cycle.phase == "judged"
+    assert world.model.requests[-1].parent_digest
+
+
+def test_drift_without_labels_is_given_up_at_its_deadline(world: World) -> None:
+    first_champion(world)
+    record_trigger(world.app(), "drift:1", "drift", "a new camera")
+    reconcile(world.app())
+    world.clock.advance(days=14, minutes=1)
+    reconcile(world.app())
+    assert world.last_cycle.closed is not None
+    assert world.last_cycle.closed.outcome == "abandoned"
+    assert world.alias("champion") == "1"
+
+
+# --- failures ----------------------------------------------------------------------------------------
+
+
+def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world: World) -> None:
+    world.model.error = TrainingError("the loss is not finite")
+    with pytest.raises(TrainingError):
+        raise_from_turn(world)
+    for attempt in (1, 2, 3):
+        assert [failed.attempt for failed in world.of_kind(TrainingFailed)] == list(range(1, attempt + 1))
+        reconcile(world.app())
+    assert world.last_cycle.closed == CycleClosed(
+        outcome="failed", reason="3 attempts: the loss is not finite"
+    )
+    assert len(world.model.requests) == 3
+    assert reconcile(world.app()).done == ()
+
+
+def raise_from_turn(world: World) -> None:
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    if cycle.failures:
+        raise TrainingError(cycle.failures[-1])
+
+
+def test_a_training_that_fails_once_succeeds_the_next_time(world: World) -> None:
+    world.model.error = TrainingError("the loss is not finite")
+    run_turn(world.app(), starts_from="first-weights")
+    assert next(iter(world.tracker.runs.values())).status == "failed"
+    world.model.error = None
+    reconcile(world.app())
+    assert world.last_cycle.phase == "judged"
+    assert next(iter(world.tracker.runs.values())).status == "finished"
+
+
+def test_training_without_data_is_given_up_like_any_other_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path / "workspace")
+    put_in_place(monkeypatch, lambda: world)
+    run_turn(world.app(), starts_from="first-weights")
+    for _ in range(3):
+        reconcile(world.app())
+    assert world.last_cycle.closed is not None
+    assert "there is nothing to train on yet" in world.last_cycle.closed.reason
+    assert len(world.of_kind(TrainingFailed)) == 3
+    assert reconcile(world.app()).done == ()
+
+
+def test_judging_without_gates_is_given_up_like_any_other_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path / "workspace")
+    (world.workspace.root / "maskloop.toml").write_text('[training]\nsteps = 1\ndevice = "cpu"\n')
+    put_in_place(monkeypatch, lambda: world)
+    world.label(range(12))
+    run_turn(world.app(), starts_from="first-weights")
+    for _ in range(3):
+        reconcile(world.app())
+    assert world.last_cycle.closed is not None
+    assert "no gates are configured" in world.last_cycle.closed.reason
+    assert reconcile(world.app()).done == ()
+
+
+def test_a_registry_that_does_not_answer_leaves_everything_as_it_was(world: World) -> None:
+    version = judged(world)
+    world.tag_version(version, "approved")
+    before = world.state
+    world.models.is_offline = True
+    with pytest.raises(UnavailableError):
+        reconcile(world.app())
+    assert world.state == before
+    world.models.is_offline = False
+    reconcile(world.app())
+    assert world.alias("champion") == version
+
+
+@pytest.mark.xfail(strict=True, reason="each outage counts as an attempt, and three end the cycle as failed")
+def test_an_outage_after_training_costs_no_attempt_however_often_it_is_met(world: World) -> None:
+    world.models.is_offline = True
+    with pytest.raises(UnavailableError):
+        run_turn(world.app(), starts_from="first-weights")
+    for _ in range(5):
+        with pytest.raises(UnavailableError):
+            reconcile(world.app())
+    world.models.is_offline = False
+    reconcile(world.app())
+    assert world.last_cycle.phase == "judged"
+
+
+def test_the_champion_serves_on_without_the_registry(world: World) -> None:
+    version = first_champion(world)
+    fetch_champion(world.app())
+    world.models.is_offline = True
+    assert fetch_champion(world.app()).version == version
+
+
+@pytest.mark.xfail(strict=True, reason="read_approvals raises NotFoundError at every tick")
+def test_a_version_deleted_by_hand_does_not_stop_the_loop(world: World) -> None:
+    first_champion(world)
+    world.label(range(12, 24))
+    run_turn(world.app(), starts_from="champion")
+    world.models.delete_version_by_hand("2")
+    world.tag_version("1", "approved")
+    reconcile(world.app())
+    assert reconcile(world.app()).done == ()
+    assert world.alias("champion") == "1"
+
+
+# --- hands in the registry ---------------------------------------------------------------------------
+
+
+def test_a_champion_moved_by_hand_is_put_back_recorded_and_never_served(world: World) -> None:
+    first_champion(world)
+    world.label(range(12, 24))
+    run_turn(world.app(), starts_from="champion")
+    world.models.set_alias("champion", "2")
+    assert fetch_champion(world.app()).version == "1"
+    done = reconcile(world.app()).done
+    assert any("the alias champion was at version 2 but belongs to version 1" in line for line in done)
+    assert world.alias("champion") == "1"
+    assert [one.alias for one in world.of_kind(AliasTampered)] == ["champion"]
+    assert reconcile(world.app()).done == ()
+
+
+def test_a_champion_named_by_hand_before_any_promotion_is_reported_and_removed(world: World) -> None:
+    version = judged(world)
+    world.models.set_alias("champion", version)
+    reconcile(world.app())
+    assert [one.found_version for one in world.of_kind(AliasTampered)] == [version]
+    assert world.alias("champion") == ""
+    with pytest.raises(NotFoundError):
+        fetch_champion(world.app())
+
+
+def test_a_rollback_serves_at_once_and_is_told(world: World) -> None:
+    first_champion(world)
+    world.label(range(12, 24))
+    run_turn(world.app(), starts_from="champion")
+    world.tag_version("2", "approved")
+    reconcile(world.app())
+    changed = roll_back(world.app(), to_version=None, by="otto", why="it is slow")
+    assert (changed.version, changed.cause) == ("1", "rollback")
+    assert fetch_champion(world.app()).version == "1"
+    assert reconcile(world.app()).done == ()
+
+
+# --- ingest ------------------------------------------------------------------------------------------
+
+
+def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the tag and the ledger, then run again: the batch is no longer new, its labels are."""
+    from types import SimpleNamespace
+
+    from flows.ingest import ingest
+
+    reconcile(world.app())
+    version = world.label(range(12, 24))
+    again = SimpleNamespace(version=version, changed=False, num_added=0, num_updated=0, num_quarantined=0)
+    monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: again)
+    ingest(world.app(), Path("batch.json"), Path("images"))
+    assert [one.num_new_labelled for one in world.of_kind(VersionIngested)] == [12, 12]
+
+
+def test_a_refused_batch_is_not_a_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.ingest import ingest
+
+    reconcile(world.app())
+    before = world.state
+
+    def refuse(*_args: object, **_more: object) -> None:
+        raise DataError("the batch is empty")
+
+    monkeypatch.setattr("dataset.ingestion.ingest_batch", refuse)
+    with pytest.raises(DataError):
+        ingest(world.app(), Path("batch.json"), Path("images"))
+    assert world.state == before
