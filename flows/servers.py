@@ -42,7 +42,7 @@ def running_server_url(workspace: Workspace, name: str) -> str:
         noted = json.loads(_notes_file(workspace).read_text())[name]
         process = psutil.Process(noted["pid"])
         return str(noted["url"]) if abs(process.create_time() - noted["created"]) < 1.0 else ""
-    except (OSError, ValueError, KeyError, psutil.Error):
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return ""
 
 
@@ -55,9 +55,16 @@ def servers_running(
     A server that the settings or the environment name instead is used and left alone.
 
     Raises:
-        ConfigurationError: if a port is in use.
+        ConfigurationError: if a port is in use, or this workspace's own servers run already.
         UnavailableError: if a server does not answer in time; its log is named.
     """
+    for name in names:
+        if url := running_server_url(workspace, name):
+            raise ConfigurationError(
+                f"the {name} of this workspace runs already at {url}",
+                where=str(_notes_file(workspace)),
+                hint="use it, or end the processes noted there",
+            )
     urls = {name: url for name in names if (url := _external_url(workspace, name))}
     started: list[Server] = []
     try:
