@@ -192,6 +192,18 @@ def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str)
     out.answer(changed.model_dump(mode="json"), lambda: click.echo(changed.sentence()))
 
 
+@command("abandon", group=cli)
+@click.argument("cycle")
+@click.option("--by", default="", help="Who ends it. Default: the user's name.")
+@click.option("--why", required=True, help="The reason, for the record.")
+def abandon(root: Path, out: Output, *, cycle: str, by: str, why: str) -> None:
+    """End an open CYCLE, whatever it waits for; what serves goes on serving."""
+    from flows.retrain import abandon_cycle
+
+    closed = abandon_cycle(open_workspace(root), cycle, by=by or user_name(), why=why)
+    out.answer(closed.model_dump(mode="json"), lambda: click.echo(f"{cycle}: {closed.sentence()}"))
+
+
 @command("status", group=cli)
 def status(root: Path, out: Output) -> None:
     """Show what serves, what runs, what waits and for whom."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _PROGRESS_STEPS = 20
+_LATE = 30
+"""A run that waits for a worker is given this many leases."""
 
 
 class PrefectTeller:
@@ -143,6 +145,8 @@ def retrain_flow(workspace: str, reason: TriggerReason = "schedule", detail: str
 def monitor_flow(workspace: str) -> str:
     """Judge the newest production samples, then do whatever is due."""
     app = _open(workspace)
+    if app.state().champion is None:
+        return "nothing serves yet"
     found = _step("monitor")(monitor)(app)
     _reconcile(app)
     return found.judged.outcome if found.judged else f"{found.num_pending} samples wait"
@@ -181,7 +185,7 @@ def start_train_run(app: App, cycle_id: str) -> None:
     """See to it that a flow run works on the cycle: leave a living one alone, replace a dead one.
 
     A killed run says RUNNING for ever, so one that has run for longer than a lease without holding the
-    lease on training is marked as crashed first.
+    lease on training is marked as crashed first; so is one that nobody picked up for much longer.
     """
     tag = f"maskloop:{app.settings.model_name}:{cycle_id}"
     with get_client(sync_client=True) as client:
@@ -190,7 +194,8 @@ def start_train_run(app: App, cycle_id: str) -> None:
         for run in runs:
             if run.state is None or run.state.is_final():
                 continue
-            if app.clock.now() - (run.start_time or run.expected_start_time or app.clock.now()) < grace:
+            since = run.start_time or run.expected_start_time or app.clock.now()
+            if app.clock.now() - since < (grace if run.state.is_running() else _LATE * grace):
                 return
             client.set_flow_run_state(run.id, Crashed(message="its lease expired"), force=True)
     run_deployment(

@@ -10,8 +10,7 @@ from maskloop.records import VersionIngested, write_record
 
 if TYPE_CHECKING:
     from dataset.ingestion import IngestResult
-
-    from dataset.samples import Split
+    from dataset.samples import DatasetVersion, Split
 
 
 def ingest(
@@ -73,6 +72,7 @@ def record_missing_versions(app: App) -> int:
     for tag in missing:
         version = app.data.open(tag)
         new = [picture for picture in version.pictures if picture.added_in == tag]
+        num_labelled = _count_new_labels(app, version)
         record = VersionIngested(
             tag=tag,
             fingerprint=version.fingerprint,
@@ -81,8 +81,19 @@ def record_missing_versions(app: App) -> int:
             source=", ".join(sorted({picture.source for picture in new})) or "an earlier batch",
             num_pictures=len(version.pictures),
             num_new_pictures=len(new),
-            num_new_labelled=len(new),
+            num_new_labelled=num_labelled,
             num_quarantined=0,
         )
         write_record(app.ledger, record, key=f"data:{version.fingerprint}:{tag}")
     return len(missing)
+
+
+def _count_new_labels(app: App, version: DatasetVersion) -> int:
+    from dataset.difference import compare_versions
+
+    tags = app.data.versions()
+    before = tags.index(version.tag) - 1
+    if before < 0:
+        return len(version.pictures)
+    change = compare_versions(app.data.open(tags[before]), version)
+    return len(change.added) + len(change.relabelled)

@@ -30,7 +30,7 @@ class Contest:
     champion_digest: str
 
 
-def judge_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> VerdictReached:
+def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> VerdictReached:
     """Evaluate, judge, write the verdict down and put its evidence where a reviewer looks.
 
     Raises:
@@ -46,7 +46,7 @@ def judge_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> Verdic
     gates = app.settings.required_gates()
     started = JudgingStarted(attempt=cycle.num_attempts + 1, version=cycle.candidate.version)
     write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
-    contest = hold_contest(app, cycle, renew)
+    contest = hold_contest(app, cycle, check_lease)
     measured = contest.candidate.evaluation.iou
     checks = judge(
         measured,
@@ -71,7 +71,7 @@ def judge_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> Verdic
     return verdict
 
 
-def hold_contest(app: App, cycle: Cycle, renew: Callable[[], None]) -> Contest:
+def hold_contest(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> Contest:
     """Run candidate and champion over the test pictures of the data the candidate was trained on."""
     assert cycle.candidate is not None  # noqa: S101 - checked by the caller
     version = app.data.open(cycle.candidate.data_tag)
@@ -86,12 +86,12 @@ def hold_contest(app: App, cycle: Cycle, renew: Callable[[], None]) -> Contest:
         app.models.fetch(cycle.candidate.version, directory)
     verify_weights(directory, cycle.candidate.weights_digest)
     title = "candidate on the test pictures"
-    candidate = _run(app, title, directory, cycle.candidate.weights_digest, version, renew)
+    candidate = _run(app, title, directory, cycle.candidate.weights_digest, version, check_lease)
     if app.state().champion is None:
         return Contest(version, candidate, None, "")
     served = fetch_champion(app)
     title = "champion on the same pictures"
-    champion = _run(app, title, served.directory, served.weights_digest, version, renew)
+    champion = _run(app, title, served.directory, served.weights_digest, version, check_lease)
     return Contest(version, candidate, champion, served.weights_digest)
 
 
@@ -125,6 +125,7 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
     app.tracker.log_metrics(run_id, _headline_metrics(contest), step=0)
     app.models.describe(version, verdict_markdown(verdict, rows=rows, page_url=url))
     app.models.set_tag(version, "verdict", verdict.outcome)
+    app.models.set_tag(version, "approval", "pending")  # a yes from before the verdict counts for nothing
     app.tracker.close_run(run_id, "finished")
     app.teller.table("verdict", verdict_rows(verdict), f"verdict on version {version}: {verdict.outcome}")
     if url:
@@ -151,12 +152,12 @@ def _run(
     directory: Path,
     digest: str,
     version: DatasetVersion,
-    renew: Callable[[], None],
+    check_lease: Callable[[], None],
 ) -> ModelOnPictures:
     with app.teller.progress(title) as progress:
 
         def on_progress(done: int, total: int) -> None:
-            renew()
+            check_lease()
             progress(done, total)
 
         return evaluate_model(

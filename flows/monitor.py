@@ -246,8 +246,12 @@ def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> Trigge
     from monitoring.triggers import LoopState as TriggerState
 
     now = app.clock.now()
-    own = [judged for _, judged in state.drift if judged.weights_digest == weights_digest]
-    ended = [cycle.closed_at for cycle in state.cycles.values() if cycle.closed_at]
+    ended = max((cycle.closed_at for cycle in state.cycles.values() if cycle.closed_at), default=None)
+    own = [
+        judged
+        for at, judged in state.drift  # an ended cycle has answered the windows before it
+        if judged.weights_digest == weights_digest and (ended is None or at > ended)
+    ]
     tag = trained_on(state, weights_digest)
     return TriggerState(
         weights_digest=weights_digest,
@@ -255,7 +259,7 @@ def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> Trigge
         windows=[JudgedWindow(judged.window_id, judged.outcome) for judged in own],
         trigger_keys=frozenset(state.trigger_actors),
         open_cycle=state.open_cycles[0].id if state.open_cycles else "",
-        last_cycle_ended_at=max(ended, default=None),
+        last_cycle_ended_at=ended,
         num_cycles_last_7_days=sum(
             cycle.opened_at > now - timedelta(days=7) and cycle.opened.reason != "manual"
             for cycle in state.cycles.values()

@@ -89,7 +89,7 @@ def promote_cycle(app: App, cycle: Cycle) -> ChampionChanged:
     """Make an approved cycle's candidate the champion.
 
     Raises:
-        RefusedError: if the approval has expired, the gates were changed since, or another rule forbids it.
+        RefusedError: if the approval has expired, or another rule forbids it.
     """
     from registry.promotion import promote
 

@@ -107,7 +107,7 @@ def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
             open_cycle(app, trigger_key)
         case JoinCycle(trigger_key, cycle):
             joined = TriggerSuppressed(trigger_key=trigger_key, reason=f"{cycle} is already open")
-            write_record(app.ledger, joined, cycle=cycle, key=f"suppressed:{trigger_key}")
+            write_record(app.ledger, joined, cycle=cycle, key=f"joined:{trigger_key}")
         case Wait(cycle, waiting):
             _wait(app, cycle, waiting)
         case StartWork(cycle):

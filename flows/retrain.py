@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flows.judge import judge_candidate
 from flows.train import train_candidate
 from flows.wiring import App
-from maskloop.errors import BusyError, MaskloopError, NotFoundError, UnavailableError
+from maskloop.errors import BusyError, MaskloopError, NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger import leased
 from maskloop.records import (
     CycleClosed,
@@ -78,14 +78,15 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
         UnavailableError: if another process is already working, or a server does not answer.
         MaskloopError: whatever ended the attempt, after it was recorded.
     """
-    with leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s) as renew:
+    with leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s) as check_lease:
         cycle = find_cycle(app, cycle_id)
         try:
+            app.settings.required_gates()  # a training that nobody can judge is not worth its time
             if cycle.phase in ("opened", "training"):
-                train_candidate(app, cycle, renew)
+                train_candidate(app, cycle, check_lease)
                 cycle = find_cycle(app, cycle_id)
             if cycle.phase == "candidate":
-                judge_candidate(app, cycle, renew)
+                judge_candidate(app, cycle, check_lease)
         except UnavailableError:
             raise
         except MaskloopError as error:
@@ -99,6 +100,23 @@ def close_cycle(app: App, cycle_id: str, record: CycleClosed) -> None:
     """End a cycle, once."""
     write_record(app.ledger, record, cycle=cycle_id, key=f"closed:{cycle_id}")
     app.teller.say(f"{cycle_id}: {record.sentence()}")
+
+
+def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
+    """End an open cycle by hand, whatever it waits for.
+
+    Raises:
+        NotFoundError: if there is no such cycle.
+        RefusedError: if it has ended already, or its candidate is being promoted.
+        BusyError: if somebody is training or judging for it.
+    """
+    cycle = find_cycle(app, cycle_id)
+    if cycle.phase in ("closed", "promoting"):
+        raise RefusedError(f"{cycle_id} is {cycle.phase}; there is nothing to abandon")
+    closed = CycleClosed(outcome="abandoned", reason=why)
+    with leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s):
+        write_record(app.ledger, closed, actor=by, cycle=cycle_id, key=f"closed:{cycle_id}")
+    return closed
 
 
 def find_cycle(app: App, cycle_id: str) -> Cycle:
@@ -123,14 +141,16 @@ def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
 
     Raises:
         BusyError: if another turn is open or its work is running.
+        ConfigurationError: if no gates are configured.
     """
     from flows.reconcile import reconcile
 
+    app.settings.required_gates()
     open_now = app.state().open_cycles
     if open_now:
         raise BusyError(
             f"{open_now[0].id} is still open ({open_now[0].phase})",
-            hint="`maskloop status` shows what it waits for; approve or reject its candidate first",
+            hint="approve or reject its candidate, or `maskloop abandon` it; `maskloop status` tells",
         )
     key = f"manual:{app.state().last_sequence + 1}"
     record_trigger(app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from)

@@ -30,7 +30,7 @@ class Start:
     data_tag: str = ""
 
 
-def train_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> CandidateRegistered:
+def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> CandidateRegistered:
     """Train (or go on training) for a cycle and register the result as a version awaiting judgement.
 
     Raises:
@@ -65,7 +65,7 @@ def train_candidate(app: App, cycle: Cycle, renew: Callable[[], None]) -> Candid
         with app.teller.progress("training") as progress:
 
             def on_step(step: int, losses: Mapping[str, float], rate: float, pictures_per_s: float) -> None:
-                renew()
+                check_lease()
                 if step % 10 == 0 or step == request.steps:
                     rows = {f"loss/{name}": value for name, value in losses.items()}
                     rows |= {"learning_rate": rate, "pictures_per_s": pictures_per_s}
@@ -118,9 +118,15 @@ def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) 
         new_digests=new,
         steps=training.retrain_steps if again else training.steps,
         learning_rate=training.retrain_learning_rate if again else training.learning_rate,
-        checkpoint_dir=app.workspace.training_dir / cycle.id / version.fingerprint[:12],
+        checkpoint_dir=app.workspace.training_dir / cycle.id / _name_of_request(app, version, start),
         device=training.device,
     )
+
+
+def _name_of_request(app: App, version: DatasetVersion, start: Start) -> str:
+    """Name the folder after what shapes the weights, so that edited settings start afresh."""
+    shaping = [version.fingerprint, digest_settings(app.settings), start.weights_digest]
+    return digest_value(shaping)[:12]
 
 
 def new_pictures(version: DatasetVersion, since_tag: str) -> tuple[str, ...]:

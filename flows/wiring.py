@@ -17,7 +17,6 @@ from maskloop.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset.revision import DatasetStore
-
     from monitoring.sample_log import SampleLog
     from registry.store import ModelStore, RunTracker
 
@@ -71,6 +70,7 @@ class App:
             server_url=running_server_url(self.workspace, "mlflow"),
             model_name=self.settings.model_name,
             system_metrics_every_s=5.0,
+            artifacts_dir=self.workspace.mlflow_dir / "artifacts" if self._mlflow_is_ours else None,
         )
 
     @cached_property
@@ -85,6 +85,11 @@ class App:
             retention_days=monitoring.retention_days,
             clock=self.clock,
         )
+
+    @property
+    def _mlflow_is_ours(self) -> bool:
+        named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
+        return not named
 
     @property
     def tracking_uri(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.digest import canonical_json, digest_value
-from maskloop.errors import BusyError, IntegrityError, StorageError, UnavailableError
+from maskloop.errors import BusyError, IntegrityError, MaskloopError, StorageError, UnavailableError
 
 SCHEMA_VERSION: Final = 1
 _FIRST_PREVIOUS: Final = "0" * 64
@@ -272,8 +272,10 @@ class SqlLedger:
         except UniqueViolation:
             raise
         except OperationalError as error:
-            if "locked" in str(error):
-                raise UnavailableError("the ledger is locked", where=self._where) from error
+            if "locked" in str(error) or self._engine.dialect.name != "sqlite":
+                raise UnavailableError(
+                    f"the ledger does not answer: {error.orig}", where=self._where
+                ) from error
             raise StorageError(f"the ledger cannot be used: {error.orig}", where=self._where) from error
         except SQLAlchemyError as error:
             raise StorageError(f"the ledger cannot be used: {error}", where=self._where) from error
@@ -324,28 +326,39 @@ def check_chain(entries: Sequence[Entry]) -> None:
 
 @contextmanager
 def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], None]]:
-    """Hold a lease for the body, giving a function that renews it (at most once per third of its life).
+    """Hold a lease for the body; a heartbeat renews it until the body or the process ends.
+
+    Gives a function that raises UnavailableError once the lease is lost to another process: call it between
+    steps of long work.
 
     Raises:
         BusyError: if somebody else holds it.
-        UnavailableError: from the renewing function, if the lease was lost.
     """
     lease = ledger.take_lease(name, ttl_s=ttl_s)
     if lease is None:
         raise BusyError(f"{name} is already running", hint="wait for it to end; `maskloop status` shows it")
-    renewed_at = time.monotonic()
+    ended, lost = threading.Event(), threading.Event()
 
-    def renew() -> None:
-        nonlocal renewed_at
-        if time.monotonic() - renewed_at < ttl_s / 3:
-            return
-        if not ledger.renew_lease(lease, ttl_s=ttl_s):
+    def keep_alive() -> None:
+        while not ended.wait(ttl_s / 3):
+            try:
+                if not ledger.renew_lease(lease, ttl_s=ttl_s):
+                    lost.set()
+                    return
+            except MaskloopError:  # the ledger is busy: there are two more heartbeats
+                continue
+
+    def check() -> None:
+        if lost.is_set():
             raise UnavailableError(f"the lease on {name} was lost to another process")
-        renewed_at = time.monotonic()
 
+    heartbeat = threading.Thread(target=keep_alive, name=f"lease on {name}", daemon=True)
+    heartbeat.start()
     try:
-        yield renew
+        yield check
     finally:
+        ended.set()
+        heartbeat.join()
         ledger.free_lease(lease)
 
 

@@ -126,7 +126,14 @@ class GateSettings(Section):
     score_threshold: Share = 0.5
     """Only detections at or above this score are matched."""
     max_false_positives_per_true_positive: Positive | None = 1.0
+    """0 switches this check off."""
     max_latency_p95_ms: Positive | None = None
+    """Of one picture on the machine that judges; 0 switches this check off."""
+
+    @field_validator("max_false_positives_per_true_positive", "max_latency_p95_ms", mode="before")
+    @classmethod
+    def _zero_is_off(cls, limit: object) -> object:
+        return None if limit == 0 else limit
 
 
 class ApprovalSettings(Section):

@@ -62,6 +62,7 @@ class Cycle:
     closed: CycleClosed | None = None
     closed_at: datetime | None = None
     failures: tuple[str, ...] = ()
+    """Of the present step."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             failures = (*cycle.failures, record.reason)
             return replace(going_on, phase=phase, num_attempts=attempts, failures=failures)
         case CandidateRegistered():
-            return replace(going_on, phase="candidate", candidate=record, num_attempts=0)
+            return replace(going_on, phase="candidate", candidate=record, num_attempts=0, failures=())
         case VerdictReached():
             return replace(going_on, phase="judged", verdict=record, verdict_at=entry.at)
         case ApprovalDecided() if cycle.approval and cycle.approval.decision == "rejected":

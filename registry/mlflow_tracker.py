@@ -33,6 +33,7 @@ class MlflowRunTracker:
         experiment: Made if it is not there.
         server_url: The server people look at, where ``tracking_uri`` is a database.
         model_name: Of the registered model, for the addresses of its versions.
+        artifacts_dir: Where a new experiment keeps its files; None leaves it to the server.
         system_metrics_every_s: While a run is open, record processor, memory and GPU use this often; 0 never.
     """
 
@@ -44,11 +45,13 @@ class MlflowRunTracker:
         server_url: str = "",
         model_name: str = "",
         system_metrics_every_s: float = 0.0,
+        artifacts_dir: Path | None = None,
     ) -> None:
         self._uri, self._experiment, self._model_name = tracking_uri, experiment, model_name
         address = server_url or (tracking_uri if tracking_uri.startswith("http") else "")
         self._server_url = without_password(address).rstrip("/")
         self._system_metrics_every_s = system_metrics_every_s
+        self._artifacts_dir = artifacts_dir
         self._monitors: dict[str, Any] = {}
 
     @cached_property
@@ -62,7 +65,8 @@ class MlflowRunTracker:
         if found := self._client.get_experiment_by_name(self._experiment):
             return str(found.experiment_id)
         try:
-            return str(self._client.create_experiment(self._experiment))
+            location = str(self._artifacts_dir) if self._artifacts_dir else None
+            return str(self._client.create_experiment(self._experiment, artifact_location=location))
         except MlflowException:
             if found := self._client.get_experiment_by_name(self._experiment):  # somebody was quicker
                 return str(found.experiment_id)

@@ -100,12 +100,12 @@ def plan_promotion(
     if verdict.champion_digest != (champion.weights_digest if champion else ""):
         raise RefusedError(
             f"version {verdict.candidate_version} was judged against another champion",
-            hint="judge it again against the one that serves now",
+            hint="retrain: the new candidate is judged against the one that serves now",
         )
     if any(serving.change.weights_digest == weights_digest for serving in state.serving):
         raise RefusedError(
             f"version {verdict.candidate_version} has served before and is retired",
-            hint=f"only a rollback brings it back: maskloop rollback --to {verdict.candidate_version}",
+            hint=f"only a rollback brings it back: maskloop rollback {verdict.candidate_version} --why WHY",
         )
     return _changing(state, verdict.candidate_version, weights_digest, "promotion", why)
 

@@ -147,6 +147,7 @@ ARGUMENTS = {
     "approve": ["1"],
     "reject": ["1"],
     "rollback": ["--why", "it is slow"],
+    "abandon": ["cycle-1", "--why", "it waits for nothing"],
     "predict": ["picture.png"],
     "data restore": ["data-v1"],
     "data diff": ["data-v1", "data-v2"],

@@ -8,11 +8,12 @@ import pytest
 
 from flows.promote import decide_by_hand, roll_back
 from flows.reconcile import reconcile
-from flows.retrain import record_trigger, run_turn
+from flows.retrain import abandon_cycle, record_trigger, run_turn
 from flows.serve import fetch_champion
 from flows.status import describe_serving_at, describe_status, tell_history
 from maskloop.errors import (
     BusyError,
+    ConfigurationError,
     DataError,
     NotFoundError,
     RefusedError,
@@ -373,19 +374,29 @@ def test_training_without_data_is_given_up_like_any_other_failure(
     assert reconcile(world.app()).done == ()
 
 
-def test_judging_without_gates_is_given_up_like_any_other_failure(
+def test_without_gates_nothing_is_trained_and_nothing_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(tmp_path / "workspace")
     (world.workspace.root / "maskloop.toml").write_text('[training]\nsteps = 1\ndevice = "cpu"\n')
     put_in_place(monkeypatch, lambda: world)
     world.label(range(12))
-    run_turn(world.app(), starts_from="first-weights")
-    for _ in range(3):
-        reconcile(world.app())
+    before = world.state
+    with pytest.raises(ConfigurationError, match="no gates are configured"):
+        run_turn(world.app(), starts_from="first-weights")
+    assert world.state == before
+
+
+def test_an_abandoned_cycle_ends_and_makes_room_for_the_next(world: World) -> None:
+    version = judged(world)
+    cycle = world.last_cycle.id
+    abandon_cycle(world.app(), cycle, by="otto", why="the camera is being replaced")
     assert world.last_cycle.closed is not None
-    assert "no gates are configured" in world.last_cycle.closed.reason
-    assert reconcile(world.app()).done == ()
+    assert world.last_cycle.closed.outcome == "abandoned"
+    with pytest.raises(RefusedError):
+        abandon_cycle(world.app(), cycle, by="otto", why="again")
+    world.tag_version(version, "approved")
+    assert reconcile(world.app()).done == (), "an approval that comes after the end changes nothing"
 
 
 def test_a_registry_that_does_not_answer_leaves_everything_as_it_was(world: World) -> None:
