@@ -30,7 +30,12 @@ def read_approvals(app: App) -> Approvals:
     for cycle in state.open_cycles:
         if cycle.phase != "judged" or not cycle.verdict or not cycle.candidate:
             continue
-        tags = app.models.version(cycle.candidate.version).tags
+        try:
+            tags = app.models.version(cycle.candidate.version).tags
+        except NotFoundError as error:
+            way_out = f"`maskloop abandon {cycle.id}` and retrain"
+            waiting[cycle.id] = CycleWaiting(waiting_for="approval", reason=error.headline, way_out=way_out)
+            continue
         answer = decide_approval(
             cycle.verdict,
             app.settings.approval,

@@ -22,7 +22,7 @@ from flows.planning import (
 from flows.promote import promote_cycle, read_approvals, record_decision
 from flows.retrain import close_cycle, find_cycle, is_working, open_cycle, work_on_cycle
 from flows.wiring import App
-from maskloop.errors import MaskloopError, RefusedError, UnavailableError
+from maskloop.errors import MaskloopError, NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger import leased
 from maskloop.records import CycleClosed, CycleWaiting, TriggerSuppressed, write_record
 
@@ -129,7 +129,7 @@ def _promote(app: App, cycle_id: str) -> None:
     cycle = find_cycle(app, cycle_id)
     try:
         promote_cycle(app, cycle)
-    except RefusedError as error:
+    except (RefusedError, NotFoundError) as error:
         way_out = error.hint or "approve it again, or reject it"
         waiting = CycleWaiting(waiting_for="approval", reason=error.headline, way_out=way_out)
         if waiting != cycle.waiting:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from flows.judge import judge_candidate
 from flows.train import train_candidate
 from flows.wiring import App
-from maskloop.errors import BusyError, MaskloopError, NotFoundError, RefusedError, UnavailableError
+from maskloop.errors import BusyError, DataError, MaskloopError, NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger import leased
 from maskloop.records import (
     CycleClosed,
     CycleOpened,
+    CycleWaiting,
     StartsFrom,
     TrainingFailed,
     TriggerReason,
@@ -87,7 +88,10 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
                 cycle = find_cycle(app, cycle_id)
             if cycle.phase == "candidate":
                 judge_candidate(app, cycle, check_lease)
-        except UnavailableError:
+        except UnavailableError as error:
+            way_out = "it is tried again by itself"
+            waiting = CycleWaiting(waiting_for="retry", reason=str(error), way_out=way_out)
+            write_record(app.ledger, waiting, cycle=cycle_id)
             raise
         except MaskloopError as error:
             failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
@@ -139,22 +143,34 @@ def is_working(ledger: Ledger) -> bool:
 def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
     """Ask for a turn by hand and carry it as far as it goes without a person.
 
+    A turn that was interrupted before its verdict is carried on instead.
+
     Raises:
-        BusyError: if another turn is open or its work is running.
+        BusyError: if another turn waits for a person, or its work is running.
         ConfigurationError: if no gates are configured.
+        DataError: if there is nothing to train on.
+        MaskloopError: whatever ended the attempt; it is recorded, and the next start tries again.
     """
     from flows.reconcile import reconcile
 
     app.settings.required_gates()
+    if not app.state().versions and app.data.current() is None:
+        raise DataError("there is nothing to train on yet", hint="run `maskloop ingest` first")
     open_now = app.state().open_cycles
-    if open_now:
+    if open_now and open_now[0].phase not in ("opened", "training", "candidate"):
         raise BusyError(
             f"{open_now[0].id} is still open ({open_now[0].phase})",
             hint="approve or reject its candidate, or `maskloop abandon` it; `maskloop status` tells",
         )
     key = f"manual:{app.state().last_sequence + 1}"
-    record_trigger(app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from)
-    reconcile(app)
+    if not open_now:
+        record_trigger(app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from)
+    reconcile(app, start_work=_work_or_say_why)
     cycles = list(reversed(app.state().cycles.values()))
     own = (cycle for cycle in cycles if cycle.opened.trigger_key == key)
-    return next(own, cycles[0])  # an older trigger was pending: this one has joined its cycle
+    return next(own, cycles[0])  # an older one was open or pending: this one has joined it
+
+
+def _work_or_say_why(app: App, cycle_id: str) -> None:
+    """Work on a cycle for a person who waits, to whom a failed attempt is an error."""
+    work_on_cycle(app, cycle_id)

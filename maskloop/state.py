@@ -196,7 +196,10 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
     going_on = replace(cycle, waiting=None, waiting_since=None)
     match record:
         case CycleWaiting():
-            return replace(cycle, waiting=record, waiting_since=entry.at)
+            waiting = replace(cycle, waiting=record, waiting_since=entry.at)
+            if record.waiting_for != "retry":
+                return waiting
+            return replace(waiting, num_attempts=max(cycle.num_attempts - 1, 0))  # an outage costs no attempt
         case TrainingStarted():
             attempts = max(cycle.num_attempts, record.attempt)
             return replace(going_on, phase="training", training=record, num_attempts=attempts)

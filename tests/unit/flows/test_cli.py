@@ -229,7 +229,6 @@ def test_a_prefect_server_that_does_not_answer_is_said(
     assert "maskloop up" in ran.err
 
 
-@pytest.mark.xfail(strict=True, reason="run_turn leaves a failed attempt to the next reconcile and says done")
 def test_a_training_that_could_not_begin_is_not_called_done(run: Any, workspace: Path) -> None:
     ran = run("train", "-w", workspace)
     assert ran.code == 65
