@@ -1,0 +1,226 @@
+"""The stories as Prefect flows, against an ephemeral server: runs, artifacts, and one run per cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Completed, Running
+
+from flows.deployments import (
+    ingest_flow,
+    promote_flow,
+    reconcile_flow,
+    retrain_flow,
+    run_in_foreground,
+    start_train_run,
+    train_flow,
+)
+from flows.reconcile import reconcile
+from flows.retrain import record_trigger, run_turn
+from maskloop.errors import RefusedError
+from maskloop.records import TriggerRecorded
+from tests.fakes.loop_world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.server]
+
+
+@pytest.fixture
+def client(prefect_server: None) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def deployed(client: SyncPrefectClient, world: World) -> UUID:
+    """The deployment that the reconcile starts trainings of, as `prefect deploy` makes it."""
+    flow_id = client.create_flow(train_flow)
+    return client.create_deployment(flow_id, name=world.workspace.settings.model_name)
+
+
+def runs_of(client: SyncPrefectClient, world: World, cycle: str = "cycle-1") -> list[FlowRun]:
+    tag = f"maskloop:{world.workspace.settings.model_name}:{cycle}"
+    found = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
+    return sorted(found, key=lambda run: run.created)
+
+
+def opened_cycle(world: World) -> None:
+    record_trigger(world.app(), "schedule:1", "schedule", "a test")
+    reconcile(world.app(), start_work=lambda _app, _cycle: None)
+
+
+def artifacts_of(client: SyncPrefectClient, kind: str) -> list[Any]:
+    return [artifact for artifact in client.read_artifacts() if artifact.type == kind]
+
+
+# --- flows ---------------------------------------------------------------------------------------
+
+
+def test_a_training_leaves_its_progress_and_its_verdict_as_artifacts(
+    world: World, client: SyncPrefectClient
+) -> None:
+    opened_cycle(world)
+    before = {artifact.id for artifact in client.read_artifacts()}
+    assert train_flow(str(world.workspace.root), "cycle-1") == "judged"
+    progress = [a for a in artifacts_of(client, "progress") if a.id not in before]
+    assert {a.description for a in progress} >= {"training", "candidate on the test pictures"}
+    assert {float(a.data) for a in progress} == {100.0}
+    (table,) = [a for a in artifacts_of(client, "table") if a.id not in before]
+    assert table.key == "verdict"
+    assert table.description == "verdict on version 1: pass"
+
+
+def test_a_reconcile_starts_a_training_in_a_run_of_its_own(
+    world: World, client: SyncPrefectClient, deployed: UUID
+) -> None:
+    record_trigger(world.app(), "schedule:1", "schedule", "a test")
+    done = reconcile_flow(str(world.workspace.root))
+    assert "opened a cycle for schedule:1" in done
+    assert world.model.requests == []
+    (run,) = runs_of(client, world)
+    assert run.deployment_id == deployed
+    assert run.parameters == {"workspace": str(world.workspace.root), "cycle": "cycle-1"}
+
+
+def test_a_scheduled_retraining_asks_for_a_turn(world: World, deployed: UUID) -> None:
+    retrain_flow(str(world.workspace.root))
+    (trigger,) = world.of_kind(TriggerRecorded)
+    assert trigger.reason == "schedule"
+    assert trigger.trigger_key.startswith("schedule:")
+    assert world.last_cycle.phase == "opened"
+
+
+def test_a_decision_is_carried_out_by_the_promote_flow_which_never_trains(world: World) -> None:
+    run_turn(world.app(), starts_from="first-weights")
+    world.tag_version("1", "approved")
+    promote_flow(str(world.workspace.root))
+    assert world.alias("champion") == "1"
+    record_trigger(world.app(), "schedule:1", "schedule", "a test")
+    promote_flow(str(world.workspace.root))
+    assert len(world.model.requests) == 1
+
+
+def test_a_reconcile_that_finds_another_one_running_says_so_and_is_fine(world: World) -> None:
+    assert world.ledger.take_lease("reconcile", ttl_s=60) is not None
+    assert reconcile_flow(str(world.workspace.root)) == []
+
+
+def test_ingest_returns_the_tag(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = world.data.current()
+    result = SimpleNamespace(version=version, changed=True, num_added=12, num_updated=0, num_quarantined=0)
+    monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: result)
+    assert ingest_flow(str(world.workspace.root), "batch.json", "images") == "data-v1"
+
+
+class Listener:
+    """A teller that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.heard.append(sentence)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Any]:
+        self.heard.append(title)
+        yield lambda done, total: self.heard.append(f"{done}/{total}")
+
+    def table(self, key: str, rows: Any, title: str) -> None:
+        self.heard.append(title)
+
+    def link(self, key: str, url: str, text: str) -> None:
+        self.heard.append(url)
+
+
+def test_a_story_in_the_foreground_is_a_flow_run_told_to_the_terminal_and_to_prefect(
+    world: World, client: SyncPrefectClient
+) -> None:
+    listener = Listener()
+
+    def story(app: Any, word: str) -> str:
+        app.teller.say(word)
+        app.teller.table("a-table", [{"a": 1}], "one table")
+        app.teller.link("a-link", "http://127.0.0.1/x", "there")
+        app.teller.link("no-link", "file:///x", "here")
+        with app.teller.progress("long work") as advance:
+            advance(1, 2)
+        return word.upper()
+
+    app = replace(world.app(), teller=listener)
+    assert run_in_foreground(app, "telling", story, word="hello") == "HELLO"
+    assert listener.heard == ["hello", "one table", "http://127.0.0.1/x", "file:///x", "long work", "1/2"]
+    assert "telling" in {flow.name for flow in client.read_flows()}
+    assert {"a-table", "a-link"} <= {artifact.key for artifact in client.read_artifacts()}
+    assert [float(a.data) for a in artifacts_of(client, "progress") if a.description == "long work"] == [50.0]
+
+
+def test_an_error_of_ours_comes_out_of_a_flow_as_it_was(world: World) -> None:
+    def story(_app: Any) -> None:
+        raise RefusedError("a rule forbids it", hint="ask")
+
+    with pytest.raises(RefusedError, match="a rule forbids it"):
+        run_in_foreground(world.app(), "refusing", story)
+
+
+# --- one run per cycle ---------------------------------------------------------------------------
+
+
+def test_asking_twice_starts_one_run(world: World, client: SyncPrefectClient, deployed: UUID) -> None:
+    for _ in range(2):
+        start_train_run(world.app(), "cycle-1")
+    assert len(runs_of(client, world)) == 1
+    start_train_run(world.app(), "cycle-2")
+    assert len(runs_of(client, world, "cycle-2")) == 1
+
+
+def test_a_run_that_was_killed_is_marked_crashed_and_replaced_once_its_lease_is_over(
+    world: World, client: SyncPrefectClient, deployed: UUID
+) -> None:
+    start_train_run(world.app(), "cycle-1")
+    (killed,) = runs_of(client, world)
+    client.set_flow_run_state(killed.id, Running(), force=True)
+    start_train_run(world.app(), "cycle-1")
+    assert len(runs_of(client, world)) == 1, "it may still live"
+    world.clock.advance(seconds=world.workspace.settings.retraining.lease_s + 60)
+    for _ in range(2):
+        start_train_run(world.app(), "cycle-1")
+    first, second = runs_of(client, world)
+    assert first.id == killed.id
+    assert first.state is not None
+    assert first.state.is_crashed()
+    assert second.state is not None
+    assert not second.state.is_final()
+
+
+def test_a_run_that_ended_without_finishing_the_work_is_followed_by_another(
+    world: World, client: SyncPrefectClient, deployed: UUID
+) -> None:
+    start_train_run(world.app(), "cycle-1")
+    (ended,) = runs_of(client, world)
+    client.set_flow_run_state(ended.id, Completed(), force=True)
+    for _ in range(2):
+        start_train_run(world.app(), "cycle-1")
+    assert len(runs_of(client, world)) == 2
+
+
+def test_a_run_that_no_worker_takes_is_waited_for_and_replaced_in_the_end(
+    world: World, client: SyncPrefectClient, deployed: UUID
+) -> None:
+    start_train_run(world.app(), "cycle-1")
+    lease_s = world.workspace.settings.retraining.lease_s
+    world.clock.advance(seconds=lease_s + 60)
+    start_train_run(world.app(), "cycle-1")
+    assert len(runs_of(client, world)) == 1, "the worker may be busy with something else"
+    world.clock.advance(seconds=30 * lease_s)
+    start_train_run(world.app(), "cycle-1")
+    states = [run.state for run in runs_of(client, world)]
+    assert [bool(state and state.is_crashed()) for state in states] == [True, False]

@@ -1,0 +1,59 @@
+"""The repository's shape: names nobody else has, packages that are listed, settings that parse."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from maskloop.settings import load_settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
+RESERVED = ["flows", "models", "monitoring", "registry", "serving", "dataset", "evaluation", "maskloop"]
+
+
+def test_every_listed_package_exists_and_every_package_is_listed() -> None:
+    found = {file.parent.name for file in REPOSITORY.glob("*/__init__.py")} - {"benchmarks"}
+    assert found == set(PACKAGES)
+    assert set(PACKAGES) <= set(RESERVED)
+    for package in PACKAGES:
+        nested = [file.parent for file in (REPOSITORY / package).glob("*/**/__init__.py")]
+        assert nested == [], "a package below a package must be listed too"
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_no_installed_distribution_has_a_package_of_ours(name: str) -> None:
+    others = set(packages_distributions().get(name, [])) - {PROJECT["project"]["name"]}
+    assert others == set()
+
+
+def test_checks_look_at_every_package() -> None:
+    tools = PROJECT["tool"]
+    assert tools["mypy"]["packages"] == PACKAGES
+    assert tools["importlinter"]["root_packages"] == PACKAGES
+    assert set(PACKAGES) <= set(tools["pytest"]["ini_options"]["testpaths"])
+
+
+def test_the_layer_contract_places_every_package() -> None:
+    (layers,) = [one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    placed = [name.strip() for layer in layers["layers"] for name in layer.split("|")]
+    assert sorted(placed) == sorted(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_nothing_by_itself(package: str) -> None:
+    lines = (REPOSITORY / package / "__init__.py").read_text().splitlines()
+    assert not [line for line in lines if line.startswith(("import ", "from "))]
+
+
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "configs").glob("*.toml")), ids=lambda file: file.stem)
+def test_every_settings_file_we_ship_parses_and_has_gates(file: Path) -> None:
+    assert load_settings(file).required_gates()
+
+
+def test_the_project_is_never_uploaded() -> None:
+    assert "Private :: Do Not Upload" in PROJECT["project"]["classifiers"]
