@@ -1,0 +1,55 @@
+"""The README's walkthrough, run line by line as it stands there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WALKTHROUGH = "## Five minutes with your own data"
+
+
+def read_walkthrough() -> str:
+    """Return the shell lines of the README's walkthrough."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split(WALKTHROUGH)[1].split("\n## ")[0]
+    return "\n".join(re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL))
+
+
+@pytest.mark.slow
+def test_the_walkthrough_ends_with_a_champion_and_a_retraining_that_waits_for_labels(tmp_path: Path) -> None:
+    outside = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))
+    }
+    bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = f"set -euo pipefail\n{read_walkthrough()}\nmaskloop status --json > status.json\n"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**outside, "PATH": bin_first, "USER": "reader"},
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    status = json.loads((tmp_path / "parts" / "status.json").read_text())
+    assert status["champion"]["version"] == "1"
+    assert status["last_drift"]["outcome"] == "drift"
+    assert [cycle["waiting"]["waiting_for"] for cycle in status["open_cycles"]] == ["labels"]
+    assert len(list((tmp_path / "parts" / "answers").glob("*.png"))) == 60
+    assert (tmp_path / "parts" / ".maskloop" / "reports" / "loop.html").exists()
+    assert "reader approved version 1 (cli): looks right" in done.stdout
+
+
+def test_every_block_of_the_readme_names_commands_that_exist() -> None:
+    from flows.cli import cli
+
+    used = set(re.findall(r"^maskloop (\w+)", read_walkthrough(), flags=re.MULTILINE))
+    assert {"init", "ingest", "train", "predict", "monitor"} <= used
+    assert used <= set(cli.commands)
