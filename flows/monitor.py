@@ -228,7 +228,11 @@ def _write_report(
         min_drifted_features=settings.min_drifted_features,
     )
     version = app.data.open(trained_on(app.state(), served.weights_digest))
-    chosen = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
+    chosen = [
+        picture
+        for picture in choose_reference_pictures(version, settings.min_window_samples)
+        if closest.name in (_pooled(), picture.source)
+    ]
     kept = [app.samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
     write_drift_page(
         directory,
