@@ -60,7 +60,8 @@ def draw_part(draw: Draw, class_index: int, light: tuple[float, float, float]) -
     covered, relief = _SHAPES[name](draw, u, v, size_px)
     relief = relief + _rounded_edge(covered) * draw.uniform(1.0, 1.6)
     metal = _METALS[draw.choice(_USUAL_METALS[name])]
-    return Part(class_index, covered, _lit(draw, relief, metal, u, v, light), size_px * 0.09 + 1.0)
+    height_px = size_px * _HEIGHT_SHARES[name] + 1.0
+    return Part(class_index, covered, _lit(draw, relief, metal, u, v, light), height_px)
 
 
 def _turned_grid(size_px: float, angle: float) -> tuple[Floats, Floats]:
@@ -77,8 +78,8 @@ def _rounded_edge(covered: NDArray[np.bool_]) -> Floats:
 
 
 def _bolt(draw: Draw, u: Floats, v: Floats, size_px: float) -> tuple[NDArray[np.bool_], Floats]:
-    head_long, head_half = size_px * draw.uniform(0.17, 0.21), size_px * draw.uniform(0.17, 0.2)
-    shank_half = head_half * draw.uniform(0.5, 0.58)
+    head_long, head_half = size_px * draw.uniform(0.18, 0.22), size_px * draw.uniform(0.185, 0.215)
+    shank_half = head_half * draw.uniform(0.54, 0.62)
     along = u + size_px / 2
     head = (along > 0) & (along < head_long) & (np.abs(v) < head_half)
     tip = np.clip((size_px - along) * 1.0 + shank_half * 0.55, 0.0, shank_half)
@@ -98,7 +99,7 @@ def _nut(draw: Draw, u: Floats, v: Floats, size_px: float) -> tuple[NDArray[np.b
     flat = size_px * 0.5 * 0.88
     radius = np.sqrt(u * u + v * v)
     hexagon = np.maximum(np.abs(u), np.abs(u) * 0.5 + np.abs(v) * 0.8660254037844386)
-    hole = flat * draw.uniform(0.48, 0.58)
+    hole = flat * draw.uniform(0.46, 0.54)
     covered = (hexagon < flat) & (radius > hole)
     chamfer = np.clip(radius - flat * 0.9, 0.0, None) * 0.9
     countersink = np.clip(hole + 2.2 - radius, 0.0, None) * 0.9
@@ -108,7 +109,7 @@ def _nut(draw: Draw, u: Floats, v: Floats, size_px: float) -> tuple[NDArray[np.b
 def _washer(draw: Draw, u: Floats, v: Floats, size_px: float) -> tuple[NDArray[np.bool_], Floats]:
     outer = size_px * 0.5
     radius = np.sqrt(u * u + v * v)
-    inner = outer * draw.uniform(0.4, 0.58)
+    inner = outer * draw.uniform(0.4, 0.52)
     covered = (radius < outer) & (radius > inner)
     split = draw.uniform() < 0.25
     if split:  # a spring washer
@@ -119,8 +120,8 @@ def _washer(draw: Draw, u: Floats, v: Floats, size_px: float) -> tuple[NDArray[n
 
 
 def _gear(draw: Draw, u: Floats, v: Floats, size_px: float) -> tuple[NDArray[np.bool_], Floats]:
-    tip, num_teeth = size_px * 0.5, draw.integer(9, 16)
-    root = tip * draw.uniform(0.78, 0.83)
+    tip, num_teeth = size_px * 0.5, draw.integer(8, 12)
+    root = tip * draw.uniform(0.79, 0.84)
     radius = np.sqrt(u * u + v * v)
     tooth_half = math.pi * root / num_teeth * 0.56
     covered = radius < root
@@ -174,6 +175,8 @@ def _lit(
     return shade[:, :, np.newaxis] * tint * 1.18 + glint[:, :, np.newaxis] * 120.0 + brown
 
 
-_SIZES_PX: Final = {"bolt": (42.0, 62.0), "nut": (25.0, 36.0), "washer": (24.0, 40.0), "gear": (36.0, 56.0)}
+_SIZES_PX: Final = {"bolt": (46.0, 62.0), "nut": (32.0, 42.0), "washer": (32.0, 46.0), "gear": (40.0, 60.0)}
+_HEIGHT_SHARES: Final = {"bolt": 0.1, "nut": 0.16, "washer": 0.03, "gear": 0.09}
+"""How tall a part is for its size: a nut throws a long shadow, a washer hardly any."""
 _Shape = Callable[[Draw, Floats, Floats, float], tuple[NDArray[np.bool_], Floats]]
 _SHAPES: Final[dict[str, _Shape]] = {"bolt": _bolt, "nut": _nut, "washer": _washer, "gear": _gear}

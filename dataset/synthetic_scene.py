@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from dataset.synthetic_draw import Draw, blurred
 from dataset.synthetic_parts import CLASS_NAMES, OVERSAMPLING, Floats, Part, draw_part
 
-_PLACING_ATTEMPTS: Final = 12
-_MIN_VISIBLE_SHARE: Final = 0.55
+_PLACING_ATTEMPTS: Final = 20
+_MIN_INSIDE_SHARE: Final = 0.7
+_MIN_UNHIDDEN_SHARE: Final = 0.75
+_MIN_VISIBLE_SHARE: Final = 0.65
 _RUBBER: Final = ((64, 66, 68), (72, 72, 70), (58, 62, 66))
 _NEW_BELT: Final = ((40, 116, 92), (46, 108, 84))
 _PAINTS: Final = ((178, 40, 36), (36, 84, 176), (126, 70, 40), (58, 60, 64))
@@ -38,24 +40,27 @@ class Scene:
 
 
 def photograph_scene(seed: int, index: int, *, side_px: int, shift: str | None) -> Scene:
-    """Lay 2-7 parts on the belt and take the picture. The same arguments give the same bytes, anywhere.
+    """Lay up to 5 parts on the belt and take the picture. The same arguments give the same bytes, anywhere.
 
     Shifts change the look only: the parts and where they lie are those of the unshifted scene.
     """
     draw, look = Draw(seed, index, 1), Draw(seed, index, 2)
     light = _light(draw)
     canvas = _belt(Draw(seed, index, 3), side_px * OVERSAMPLING, new=shift == "new_background")
-    classes, masks = [], np.zeros((0, side_px, side_px), dtype=bool)
-    for _ in range(draw.integer(2, 7)):
+    classes: list[int] = []
+    needed_px: list[float] = []  # of each part laid so far, how much must stay visible
+    masks = np.zeros((0, side_px, side_px), dtype=bool)
+    for _ in range(draw.integer(2, 5)):
         class_index = draw.integer(0, len(CLASS_NAMES) - 1)
         part = draw_part(draw, class_index, light)
         if shift == "new_object_look":
             part = _repainted(part, look)
-        placed = _place(draw, part, masks, side_px)
+        placed = _place(draw, part, masks, needed_px, side_px)
         if placed is None:
             continue
         stage_at, masks = placed
         classes.append(class_index)
+        needed_px.append(_needed_px(part, int(masks[-1].sum())))
         _put(canvas, part, stage_at, light)
     pixels = _expose(Draw(seed, index, 4), canvas, shift)
     return Scene(pixels, tuple(classes), masks)
@@ -109,24 +114,29 @@ def _repainted(part: Part, look: Draw) -> Part:
 
 
 def _place(
-    draw: Draw, part: Part, masks_NHW: NDArray[np.bool_], side_px: int
+    draw: Draw, part: Part, masks_NHW: NDArray[np.bool_], needed_px: list[float], side_px: int
 ) -> tuple[tuple[int, int], NDArray[np.bool_]] | None:
     """Find a place where enough of every part stays visible; return it with everybody's visible masks."""
-    full = int(part.covered.sum()) / (OVERSAMPLING * OVERSAMPLING)
     half = part.covered.shape[0] // OVERSAMPLING // 2
-    whole = [int(mask.sum()) for mask in masks_NHW]
     for _ in range(_PLACING_ATTEMPTS):
         top, left = (draw.integer(4, side_px - 5) - half for _ in range(2))
         mask = _mask_of(part, (top, left), side_px)
-        hidden = masks_NHW & ~mask
-        kept = [int(left_over.sum()) for left_over in hidden]
-        if int(mask.sum()) < 0.6 * full or any(
-            after < before * _MIN_VISIBLE_SHARE or after < 90
-            for before, after in zip(whole, kept, strict=True)
+        left_over = masks_NHW & ~mask
+        kept_px = [int(each.sum()) for each in left_over]
+        if int(mask.sum()) >= _full_px(part) * _MIN_INSIDE_SHARE and all(
+            kept >= needed for kept, needed in zip(kept_px, needed_px, strict=True)
         ):
-            continue
-        return (top, left), np.concatenate((hidden, mask[np.newaxis]))
+            return (top, left), np.concatenate((left_over, mask[np.newaxis]))
     return None
+
+
+def _full_px(part: Part) -> float:
+    return int(part.covered.sum()) / (OVERSAMPLING * OVERSAMPLING)
+
+
+def _needed_px(part: Part, inside_px: int) -> float:
+    """Return how much of a part must stay visible, of which ``inside_px`` lie inside the picture."""
+    return max(inside_px * _MIN_UNHIDDEN_SHARE, _full_px(part) * _MIN_VISIBLE_SHARE)
 
 
 def _mask_of(part: Part, at_px: tuple[int, int], side_px: int) -> NDArray[np.bool_]:

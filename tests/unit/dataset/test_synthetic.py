@@ -9,7 +9,7 @@ from dataset.decoding import decode_picture
 from dataset.dvc_objects import directory_md5, pinned_md5
 from dataset.synthetic import SHIFTS, build_demo_catalog, generate, stored_png
 from dataset.synthetic_draw import Draw
-from dataset.synthetic_parts import CLASS_NAMES
+from dataset.synthetic_parts import CLASS_NAMES, OVERSAMPLING, draw_part
 from dataset.synthetic_scene import photograph_scene
 from maskloop.digest import digest_bytes
 from maskloop.errors import ConfigurationError
@@ -53,9 +53,22 @@ def test_another_seed_is_another_stream():
 def test_every_scene_has_parts_whose_visible_masks_never_overlap():
     for index in range(20):
         masks = scene(index).masks
-        assert 1 <= len(masks) <= 7
+        assert 1 <= len(masks) <= 5
         assert masks.sum(axis=0).max() == 1
         assert masks.sum(axis=(1, 2)).min() >= 90
+
+
+def test_no_part_is_mostly_hidden_or_outside():
+    """Each shows at least 65 % of what the smallest of its kind would show alone."""
+    light = (-0.4, -0.5, 0.77)
+    smallest_px = [
+        min(draw_part(Draw(n), class_index, light).covered.sum() for n in range(40)) / OVERSAMPLING**2
+        for class_index in range(len(CLASS_NAMES))
+    ]
+    for index in range(40):
+        found = scene(index)
+        for class_index, mask in zip(found.class_indices, found.masks, strict=True):
+            assert mask.sum() >= 0.6 * smallest_px[class_index]
 
 
 def test_all_classes_occur_often_and_nuts_washers_and_gears_have_holes():
