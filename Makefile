@@ -24,7 +24,7 @@ real: $(STAMP)          ## the loop on real photographs (see benchmarks/real/REA
 
 lock: $(UV)             ## renew the pinned lock: hashes, no addresses
 	$(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --generate-hashes --no-header --no-annotate \
 	  --output-file requirements.lock
 
 clean:                  ## remove what `make demo` and the checks left

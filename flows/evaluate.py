@@ -11,7 +11,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion, Picture
-    from evaluation.instances import GroundTruth
     from evaluation.report import Evaluation
     from models.predict import Prediction, Predictor
 
@@ -60,33 +59,19 @@ def evaluate_model(
     """Load verified weights, predict the pictures and measure the result."""
     from evaluation.report import evaluate
     from models.predict import Predictor
+    from models.validation import ground_truth
 
     predictor = Predictor.load(directory, expected_digest=weights_digest, device=device)
     predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
     evaluation = evaluate(
         {digest: prediction.detections for digest, prediction in predictions.items()},
-        [as_ground_truth(picture) for picture in pictures],
+        [ground_truth(picture) for picture in pictures],
         class_names=version.class_names,
         score_threshold=score_threshold,
         max_detections=(1, 10, max(100, max_detections)),
     )
     seconds = [prediction.seconds for prediction in predictions.values()]
     return ModelOnPictures(evaluation, predictions, float(np.percentile(seconds, 95) * 1000.0))
-
-
-def as_ground_truth(picture: Picture) -> GroundTruth:
-    """Give a picture's annotations the form that evaluation reads."""
-    from evaluation.instances import GroundTruth
-
-    return GroundTruth(
-        picture_id=picture.digest,
-        source=picture.source,
-        height_px=picture.height_px,
-        width_px=picture.width_px,
-        class_indices=np.array([instance.class_index for instance in picture.instances], dtype=np.int64),
-        masks=tuple(instance.mask for instance in picture.instances),
-        is_crowd=np.array([instance.is_crowd for instance in picture.instances], dtype=bool),
-    )
 
 
 def load_picture(path: Path, max_mpx: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.evaluate import ModelOnPictures, as_ground_truth, load_picture
+from flows.evaluate import ModelOnPictures, load_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,8 @@ def _draw(
     image: np.ndarray, model: ModelOnPictures, picture: Picture, version: DatasetVersion, threshold: float
 ) -> np.ndarray:
     from evaluation.overlays import draw_overlay
+    from models.validation import ground_truth
 
     found = model.predictions[picture.digest].detections
     confident = found.select(found.scores >= threshold)
-    return draw_overlay(image, confident, as_ground_truth(picture), version.class_names)
+    return draw_overlay(image, confident, ground_truth(picture), version.class_names)

@@ -23,7 +23,7 @@ from flows.promote import promote_cycle, read_approvals, record_decision
 from flows.retrain import close_cycle, find_cycle, is_working, open_cycle, work_on_cycle
 from flows.wiring import App
 from maskloop.errors import MaskloopError, NotFoundError, RefusedError, UnavailableError
-from maskloop.ledger import leased
+from maskloop.leases import leased
 from maskloop.records import CycleClosed, CycleWaiting, TriggerSuppressed, write_record
 
 

@@ -8,7 +8,7 @@ from flows.judge import judge_candidate
 from flows.train import train_candidate
 from flows.wiring import App
 from maskloop.errors import BusyError, DataError, MaskloopError, NotFoundError, RefusedError, UnavailableError
-from maskloop.ledger import leased
+from maskloop.leases import leased
 from maskloop.records import (
     CycleClosed,
     CycleOpened,

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,7 +37,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.digest import canonical_json, digest_value
-from maskloop.errors import BusyError, IntegrityError, MaskloopError, StorageError, UnavailableError
+from maskloop.errors import IntegrityError, StorageError, UnavailableError
 
 SCHEMA_VERSION: Final = 1
 _FIRST_PREVIOUS: Final = "0" * 64
@@ -322,44 +321,6 @@ def check_chain(entries: Sequence[Entry]) -> None:
         if again != entry:
             raise IntegrityError("the ledger was changed by hand", where=f"entry {entry.sequence}")
         previous, expected = entry.digest, expected + 1
-
-
-@contextmanager
-def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], None]]:
-    """Hold a lease for the body; a heartbeat renews it until the body or the process ends.
-
-    Gives a function that raises UnavailableError once the lease is lost to another process: call it between
-    steps of long work.
-
-    Raises:
-        BusyError: if somebody else holds it.
-    """
-    lease = ledger.take_lease(name, ttl_s=ttl_s)
-    if lease is None:
-        raise BusyError(f"{name} is already running", hint="wait for it to end; `maskloop status` shows it")
-    ended, lost = threading.Event(), threading.Event()
-
-    def keep_alive() -> None:
-        while not ended.wait(ttl_s / 3):
-            try:
-                if not ledger.renew_lease(lease, ttl_s=ttl_s):
-                    lost.set()
-                    return
-            except MaskloopError:  # the ledger is busy: there are two more heartbeats
-                continue
-
-    def check() -> None:
-        if lost.is_set():
-            raise UnavailableError(f"the lease on {name} was lost to another process")
-
-    heartbeat = threading.Thread(target=keep_alive, name=f"lease on {name}", daemon=True)
-    heartbeat.start()
-    try:
-        yield check
-    finally:
-        ended.set()
-        heartbeat.join()
-        ledger.free_lease(lease)
 
 
 def _open_engine(url: str) -> Engine:

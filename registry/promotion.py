@@ -20,7 +20,8 @@ from typing import Final
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
-from maskloop.ledger import Ledger, leased
+from maskloop.leases import leased
+from maskloop.ledger import Ledger
 from maskloop.records import (
     AliasTampered,
     ChampionChangeAbandoned,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from maskloop.errors import UnavailableError
-from maskloop.ledger import Ledger, SqlLedger, check_chain, leased
+from maskloop.leases import leased
+from maskloop.ledger import Ledger, SqlLedger, check_chain
 from tests.fakes.ledger import FakeClock, FakeLedger
 
 
