@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from flows.planning import StartWork
 from flows.promote import decide_by_hand
 from flows.reconcile import describe_step, reconcile, work_here
 from flows.retrain import WORK_LEASE, open_cycle, record_trigger, work_on_cycle
-from maskloop.errors import BusyError, TrainingError
+from maskloop.errors import BusyError, TrainingError, UnavailableError
 from maskloop.ledger import check_chain
 from maskloop.records import (
     ApprovalDecided,
@@ -21,10 +22,11 @@ from maskloop.records import (
     CycleClosed,
     CycleOpened,
     TrainingStarted,
+    TriggerRecorded,
     VerdictReached,
     VersionIngested,
 )
-from tests.fakes.crashing import Countdown, Killed, every_crash_point
+from tests.fakes.crashing import Countdown, Killed, Moment, every_crash_point
 from tests.fakes.loop_world import World, put_in_place
 
 
@@ -173,6 +175,8 @@ def what_came_of_it(world: World) -> dict[str, Any]:
     changes = world.of_kind(ChampionChanged)
     return {
         "cycles": [(c.id, c.phase, c.closed and c.closed.outcome) for c in world.state.cycles.values()],
+        "triggers": [one.trigger_key for one in world.of_kind(TriggerRecorded)],
+        "pending": list(world.state.pending_triggers),
         "data": [(v.tag, v.num_new_labelled) for v in world.of_kind(VersionIngested)],
         "candidates": [(c.version, c.weights_digest) for c in world.of_kind(CandidateRegistered)],
         "verdicts": [(v.candidate_version, v.outcome) for v in world.of_kind(VerdictReached)],
@@ -185,6 +189,7 @@ def what_came_of_it(world: World) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", [first_turn, second_turn, rejected_turn])
 def test_a_process_that_dies_anywhere_changes_nothing_about_how_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Story
@@ -210,6 +215,43 @@ def test_a_process_that_dies_anywhere_changes_nothing_about_how_it_ends(
         check_chain(world.ledger.entries())
         num_points += 1
     assert num_points > 50
+
+
+class Outage(Countdown):
+    """One call is not answered, before or after it took effect; the process lives and sees an error."""
+
+    def step(self, call: Callable[[], Any]) -> Any:
+        try:
+            return super().step(call)
+        except Killed:
+            raise UnavailableError("nobody answers") from None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_call_that_is_not_answered_anywhere_changes_nothing_about_how_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: Moment
+) -> None:
+    """Unlike a dead process, this one still runs its own clearing up, which may meet the outage too."""
+    worlds: list[World] = []
+    put_in_place(monkeypatch, lambda: worlds[-1])
+
+    def play(countdown: Countdown | None) -> dict[str, Any]:
+        worlds.append(World(tmp_path / f"workspace-{len(worlds)}"))
+        worlds[-1].label(range(12))
+        with suppress(UnavailableError):
+            second_turn(worlds[-1], countdown)
+        worlds[-1].clock.advance(seconds=121)
+        second_turn(worlds[-1], None)
+        return what_came_of_it(worlds[-1])
+
+    expected, number, outage = play(None), 0, Outage(1, moment)
+    while outage.has_fired or not number:
+        number += 1
+        outage = Outage(number, moment)
+        assert play(outage) == expected, f"not answered {moment} call {number}"
+        assert reconcile(worlds[-1].app()).done == ()
+    assert number > 50
 
 
 def test_a_process_that_dies_every_time_it_trains_is_given_up_and_blocks_nothing(world: World) -> None:
