@@ -193,8 +193,8 @@ def _expose(draw: Draw, canvas: Floats, shift: str | None) -> NDArray[np.uint8]:
 def _shifted(picture: Floats, shift: str | None) -> tuple[Floats, float]:
     """Return the picture as the shifted camera sees it, before noise, and the noise's strength."""
     if shift == "new_camera":
-        softer = blurred(picture, 2)
-        return (softer * 0.62 + 58.0) * np.array((0.72, 0.94, 1.3)), 9.0
+        softer = blurred(picture, 1)
+        return (softer * 0.66 + 54.0) * np.array((0.72, 0.94, 1.3)), 7.0
     if shift == "darkness":
         return picture * 0.3, 5.0
     if shift == "noise":
