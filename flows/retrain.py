@@ -89,9 +89,10 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
             if cycle.phase == "candidate":
                 judge_candidate(app, cycle, check_lease)
         except UnavailableError as error:
-            way_out = "it is tried again by itself"
-            waiting = CycleWaiting(waiting_for="retry", reason=str(error), way_out=way_out)
-            write_record(app.ledger, waiting, cycle=cycle_id)
+            if find_cycle(app, cycle_id).num_attempts > cycle.num_attempts:  # it had begun: give it back
+                way_out = "it is tried again by itself"
+                waiting = CycleWaiting(waiting_for="retry", reason=str(error), way_out=way_out)
+                write_record(app.ledger, waiting, cycle=cycle_id)
             raise
         except MaskloopError as error:
             failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
     """End a process we started and its children: politely first."""
     children = _descendants(process.pid)
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
+        with suppress(ProcessLookupError):  # the group outlives its first process
             os.killpg(process.pid, sign)
         try:
             process.wait(_STOP_TIMEOUT_S)
