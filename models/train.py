@@ -2,7 +2,8 @@
 
 Everything random at a step (which pictures, how they are augmented, which regions are sampled) follows from
 the seed and the step's number. A run that is killed and started again with the same request therefore ends,
-on a CPU with the same number of threads, with bitwise the weights of the uninterrupted run.
+on a CPU with the same number of threads, with bitwise the weights of the uninterrupted run. The small network
+always has one thread.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torchvision.models.detection import MaskRCNN
 from dataset.decoding import decode_picture
 from maskloop.errors import UnavailableError
 from models.batches import LoadPicture
-from models.determinism import deterministic
+from models.determinism import deterministic, threads_for
 from models.devices import choose_device, peak_memory_bytes
 from models.request import TrainingRequest
 from models.run import OnEvaluation, OnStep, Run
@@ -73,7 +74,7 @@ def train(
     """
     device = choose_device(request.device)
     load = load_picture or _decode_with(request.settings.data.max_picture_mpx)
-    with deterministic(device):
+    with deterministic(device), threads_for(request.settings.model.backbone):
         run = Run(request, device, load)
         run.resume()
         for batch in run.stream.from_step(run.step):

@@ -42,6 +42,19 @@ def test_a_run_killed_at_any_step_ends_with_bitwise_the_same_weights(shapes, uni
     assert [h["mean_iou"] for h in resumed.history] == [h["mean_iou"] for h in uninterrupted.history]
 
 
+def test_the_small_network_learns_on_one_thread_and_leaves_the_number_as_it_was(shapes, tmp_path):
+    torch.set_num_threads(2)
+    seen = []
+    train(
+        shapes.make_request(tmp_path, steps=1),
+        load_picture=shapes.load_picture,
+        on_step=lambda *_: seen.append(torch.get_num_threads()),
+    )
+    after = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert (seen, after) == ([1], 2)
+
+
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(shapes, uninterrupted, tmp_path):
     request = shapes.make_request(tmp_path)
     with pytest.raises(UnavailableError, match="step 7 of 10"):
