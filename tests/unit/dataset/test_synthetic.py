@@ -59,7 +59,7 @@ def test_every_scene_has_parts_whose_visible_masks_never_overlap():
 
 
 def test_no_part_is_mostly_hidden_or_outside():
-    """Each shows at least 65 % of what the smallest of its kind would show alone."""
+    """Each shows at least 60 % of what the smallest of 40 of its kind would show alone."""
     light = (-0.4, -0.5, 0.77)
     smallest_px = [
         min(draw_part(Draw(n), class_index, light).covered.sum() for n in range(40)) / OVERSAMPLING**2
