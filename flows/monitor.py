@@ -15,7 +15,7 @@ from flows.retrain import record_trigger
 from flows.serve import fetch_champion
 from flows.train import trained_on
 from flows.wiring import App
-from maskloop.errors import DataError
+from maskloop.errors import DataError, UnavailableError
 from maskloop.files import write_text
 from maskloop.records import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state import LoopState
@@ -126,6 +126,7 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
         report=str((report / "index.html").relative_to(app.workspace.root)),
     )
     write_record(app.ledger, judged, key=f"drift:{verdict.window_id}")
+    _publish(app, judged, closest, report)
     app.teller.table(
         "drift",
         [
@@ -143,6 +144,28 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
     )
     app.teller.link("drift-report", (report / "index.html").as_uri(), "drift report")
     return judged
+
+
+def _publish(app: App, judged: DriftJudged, closest: ClosestReference, report: Path) -> None:
+    """Show the verdict in MLflow too, where it can be followed over time; the workspace keeps it anyway."""
+    try:
+        run_id = app.tracker.open_run(
+            f"drift:{judged.window_id}",
+            name=f"drift {judged.outcome} {judged.window_id}",
+            tags={
+                "maskloop.kind": "drift",
+                "outcome": judged.outcome,
+                "weights_digest": judged.weights_digest,
+            },
+        )
+        figures = {f"drift/{signal.name}": signal.effect for signal in closest.verdict.signals}
+        figures |= {"drift/num_drifted": float(closest.verdict.num_drifted)}
+        app.tracker.log_metrics(run_id, figures, step=0)
+        for file in sorted(report.iterdir()):
+            app.tracker.log_file(run_id, file, "drift")
+        app.tracker.close_run(run_id, "finished")
+    except UnavailableError as error:
+        app.teller.say(f"the drift report could not be shown in MLflow: {error}")
 
 
 def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:

@@ -213,7 +213,7 @@ def _run_prefect(workspace: Workspace, environment: Mapping[str, str], *argument
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *arguments],
         cwd=workspace.root,
-        env=dict(environment),
+        env={**environment, "PWD": str(workspace.root)},  # prefect.yaml names its folder so
         capture_output=True,
         text=True,
         check=False,

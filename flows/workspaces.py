@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final, Literal
 
@@ -31,13 +32,12 @@ def init_workspace(root: Path, *, preset: Preset = "laptop", model_name: str = "
     if not workspace.settings_file.exists():
         text = (CONFIGS / f"{preset}.toml").read_text(encoding="utf-8")
         if model_name:
-            text = text.replace('model_name = "mask-rcnn"', f'model_name = "{model_name}"')
+            text = re.sub('^model_name = ".*"', f'model_name = "{model_name}"', text, flags=re.MULTILINE)
         write_text(workspace.settings_file, text)
     settings = load_settings(workspace.settings_file)
     schedules = workspace.root / "prefect.yaml"
     if not schedules.exists():
         template = (CONFIGS / "prefect.yaml").read_text(encoding="utf-8")
-        filled = template.replace("@workspace@", str(workspace.root))
-        write_text(schedules, filled.replace("@model_name@", settings.model_name))
+        write_text(schedules, template.replace("@model_name@", settings.model_name))
     init_workspace_repository(workspace)
     return workspace

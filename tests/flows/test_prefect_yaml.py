@@ -14,7 +14,7 @@ from flows.wiring import REPOSITORY
 
 TEMPLATE = (REPOSITORY / "configs" / "prefect.yaml").read_text()
 CONTENT: dict[str, Any] = yaml.safe_load(
-    TEMPLATE.replace("@workspace@", "/somewhere").replace("@model_name@", "bolts")
+    TEMPLATE.replace("{{ $PWD }}", "/somewhere").replace("@model_name@", "bolts")
 )
 DEPLOYMENTS: list[dict[str, Any]] = CONTENT["deployments"]
 each = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[d["flow_name"] for d in DEPLOYMENTS])

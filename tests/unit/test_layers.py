@@ -57,3 +57,13 @@ def test_every_settings_file_we_ship_parses_and_has_gates(file: Path) -> None:
 
 def test_the_project_is_never_uploaded() -> None:
     assert "Private :: Do Not Upload" in PROJECT["project"]["classifiers"]
+
+
+def test_the_repository_is_a_workspace_itself() -> None:
+    from flows.wiring import open_app
+
+    assert open_app(REPOSITORY).settings.model_name == "metal-parts"
+    template = (REPOSITORY / "configs" / "prefect.yaml").read_text(encoding="utf-8")
+    schedules = (REPOSITORY / "prefect.yaml").read_text(encoding="utf-8")
+    assert schedules == template.replace("@model_name@", "metal-parts")
+    assert (REPOSITORY / "data.dvc").exists()
