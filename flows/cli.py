@@ -33,10 +33,10 @@ cli.add_command(data)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--preset",
-    type=click.Choice(["laptop", "gpu"]),
+    type=click.Choice(["laptop", "gpu", "demo"]),
     default="laptop",
     show_default=True,
-    help="laptop: a small network from scratch. gpu: ResNet-50 FPN v2 from COCO weights.",
+    help="laptop: a small network. gpu: ResNet-50 FPN v2 from COCO weights. demo: for the generator.",
 )
 @click.option("--name", "model_name", default="", help="The registered model's name.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")

@@ -60,7 +60,7 @@ def monitor(app: App) -> Monitored:
 
     served = fetch_champion(app)
     settings = app.settings.monitoring
-    app.samples.prune()
+    app.samples.prune(app.clock.now())
     _finish_last_window(app)
     pending = app.samples.newest(
         10 * settings.window_samples, weights_digest=served.weights_digest, pending_only=True
@@ -274,11 +274,7 @@ def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> Trigge
 
     now = app.clock.now()
     ended = max((cycle.closed_at for cycle in state.cycles.values() if cycle.closed_at), default=None)
-    own = [
-        judged
-        for at, judged in state.drift  # an ended cycle has answered the windows before it
-        if judged.weights_digest == weights_digest and (ended is None or at > ended)
-    ]
+    own = [judged for judged in state.unanswered_drift if judged.weights_digest == weights_digest]
     tag = trained_on(state, weights_digest)
     return TriggerState(
         weights_digest=weights_digest,

@@ -91,6 +91,8 @@ class LoopState:
     rolled_back: frozenset[str] = frozenset()
     """Weights digests that were rolled back from, and not judged again since."""
     drift: tuple[tuple[datetime, DriftJudged], ...] = ()
+    unanswered_drift: tuple[DriftJudged, ...] = ()
+    """The verdicts since a cycle last ended: an ended cycle has answered those before it."""
     verdicts: dict[str, VerdictReached] = field(default_factory=dict)
     """By the candidate's weights digest; the newest verdict on them."""
     approvals: dict[str, tuple[datetime, ApprovalDecided]] = field(default_factory=dict)
@@ -169,7 +171,10 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
         case ChampionChangeAbandoned():
             return replace(state, changing=None, changing_cycle="", abandoned_epoch=record.epoch)
         case DriftJudged():
-            return replace(state, drift=(*state.drift, (entry.at, record)))
+            drift = (*state.drift, (entry.at, record))
+            return replace(state, drift=drift, unanswered_drift=(*state.unanswered_drift, record))
+        case CycleClosed():
+            return replace(state, unanswered_drift=())
         case _:
             return state
 

@@ -1,0 +1,153 @@
+"""Production is answered, logged, judged once, and a drift asks for one turn of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataset.decoding import encode_png
+from flows.monitor import monitor
+from flows.predict import predict
+from flows.reconcile import reconcile
+from flows.retrain import run_turn
+from maskloop.errors import DataError, NotFoundError
+from maskloop.records import DriftJudged, TriggerRecorded, TriggerSuppressed
+from tests.fakes.loop_world import World, draw_picture, put_in_place
+
+WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A workspace whose first model serves; Evidently, which takes ten seconds to import, is left out."""
+    made = World(tmp_path / "workspace", settings=WINDOW)
+    put_in_place(monkeypatch, lambda: made)
+
+    def without_evidently(_reference: Any, _current: Any, directory: Path, **_more: Any) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "evidently.html").write_text("")
+
+    monkeypatch.setattr("monitoring.evidently_report.write_drift_report", without_evidently)
+    made.label(range(180))
+    run_turn(made.app(), starts_from="first-weights")
+    made.tag_version("1", "approved")
+    reconcile(made.app())
+    return made
+
+
+def photograph(folder: Path, numbers: Sequence[int], *, brighter: int = 0) -> Path:
+    """Put production pictures into a folder; a brighter lamp also adds its own noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        pixels = draw_picture(number)[0].astype(int)
+        noise = np.random.default_rng(number).integers(0, 1 + brighter, pixels.shape)
+        data = encode_png(np.clip(pixels + brighter + noise, 0, 255).astype(np.uint8))
+        (folder / f"{number}.png").write_bytes(data)
+    return folder
+
+
+def test_the_same_camera_is_quiet_and_asks_for_nothing(world: World, tmp_path: Path) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+    found = monitor(world.app())
+    assert found.judged is not None
+    assert (found.judged.outcome, found.judged.num_samples) == ("quiet", 40)
+    assert world.of_kind(TriggerRecorded)[1:] == []
+    assert (world.workspace.root / found.judged.report).exists()
+
+
+def test_another_lamp_is_drift_and_makes_one_trigger_however_long_it_lasts(
+    world: World, tmp_path: Path
+) -> None:
+    for start in (1000, 2000, 3000):
+        predict(world.app(), [photograph(tmp_path / str(start), range(start, start + 40), brighter=60)])
+        monitor(world.app())
+        reconcile(world.app())
+    assert [judged.outcome for judged in world.of_kind(DriftJudged)] == ["drift"] * 3
+    assert [trigger.reason for trigger in world.of_kind(TriggerRecorded)] == ["manual", "drift"]
+    assert world.last_cycle.waiting is not None
+    assert world.last_cycle.waiting.waiting_for == "labels"
+
+
+def test_every_sample_is_judged_once_and_counted(world: World, tmp_path: Path) -> None:
+    folder = photograph(tmp_path / "in", range(1000, 1040))
+    predict(world.app(), [folder])
+    predict(world.app(), [folder])
+    monitor(world.app())
+    assert monitor(world.app()).judged is None
+    counts = world.samples.counts()
+    assert (counts.received, counts.scored, counts.skipped, counts.pending) == (40, 40, 0, 0)
+    assert len(world.of_kind(DriftJudged)) == 1
+
+
+def test_a_crash_between_verdict_and_marking_puts_no_sample_into_two_windows(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+
+    def die(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(world.samples, "mark_scored", die)
+        with pytest.raises(KeyboardInterrupt):
+            monitor(world.app())
+    predict(world.app(), [photograph(tmp_path / "more", range(2000, 2010))])
+    assert monitor(world.app()).num_pending == 10
+    assert world.samples.counts().scored == 40
+    assert len(world.of_kind(DriftJudged)) == 1
+
+
+def test_too_few_samples_wait(world: World, tmp_path: Path) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1010))])
+    found = monitor(world.app())
+    assert (found.judged, found.num_pending) == (None, 10)
+    assert world.samples.counts().pending == 10
+
+
+def test_drift_within_the_cooldown_is_set_aside_with_a_reason(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = world.workspace.settings_file
+    settings.write_text(settings.read_text().replace("cooldown_hours = 0", "cooldown_hours = 24"))
+    monkeypatch.delitem(world.workspace.__dict__, "settings")
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040), brighter=60)])
+    monitor(world.app())
+    assert "cool" in world.of_kind(TriggerSuppressed)[-1].reason
+    assert len(world.state.cycles) == 1
+    world.clock.advance(hours=25)
+    monitor(world.app())
+    assert [trigger.reason for trigger in world.of_kind(TriggerRecorded)] == ["manual", "drift"]
+
+
+def test_a_bad_picture_costs_itself_alone_and_is_counted(world: World, tmp_path: Path) -> None:
+    folder = photograph(tmp_path / "in", range(1000, 1003))
+    (folder / "broken.png").write_bytes((folder / "1000.png").read_bytes()[:60])
+    answers = predict(world.app(), [folder, tmp_path / "absent.png"])
+    assert [bool(answer.error) for answer in answers] == [False, False, False, True, True]
+    assert all(len(answer.instances) == 2 for answer in answers[:3])
+    counts = world.samples.counts()
+    assert (counts.received, counts.skipped) == (5, 2)
+
+
+def test_answers_name_the_version_and_its_blessing(world: World, tmp_path: Path) -> None:
+    (answer,) = predict(world.app(), [photograph(tmp_path / "in", [1000])])
+    champion = world.state.champion
+    assert champion is not None
+    assert (answer.model_version, answer.weights_digest) == ("1", champion.weights_digest)
+    assert answer.blessing_id == world.state.verdicts[champion.weights_digest].blessing_id
+    assert {found["class_name"] for found in answer.instances} == {"bolt", "nut"}
+
+
+def test_a_folder_without_pictures_is_said(world: World, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        predict(world.app(), [tmp_path / "empty"])
+
+
+def test_nothing_is_monitored_before_something_serves(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="nothing serves yet"):
+        monitor(World(tmp_path / "empty").app())
