@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from maskloop.settings import MonitoringSettings
 from monitoring.windows import choose_window
 from tests.fakes.drift_data import sample_of
@@ -30,10 +32,9 @@ def test_too_few_samples_wait() -> None:
     assert plan.window.sample_ids == ("a",)
 
 
-def test_nothing_is_given_up_for_a_window_that_cannot_be_judged() -> None:
-    settings = MonitoringSettings(window_samples=1, min_window_samples=2)
-    plan = choose_window([sample_of(name) for name in "ba"], weights_digest="w1", settings=settings)
-    assert (plan.is_complete, plan.superseded_ids) == (False, ())
+def test_a_window_that_could_never_be_complete_is_refused() -> None:
+    with pytest.raises(ValueError, match="no window would ever be judged"):
+        MonitoringSettings(window_samples=1, min_window_samples=2)
 
 
 def test_no_samples_are_an_incomplete_window() -> None:
