@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from flows.servers import prefect_environment, running_server_url
 from flows.wiring import App
-from maskloop.errors import UnavailableError
+from maskloop.errors import ConfigurationError, UnavailableError
 
 _Result = TypeVar("_Result")
 _ATTEMPTS = 3
@@ -43,7 +43,9 @@ def find_prefect_url(app: App) -> str:
 
 
 def check_answers(url: str, name: str) -> None:
-    """Ask a server for its health, three times. Raises UnavailableError."""
+    """Ask a server for its health, three times. Raises UnavailableError, ConfigurationError."""
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{name} cannot be reached by such an address", where=url)
     for _ in range(_ATTEMPTS):
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - http(s) by configuration

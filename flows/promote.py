@@ -77,6 +77,8 @@ def decide_by_hand(
     verdict = cycle.verdict
     if verdict is None:
         raise NotFoundError(f"version {version} has no verdict")
+    if decision == "approved" and cycle.approval and cycle.phase == "approved" and not cycle.waiting:
+        return cycle.approval  # said already, and it still counts
     record = decide_by_person(
         verdict,
         app.settings.approval,

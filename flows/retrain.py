@@ -147,7 +147,7 @@ def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
     A turn that was interrupted before its verdict is carried on instead.
 
     Raises:
-        BusyError: if another turn waits for a person, or its work is running.
+        BusyError: if another turn waits for a person or for labels, or its work is running.
         ConfigurationError: if no gates are configured.
         DataError: if there is nothing to train on.
         MaskloopError: whatever ended the attempt; it is recorded, and the next start tries again.
@@ -162,6 +162,10 @@ def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
         raise BusyError(
             f"{open_now[0].id} is still open ({open_now[0].phase})",
             hint="approve or reject its candidate, or `maskloop abandon` it; `maskloop status` tells",
+        )
+    if open_now and open_now[0].waiting and open_now[0].waiting.waiting_for == "labels":
+        raise BusyError(
+            f"{open_now[0].id} is open, {open_now[0].waiting.sentence()}", hint="or `maskloop abandon` it"
         )
     key = f"manual:{app.state().last_sequence + 1}"
     if not open_now:

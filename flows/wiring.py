@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from flows.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
-from maskloop.ledger import Ledger, SqlLedger
+from maskloop.errors import ConfigurationError
+from maskloop.ledger import Ledger, SqlLedger, check_chain
 from maskloop.settings import Settings
 from maskloop.state import LoopState, fold
 from maskloop.workspace import Workspace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from monitoring.sample_log import SampleLog
     from registry.store import ModelStore, RunTracker
 
+_TRACKING_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -96,16 +98,21 @@ class App:
         """Where MLflow is: environment, settings, a running `maskloop up`, or the workspace's files."""
         from flows.servers import running_server_url
 
-        return (
-            os.environ.get("MLFLOW_TRACKING_URI")
-            or self.settings.servers.mlflow_tracking_uri
-            or running_server_url(self.workspace, "mlflow")
-            or f"sqlite:///{self.workspace.mlflow_dir / 'mlflow.db'}"
-        )
+        named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
+        if named and not named.startswith(_TRACKING_SCHEMES):
+            raise ConfigurationError(
+                "MLflow cannot be reached by such an address",
+                where=named,
+                hint=f"it begins with one of {', '.join(_TRACKING_SCHEMES)}",
+            )
+        own = running_server_url(self.workspace, "mlflow")
+        return named or own or f"sqlite:///{self.workspace.mlflow_dir / 'mlflow.db'}"
 
     def state(self) -> LoopState:
-        """Read the ledger into the state it adds up to."""
-        return fold(self.ledger.entries())
+        """Read the ledger into the state it adds up to. Raises IntegrityError if it was changed by hand."""
+        entries = self.ledger.entries()
+        check_chain(entries)
+        return fold(entries)
 
 
 def open_app(root: Path, *, teller: Teller | None = None, actor: str = "") -> App:

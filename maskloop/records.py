@@ -129,7 +129,8 @@ class TrainingStarted(Record):
         start = (
             f"from the weights {self.parent_digest[:12]}" if self.parent_digest else "from its first weights"
         )
-        return f"training on {self.data_tag} began {start} (attempt {self.attempt}, run {self.run_id[:8]})"
+        verb = "began" if self.attempt == 1 else "goes on where it was, begun"
+        return f"training on {self.data_tag} {verb} {start} (attempt {self.attempt}, run {self.run_id[:8]})"
 
 
 class JudgingStarted(Record):

@@ -208,6 +208,8 @@ def _false_positives(table: IouTable, gates: GateSettings) -> list[Check]:
     measured = wrong / right if right else None
     outcome: Outcome = "pass" if measured is not None and measured <= limit else "fail"
     reason = f"{wrong} false positives beside {right} true positives, at most {limit:g} each"
+    if not right:
+        reason = f"not one true positive, and {wrong} false ones"
     name = "false_positives"
     return [Check(name=name, outcome=outcome, measured=measured, required=limit, reason=reason)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from maskloop.errors import IntegrityError, NotFoundError, UnavailableError
 from maskloop.files import directory_written_atomically, locked
-from maskloop.ledger import Entry, Ledger
+from maskloop.ledger import Entry, Ledger, check_chain
 from maskloop.records import ChampionChanged, ChampionChanging, VerdictReached
 from maskloop.state import fold
 from registry.blessing import check_approval, check_blessing
@@ -45,11 +45,12 @@ def champion_copy(ledger: Ledger, store: ModelStore, models_dir: Path, verify: V
     Raises:
         NotFoundError: if nothing was promoted yet.
         RefusedError: if the champion was not blessed and approved when it was moved there.
-        IntegrityError: if the registry's files are not the blessed ones, or the copy is damaged and cannot
-            be fetched again.
+        IntegrityError: if the ledger was changed by hand, if the registry's files are not the blessed ones,
+            or if the copy is damaged and cannot be fetched again.
         UnavailableError: if there is no copy yet and the registry does not answer.
     """
     entries = ledger.entries()
+    check_chain(entries)
     champion = fold(entries).champion
     if champion is None:
         raise NotFoundError("nothing serves yet", hint="train, approve and promote a version first")

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import click
 import pytest
 
 from flows.cli import cli, main
+from flows.console import Output
 from flows.servers import find_free_port
 from flows.wiring import REPOSITORY
 from maskloop.errors import EXIT_CODES, MaskloopError
 from maskloop.settings import load_settings
+from registry.lineage import Fact
 
 HEAVY = ("torch", "mlflow", "prefect", "evidently", "dvc", "pandas", "numpy", "sqlalchemy", "pydantic")
 
@@ -287,3 +290,11 @@ def test_init_refuses_a_file(run: Any, tmp_path: Path) -> None:
     ran = run("init", tmp_path / "file")
     assert ran.code == 77
     assert "a workspace is a folder" in ran.err
+
+
+def test_answers_with_times_and_mappings_are_plain_json(capsys: pytest.CaptureFixture[str]) -> None:
+    fact = Fact("run", {"run_id": "r1"}, "it was trained", datetime(2026, 3, 1, 12, tzinfo=UTC))
+    Output(as_json=True).answer([fact], lambda: None)
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert plain["at"] == "2026-03-01T12:00:00+00:00"
+    assert plain["detail"] == {"run_id": "r1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from maskloop.errors import (
     BusyError,
     ConfigurationError,
     DataError,
+    IntegrityError,
     NotFoundError,
     RefusedError,
     TrainingError,
@@ -393,6 +395,31 @@ def test_without_gates_nothing_is_trained_and_nothing_recorded(
     with pytest.raises(ConfigurationError, match="no gates are configured"):
         run_turn(world.app(), starts_from="first-weights")
     assert world.state == before
+
+
+def test_a_yes_said_twice_is_recorded_once(world: World) -> None:
+    version = judged(world)
+    first = decide_by_hand(world.app(), version, "approved", by="otto", why="fine")
+    assert decide_by_hand(world.app(), version, "approved", by="anna", why="fine too") == first
+    assert len(world.of_kind(ApprovalDecided)) == 1
+
+
+def test_a_turn_asked_for_while_labels_are_waited_for_says_so(world: World) -> None:
+    first_champion(world)
+    record_trigger(world.app(), "drift:1", "drift", "the lamp changed")
+    reconcile(world.app())
+    with pytest.raises(BusyError, match="more labelled pictures"):
+        run_turn(world.app(), starts_from="champion")
+
+
+def test_nothing_is_decided_or_served_from_a_ledger_that_was_changed_by_hand(world: World) -> None:
+    first_champion(world)
+    entries = world.ledger.entries()
+    forged = replace(entries[-1], actor="somebody else")
+    world.ledger.entries = lambda *, after=0: (*entries[:-1], forged)  # type: ignore[method-assign]
+    for act in (reconcile, fetch_champion, describe_status):
+        with pytest.raises(IntegrityError, match="changed by hand"):
+            act(world.app())
 
 
 def test_an_abandoned_cycle_ends_and_makes_room_for_the_next(world: World) -> None:
