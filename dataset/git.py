@@ -43,6 +43,6 @@ def run(
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    """Return the last line that says something; DVC ends with where to ask for help."""
+    lines = [line for line in text.splitlines() if line.strip() and "dvc.org/support" not in line]
     return lines[-1] if lines else "it said nothing"

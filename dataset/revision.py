@@ -370,6 +370,10 @@ def _dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
     extra = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(workspace.state_dir / "dvc")}
     command = (sys.executable, "-m", "dvc", *arguments)
     done = run(command, folder, {**environment(), **extra})
+    if done.returncode and "No space left on device" in done.stderr:
+        raise StorageError(
+            "the disk is full", where=str(folder), hint="free some space and run the same command again"
+        )
     if done.returncode:
         reason = last_line(done.stderr)
         problem = UnavailableError if "lock" in reason.lower() else StorageError
