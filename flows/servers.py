@@ -159,22 +159,22 @@ def _start_server(workspace: Workspace, name: str) -> Server:
     _check_port(port, name)
     log = _log_file(workspace, name)
     if name == "prefect":
-        url = f"http://{HOST}:{port}/api"
+        address = f"http://{HOST}:{port}/api"
         environment = {
-            **prefect_environment(workspace, url),
+            **prefect_environment(workspace, address),
             "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
         }
         command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     else:
-        url = f"http://{HOST}:{port}"
+        address = f"http://{HOST}:{port}"
         environment = {**os.environ, **_ONLY_A_REGISTRY}
         command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
         command += ["--backend-store-uri", f"sqlite:///{workspace.mlflow_dir / 'mlflow.db'}"]
         command += ["--default-artifact-root", str(workspace.mlflow_dir / "artifacts")]
     workspace.mlflow_dir.mkdir(parents=True, exist_ok=True)
     workspace.prefect_dir.mkdir(parents=True, exist_ok=True)
-    return Server(name, url, start_process([sys.executable, *command], log, environment, workspace.root))
+    return Server(name, address, start_process([sys.executable, *command], log, environment, workspace.root))
 
 
 def _external_url(workspace: Workspace, name: str) -> str:

@@ -1,7 +1,7 @@
 """Run the loop on real photographs: ``python -m benchmarks.real nuclei`` or ``carparts``.
 
 The data sets are inputs: they stay where they are (``$MASKLOOP_SHARED_DATA`` or ``../shared/data``) and are
-never copied into the repository. The workspace lies in ``benchmarks/real/work/``, which git ignores.
+never copied into the repository. The workspace lies in ``benchmarks/real/runs/``, which git ignores.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def find_data() -> Path:
 
 def open_workspace(story: str, *, full: bool) -> App:
     """Make a fresh workspace with the story's settings."""
-    root = HERE / "work" / story
+    root = HERE / "runs" / story
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     settings = HERE / f"{story}{'-full' if full else ''}.toml"

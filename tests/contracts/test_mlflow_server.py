@@ -94,12 +94,12 @@ def test_a_server_that_is_not_there_is_said_in_plain_words_and_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    url = f"http://me:secret@127.0.0.1:{free_port()}"
-    store, began = MlflowModelStore(url, "mask-rcnn", ROOT), time.monotonic()
+    address = f"http://me:secret@127.0.0.1:{free_port()}"
+    store, began = MlflowModelStore(address, "mask-rcnn", ROOT), time.monotonic()
     with pytest.raises(UnavailableError, match="MLflow does not answer") as raised:
         store.with_alias("champion")
     with pytest.raises(UnavailableError):
-        MlflowRunTracker(url, "x").open_run("k", name="n", tags={})
+        MlflowRunTracker(address, "x").open_run("k", name="n", tags={})
     with pytest.raises(UnavailableError):
         store.fetch("1", tmp_path / "copy")
     assert time.monotonic() - began < 60
