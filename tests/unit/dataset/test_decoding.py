@@ -183,6 +183,7 @@ class TestSandbox:
 
     def test_closing_twice_is_fine(self):
         decoder = SandboxedDecoder()
-        decoder.decode(encode_png(PIXELS))
+        before = decoder.decode(encode_png(PIXELS))
         decoder.close()
         decoder.close()
+        assert np.array_equal(before, PIXELS)
