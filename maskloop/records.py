@@ -14,9 +14,10 @@ from maskloop.ledger import Entry, Ledger
 
 TriggerReason = Literal["manual", "schedule", "drift", "labels"]
 Outcome = Literal["pass", "inconclusive", "fail"]
-WaitingFor = Literal["labels", "training", "approval", "retry"]
+WaitingFor = Literal["labels", "training", "approval", "retry", "rollout"]
 CycleOutcome = Literal["promoted", "rejected", "failed", "abandoned"]
 StartsFrom = Literal["champion", "first-weights"]
+RolloutPhase = Literal["shadow", "progressing", "paused", "promoting", "promoted", "aborting", "rolled-back"]
 
 
 class Record(BaseModel):
@@ -233,6 +234,80 @@ class ApprovalDecided(Record):
         return f"{self.by} {self.decision} version {self.version} ({self.via}){why}"
 
 
+class AgreementMeasured(Record):
+    """How well a candidate agrees with the truth, measured as a rollout measures how two models agree."""
+
+    kind: ClassVar[str] = "agreement.measured"
+    weights_digest: str
+    agreement: float
+    """0..1: the mean over the test pictures of `evaluation.agreement`'s figure."""
+    num_pictures: int
+    data_tag: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return (
+            f"weights {self.weights_digest[:12]} agree with the truth at {self.agreement:.2f} "
+            f"over {self.num_pictures} pictures of {self.data_tag}"
+        )
+
+
+class RolloutStarted(Record):
+    """An approved challenger begins to answer beside the champion, in the shadow."""
+
+    kind: ClassVar[str] = "rollout.started"
+    version: str
+    weights_digest: str
+    blessing_id: str
+    champion_version: str
+    champion_digest: str
+    steps_percent: tuple[float, ...]
+    required_agreement: float
+    settings_digest: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return (
+            f"the rollout of version {self.version} begins, in the shadow of version {self.champion_version}"
+        )
+
+
+class RolloutMoved(Record):
+    """A rollout changed its phase or its share of traffic. From here on that share holds everywhere."""
+
+    kind: ClassVar[str] = "rollout.moved"
+    event: str
+    """What in the transition table (serving/canary.py) led here."""
+    phase: RolloutPhase
+    share_percent: float
+    reason: str
+    num_compared: int = 0
+    checks: tuple[Check, ...] = ()
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"rollout {self.phase} at {self.share_percent:g} %: {self.reason}"
+
+
+class SliceRecorded(Record):
+    """The pictures a rollout failed on were kept; the next candidate is asked about them."""
+
+    kind: ClassVar[str] = "slice.recorded"
+    slice_id: str
+    weights_digest: str
+    """Of the challenger that failed on them."""
+    reference_digest: str
+    """Of the champion whose answers are the reference until people have corrected them."""
+    num_pictures: int
+    pictures_digest: str
+    failed_checks: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        why = ", ".join(self.failed_checks)
+        return f"{self.num_pictures} pictures were kept as slice {self.slice_id}: {why}"
+
+
 class ChampionChanging(Record):
     """The intent to move ``champion``; a crash after it is completed by the next reconcile."""
 
@@ -347,6 +422,10 @@ RECORDS: dict[str, type[Record]] = {
         CandidateRegistered,
         VerdictReached,
         ApprovalDecided,
+        AgreementMeasured,
+        RolloutStarted,
+        RolloutMoved,
+        SliceRecorded,
         ChampionChanging,
         ChampionChanged,
         ChampionChangeAbandoned,

@@ -187,6 +187,118 @@ class RetrainingSettings(Section):
     lease_s: Positive = 120.0
 
 
+class SloSettings(Section):
+    """What users of the service are promised. Burning it faster than `max_burn_rate` ends a rollout."""
+
+    p50_ms: Positive = 80.0
+    p95_ms: Positive = 250.0
+    max_error_percent: Percent = 0.1
+    """Answers of 500 and above, of all answers: the error budget."""
+    max_burn_rate: Positive = 5.0
+    """Bad answers of the challenger as a multiple of the budget."""
+
+
+class SamplingSettings(Section):
+    """Which answers of the service are written to the sample log."""
+
+    rate: Share = 1.0
+    """Share of answers that are sampled; what must always be kept comes on top."""
+    max_per_minute: Annotated[int, Field(ge=0)] = 120
+    max_per_hour: Annotated[int, Field(ge=0)] = 2000
+    max_per_day: Annotated[int, Field(ge=0)] = 20_000
+    max_per_class_per_day: Annotated[int, Field(ge=0)] = 0
+    """Answers whose every detected class has had this many samples today are left out; 0 is no limit."""
+    always_keep_below_score: Share = 0.5
+    """Answers with a detection between the model's floor and this score are kept whatever `rate` says."""
+    keep_pictures: bool = True
+    """False keeps features only: no picture ever touches the disk."""
+    max_waiting: Count = 256
+    """Samples waiting to be written; beyond it the newest is dropped, and counted."""
+
+
+class ServingSettings(Section):
+    """The service: `maskloop serve`."""
+
+    host: str = "127.0.0.1"
+    """Anything but loopback needs API keys."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    workers: Count = 1
+    """Processes that answer; each holds the model."""
+    max_batch: Count = 8
+    batch_wait_ms: Annotated[float, Field(ge=0.0)] = 0.0
+    """How long an idle model waits for company; while it is busy, a batch gathers by itself."""
+    max_queue_s: Positive = 2.0
+    """A request whose turn would come later than this is refused at once."""
+    request_timeout_s: Positive = 30.0
+    drain_s: Positive = 20.0
+    """How long a stopping service, or a replaced model, may finish what it has accepted."""
+    max_body_mb: Positive = 10.0
+    max_frames: Count = 1
+    max_pictures_per_request: Count = 16
+    max_connections: Count = 256
+    decoders: Count = 1
+    """Processes that decode pictures."""
+    require_keys: bool = False
+    rate_limit: str = "600/minute"
+    """Of a key that names no other; without keys, of a client address. Notation of the library `limits`."""
+    refresh_s: Positive = 1.0
+    """How often the ledger is asked what should serve."""
+    when_out_of_distribution: Literal["flag", "refuse"] = "flag"
+    out_of_distribution_percent: Annotated[float, Field(gt=0.0, lt=50.0)] = 1.0
+    """Share of the model's own validation pictures that would be flagged."""
+    otlp_endpoint: str = ""
+    """Where OpenTelemetry spans go (OTLP over HTTP); empty sends none."""
+    sampling: SamplingSettings = SamplingSettings()
+    slo: SloSettings = SloSettings()
+
+
+class RolloutSettings(Section):
+    """How an approved challenger takes over traffic, and what stops it."""
+
+    enabled: bool = True
+    """False promotes at once: for those who predict in batches and have no service."""
+    steps_percent: tuple[Percent, ...] = (1.0, 5.0, 25.0, 50.0, 100.0)
+    """Shares of traffic after the shadow phase; the last one is 100."""
+    mirror_percent: Percent = 100.0
+    """Share of pictures that both models answer while a rollout is under way, as far as there is capacity."""
+    min_pictures: Count = 100
+    """Pictures answered by both before the shadow phase may end."""
+    min_step_pictures: Count = 20
+    """Pictures answered by both in each later step."""
+    min_step_minutes: Annotated[float, Field(ge=0.0)] = 5.0
+    error_rate: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    """Chance that a challenger as good as the champion is stopped, over the whole rollout and all checks."""
+    max_agreement_drop: Share = 0.1
+    """The challenger may agree with the champion by this much less than the champion did with the truth."""
+    min_agreement: Share = 0.5
+    """Required where the champion's agreement with the truth was never measured."""
+    max_count_shift: Share = 0.25
+    """Largest mean difference in the number of instances, relative to the larger number."""
+    max_class_flips: Share = 0.1
+    """Largest share of instances found by both but named differently."""
+    max_score_drop: Share = 0.15
+    max_error_percent: Percent = 1.0
+    """Of pictures the champion answers and the challenger does not."""
+    max_latency_ratio: Positive = 1.5
+    """The challenger's time for most pictures, as a multiple of the champion's for the same ones."""
+    max_feedback_iou_drop: Share = 0.05
+    """Against people's corrections, on the same pictures."""
+    deadline_hours: Positive = 24.0
+    """A step that has not reached a result by then is paused: a person decides."""
+    pause_deadline_hours: Positive = 72.0
+    """A paused rollout that nobody decides about is rolled back."""
+    max_slice_pictures: Count = 50
+    """Pictures kept of a rollback, which the next candidate must pass."""
+
+    @field_validator("steps_percent")
+    @classmethod
+    def _steps_rise_to_100(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        rising = all(low < high for low, high in zip((0.0, *steps), steps, strict=False))
+        if not steps or not rising or steps[-1] != 100.0:
+            raise ValueError("the steps must rise, from above 0 to 100")
+        return steps
+
+
 class ServerSettings(Section):
     """Where MLflow and Prefect are; empty means: the workspace's own, started by `maskloop up`."""
 
@@ -212,6 +324,8 @@ class Settings(Section):
     approval: ApprovalSettings = ApprovalSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    serving: ServingSettings = ServingSettings()
+    rollout: RolloutSettings = RolloutSettings()
     servers: ServerSettings = ServerSettings()
 
     @field_validator("classes")

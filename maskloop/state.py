@@ -3,8 +3,11 @@
 A cycle's phase follows from what was recorded::
 
     opened ──► training ──► candidate ──► judged ──► approved ──► promoting ──► closed
-                  ▲  │                       │          (promoted)
-                  └──┘ failed, tried again   └─► rejected or failed ─────────► closed
+                  ▲  │                       │           │          (promoted)
+                  └──┘ failed, tried again   │           └─► rolled back ──────► closed
+                                             └─► rejected or failed ───────────► closed
+
+An approved cycle's rollout, if settings ask for one, has phases of its own: serving/canary.py.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Literal
 
 from maskloop.ledger import Entry
 from maskloop.records import (
+    AgreementMeasured,
     ApprovalDecided,
     CandidateRegistered,
     ChampionChangeAbandoned,
@@ -27,6 +31,10 @@ from maskloop.records import (
     DriftJudged,
     JudgingStarted,
     Record,
+    RolloutMoved,
+    RolloutPhase,
+    RolloutStarted,
+    SliceRecorded,
     TrainingFailed,
     TrainingStarted,
     TriggerRecorded,
@@ -66,6 +74,38 @@ class Cycle:
 
 
 @dataclass(frozen=True)
+class Rollout:
+    """One challenger's way into traffic, as far as it has come.
+
+    Attributes:
+        cycle: The turn of the loop it belongs to; its id is the rollout's.
+        started: What rolls out, beside which champion, in which steps.
+        started_at: UTC.
+        phase: Where in the table of `serving.canary` it stands.
+        share_percent: Of live traffic the challenger may answer now.
+        since: When the present phase and share began.
+        moved: The latest move; None in the first shadow phase.
+        resumes_phase: Where a paused rollout goes on.
+        resumes_at_percent: And with which share.
+    """
+
+    cycle: str
+    started: RolloutStarted
+    started_at: datetime
+    since: datetime
+    phase: RolloutPhase = "shadow"
+    share_percent: float = 0.0
+    moved: RolloutMoved | None = None
+    resumes_phase: RolloutPhase = "shadow"
+    resumes_at_percent: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """It reached all traffic, or none."""
+        return self.phase in ("promoted", "rolled-back")
+
+
+@dataclass(frozen=True)
 class Serving:
     """Which version served from when on, and who moved it there."""
 
@@ -97,7 +137,17 @@ class LoopState:
     """By the candidate's weights digest; the newest verdict on them."""
     approvals: dict[str, tuple[datetime, ApprovalDecided]] = field(default_factory=dict)
     """By weights digest; the newest decision on them, where a no is final."""
+    rollouts: dict[str, Rollout] = field(default_factory=dict)
+    """By cycle."""
+    slices: tuple[SliceRecorded, ...] = ()
+    agreements: dict[str, float] = field(default_factory=dict)
+    """By weights digest: the newest agreement with the truth."""
     last_sequence: int = 0
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The rollout under way, if there is one."""
+        return next((one for one in reversed(self.rollouts.values()) if not one.is_over), None)
 
     @property
     def champion(self) -> ChampionChanged | None:
@@ -170,6 +220,14 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
             return _with_champion(state, Serving(entry.at, entry.actor, entry.cycle, record))
         case ChampionChangeAbandoned():
             return replace(state, changing=None, changing_cycle="", abandoned_epoch=record.epoch)
+        case AgreementMeasured():
+            return replace(state, agreements={**state.agreements, record.weights_digest: record.agreement})
+        case RolloutStarted():
+            return _with_rollout(state, Rollout(entry.cycle, record, entry.at, since=entry.at))
+        case RolloutMoved():
+            return _with_move(state, entry, record)
+        case SliceRecorded():
+            return replace(state, slices=(*state.slices, record))
         case DriftJudged():
             drift = (*state.drift, (entry.at, record))
             return replace(state, drift=drift, unanswered_drift=(*state.unanswered_drift, record))
@@ -195,6 +253,23 @@ def _with_champion(state: LoopState, serving: Serving) -> LoopState:
         changing_cycle="",
         rolled_back=(state.rolled_back | left) - {serving.change.weights_digest},
     )
+
+
+def _with_rollout(state: LoopState, rollout: Rollout) -> LoopState:
+    return replace(state, rollouts={**state.rollouts, rollout.cycle: rollout})
+
+
+def _with_move(state: LoopState, entry: Entry, move: RolloutMoved) -> LoopState:
+    rollout = state.rollouts.get(entry.cycle)
+    if rollout is None or rollout.is_over:
+        return state  # a late move of a rollout that has ended
+    if move.phase == "paused" and rollout.phase != "paused":
+        rollout = replace(rollout, resumes_phase=rollout.phase, resumes_at_percent=rollout.share_percent)
+    moved = replace(rollout, phase=move.phase, share_percent=move.share_percent, since=entry.at, moved=move)
+    state = _with_rollout(state, moved)
+    if move.phase in ("aborting", "rolled-back"):
+        state = replace(state, rolled_back=state.rolled_back | {rollout.started.weights_digest})
+    return state
 
 
 def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:

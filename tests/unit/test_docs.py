@@ -28,12 +28,16 @@ def read(name: str) -> str:
 
 def sections() -> Iterator[tuple[str, type[BaseModel]]]:
     yield "Top level", Settings
-    for name, field in Settings.model_fields.items():
+    yield "[gates]", GateSettings
+    yield from sections_of(Settings, "")
+
+
+def sections_of(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in section.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        if name == "gates":
-            yield f"[{name}]", GateSettings
-        elif isinstance(default, BaseModel):
-            yield f"[{name}]", type(default)
+        if isinstance(default, BaseModel):
+            yield f"[{prefix}{name}]", type(default)
+            yield from sections_of(type(default), f"{prefix}{name}.")
 
 
 def rows_of_section(title: str) -> dict[str, str]:
