@@ -1,0 +1,81 @@
+"""What the service tells about itself while it works. `serving.metrics` turns it into Prometheus figures."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from serving.answers import Answer, Role, Wanted
+
+Stage = Literal["decode", "queue", "model", "encode", "total"]
+MirrorOutcome = Literal["compared", "challenger_failed", "champion_failed", "dropped"]
+
+
+class Observer(Protocol):
+    """Told from the event loop and from threads; never blocks, never raises."""
+
+    def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
+        """A request was answered; ``cause`` is empty for success, else a short name such as ``overloaded``."""
+        ...
+
+    def stage_ended(self, stage: Stage, *, version: str, seconds: float) -> None:
+        """One stage of one request is over; ``version`` is empty where no model is involved yet."""
+        ...
+
+    def answered(self, answer: Answer, *, score_threshold: float) -> None:
+        """A model answered a client: count detections and scores per class."""
+        ...
+
+    def batch_ended(self, *, role: Role, version: str, size: int, seconds: float) -> None:
+        """A pass of the model is over."""
+        ...
+
+    def queue_changed(self, *, length: int, waiting_s: float) -> None:
+        """Pictures wait; a new one would wait about ``waiting_s``."""
+        ...
+
+    def mirrored(self, outcome: MirrorOutcome) -> None:
+        """The other model was (or was not) asked about a picture too."""
+        ...
+
+    def serving_changed(self, wanted: Wanted) -> None:
+        """Another champion, challenger or share is in force."""
+        ...
+
+    def sampled(self, outcome: str) -> None:
+        """A sample was ``kept``, or left out or ``dropped`` for a named reason."""
+        ...
+
+    def sample_log_lagged(self, *, waiting: int, oldest_s: float) -> None:
+        """So many samples wait to be written, the oldest for so long."""
+        ...
+
+
+class SilentObserver:
+    """Tells nobody."""
+
+    def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
+        """Nothing."""
+
+    def stage_ended(self, stage: Stage, *, version: str, seconds: float) -> None:
+        """Nothing."""
+
+    def answered(self, answer: Answer, *, score_threshold: float) -> None:
+        """Nothing."""
+
+    def batch_ended(self, *, role: Role, version: str, size: int, seconds: float) -> None:
+        """Nothing."""
+
+    def queue_changed(self, *, length: int, waiting_s: float) -> None:
+        """Nothing."""
+
+    def mirrored(self, outcome: MirrorOutcome) -> None:
+        """Nothing."""
+
+    def serving_changed(self, wanted: Wanted) -> None:
+        """Nothing."""
+
+    def sampled(self, outcome: str) -> None:
+        """Nothing."""
+
+    def sample_log_lagged(self, *, waiting: int, oldest_s: float) -> None:
+        """Nothing."""
