@@ -14,7 +14,7 @@ class Observer(Protocol):
     """Told from the event loop and from threads; never blocks, never raises."""
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
-        """A request was answered; ``cause`` is empty for success, else a short name such as ``overloaded``."""
+        """A request was answered; ``cause`` is empty, or a short name such as ``overloaded``."""
         ...
 
     def stage_ended(self, stage: Stage, *, version: str, seconds: float) -> None:
