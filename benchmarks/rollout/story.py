@@ -216,7 +216,7 @@ def _wait(happened: Callable[[], bool], timeout_s: float, what: str) -> None:
 
 def tell_all(root: Path, size: Size) -> list[dict[str, Any]]:
     """Tell every story in one workspace, the better challenger last."""
-    app = prepare(root, size)
+    prepare(root, size)
     pictures = traffic_pictures(root)
     told = [tell_swapped(root, size, pictures), tell_eroded(root, size, pictures)]
     told += [tell_slow(root, size, pictures), tell_burning(root, size, pictures)]
