@@ -172,8 +172,10 @@ def _version_to_train_on(app: App, cycle: Cycle) -> DatasetVersion:
 
 
 def _log_inputs(app: App, run_id: str, version: DatasetVersion, started: TrainingStarted) -> None:
+    from models.devices import choose_device, uses_bf16
     from models.environment import describe_environment
 
+    bf16 = uses_bf16(app.settings.training.precision, choose_device(app.settings.training.device))
     parameters: dict[str, Any] = {
         **{f"model.{k}": v for k, v in app.settings.model.model_dump(mode="json").items()},
         **{f"training.{k}": v for k, v in app.settings.training.model_dump(mode="json").items()},
@@ -181,6 +183,7 @@ def _log_inputs(app: App, run_id: str, version: DatasetVersion, started: Trainin
         "code_revision": started.code_revision,
         "parent_digest": started.parent_digest,
         "device": started.device,
+        "computed_in": "bf16" if bf16 else "fp32",
     }
     app.tracker.log_params(run_id, parameters)
     app.tracker.log_table(run_id, [describe_environment()], "environment.json")

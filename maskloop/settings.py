@@ -88,7 +88,8 @@ class TrainingSettings(Section):
     clip_norm: Positive = 10.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay of the exponential moving average of the weights; 0 turns it off."""
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """`auto`: bf16 where the device computes it natively, else fp32."""
     evaluate_every_steps: Count = 200
     early_stopping_evaluations: Annotated[int, Field(ge=0)] = 0
     """Stop after this many evaluations on the validation pictures without a better IoU; 0 never stops."""

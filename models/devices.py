@@ -31,6 +31,24 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16 natively. A CPU without it imitates it, very slowly.
+
+    For CPUs the answer is oneDNN's: x86 needs AVX-512 with the bf16 or AMX extension (or at least AVX-512BW,
+    VL and DQ), ARM its own bf16 instructions.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Tell whether a training of this precision (``auto``, ``bf16``, ``fp32``) computes in bfloat16 here."""
+    if device.type not in ("cpu", "cuda"):
+        return False
+    return precision == "bf16" or (precision == "auto" and computes_bf16(device))
+
+
 def _mps() -> list[str]:
     return ["mps"] if torch.backends.mps.is_available() else []
 

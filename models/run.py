@@ -21,6 +21,7 @@ from models.batches import Batch, BatchStream, LoadPicture, PictureCache
 from models.build import build_model
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.determinism import seeded
+from models.devices import uses_bf16
 from models.request import TrainingRequest, identify, plan_training
 from models.schedule import learning_rate_at, momentum_at
 from models.validation import measure_class_iou
@@ -156,7 +157,7 @@ class Run:
             self.model.load_state_dict(state)
 
     def _autocast(self) -> torch.autocast:
-        enabled = self.training.precision == "bf16" and self.device.type in ("cpu", "cuda")
+        enabled = uses_bf16(self.training.precision, self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _set_rates(self) -> float:
