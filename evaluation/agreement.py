@@ -1,9 +1,9 @@
 """How much two answers about one picture agree, or an answer with a person's annotation.
 
-With nobody's annotation at hand, the champion is the referee of its challenger. A perfect model agrees with the
-champion exactly as much as the champion agrees with the truth, and a model that errs where the champion errs
-agrees more: so demanding a little less than the champion's own agreement with the truth never stops a better
-model, and a worse one falls short of it.
+With nobody's annotation at hand, the champion is the referee of its challenger. A perfect model agrees with
+the champion exactly as much as the champion agrees with the truth, and a model that errs where the champion
+errs agrees more: so demanding a little less than the champion's own agreement with the truth never stops a
+better model, and a worse one falls short of it.
 
 Shape suffixes: N instances of one side, M of the other.
 """
@@ -32,7 +32,8 @@ class Agreement:
         num_matched: Found by both with an IoU of at least 0.5, whatever the class.
         num_flipped: Of these, named differently.
         count_shift: -1..1, (other - reference) / the larger number; 0 if neither has any.
-        score_shift: -1..1, mean of the other's score minus the reference's over what both found; 0 if nothing.
+        score_shift: -1..1, mean of the other's score minus the reference's over what both found; 0 if
+            nothing.
     """
 
     agreement: float

@@ -1,0 +1,159 @@
+"""Is a mean at least (at most) so much? Answers that hold at every moment at once, however often one looks.
+
+Testing by betting (I. Waudby-Smith and A. Ramdas, Estimating means of bounded random variables by betting,
+Journal of the Royal Statistical Society B 86, 2024): whoever doubts that the mean is m bets a predictable
+share of a fortune of 1 on each next value. If the mean is m (or on the safe side of it), the fortune is a
+non-negative supermartingale and ever reaches 1/alpha with a chance of at most alpha (Ville's inequality).
+So the test may look after every value, stop when it likes, and go on as long as it likes.
+
+The values must be bounded; nothing else about their distribution is assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Outcome = Literal["pass", "fail", "undecided"]
+_LARGEST_BET: Final = 0.75
+"""Of what can be lost at once: below 1, so that no single value ruins the doubter."""
+_BISECTIONS: Final = 24
+
+
+@dataclass(frozen=True)
+class MeanBounds:
+    """Where the mean lies, at every moment at once, up to the error rate.
+
+    Attributes:
+        low: Lower bound; the smallest possible value before there are samples.
+        high: Upper bound.
+        mean: Of the values so far; the middle of the possible range before there are any.
+        num_samples: How many there are.
+    """
+
+    low: float
+    high: float
+    mean: float
+    num_samples: int
+
+
+def mean_bounds(values: NDArray[np.float64], *, lower: float, upper: float, error_rate: float) -> MeanBounds:
+    """Bound the mean of bounded values; bounds only ever tighten as values come.
+
+    Args:
+        values: float64 (N,), in order of arrival.
+        lower: Smallest possible value.
+        upper: Largest possible value.
+        error_rate: 0..1, the chance that the bounds ever miss the mean; half of it on each side.
+
+    Raises:
+        ValueError: if a value is not finite or outside its bounds, or the bounds make no sense.
+    """
+    scaled = _scaled(values, lower, upper)
+    if not scaled.size:
+        return MeanBounds(lower, upper, (lower + upper) / 2, 0)
+    low = _lower_bound(scaled, error_rate / 2)
+    high = 1.0 - _lower_bound(1.0 - scaled, error_rate / 2)
+    span = upper - lower
+    mean = float(values.mean())
+    return MeanBounds(min(lower + span * low, mean), max(lower + span * high, mean), mean, len(values))
+
+
+def judge_mean(
+    values: NDArray[np.float64],
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    lower: float,
+    upper: float,
+    error_rate: float,
+    min_samples: int = 1,
+) -> tuple[Outcome, MeanBounds]:
+    """Judge whether a mean is on the right side of one bound.
+
+    ``fail`` if a mean on the right side would make these values too unlikely: an honest model fails with a
+    chance of at most ``error_rate``, however long it is watched. ``pass`` if a mean on the wrong side
+    would; otherwise, and before ``min_samples``, ``undecided``. What was decided on fewer values stays
+    decided on more.
+
+    Args:
+        values: float64 (N,), in order of arrival.
+        at_least: The mean should be this or more. Exactly one of the two bounds is given.
+        at_most: The mean should be this or less.
+        lower: Smallest possible value.
+        upper: Largest possible value.
+        error_rate: 0..1, of each of the two wrong answers.
+        min_samples: Neither answer is given on fewer values.
+
+    Raises:
+        ValueError: if both or none of the bounds are given, or a value is not finite or outside its bounds.
+    """
+    if (at_least is None) == (at_most is None):
+        raise ValueError("give exactly one of at_least and at_most")
+    scaled = _scaled(values, lower, upper)
+    bounds = mean_bounds(values, lower=lower, upper=upper, error_rate=error_rate)
+    if len(values) < max(min_samples, 1):
+        return "undecided", bounds
+    if at_most is not None:
+        scaled, required = 1.0 - scaled, (upper - at_most) / (upper - lower)
+    else:
+        required = (float(at_least or 0.0) - lower) / (upper - lower)
+    threshold = math.log(1.0 / error_rate)
+    if required > 0.0 and _log_fortune(1.0 - scaled, 1.0 - required, error_rate) >= threshold:
+        return "fail", bounds
+    if required <= 0.0 or _log_fortune(scaled, required, error_rate) >= threshold:
+        return "pass", bounds
+    return "undecided", bounds
+
+
+def share_error_rate(error_rate: float, num_tests: int) -> float:
+    """Return each test's part, so that all together err with at most ``error_rate`` (C. Bonferroni, 1936).
+
+    >>> share_error_rate(0.05, 5)
+    0.01
+    """
+    return error_rate / num_tests
+
+
+def _scaled(values: NDArray[np.float64], lower: float, upper: float) -> NDArray[np.float64]:
+    if not lower < upper:
+        raise ValueError(f"the smallest possible value, {lower}, is not below the largest, {upper}")
+    if not np.isfinite(values).all():
+        raise ValueError("a value is not finite")
+    if values.size and (values.min() < lower or values.max() > upper):
+        raise ValueError(f"a value is not in {lower}..{upper}")
+    return (values.astype(np.float64) - lower) / (upper - lower)
+
+
+def _bets(values: NDArray[np.float64], error_rate: float) -> NDArray[np.float64]:
+    """Return (N,) predictable bets: each depends on earlier values only (the paper's plug-in rule)."""
+    times = np.arange(1, len(values) + 1)
+    means = (0.5 + np.cumsum(values)) / (times + 1)
+    variances = (0.25 + np.cumsum((values - means) ** 2)) / (times + 1)
+    before = np.concatenate(([0.25], variances[:-1]))
+    bets: NDArray[np.float64] = np.sqrt(2 * math.log(2 / error_rate) / (before * times * np.log1p(times)))
+    return bets
+
+
+def _log_fortune(values: NDArray[np.float64], mean: float, error_rate: float) -> float:
+    """Return the largest logarithm that the fortune of a bettor on "more than ``mean``" ever reached."""
+    if mean <= 0.0:
+        return math.inf
+    bets = np.minimum(_bets(values, error_rate), _LARGEST_BET / mean)
+    return float(np.cumsum(np.log1p(bets * (values - mean))).max(initial=0.0))
+
+
+def _lower_bound(values: NDArray[np.float64], error_rate: float) -> float:
+    """Return the smallest mean that the bettors on "more than it" have not made implausible."""
+    implausible, plausible, threshold = 0.0, 1.0, math.log(1.0 / error_rate)
+    for _ in range(_BISECTIONS):
+        middle = (implausible + plausible) / 2
+        if _log_fortune(values, middle, error_rate) >= threshold:
+            implausible = middle
+        else:
+            plausible = middle
+    return implausible
