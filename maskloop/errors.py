@@ -59,6 +59,22 @@ class BusyError(UnavailableError):
     """Another process is doing it already."""
 
 
+class OverloadedError(UnavailableError):
+    """More was asked for than can be answered in time.
+
+    Args:
+        retry_after_s: When it is worth trying again.
+    """
+
+    def __init__(self, headline: str, *, retry_after_s: float) -> None:
+        super().__init__(headline, hint=f"try again in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineError(UnavailableError):
+    """An answer was not ready in time."""
+
+
 class TrainingError(MaskloopError):
     """Training stopped: a loss was not finite, or nothing could be learned from."""
 

@@ -1,0 +1,125 @@
+"""The models in memory. What should be there is asked again and again; what changed is loaded beside, then
+swapped.
+
+A request keeps the model it began with until it is answered: the old model leaves memory with the last of
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from maskloop.errors import MaskloopError, UnavailableError
+from serving.answers import HostedModel, ModelSource, Role, Traffic, Wanted
+from serving.observing import Observer
+
+if TYPE_CHECKING:
+    from registry.serving_copy import ServedModel
+
+_log = logging.getLogger("maskloop.serving")
+_WARM_UP_SIDES_PX: Final = (128, 128, 256)
+
+
+@dataclass(frozen=True, eq=False)
+class Hosted:
+    """What answers now, as one value: whoever holds it sees one consistent moment."""
+
+    champion: HostedModel
+    challenger: HostedModel | None
+    traffic: Traffic
+
+
+class ModelHost:
+    """Keeps the wanted models loaded and warm.
+
+    Args:
+        source: Says what should serve, and loads it.
+        observer: Is told when that changes.
+    """
+
+    def __init__(self, source: ModelSource, observer: Observer) -> None:
+        self._source, self._observer = source, observer
+        self._hosted: Hosted | None = None
+        self._problem = "no model has been loaded yet"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="loading")
+
+    @property
+    def hosted(self) -> Hosted:
+        """What answers now. Raises UnavailableError as long as there is nothing."""
+        if self._hosted is None:
+            raise UnavailableError(f"the service is not ready: {self._problem}")
+        return self._hosted
+
+    @property
+    def is_ready(self) -> bool:
+        """A warmed champion is there."""
+        return self._hosted is not None
+
+    @property
+    def problem(self) -> str:
+        """Why the service is not ready, or why what is wanted is not what serves; empty if all is well."""
+        return self._problem
+
+    async def refresh(self) -> None:
+        """Bring memory in line with what is wanted. Whatever goes wrong, what serves now serves on."""
+        loop = asyncio.get_running_loop()
+        try:
+            hosted = await loop.run_in_executor(self._thread, self._load_wanted)
+        except MaskloopError as error:
+            self._say(str(error))
+            return
+        if hosted is not self._hosted:
+            self._hosted = hosted
+        self._say("")
+
+    def close(self) -> None:
+        """Stop loading."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _load_wanted(self) -> Hosted:
+        """Load what is missing (on the loading thread); the challenger's trouble is not the champion's."""
+        wanted = self._source.wanted()
+        now = self._hosted
+        champion = self._find_or_load(wanted.champion, "champion")
+        challenger, traffic = None, wanted.traffic
+        if wanted.challenger is not None:
+            try:
+                challenger = self._find_or_load(wanted.challenger, "challenger")
+            except MaskloopError as error:
+                _log.error("the challenger cannot be loaded: %s", error)
+        if challenger is None:
+            traffic = Traffic()
+        is_same = now and (now.champion, now.challenger, now.traffic) == (champion, challenger, traffic)
+        if now and is_same:
+            return now
+        self._observer.serving_changed(Wanted(wanted.champion, wanted.challenger, traffic))
+        return Hosted(champion, challenger, traffic)
+
+    def _find_or_load(self, served: ServedModel, role: Role) -> HostedModel:
+        known = (self._hosted.champion, self._hosted.challenger) if self._hosted else ()
+        for model in known:
+            if model and model.served.weights_digest == served.weights_digest:
+                same = model.role == role and model.served == served
+                return model if same else replace(model, role=role, served=served)
+        model = self._source.load(served, role)
+        warm_up(model)
+        _log.info("version %s is loaded as %s", served.version, role)
+        return model
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            _log.warning("%s%s", problem, "; what serves now serves on" if self._hosted else "")
+        self._problem = problem
+
+
+def warm_up(model: HostedModel) -> None:
+    """Answer a few pictures of noise, so that no client pays for what happens only the first times."""
+    random = np.random.default_rng(0)
+    for side_px in _WARM_UP_SIDES_PX:
+        model.predictor.predict([random.integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)])

@@ -1,0 +1,57 @@
+"""Who answers a request while a rollout is under way: pure decisions.
+
+A client's key always falls on the same point of 0..100, so it stays with the model it met, and whoever was
+in at 5 % is in at 25 %. The share is a limit all the same: if few clients send most requests, the limit
+wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+from serving.answers import Role, Traffic
+
+
+@dataclass
+class Counted:
+    """Requests of this replica since the share was last changed."""
+
+    rollout: str = ""
+    share_percent: float = 0.0
+    num_requests: int = 0
+    num_to_challenger: int = 0
+
+
+def choose_role(traffic: Traffic, key: str, counted: Counted) -> Role:
+    """Decide who answers one request, and count it.
+
+    Of the requests counted so far, this one included, never more than the share go to the challenger.
+    """
+    if (counted.rollout, counted.share_percent) != (traffic.rollout, traffic.share_percent):
+        counted.rollout, counted.share_percent = traffic.rollout, traffic.share_percent
+        counted.num_requests = counted.num_to_challenger = 0
+    counted.num_requests += 1
+    if not traffic.rollout or point_of(traffic.rollout, key) >= traffic.share_percent:
+        return "champion"
+    allowed = math.floor(counted.num_requests * traffic.share_percent / 100.0 + 1e-9)
+    if counted.num_to_challenger >= allowed:
+        return "champion"
+    counted.num_to_challenger += 1
+    return "challenger"
+
+
+def wants_mirror(traffic: Traffic, request_id: str) -> bool:
+    """Tell whether the other model should be asked about this picture too."""
+    return bool(traffic.rollout) and point_of("mirror", request_id) < traffic.mirror_percent
+
+
+def point_of(rollout: str, key: str) -> float:
+    """Return the point in 0..100 (excluded) a key falls on in one rollout; another one shuffles anew.
+
+    >>> point_of("cycle-1", "camera 7") == point_of("cycle-1", "camera 7")
+    True
+    """
+    digest = hashlib.sha256(f"{rollout}\n{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * 100.0
