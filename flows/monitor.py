@@ -179,7 +179,7 @@ def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
     """
     from monitoring.baseline import build_baseline, load_baseline, save_baseline
 
-    directory = app.workspace.state_dir / "baselines" / served.weights_digest
+    directory = app.baseline_dir(served.weights_digest)
     files = sorted(directory.glob("*.npz"))
     if files and (directory / "complete").exists():
         return {_name_of(file): load_baseline(file) for file in files}

@@ -108,6 +108,10 @@ class App:
         own = running_server_url(self.workspace, "mlflow")
         return named or own or f"sqlite:///{self.workspace.mlflow_dir / 'mlflow.db'}"
 
+    def baseline_dir(self, weights_digest: str) -> Path:
+        """Return the folder of what a model's own held-out pictures look like; the pooled one sorts first."""
+        return self.workspace.state_dir / "baselines" / weights_digest
+
     def state(self) -> LoopState:
         """Read the ledger into the state it adds up to. Raises IntegrityError if it was changed by hand."""
         entries = self.ledger.entries()

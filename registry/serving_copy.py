@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskloop.errors import IntegrityError, NotFoundError, UnavailableError
+from maskloop.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
 from maskloop.files import directory_written_atomically, locked
 from maskloop.ledger import Entry, Ledger, check_chain
 from maskloop.records import ChampionChanged, ChampionChanging, VerdictReached
-from maskloop.state import fold
+from maskloop.state import LoopState, Rollout, fold
 from registry.blessing import check_approval, check_blessing
 from registry.store import ModelStore
 
@@ -57,8 +57,32 @@ def champion_copy(ledger: Ledger, store: ModelStore, models_dir: Path, verify: V
     verdict = blessing_of(entries, champion)
     directory = models_dir / champion.weights_digest
     with locked(models_dir / ".lock", what="the copy of the champion", timeout_s=600.0):
-        _make_sure(directory, champion, store, verify)
+        _make_sure(directory, champion.version, champion.weights_digest, store, verify)
     return ServedModel(directory, champion.version, champion.weights_digest, verdict.blessing_id)
+
+
+def challenger_copy(
+    state: LoopState, rollout: Rollout, store: ModelStore, models_dir: Path, verify: Verify
+) -> ServedModel:
+    """Return a rollout's challenger as a verified folder, fetching it the first time.
+
+    In the shadow nobody sees its answers, so the gates' word is enough; for a share of the traffic its
+    approval must hold too.
+
+    Raises:
+        RefusedError: if the gates failed it, it was rolled back, or nobody approved what may answer.
+        IntegrityError, UnavailableError, NotFoundError: as `champion_copy` does.
+    """
+    started = rollout.started
+    verdict = check_blessing(state, started.weights_digest)
+    if started.weights_digest in state.rolled_back:
+        raise RefusedError(f"version {started.version} was rolled back")
+    if rollout.share_percent > 0:
+        check_approval(state, verdict)
+    directory = models_dir / started.weights_digest
+    with locked(models_dir / ".lock", what="the copy of the challenger", timeout_s=600.0):
+        _make_sure(directory, started.version, started.weights_digest, store, verify)
+    return ServedModel(directory, started.version, started.weights_digest, verdict.blessing_id)
 
 
 def blessing_of(entries: Sequence[Entry], champion: ChampionChanged) -> VerdictReached:
@@ -78,26 +102,26 @@ def blessing_of(entries: Sequence[Entry], champion: ChampionChanged) -> VerdictR
     return verdict
 
 
-def _make_sure(directory: Path, champion: ChampionChanged, store: ModelStore, verify: Verify) -> None:
+def _make_sure(directory: Path, version: str, digest: str, store: ModelStore, verify: Verify) -> None:
     """Leave a verified folder, fetching it if it is missing or damaged."""
     if not directory.exists():
-        return _fetch(directory, champion, store, verify)
+        return _fetch(directory, version, digest, store, verify)
     try:
-        verify(directory, champion.weights_digest)
+        verify(directory, digest)
     except IntegrityError as damage:
         try:
-            _fetch(directory, champion, store, verify)
+            _fetch(directory, version, digest, store, verify)
         except (UnavailableError, NotFoundError) as error:
             raise IntegrityError(
-                f"the copy of the champion is damaged ({damage.headline}) and cannot be fetched again",
+                f"the copy of version {version} is damaged ({damage.headline}) and cannot be fetched again",
                 where=str(directory),
                 hint=str(error),
             ) from error
 
 
-def _fetch(directory: Path, champion: ChampionChanged, store: ModelStore, verify: Verify) -> None:
+def _fetch(directory: Path, version: str, digest: str, store: ModelStore, verify: Verify) -> None:
     with directory_written_atomically(directory) as beside:
-        store.fetch(champion.version, beside)
-        verify(beside, champion.weights_digest)
+        store.fetch(version, beside)
+        verify(beside, digest)
         if directory.exists():  # the damaged one
             shutil.rmtree(directory)

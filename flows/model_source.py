@@ -1,0 +1,89 @@
+"""What should serve, read from the ledger; the models behind it, from verified copies on disk."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from flows.serve import fetch_champion, verify_weights
+from flows.wiring import App
+from maskloop.errors import MaskloopError
+from maskloop.ledger import Entry
+from maskloop.state import LoopState, Rollout
+from serving.answers import HostedModel, Role, Traffic, Wanted
+
+if TYPE_CHECKING:
+    from monitoring.novelty import NoveltyScorer
+    from registry.serving_copy import ServedModel
+
+_log = logging.getLogger("maskloop.serving")
+
+
+class LedgerModelSource:
+    """Says what should serve. Cheap to ask every second: while the ledger is unchanged nothing is read."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._last_sequence = -1
+        self._wanted: Wanted | None = None
+
+    def wanted(self) -> Wanted:
+        """Return what should serve; see `serving.answers.ModelSource`."""
+        news: list[Entry] = list(self._app.ledger.entries(after=max(self._last_sequence, 0)))
+        if self._wanted is None or news:
+            state = self._app.state()
+            served = fetch_champion(self._app)
+            challenger, traffic = self._find_challenger(state)
+            self._wanted = Wanted(served, challenger, traffic)
+            is_complete = challenger is not None or not self._expects_challenger(state)
+            self._last_sequence = state.last_sequence if is_complete else -1  # else: read again, try again
+        return self._wanted
+
+    def load(self, served: ServedModel, role: Role) -> HostedModel:
+        """Load a model and, if its own pictures were measured, what is needed to tell strange ones."""
+        from models.predict import Predictor
+
+        predictor = Predictor.load(
+            served.directory,
+            expected_digest=served.weights_digest,
+            device=self._app.settings.training.device,
+        )
+        return HostedModel(role, served, predictor, self._fit_novelty(served))
+
+    @staticmethod
+    def _expects_challenger(state: LoopState) -> bool:
+        return state.rollout is not None and state.rollout.phase != "aborting"
+
+    def _find_challenger(self, state: LoopState) -> tuple[ServedModel | None, Traffic]:
+        """Return the challenger of the rollout under way, or nobody; its trouble is not the champion's."""
+        from registry.serving_copy import challenger_copy
+
+        rollout = state.rollout
+        if rollout is None or not self._expects_challenger(state):
+            return None, Traffic()
+        try:
+            challenger = challenger_copy(
+                state, rollout, self._app.models, self._app.workspace.models_dir, verify_weights
+            )
+        except MaskloopError as error:
+            _log.error("the challenger of %s does not answer: %s", rollout.cycle, error)
+            return None, Traffic()
+        return challenger, self._traffic_of(rollout)
+
+    def _traffic_of(self, rollout: Rollout) -> Traffic:
+        mirror_percent = self._app.settings.rollout.mirror_percent
+        return Traffic(rollout.cycle, rollout.phase, rollout.share_percent, mirror_percent)
+
+    def _fit_novelty(self, served: ServedModel) -> NoveltyScorer | None:
+        from monitoring.baseline import load_baseline
+        from monitoring.novelty import fit_novelty
+
+        files = sorted(self._app.baseline_dir(served.weights_digest).glob("*.npz"))
+        if not files:
+            return None
+        percent = self._app.settings.serving.out_of_distribution_percent
+        try:
+            return fit_novelty(load_baseline(files[0]), out_of_distribution_percent=percent)
+        except MaskloopError as error:
+            _log.warning("strange pictures cannot be told: %s", error)
+            return None
