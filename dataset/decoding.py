@@ -72,14 +72,19 @@ def decode_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = Tru
     return open_picture(data, max_mpx=max_mpx, apply_orientation=apply_orientation).pixels
 
 
-def open_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = True) -> DecodedPicture:
-    """Decode a picture and say what else its file told. See `decode_picture`."""
+def open_picture(
+    data: bytes, *, max_mpx: float, apply_orientation: bool = True, max_frames: int = 0
+) -> DecodedPicture:
+    """Decode a picture and say what else its file told. See `decode_picture`.
+
+    With ``max_frames`` above 0 a file with more frames is refused before anything is decoded.
+    """
     format_name, extension = sniff_format(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _open(data, format_name, extension, max_mpx, apply_orientation)
+            return _open(data, format_name, extension, max_mpx, apply_orientation, max_frames)
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -128,7 +133,12 @@ def orient(array: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
 
 
 def _open(
-    data: bytes, format_name: str, extension: str, max_mpx: float, apply_orientation: bool
+    data: bytes,
+    format_name: str,
+    extension: str,
+    max_mpx: float,
+    apply_orientation: bool,
+    max_frames: int,
 ) -> DecodedPicture:
     with Image.open(io.BytesIO(data), formats=[format_name]) as image:
         width, height = image.size
@@ -137,6 +147,9 @@ def _open(
                 f"the picture has {width} x {height} px, more than the {max_mpx:g} million accepted",
                 hint="downscale it, or raise data.max_picture_mpx",
             )
+        num_frames = getattr(image, "n_frames", 1)
+        if 0 < max_frames < num_frames:
+            raise PictureError(f"the picture has {num_frames} frames, more than the {max_frames} accepted")
         image.load()
         exif = image.getexif()
         orientation = exif.get(ExifTags.Base.Orientation, 1)
@@ -168,8 +181,16 @@ class SandboxedDecoder:
     (2, 3, 3)
     """
 
-    def __init__(self, *, max_mpx: float = 25.0, timeout_s: float = 20.0, memory_mb: int = 2048) -> None:
+    def __init__(
+        self,
+        *,
+        max_mpx: float = 25.0,
+        timeout_s: float = 20.0,
+        memory_mb: int = 2048,
+        max_frames: int = 0,
+    ) -> None:
         self._max_mpx, self._timeout_s, self._memory_mb = max_mpx, timeout_s, memory_mb
+        self._max_frames = max_frames
         self._child: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -212,7 +233,7 @@ class SandboxedDecoder:
             self._stop()
             here = str(Path(__file__).resolve().parents[1])
             search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-            limits = (str(self._max_mpx), str(self._memory_mb))
+            limits = (str(self._max_mpx), str(self._memory_mb), str(self._max_frames))
             self._child = subprocess.Popen(
                 (sys.executable, "-m", "dataset.decoding_child", *limits),
                 stdin=subprocess.PIPE,

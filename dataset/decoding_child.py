@@ -12,8 +12,9 @@ from maskloop.errors import PictureError
 
 
 def main() -> None:
-    """Serve until the parent closes the pipe. Arguments: largest picture in million px, memory in MB."""
+    """Serve until the parent closes the pipe. Arguments: most million px, memory in MB, most frames."""
     max_mpx, memory_bytes = float(sys.argv[1]), int(sys.argv[2]) * 2**20
+    max_frames = int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests = sys.stdin.buffer
@@ -21,13 +22,17 @@ def main() -> None:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing a library prints may mix with answers
         while header := requests.read(REQUEST_HEADER.size):
             length, apply_orientation = REQUEST_HEADER.unpack(header)
-            _answer(answers, read_exactly(requests, length), max_mpx, bool(apply_orientation))
+            _answer(answers, read_exactly(requests, length), max_mpx, bool(apply_orientation), max_frames)
             answers.flush()
 
 
-def _answer(answers: IO[bytes], data: bytes, max_mpx: float, apply_orientation: bool) -> None:
+def _answer(
+    answers: IO[bytes], data: bytes, max_mpx: float, apply_orientation: bool, max_frames: int
+) -> None:
     try:
-        picture = open_picture(data, max_mpx=max_mpx, apply_orientation=apply_orientation)
+        picture = open_picture(
+            data, max_mpx=max_mpx, apply_orientation=apply_orientation, max_frames=max_frames
+        )
     except PictureError as error:
         reason = str(error).encode()
         answers.write(ANSWER_HEADER.pack(1, 0, 0, len(reason)) + reason)

@@ -88,6 +88,10 @@ class Engine:
             self._mirror(hosted, picture, answer, time.monotonic() - started)
         return answer
 
+    async def ask_model(self, model: HostedModel, picture: Picture) -> Answer:
+        """Ask one certain model, past every rollout; raises what `answer` does."""
+        return await self._ask(model, picture, self._settings.request_timeout_s)
+
     async def close(self) -> None:
         """Give up the shadow work and finish what was accepted."""
         for task in self._mirrors:

@@ -1,0 +1,130 @@
+"""What came over the wire, as bytes of pictures: raw, as a form, or as base64 in JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from maskloop.errors import DataError, MaskloopError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+Message = MutableMapping[str, Any]
+
+
+class BodyTooLargeError(DataError):
+    """More bytes came than are accepted."""
+
+
+class SlowBodyError(MaskloopError):
+    """The body did not arrive in time."""
+
+
+class UnsupportedBodyError(DataError):
+    """The content type is none we read."""
+
+
+class BodyLimit:
+    """ASGI middleware: a body is bounded in bytes and in time before anybody reads or keeps it.
+
+    Args:
+        app: What is protected.
+        max_bytes: Larger bodies are refused while they arrive, and at once if they say so themselves.
+        timeout_s: A body that is not complete by then is given up.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float) -> None:
+        self._app, self._max_bytes, self._timeout_s = app, max_bytes, timeout_s
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Pass the request on, watching its body."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        is_too_large = told.isdigit() and int(told) > self._max_bytes
+        loop = asyncio.get_running_loop()
+        ends_at, received, is_complete = loop.time() + self._timeout_s, 0, False
+
+        async def watched() -> Message:
+            nonlocal received, is_complete
+            if is_complete:
+                return await receive()  # waits for the client to leave
+            if is_too_large:
+                raise self._too_large()
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    message = await receive()
+            except TimeoutError as error:
+                raise SlowBodyError(f"the body did not arrive within {self._timeout_s:g} s") from error
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise self._too_large()
+            is_complete = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, watched, send)
+
+    def _too_large(self) -> BodyTooLargeError:
+        return BodyTooLargeError(f"the body is larger than the {self._max_bytes / 1e6:g} MB accepted")
+
+
+async def read_picture(request: Request) -> bytes:
+    """Return the one picture of a request.
+
+    Raises:
+        UnsupportedBodyError: if the content type is neither a picture, a form nor JSON.
+        DataError: if there is no picture in it.
+        BodyTooLargeError, SlowBodyError: from the middleware.
+    """
+    kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        pictures = await read_form(request, "picture", max_files=1)
+        return pictures[0][1]
+    body = await request.body()
+    if kind == "application/json":
+        return _from_json(body)
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        return body
+    raise UnsupportedBodyError(
+        f"bodies of type {kind[:60]!r} are not read",
+        hint="send the picture's bytes, a form with the field picture, or JSON with base64",
+    )
+
+
+async def read_form(request: Request, field: str, *, max_files: int) -> list[tuple[str, bytes]]:
+    """Return the files of a form field as (name, bytes). Raises DataError if there are none or too many."""
+    from starlette.datastructures import UploadFile
+    from starlette.exceptions import HTTPException
+
+    try:
+        async with request.form(max_files=max_files, max_fields=8) as form:
+            files = [file for file in form.getlist(field) if isinstance(file, UploadFile)]
+            found = [((file.filename or "picture")[:200], await file.read()) for file in files]
+    except HTTPException as error:
+        raise DataError(f"the form cannot be read: {error.detail}") from error
+    if not found:
+        raise DataError(f"the form has no file in the field {field}")
+    return found
+
+
+def _from_json(body: bytes) -> bytes:
+    try:
+        content = json.loads(body)
+        text = content["picture"] if isinstance(content, dict) else None
+        if not isinstance(text, str):
+            raise DataError('the JSON has no text in "picture"')
+        return base64.b64decode(text, validate=True)
+    except (ValueError, KeyError, RecursionError, binascii.Error) as error:
+        raise DataError('the JSON must be {"picture": "… base64 …"}') from error

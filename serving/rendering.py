@@ -1,0 +1,148 @@
+"""From an answer to what a client reads: instances in stored coordinates, masks in the format asked for.
+
+The model sees the picture upright, as in training. A client knows the file, so boxes and masks are turned
+back through the EXIF orientation before they leave.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset.decoding import orient
+from evaluation.instances import Detections
+from maskloop.masks import Rle, encode_masks
+from serving.answers import Answer
+from serving.schemas import Instance, MaskFormat, ModelName, NoveltyScore, RleMask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BACK: Final = {6: 8, 8: 6}
+"""The EXIF orientation that undoes another one; all others undo themselves."""
+_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+_FLIPS_X: Final = frozenset({2, 3, 6, 7})
+_FLIPS_Y: Final = frozenset({3, 4, 7, 8})
+
+
+def to_stored(detections: Detections, orientation: int) -> Detections:
+    """Turn detections in an upright picture back into the coordinates of the file.
+
+    Args:
+        detections: In the upright picture.
+        orientation: The EXIF orientation of the file, 1 to 8.
+    """
+    if orientation == 1:
+        return detections
+    back = _BACK.get(orientation, orientation)
+    height, width = detections.height_px, detections.width_px
+    boxes = detections.boxes_xyxy.copy()
+    if back in _SIDEWAYS:
+        height, width, boxes = width, height, boxes[:, [1, 0, 3, 2]]
+    if back in _FLIPS_X:
+        boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+    if back in _FLIPS_Y:
+        boxes = np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1)
+    masks = encode_masks(np.ascontiguousarray(orient(detections.masks_NHW(), back)))
+    return Detections(height, width, boxes, detections.scores, detections.class_indices, masks)
+
+
+def render_instances(
+    detections: Detections,
+    class_names: Sequence[str],
+    *,
+    masks: MaskFormat,
+    min_score: float,
+    max_instances: int,
+) -> list[Instance]:
+    """Put detections into words, best score first."""
+    kept = np.flatnonzero(detections.scores >= min_score)[:max_instances]
+    return [
+        Instance(
+            class_name=class_names[int(detections.class_indices[index])],
+            score=round(float(detections.scores[index]), 4),
+            box_xyxy=_round_box(detections.boxes_xyxy[index]),
+            mask=render_mask(detections.masks[index], masks),
+        )
+        for index in kept
+    ]
+
+
+def render_mask(mask: Rle, wanted: MaskFormat) -> RleMask | list[list[float]] | str | None:
+    """Write one mask in the format asked for."""
+    match wanted:
+        case "rle":
+            coco = mask.to_coco()
+            return RleMask(size=(coco["size"][0], coco["size"][1]), counts=coco["counts"])
+        case "polygon":
+            return trace_outlines(_decode(mask))
+        case "png":
+            return _png(_decode(mask))
+        case "none":
+            return None
+
+
+def trace_outlines(mask: NDArray[np.bool_]) -> list[list[float]]:
+    """Return the outer outlines of a mask (H, W) as COCO polygons, px; holes are filled.
+
+    The lines run half way between pixel centres inside and outside (contourpy, level 0.5); a polygon of
+    pixel centres (x, y) covers the pixel from (x, y) to (x + 1, y + 1).
+    """
+    from contourpy import contour_generator
+
+    lines = contour_generator(z=np.pad(mask, 1).astype(np.float64)).lines(0.5)
+    outlines = []
+    for line in lines:
+        points = (
+            np.asarray(line, dtype=np.float64)[:-1] - 0.5
+        )  # padding moved all by one, centres lie at a half
+        x, y = points[:, 0], points[:, 1]
+        twice_area = float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+        if twice_area > 0:  # contourpy walks holes the other way round
+            outlines.append([round(float(value), 1) for value in points.ravel()])
+    return outlines
+
+
+def name_model(answer: Answer, model_name: str) -> ModelName:
+    """Say who answered."""
+    served = answer.model.served
+    return ModelName(
+        name=model_name,
+        version=served.version,
+        weights_digest=served.weights_digest,
+        blessing_id=served.blessing_id,
+        role=answer.model.role,
+    )
+
+
+def render_novelty(answer: Answer) -> NoveltyScore | None:
+    """Say how strange the picture is, if that is known."""
+    if answer.novelty is None:
+        return None
+    return NoveltyScore(
+        score=round(answer.novelty.score, 4), out_of_distribution=answer.novelty.is_out_of_distribution
+    )
+
+
+def _decode(mask: Rle) -> NDArray[np.bool_]:
+    from maskloop.masks import decode_masks
+
+    decoded: NDArray[np.bool_] = decode_masks([mask])[0]
+    return decoded
+
+
+def _png(mask: NDArray[np.bool_]) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _round_box(box: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (round(float(side), 2) for side in box)
+    return left, top, right, bottom

@@ -1,0 +1,191 @@
+"""What goes over the wire, with examples that the documentation shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MaskFormat = Literal["rle", "polygon", "png", "none"]
+_EXAMPLE_RLE: dict[str, Any] = {
+    "size": [128, 128],
+    "counts": "PPY10b3:H8H8H8H8H8J6N2O1O1O1O1N2J6H8H8H8H8HPPX1",
+}
+_EXAMPLE_ID = "0b1e4c0a6b8f4f0e9d7c1a2b3c4d5e6f"
+
+
+class Message(BaseModel):
+    """A frozen value on the wire."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class RleMask(Message):
+    """COCO's compressed run-length encoding."""
+
+    size: tuple[int, int] = Field(description="Height and width of the picture in px.")
+    counts: str
+
+
+class Instance(Message):
+    """One object found in the picture."""
+
+    class_name: str
+    score: float = Field(description="0..1")
+    box_xyxy: tuple[float, float, float, float] = Field(
+        description="Left, top, right, bottom in px of the picture as it was stored."
+    )
+    mask: RleMask | list[list[float]] | str | None = Field(
+        default=None,
+        description="As asked for: COCO RLE, polygons (x0, y0, x1, y1, … px; holes are filled), a PNG in "
+        "base64 of the picture's size (255 inside), or null.",
+    )
+
+
+class ModelName(Message):
+    """Which model answered, and what let it serve."""
+
+    name: str
+    version: str
+    weights_digest: str
+    blessing_id: str
+    role: Literal["champion", "challenger"]
+
+
+class PictureSize(Message):
+    """As the picture was stored, before any EXIF orientation is applied."""
+
+    width_px: int
+    height_px: int
+
+
+class NoveltyScore(Message):
+    """How unlike the model's own pictures this one is."""
+
+    score: float = Field(description="0..1, the share of the model's own pictures that lie less far out.")
+    out_of_distribution: bool
+
+
+class PredictAnswer(Message):
+    """The instances of one picture."""
+
+    request_id: str
+    model: ModelName
+    picture: PictureSize
+    instances: list[Instance]
+    novelty: NoveltyScore | None = Field(default=None, description="Null if the model has no baseline.")
+    timings_ms: dict[str, float] = Field(description="By stage: decode, queue, model, encode.")
+    batch_size: int = Field(description="Pictures that shared the pass of the model.")
+
+    model_config = ConfigDict(
+        frozen=True,
+        protected_namespaces=(),
+        json_schema_extra={
+            "example": {
+                "request_id": _EXAMPLE_ID,
+                "model": {
+                    "name": "metal-parts",
+                    "version": "2",
+                    "weights_digest": "9c1f…",
+                    "blessing_id": "4be0…",
+                    "role": "champion",
+                },
+                "picture": {"width_px": 128, "height_px": 128},
+                "instances": [
+                    {
+                        "class_name": "washer",
+                        "score": 0.9731,
+                        "box_xyxy": [41.2, 18.0, 86.9, 63.5],
+                        "mask": _EXAMPLE_RLE,
+                    }
+                ],
+                "novelty": {"score": 0.42, "out_of_distribution": False},
+                "timings_ms": {"decode": 0.6, "queue": 0.1, "model": 14.2, "encode": 0.3},
+                "batch_size": 1,
+            }
+        },
+    )
+
+
+class Problem(Message):
+    """What went wrong, in plain words (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str = ""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Unprocessable Content",
+                "status": 422,
+                "detail": "the picture cannot be decoded: image file is truncated",
+                "request_id": _EXAMPLE_ID,
+            }
+        },
+    )
+
+
+class BatchItem(Message):
+    """One picture of a batch: its answer, or its own problem."""
+
+    file: str
+    answer: PredictAnswer | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(Message):
+    """The pictures of a batch, in the order they came."""
+
+    results: list[BatchItem]
+
+
+class CorrectedInstance(Message):
+    """What a person says is there."""
+
+    class_name: str
+    mask: RleMask | list[list[float]] = Field(description="In the picture as it was stored.")
+
+
+class FeedbackRequest(Message):
+    """What a person says about an answer."""
+
+    request_id: Annotated[str, Field(min_length=1, max_length=128)]
+    verdict: Literal["right", "wrong"]
+    instances: list[CorrectedInstance] | None = Field(
+        default=None, description="All instances of the picture as they should have been; null: not said."
+    )
+    note: Annotated[str, Field(max_length=2000)] = ""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "request_id": _EXAMPLE_ID,
+                "verdict": "wrong",
+                "instances": [{"class_name": "nut", "mask": _EXAMPLE_RLE}],
+                "note": "this is a nut",
+            }
+        },
+    )
+
+
+class FeedbackAnswer(Message):
+    """What became of it."""
+
+    request_id: str
+    becomes_a_label: bool = Field(description="The picture is kept, so the correction can be learned from.")
+
+
+class ModelAnswer(Message):
+    """What serves now."""
+
+    model: ModelName
+    class_names: list[str]
+    score_threshold: float
+    rollout: dict[str, Any] | None = None

@@ -1,0 +1,198 @@
+"""What one request goes through: decode, ask the engine (by tiles if wanted), render, sample."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from evaluation.instances import Detections
+from maskloop.errors import DataError, MaskloopError, NotFoundError
+from maskloop.settings import ServingSettings
+from serving.answers import Answer, Picture
+from serving.decoding import DecoderPool
+from serving.engine import Engine
+from serving.keys import KeyStore
+from serving.limits import RateLimiter
+from serving.observing import Observer, Stage
+from serving.rendering import name_model, render_instances, render_novelty, to_stored
+from serving.schemas import FeedbackRequest, MaskFormat, PictureSize, PredictAnswer
+from serving.tiling import cut_tiles, merge_tiles
+
+MAX_TILES = 64
+
+
+class OutOfDistributionError(DataError):
+    """The picture is unlike everything the model knows, and settings say to refuse such ones."""
+
+
+class SampleTaker(Protocol):
+    """Takes answers as samples; never blocks, never raises."""
+
+    def offer(self, picture: Picture, answer: Answer | None, *, error: str = "", source: str = "") -> None:
+        """Take one answer, or one failure, if quotas allow."""
+        ...
+
+
+GiveFeedback = Callable[[FeedbackRequest, str], bool]
+"""Takes what a person said and who (the key's name); tells whether it becomes a label. Blocking."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parameters of one request."""
+
+    masks: MaskFormat = "rle"
+    min_score: float | None = None
+    max_instances: int = 300
+    tile_px: int = 0
+    tile_overlap_px: int = 0
+    source: str = "production"
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts behind the routes.
+
+    Attributes:
+        model_name: The registered model's name.
+        settings: Of the service.
+        engine: Answers pictures.
+        decoders: Decode them.
+        keys: Who may ask.
+        limiter: How often.
+        samples: Takes answers as samples.
+        observer: Is told about everything.
+        give_feedback: Takes what people say.
+        render_metrics: Returns the metrics page and its content type.
+    """
+
+    model_name: str
+    settings: ServingSettings
+    engine: Engine
+    decoders: DecoderPool
+    keys: KeyStore
+    limiter: RateLimiter
+    samples: SampleTaker
+    observer: Observer
+    give_feedback: GiveFeedback
+    render_metrics: Callable[[], tuple[bytes, str]]
+
+    async def predict(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> PredictAnswer:
+        """Answer one picture.
+
+        Raises:
+            PictureError: if it cannot be decoded or is too large.
+            OutOfDistributionError: if it is unlike everything the model knows and settings refuse such.
+            UnavailableError: if it cannot be answered in time, or no model is ready.
+        """
+        started = time.perf_counter()
+        picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
+        decode_s = time.perf_counter() - started - sum(answer.stages_s.values())
+        encode_started = time.perf_counter()
+        detections = to_stored(answer.prediction.detections, picture.orientation)
+        predictor = answer.model.predictor
+        threshold = predictor.score_threshold
+        rendered = PredictAnswer(
+            request_id=request_id,
+            model=name_model(answer, self.model_name),
+            picture=PictureSize(width_px=detections.width_px, height_px=detections.height_px),
+            instances=render_instances(
+                detections,
+                predictor.class_names,
+                masks=asked.masks,
+                min_score=threshold if asked.min_score is None else asked.min_score,
+                max_instances=asked.max_instances,
+            ),
+            novelty=render_novelty(answer),
+            timings_ms={},
+            batch_size=answer.batch_size,
+        )
+        encode_s = time.perf_counter() - encode_started
+        stages_s = {"decode": max(decode_s, 0.0), **answer.stages_s, "encode": encode_s}
+        self._tell(answer, stages_s, threshold)
+        timings_ms = {name: round(seconds * 1000, 3) for name, seconds in stages_s.items()}
+        return rendered.model_copy(update={"timings_ms": timings_ms})
+
+    async def ask(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[Picture, Answer]:
+        """Decode one picture and let the engine answer it; whatever comes of it is offered as a sample."""
+        picture = Picture(request_id, key, data, np.zeros((0, 0, 3), np.uint8))
+        try:
+            decoded = await self.decoders.decode(data)
+            picture = replace(picture, pixels=decoded.pixels, orientation=decoded.orientation)
+            answer = await self._ask_engine(picture, asked)
+            self._refuse_if_strange(answer)
+        except MaskloopError as error:
+            self.samples.offer(picture, None, error=error.headline, source=asked.source)
+            raise
+        self.samples.offer(picture, answer, source=asked.source)
+        return picture, answer
+
+    async def _ask_engine(self, picture: Picture, asked: Asked) -> Answer:
+        if not asked.tile_px:
+            return await self.engine.answer(picture)
+        try:
+            tiles = cut_tiles(picture.pixels, tile_px=asked.tile_px, overlap_px=asked.tile_overlap_px)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        if len(tiles) > MAX_TILES:
+            raise DataError(f"that makes {len(tiles)} tiles, more than {MAX_TILES}", hint="use larger tiles")
+        parts = [
+            replace(picture, request_id=f"{picture.request_id}/{number}", pixels=tile.pixels)
+            for number, tile in enumerate(tiles)
+        ]
+        answers = await asyncio.gather(*(self.engine.answer(part) for part in parts))
+        if len({answer.model.served.version for answer in answers}) > 1:  # the champion changed in between
+            hosted = self.engine.host.hosted
+            answers = await asyncio.gather(*(self.engine.ask_model(hosted.champion, part) for part in parts))
+        found = [(tile, answer.prediction.detections) for tile, answer in zip(tiles, answers, strict=True)]
+        height_px, width_px = picture.pixels.shape[:2]
+        merged = await asyncio.to_thread(merge_tiles, found, height_px=height_px, width_px=width_px)
+        return _join(answers, merged)
+
+    def _refuse_if_strange(self, answer: Answer) -> None:
+        is_strange = answer.novelty is not None and answer.novelty.is_out_of_distribution
+        if is_strange and self.settings.when_out_of_distribution == "refuse":
+            raise OutOfDistributionError("the picture is unlike everything the model knows")
+
+    def _tell(self, answer: Answer, stages_s: Mapping[str, float], threshold: float) -> None:
+        version = answer.model.served.version
+        stages: tuple[Stage, ...] = ("decode", "queue", "model", "encode")
+        for stage in stages:
+            self.observer.stage_ended(stage, version=version, seconds=stages_s.get(stage, 0.0))
+        self.observer.answered(answer, score_threshold=threshold)
+
+    def find_classes(self) -> tuple[str, ...]:
+        """Return the class names of what serves. Raises UnavailableError before there is a model."""
+        return tuple(self.engine.host.hosted.champion.predictor.class_names)
+
+    def take_feedback(self, feedback: FeedbackRequest, by: str) -> bool:
+        """Check what a person said and write it down; tells whether it becomes a label. Blocking.
+
+        Raises:
+            DataError: if a class is none of the model's.
+            NotFoundError: if the request was not sampled.
+        """
+        known = self.find_classes()
+        unknown = sorted({one.class_name for one in feedback.instances or ()} - set(known))
+        if unknown:
+            names = ", ".join(known)
+            raise DataError(f"no class is called {', '.join(unknown)[:200]}", hint=f"the classes are {names}")
+        if not feedback.request_id.isprintable():
+            raise NotFoundError("there is no such request")
+        return self.give_feedback(feedback, by)
+
+
+def _join(answers: Sequence[Answer], merged: Detections) -> Answer:
+    """Make one answer of the tiles': the strangest novelty, the longest stages."""
+    first = answers[0]
+    known = [answer.novelty for answer in answers if answer.novelty is not None]
+    strangest = max(known, key=lambda novelty: (novelty.is_out_of_distribution, novelty.score), default=None)
+    stages_s = {name: max(answer.stages_s.get(name, 0.0) for answer in answers) for name in first.stages_s}
+    prediction = replace(first.prediction, detections=merged)
+    batch_size = max(answer.batch_size for answer in answers)
+    return replace(first, prediction=prediction, novelty=strangest, stages_s=stages_s, batch_size=batch_size)
