@@ -9,7 +9,7 @@ from maskloop.digest import digest_value
 from maskloop.settings import GateSettings
 
 EVALUATOR_VERSION: Final = 1
-"""Raise it when the meaning of a gated figure or of a gate's rule changes: older blessings then end."""
+"""Raise it when the meaning of a gated figure or of a gate's rule changes: older verdicts then show it."""
 
 
 def policy_digest(gates: GateSettings, class_names: Sequence[str]) -> str:

@@ -47,7 +47,6 @@ def promote(
     cycle: str,
     weights_digest: str,
     settings: ApprovalSettings,
-    policy_digest: str = "",
     why: str,
     actor: str = "maskloop",
     clock: Clock | None = None,
@@ -60,7 +59,6 @@ def promote(
         cycle: The turn of the loop this belongs to.
         weights_digest: The weights to promote.
         settings: The approval policy: expiry, four eyes.
-        policy_digest: The gates that must have judged them; empty accepts those of that time.
         why: For the record.
         actor: Who does it.
         clock: Tells whether the approval has expired.
@@ -75,7 +73,7 @@ def promote(
         if state.champion and state.champion.weights_digest == weights_digest:
             return state.champion
         now = (clock or SystemClock()).now()
-        plan = plan_promotion(state, weights_digest, settings, policy_digest=policy_digest, why=why, now=now)
+        plan = plan_promotion(state, weights_digest, settings, why=why, now=now)
         return _change(ledger, store, plan, cycle=cycle, actor=actor, renew=renew)
 
 
@@ -84,12 +82,11 @@ def plan_promotion(
     weights_digest: str,
     settings: ApprovalSettings,
     *,
-    policy_digest: str,
     why: str,
     now: datetime,
 ) -> ChampionChanging:
     """Check every rule of a promotion. Raises RefusedError naming the first that is not met."""
-    verdict = check_blessing(state, weights_digest, policy_digest=policy_digest)
+    verdict = check_blessing(state, weights_digest)
     approval = check_approval(state, verdict)
     check_four_eyes(approval, settings, requested_by=_requested_by(state, weights_digest))
     if now >= expires_at(state.approvals[weights_digest][0], settings):
