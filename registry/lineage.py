@@ -48,18 +48,6 @@ def lineage(state: LoopState, version: str) -> tuple[Fact, ...]:
     )
 
 
-def what_served_at(state: LoopState, time: datetime) -> str:
-    """Say what served at a moment, and who moved it there."""
-    serving = state.serving_at(time)
-    if serving is None:
-        return f"nothing served at {_moment(time)}"
-    change = serving.change
-    return (
-        f"version {change.version} ({change.weights_digest[:12]}) served at {_moment(time)}, since "
-        f"{_moment(serving.since)}, moved there by {serving.actor} ({change.cause}): {change.why}"
-    )
-
-
 def _is_of(cycle: Cycle, version: str) -> bool:
     return cycle.candidate is not None and cycle.candidate.version == version
 
@@ -129,7 +117,3 @@ def _service(state: LoopState, version: str) -> list[Fact]:
 def _moved(serving: Serving) -> dict[str, str]:
     change = serving.change
     return {"cause": change.cause, "by": serving.actor, "why": change.why, "epoch": str(change.epoch)}
-
-
-def _moment(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

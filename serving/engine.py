@@ -50,12 +50,18 @@ class Engine:
         self._host, self._batcher, self._settings = host, batcher, settings
         self._observer, self._on_pair = observer, on_pair
         self._counted = Counted()
+        self._is_closing = False
         self._mirrors: set[asyncio.Task[None]] = set()
 
     @property
     def host(self) -> ModelHost:
         """The models."""
         return self._host
+
+    @property
+    def is_closing(self) -> bool:
+        """Nothing more is accepted."""
+        return self._is_closing
 
     async def answer(self, picture: Picture, *, deadline_s: float | None = None) -> Answer:
         """Answer one picture from one version, which the answer names.
@@ -94,6 +100,7 @@ class Engine:
 
     async def close(self) -> None:
         """Give up the shadow work and finish what was accepted."""
+        self._is_closing = True
         for task in self._mirrors:
             task.cancel()
         await asyncio.gather(*self._mirrors, return_exceptions=True)

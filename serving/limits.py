@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 from maskloop.errors import ConfigurationError, OverloadedError
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 
 class RateLimitedError(OverloadedError):
@@ -30,8 +36,6 @@ class RateLimiter:
 
     def count(self, client: str, rate_limit: str = "") -> None:
         """Count one request of a client. Raises RateLimitedError, saying when to come back."""
-        import time
-
         text = rate_limit or self._default
         item = self._parsed.setdefault(text, _parse(text, self._workers))
         if not self._limiter.hit(item, client):
@@ -41,11 +45,11 @@ class RateLimiter:
             )
 
 
-def _parse(text: str, workers: int):  # type: ignore[no-untyped-def]
-    from limits import RateLimitItem, parse
+def _parse(text: str, workers: int) -> RateLimitItem:
+    from limits import parse
 
     try:
-        item: RateLimitItem = parse(text)
+        item = parse(text)
     except ValueError as error:
         raise ConfigurationError(
             f"the rate limit {text!r} cannot be read", hint="for example 600/minute"

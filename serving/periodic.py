@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from maskloop.errors import MaskloopError
 
@@ -21,7 +21,7 @@ async def repeat(name: str, work: Callable[[], Awaitable[None]], *, every_s: flo
             now = ""
         except MaskloopError as error:
             now = str(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the service outlives its background work
             now = f"{type(error).__name__}: {error}"
             if now != trouble:
                 _log.exception("%s failed", name)
@@ -41,7 +41,7 @@ def in_thread(call: Callable[[], None]) -> Callable[[], Awaitable[None]]:
 
 
 @contextlib.asynccontextmanager
-async def running(*jobs: Awaitable[None]):  # type: ignore[no-untyped-def]
+async def running(*jobs: Awaitable[None]) -> AsyncIterator[None]:
     """Run jobs beside the body and cancel them after it."""
     tasks = [asyncio.ensure_future(job) for job in jobs]
     try:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dataset.decoding import orient
 from evaluation.instances import Detections
 from maskloop.masks import Rle, encode_masks
-from serving.answers import Answer
+from serving.answers import Answer, HostedModel
 from serving.schemas import Instance, MaskFormat, ModelName, NoveltyScore, RleMask
 
 if TYPE_CHECKING:
@@ -107,15 +107,15 @@ def trace_outlines(mask: NDArray[np.bool_]) -> list[list[float]]:
     return outlines
 
 
-def name_model(answer: Answer, model_name: str) -> ModelName:
-    """Say who answered."""
-    served = answer.model.served
+def name_model(model: HostedModel, model_name: str) -> ModelName:
+    """Say which model this is, and what let it serve."""
+    served = model.served
     return ModelName(
         name=model_name,
         version=served.version,
         weights_digest=served.weights_digest,
         blessing_id=served.blessing_id,
-        role=answer.model.role,
+        role=model.role,
     )
 
 

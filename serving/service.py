@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +20,7 @@ from serving.keys import KeyStore
 from serving.limits import RateLimiter
 from serving.observing import Observer, Stage
 from serving.rendering import name_model, render_instances, render_novelty, to_stored
-from serving.schemas import FeedbackRequest, MaskFormat, PictureSize, PredictAnswer
+from serving.schemas import FeedbackRequest, MaskFormat, ModelAnswer, PictureSize, PredictAnswer
 from serving.tiling import cut_tiles, merge_tiles
 
 MAX_TILES = 64
@@ -99,7 +99,7 @@ class Service:
         threshold = predictor.score_threshold
         rendered = PredictAnswer(
             request_id=request_id,
-            model=name_model(answer, self.model_name),
+            model=name_model(answer.model, self.model_name),
             picture=PictureSize(width_px=detections.width_px, height_px=detections.height_px),
             instances=render_instances(
                 detections,
@@ -117,6 +117,12 @@ class Service:
         self._tell(answer, stages_s, threshold)
         timings_ms = {name: round(seconds * 1000, 3) for name, seconds in stages_s.items()}
         return rendered.model_copy(update={"timings_ms": timings_ms})
+
+    async def draw(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> bytes:
+        """Answer one picture as a PNG with the instances drawn on it, upright; raises what `predict` does."""
+        picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
+        self._tell(answer, answer.stages_s, answer.model.predictor.score_threshold)
+        return await asyncio.to_thread(_draw, picture, answer, asked.min_score)
 
     async def ask(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[Picture, Answer]:
         """Decode one picture and let the engine answer it; whatever comes of it is offered as a sample."""
@@ -166,6 +172,24 @@ class Service:
             self.observer.stage_ended(stage, version=version, seconds=stages_s.get(stage, 0.0))
         self.observer.answered(answer, score_threshold=threshold)
 
+    def why_not_ready(self) -> str:
+        """Return why no request can be answered now, or an empty string."""
+        if self.engine.is_closing:
+            return "the service is stopping"
+        return "" if self.engine.host.is_ready else self.engine.host.problem
+
+    def describe_model(self) -> ModelAnswer:
+        """Say which model serves. Raises UnavailableError before there is one."""
+        hosted = self.engine.host.hosted
+        predictor = hosted.champion.predictor
+        rollout = asdict(hosted.traffic) if hosted.challenger else None
+        return ModelAnswer(
+            model=name_model(hosted.champion, self.model_name),
+            class_names=list(predictor.class_names),
+            score_threshold=predictor.score_threshold,
+            rollout=rollout,
+        )
+
     def find_classes(self) -> tuple[str, ...]:
         """Return the class names of what serves. Raises UnavailableError before there is a model."""
         return tuple(self.engine.host.hosted.champion.predictor.class_names)
@@ -185,6 +209,16 @@ class Service:
         if not feedback.request_id.isprintable():
             raise NotFoundError("there is no such request")
         return self.give_feedback(feedback, by)
+
+
+def _draw(picture: Picture, answer: Answer, min_score: float | None) -> bytes:
+    from dataset.decoding import encode_png
+    from evaluation.overlays import draw_overlay
+
+    predictor, detections = answer.model.predictor, answer.prediction.detections
+    threshold = predictor.score_threshold if min_score is None else min_score
+    shown = detections.select(detections.scores >= threshold)
+    return encode_png(draw_overlay(picture.pixels, shown, None, predictor.class_names))
 
 
 def _join(answers: Sequence[Answer], merged: Detections) -> Answer:

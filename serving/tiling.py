@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.instances import Detections
-from maskloop.masks import encode_masks, mask_iou
+from maskloop.masks import Rle, decode_masks, encode_masks, mask_iou
 
 _EDGE_PX: Final = 2.0
 _SAME_IOU: Final = 0.5
@@ -67,13 +67,23 @@ def _starts(side: int, tile: int, stride: int) -> list[int]:
 
 
 def _move(tile: Tile, detections: Detections, height_px: int, width_px: int) -> Detections:
-    masks = np.zeros((len(detections), height_px, width_px), dtype=bool)
-    bottom, right = tile.top_px + detections.height_px, tile.left_px + detections.width_px
-    masks[:, tile.top_px : bottom, tile.left_px : right] = detections.masks_NHW()
     offset = np.array([tile.left_px, tile.top_px] * 2, dtype=np.float32)
-    boxes = detections.boxes_xyxy + offset
-    rles = encode_masks(masks)
-    return Detections(height_px, width_px, boxes, detections.scores, detections.class_indices, rles)
+    return Detections(
+        height_px,
+        width_px,
+        detections.boxes_xyxy + offset,
+        detections.scores,
+        detections.class_indices,
+        tuple(_move_mask(tile, mask, height_px, width_px) for mask in detections.masks),
+    )
+
+
+def _move_mask(tile: Tile, mask: Rle, height_px: int, width_px: int) -> Rle:
+    """Move one mask at a time: all of a large picture's at once would fill the memory."""
+    whole = np.zeros((1, height_px, width_px), dtype=bool)
+    bottom, right = tile.top_px + mask.height_px, tile.left_px + mask.width_px
+    whole[0, tile.top_px : bottom, tile.left_px : right] = decode_masks([mask])[0]
+    return encode_masks(whole)[0]
 
 
 def _touches_inner_border(
@@ -91,27 +101,18 @@ def _touches_inner_border(
 
 
 def _concatenate(parts: list[Detections], height_px: int, width_px: int) -> Detections:
-    return _Unsorted(
+    return Detections(
+        height_px,
+        width_px,
         np.concatenate([part.boxes_xyxy for part in parts]),
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.class_indices for part in parts]),
         tuple(mask for part in parts for mask in part.masks),
-    ).as_detections(height_px, width_px)
-
-
-@dataclass(frozen=True)
-class _Unsorted:
-    boxes_xyxy: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    class_indices: NDArray[np.int64]
-    masks: tuple  # type: ignore[type-arg]
-
-    def as_detections(self, height_px: int, width_px: int) -> Detections:
-        return Detections(height_px, width_px, self.boxes_xyxy, self.scores, self.class_indices, self.masks)
+    )
 
 
 def _drop_repeated(detections: Detections, *, num_first: int = 0) -> Detections:
-    """Keep one of each group of repeated detections: those of the first ``num_first``, then the better score."""
+    """Keep one of each group of repeated detections: one of the first ``num_first``, else the best score."""
     order = np.lexsort((-detections.scores, np.arange(len(detections)) >= num_first))
     iou = mask_iou(detections.masks, detections.masks)
     inside = mask_iou(detections.masks, detections.masks, [True] * len(detections))

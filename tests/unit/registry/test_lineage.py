@@ -4,8 +4,7 @@ import pytest
 
 from maskloop.errors import NotFoundError
 from maskloop.records import TrainingStarted, VersionIngested, write_record
-from registry.lineage import lineage, what_served_at
-from registry.promotion import rollback
+from registry.lineage import lineage
 from tests.fakes.registry_world import RegistryWorld
 
 
@@ -68,20 +67,3 @@ def test_the_parent_is_named_by_its_version(world: RegistryWorld) -> None:
 def test_a_version_nobody_knows_is_not_found(world: RegistryWorld) -> None:
     with pytest.raises(NotFoundError):
         lineage(world.state, "9")
-
-
-def test_what_served_at_any_time_and_who_moved_it(world: RegistryWorld) -> None:
-    before = world.clock.now()
-    world.clock.advance(hours=1)
-    world.promoted()
-    first_served = world.clock.now()
-    world.clock.advance(hours=1)
-    world.promoted()
-    world.clock.advance(hours=1)
-    rollback(world.ledger, world.store, by="otto", why="it misses bolts")
-    assert what_served_at(world.state, before) == "nothing served at 2026-03-02 09:00:00 UTC"
-    assert what_served_at(world.state, first_served).startswith("version 1 ")
-    assert "version 2 " in what_served_at(world.state, world.clock.now().replace(hour=11, minute=30))
-    now = what_served_at(world.state, world.clock.now())
-    assert now.startswith("version 1 ")
-    assert "moved there by otto (rollback): it misses bolts" in now
