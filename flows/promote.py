@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flows.wiring import App
-from maskloop.errors import NotFoundError, RefusedError
+from maskloop.errors import NotFoundError, RefusedError, UnavailableError
+from maskloop.leases import leased
 from maskloop.records import ApprovalDecided, ChampionChanged, CycleWaiting, write_record
 from maskloop.state import Cycle
+from registry.store import APPROVAL_TAG, APPROVED_BY_TAG
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ def read_approvals(app: App) -> Approvals:
         answer = decide_approval(
             cycle.verdict,
             app.settings.approval,
-            tag_value=tags.get("approval", ""),
-            approved_by=tags.get("approved_by", ""),
+            tag_value=tags.get(APPROVAL_TAG, ""),
+            approved_by=tags.get(APPROVED_BY_TAG, ""),
             requested_by=cycle.actor,
             earlier=state.approvals.get(cycle.verdict.candidate_digest),
             now=app.clock.now(),
@@ -55,11 +57,40 @@ def read_approvals(app: App) -> Approvals:
 
 
 def record_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
-    """Write a decision down and show it on the version; the same tag is taken once per cycle and verdict."""
-    key = "" if decision.via == "cli" else f"approval:{cycle.id}:{decision.blessing_id}"
-    write_record(app.ledger, decision, actor=decision.by, cycle=cycle.id, key=key)
-    app.models.set_tag(decision.version, "approval", decision.decision)
-    app.teller.say(decision.sentence())
+    """Write a decision down and show it on the version; the same tag is taken once per cycle and verdict.
+
+    Raises:
+        RefusedError: if it comes too late, because the candidate is being promoted or the cycle has ended.
+        UnavailableError: if a promotion is under way, or the registry does not answer: `settle_tags` shows
+            what was recorded.
+    """
+    _write_decision(app, cycle, decision)
+    app.models.set_tag(decision.version, APPROVAL_TAG, decision.decision)
+
+
+def settle_tags(app: App) -> list[str]:
+    """Bring the tags ``approval`` and the record together again, for decided cycles that are still open.
+
+    A tag that a crash left behind is made to show what was recorded. A tag that a person turned to rejected
+    before the yes became a promotion takes the yes back.
+
+    Returns:
+        What was done, as sentences.
+    """
+    done = []
+    for cycle in app.state().open_cycles:
+        decision = cycle.approval
+        if decision is None or cycle.phase not in ("approved", "rejected", "promoting"):
+            continue
+        try:
+            if no := _take_unread_no(app, cycle):
+                done.append(no.sentence())
+            elif app.models.version(decision.version).tags.get(APPROVAL_TAG) != decision.decision:
+                app.models.set_tag(decision.version, APPROVAL_TAG, decision.decision)
+                done.append(f"the tag approval of version {decision.version} says {decision.decision} again")
+        except (NotFoundError, RefusedError) as error:
+            app.teller.say(f"{cycle.id}: {error}")
+    return done
 
 
 def decide_by_hand(
@@ -67,18 +98,26 @@ def decide_by_hand(
 ) -> ApprovalDecided:
     """Approve or reject a version from the command line.
 
+    What was said before and still counts is not recorded again; a no after a yes overturns it.
+
     Raises:
         NotFoundError: if no open cycle waits for a decision on this version.
-        RefusedError: if the gates failed it, or four eyes are asked for and there are only two.
+        RefusedError: if it was rejected, the gates failed it, or four eyes are asked for and there are only
+            two.
     """
     from registry.approval import decide_by_person
 
     cycle = _find_judged(app, version)
-    verdict = cycle.verdict
+    verdict, earlier = cycle.verdict, cycle.approval
     if verdict is None:
         raise NotFoundError(f"version {version} has no verdict")
-    if decision == "approved" and cycle.approval and cycle.phase == "approved" and not cycle.waiting:
-        return cycle.approval  # said already, and it still counts
+    if decision == "approved":
+        earlier = _unread_no_if_the_registry_answers(app, cycle) or earlier
+        if earlier and earlier.decision == "rejected":
+            said = "the gates failed it" if earlier.via == "policy" else earlier.sentence()
+            raise RefusedError(f"version {version} cannot be approved: {said}", hint="train again")
+    if earlier and earlier.decision == decision and not _has_lapsed(app, cycle):
+        return earlier
     record = decide_by_person(
         verdict,
         app.settings.approval,
@@ -88,7 +127,11 @@ def decide_by_hand(
         requested_by=cycle.actor,
         earlier=app.state().approvals.get(verdict.candidate_digest),
     )
-    record_decision(app, cycle, record)
+    _write_decision(app, cycle, record)
+    try:
+        app.models.set_tag(record.version, APPROVAL_TAG, record.decision)
+    except (NotFoundError, UnavailableError) as error:
+        app.teller.say(f"it is recorded; its tag in MLflow does not show it yet: {error}")
     return record
 
 
@@ -125,10 +168,72 @@ def roll_back(app: App, *, to_version: str | None, by: str, why: str) -> Champio
     return changed
 
 
+def _write_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
+    """Write a decision down while no promotion can begin, so that a no is never recorded beside one."""
+    from registry.promotion import LEASE
+
+    said = f"{decision.blessing_id}:{decision.decision}"
+    key = "" if decision.via == "cli" else f"approval:{cycle.id}:{said}"
+    with leased(app.ledger, LEASE, ttl_s=app.settings.retraining.lease_s):
+        phase = app.state().cycles[cycle.id].phase
+        if phase in ("promoting", "closed"):
+            raise RefusedError(
+                f"the decision on version {decision.version} comes too late: {cycle.id} is {phase}",
+                hint="`maskloop rollback` brings the earlier champion back" if phase == "promoting" else "",
+            )
+        write_record(app.ledger, decision, actor=decision.by, cycle=cycle.id, key=key)
+    app.teller.say(decision.sentence())
+
+
+def _take_unread_no(app: App, cycle: Cycle) -> ApprovalDecided | None:
+    """Record the no that a reviewer wrote into MLflow and nobody has read yet, if there is one.
+
+    Raises:
+        NotFoundError: if the version was deleted by hand.
+        RefusedError: if it comes too late.
+        UnavailableError: if the registry does not answer.
+    """
+    from registry.approval import reject_by_tag, says_no
+
+    if cycle.verdict is None or cycle.phase not in ("judged", "approved"):
+        return None
+    tags = app.models.version(cycle.verdict.candidate_version).tags
+    if not says_no(tags.get(APPROVAL_TAG, "")):
+        return None
+    no = reject_by_tag(cycle.verdict, cycle.approval, approved_by=tags.get(APPROVED_BY_TAG, ""))
+    record_decision(app, cycle, no)
+    return no
+
+
+def _unread_no_if_the_registry_answers(app: App, cycle: Cycle) -> ApprovalDecided | None:
+    try:
+        return _take_unread_no(app, cycle)
+    except (NotFoundError, UnavailableError):
+        return None  # `settle_tags` finds it
+
+
+def _has_lapsed(app: App, cycle: Cycle) -> bool:
+    """Tell whether a yes has expired, or a rule refused to promote by it, so that it is asked for again."""
+    from registry.approval import expires_at
+
+    if cycle.approval is None or cycle.approval.decision == "rejected" or cycle.approval_at is None:
+        return False
+    asked_again = cycle.waiting is not None and cycle.waiting.waiting_for == "approval"
+    return asked_again or app.clock.now() >= expires_at(cycle.approval_at, app.settings.approval)
+
+
 def _find_judged(app: App, version: str) -> Cycle:
-    for cycle in app.state().open_cycles:
-        waits = cycle.phase in ("judged", "approved")  # an approved one may have expired
-        if waits and cycle.candidate and cycle.candidate.version == version:
+    """Find the cycle a decision on this version belongs to: one that waits, else one that got its no."""
+    own = [
+        cycle
+        for cycle in reversed(app.state().cycles.values())
+        if cycle.candidate and cycle.candidate.version == version
+    ]
+    for cycle in own:
+        if cycle.phase in ("judged", "approved"):  # an approved one may have expired, or be overturned
+            return cycle
+    for cycle in own:
+        if cycle.approval and cycle.approval.decision == "rejected":
             return cycle
     raise NotFoundError(
         f"nothing waits for a decision on version {version}", hint="`maskloop status` shows what waits"

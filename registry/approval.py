@@ -1,7 +1,8 @@
 """Who says yes: the policy, or a person in the MLflow UI or at the command line. Pure.
 
 A decision is bound to one verdict, and so to one set of weights. A no is final for these weights. A yes
-counts for `ApprovalSettings.expires_days`; until then it must have become a promotion.
+counts for `ApprovalSettings.expires_days`; until then it must have become a promotion, and until it has,
+anybody can overturn it. A no that overturns a yes says whose.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def decide_approval(
             "rejected", verdict, by="maskloop", why=failed or "no checks were made", via="policy"
         )
     said = tag_value.strip().lower()
-    if said == "rejected":
-        return _decision("rejected", verdict, by=approved_by.strip() or _UNNAMED, via="mlflow")
+    if says_no(tag_value):
+        return reject_by_tag(verdict, None, approved_by=approved_by)
     if _policy_approves(verdict, settings):
         why = f"the policy is {settings.policy} and the gates passed"
         return _decision("approved", verdict, by="maskloop", why=why, via="policy")
@@ -91,9 +92,29 @@ def decide_by_person(
             raise RefusedError("the gates failed this version; nobody can approve it")
         if earlier is not None and earlier[1].decision == "rejected":
             raise RefusedError(f"{earlier[1].by} rejected these weights; a no is final", hint="train again")
+    elif earlier is not None:
+        why = _overturning(earlier[1], why)
     decided = _decision(decision, verdict, by=by.strip(), why=why, via="cli")
     check_four_eyes(decided, settings, requested_by=requested_by)
     return decided
+
+
+def reject_by_tag(
+    verdict: VerdictReached, earlier: ApprovalDecided | None, *, approved_by: str
+) -> ApprovalDecided:
+    """Make the no of a reviewer who wrote rejected into the tag ``approval``, also after a recorded yes.
+
+    The tag ``approved_by`` names who said yes as long as nobody wrote another name there.
+    """
+    name = approved_by.strip()
+    by = _UNNAMED if not name or (earlier and _same_person(name, earlier.by)) else name
+    why = _overturning(earlier, "") if earlier else ""
+    return _decision("rejected", verdict, by=by, why=why, via="mlflow")
+
+
+def says_no(tag_value: str) -> bool:
+    """Tell whether the tag ``approval`` says rejected; capitals and blanks do not matter."""
+    return tag_value.strip().lower() == "rejected"
 
 
 def check_four_eyes(approval: ApprovalDecided, settings: ApprovalSettings, *, requested_by: str) -> None:
@@ -120,7 +141,7 @@ def _still_counts(
 ) -> ApprovalDecided | Waiting | None:
     decided_at, decision = earlier
     if decision.decision == "rejected":
-        return decision
+        return _rejected_again(decision, verdict)
     if decision.blessing_id != verdict.blessing_id:
         return None
     if now < expires_at(decided_at, settings):
@@ -129,6 +150,14 @@ def _still_counts(
         f"the approval by {decision.by} has expired after {settings.expires_days:g} days",
         f"approve again: maskloop approve {verdict.candidate_version} --by NAME",
     )
+
+
+def _rejected_again(no: ApprovalDecided, verdict: VerdictReached) -> ApprovalDecided:
+    """Repeat a no for another version of the same weights."""
+    if no.version == verdict.candidate_version:
+        return no
+    why = f"these are the weights of version {no.version}, rejected before"
+    return _decision("rejected", verdict, by=no.by, why=f"{why}: {no.why}" if no.why else why, via=no.via)
 
 
 def _policy_approves(verdict: VerdictReached, settings: ApprovalSettings) -> bool:
@@ -161,6 +190,13 @@ def _nobody_yet(verdict: VerdictReached, said: str) -> Waiting:
         return Waiting(f"the tag approval says {said!r}, which means nothing", way_out)
     asked = "the gates could not tell" if verdict.outcome == "inconclusive" else "the gates passed"
     return Waiting(f"{asked}; version {version} needs a person's decision", way_out)
+
+
+def _overturning(earlier: ApprovalDecided, why: str) -> str:
+    if earlier.decision == "rejected":
+        return why
+    said = f"this overturns the yes by {earlier.by}"
+    return f"{why} ({said})" if why else said
 
 
 def _same_person(one: str, other: str) -> bool:

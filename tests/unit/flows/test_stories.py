@@ -160,8 +160,9 @@ def test_what_the_gates_fail_is_closed_without_asking_anybody(world: World) -> N
     assert cycle.approval is not None
     assert (cycle.approval.by, cycle.approval.via) == ("maskloop", "policy")
     assert world.models.version("1").tags["verdict"] == "fail"
-    with pytest.raises(NotFoundError, match="nothing waits for a decision"):
+    with pytest.raises(RefusedError, match="cannot be approved: the gates failed it"):
         decide_by_hand(world.app(), "1", "approved", by="anna", why="I like it")
+    assert decide_by_hand(world.app(), "1", "rejected", by="anna", why="indeed") == cycle.approval
 
 
 def test_a_candidate_much_worse_than_the_champion_fails_and_the_champion_serves_on(world: World) -> None:
