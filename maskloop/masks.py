@@ -89,6 +89,41 @@ def decode_masks(rles: Sequence[Rle], *, height_px: int = 0, width_px: int = 0) 
     return masks_NHW
 
 
+def crop_mask(rle: Rle) -> tuple[int, int, NDArray[np.bool_]]:
+    """Decode a mask's tight box alone: large pictures hold small masks.
+
+    Returns:
+        The box's left and top in px, and its pixels, bool (h, w); (0, 0) in size if the mask is empty.
+    """
+    left, top, right, bottom = (int(side) for side in boxes_xyxy([rle])[0])
+    runs = _decode_counts(rle.counts)
+    ends = np.clip(np.cumsum(runs) - left * rle.height_px, 0, (right - left) * rle.height_px)
+    columns = np.repeat(np.arange(len(runs)) % 2 == 1, np.diff(ends, prepend=0))
+    return left, top, columns.reshape(right - left, rle.height_px).T[top:bottom]
+
+
+def place_mask(
+    pixels_hw: NDArray[np.bool_], *, left_px: int, top_px: int, height_px: int, width_px: int
+) -> Rle:
+    """Put a small mask, bool (h, w), into an empty one of a picture's size: what `crop_mask` takes apart.
+
+    Raises:
+        MaskError: if the picture's size is impossible, or the small mask does not lie inside it.
+    """
+    _check_size(height_px, width_px)
+    height, width = pixels_hw.shape
+    if min(left_px, top_px) < 0 or top_px + height > height_px or left_px + width > width_px:
+        raise MaskError("the mask does not lie inside the picture")
+    columns = np.zeros((width, height_px), dtype=np.int8)
+    columns[:, top_px : top_px + height] = pixels_hw.T
+    changes = np.flatnonzero(np.diff(columns.ravel(), prepend=0, append=0)) + left_px * height_px
+    ends = [*changes.tolist(), height_px * width_px]
+    if len(ends) > 1 and ends[-2] == ends[-1]:
+        ends.pop()  # the mask reaches the last pixel: no background follows
+    runs = np.diff(ends, prepend=0).tolist()
+    return _rle_from_dict({"size": [height_px, width_px], "counts": runs}, height_px, width_px)
+
+
 def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
     """Return each mask's number of pixels, shape (N,)."""
     areas = np.zeros(len(rles), dtype=np.int64)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dataset.decoding import orient
 from evaluation.instances import Detections
-from maskloop.masks import Rle, encode_masks
+from maskloop.masks import Rle, crop_mask, place_mask
 from serving.answers import Answer, HostedModel
 from serving.schemas import Instance, MaskFormat, ModelName, NoveltyScore, RleMask
 
@@ -40,15 +40,38 @@ def to_stored(detections: Detections, orientation: int) -> Detections:
         return detections
     back = _BACK.get(orientation, orientation)
     height, width = detections.height_px, detections.width_px
-    boxes = detections.boxes_xyxy.copy()
+    boxes = _orient_boxes(detections.boxes_xyxy, back, height, width)
+    masks = tuple(_orient_mask(mask, back) for mask in detections.masks)
     if back in _SIDEWAYS:
-        height, width, boxes = width, height, boxes[:, [1, 0, 3, 2]]
-    if back in _FLIPS_X:
-        boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
-    if back in _FLIPS_Y:
-        boxes = np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1)
-    masks = encode_masks(np.ascontiguousarray(orient(detections.masks_NHW(), back)))
+        height, width = width, height
     return Detections(height, width, boxes, detections.scores, detections.class_indices, masks)
+
+
+def _orient_boxes(
+    boxes: NDArray[np.float32], orientation: int, height: int, width: int
+) -> NDArray[np.float32]:
+    """Turn boxes (N, 4) the way `orient` turns the picture of that height and width."""
+    if orientation in _SIDEWAYS:
+        height, width, boxes = width, height, boxes[:, [1, 0, 3, 2]]
+    if orientation in _FLIPS_X:
+        boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+    if orientation in _FLIPS_Y:
+        boxes = np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1)
+    return boxes
+
+
+def _orient_mask(mask: Rle, orientation: int) -> Rle:
+    left, top, pixels = crop_mask(mask)
+    box = np.array([[left, top, left + pixels.shape[1], top + pixels.shape[0]]], np.float32)
+    left, top, *_ = _orient_boxes(box, orientation, mask.height_px, mask.width_px)[0].astype(int)
+    sideways = orientation in _SIDEWAYS
+    return place_mask(
+        orient(pixels, orientation).astype(bool),
+        left_px=left,
+        top_px=top,
+        height_px=mask.width_px if sideways else mask.height_px,
+        width_px=mask.height_px if sideways else mask.width_px,
+    )
 
 
 def render_instances(
@@ -79,28 +102,28 @@ def render_mask(mask: Rle, wanted: MaskFormat) -> RleMask | list[list[float]] | 
             coco = mask.to_coco()
             return RleMask(size=(coco["size"][0], coco["size"][1]), counts=coco["counts"])
         case "polygon":
-            return trace_outlines(_decode(mask))
+            return trace_outlines(mask)
         case "png":
-            return _png(_decode(mask))
+            return _png(mask)
         case "none":
             return None
 
 
-def trace_outlines(mask: NDArray[np.bool_]) -> list[list[float]]:
-    """Return the outer outlines of a mask (H, W) as COCO polygons, px; holes are filled.
+def trace_outlines(mask: Rle) -> list[list[float]]:
+    """Return the outer outlines of a mask as COCO polygons, px; holes are filled.
 
     The lines run half way between pixel centres inside and outside (contourpy, level 0.5); a polygon of
     pixel centres (x, y) covers the pixel from (x, y) to (x + 1, y + 1).
     """
     from contourpy import contour_generator
 
-    lines = contour_generator(z=np.pad(mask, 1).astype(np.float64)).lines(0.5)
+    left, top, pixels = crop_mask(mask)
+    corner = np.array([left, top]) - 0.5  # padding moved all by one, centres lie at a half
+    lines = contour_generator(z=np.pad(pixels, 1).astype(np.float64)).lines(0.5)
     outlines = []
     for line in lines:
-        points = (
-            np.asarray(line, dtype=np.float64)[:-1] - 0.5
-        )  # padding moved all by one, centres lie at a half
-        x, y = points[:, 0], points[:, 1]
+        points = np.asarray(line, dtype=np.float64)[:-1] + corner
+        x, y = points.T
         twice_area = float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
         if twice_area > 0:  # contourpy walks holes the other way round
             outlines.append([round(float(value), 1) for value in points.ravel()])
@@ -128,18 +151,14 @@ def render_novelty(answer: Answer) -> NoveltyScore | None:
     )
 
 
-def _decode(mask: Rle) -> NDArray[np.bool_]:
-    from maskloop.masks import decode_masks
-
-    decoded: NDArray[np.bool_] = decode_masks([mask])[0]
-    return decoded
-
-
-def _png(mask: NDArray[np.bool_]) -> str:
+def _png(mask: Rle) -> str:
     from PIL import Image
 
+    left, top, pixels = crop_mask(mask)
+    whole = Image.new("1", (mask.width_px, mask.height_px))
+    whole.paste(Image.fromarray(pixels), (left, top))
     file = io.BytesIO()
-    Image.fromarray(mask).save(file, "PNG")
+    whole.save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.instances import Detections
-from maskloop.masks import Rle, decode_masks, encode_masks, mask_iou
+from maskloop.errors import DataError
+from maskloop.masks import Rle, crop_mask, mask_iou, place_mask
 
+MAX_TILES: Final = 64
 _EDGE_PX: Final = 2.0
 _SAME_IOU: Final = 0.5
 _CONTAINED: Final = 0.8
+_MAX_MERGED: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -29,15 +33,20 @@ def cut_tiles(pixels: NDArray[np.uint8], *, tile_px: int, overlap_px: int) -> li
     """Cut a picture, uint8 (H, W, 3), into overlapping tiles of one size; a small one is a single tile.
 
     Raises:
-        ValueError: if the overlap is not smaller than the tile.
+        DataError: if the overlap is not smaller than the tile, or the tiles would be too many.
     """
     if not 0 <= overlap_px < tile_px:
-        raise ValueError("the overlap must be smaller than the tile")
-    height, width = pixels.shape[:2]
+        raise DataError("the overlap must be smaller than the tile")
+    tops, lefts = (_starts(side, tile_px, tile_px - overlap_px) for side in pixels.shape[:2])
+    if len(tops) * len(lefts) > MAX_TILES:
+        raise DataError(
+            f"that makes {len(tops) * len(lefts)} tiles, more than {MAX_TILES}",
+            hint="use larger tiles, or less overlap",
+        )
     return [
         Tile(left, top, np.ascontiguousarray(pixels[top : top + tile_px, left : left + tile_px]))
-        for top in _starts(height, tile_px, tile_px - overlap_px)
-        for left in _starts(width, tile_px, tile_px - overlap_px)
+        for top in tops
+        for left in lefts
     ]
 
 
@@ -46,21 +55,24 @@ def merge_tiles(found: list[tuple[Tile, Detections]], *, height_px: int, width_p
 
     An instance cut by an inner border is left to the neighbour that sees it whole, unless nobody does. Two
     detections of one class that cover each other (mask IoU above 0.5, or one nearly inside the other) are
-    one.
+    one. Only the best 1000 detections are looked at.
     """
     if len(found) == 1:
         return found[0][1]
+    scores = np.sort(np.concatenate([detections.scores for _, detections in found]))
+    lowest = scores[-_MAX_MERGED:].min(initial=1.0)
     whole, cut = [], []
-    for tile, detections in found:
+    for tile, every in found:
+        detections = every.select(every.scores >= lowest)
         moved = _move(tile, detections, height_px, width_px)
         is_cut = _touches_inner_border(tile, detections, height_px, width_px)
         whole.append(moved.select(~is_cut))
         cut.append(moved.select(is_cut))
-    kept = _drop_repeated(_concatenate([*whole], height_px, width_px))
+    kept = _drop_repeated(_concatenate(whole, height_px, width_px))
     return _drop_repeated(_concatenate([kept, *cut], height_px, width_px), num_first=len(kept))
 
 
-def _starts(side: int, tile: int, stride: int) -> list[int]:
+def _starts(side: int, tile: int, stride: int) -> Sequence[int]:
     if side <= tile:
         return [0]
     return [*range(0, side - tile, stride), side - tile]
@@ -79,11 +91,14 @@ def _move(tile: Tile, detections: Detections, height_px: int, width_px: int) -> 
 
 
 def _move_mask(tile: Tile, mask: Rle, height_px: int, width_px: int) -> Rle:
-    """Move one mask at a time: all of a large picture's at once would fill the memory."""
-    whole = np.zeros((1, height_px, width_px), dtype=bool)
-    bottom, right = tile.top_px + mask.height_px, tile.left_px + mask.width_px
-    whole[0, tile.top_px : bottom, tile.left_px : right] = decode_masks([mask])[0]
-    return encode_masks(whole)[0]
+    left, top, pixels = crop_mask(mask)
+    return place_mask(
+        pixels,
+        left_px=tile.left_px + left,
+        top_px=tile.top_px + top,
+        height_px=height_px,
+        width_px=width_px,
+    )
 
 
 def _touches_inner_border(
@@ -113,22 +128,23 @@ def _concatenate(parts: list[Detections], height_px: int, width_px: int) -> Dete
 
 def _drop_repeated(detections: Detections, *, num_first: int = 0) -> Detections:
     """Keep one of each group of repeated detections: one of the first ``num_first``, else the best score."""
-    order = np.lexsort((-detections.scores, np.arange(len(detections)) >= num_first))
     iou = mask_iou(detections.masks, detections.masks)
     inside = mask_iou(detections.masks, detections.masks, [True] * len(detections))
-    kept: list[int] = []
-    for index in order:
-        same_class = [k for k in kept if detections.class_indices[k] == detections.class_indices[index]]
-        is_repeated = any(iou[index, k] > _SAME_IOU or inside[index, k] > _CONTAINED for k in same_class)
-        if not is_repeated:
-            kept.append(int(index))
-    best_first = sorted(kept, key=lambda index: -detections.scores[index])
-    picked = np.array(best_first, dtype=np.int64)
+    is_same_class = detections.class_indices[:, None] == detections.class_indices
+    repeats = is_same_class & ((iou > _SAME_IOU) | (inside > _CONTAINED))
+    is_kept = np.zeros(len(detections), dtype=bool)
+    for index in np.lexsort((-detections.scores, np.arange(len(detections)) >= num_first)):
+        is_kept[index] = not (repeats[index] & is_kept).any()
+    return _best_first(detections.select(is_kept))
+
+
+def _best_first(detections: Detections) -> Detections:
+    order = np.argsort(-detections.scores, kind="stable")
     return Detections(
         detections.height_px,
         detections.width_px,
-        detections.boxes_xyxy[picked],
-        detections.scores[picked],
-        detections.class_indices[picked],
-        tuple(detections.masks[index] for index in best_first),
+        detections.boxes_xyxy[order],
+        detections.scores[order],
+        detections.class_indices[order],
+        tuple(detections.masks[index] for index in order),
     )

@@ -14,9 +14,11 @@ from maskloop.masks import (
     Rle,
     areas_px,
     boxes_xyxy,
+    crop_mask,
     decode_masks,
     encode_masks,
     mask_iou,
+    place_mask,
     rle_from_coco,
 )
 
@@ -281,3 +283,33 @@ def test_anything_json_can_hold_is_a_mask_or_a_mask_error(value):
     except MaskError:
         return
     assert 0 <= areas_px([accepted])[0] <= 16
+
+
+# --- parts of large pictures -----------------------------------------------------------------------------
+
+
+@given(masks=mask_batches)
+def test_a_mask_taken_out_of_a_picture_and_put_back_is_the_same(masks):
+    height, width = masks.shape[1:]
+    for mask, one in zip(masks, encode_masks(masks), strict=True):
+        left, top, pixels = crop_mask(one)
+        rows, columns = pixels.shape
+        assert pixels.sum() == mask.sum()
+        assert (pixels == mask[top : top + rows, left : left + columns]).all()
+        placed = place_mask(pixels, left_px=left, top_px=top, height_px=height, width_px=width)
+        assert placed == one
+
+
+@given(mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=8)), left=st.integers(0, 5))
+def test_a_small_mask_lies_where_it_was_put(mask, left):
+    height, width = mask.shape[0] + 3, mask.shape[1] + 5
+    whole = np.zeros((height, width), bool)
+    whole[2 : 2 + mask.shape[0], left : left + mask.shape[1]] = mask
+    placed = place_mask(mask, left_px=left, top_px=2, height_px=height, width_px=width)
+    assert placed == encode_masks(whole[None])[0]
+
+
+def test_a_mask_is_not_put_outside_the_picture():
+    for left, top in ((-1, 0), (0, -1), (3, 0), (0, 3)):
+        with pytest.raises(MaskError, match="inside the picture"):
+            place_mask(np.ones((2, 2), bool), left_px=left, top_px=top, height_px=4, width_px=4)
