@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from serving.answers import Answer, Role, Wanted
 
 Stage = Literal["decode", "queue", "model", "encode", "total"]
+Judgement = Literal["right", "wrong"]
 MirrorOutcome = Literal["compared", "challenger_failed", "champion_failed", "dropped"]
 
 
@@ -49,6 +50,10 @@ class Observer(Protocol):
         """So many samples wait to be written, the oldest for so long."""
         ...
 
+    def feedback_given(self, verdict: Judgement, *, version: str) -> None:
+        """A person judged an answer of this version."""
+        ...
+
 
 class SilentObserver:
     """Tells nobody."""
@@ -78,4 +83,7 @@ class SilentObserver:
         """Nothing."""
 
     def sample_log_lagged(self, *, waiting: int, oldest_s: float) -> None:
+        """Nothing."""
+
+    def feedback_given(self, verdict: Judgement, *, version: str) -> None:
         """Nothing."""

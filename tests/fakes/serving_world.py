@@ -142,5 +142,11 @@ class RememberingObserver(SilentObserver):
     def sampled(self, outcome: str) -> None:
         self.told.append(("sampled", {"outcome": outcome}))
 
+    def sample_log_lagged(self, **facts: Any) -> None:
+        self.told.append(("lag", facts))
+
+    def feedback_given(self, verdict: str, *, version: str) -> None:
+        self.told.append(("feedback", {"verdict": verdict, "version": version}))
+
     def of(self, event: str) -> list[dict[str, Any]]:
         return [facts for name, facts in self.told if name == event]
