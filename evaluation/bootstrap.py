@@ -1,8 +1,8 @@
 """Is the candidate worse than the champion, or did these pictures just happen to say so?
 
-Paired percentile bootstrap over pictures (B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
-1993, chapters 8 and 13): whole pictures are drawn with replacement, the same ones for both models, because
-instances of one picture are not independent and both models see the same hard pictures.
+Percentile bootstrap over pictures (B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
+1993, chapters 8 and 13): whole pictures are drawn with replacement, because instances of one picture are not
+independent. Where two models are compared the draws are paired, because both see the same hard pictures.
 
 Shape suffixes: R resamples, P pictures, C classes.
 """
@@ -84,7 +84,7 @@ def paired_drop(
     count_PC = champion.num_instances
     lost_PC = champion.iou_sum - candidate.iou_sum
     drop = _ratio(lost_PC.sum(axis=0), count_PC.sum(axis=0))
-    drops_RC = _resampled_drops(lost_PC, count_PC, resamples=resamples, seed=seed)
+    drops_RC = _resampled_ratios(lost_PC, count_PC, resamples=resamples, seed=seed)
     low, high = _interval(drops_RC, confidence)
     mean_low, mean_high = _interval(_mean_over_classes(drops_RC)[:, None], confidence)
     return DropIntervals(
@@ -103,6 +103,21 @@ def paired_drop(
     )
 
 
+def class_iou_interval(
+    table: IouTable, *, resamples: int, confidence: float, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the interval of each class's mask IoU: its ends, float64 (C,) each; NaN without instances.
+
+    Args:
+        table: One model's.
+        resamples: 1 or more.
+        confidence: Share of resamples inside the interval.
+        seed: Of NumPy's PCG64 generator.
+    """
+    iou_RC = _resampled_ratios(table.iou_sum, table.num_instances, resamples=resamples, seed=seed)
+    return _interval(iou_RC, confidence)
+
+
 def _check_pair(candidate: IouTable, champion: IouTable) -> None:
     if candidate.class_names != champion.class_names:
         raise ValueError(
@@ -115,12 +130,12 @@ def _check_pair(candidate: IouTable, champion: IouTable) -> None:
         raise ValueError("the pictures were annotated differently for candidate and champion")
 
 
-def _resampled_drops(
-    lost_PC: NDArray[np.float64], count_PC: NDArray[np.int64], *, resamples: int, seed: int
+def _resampled_ratios(
+    sum_PC: NDArray[np.float64], count_PC: NDArray[np.int64], *, resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """Return each resample's drop, shape (R, C); NaN where it holds no instance of the class."""
-    num_pictures, num_classes = lost_PC.shape
-    both = np.concatenate([lost_PC, count_PC.astype(np.float64)], axis=1)
+    """Return each resample's sum over count, shape (R, C); NaN where it holds no instance of the class."""
+    num_pictures, num_classes = sum_PC.shape
+    both = np.concatenate([sum_PC, count_PC.astype(np.float64)], axis=1)
     sums = [weights @ both for weights in _picture_weights(num_pictures, resamples, seed)]
     totals = np.concatenate(sums) if sums else np.zeros((resamples, 2 * num_classes))
     return _ratio(totals[:, :num_classes], totals[:, num_classes:])
@@ -152,13 +167,13 @@ def _mean_over_classes(drops_RC: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _interval(
-    drops_RC: NDArray[np.float64], confidence: float
+    values_RC: NDArray[np.float64], confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the two percentiles around ``confidence``, per column; NaN for a column of NaN."""
-    ends = np.full((2, drops_RC.shape[1]), np.nan)
+    ends = np.full((2, values_RC.shape[1]), np.nan)
     tail = (1 - confidence) / 2
-    for column, drops in enumerate(drops_RC.T):
-        known = drops[np.isfinite(drops)]
+    for column, values in enumerate(values_RC.T):
+        known = values[np.isfinite(values)]
         if known.size:
             ends[:, column] = np.quantile(known, [tail, 1 - tail])
     return ends[0], ends[1]

@@ -2,7 +2,7 @@
 
 Detections are filled and outlined in their class's colour, with name and score; annotated instances have an
 outline of black and white dashes. So a missed instance is dashes without colour, a false one colour without
-dashes.
+dashes. Annotations drawn alone look like detections, with their names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from evaluation.instances import Detections, GroundTruth, IouTable
-from maskloop.masks import decode_masks
+from maskloop.masks import boxes_xyxy, decode_masks
 
 Picture = NDArray[np.uint8]
 """uint8 (H, W, 3), RGB."""
@@ -41,14 +41,23 @@ def draw_overlay(
     detections: Detections,
     truth: GroundTruth | None,
     class_names: Sequence[str],
+    *,
+    long_side_px: int | None = None,
 ) -> Picture:
     """Draw detections, and annotations if given, over a picture.
 
-    Pictures with a long side below 512 px are enlarged by a whole number, so that text stays legible; more
-    than 40 detections are not labelled.
+    More than 40 detections are not labelled.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        detections: Of the picture's size.
+        truth: Likewise.
+        class_names: What class indices count into.
+        long_side_px: The result's; None enlarges pictures whose long side is below 512 px by a whole number,
+            so that text stays legible, and leaves others as they are.
 
     Returns:
-        uint8 (k·H, k·W, 3), k whole and 1 or more.
+        uint8 (H', W', 3).
 
     Raises:
         ValueError: if picture, detections and truth are not of one size.
@@ -56,19 +65,32 @@ def draw_overlay(
     sizes = {picture.shape[:2], (detections.height_px, detections.width_px)}
     if len(sizes | ({(truth.height_px, truth.width_px)} if truth else set())) > 1:
         raise ValueError(f"picture, detections and annotations differ in size: {sorted(sizes)}")
-    factor = max(1, -(-_LEAST_LONG_SIDE_PX // max(picture.shape[:2])))
-    canvas = _enlarge_picture(picture, factor).astype(np.float32)
-    colours = [class_colour(index) for index in detections.class_indices.tolist()]
-    for rle, colour in reversed(list(zip(detections.masks, colours, strict=True))):
-        large = _enlarge_mask(decode_masks([rle])[0], factor)
-        canvas[large] += _FILL_OPACITY * (np.array(colour, dtype=np.float32) - canvas[large])
-        canvas[outline(large)] = colour
-    if truth is not None:
-        _draw_truth(canvas, truth, factor)
-    drawn = canvas.astype(np.uint8)
-    if len(detections) > _MOST_LABELS:
-        return drawn
-    return _label(drawn, detections, colours, class_names, factor)
+    scored = zip(detections.class_indices.tolist(), detections.scores.tolist(), strict=True)
+    labels = [f"{class_names[index]} {score:.2f}" for index, score in scored]
+    return _draw(picture, detections, labels, truth, _scale(picture, long_side_px))
+
+
+def draw_truth(
+    picture: Picture, truth: GroundTruth, class_names: Sequence[str], *, long_side_px: int | None = None
+) -> Picture:
+    """Draw annotations alone. See `draw_overlay`.
+
+    Raises:
+        ValueError: if picture and truth are not of one size.
+    """
+    if picture.shape[:2] != (truth.height_px, truth.width_px):
+        raise ValueError(f"picture {picture.shape[:2]}, annotations {(truth.height_px, truth.width_px)}")
+    instances = Detections(
+        truth.height_px,
+        truth.width_px,
+        boxes_xyxy(truth.masks).astype(np.float32),
+        np.ones(len(truth.masks), dtype=np.float32),
+        truth.class_indices,
+        truth.masks,
+    )
+    crowds = zip(truth.class_indices.tolist(), truth.is_crowd.tolist(), strict=True)
+    labels = [f"{class_names[index]}{' (crowd)' if is_crowd else ''}" for index, is_crowd in crowds]
+    return _draw(picture, instances, labels, None, _scale(picture, long_side_px))
 
 
 def class_colour(class_index: int) -> tuple[int, int, int]:
@@ -135,8 +157,8 @@ def choose_examples(table: IouTable, *, each: int = 1) -> Examples:
     neither say nothing and are left out; with fewer than ``3 * each`` others, the best and then the worst
     are filled first.
     """
-    ranked = [table.picture_ids[row] for row in np.argsort(-_quality(table), kind="stable")]
-    ranked = ranked[: int(np.isfinite(_quality(table)).sum())]
+    ranked = [table.picture_ids[row] for row in np.argsort(-picture_quality(table), kind="stable")]
+    ranked = ranked[: int(np.isfinite(picture_quality(table)).sum())]
     best = ranked[:each]
     worst = ranked[each:][-each:] if each else []
     between = ranked[len(best) : len(ranked) - len(worst)]
@@ -152,12 +174,12 @@ def choose_regressions(candidate: IouTable, champion: IouTable, *, count: int = 
     """
     if candidate.picture_ids != champion.picture_ids:
         raise ValueError("candidate and champion were not measured on the same pictures")
-    loss = np.nan_to_num(_quality(champion)) - np.nan_to_num(_quality(candidate))
+    loss = np.nan_to_num(picture_quality(champion)) - np.nan_to_num(picture_quality(candidate))
     order = np.argsort(-loss, kind="stable")[:count]
     return tuple(champion.picture_ids[row] for row in order if loss[row] > 0)
 
 
-def _quality(table: IouTable) -> NDArray[np.float64]:
+def picture_quality(table: IouTable) -> NDArray[np.float64]:
     """Return each picture's quality, float64 (P,), 0..1; NaN for a picture with nothing in it."""
     count = (table.num_instances + table.num_false_positives).sum(axis=1)
     quality = np.full(len(count), np.nan)
@@ -165,10 +187,32 @@ def _quality(table: IouTable) -> NDArray[np.float64]:
     return quality
 
 
-def _draw_truth(canvas: NDArray[np.float32], truth: GroundTruth, factor: int) -> None:
+def _draw(
+    picture: Picture, instances: Detections, labels: Sequence[str], truth: GroundTruth | None, scale: float
+) -> Picture:
+    canvas = _scale_picture(picture, scale).astype(np.float32)
+    colours = [class_colour(index) for index in instances.class_indices.tolist()]
+    for rle, colour in reversed(list(zip(instances.masks, colours, strict=True))):
+        mask = _scale_mask(decode_masks([rle])[0], scale)
+        canvas[mask] += _FILL_OPACITY * (np.array(colour, dtype=np.float32) - canvas[mask])
+        canvas[outline(mask)] = colour
+    if truth is not None:
+        _draw_dashes(canvas, truth, scale)
+    drawn = canvas.astype(np.uint8)
+    if len(instances) > _MOST_LABELS:
+        return drawn
+    return _label(drawn, instances.boxes_xyxy, colours, labels, scale)
+
+
+def _scale(picture: Picture, long_side_px: int | None) -> float:
+    long_side = max(picture.shape[:2])
+    return long_side_px / long_side if long_side_px else float(max(1, -(-_LEAST_LONG_SIDE_PX // long_side)))
+
+
+def _draw_dashes(canvas: NDArray[np.float32], truth: GroundTruth, scale: float) -> None:
     """Draw every instance's edge in dashes, told apart by their angle as seen from the edge's centre."""
     for rle in truth.masks:
-        rows, columns = np.nonzero(outline(_enlarge_mask(decode_masks([rle])[0], factor)))
+        rows, columns = np.nonzero(outline(_scale_mask(decode_masks([rle])[0], scale)))
         if not rows.size:
             continue
         down, right = rows - rows.mean(), columns - columns.mean()
@@ -179,19 +223,19 @@ def _draw_truth(canvas: NDArray[np.float32], truth: GroundTruth, factor: int) ->
 
 def _label(
     canvas: Picture,
-    detections: Detections,
+    boxes_xyxy: NDArray[np.float32],
     colours: Sequence[tuple[int, int, int]],
-    class_names: Sequence[str],
-    factor: int,
+    labels: Sequence[str],
+    scale: float,
 ) -> Picture:
-    """Write name and score at the top left of each box, worst first so that the best stay readable."""
+    """Write labels at the top left of each box, worst first so that the best stay readable."""
     image = Image.fromarray(canvas)
     draw, font = ImageDraw.Draw(image), _font()
-    for index in reversed(range(len(detections))):
-        text = f"{class_names[int(detections.class_indices[index])]} {detections.scores[index]:.2f}"
+    for index in reversed(range(len(labels))):
+        text = _shorten(labels[index], image.width)
         width = int(draw.textlength(text, font=font)) + 5
         height = _FONT_SIZE_PX + 3
-        left, top = (round(float(edge) * factor) for edge in detections.boxes_xyxy[index, :2])
+        left, top = (round(float(edge) * scale) for edge in boxes_xyxy[index, :2])
         left = min(max(0, left), max(0, image.width - width))
         top = min(max(0, top - height), image.height - height)
         draw.rectangle((left, top, left + width, top + height), fill=colours[index])
@@ -205,18 +249,18 @@ def _readable_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 130 else (255, 255, 255)
 
 
-def _enlarge_picture(picture: Picture, factor: int) -> Picture:
-    height, width = picture.shape[:2]
-    image = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+def _scale_picture(picture: Picture, scale: float) -> Picture:
+    return np.asarray(_resized(Image.fromarray(picture), scale))
 
 
-def _enlarge_mask(mask_HW: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
-    """Enlarge with a smooth edge, so that a small mask does not look like stairs."""
-    height, width = mask_HW.shape
-    image = Image.fromarray(mask_HW.astype(np.uint8) * 255)
-    large = image.resize((width * factor, height * factor), Image.Resampling.BICUBIC)
-    return np.asarray(large) >= 128
+def _scale_mask(mask_HW: NDArray[np.bool_], scale: float) -> NDArray[np.bool_]:
+    """Scale with a smooth edge, so that a small mask does not look like stairs."""
+    return np.asarray(_resized(Image.fromarray(mask_HW.astype(np.uint8) * 255), scale)) >= 128
+
+
+def _resized(image: Image.Image, scale: float) -> Image.Image:
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def _shorten(text: str, width_px: int) -> str:

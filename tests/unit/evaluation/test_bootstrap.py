@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.bootstrap import paired_drop
+from evaluation.bootstrap import class_iou_interval, paired_drop
 
 
 def random_pair(table, *, num_pictures=60, num_classes=3, drop=0.0, seed=0):
@@ -30,6 +30,16 @@ def test_two_pictures_worked_out_by_hand(table):
     assert (drops.low[0], drops.high[0]) == pytest.approx((0.2, 0.2))
     drops = paired_drop(table([[1.0], [0.6]], [[1], [1]]), table([[1.0], [1.0]], [[1], [1]]), confidence=0.9)
     assert (drops.low[0], drops.high[0]) == pytest.approx((0.0, 0.4))
+
+
+def test_the_interval_of_one_models_iou_worked_out_by_hand(table):
+    """IoU 1.0 and 0.6: of the four ordered draws one gives 1.0, two 0.8, one 0.6."""
+    one = table([[1.0, 0.0], [0.6, 0.0]], [[1, 0], [1, 0]])
+    low, high = class_iou_interval(one, resamples=2000, confidence=0.9, seed=0)
+    assert (low[0], high[0]) == pytest.approx((0.6, 1.0))
+    assert np.isnan([low[1], high[1]]).all()
+    low, high = class_iou_interval(one, resamples=2000, confidence=0.4, seed=0)
+    assert (low[0], high[0]) == pytest.approx((0.8, 0.8))
 
 
 def test_a_model_does_not_lose_against_itself(table):

@@ -9,6 +9,7 @@ from evaluation.overlays import (
     choose_regressions,
     class_colour,
     draw_overlay,
+    draw_truth,
     encode_png,
     montage,
     outline,
@@ -42,6 +43,24 @@ def test_a_detection_is_tinted_in_its_class_colour_and_the_rest_is_not(detected)
     expected = 100 + 0.35 * (np.array(class_colour(2)) - 100)
     assert np.abs(middle - expected).max() <= 1
     assert (drawn[26 * 18, 26 * 18] == 100).all()
+
+
+@pytest.mark.parametrize("long_side_px", [10, 20, 200])
+def test_a_picture_is_drawn_as_large_as_asked_with_masks_in_their_place(detected, long_side_px):
+    drawn = draw_overlay(GREY, detected((0, A, 0.9)), None, ("",), long_side_px=long_side_px)
+    assert drawn.shape == (long_side_px, long_side_px, 3)
+    k = long_side_px / 20
+    assert (drawn[int(9 * k), int(7 * k)] != 100).any(), "inside the mask"
+    assert (drawn[int(17 * k), int(17 * k)] == 100).all(), "outside"
+
+
+def test_annotations_drawn_alone_have_their_class_colour_and_no_dashes(annotated):
+    drawn = draw_truth(GREY, annotated((2, A)), ("bolt", "nut", "gear"))
+    expected = 100 + 0.35 * (np.array(class_colour(2)) - 100)
+    assert np.abs(drawn[26 * 8, 26 * 8].astype(int) - expected).max() <= 1
+    assert not (drawn == 20).all(axis=2).any()
+    with pytest.raises(ValueError, match="annotations"):
+        draw_truth(GREY[:10], annotated((2, A)), ("bolt", "nut", "gear"))
 
 
 def test_a_missed_instance_is_dashes_without_colour(annotated, detected):
