@@ -1,0 +1,52 @@
+"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate [--device cuda] [--quick]``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from benchmarks.speed.evaluate import measure_evaluate
+from benchmarks.speed.masks import measure_masks
+from benchmarks.speed.predict import measure_predict
+from benchmarks.speed.report import Report
+from models.devices import choose_device
+
+SUBJECTS = ("predict", "masks", "evaluate")
+RESULTS = Path(__file__).resolve().parent / "runs"
+
+
+def main() -> None:
+    """Measure what was asked for, print the tables and write them below ``runs/``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("subjects", nargs="+", choices=SUBJECTS)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (default: cpu)")
+    parser.add_argument("--threads", type=int, help="for torch (default: torch's own number)")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, for a first look")
+    parser.add_argument("--min-size-px", type=int, help="shorter side for predict (default: 800, quick: 160)")
+    parser.add_argument("--budget-s", type=float, help="for each case (default: 60, quick: 3)")
+    wanted = parser.parse_args()
+    if wanted.threads:
+        torch.set_num_threads(wanted.threads)
+    for subject in wanted.subjects:
+        report = measure(subject, wanted)
+        print(f"## {subject}\n\n{report.to_markdown()}\n{report.write(RESULTS)}\n")
+
+
+def measure(subject: str, wanted: argparse.Namespace) -> Report:
+    """Measure one subject as the command line asks."""
+    quick = wanted.quick
+    budget_s = wanted.budget_s or (3.0 if quick else 60.0)
+    if subject == "evaluate":
+        return measure_evaluate(quick=quick, budget_s=budget_s)
+    if subject == "masks":
+        return measure_masks(quick=quick, budget_s=budget_s)
+    min_size_px = wanted.min_size_px or (160 if quick else 800)
+    return measure_predict(
+        choose_device(wanted.device), quick=quick, min_size_px=min_size_px, budget_s=budget_s
+    )
+
+
+if __name__ == "__main__":
+    main()

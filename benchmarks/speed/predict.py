@@ -1,0 +1,103 @@
+"""Prediction: torchvision's model as it comes, with its masks encoded, and `models.predict.Predictor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+from torchvision.ops import box_iou
+
+from benchmarks.speed.report import Line, Report, lines_of, memory_of
+from benchmarks.speed.stock import (
+    NUM_CLASSES,
+    draw_picture,
+    let_find,
+    make_stock_model,
+    run_stock,
+    to_rles,
+)
+from benchmarks.timing import take_turns
+from evaluation.instances import Detections
+from maskloop.settings import ModelSettings
+from models.build import build_model
+from models.environment import describe_environment
+from models.predict import Predictor
+
+STOCK, STOCK_ENCODED, OURS = "torchvision, float masks", "torchvision, masks encoded", "maskloop"
+_QUESTION = (
+    "Pictures (uint8) to boxes, classes, scores and masks: the same ResNet-50 FPN weights in torchvision's "
+    "`model.eval()` with its `paste_masks_in_image`, and in maskloop's `Predictor`."
+)
+
+
+def measure_predict(device: torch.device, *, quick: bool, min_size_px: int, budget_s: float) -> Report:
+    """Time all at batch 1 and (not quick) 8 with 0, 10 and 100 instances in each picture."""
+    settings = ModelSettings(
+        backbone="resnet50", weights="scratch", min_size_px=min_size_px, max_size_px=min_size_px * 5 // 3
+    )
+    pictures = [draw_picture(480, 640, seed=0)] * 8
+    stock = make_stock_model(settings, pictures[0]).to(device)
+    ours = _with_the_weights_of(stock, settings)
+    lines: list[Line] = []
+    remarks: dict[str, object] = {"pictures": f"640 x 480 px, shorter side resized to {min_size_px} px"}
+    for batch in (1,) if quick else (1, 8):
+        for count in (0, 10, 100):
+            case = f"batch {batch}, {count} instances"
+            let_find(stock, count, pictures[0])
+            predictor = _predictor_like(stock, ours, device)
+            remarks[f"equal, {case}"] = compare(
+                run_stock(stock, pictures[:1])[0], predictor.predict(pictures[:1])[0].detections
+            )
+            contestants = _contestants(stock, predictor, pictures[:batch])
+            rounds = take_turns(contestants, rounds=3 if quick else 7, budget_s=budget_s)
+            memory = None if quick or device.type != "cpu" else memory_of(contestants)
+            lines += lines_of(case, rounds, reference=STOCK, memory=memory)
+    return Report("predict", _QUESTION, describe_environment(), tuple(lines), remarks)
+
+
+def _with_the_weights_of(stock: MaskRCNN, settings: ModelSettings) -> MaskRCNN:
+    model = build_model(settings, num_classes=NUM_CLASSES, pretrained=False)
+    model.load_state_dict(stock.state_dict())
+    return model
+
+
+def _predictor_like(stock: MaskRCNN, ours: MaskRCNN, device: torch.device) -> Predictor:
+    ours.roi_heads.score_thresh = stock.roi_heads.score_thresh
+    ours.roi_heads.detections_per_img = stock.roi_heads.detections_per_img
+    return Predictor(ours, class_names=[str(index) for index in range(NUM_CLASSES)], device=device)
+
+
+def _contestants(
+    stock: MaskRCNN, predictor: Predictor, pictures: Sequence[NDArray[np.uint8]]
+) -> dict[str, Callable[[], object]]:
+    return {
+        STOCK: lambda: _to_cpu(run_stock(stock, pictures)),
+        STOCK_ENCODED: lambda: to_rles(run_stock(stock, pictures)),
+        OURS: lambda: predictor.predict(pictures),
+    }
+
+
+def _to_cpu(answers: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    return [{name: tensor.cpu() for name, tensor in answer.items()} for answer in answers]
+
+
+def compare(stock: dict[str, Tensor], ours: Detections) -> str:
+    """Say how many instances are the same, whatever their order where scores are almost equal."""
+    boxes, labels = stock["boxes"].cpu(), stock["labels"].cpu().numpy() - 1
+    if not len(boxes) or not len(ours):
+        return f"{len(boxes)} and {len(ours)} instances"
+    iou = box_iou(boxes, torch.from_numpy(ours.boxes_xyxy)).numpy()
+    iou[labels[:, None] != ours.class_indices] = 0.0
+    best = iou.argmax(axis=1)
+    theirs, own = (stock["masks"][:, 0] > 0.5).cpu().numpy(), ours.masks_NHW()[best]
+    far = np.abs(boxes.numpy() - ours.boxes_xyxy[best]).max(axis=1)
+    same = (iou.max(axis=1) > 0.99) & (len(boxes) == len(ours))
+    scores = np.abs(stock["scores"].cpu().numpy() - ours.scores[best])
+    return (
+        f"{same.sum()} of {len(boxes)} instances; boxes within {far.max():.1g} px, scores within "
+        f"{scores.max():.1g}, {(theirs != own).sum()} of {theirs.sum()} mask pixels differ"
+    )

@@ -1,0 +1,79 @@
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.speed.__main__ import measure
+from benchmarks.speed.predict import OURS, STOCK, _contestants, _predictor_like, _with_the_weights_of, compare
+from benchmarks.speed.report import Report, lines_of
+from benchmarks.speed.stock import draw_picture, let_find, make_stock_model, run_stock
+from benchmarks.timing import Rounds
+from maskloop.settings import ModelSettings
+
+
+@pytest.fixture(scope="module")
+def small():
+    """torchvision's model and ours with the same weights, for pictures of 64 px."""
+    picture = draw_picture(64, 64, seed=0)
+    settings = ModelSettings(backbone="resnet50", weights="scratch", min_size_px=64, max_size_px=64)
+    stock = make_stock_model(settings, picture)
+    return stock, _with_the_weights_of(stock, settings), picture
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_both_models_find_as_many_instances_as_wanted_and_the_same(small, count):
+    stock, ours, picture = small
+    let_find(stock, count, picture)
+    contestants = _contestants(stock, _predictor_like(stock, ours, torch.device("cpu")), [picture])
+    theirs, found = contestants[STOCK]()[0], contestants[OURS]()[0].detections
+    assert len(theirs["scores"]) == len(found) == count
+    assert compare(theirs, found).startswith(f"{count} of {count}" if count else "0 and 0")
+
+
+def test_masks_are_blobs_inside_their_boxes(small):
+    stock, _, picture = small
+    let_find(stock, 5, picture)
+    answer = run_stock(stock, [picture])[0]
+    for mask, box in zip(answer["masks"][:, 0] > 0.5, answer["boxes"], strict=True):
+        x0, y0, x1, y1 = box.round().int().tolist()
+        if min(x1 - x0, y1 - y0) >= 8:
+            assert 0.3 < mask[y0:y1, x0:x1].float().mean() < 1.0
+
+
+def test_a_difference_is_said(small):
+    stock, ours, picture = small
+    let_find(stock, 5, picture)
+    found = _contestants(stock, _predictor_like(stock, ours, torch.device("cpu")), [picture])[OURS]()
+    answer = run_stock(stock, [picture])[0]
+    assert ", 0 of " in compare(answer, found[0].detections)
+    answer["labels"] = answer["labels"] % 90 + 1
+    assert compare(answer, found[0].detections).startswith("0 of 5")
+
+
+@pytest.mark.parametrize("subject", ["masks", "evaluate"])
+def test_every_contestant_gives_the_same_answer(subject, monkeypatch):
+    monkeypatch.setattr("benchmarks.speed.masks.SIZES_QUICK", ((50, 70),))
+    monkeypatch.setattr("benchmarks.speed.evaluate.NUM_PICTURES_QUICK", 4)
+    wanted = argparse.Namespace(quick=True, budget_s=0.01, device="cpu", min_size_px=None)
+    remarks = measure(subject, wanted).remarks
+    values = [
+        value for each in remarks.values() for value in (each.values() if isinstance(each, dict) else [each])
+    ]
+    assert len(values) >= 1
+    assert all(float(value) < 1e-12 for value in values)
+
+
+def test_a_report_is_a_table_and_a_file(tmp_path):
+    rounds = Rounds({"a": (2.0, 2.0), "b": (0.5, 1.0)}, {"a": (2.0, 2.0), "b": (1.0, 1.0)})
+    lines = tuple(lines_of("small", rounds, reference="a", memory={"a": 2**20, "b": None}))
+    report = Report("masks", "What?", {"python": "3"}, lines, {"equal": "yes"})
+    path = report.write(tmp_path / "runs")
+    stored = json.loads(path.read_text())
+    assert stored["lines"][1]["times_faster"] == {"median": 3.0, "low": 2.5, "high": 3.5}
+    table = path.with_suffix(".md").read_text()
+    assert "| small | a | 2 | 2 | 1 (1-1) | 1 | 1 |" in table
+    assert "| small | b | 0.75 | 1 | 3 (2.5-3.5) | 2 |  |" in table
+    assert "- equal: yes\n- python 3" in table
+    assert np.isfinite(stored["lines"][0]["cpu_s"])
