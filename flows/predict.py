@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,11 @@ from maskloop.errors import DataError, PictureError
 if TYPE_CHECKING:
     import numpy as np
 
+    from dataset.decoding import DecodedPicture
     from models.predict import Prediction, Predictor
     from registry.serving_copy import ServedModel
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-NUM_TOP_SCORES = 5
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,13 @@ class IncomingPicture:
 
     file: Path
     data: bytes
-    pixels: np.ndarray | None
+    decoded: DecodedPicture | None
     error: str
+
+    @property
+    def pixels(self) -> np.ndarray | None:
+        """uint8 (H, W, 3), RGB, upright."""
+        return self.decoded.pixels if self.decoded else None
 
 
 def decode_in_batches(app: App, files: Sequence[Path]) -> Iterator[list[IncomingPicture]]:
@@ -105,7 +109,7 @@ def _receive(decoder: Any, file: Path) -> IncomingPicture:
     except OSError as error:
         return IncomingPicture(file, b"", None, f"cannot be read: {error.strerror}")
     try:
-        return IncomingPicture(file, data, decoder.decode(data), "")
+        return IncomingPicture(file, data, decoder.open(data), "")
     except PictureError as error:
         return IncomingPicture(file, data, None, str(error))
 
@@ -164,8 +168,7 @@ def _log_sample(
     prediction: Prediction | None,
     source: str,
 ) -> None:
-    from monitoring.features import observe
-    from monitoring.sample_log import Sample, sample_key
+    from monitoring.samples import Sample, measure, sample_key
 
     digest = digest_bytes(picture.data)
     sample = Sample(
@@ -176,20 +179,18 @@ def _log_sample(
         picture_digest=digest,
         source=source,
         features={},
+        orientation=picture.decoded.orientation if picture.decoded else 1,
     )
     if prediction is None or picture.pixels is None:
-        if app.samples.add(sample):
-            app.samples.skip(sample.sample_id, picture.error)
+        app.samples.add(sample, skip_reason=picture.error)
         return
-    confident = prediction.detections.select(prediction.detections.scores >= predictor.score_threshold)
-    seen = observe(picture.pixels, confident, predictor.class_names, prediction.embedding)
-    counts = Counter(predictor.class_names[int(index)] for index in confident.class_indices)
-    answered = replace(
+    answered = measure(
         sample,
-        features=seen.features,
-        embedding=seen.embedding,
-        class_counts={name: counts[name] for name in predictor.class_names},
-        top_scores=tuple(float(score) for score in prediction.detections.scores[:NUM_TOP_SCORES]),
+        picture.pixels,
+        prediction.detections,
+        predictor.class_names,
+        score_threshold=predictor.score_threshold,
+        embedding=prediction.embedding,
     )
     app.samples.add(answered, picture.data)
 

@@ -133,10 +133,11 @@ class SqlSampleLog:
         """Close every connection."""
         self._engine.dispose()
 
-    def add(self, sample: Sample, picture_bytes: bytes | None = None) -> bool:
+    def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
         """Write a sample down; False, and nothing changed, if its id is already there.
 
-        The picture is on disk before the row that names it.
+        With a ``skip_reason`` it is left out from the first moment. The picture is on disk before the row
+        that names it.
 
         Raises:
             StorageError: if it cannot be written.
@@ -146,7 +147,7 @@ class SqlSampleLog:
             return False
         kept = dataclasses.replace(sample, picture_file=self._keep(picture_bytes))
         with self._transaction() as connection:
-            statement = insert(_samples).values(_to_row(kept)).on_conflict_do_nothing()
+            statement = insert(_samples).values(_to_row(kept, skip_reason)).on_conflict_do_nothing()
             is_new = connection.execute(statement).rowcount == 1
             dropped = self._drop_pictures_over_quota(connection) if is_new and kept.picture_file else []
         self._unlink(dropped)
@@ -330,7 +331,7 @@ def _begin_writing(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _to_row(sample: Sample) -> dict[str, Any]:
+def _to_row(sample: Sample, skip_reason: str) -> dict[str, Any]:
     record = {
         "model_version": sample.model_version,
         "picture_digest": sample.picture_digest,
@@ -339,14 +340,16 @@ def _to_row(sample: Sample) -> dict[str, Any]:
         "class_counts": dict(sample.class_counts),
         "top_scores": list(sample.top_scores),
         "feedback": sample.feedback,
+        "size_px": [sample.height_px, sample.width_px],
+        "orientation": sample.orientation,
     }
     embedding = sample.embedding
     return {
         "sample_id": sample.sample_id,
         "received_at": _write_time(sample.received_at),
         "weights_digest": sample.weights_digest,
-        "status": "pending",
-        "skip_reason": "",
+        "status": "skipped" if skip_reason else "pending",
+        "skip_reason": skip_reason,
         "picture_file": sample.picture_file,
         "record": canonical_json(record),
         "embedding": None if embedding is None else np.asarray(embedding, dtype="<f4").tobytes(),
@@ -357,6 +360,7 @@ def _to_row(sample: Sample) -> dict[str, Any]:
 def _from_row(row: Any) -> Sample:
     record = json.loads(row["record"])
     embedding = row["embedding"]
+    height_px, width_px = record.get("size_px", (0, 0))  # not written down by earlier versions
     return Sample(
         sample_id=row["sample_id"],
         received_at=datetime.fromisoformat(row["received_at"]),
@@ -370,6 +374,9 @@ def _from_row(row: Any) -> Sample:
         top_scores=tuple(record["top_scores"]),
         picture_file=row["picture_file"],
         feedback=record["feedback"],
+        width_px=width_px,
+        height_px=height_px,
+        orientation=record.get("orientation", 1),
     )
 
 

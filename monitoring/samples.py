@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.instances import Detections
 from maskloop.digest import digest_bytes, digest_value
-from monitoring.features import finite_embedding, finite_features
+from monitoring.features import finite_embedding, finite_features, observe
+
+NUM_TOP_SCORES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,9 @@ class Sample:
         top_scores: The best scores, 0..1, best first.
         picture_file: Where the picture is kept, relative to the log's folder; None if it is not (any more).
         feedback: What a person said about the answer, or None.
+        width_px: Of the picture as its file stores it; 0 where that was not written down.
+        height_px: The same.
+        orientation: The EXIF orientation of that file, 1 (upright) to 8.
     """
 
     sample_id: str
@@ -42,6 +52,9 @@ class Sample:
     top_scores: tuple[float, ...] = ()
     picture_file: str | None = None
     feedback: str | None = None
+    width_px: int = 0
+    height_px: int = 0
+    orientation: int = 1
 
     def __post_init__(self) -> None:
         if not self.sample_id:
@@ -82,8 +95,11 @@ class Pruned:
 class SampleLog(Protocol):
     """The port. `SqlSampleLog` is the real one; the tests' `FakeSampleLog` keeps everything in memory."""
 
-    def add(self, sample: Sample, picture_bytes: bytes | None = None) -> bool:
-        """Write a sample down; False, and nothing changed, if its id is already there."""
+    def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
+        """Write a sample down; False, and nothing changed, if its id is already there.
+
+        With a ``skip_reason`` it is left out from the first moment, and never pending.
+        """
         ...
 
     def newest(
@@ -143,6 +159,45 @@ EXPIRED: Final = "expired"
 def sample_key(picture_digest: str, weights_digest: str) -> str:
     """Return the id of a sample that has no request id of its own."""
     return digest_value([picture_digest, weights_digest])
+
+
+def measure(
+    sample: Sample,
+    pixels: NDArray[np.uint8],
+    found: Detections,
+    class_names: Sequence[str],
+    *,
+    score_threshold: float,
+    embedding: NDArray[np.float32] | None,
+) -> Sample:
+    """Fill in what a sample's picture and the answer to it look like in figures, and its stored size.
+
+    Args:
+        sample: Its origin: id, time, model, picture, orientation.
+        pixels: uint8 (H, W, 3), RGB, upright.
+        found: Everything the model found; below the threshold it counts in the top scores alone.
+        class_names: What a class index counts into.
+        score_threshold: The model's own.
+        embedding: float32 (D,).
+
+    Raises:
+        PictureError: if the pixels are no such picture.
+    """
+    confident = found.select(found.scores >= score_threshold)
+    seen = observe(pixels, confident, class_names, embedding)
+    counts = Counter(class_names[index] for index in confident.class_indices.tolist())
+    height_px, width_px = pixels.shape[:2]
+    if sample.orientation >= 5:  # stored with rows and columns exchanged
+        height_px, width_px = width_px, height_px
+    return replace(
+        sample,
+        features=seen.features,
+        embedding=seen.embedding,
+        class_counts={name: counts[name] for name in class_names},
+        top_scores=tuple(found.scores[:NUM_TOP_SCORES].tolist()),
+        width_px=width_px,
+        height_px=height_px,
+    )
 
 
 def picture_file_name(picture_bytes: bytes) -> str:

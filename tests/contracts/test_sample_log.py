@@ -48,6 +48,9 @@ def sample(name: str, *, weights: str = "w1", at: datetime = NOON) -> Sample:
         embedding=(0.1, -2.5),
         class_counts={"bolt": 2},
         top_scores=(0.9, 0.4),
+        width_px=40,
+        height_px=30,
+        orientation=6,
     )
 
 
@@ -101,6 +104,15 @@ def test_unknown_and_skipped_samples_are_not_scored(log: SampleLog) -> None:
     assert log.skip("a", "superseded")
     assert log.mark_scored("drift", ["a", "nobody"]) == ()
     assert log.counts().skipped_by_reason == {"superseded": 1}
+
+
+def test_a_sample_can_be_left_out_from_the_first_moment(log: SampleLog) -> None:
+    assert log.add(sample("a"), b"picture", skip_reason="failed")
+    assert not log.add(sample("a"))
+    assert log.newest(10, pending_only=True) == ()
+    assert log.mark_scored("drift", ["a"]) == ()
+    assert log.picture_bytes(log.newest(1)[0]) == b"picture"
+    assert log.counts().skipped_by_reason == {"failed": 1}
 
 
 def test_only_pending_samples_can_be_skipped(log: SampleLog) -> None:

@@ -19,14 +19,14 @@ class FakeSampleLog:
         self._pictures: dict[str, bytes] = {}
         self._forgotten: list[tuple[str, str, int]] = []
 
-    def add(self, sample: Sample, picture_bytes: bytes | None = None) -> bool:
+    def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
         if sample.sample_id in self._samples:
             return False
         name = picture_file_name(picture_bytes) if picture_bytes and self._keep_pictures else None
         if name and picture_bytes:
             self._pictures[name] = picture_bytes
         self._samples[sample.sample_id] = dataclasses.replace(sample, picture_file=name)
-        self._status[sample.sample_id] = ("pending", "")
+        self._status[sample.sample_id] = ("skipped", skip_reason) if skip_reason else ("pending", "")
         with_picture = [kept for kept in reversed(self._samples.values()) if kept.picture_file]
         for old in with_picture[self._keep_pictures :]:
             self._samples[old.sample_id] = dataclasses.replace(old, picture_file=None)

@@ -296,12 +296,13 @@ def test_a_card_that_is_lost_while_it_is_read_costs_only_its_rows(
 
 WORKER = """
 import sys
+from pathlib import Path
+from registry.serving_copy import ServedModel
 from serving.answers import Wanted
 from serving.metrics import Metrics
-from tests.fakes.serving_world import make_served
 metrics = Metrics("parts")
-metrics.serving_changed(Wanted(make_served(sys.argv[1])))
-metrics.serving_changed(Wanted(make_served("1")))
+for version in (sys.argv[1], "1"):
+    metrics.serving_changed(Wanted(ServedModel(Path("m"), version, version * 64, "b" * 64)))
 metrics.request_ended(status=200, cause="", version="1", seconds=0.1)
 metrics.queue_changed(length=2, waiting_s=float(sys.argv[2]))
 print("ready", flush=True)
