@@ -10,6 +10,7 @@ Shape suffixes: N instances of one side, M of the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,32 @@ class Agreement:
     count_shift: float
     score_shift: float
 
+    @property
+    def flip_share(self) -> float:
+        """0..1, of the instances found by both those named differently; 0 if both found none."""
+        return self.num_flipped / self.num_matched if self.num_matched else 0.0
+
+
+@dataclass(frozen=True)
+class PerfectChallenger:
+    """What a model that sees the truth would show beside a champion, in the source where they differ most.
+
+    A rollout's limits start from here: whatever they are, a perfect challenger must pass them.
+
+    Attributes:
+        agreement: 0..1, the lowest of any source.
+        lowest_count_shift: -1..0, of any source; 0 if the truth has no fewer instances anywhere.
+        highest_count_shift: 0..1, likewise.
+        class_flips: 0..1, the largest share of any source.
+        num_pictures: How many were compared.
+    """
+
+    agreement: float
+    lowest_count_shift: float
+    highest_count_shift: float
+    class_flips: float
+    num_pictures: int
+
 
 @dataclass(frozen=True)
 class _Side:
@@ -77,6 +104,37 @@ def compare_with_truth(truth: GroundTruth, detections: Detections, *, score_thre
     regular = np.flatnonzero(~truth.is_crowd)
     masks = tuple(truth.masks[index] for index in regular)
     return _compare(_Side(masks, truth.class_indices[regular], np.ones(len(masks))), found)
+
+
+def describe_perfect_challenger(
+    compared: Sequence[Agreement], sources: Sequence[str], *, min_pictures: int
+) -> PerfectChallenger | None:
+    """Summarise a champion's agreement with the truth, as if the truth were its challenger.
+
+    Args:
+        compared: One of `compare_with_truth` for each picture; the truth is the reference there.
+        sources: Where each picture comes from. A champion may be good at one camera and bad at another, and
+            nobody knows which of them production will send.
+        min_pictures: Sources with fewer pictures count only in all pictures together.
+
+    Returns:
+        None without pictures.
+    """
+    if not compared:
+        return None
+    groups = [
+        [one for one, source in zip(compared, sources, strict=True) if source == name]
+        for name in dict.fromkeys(sources)
+    ]
+    groups = [list(compared), *(group for group in groups if len(group) >= min_pictures)]
+    shifts = [-float(np.mean([one.count_shift for one in group])) for group in groups]
+    return PerfectChallenger(
+        agreement=min(float(np.mean([one.agreement for one in group])) for group in groups),
+        lowest_count_shift=min(0.0, *shifts),
+        highest_count_shift=max(0.0, *shifts),
+        class_flips=max(float(np.mean([one.flip_share for one in group])) for group in groups),
+        num_pictures=len(compared),
+    )
 
 
 def _compare(reference: _Side, other: _Side) -> Agreement:

@@ -72,7 +72,7 @@ def judge_mean(
     upper: float,
     error_rate: float,
     min_samples: int = 1,
-) -> tuple[Outcome, MeanBounds]:
+) -> Outcome:
     """Judge whether a mean is on the right side of one bound.
 
     ``fail`` if a mean on the right side would make these values too unlikely: an honest model fails with a
@@ -95,19 +95,18 @@ def judge_mean(
     if (at_least is None) == (at_most is None):
         raise ValueError("give exactly one of at_least and at_most")
     scaled = _scaled(values, lower, upper)
-    bounds = mean_bounds(values, lower=lower, upper=upper, error_rate=error_rate)
     if len(values) < max(min_samples, 1):
-        return "undecided", bounds
+        return "undecided"
     if at_most is not None:
         scaled, required = 1.0 - scaled, (upper - at_most) / (upper - lower)
     else:
         required = (float(at_least or 0.0) - lower) / (upper - lower)
     threshold = math.log(1.0 / error_rate)
     if required > 0.0 and _log_fortune(1.0 - scaled, 1.0 - required, error_rate) >= threshold:
-        return "fail", bounds
+        return "fail"
     if required <= 0.0 or _log_fortune(scaled, required, error_rate) >= threshold:
-        return "pass", bounds
-    return "undecided", bounds
+        return "pass"
+    return "undecided"
 
 
 def share_error_rate(error_rate: float, num_tests: int) -> float:

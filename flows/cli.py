@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from flows.cli_data import data
+from flows.cli_rollout import rollout
 from flows.console import Output, command, images_beside, open_workspace, user_name
 from maskloop.errors import EXIT_CODES, MaskloopError, NotFoundError
 
@@ -27,6 +28,7 @@ def cli() -> None:
 
 
 cli.add_command(data)
+cli.add_command(rollout)
 
 
 @cli.command("init")
@@ -185,10 +187,13 @@ def promote(root: Path, out: Output) -> None:
 @click.option("--by", default="", help="Who rolls back. Default: the user's name.")
 @click.option("--why", required=True, help="The reason, for the record.")
 def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str) -> None:
-    """Make an earlier champion serve again: VERSION, or the one before the present one."""
-    from flows.promote import roll_back
+    """Make an earlier champion serve again: VERSION, or the one before the present one.
 
-    changed = roll_back(open_workspace(root), to_version=version, by=by or user_name(), why=why)
+    Without VERSION, a challenger that answers part of the traffic is stopped instead: it is what changed last.
+    """
+    from flows.rollout import roll_back_last_change
+
+    changed = roll_back_last_change(open_workspace(root), to_version=version, by=by or user_name(), why=why)
     out.answer(changed.model_dump(mode="json"), lambda: click.echo(changed.sentence()))
 
 

@@ -13,7 +13,7 @@ from flows.report import save_contest
 from flows.serve import fetch_champion, verify_weights
 from flows.wiring import App
 from maskloop.errors import DataError, RefusedError
-from maskloop.records import JudgingStarted, VerdictReached, write_record
+from maskloop.records import Check, JudgingStarted, VerdictReached, write_record
 from maskloop.state import Cycle
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     started = JudgingStarted(attempt=cycle.num_attempts + 1, version=cycle.candidate.version)
     write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
     contest = hold_contest(app, cycle, check_lease)
+    record_agreement(app, cycle, contest)
     measured = contest.candidate.evaluation.iou
     checks = judge(
         measured,
@@ -55,6 +56,7 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         latency_p95_ms=contest.candidate.latency_p95_ms,
         seed=app.settings.training.seed,
     )
+    checks = (*checks, *ask_about_slices(app, cycle.candidate.weights_digest))
     verdict = make_verdict(
         checks,
         candidate_version=cycle.candidate.version,
@@ -93,6 +95,45 @@ def hold_contest(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> Con
     title = "champion on the same pictures"
     champion = _run(app, title, served.directory, served.weights_digest, version, check_lease)
     return Contest(version, candidate, champion, served.weights_digest)
+
+
+def record_agreement(app: App, cycle: Cycle, contest: Contest) -> None:
+    """Measure how the champion differs from the truth on these pictures: a rollout's limits start from it."""
+    from evaluation.agreement import compare_with_truth, describe_perfect_challenger
+    from models.validation import ground_truth
+    from serving.analysis import agreement_record
+
+    if contest.champion is None:
+        return
+    pictures = contest.version.by_split["test"]
+    gates = app.settings.required_gates()
+    compared = [
+        compare_with_truth(
+            ground_truth(picture),
+            contest.champion.predictions[picture.digest].detections,
+            score_threshold=gates.score_threshold,
+        )
+        for picture in pictures
+    ]
+    sources = [picture.source for picture in pictures]
+    perfect = describe_perfect_challenger(compared, sources, min_pictures=gates.min_pictures)
+    if perfect is None:
+        return
+    record = agreement_record(perfect, weights_digest=contest.champion_digest, data_tag=contest.version.tag)
+    key = f"agreement:{contest.champion_digest}:{contest.version.fingerprint}"
+    write_record(app.ledger, record, cycle=cycle.id, key=key)
+
+
+def ask_about_slices(app: App, weights_digest: str) -> list[Check]:
+    """Ask the candidate about the pictures that earlier challengers failed on."""
+    from flows.slices import check_slices
+    from models.predict import Predictor
+
+    if not app.state().slices:
+        return []
+    directory = app.workspace.models_dir / weights_digest
+    device = app.settings.training.device
+    return check_slices(app, Predictor.load(directory, expected_digest=weights_digest, device=device))
 
 
 def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictReached) -> None:

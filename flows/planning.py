@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from maskloop.records import CycleOutcome, CycleWaiting
-from maskloop.settings import RetrainingSettings
-from maskloop.state import Cycle, LoopState
+from maskloop.settings import RetrainingSettings, RolloutSettings, Settings
+from maskloop.state import Cycle, LoopState, Rollout
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,13 @@ class Decide:
 
 
 @dataclass(frozen=True)
+class StartRollout:
+    """Let a blessed candidate answer beside the champion, in the shadow."""
+
+    cycle: str
+
+
+@dataclass(frozen=True)
 class Promote:
     """Make an approved candidate the champion."""
 
@@ -90,10 +97,20 @@ class CloseCycle:
     reason: str
 
 
-Step = OpenCycle | JoinCycle | Wait | StartWork | Decide | Promote | CompletePromotion | CloseCycle
+Step = (
+    OpenCycle
+    | JoinCycle
+    | Wait
+    | StartWork
+    | Decide
+    | StartRollout
+    | Promote
+    | CompletePromotion
+    | CloseCycle
+)
 
 
-def plan(state: LoopState, facts: Facts, settings: RetrainingSettings) -> tuple[Step, ...]:
+def plan(state: LoopState, facts: Facts, settings: Settings) -> tuple[Step, ...]:
     """Return the steps that are due, at most one per cycle and trigger."""
     if state.changing:
         return (CompletePromotion(),)
@@ -101,16 +118,23 @@ def plan(state: LoopState, facts: Facts, settings: RetrainingSettings) -> tuple[
     return (*steps, *_plan_triggers(state))
 
 
-def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: RetrainingSettings) -> Step | None:
+def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: Settings) -> Step | None:
     """Return the one step that is due in an open cycle, or None."""
+    rollout = state.rollouts.get(cycle.id)
     match cycle.phase:
         case "opened" | "training" | "candidate":
-            return _plan_work(cycle, state, facts, settings)
+            return _plan_work(cycle, state, facts, settings.retraining)
+        case "judged" | "approved" if rollout and rollout.phase == "rolled-back":
+            return CloseCycle(cycle.id, "rejected", _why_rolled_back(rollout))
+        case "judged" | "approved" if needs_rollout(cycle, state, settings.rollout):
+            return StartRollout(cycle.id)
         case "judged":
             return _plan_decision(cycle, facts)
         case "approved":
             if serves_already(cycle, state):
                 return CloseCycle(cycle.id, "promoted", "the same weights serve already")
+            if rollout and not rollout.is_over:
+                return _plan_wait_for_rollout(cycle, rollout)
             return Promote(cycle.id)
         case "rejected":
             why = cycle.approval.why if cycle.approval else ""
@@ -119,6 +143,16 @@ def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: Retrainin
             return CloseCycle(cycle.id, "promoted", "the candidate serves")
         case "closed":
             return None
+
+
+def needs_rollout(cycle: Cycle, state: LoopState, settings: RolloutSettings) -> bool:
+    """Tell whether a candidate must first show itself beside the champion, and may begin to now."""
+    verdict, champion = cycle.verdict, state.champion
+    if not settings.enabled or verdict is None or verdict.outcome == "fail" or champion is None:
+        return False
+    is_against_champion = verdict.champion_digest == champion.weights_digest
+    is_new = cycle.id not in state.rollouts and verdict.candidate_digest != champion.weights_digest
+    return is_against_champion and is_new and state.rollout is None
 
 
 def serves_already(cycle: Cycle, state: LoopState) -> bool:
@@ -160,6 +194,20 @@ def _plan_wait_for_labels(
         way_out="label kept production pictures and `maskloop ingest` them",
     )
     return None if cycle.waiting == waiting else Wait(cycle.id, waiting)
+
+
+def _plan_wait_for_rollout(cycle: Cycle, rollout: Rollout) -> Step | None:
+    reason = f"{rollout.phase} at {rollout.share_percent:g} % of the traffic"
+    way_out = "it goes on by itself while the service gets pictures; see `maskloop rollout show`"
+    if rollout.phase == "paused" and rollout.moved:
+        reason = f"{reason}: {rollout.moved.reason}"
+        way_out = "`maskloop rollout resume` or `maskloop rollout stop`"
+    waiting = CycleWaiting(waiting_for="rollout", reason=reason, way_out=way_out)
+    return None if cycle.waiting == waiting else Wait(cycle.id, waiting)
+
+
+def _why_rolled_back(rollout: Rollout) -> str:
+    return f"rolled back: {rollout.moved.reason}" if rollout.moved else "rolled back"
 
 
 def _plan_decision(cycle: Cycle, facts: Facts) -> Step | None:

@@ -14,13 +14,15 @@ from flows.planning import (
     JoinCycle,
     OpenCycle,
     Promote,
+    StartRollout,
     StartWork,
     Step,
     Wait,
     plan,
 )
-from flows.promote import promote_cycle, read_approvals, record_decision
+from flows.promote import promote_cycle, read_approvals, record_decision, settle_tags
 from flows.retrain import close_cycle, find_cycle, is_working, open_cycle, work_on_cycle
+from flows.rollout import advance_rollout, start_rollout
 from flows.wiring import App
 from maskloop.errors import MaskloopError, NotFoundError, RefusedError, UnavailableError
 from maskloop.leases import leased
@@ -63,6 +65,8 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
         if count := record_missing_versions(app):
             done.append(f"recorded {count} data versions that an interrupted ingest had left out")
         done += restore_aliases(app)
+        done += settle_tags(app)
+        done += advance_rollout(app)
         tried: set[Step] = set()
         while steps := [step for step in _plan_now(app) if step not in tried]:
             for step in steps:
@@ -98,7 +102,7 @@ def _plan_now(app: App) -> tuple[Step, ...]:
         decidable=frozenset(approvals.decided),
         waiting=approvals.waiting,
     )
-    return plan(state, facts, app.settings.retraining)
+    return plan(state, facts, app.settings)
 
 
 def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
@@ -115,6 +119,8 @@ def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
         case Decide(cycle):
             if decision := read_approvals(app).decided.get(cycle):
                 record_decision(app, find_cycle(app, cycle), decision)
+        case StartRollout(cycle):
+            start_rollout(app, cycle)
         case Promote(cycle):
             _promote(app, cycle)
         case CompletePromotion():
@@ -154,6 +160,8 @@ def describe_step(step: Step) -> str:
             return f"{cycle}: training and judging"
         case Decide(cycle):
             return f"{cycle}: decision recorded"
+        case StartRollout(cycle):
+            return f"{cycle}: rollout"
         case Promote(cycle):
             return f"{cycle}: promotion"
         case CompletePromotion():

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from flows.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
 from maskloop.errors import ConfigurationError
-from maskloop.ledger import Ledger, SqlLedger, check_chain
+from maskloop.ledger import Ledger, SqlLedger
 from maskloop.settings import Settings
-from maskloop.state import LoopState, fold
+from maskloop.state import LoopState, StateReader
 from maskloop.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset.revision import DatasetStore
     from monitoring.sample_log import SampleLog
     from registry.store import ModelStore, RunTracker
+    from serving.pairs import PairLog, PairReader
 
 _TRACKING_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql")
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -88,6 +89,23 @@ class App:
             clock=self.clock,
         )
 
+    @cached_property
+    def pairs(self) -> PairLog:
+        """What champion and challenger said about the same pictures, while a rollout is under way."""
+        from serving.sql_pair_log import SqlPairLog
+
+        keep_pictures = self.settings.rollout.max_slice_pictures
+        if url := self.settings.servers.ledger_url:
+            return SqlPairLog(url, keep_pictures=keep_pictures)
+        return SqlPairLog.at(self.workspace.pairs_file, keep_pictures=keep_pictures)
+
+    @cached_property
+    def pair_reader(self) -> PairReader:
+        """Reads the pair log without reading anything twice."""
+        from serving.pairs import PairReader
+
+        return PairReader(self.pairs)
+
     @property
     def _mlflow_is_ours(self) -> bool:
         named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
@@ -114,9 +132,11 @@ class App:
 
     def state(self) -> LoopState:
         """Read the ledger into the state it adds up to. Raises IntegrityError if it was changed by hand."""
-        entries = self.ledger.entries()
-        check_chain(entries)
-        return fold(entries)
+        return self._state_reader.read()
+
+    @cached_property
+    def _state_reader(self) -> StateReader:
+        return StateReader(self.ledger)
 
 
 def open_app(root: Path, *, teller: Teller | None = None, actor: str = "") -> App:

@@ -299,13 +299,17 @@ def make_entry(
     )
 
 
-def check_chain(entries: Sequence[Entry]) -> None:
+def check_chain(entries: Sequence[Entry], *, after: Entry | None = None) -> None:
     """Check that no entry was changed, lost or put in between.
+
+    Args:
+        entries: All of them, or those that follow ``after``, which was checked before.
+        after: The last entry that was checked before.
 
     Raises:
         IntegrityError: naming the first entry that does not fit.
     """
-    previous, expected = _FIRST_PREVIOUS, 1
+    previous, expected = (after.digest, after.sequence + 1) if after else (_FIRST_PREVIOUS, 1)
     for entry in entries:
         again = make_entry(
             expected,

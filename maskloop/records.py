@@ -235,12 +235,15 @@ class ApprovalDecided(Record):
 
 
 class AgreementMeasured(Record):
-    """How well a candidate agrees with the truth, measured as a rollout measures how two models agree."""
+    """How a champion differs from the truth, measured as a rollout measures how two models differ."""
 
     kind: ClassVar[str] = "agreement.measured"
     weights_digest: str
     agreement: float
-    """0..1: the mean over the test pictures of `evaluation.agreement`'s figure."""
+    """0..1: `evaluation.agreement.PerfectChallenger` explains the four figures."""
+    lowest_count_shift: float = 0.0
+    highest_count_shift: float = 0.0
+    class_flips: float = 0.0
     num_pictures: int
     data_tag: str
 
@@ -253,7 +256,7 @@ class AgreementMeasured(Record):
 
 
 class RolloutStarted(Record):
-    """An approved challenger begins to answer beside the champion, in the shadow."""
+    """A blessed challenger begins to answer beside the champion, in the shadow."""
 
     kind: ClassVar[str] = "rollout.started"
     version: str
@@ -263,6 +266,9 @@ class RolloutStarted(Record):
     champion_digest: str
     steps_percent: tuple[float, ...]
     required_agreement: float
+    lowest_count_shift: float = -1.0
+    highest_count_shift: float = 1.0
+    max_class_flips: float = 1.0
     settings_digest: str
 
     def sentence(self) -> str:
@@ -301,6 +307,8 @@ class SliceRecorded(Record):
     num_pictures: int
     pictures_digest: str
     failed_checks: tuple[str, ...]
+    required_agreement: float = 0.5
+    """With the reference, over these pictures."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

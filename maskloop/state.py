@@ -4,10 +4,10 @@ A cycle's phase follows from what was recorded::
 
     opened ──► training ──► candidate ──► judged ──► approved ──► promoting ──► closed
                   ▲  │                       │           │          (promoted)
-                  └──┘ failed, tried again   │           └─► rolled back ──────► closed
-                                             └─► rejected or failed ───────────► closed
+                  └──┘ failed, tried again   └───────────┴─► rejected, failed or
+                                                             rolled back ─────► closed
 
-An approved cycle's rollout, if settings ask for one, has phases of its own: serving/canary.py.
+A rollout, if settings ask for one, begins with the verdict and has phases of its own: serving/canary.py.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from threading import Lock
 from typing import Literal
 
-from maskloop.ledger import Entry
+from maskloop.ledger import Entry, Ledger, check_chain
 from maskloop.records import (
     AgreementMeasured,
     ApprovalDecided,
@@ -85,6 +86,7 @@ class Rollout:
         share_percent: Of live traffic the challenger may answer now.
         since: When the present phase and share began.
         moved: The latest move; None in the first shadow phase.
+        num_moves: How many there were.
         resumes_phase: Where a paused rollout goes on.
         resumes_at_percent: And with which share.
     """
@@ -96,6 +98,7 @@ class Rollout:
     phase: RolloutPhase = "shadow"
     share_percent: float = 0.0
     moved: RolloutMoved | None = None
+    num_moves: int = 0
     resumes_phase: RolloutPhase = "shadow"
     resumes_at_percent: float = 0.0
 
@@ -140,8 +143,8 @@ class LoopState:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     """By cycle."""
     slices: tuple[SliceRecorded, ...] = ()
-    agreements: dict[str, float] = field(default_factory=dict)
-    """By weights digest: the newest agreement with the truth."""
+    agreements: dict[str, AgreementMeasured] = field(default_factory=dict)
+    """By weights digest: the newest measurement."""
     last_sequence: int = 0
 
     @property
@@ -170,15 +173,33 @@ class LoopState:
         return next((serving for serving in reversed(self.serving) if serving.since <= time), None)
 
 
-def fold(entries: Sequence[Entry]) -> LoopState:
-    """Read the ledger's entries, in order, into the state they add up to."""
-    state = LoopState()
+def fold(entries: Sequence[Entry], onto: LoopState | None = None) -> LoopState:
+    """Read the ledger's entries, in order, into the state they make of an earlier one (default: of none)."""
+    state = onto or LoopState()
     for entry in entries:
         record = read_record(entry)
         if record is not None:
             state = _apply(state, entry, record)
         state = replace(state, last_sequence=entry.sequence)
     return state
+
+
+class StateReader:
+    """Folds a ledger again and again, each time reading only what is new. May be shared between threads."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._lock = ledger, Lock()
+        self._state = LoopState()
+        self._last: Entry | None = None
+
+    def read(self) -> LoopState:
+        """Return the present state. Raises IntegrityError if the ledger was changed by hand."""
+        with self._lock:
+            entries = self._ledger.entries(after=self._state.last_sequence)
+            if entries:
+                check_chain(entries, after=self._last)
+                self._state, self._last = fold(entries, self._state), entries[-1]
+            return self._state
 
 
 def _apply(state: LoopState, entry: Entry, record: Record) -> LoopState:
@@ -221,7 +242,7 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
         case ChampionChangeAbandoned():
             return replace(state, changing=None, changing_cycle="", abandoned_epoch=record.epoch)
         case AgreementMeasured():
-            return replace(state, agreements={**state.agreements, record.weights_digest: record.agreement})
+            return replace(state, agreements={**state.agreements, record.weights_digest: record})
         case RolloutStarted():
             return _with_rollout(state, Rollout(entry.cycle, record, entry.at, since=entry.at))
         case RolloutMoved():
@@ -265,7 +286,14 @@ def _with_move(state: LoopState, entry: Entry, move: RolloutMoved) -> LoopState:
         return state  # a late move of a rollout that has ended
     if move.phase == "paused" and rollout.phase != "paused":
         rollout = replace(rollout, resumes_phase=rollout.phase, resumes_at_percent=rollout.share_percent)
-    moved = replace(rollout, phase=move.phase, share_percent=move.share_percent, since=entry.at, moved=move)
+    moved = replace(
+        rollout,
+        phase=move.phase,
+        share_percent=move.share_percent,
+        since=entry.at,
+        moved=move,
+        num_moves=rollout.num_moves + 1,
+    )
     state = _with_rollout(state, moved)
     if move.phase in ("aborting", "rolled-back"):
         state = replace(state, rolled_back=state.rolled_back | {rollout.started.weights_digest})

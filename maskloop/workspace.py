@@ -44,6 +44,16 @@ class Workspace:
         return self.state_dir / "ledger.db"
 
     @property
+    def pairs_file(self) -> Path:
+        """What the models of a rollout said about the same pictures, unless settings name a database."""
+        return self.state_dir / "rollouts" / "pairs.db"
+
+    @property
+    def slices_dir(self) -> Path:
+        """Pictures that rollouts failed on, one folder per slice."""
+        return self.state_dir / "slices"
+
+    @property
     def samples_dir(self) -> Path:
         """The sample log's database and kept pictures."""
         return self.state_dir / "samples"

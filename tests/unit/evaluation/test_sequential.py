@@ -15,22 +15,23 @@ def test_a_fortune_grows_as_worked_out_by_hand():
     grows_by = math.log1p(1.5 * 0.5)
     needed = math.ceil(math.log(1 / 0.05) / grows_by)
     ones = np.ones(needed)
-    assert judge_mean(ones, at_least=0.5, **UNIT)[0] == "pass"
-    assert judge_mean(ones[:-1], at_least=0.5, **UNIT)[0] == "undecided"
-    assert judge_mean(ones, at_most=0.5, **UNIT)[0] == "fail"
+    assert judge_mean(ones, at_least=0.5, **UNIT) == "pass"
+    assert judge_mean(ones[:-1], at_least=0.5, **UNIT) == "undecided"
+    assert judge_mean(ones, at_most=0.5, **UNIT) == "fail"
 
 
 def test_nothing_is_decided_without_values_or_with_too_few():
-    outcome, bounds = judge_mean(np.zeros(0), at_least=0.5, **UNIT)
-    assert (outcome, bounds.low, bounds.high, bounds.num_samples) == ("undecided", 0.0, 1.0, 0)
-    assert judge_mean(np.zeros(50), at_least=0.5, min_samples=51, **UNIT)[0] == "undecided"
-    assert judge_mean(np.zeros(51), at_least=0.5, min_samples=51, **UNIT)[0] == "fail"
+    assert judge_mean(np.zeros(0), at_least=0.5, **UNIT) == "undecided"
+    bounds = mean_bounds(np.zeros(0), **UNIT)
+    assert (bounds.low, bounds.high, bounds.num_samples) == (0.0, 1.0, 0)
+    assert judge_mean(np.zeros(50), at_least=0.5, min_samples=51, **UNIT) == "undecided"
+    assert judge_mean(np.zeros(51), at_least=0.5, min_samples=51, **UNIT) == "fail"
 
 
 @pytest.mark.parametrize("bound", [{"at_least": 0.7}, {"at_most": 0.7}])
 def test_a_mean_at_the_bound_itself_is_left_undecided_nearly_always(bound):
     random = np.random.default_rng(0)
-    outcomes = [judge_mean((random.random(400) < 0.7) * 1.0, **bound, **UNIT)[0] for _ in range(200)]
+    outcomes = [judge_mean((random.random(400) < 0.7) * 1.0, **bound, **UNIT) for _ in range(200)]
     assert outcomes.count("undecided") >= 180
 
 
@@ -38,7 +39,7 @@ def test_looking_after_every_value_stops_an_honest_model_no_more_often_than_prom
     """The decision remembers: `fail` at the end means that it had failed at any moment before."""
     random = np.random.default_rng(1)
     runs = [random.beta(8, 2, 2000) for _ in range(300)]
-    stopped = sum(judge_mean(run, at_least=0.8, **UNIT)[0] == "fail" for run in runs)
+    stopped = sum(judge_mean(run, at_least=0.8, **UNIT) == "fail" for run in runs)
     assert stopped <= 0.05 * 300 + 3 * math.sqrt(300 * 0.05 * 0.95)
     t_test = sum(_peeking_t_test_stops(run, 0.8) for run in runs)
     assert t_test > 3 * 0.05 * 300, "the usual test, looked at again and again, is no test"
@@ -55,7 +56,7 @@ def _peeking_t_test_stops(values, required):
 @pytest.mark.parametrize(("mean_of", "outcome"), [((16, 4), "pass"), ((12, 8), "fail")])
 def test_a_clear_case_is_decided_within_a_hundred_values(mean_of, outcome):
     values = np.random.default_rng(2).beta(*mean_of, 100)
-    assert judge_mean(values, at_least=0.7, **UNIT)[0] == outcome
+    assert judge_mean(values, at_least=0.7, **UNIT) == outcome
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=200), st.integers(0, 199))
@@ -74,8 +75,8 @@ def test_bounds_hold_the_mean_and_never_widen(values, cut):
 @settings(max_examples=60)
 def test_at_most_is_at_least_seen_in_a_mirror(values, required):
     values = np.array(values)
-    mirrored = judge_mean(1 - values, at_most=1 - required, **UNIT)[0]
-    assert judge_mean(values, at_least=required, **UNIT)[0] == mirrored
+    mirrored = judge_mean(1 - values, at_most=1 - required, **UNIT)
+    assert judge_mean(values, at_least=required, **UNIT) == mirrored
 
 
 @pytest.mark.parametrize("values", [[math.nan], [1.5], [-0.1]])

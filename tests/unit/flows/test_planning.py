@@ -32,11 +32,15 @@ from maskloop.records import (
     TriggerRecorded,
     VersionIngested,
 )
-from maskloop.settings import RetrainingSettings
+from maskloop.settings import RetrainingSettings, RolloutSettings, Settings
 from maskloop.state import Cycle, LoopState, Phase
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-SETTINGS = RetrainingSettings(min_new_labelled_samples=20, wait_for_labels_days=14.0, max_training_attempts=3)
+SETTINGS = Settings(
+    retraining=RetrainingSettings(
+        min_new_labelled_samples=20, wait_for_labels_days=14.0, max_training_attempts=3
+    )
+)
 WAITS = CycleWaiting(waiting_for="approval", reason="nobody has decided", way_out="decide")
 
 

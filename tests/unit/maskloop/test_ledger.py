@@ -116,3 +116,14 @@ def test_no_password_reaches_an_error() -> None:
     with pytest.raises(StorageError) as raised:
         SqlLedger("sqlite:////nowhere/user:secret@host/ledger.db")
     assert "secret" not in raised.value.where
+
+
+def test_a_chain_is_checked_on_from_where_it_was_checked_before() -> None:
+    ledger = FakeLedger()
+    for number in range(4):
+        ledger.append("thing.happened", {"n": number})
+    first, second, third, fourth = ledger.entries()
+    check_chain([third, fourth], after=second)
+    for wrong in ([third, fourth], [fourth]):
+        with pytest.raises(IntegrityError):
+            check_chain(wrong, after=first)

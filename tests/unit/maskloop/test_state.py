@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
+from maskloop.ledger import Entry
 from maskloop.records import (
     AliasTampered,
     ApprovalDecided,
@@ -20,7 +22,7 @@ from maskloop.records import (
     TriggerSuppressed,
     write_record,
 )
-from maskloop.state import LoopState, fold
+from maskloop.state import LoopState, StateReader, fold
 from tests.fakes.ledger import FakeClock, FakeLedger
 from tests.fakes.registry_world import RegistryWorld
 
@@ -187,3 +189,23 @@ def test_an_unknown_kind_counts_but_changes_nothing() -> None:
 def test_a_moved_alias_changes_no_state() -> None:
     tampered = AliasTampered(alias="champion", found_version="2", expected_version="1")
     assert state_after(changed(1, "1"), tampered).champion == changed(1, "1")
+
+
+def test_a_reader_reads_only_what_is_new_and_comes_to_the_same_state() -> None:
+    class Counting(FakeLedger):
+        num_read = 0
+
+        def entries(self, *, after: int = 0) -> Sequence[Entry]:
+            found = super().entries(after=after)
+            self.num_read += len(found)
+            return found
+
+    ledger = Counting()
+    reader = StateReader(ledger)
+    assert reader.read() == LoopState()
+    for number in range(3):
+        opened = CycleOpened(trigger_key=f"key {number}", reason="manual", detail="a test")
+        write_record(ledger, opened, cycle=f"cycle-{number}")
+        assert reader.read() is reader.read()
+    assert ledger.num_read == 3
+    assert reader.read() == fold(ledger.entries())

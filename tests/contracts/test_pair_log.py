@@ -1,0 +1,133 @@
+"""What every pair log does: the fake in memory and the real one in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluation.instances import Detections
+from maskloop.errors import StorageError
+from serving.pairs import Comparison, KeptPair, PairLog, PairReader
+from serving.sql_pair_log import SqlPairLog
+from tests.fakes.pair_log import FakePairLog
+from tests.fakes.serving_world import detect
+
+
+@pytest.fixture(params=["fake", "sqlite"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PairLog]:
+    if request.param == "fake":
+        yield FakePairLog(keep_pictures=2)
+        return
+    real = SqlPairLog.at(tmp_path / "rollouts" / "pairs.db", keep_pictures=2)
+    yield real
+    real.close()
+
+
+def pair(request_id: str, *, rollout: str = "cycle-2", picture: bytes | None = None, **more: Any) -> KeptPair:
+    more = {"agreement": 0.8, "champion_s": 0.01, "challenger_s": 0.012} | more
+    comparison = Comparison(rollout, request_id, "champion", **more)
+    pixels = np.zeros((8, 12, 3), np.uint8)
+    pixels[2:5, 3:9] = 255
+    return KeptPair(comparison, detect(pixels), detect(pixels, class_index=1), ("bolt", "nut"), 6, picture)
+
+
+def test_what_was_written_is_read_as_it_was(log: PairLog) -> None:
+    written = pair("r1", picture=b"a picture")
+    assert log.add(written)
+    (found,) = log.worst("cycle-2", 5)
+    assert (found.class_names, found.orientation, found.picture) == (("bolt", "nut"), 6, b"a picture")
+    assert found.comparison.sequence > 0
+    assert (found.comparison.agreement, found.comparison.challenger_s) == (0.8, 0.012)
+    for mine, theirs in ((written.champion, found.champion), (written.challenger, found.challenger)):
+        assert mine is not None
+        assert theirs is not None
+        assert_same(mine, theirs)
+
+
+def assert_same(mine: Detections, theirs: Detections) -> None:
+    assert (mine.height_px, mine.width_px) == (theirs.height_px, theirs.width_px)
+    np.testing.assert_array_equal(mine.boxes_xyxy, theirs.boxes_xyxy)
+    np.testing.assert_array_equal(mine.scores, theirs.scores)
+    np.testing.assert_array_equal(mine.class_indices, theirs.class_indices)
+    np.testing.assert_array_equal(mine.masks_NHW(), theirs.masks_NHW())
+
+
+def test_a_side_that_failed_has_no_answer(log: PairLog) -> None:
+    failed = pair("r1", picture=b"p", challenger_error="it computes NaN", agreement=0.0)
+    log.add(KeptPair(failed.comparison, failed.champion, None, ("bolt", "nut"), 1, b"p"))
+    (found,) = log.worst("cycle-2", 5)
+    assert found.challenger is None
+    assert found.comparison.challenger_error == "it computes NaN"
+
+
+def test_the_same_request_is_compared_once(log: PairLog) -> None:
+    assert log.add(pair("r1", agreement=0.8))
+    assert not log.add(pair("r1", agreement=0.1))
+    assert log.add(pair("r1", rollout="cycle-3"))
+    assert [one.agreement for one in log.comparisons("cycle-2")] == [0.8]
+
+
+def test_comparisons_come_in_order_and_only_those_that_are_new(log: PairLog) -> None:
+    for number in range(4):
+        log.add(pair(f"r{number}", rollout="cycle-2" if number != 1 else "cycle-1"))
+    first, second, third = log.comparisons("cycle-2")
+    assert [one.request_id for one in (first, second, third)] == ["r0", "r2", "r3"]
+    assert log.comparisons("cycle-2", after=first.sequence) == (second, third)
+    assert log.comparisons("cycle-2", after=third.sequence) == ()
+
+
+def test_pictures_are_kept_of_the_pairs_that_differ_most(log: PairLog) -> None:
+    for name, agreement in (("good", 0.9), ("bad", 0.2), ("fair", 0.6), ("worse", 0.1), ("fine", 0.8)):
+        log.add(pair(name, agreement=agreement, picture=name.encode()))
+    assert [one.picture for one in log.worst("cycle-2", 5)] == [b"worse", b"bad"]
+    assert len(log.comparisons("cycle-2")) == 5
+
+
+def test_pairs_are_found_by_their_requests(log: PairLog) -> None:
+    for name in ("r1", "r2", "r3"):
+        log.add(pair(name))
+    found = log.find("cycle-2", ["r3", "r1", "unknown"])
+    assert [one.comparison.request_id for one in found] == ["r1", "r3"]
+    assert log.find("cycle-9", ["r1"]) == ()
+
+
+def test_a_rollout_can_be_forgotten(log: PairLog) -> None:
+    log.add(pair("r1"))
+    log.add(pair("r1", rollout="cycle-3"))
+    assert sorted(log.rollouts()) == ["cycle-2", "cycle-3"]
+    log.forget("cycle-2")
+    assert list(log.rollouts()) == ["cycle-3"]
+
+
+def test_a_reader_sees_what_all_replicas_write_and_starts_anew_with_another_rollout(log: PairLog) -> None:
+    reader = PairReader(log)
+    assert reader.read("cycle-2") == ()
+    log.add(pair("r1"))
+    log.add(pair("r2"))
+    assert [one.request_id for one in reader.read("cycle-2")] == ["r1", "r2"]
+    log.add(pair("r3"))
+    log.add(pair("x", rollout="cycle-3"))
+    assert [one.request_id for one in reader.read("cycle-2")] == ["r1", "r2", "r3"]
+    assert [one.request_id for one in reader.read("cycle-3")] == ["x"]
+    assert len(reader.read("cycle-2")) == 3
+
+
+def test_many_writers_lose_and_double_nothing(tmp_path: Path) -> None:
+    log = SqlPairLog.at(tmp_path / "pairs.db", keep_pictures=3)
+    with ThreadPoolExecutor(4) as threads:
+        added = list(threads.map(lambda n: log.add(pair(f"r{n % 30}", picture=b"p")), range(60)))
+    assert sum(added) == 30
+    assert len(log.comparisons("cycle-2")) == 30
+    assert len(log.worst("cycle-2", 10)) == 3
+    log.close()
+
+
+def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
+    (tmp_path / "pairs.db").write_bytes(b"this is not a database" * 100)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        SqlPairLog.at(tmp_path / "pairs.db", keep_pictures=1)
