@@ -18,6 +18,7 @@ from maskloop.workspace import Workspace
 
 if TYPE_CHECKING:
     from dataset.revision import DatasetStore
+    from monitoring.corrections import CorrectionLog
     from monitoring.sample_log import SampleLog
     from registry.store import ModelStore, RunTracker
     from serving.pairs import PairLog, PairReader
@@ -105,6 +106,19 @@ class App:
         from serving.pairs import PairReader
 
         return PairReader(self.pairs)
+
+    @cached_property
+    def corrections(self) -> CorrectionLog:
+        """What people said about answers."""
+        from monitoring.correction_log import SqlCorrectionLog
+
+        monitoring = self.settings.monitoring
+        return SqlCorrectionLog(
+            self.workspace.samples_dir,
+            keep_pictures=monitoring.keep_pictures,
+            retention_days=monitoring.retention_days,
+            clock=self.clock,
+        )
 
     @property
     def _mlflow_is_ours(self) -> bool:

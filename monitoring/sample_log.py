@@ -11,9 +11,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -22,26 +21,21 @@ import numpy as np
 from sqlalchemy import (
     Column,
     Connection,
-    Engine,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
     Text,
-    create_engine,
     delete,
-    event,
     func,
     select,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.digest import canonical_json
-from maskloop.errors import StorageError, UnavailableError
 from maskloop.files import write_bytes
 from monitoring.samples import (
     EXPIRED,
@@ -53,6 +47,7 @@ from monitoring.samples import (
     sample_key,
     tally,
 )
+from monitoring.sqlite import SqliteFile
 
 __all__ = [
     "EXPIRED",
@@ -126,12 +121,11 @@ class SqlSampleLog:
         self._keep_pictures = keep_pictures
         self._retention = timedelta(days=retention_days)
         self._clock = clock or SystemClock()
-        self._file = directory / "samples.db"
-        self._engine = _open_engine(self._file)
+        self._database = SqliteFile(directory / "samples.db", _metadata, "the sample log")
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
         """Write a sample down; False, and nothing changed, if its id is already there.
@@ -146,7 +140,7 @@ class SqlSampleLog:
         if self.get(sample.sample_id) is not None:
             return False
         kept = dataclasses.replace(sample, picture_file=self._keep(picture_bytes))
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             statement = insert(_samples).values(_to_row(kept, skip_reason)).on_conflict_do_nothing()
             is_new = connection.execute(statement).rowcount == 1
             dropped = self._drop_pictures_over_quota(connection) if is_new and kept.picture_file else []
@@ -169,12 +163,12 @@ class SqlSampleLog:
             query = query.where(_samples.c.received_at > _write_time(after))
         if pending_only:
             query = query.where(_samples.c.status == "pending")
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
 
     def get(self, sample_id: str) -> Sample | None:
         """Return one sample, if it is there."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             query = select(_samples).where(_samples.c.sample_id == sample_id)
             row = connection.execute(query).mappings().first()
             return _from_row(row) if row else None
@@ -190,7 +184,7 @@ class SqlSampleLog:
 
     def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
         """Record that a detector judged these; return the ids it had not judged before."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return tuple(
                 sample_id
                 for sample_id in dict.fromkeys(sample_ids)
@@ -201,7 +195,7 @@ class SqlSampleLog:
         """Leave a pending sample out for a reason; False if it is not pending."""
         is_pending = (_samples.c.sample_id == sample_id) & (_samples.c.status == "pending")
         statement = update(_samples).where(is_pending).values(status="skipped", skip_reason=reason)
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return connection.execute(statement).rowcount == 1
 
     def counts(self) -> SampleCounts:
@@ -209,14 +203,14 @@ class SqlSampleLog:
         kept = select(_samples.c.status, _samples.c.skip_reason, func.count()).group_by(
             _samples.c.status, _samples.c.skip_reason
         )
-        with self._transaction() as connection:  # one transaction: both queries see the same moment
+        with self._database.transaction() as connection:  # one transaction: both queries see the same moment
             rows = [*connection.execute(kept), *connection.execute(select(_forgotten))]
         return tally((status, reason, count) for status, reason, count in rows)
 
     def prune(self, now: datetime | None = None) -> Pruned:
         """Forget samples older than the retention, and picture files nobody refers to."""
         expired = _samples.c.received_at < _write_time((now or self._clock.now()) - self._retention)
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             late = expired & (_samples.c.status == "pending")
             connection.execute(update(_samples).where(late).values(status="skipped", skip_reason=EXPIRED))
             _remember_as_numbers(connection, expired)
@@ -272,20 +266,6 @@ class SqlSampleLog:
         for name in names:
             (self._directory / name).unlink(missing_ok=True)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            if "locked" in str(error):
-                raise UnavailableError("the sample log is locked", where=str(self._file)) from error
-            raise StorageError(
-                f"the sample log cannot be used: {error.orig}", where=str(self._file)
-            ) from error
-        except SQLAlchemyError as error:
-            raise StorageError(f"the sample log cannot be used: {error}", where=str(self._file)) from error
-
 
 def _mark_one_scored(connection: Connection, detector: str, sample_id: str) -> bool:
     may_score = (_samples.c.sample_id == sample_id) & (_samples.c.status != "skipped")
@@ -304,31 +284,6 @@ def _remember_as_numbers(connection: Connection, expired: Any) -> None:
         connection.execute(
             statement.on_conflict_do_update(index_elements=["status", "reason"], set_={"num_samples": total})
         )
-
-
-def _open_engine(file: Path) -> Engine:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(f"sqlite:///{file}")
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_writing)
-        _metadata.create_all(engine)
-    except (OSError, SQLAlchemyError) as error:
-        raise StorageError(f"the sample log cannot be opened: {error}", where=str(file)) from error
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun below, not by the driver
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_writing(connection: Connection) -> None:
-    """Take the write lock at once: a read that later writes would fail instead of waiting."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _to_row(sample: Sample, skip_reason: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from maskloop.masks import encode_masks
 from maskloop.records import Record, read_record
 from maskloop.state import Cycle, LoopState, fold
 from maskloop.workspace import Workspace
+from tests.fakes.correction_log import FakeCorrectionLog
 from tests.fakes.crashing import Countdown, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
 from tests.fakes.ledger import FakeClock, FakeLedger
@@ -152,6 +153,7 @@ class CrashingWrites:
 
     looks = frozenset(
         {"entries", "version", "versions", "with_alias", "current", "open", "url", "version_url"}
+        | {"waiting", "num_waiting", "labels", "newest", "picture_bytes"}
     )
 
     def __init__(self, part: Any, countdown: Countdown) -> None:
@@ -188,6 +190,10 @@ class FakeApp(App):
     def samples(self) -> Any:
         return self._part("samples")
 
+    @cached_property
+    def corrections(self) -> Any:
+        return self._part("corrections")
+
     def _part(self, name: str) -> Any:
         part = getattr(self.world, name)
         return CrashingWrites(part, self.countdown) if self.countdown else part
@@ -206,6 +212,7 @@ class World:
         self.tracker = FakeRunTracker()
         self.data = FakeDatasetStore(root / "versions")
         self.samples = FakeSampleLog()
+        self.corrections = FakeCorrectionLog()
         self.model = TinyModel()
 
     def app(self, *, actor: str = "rita", countdown: Countdown | None = None) -> App:

@@ -1,0 +1,132 @@
+"""What people say about answers: the values and the port of the correction log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from maskloop.digest import digest_value
+from maskloop.masks import Rle
+
+Judgement = Literal["right", "wrong"]
+Fate = Literal["none", "waiting", "ingested", "refused"]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What one person said about one answer.
+
+    Attributes:
+        sample_id: The answer's sample, which has the request's id.
+        at: UTC.
+        by: Who said it: the name of an API key, or of a user.
+        verdict: ``right`` or ``wrong``.
+        instances: Class name and mask of everything in the picture, in the coordinates of its file (before
+            any EXIF orientation); empty where nothing is in it; None if that was not said.
+        note: In the person's own words.
+        model_version: Whose answer it was.
+    """
+
+    sample_id: str
+    at: datetime
+    by: str
+    verdict: Judgement
+    instances: tuple[tuple[str, Rle], ...] | None = None
+    note: str = ""
+    model_version: str = ""
+
+    @property
+    def content_digest(self) -> str:
+        """Of what was said, whoever said it and when."""
+        masks = self.instances
+        instances = None if masks is None else [[name, mask.to_coco()] for name, mask in masks]
+        return digest_value([self.sample_id, self.verdict, instances, self.note])
+
+
+@dataclass(frozen=True)
+class Label:
+    """What became of a correction as a label.
+
+    Attributes:
+        fate: ``none`` if it never can be one: no instances were given, or the picture is not kept.
+            ``waiting`` for the next ingest, ``ingested``, or ``refused`` by it.
+        detail: The data version, or the reason.
+    """
+
+    fate: Fate
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class JudgementCount:
+    """How many answers of one version people called right or wrong."""
+
+    model_version: str
+    verdict: Judgement
+    num_answers: int
+
+
+class CorrectionLog(Protocol):
+    """The port: for each sample the last that was said about it counts, and only that is kept.
+
+    `SqlCorrectionLog` is the real one; the tests' `FakeCorrectionLog` keeps everything in memory.
+    """
+
+    def add(self, correction: Correction, picture: bytes | None = None) -> bool:
+        """Write a correction down in place of any earlier one; False if the same was said already.
+
+        It waits to become a label if instances were given and the picture is there: the bytes handed in now,
+        or those of an earlier correction. They are kept here, because the sample log lets pictures go.
+        """
+        ...
+
+    def get(self, sample_ids: Sequence[str]) -> Mapping[str, Correction]:
+        """Return what is known of these samples, by id."""
+        ...
+
+    def newest(self, limit: int) -> Sequence[Correction]:
+        """Return up to ``limit`` corrections, the last to arrive first."""
+        ...
+
+    def waiting(self, limit: int) -> Sequence[Correction]:
+        """Return up to ``limit`` corrections that wait to become labels, the first to arrive first."""
+        ...
+
+    def num_waiting(self) -> int:
+        """Count them."""
+        ...
+
+    def labels(self, sample_ids: Sequence[str]) -> Mapping[str, Label]:
+        """Return what became of these corrections as labels, by sample."""
+        ...
+
+    def picture_bytes(self, sample_id: str) -> bytes | None:
+        """Return the picture as it was received, if it is kept."""
+        ...
+
+    def mark_ingested(self, corrections: Sequence[Correction], tag: str) -> None:
+        """Record that these are in a data version. One that was replaced in the meantime waits on."""
+        ...
+
+    def mark_refused(self, corrections: Sequence[Correction], reason: str) -> None:
+        """Record that these cannot be ingested, and why. One that was replaced in the meantime waits on."""
+        ...
+
+    def wait_again(self) -> int:
+        """Let those that were refused, and whose picture is kept, wait again; return how many."""
+        ...
+
+    def judgements(self) -> Sequence[JudgementCount]:
+        """Count what people said, by version and verdict."""
+        ...
+
+    def prune(self, now: datetime | None = None) -> int:
+        """Forget corrections older than the retention; return how many."""
+        ...
+
+
+def no_picture_left(keep_pictures: int) -> str:
+    """Say why a correction over the quota of pictures is no label any more."""
+    return f"its picture was let go: only the newest {keep_pictures} are kept"
