@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -110,18 +111,46 @@ def place_mask(
     Raises:
         MaskError: if the picture's size is impossible, or the small mask does not lie inside it.
     """
+    return place_masks([(left_px, top_px, pixels_hw)], height_px=height_px, width_px=width_px)[0]
+
+
+def place_masks(
+    parts: Iterable[tuple[int, int, NDArray[np.bool_]]], *, height_px: int, width_px: int
+) -> tuple[Rle, ...]:
+    """Put small masks into empty ones of one picture's size, whose other pixels are never looked at.
+
+    Args:
+        parts: Left and top in px and pixels, bool (h, w), of each; taken one by one, so they may be made
+            while they are asked for.
+        height_px: Of the picture.
+        width_px: Of the picture.
+
+    Raises:
+        MaskError: if the picture's size is impossible, or a small mask does not lie inside it.
+    """
     _check_size(height_px, width_px)
+    changes = [_changes(*part, height_px, width_px) for part in parts]
+    return tuple(
+        Rle(height_px, width_px, counts) for counts in _encode_changes(changes, height_px * width_px)
+    )
+
+
+def _changes(
+    left_px: int, top_px: int, pixels_hw: NDArray[np.bool_], height_px: int, width_px: int
+) -> NDArray[np.int64]:
+    """Return where the picture's pixels, column by column, differ from the one before, in order."""
     height, width = pixels_hw.shape
     if min(left_px, top_px) < 0 or top_px + height > height_px or left_px + width > width_px:
         raise MaskError("the mask does not lie inside the picture")
-    columns = np.zeros((width, height_px), dtype=np.int8)
-    columns[:, top_px : top_px + height] = pixels_hw.T
-    changes = np.flatnonzero(np.diff(columns.ravel(), prepend=0, append=0)) + left_px * height_px
-    ends = [*changes.tolist(), height_px * width_px]
-    if len(ends) > 1 and ends[-2] == ends[-1]:
-        ends.pop()  # the mask reaches the last pixel: no background follows
-    runs = np.diff(ends, prepend=0).tolist()
-    return _rle_from_dict({"size": [height_px, width_px], "counts": runs}, height_px, width_px)
+    framed = np.zeros((height + 2, width), dtype=bool)
+    framed[1:-1] = pixels_hw
+    rows, columns = np.divmod(np.flatnonzero(framed[1:] != framed[:-1]), max(1, width))
+    changes: NDArray[np.int64] = np.sort((left_px + columns) * height_px + (top_px + rows))
+    if height == height_px:  # a run may go on from the end of a column to the start of the next
+        changes, times = np.unique(changes, return_counts=True)
+        changes = changes[times == 1]
+    at_the_end = len(changes) > 0 and changes[-1] == height_px * width_px
+    return changes[:-1] if at_the_end else changes
 
 
 def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
@@ -270,6 +299,34 @@ def _decode_counts(counts: bytes) -> NDArray[np.int64]:
     runs -= np.where(bits[ends] & 16, 1 << (5 * lengths), 0)
     runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
     return runs
+
+
+def _encode_changes(changes: Sequence[NDArray[np.int64]], area_px: int) -> list[bytes]:
+    """Write masks, each given by where its runs end except the last, as `_decode_counts` reads them."""
+    if not changes:
+        return []
+    lengths = np.array([len(each) + 1 for each in changes])
+    firsts = np.cumsum(lengths) - lengths
+    ends = np.concatenate([part for each in changes for part in (each, [area_px])])
+    runs = np.diff(ends, prepend=0)
+    runs[firsts] = ends[firsts]
+    late = np.flatnonzero(np.arange(len(runs)) - np.repeat(firsts, lengths) > 2)
+    numbers = runs.copy()
+    numbers[late] -= runs[late - 2]
+    return _write_numbers(numbers, lengths)
+
+
+def _write_numbers(numbers: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[bytes]:
+    """Write numbers with as few characters as each can have, and cut the text after ``lengths`` of them."""
+    limits = 1 << (5 * np.arange(1, _MAX_CHARACTERS_PER_NUMBER) - 1)
+    sizes = 1 + np.searchsorted(limits, np.where(numbers < 0, ~numbers, numbers), side="right")
+    stops = np.cumsum(sizes)
+    shifts = 5 * (np.arange(stops[-1]) - np.repeat(stops - sizes, sizes))
+    bits = (np.repeat(numbers, sizes) >> shifts) & 31 | 32
+    bits[stops - 1] &= 31
+    text = (bits + _FIRST_CHARACTER).astype(np.uint8).tobytes()
+    cuts = [0, *stops[np.cumsum(lengths) - 1].tolist()]
+    return [text[start:stop] for start, stop in pairwise(cuts)]
 
 
 def _to_native(rle: Rle) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Shape suffixes: N instances, S side of a region's mask, H and W the picture in p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -14,20 +14,21 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskloop.masks import Rle, encode_masks
+from maskloop.masks import Rle, place_masks
 
 MASK_THRESHOLD: Final = 0.5
-_MAX_PASTED_BYTES: Final = 64 * 2**20
 _PADDING: Final = 1  # a border of zeros, so that a mask may end inside its box
 
 
 def paste_masks(
     probabilities_NSS: Tensor, boxes_N4: Tensor, height_px: int, width_px: int
 ) -> tuple[Rle, ...]:
-    """Paste region masks into the picture, cut them at 0.5 and encode them, a bounded number at a time.
+    """Resize region masks to their boxes, cut them at 0.5 and encode them where they lie in the picture.
 
-    Pixel for pixel what torchvision's ``paste_masks_in_image`` gives, without its float copy of the picture
-    for every instance.
+    Pixel for pixel what torchvision's ``paste_masks_in_image`` gives on a CPU, cut at 0.5, because the same
+    kernel resizes each region. Its copy of the whole picture for every instance is never made, so time and
+    memory follow the boxes and not the picture. A box wholly outside the picture has an empty mask, where
+    torchvision sometimes raises.
 
     Args:
         probabilities_NSS: float32 (N, S, S) in 0..1, on the CPU.
@@ -38,18 +39,8 @@ def paste_masks(
     side = probabilities_NSS.shape[-1]
     padded = F.pad(probabilities_NSS, (_PADDING,) * 4)
     outer = _expand(boxes_N4, (side + 2 * _PADDING) / side).to(torch.int64).tolist()
-    rles: list[Rle] = []
-    for start, stop in _chunks(len(outer), height_px * width_px):
-        canvas = np.zeros((stop - start, height_px, width_px), dtype=np.uint8)
-        for row in range(start, stop):
-            _paste(canvas[row - start], padded[row], outer[row])
-        rles.extend(encode_masks(canvas))
-    return tuple(rles)
-
-
-def _chunks(count: int, bytes_each: int) -> Iterator[tuple[int, int]]:
-    step = max(1, _MAX_PASTED_BYTES // bytes_each)
-    return ((start, min(start + step, count)) for start in range(0, count, step))
+    parts = (_cut(mask, box, height_px, width_px) for mask, box in zip(padded, outer, strict=True))
+    return place_masks(parts, height_px=height_px, width_px=width_px)
 
 
 def _expand(boxes_N4: Tensor, factor: float) -> Tensor:
@@ -58,12 +49,15 @@ def _expand(boxes_N4: Tensor, factor: float) -> Tensor:
     return torch.cat([centre - half, centre + half], dim=1)
 
 
-def _paste(canvas_HW: NDArray[np.uint8], mask_SS: Tensor, box: list[int]) -> None:
-    height, width = canvas_HW.shape
+def _cut(
+    mask_SS: Tensor, box: Sequence[int], height_px: int, width_px: int
+) -> tuple[int, int, NDArray[np.bool_]]:
+    """Return left, top and pixels of the part of a region's mask that lies in the picture."""
     left, top, right, bottom = box
-    size = (max(bottom - top + 1, 1), max(right - left + 1, 1))
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right + 1, width_px), min(bottom + 1, height_px)
+    if x1 <= x0 or y1 <= y0:
+        return 0, 0, np.zeros((0, 0), dtype=bool)
+    size = (bottom - top + 1, right - left + 1)
     resized = F.interpolate(mask_SS[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right + 1, width), min(bottom + 1, height)
-    if x1 > x0 and y1 > y0:
-        part = resized[y0 - top : y1 - top, x0 - left : x1 - left] > MASK_THRESHOLD
-        canvas_HW[y0:y1, x0:x1] = part.numpy()
+    part = resized[y0 - top : y1 - top, x0 - left : x1 - left] > MASK_THRESHOLD
+    return x0, y0, part.numpy()

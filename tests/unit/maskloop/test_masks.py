@@ -19,6 +19,7 @@ from maskloop.masks import (
     encode_masks,
     mask_iou,
     place_mask,
+    place_masks,
     rle_from_coco,
 )
 
@@ -307,6 +308,24 @@ def test_a_small_mask_lies_where_it_was_put(mask, left):
     whole[2 : 2 + mask.shape[0], left : left + mask.shape[1]] = mask
     placed = place_mask(mask, left_px=left, top_px=2, height_px=height, width_px=width)
     assert placed == encode_masks(whole[None])[0]
+
+
+@given(masks=mask_batches, rows=st.integers(0, 2), columns=st.integers(0, 2))
+def test_small_masks_put_at_once_are_those_put_one_by_one(masks, rows, columns):
+    size = {"height_px": masks.shape[1] + rows, "width_px": masks.shape[2] + columns}
+    parts = [(columns, rows, mask) for mask in masks]
+    one_by_one = tuple(place_mask(mask, left_px=columns, top_px=rows, **size) for mask in masks)
+    assert place_masks(iter(parts), **size) == one_by_one
+    whole = np.zeros((len(masks), size["height_px"], size["width_px"]), bool)
+    whole[:, rows:, columns:] = masks
+    assert one_by_one == encode_masks(whole)
+
+
+def test_no_small_masks_and_empty_ones_are_nothing():
+    assert place_masks([], height_px=4, width_px=4) == ()
+    nothing = encode_masks(np.zeros((1, 4, 4), bool))
+    for shape in ((0, 0), (0, 3), (3, 0)):
+        assert place_masks([(1, 1, np.zeros(shape, bool))], height_px=4, width_px=4) == nothing
 
 
 def test_a_mask_is_not_put_outside_the_picture():

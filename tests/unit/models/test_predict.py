@@ -1,12 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from torchvision.models.detection.roi_heads import paste_masks_in_image
-from torchvision.ops import clip_boxes_to_image
 
 from maskloop.errors import IntegrityError, PictureError
-from maskloop.masks import decode_masks
-from models.pasting import paste_masks
 from models.predict import Predictor
 
 
@@ -95,21 +91,3 @@ def test_a_model_full_of_nan_is_an_error_and_not_a_quiet_model(predictor, part):
             parameter.fill_(torch.nan)
     with pytest.raises(IntegrityError, match="not finite"):
         predictor.predict(_pictures((48, 48)))
-
-
-def test_pasted_masks_are_those_of_torchvision():
-    random = torch.Generator().manual_seed(0)
-    masks = torch.rand(40, 14, 14, generator=random)
-    corners = torch.rand(40, 2, generator=random) * torch.tensor([70.0, 50.0]) - 10.0
-    boxes = torch.cat([corners, corners + 10.0 + torch.rand(40, 2, generator=random) * 50.0], dim=1)
-    boxes = clip_boxes_to_image(boxes, (50, 70))
-    ours = decode_masks(paste_masks(masks, boxes, 50, 70))
-    theirs = paste_masks_in_image(masks[:, None], boxes, (50, 70))[:, 0] > 0.5
-    np.testing.assert_array_equal(ours, theirs.numpy())
-
-
-def test_many_masks_are_pasted_in_parts(monkeypatch):
-    masks, boxes = torch.ones(7, 14, 14), torch.tensor([[2.0, 2.0, 20.0, 20.0]]).repeat(7, 1)
-    whole = paste_masks(masks, boxes, 32, 32)
-    monkeypatch.setattr("models.pasting._MAX_PASTED_BYTES", 2 * 32 * 32)
-    assert paste_masks(masks, boxes, 32, 32) == whole
