@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -15,16 +18,18 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskloop.errors import MaskloopError
-from serving.endpoints import make_public_router, make_router
+from serving.endpoints import REQUEST_ID, make_public_router, make_router
 from serving.intake import BodyLimit
-from serving.problems import headers_of, problem_of, status_of, title_of
+from serving.problems import BadRequestError, headers_of, problem_of, status_of, title_of
 from serving.schemas import Problem
 from serving.service import Service
 from serving.tracing import NO_TRACER, Tracer
 
-_log = logging.getLogger("maskloop.serving.requests")
+_log = logging.getLogger("maskloop.serving")
+_request_log = logging.getLogger("maskloop.serving.requests")
 _BODY_TIMEOUT_S: Final = 15.0
 _DESCRIPTION: Final = """
 Send a picture to `/v1/predict`, or to `/v1/overlay` to see it drawn. Every answer names the model version
@@ -69,49 +74,53 @@ def create_app(
 
 
 class RequestLog:
-    """ASGI middleware: one log line, one metric and one span for each request; never its key or picture."""
+    """ASGI middleware: a name, a log line, a metric and a span for each request; never its key or picture.
 
-    def __init__(self, app: Any, *, service: Service, tracer: Tracer) -> None:
+    Whatever nobody else has answered becomes a 500 here, so that it has all of these too.
+    """
+
+    def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer) -> None:
         self._app, self._service, self._tracer = app, service, tracer
 
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and tell how it ended."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
         state = scope.setdefault("state", {})
+        state["request_id"] = _name_request(scope["headers"])
 
-        async def watched(message: Any) -> None:
+        async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                request_id = state.get("request_id", "")
-                if request_id:
-                    message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                name = (b"x-request-id", state["request_id"].encode())
+                message["headers"] = [*message["headers"], name]
             await send(message)
 
-        path = scope["path"]
-        with self._tracer.span(f"{scope['method']} {path}", headers=scope["headers"]) as span:
+        with self._tracer.span(f"{scope['method']} {scope['path']}", headers=scope["headers"]) as span:
             try:
                 await self._app(scope, receive, watched)
+            except Exception as error:
+                state["cause"] = "unexpected"
+                _log.error("an unexpected error in request %s", state["request_id"], exc_info=error)
+                if status:  # half an answer is out already
+                    raise
+                await _answer(error, state["request_id"])(scope, receive, watched)
             finally:
-                seconds = time.perf_counter() - started
                 span.set("http.response.status_code", status)
                 span.set("maskloop.model_version", state.get("version", ""))
-                if path.startswith("/v1/"):
-                    self._tell(state, path, status, seconds)
+                self._tell(state, scope["path"], status, time.perf_counter() - started)
 
-    def _tell(self, state: MutableMapping[str, Any], path: str, status: int, seconds: float) -> None:
+    def _tell(self, state: dict[str, Any], path: str, status: int, seconds: float) -> None:
+        if not path.startswith("/v1/"):
+            return
         cause, version = state.get("cause", ""), state.get("version", "")
         self._service.observer.request_ended(status=status, cause=cause, version=version, seconds=seconds)
         line = {
-            "request_id": state.get("request_id", ""),
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": state["request_id"],
             "path": path,
             "status": status,
             "version": version,
@@ -119,53 +128,50 @@ class RequestLog:
             "ms": round(seconds * 1000, 1),
             **({"cause": cause} if cause else {}),
         }
-        _log.info(json.dumps(line))
+        _request_log.info(json.dumps(line))
+
+
+def _name_request(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the name the client gave the request, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and re.fullmatch(REQUEST_ID, value.decode("latin-1")):
+            return value.decode("latin-1")
+    return uuid.uuid4().hex
 
 
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(MaskloopError)
     async def ours(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, MaskloopError)  # noqa: S101 - registered for nothing else
         request.state.cause = status_of(error)[1]
-        problem = problem_of(error, getattr(request.state, "request_id", ""))
-        return _answer(problem, headers_of(error))
+        if request.state.cause == "unexpected":
+            _log.error("request %s: %s", request.state.request_id, error, exc_info=error)
+        return _answer(error, request.state.request_id)
 
     @app.exception_handler(RequestValidationError)
     async def parameters(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-        request.state.cause = "bad_request"
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return _answer(_problem(request, 422, f"{place}: {first['msg']}"))
+        return await ours(request, BadRequestError(f"{place}: {first['msg']}"))
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+        if isinstance(error.__cause__, MaskloopError):  # ours, met while FastAPI read the body
+            return await ours(request, error.__cause__)
         request.state.cause = "bad_request"
-        return _answer(_problem(request, error.status_code, str(error.detail)), dict(error.headers or {}))
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        request.state.cause = "unexpected"
-        _log.error("an unexpected error", exc_info=error)
-        return _answer(_problem(request, 500, "an unexpected error; the service's log has it"))
-
-
-def _problem(request: Request, status: int, detail: str) -> Problem:
-    request_id = getattr(request.state, "request_id", "")
-    return Problem(title=title_of(status), status=status, detail=detail, request_id=request_id)
+        problem = Problem(
+            title=title_of(error.status_code),
+            status=error.status_code,
+            detail=str(error.detail),
+            request_id=request.state.request_id,
+        )
+        return _write(problem, dict(error.headers or {}))
 
 
-def _answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+def _answer(error: Exception, request_id: str) -> JSONResponse:
+    return _write(problem_of(error, request_id), headers_of(error))
+
+
+def _write(problem: Problem, headers: dict[str, str]) -> JSONResponse:
     return JSONResponse(problem.model_dump(), problem.status, headers, media_type="application/problem+json")
-
-
-def no_lifespan(_app: FastAPI) -> AbstractAsyncContextManager[None]:
-    """Start and stop nothing."""
-    from contextlib import asynccontextmanager
-
-    @asynccontextmanager
-    async def nothing() -> AsyncIterator[None]:
-        yield
-
-    return nothing()

@@ -83,7 +83,10 @@ class MicroBatcher:
             PictureError: if the model refuses the picture.
             IntegrityError: if the model computes something that is not finite.
         """
-        self._refuse_if_full(deadline_s, shadow=shadow)
+        if shadow:
+            self._refuse_if_shadow_is_full()
+        else:
+            self.refuse_if_full(deadline_s)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
         now = time.monotonic()
@@ -118,18 +121,27 @@ class MicroBatcher:
             waiting.future.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _refuse_if_full(self, deadline_s: float, *, shadow: bool) -> None:
-        if self._is_draining:
-            raise UnavailableError("the service is stopping")
-        if shadow:
-            if len(self._shadow) >= _MAX_SHADOW:
-                raise OverloadedError("too much shadow work waits", retry_after_s=1.0)
-            return
+    def refuse_if_full(self, deadline_s: float) -> None:
+        """Raise OverloadedError if a picture that came now would have to wait too long for its turn.
+
+        Raises:
+            UnavailableError: if the service is stopping.
+        """
+        self._refuse_if_draining()
         limit_s = min(self._settings.max_queue_s, deadline_s)
         never_measured = self._seconds_per_picture is None
         if self.waiting_s > limit_s or (never_measured and len(self._live) >= 2 * self._settings.max_batch):
             wait_s = max(1.0, self.waiting_s)
             raise OverloadedError("more requests come than can be answered", retry_after_s=wait_s)
+
+    def _refuse_if_shadow_is_full(self) -> None:
+        self._refuse_if_draining()
+        if len(self._shadow) >= _MAX_SHADOW:
+            raise OverloadedError("too much shadow work waits", retry_after_s=1.0)
+
+    def _refuse_if_draining(self) -> None:
+        if self._is_draining:
+            raise UnavailableError("the service is stopping")
 
     async def _run(self) -> None:
         while True:

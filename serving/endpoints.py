@@ -1,19 +1,21 @@
-"""The routes: what each takes, what it answers, and how it looks in the documentation."""
+"""The routes: what each takes, what it answers, and how it looks in the documentation.
 
-from __future__ import annotations
+FastAPI reads the annotations while the routes are made, so here they are not postponed.
+"""
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
 
-from maskloop.errors import MaskloopError
-from serving.intake import read_form, read_picture
-from serving.keys import ApiKey, Scope, UnauthorisedError
-from serving.problems import PROBLEMS, ClientLeftError, problem_of
+from maskloop.errors import OverloadedError, UnavailableError
+from serving.examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
+from serving.intake import ClientLeftError, read_form, read_picture
+from serving.keys import ApiKey, ForbiddenError, Scope, UnauthorisedError
+from serving.problems import PROBLEMS, problem_of
 from serving.schemas import (
     BatchAnswer,
     BatchItem,
@@ -26,55 +28,10 @@ from serving.schemas import (
 from serving.service import Asked, Service
 
 _Answer = TypeVar("_Answer")
-_ID = r"^[A-Za-z0-9._:-]{1,128}$"
-_PICTURE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
-_ONE_PICTURE_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/jpeg": _PICTURE,
-            "image/png": _PICTURE,
-            "image/webp": _PICTURE,
-            "application/octet-stream": _PICTURE,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["picture"],
-                    "properties": {"picture": {"type": "string", "format": "binary"}},
-                }
-            },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["picture"],
-                    "properties": {"picture": {"type": "string", "format": "byte"}},
-                },
-                "example": {
-                    "picture": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAA"
-                },
-            },
-        },
-    }
-}
-_MANY_PICTURES_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["pictures"],
-                    "properties": {
-                        "pictures": {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    },
-                }
-            }
-        },
-    }
-}
+REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,100}$"
 
 
-def read_parameters(
+async def read_parameters(
     masks: Annotated[MaskFormat, Query(description="How masks are written.")] = "rle",
     min_score: Annotated[
         float | None, Query(ge=0, le=1, description="Leave out lower scores. Default: the model's own.")
@@ -83,7 +40,9 @@ def read_parameters(
     tile_px: Annotated[
         int, Query(ge=0, le=8192, description="Cut large pictures into tiles of this side; 0: do not.")
     ] = 0,
-    tile_overlap_px: Annotated[int, Query(ge=0, le=4096)] = 0,
+    tile_overlap_px: Annotated[
+        int | None, Query(ge=0, le=4096, description="Larger than the objects. Default: a quarter of a tile.")
+    ] = None,
     source: Annotated[
         str, Query(pattern=r"^[\w .:/-]{1,64}$", description="Where the picture comes from, for the loop.")
     ] = "production",
@@ -95,7 +54,7 @@ def read_parameters(
 Parameters = Annotated[Asked, Depends(read_parameters)]
 RequestId = Annotated[
     str | None,
-    Header(pattern=_ID, description="Names the answer. The same id is the same request, sent again."),
+    Header(pattern=REQUEST_ID, description="Names the answer. The same id is the same request, sent again."),
 ]
 StickyKey = Annotated[
     str | None,
@@ -105,15 +64,17 @@ StickyKey = Annotated[
 
 def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
     """Return the routes of version 1."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=_security(needs_keys))
 
     def allowed(scope: Scope) -> Any:
-        def check(request: Request) -> ApiKey | None:
+        async def check(request: Request) -> ApiKey | None:
+            if getattr(request.state, "is_over_capacity", False):
+                raise OverloadedError("too many connections are open", retry_after_s=1.0)
             return authorise(service, request, scope, needs_keys=needs_keys)
 
         return Depends(check)
 
-    @router.post("/predict", responses=PROBLEMS, openapi_extra=_ONE_PICTURE_BODY, tags=["predict"])
+    @router.post("/predict", openapi_extra=ONE_PICTURE_BODY, tags=["predict"])
     async def predict(
         request: Request,
         asked: Parameters,
@@ -122,13 +83,15 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
         x_sticky_key: StickyKey = None,
     ) -> PredictAnswer:
         """Find the instances in one JPEG, PNG or WebP picture."""
-        request_id = _name(request, x_request_id)
+        request_id = x_request_id or request.state.request_id
         data = await read_picture(request)
-        sticky = _sticky(x_sticky_key, key, request_id)
-        answer = service.predict(data, asked, request_id=request_id, key=sticky)
-        return await _unless_client_leaves(request, answer)
+        sticky = x_sticky_key or _sticky(key, request_id)
+        answering = service.predict(data, asked, request_id=request_id, key=sticky)
+        answer = await _unless_client_leaves(request, answering)
+        request.state.version = answer.model.version
+        return answer
 
-    @router.post("/predict/batch", responses=PROBLEMS, openapi_extra=_MANY_PICTURES_BODY, tags=["predict"])
+    @router.post("/predict/batch", openapi_extra=MANY_PICTURES_BODY, tags=["predict"])
     async def predict_batch(
         request: Request,
         asked: Parameters,
@@ -137,25 +100,27 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
         x_sticky_key: StickyKey = None,
     ) -> BatchAnswer:
         """Find the instances in several pictures; one that cannot be answered costs only itself."""
-        request_id = _name(request, x_request_id)
+        request_id = x_request_id or request.state.request_id
         files = await read_form(request, "pictures", max_files=service.settings.max_pictures_per_request)
-        sticky = _sticky(x_sticky_key, key, request_id)
+        sticky = x_sticky_key or _sticky(key, request_id)
 
         async def answer_one(number: int, name: str, data: bytes) -> BatchItem:
             own_id = f"{request_id}.{number}"
             try:
                 answer = await service.predict(data, asked, request_id=own_id, key=sticky)
-            except MaskloopError as error:
+            except Exception as error:  # noqa: BLE001 - it belongs to this picture alone
                 return BatchItem(file=name, problem=problem_of(error, own_id))
             return BatchItem(file=name, answer=answer)
 
         one_by_one = (answer_one(number, *file) for number, file in enumerate(files))
-        return BatchAnswer(results=await _unless_client_leaves(request, _gather(*one_by_one)))
+        results = await _unless_client_leaves(request, asyncio.gather(*one_by_one))
+        request.state.version = next((item.answer.model.version for item in results if item.answer), "")
+        return BatchAnswer(results=results)
 
     @router.post(
         "/overlay",
-        responses={**PROBLEMS, 200: {"content": {"image/png": {}}, "description": "The picture, drawn on."}},
-        openapi_extra=_ONE_PICTURE_BODY,
+        responses={200: OVERLAY_ANSWER},
+        openapi_extra=ONE_PICTURE_BODY,
         response_class=Response,
         tags=["predict"],
     )
@@ -167,27 +132,27 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
         x_sticky_key: StickyKey = None,
     ) -> Response:
         """Draw what was found onto the picture, for people."""
-        request_id = _name(request, x_request_id)
+        request_id = x_request_id or request.state.request_id
         data = await read_picture(request)
-        sticky = _sticky(x_sticky_key, key, request_id)
+        sticky = x_sticky_key or _sticky(key, request_id)
         drawing = service.draw(data, asked, request_id=request_id, key=sticky)
-        png = await _unless_client_leaves(request, drawing)
-        return Response(png, media_type="image/png", headers={"X-Request-Id": request_id})
+        png, model = await _unless_client_leaves(request, drawing)
+        request.state.version = model.version
+        named = {"X-Model-Version": model.version, "X-Blessing-Id": model.blessing_id}
+        return Response(png, media_type="image/png", headers=named)
 
-    @router.post("/feedback", responses=PROBLEMS, tags=["feedback"])
+    @router.post("/feedback", tags=["feedback"])
     async def feedback(
-        request: Request, said: FeedbackRequest, key: Annotated[ApiKey | None, allowed("feedback")]
+        said: FeedbackRequest, key: Annotated[ApiKey | None, allowed("feedback")]
     ) -> FeedbackAnswer:
         """Say whether an answer was right, or what it should have been."""
-        _name(request, None)
         by = key.name if key else "anonymous"
         becomes_a_label = await asyncio.to_thread(service.take_feedback, said, by)
         return FeedbackAnswer(request_id=said.request_id, becomes_a_label=becomes_a_label)
 
-    @router.get("/model", responses=PROBLEMS, tags=["service"])
-    async def model(request: Request, key: Annotated[ApiKey | None, allowed("predict")]) -> ModelAnswer:
+    @router.get("/model", tags=["service"])
+    async def model(key: Annotated[ApiKey | None, allowed("predict")]) -> ModelAnswer:
         """Say which model serves, and what it knows."""
-        _name(request, None)
         return service.describe_model()
 
     return router
@@ -203,21 +168,30 @@ def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:
         return {"status": "alive"}
 
     @router.get("/readyz", responses={503: PROBLEMS[503]})
-    async def readyz() -> Response:
+    async def readyz() -> dict[str, str]:
         """Answer 200 once a model is loaded and warmed, and until the service stops."""
-        problem = service.why_not_ready()
-        if problem:
-            return JSONResponse({"status": "not ready", "reason": problem}, 503, {"Retry-After": "1"})
-        return JSONResponse({"status": "ready"})
+        if problem := service.why_not_ready():
+            raise UnavailableError(problem)
+        return {"status": "ready"}
 
-    @router.get("/metrics", response_class=Response, responses={401: PROBLEMS[401], 403: PROBLEMS[403]})
+    @router.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={status: PROBLEMS[status] for status in (401, 403, 429, 503)},
+        dependencies=_security(needs_keys),
+    )
     async def metrics(request: Request) -> Response:
         """Answer Prometheus."""
         authorise(service, request, "metrics", needs_keys=needs_keys)
-        body, content_type = service.render_metrics()
+        body, content_type = await asyncio.to_thread(service.render_metrics)
         return Response(body, headers={"Content-Type": content_type})
 
     return router
+
+
+def _security(needs_keys: bool) -> list[Any]:
+    """Say in the documentation that a key is needed; `authorise` looks at it."""
+    return [Depends(HTTPBearer(auto_error=False, description="An API key."))] if needs_keys else []
 
 
 def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: bool) -> ApiKey | None:
@@ -225,7 +199,7 @@ def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: b
 
     Raises:
         UnauthorisedError: if it has none and needs one, or it is not valid.
-        ForbiddenError: if the key may not do this.
+        ForbiddenError: if the key may not do this, or without one a page of another site asks.
         RateLimitedError: if its owner asks too often.
     """
     kind, _, presented = request.headers.get("authorization", "").partition(" ")
@@ -236,22 +210,14 @@ def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: b
         return key
     if needs_keys:
         raise UnauthorisedError("an API key is needed", hint="send Authorization: Bearer KEY")
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        raise ForbiddenError("a page of another web site asks", hint="it needs an API key")
     service.limiter.count(request.client.host if request.client else "unknown")
     return None
 
 
-def _name(request: Request, wanted: str | None) -> str:
-    request.state.request_id = wanted or uuid.uuid4().hex
-    name: str = request.state.request_id
-    return name
-
-
-def _sticky(wanted: str | None, key: ApiKey | None, request_id: str) -> str:
-    return wanted or (key.id if key else request_id)
-
-
-async def _gather(*items: Awaitable[BatchItem]) -> list[BatchItem]:
-    return list(await asyncio.gather(*items))
+def _sticky(key: ApiKey | None, request_id: str) -> str:
+    return key.id if key else request_id
 
 
 async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _Answer:
@@ -264,8 +230,9 @@ async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _
             return doing.result()
         raise ClientLeftError("the client has left")
     finally:
-        doing.cancel()
-        leaving.cancel()
+        for task in (doing, leaving):
+            task.cancel()
+        await asyncio.gather(doing, leaving, return_exceptions=True)
 
 
 async def _left(receive: Callable[[], Awaitable[Any]]) -> None:

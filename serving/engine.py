@@ -50,7 +50,7 @@ class Engine:
         self._host, self._batcher, self._settings = host, batcher, settings
         self._observer, self._on_pair = observer, on_pair
         self._counted = Counted()
-        self._is_closing = False
+        self._is_stopping = False
         self._mirrors: set[asyncio.Task[None]] = set()
 
     @property
@@ -59,9 +59,17 @@ class Engine:
         return self._host
 
     @property
-    def is_closing(self) -> bool:
-        """Nothing more is accepted."""
-        return self._is_closing
+    def is_stopping(self) -> bool:
+        """The service will end soon: nobody should send new requests."""
+        return self._is_stopping
+
+    def announce_stop(self) -> None:
+        """Say from now on that the service is stopping; requests are still answered."""
+        self._is_stopping = True
+
+    def refuse_if_full(self) -> None:
+        """Raise OverloadedError if a picture that came now would wait too long; before it is even decoded."""
+        self._batcher.refuse_if_full(self._settings.request_timeout_s)
 
     async def answer(self, picture: Picture, *, deadline_s: float | None = None) -> Answer:
         """Answer one picture from one version, which the answer names.
@@ -100,7 +108,7 @@ class Engine:
 
     async def close(self) -> None:
         """Give up the shadow work and finish what was accepted."""
-        self._is_closing = True
+        self.announce_stop()
         for task in self._mirrors:
             task.cancel()
         await asyncio.gather(*self._mirrors, return_exceptions=True)
@@ -142,9 +150,20 @@ class Engine:
             return
         except Exception as error:  # noqa: BLE001 - whatever a bad model raises is what we want to know
             attempt = _failed(other, error)
-        mine, role = _done(answer), answer.model.role
+        mine, role = await self._time_alone(answer, picture), answer.model.role
         champion, challenger = (mine, attempt) if role == "champion" else (attempt, mine)
         self._hand_on(hosted, picture, champion, challenger, role, latency_s)
+
+    async def _time_alone(self, answer: Answer, picture: Picture) -> Attempt:
+        """Return the answer with the time it takes alone: its part of a large batch is no fair comparison."""
+        mine = _done(answer)
+        if answer.batch_size == 1:
+            return mine
+        try:
+            alone = _done(await self._ask(answer.model, picture, _SHADOW_DEADLINE_S, shadow=True))
+        except MaskloopError:
+            return mine  # it is busy: the part of the batch has to do
+        return replace(mine, seconds=alone.seconds)
 
     def _hand_on(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from registry.serving_copy import ServedModel
 
 _log = logging.getLogger("maskloop.serving")
+_TRY_AGAIN_S: Final = 30.0
+"""A challenger that could not be loaded is left alone for so long."""
 _WARM_UP_SIDES_PX: Final = (128, 128, 256)
 
 
@@ -46,7 +49,8 @@ class ModelHost:
     def __init__(self, source: ModelSource, observer: Observer) -> None:
         self._source, self._observer = source, observer
         self._hosted: Hosted | None = None
-        self._problem = "no model has been loaded yet"
+        self._problem, self._said = "no model has been loaded yet", ""
+        self._given_up, self._try_again_at = "", 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loading")
 
     @property
@@ -70,13 +74,11 @@ class ModelHost:
         """Bring memory in line with what is wanted. Whatever goes wrong, what serves now serves on."""
         loop = asyncio.get_running_loop()
         try:
-            hosted = await loop.run_in_executor(self._thread, self._load_wanted)
-        except MaskloopError as error:
-            self._say(str(error))
-            return
-        if hosted is not self._hosted:
-            self._hosted = hosted
-        self._say("")
+            self._hosted = await loop.run_in_executor(self._thread, self._load_wanted)
+        except Exception as error:  # noqa: BLE001 - whatever loading a model may raise
+            self._say(error)
+        else:
+            self._problem = self._said = ""
 
     def close(self) -> None:
         """Stop loading."""
@@ -87,19 +89,27 @@ class ModelHost:
         wanted = self._source.wanted()
         now = self._hosted
         champion = self._find_or_load(wanted.champion, "champion")
-        challenger, traffic = None, wanted.traffic
-        if wanted.challenger is not None:
-            try:
-                challenger = self._find_or_load(wanted.challenger, "challenger")
-            except MaskloopError as error:
-                _log.error("the challenger cannot be loaded: %s", error)
+        challenger, traffic = self._load_challenger(wanted.challenger), wanted.traffic
         if challenger is None:
             traffic = Traffic()
         is_same = now and (now.champion, now.challenger, now.traffic) == (champion, challenger, traffic)
         if now and is_same:
             return now
-        self._observer.serving_changed(Wanted(wanted.champion, wanted.challenger, traffic))
+        answering = wanted.challenger if challenger else None
+        self._observer.serving_changed(Wanted(wanted.champion, answering, traffic))
         return Hosted(champion, challenger, traffic)
+
+    def _load_challenger(self, served: ServedModel | None) -> HostedModel | None:
+        if served is None:
+            return None
+        if served.weights_digest == self._given_up and time.monotonic() < self._try_again_at:
+            return None
+        try:
+            return self._find_or_load(served, "challenger")
+        except Exception:  # noqa: BLE001 - whatever loading a model may raise
+            _log.exception("version %s cannot be loaded as challenger", served.version)
+            self._given_up, self._try_again_at = served.weights_digest, time.monotonic() + _TRY_AGAIN_S
+            return None
 
     def _find_or_load(self, served: ServedModel, role: Role) -> HostedModel:
         known = (self._hosted.champion, self._hosted.challenger) if self._hosted else ()
@@ -112,10 +122,13 @@ class ModelHost:
         _log.info("version %s is loaded as %s", served.version, role)
         return model
 
-    def _say(self, problem: str) -> None:
-        if problem and problem != self._problem:
-            _log.warning("%s%s", problem, "; what serves now serves on" if self._hosted else "")
-        self._problem = problem
+    def _say(self, error: Exception) -> None:
+        """Log the same trouble once; keep what strangers may read of it."""
+        if str(error) != self._said:
+            serves_on = "; what serves now serves on" if self._hosted else ""
+            _log.warning("%s%s", error, serves_on, exc_info=not isinstance(error, MaskloopError))
+        self._said = str(error)
+        self._problem = error.headline if isinstance(error, MaskloopError) else "the model cannot be loaded"
 
 
 def warm_up(model: HostedModel) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,10 @@ class BodyTooLargeError(DataError):
 
 class SlowBodyError(MaskloopError):
     """The body did not arrive in time."""
+
+
+class ClientLeftError(MaskloopError):
+    """Nobody reads the answer."""
 
 
 class UnsupportedBodyError(DataError):
@@ -68,6 +73,8 @@ class BodyLimit:
                     message = await receive()
             except TimeoutError as error:
                 raise SlowBodyError(f"the body did not arrive within {self._timeout_s:g} s") from error
+            if message["type"] == "http.disconnect":
+                raise ClientLeftError("the client left before its body was complete")
             received += len(message.get("body", b""))
             if received > self._max_bytes:
                 raise self._too_large()
@@ -104,16 +111,22 @@ async def read_picture(request: Request) -> bytes:
 
 
 async def read_form(request: Request, field: str, *, max_files: int) -> list[tuple[str, bytes]]:
-    """Return the files of a form field as (name, bytes). Raises DataError if there are none or too many."""
-    from starlette.datastructures import UploadFile
-    from starlette.exceptions import HTTPException
+    """Return the files of a form field as (name, bytes). Raises DataError if there are none or too many.
 
+    The files stay in memory: the body is bounded, and no picture may touch the disk unasked.
+    """
+    from starlette.datastructures import UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    parser = MultiPartParser(request.headers, request.stream(), max_files=max_files, max_fields=8)
+    parser.spool_max_size = sys.maxsize
     try:
-        async with request.form(max_files=max_files, max_fields=8) as form:
-            files = [file for file in form.getlist(field) if isinstance(file, UploadFile)]
-            found = [((file.filename or "picture")[:200], await file.read()) for file in files]
-    except HTTPException as error:
-        raise DataError(f"the form cannot be read: {error.detail}") from error
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise DataError(f"the form cannot be read: {error.message}") from error
+    files = [file for file in form.getlist(field) if isinstance(file, UploadFile)]
+    found = [((file.filename or "picture")[:200], await file.read()) for file in files]
+    await form.close()
     if not found:
         raise DataError(f"the form has no file in the field {field}")
     return found

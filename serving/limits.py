@@ -37,12 +37,19 @@ class RateLimiter:
     def count(self, client: str, rate_limit: str = "") -> None:
         """Count one request of a client. Raises RateLimitedError, saying when to come back."""
         text = rate_limit or self._default
-        item = self._parsed.setdefault(text, _parse(text, self._workers))
+        if text not in self._parsed:
+            self._parsed[text] = _parse(text, self._workers)
+        item = self._parsed[text]
         if not self._limiter.hit(item, client):
             reset_at, _ = self._limiter.get_window_stats(item, client)
             raise RateLimitedError(
                 f"more than {text} requests", retry_after_s=max(1.0, reset_at - time.time())
             )
+
+
+def check_rate_limit(text: str) -> None:
+    """Raise ConfigurationError if a limit cannot be read."""
+    _parse(text, workers=1)
 
 
 def _parse(text: str, workers: int) -> RateLimitItem:

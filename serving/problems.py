@@ -17,15 +17,15 @@ from maskloop.errors import (
     UnavailableError,
 )
 from serving.decoding import UnsupportedPictureError
-from serving.intake import BodyTooLargeError, SlowBodyError, UnsupportedBodyError
+from serving.intake import BodyTooLargeError, ClientLeftError, SlowBodyError, UnsupportedBodyError
 from serving.keys import ForbiddenError, UnauthorisedError
 from serving.limits import RateLimitedError
 from serving.schemas import Problem
 from serving.service import OutOfDistributionError
 
 
-class ClientLeftError(MaskloopError):
-    """Nobody reads the answer."""
+class BadRequestError(DataError):
+    """A parameter is missing or wrong."""
 
 
 _STATUSES: Final[tuple[tuple[type[MaskloopError], int, str], ...]] = (
@@ -38,6 +38,7 @@ _STATUSES: Final[tuple[tuple[type[MaskloopError], int, str], ...]] = (
     (UnsupportedBodyError, 415, "unsupported"),
     (UnsupportedPictureError, 415, "unsupported"),
     (OutOfDistributionError, 422, "out_of_distribution"),
+    (BadRequestError, 422, "bad_request"),
     (DataError, 422, "bad_picture"),
     (RateLimitedError, 429, "rate_limited"),
     (ClientLeftError, 499, "client_left"),
@@ -49,18 +50,25 @@ _STATUSES: Final[tuple[tuple[type[MaskloopError], int, str], ...]] = (
 """The first that fits counts."""
 
 
-def status_of(error: MaskloopError) -> tuple[int, str]:
+def status_of(error: Exception) -> tuple[int, str]:
     """Return the HTTP status of an error and its short name for the metrics."""
     for kind, status, cause in _STATUSES:
         if isinstance(error, kind):
             return status, cause
-    return 503, "unexpected"
+    return 500, "unexpected"
 
 
-def problem_of(error: MaskloopError, request_id: str) -> Problem:
-    """Say an error in plain words. Paths of the server are nobody's business, so ``where`` is left out."""
+def problem_of(error: Exception, request_id: str) -> Problem:
+    """Say an error in plain words.
+
+    Paths of the server are nobody's business, so ``where`` is left out; so is all of an error that has
+    nothing to do with the request.
+    """
     status, _ = status_of(error)
-    detail = f"{error.headline}; {error.hint}" if error.hint else error.headline
+    if status == 500 or not isinstance(error, MaskloopError):
+        detail = "something unexpected happened; the service's log says what"
+    else:
+        detail = f"{error.headline}; {error.hint}" if error.hint else error.headline
     return Problem(title=title_of(status), status=status, detail=detail, request_id=request_id)
 
 
@@ -69,7 +77,7 @@ def title_of(status: int) -> str:
     return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
 
 
-def headers_of(error: MaskloopError) -> dict[str, str]:
+def headers_of(error: Exception) -> dict[str, str]:
     """Return what helps a client to do better."""
     status, _ = status_of(error)
     if status == 401:
@@ -81,7 +89,14 @@ def headers_of(error: MaskloopError) -> dict[str, str]:
 
 
 def _document(status: int, description: str) -> dict[str, Any]:
-    return {"model": Problem, "description": description, "content": {"application/problem+json": {}}}
+    schema = {"$ref": "#/components/schemas/Problem"}
+    documented: dict[str, Any] = {
+        "description": description,
+        "content": {"application/problem+json": {"schema": schema}},
+    }
+    if status in (429, 503):
+        documented["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return documented
 
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -96,6 +111,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         415: "This is no JPEG, PNG or WebP picture.",
         422: "The picture cannot be used, or a parameter is wrong.",
         429: "Too many requests; Retry-After says when to come back.",
+        500: "Something unexpected happened.",
         503: "Overloaded or not ready; Retry-After says when to come back.",
         504: "There was no answer in time.",
     }.items()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from evaluation.instances import Detections
-from maskloop.errors import DataError, MaskloopError, NotFoundError
+from maskloop.errors import DataError, DeadlineError, MaskloopError, NotFoundError, UnavailableError
 from maskloop.settings import ServingSettings
 from serving.answers import Answer, Picture
 from serving.decoding import DecoderPool
@@ -20,10 +20,15 @@ from serving.keys import KeyStore
 from serving.limits import RateLimiter
 from serving.observing import Observer, Stage
 from serving.rendering import name_model, render_instances, render_novelty, to_stored
-from serving.schemas import FeedbackRequest, MaskFormat, ModelAnswer, PictureSize, PredictAnswer
+from serving.schemas import (
+    FeedbackRequest,
+    MaskFormat,
+    ModelAnswer,
+    ModelName,
+    PictureSize,
+    PredictAnswer,
+)
 from serving.tiling import cut_tiles, merge_tiles
-
-MAX_TILES = 64
 
 
 class OutOfDistributionError(DataError):
@@ -50,7 +55,8 @@ class Asked:
     min_score: float | None = None
     max_instances: int = 300
     tile_px: int = 0
-    tile_overlap_px: int = 0
+    tile_overlap_px: int | None = None
+    """None: a quarter of the tile."""
     source: str = "production"
 
 
@@ -90,91 +96,109 @@ class Service:
             OutOfDistributionError: if it is unlike everything the model knows and settings refuse such.
             UnavailableError: if it cannot be answered in time, or no model is ready.
         """
-        started = time.perf_counter()
         picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
-        decode_s = time.perf_counter() - started - sum(answer.stages_s.values())
-        encode_started = time.perf_counter()
+        started = time.perf_counter()
+        rendered = await asyncio.to_thread(self._render, picture, answer, asked)
+        stages_s = {**answer.stages_s, "encode": time.perf_counter() - started}
+        self._tell(answer, stages_s)
+        timings_ms = {name: round(seconds * 1000, 3) for name, seconds in stages_s.items()}
+        return rendered.model_copy(update={"timings_ms": timings_ms})
+
+    async def draw(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[bytes, ModelName]:
+        """Answer one picture as a PNG with the instances drawn on it, upright; raises what `predict` does."""
+        picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
+        self._tell(answer, answer.stages_s)
+        png = await asyncio.to_thread(_draw, picture, answer, asked.min_score)
+        return png, name_model(answer.model, self.model_name)
+
+    async def ask(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[Picture, Answer]:
+        """Decode one picture and let the engine answer it; what comes of it is offered as a sample."""
+        picture = Picture(request_id, key, data, np.zeros((0, 0, 3), np.uint8))
+        limit_s = self.settings.request_timeout_s
+        try:
+            self.engine.refuse_if_full()
+            async with asyncio.timeout(limit_s):
+                started = time.perf_counter()
+                decoded = await self.decoders.decode(data)
+                decode_s = time.perf_counter() - started
+                picture = replace(picture, pixels=decoded.pixels, orientation=decoded.orientation)
+                answer = await self._ask_engine(picture, asked)
+        except TimeoutError as error:
+            raise DeadlineError(f"there was no answer within {limit_s:g} s") from error
+        except UnavailableError:
+            raise  # which says nothing about the picture
+        except Exception as error:
+            reason = error.headline if isinstance(error, MaskloopError) else type(error).__name__
+            self.samples.offer(picture, None, error=reason, source=asked.source)
+            raise
+        answer = replace(answer, stages_s={"decode": decode_s, **answer.stages_s})
+        self.samples.offer(picture, answer, source=asked.source)
+        self._refuse_if_strange(answer)
+        return picture, answer
+
+    async def _ask_engine(self, picture: Picture, asked: Asked) -> Answer:
+        if not asked.tile_px:
+            return await self.engine.answer(picture)
+        started = time.perf_counter()
+        overlap_px = asked.tile_px // 4 if asked.tile_overlap_px is None else asked.tile_overlap_px
+        tiles = cut_tiles(picture.pixels, tile_px=asked.tile_px, overlap_px=overlap_px)
+        parts = [
+            replace(picture, request_id=f"{picture.request_id}/{number}", pixels=tile.pixels)
+            for number, tile in enumerate(tiles)
+        ]
+        answers = await self._ask_parts(parts, self.engine.answer)
+        if len({answer.model.served.version for answer in answers}) > 1:  # the champion changed in between
+            champion = self.engine.host.hosted.champion
+            answers = await self._ask_parts(parts, lambda part: self.engine.ask_model(champion, part))
+        found = [(tile, answer.prediction.detections) for tile, answer in zip(tiles, answers, strict=True)]
+        height_px, width_px = picture.pixels.shape[:2]
+        merged = await asyncio.to_thread(merge_tiles, found, height_px=height_px, width_px=width_px)
+        return _join(answers, merged, time.perf_counter() - started)
+
+    async def _ask_parts(
+        self, parts: Sequence[Picture], ask: Callable[[Picture], Awaitable[Answer]]
+    ) -> list[Answer]:
+        """Ask about one pass's worth of parts after the other, so that others get their turn in between."""
+        answers: list[Answer] = []
+        for start in range(0, len(parts), self.settings.max_batch):
+            answers += await asyncio.gather(*map(ask, parts[start : start + self.settings.max_batch]))
+        return answers
+
+    def _render(self, picture: Picture, answer: Answer, asked: Asked) -> PredictAnswer:
         detections = to_stored(answer.prediction.detections, picture.orientation)
         predictor = answer.model.predictor
-        threshold = predictor.score_threshold
-        rendered = PredictAnswer(
-            request_id=request_id,
+        return PredictAnswer(
+            request_id=picture.request_id,
             model=name_model(answer.model, self.model_name),
             picture=PictureSize(width_px=detections.width_px, height_px=detections.height_px),
             instances=render_instances(
                 detections,
                 predictor.class_names,
                 masks=asked.masks,
-                min_score=threshold if asked.min_score is None else asked.min_score,
+                min_score=predictor.score_threshold if asked.min_score is None else asked.min_score,
                 max_instances=asked.max_instances,
             ),
             novelty=render_novelty(answer),
             timings_ms={},
             batch_size=answer.batch_size,
         )
-        encode_s = time.perf_counter() - encode_started
-        stages_s = {"decode": max(decode_s, 0.0), **answer.stages_s, "encode": encode_s}
-        self._tell(answer, stages_s, threshold)
-        timings_ms = {name: round(seconds * 1000, 3) for name, seconds in stages_s.items()}
-        return rendered.model_copy(update={"timings_ms": timings_ms})
-
-    async def draw(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> bytes:
-        """Answer one picture as a PNG with the instances drawn on it, upright; raises what `predict` does."""
-        picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
-        self._tell(answer, answer.stages_s, answer.model.predictor.score_threshold)
-        return await asyncio.to_thread(_draw, picture, answer, asked.min_score)
-
-    async def ask(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[Picture, Answer]:
-        """Decode one picture and let the engine answer it; whatever comes of it is offered as a sample."""
-        picture = Picture(request_id, key, data, np.zeros((0, 0, 3), np.uint8))
-        try:
-            decoded = await self.decoders.decode(data)
-            picture = replace(picture, pixels=decoded.pixels, orientation=decoded.orientation)
-            answer = await self._ask_engine(picture, asked)
-            self._refuse_if_strange(answer)
-        except MaskloopError as error:
-            self.samples.offer(picture, None, error=error.headline, source=asked.source)
-            raise
-        self.samples.offer(picture, answer, source=asked.source)
-        return picture, answer
-
-    async def _ask_engine(self, picture: Picture, asked: Asked) -> Answer:
-        if not asked.tile_px:
-            return await self.engine.answer(picture)
-        try:
-            tiles = cut_tiles(picture.pixels, tile_px=asked.tile_px, overlap_px=asked.tile_overlap_px)
-        except ValueError as error:
-            raise DataError(str(error)) from error
-        if len(tiles) > MAX_TILES:
-            raise DataError(f"that makes {len(tiles)} tiles, more than {MAX_TILES}", hint="use larger tiles")
-        parts = [
-            replace(picture, request_id=f"{picture.request_id}/{number}", pixels=tile.pixels)
-            for number, tile in enumerate(tiles)
-        ]
-        answers = await asyncio.gather(*(self.engine.answer(part) for part in parts))
-        if len({answer.model.served.version for answer in answers}) > 1:  # the champion changed in between
-            hosted = self.engine.host.hosted
-            answers = await asyncio.gather(*(self.engine.ask_model(hosted.champion, part) for part in parts))
-        found = [(tile, answer.prediction.detections) for tile, answer in zip(tiles, answers, strict=True)]
-        height_px, width_px = picture.pixels.shape[:2]
-        merged = await asyncio.to_thread(merge_tiles, found, height_px=height_px, width_px=width_px)
-        return _join(answers, merged)
 
     def _refuse_if_strange(self, answer: Answer) -> None:
         is_strange = answer.novelty is not None and answer.novelty.is_out_of_distribution
         if is_strange and self.settings.when_out_of_distribution == "refuse":
             raise OutOfDistributionError("the picture is unlike everything the model knows")
 
-    def _tell(self, answer: Answer, stages_s: Mapping[str, float], threshold: float) -> None:
+    def _tell(self, answer: Answer, stages_s: Mapping[str, float]) -> None:
         version = answer.model.served.version
         stages: tuple[Stage, ...] = ("decode", "queue", "model", "encode")
         for stage in stages:
-            self.observer.stage_ended(stage, version=version, seconds=stages_s.get(stage, 0.0))
-        self.observer.answered(answer, score_threshold=threshold)
+            if stage in stages_s:
+                self.observer.stage_ended(stage, version=version, seconds=stages_s[stage])
+        self.observer.answered(answer, score_threshold=answer.model.predictor.score_threshold)
 
     def why_not_ready(self) -> str:
         """Return why no request can be answered now, or an empty string."""
-        if self.engine.is_closing:
+        if self.engine.is_stopping:
             return "the service is stopping"
         return "" if self.engine.host.is_ready else self.engine.host.problem
 
@@ -221,12 +245,16 @@ def _draw(picture: Picture, answer: Answer, min_score: float | None) -> bytes:
     return encode_png(draw_overlay(picture.pixels, shown, None, predictor.class_names))
 
 
-def _join(answers: Sequence[Answer], merged: Detections) -> Answer:
-    """Make one answer of the tiles': the strangest novelty, the longest stages."""
+def _join(answers: Sequence[Answer], merged: Detections, seconds: float) -> Answer:
+    """Make one answer of the tiles', with the strangest one's novelty and the seconds of all together."""
     first = answers[0]
     known = [answer.novelty for answer in answers if answer.novelty is not None]
     strangest = max(known, key=lambda novelty: (novelty.is_out_of_distribution, novelty.score), default=None)
-    stages_s = {name: max(answer.stages_s.get(name, 0.0) for answer in answers) for name in first.stages_s}
-    prediction = replace(first.prediction, detections=merged)
-    batch_size = max(answer.batch_size for answer in answers)
-    return replace(first, prediction=prediction, novelty=strangest, stages_s=stages_s, batch_size=batch_size)
+    queue_s = first.stages_s["queue"]
+    return replace(
+        first,
+        prediction=replace(first.prediction, detections=merged),
+        novelty=strangest,
+        stages_s={"queue": queue_s, "model": max(seconds - queue_s, 0.0)},
+        batch_size=max(answer.batch_size for answer in answers),
+    )

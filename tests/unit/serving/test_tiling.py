@@ -58,7 +58,7 @@ def find_by_tiles(labels: np.ndarray, tile_px: int, overlap_px: int) -> Detectio
 def test_cut_and_merged_each_object_is_found_once_and_whole(
     labels: np.ndarray, tile_px: int, more_px: int
 ) -> None:
-    """The overlap holds the largest object and the margin at both borders, so some tile sees each one whole."""
+    """The overlap holds the largest object and the margin at both borders, so a tile sees each one whole."""
     merged = find_by_tiles(labels, tile_px, BOX_PX + 6 + more_px)
     expected = find_boxes(labels[..., None])
     assert sorted(map(tuple, merged.boxes_xyxy)) == sorted(map(tuple, expected.boxes_xyxy))

@@ -1,0 +1,172 @@
+"""A whole service over fakes: real routes, guards, batching and decoding; models that answer at once."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+import numpy as np
+from fastapi import FastAPI
+from PIL import Image
+
+from dataset.decoding import DecodedPicture, encode_png, open_picture
+from maskloop.clock import Clock
+from maskloop.settings import ServingSettings
+from serving.answers import Answer, PairedAnswer, Picture
+from serving.app import create_app
+from serving.batching import MicroBatcher
+from serving.decoding import DecoderPool
+from serving.engine import Engine
+from serving.hosting import ModelHost
+from serving.keys import KeyStore
+from serving.limits import RateLimiter
+from serving.periodic import repeat, running
+from serving.schemas import FeedbackRequest
+from serving.service import Service
+from tests.fakes.serving_world import FakeSource, RememberingObserver
+
+MAX_MPX = 1.0
+
+
+def draw_picture(width_px: int = 24, height_px: int = 16, *, value: int = 255) -> np.ndarray:
+    """A black picture with a bright part at columns 4 to 9 and rows 2 to 5."""
+    pixels = np.zeros((height_px, width_px, 3), np.uint8)
+    pixels[2:6, 4:10] = value
+    return pixels
+
+
+def write_picture(format_name: str = "PNG", pixels: np.ndarray | None = None, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(draw_picture() if pixels is None else pixels).save(file, format_name, **options)
+    return file.getvalue()
+
+
+PNG = encode_png(draw_picture())
+
+
+class DirectDecoder:
+    """Stands in for `SandboxedDecoder`: the same decoding, in this process."""
+
+    def __init__(self, *, max_mpx: float, max_frames: int) -> None:
+        self._limits = {"max_mpx": max_mpx, "max_frames": max_frames}
+
+    def open(self, data: bytes) -> DecodedPicture:
+        return open_picture(data, **self._limits)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+class RememberingSamples:
+    """Remembers what it was offered."""
+
+    def __init__(self) -> None:
+        self.offered: list[tuple[Picture, Answer | None, str, str]] = []
+
+    def offer(self, picture: Picture, answer: Answer | None, *, error: str = "", source: str = "") -> None:
+        self.offered.append((picture, answer, error, source))
+
+
+class ServiceWorld:
+    """The parts of one service, and what they were told.
+
+    Args:
+        directory: The keys lie here.
+        needs_keys: Every route asks for one.
+        sandboxed: Decode in real child processes.
+        settings: Of the service.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        source: FakeSource | None = None,
+        needs_keys: bool = False,
+        sandboxed: bool = False,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        self.settings = ServingSettings(**{"refresh_s": 0.05, "rate_limit": "100000/minute", **settings})
+        self.source = source or FakeSource()
+        self.observer, self.samples = RememberingObserver(), RememberingSamples()
+        self.keys = KeyStore(directory / "keys.json", clock=clock)
+        self.pairs: list[PairedAnswer] = []
+        self.said: list[tuple[FeedbackRequest, str]] = []
+        self.needs_keys, self.sandboxed = needs_keys, sandboxed
+        self.service: Service | None = None
+
+    def make_app(self) -> FastAPI:
+        """Build everything anew: an event loop needs its own."""
+        with (
+            patch("serving.decoding.SandboxedDecoder", DirectDecoder)
+            if not self.sandboxed
+            else patch.dict({})
+        ):
+            decoders = DecoderPool(self.settings, max_mpx=MAX_MPX)
+        host = ModelHost(self.source, self.observer)
+        batcher = MicroBatcher(self.settings, self.observer)
+        engine = Engine(host, batcher, self.settings, observer=self.observer, on_pair=self.pairs.append)
+        self.service = Service(
+            model_name="parts",
+            settings=self.settings,
+            engine=engine,
+            decoders=decoders,
+            keys=self.keys,
+            limiter=RateLimiter(self.settings.rate_limit),
+            samples=self.samples,
+            observer=self.observer,
+            give_feedback=self._give_feedback,
+            render_metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
+        )
+
+        @asynccontextmanager
+        async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+            await host.refresh()
+            async with running(repeat("models", host.refresh, every_s=self.settings.refresh_s)):
+                yield
+            await engine.close()
+            decoders.close()
+            host.close()
+
+        return create_app(self.service, lifespan=lifespan, needs_keys=self.needs_keys)
+
+    def run(self, story: Callable[[httpx.AsyncClient], Awaitable[Any]], *, key: str = "") -> Any:
+        """Tell a story to the running service, through ASGI."""
+
+        async def told() -> Any:
+            app = self.make_app()
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with (
+                app.router.lifespan_context(app),
+                httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client,
+            ):
+                return await story(client)
+
+        return asyncio.run(told())
+
+    def post(self, path: str = "/v1/predict", *, key: str = "", **options: Any) -> httpx.Response:
+        """Send one request to the service, and return its answer."""
+        response: httpx.Response = self.run(lambda client: client.post(path, **options), key=key)
+        return response
+
+    def get(self, path: str, *, key: str = "", **options: Any) -> httpx.Response:
+        """The same for GET."""
+        response: httpx.Response = self.run(lambda client: client.get(path, **options), key=key)
+        return response
+
+    def _give_feedback(self, said: FeedbackRequest, by: str) -> bool:
+        self.said.append((said, by))
+        return said.instances is not None
+
+
+def in_chunks(data: bytes, size: int) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
