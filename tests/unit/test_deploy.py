@@ -1,0 +1,153 @@
+"""Container and compose files name only what exists, and say what the settings say. Nothing is started."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from yamllint import linter
+from yamllint.config import YamlLintConfig
+
+from maskloop.settings import ServingSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+YAML_FILES = sorted([*DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.yml")])
+YAML_STYLE = """
+extends: default
+rules: {line-length: {max: 120}, document-start: disable}
+"""
+PINNED = re.compile(r"^[a-z./-]+:v?\d+\.\d+\.\d+(-[a-z-]+)?$")
+"""A name and a complete version: neither `latest`, nor a tag that moves from week to week."""
+
+
+def load(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+# --- the container ---------------------------------------------------------------------------------------
+
+
+def instructions(name: str) -> list[str]:
+    """Return the arguments of every instruction of one kind, in order."""
+    lines = re.sub(r"\\\n|^\s*#.*$", "", CONTAINERFILE, flags=re.MULTILINE).splitlines()
+    return [line.removeprefix(name).strip() for line in lines if line.startswith(f"{name} ")]
+
+
+def copied() -> list[str]:
+    words = [line.split() for line in instructions("COPY") if not line.startswith("--from")]
+    return [source for *sources, _target in words for source in sources]
+
+
+def test_everything_that_is_copied_exists_and_is_not_ignored() -> None:
+    rules = (DEPLOY / "Containerfile.dockerignore").read_text().split("\n")
+    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+
+    assert rules[1] == "*"
+    assert [name for name in copied() if not (ROOT / name).exists()] == []
+    assert set(copied()) == let_in
+
+
+def test_every_package_is_copied() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(project["tool"]["setuptools"]["packages"]) <= set(copied())
+
+
+def test_images_are_pinned_to_complete_versions() -> None:
+    from_images = [line.split()[0] for line in instructions("FROM")]
+    composed = [service["image"] for service in load(DEPLOY / "compose.yaml")["services"].values()]
+
+    assert [image for image in from_images + composed if not PINNED.match(image)] == []
+    assert len(set(from_images)) == 1
+
+
+def test_what_is_installed_is_checked_against_hashes() -> None:
+    installs = [part for line in instructions("RUN") for part in line.split("&&") if "pip install" in part]
+    unchecked = [part for part in installs if "--require-hashes" not in part]
+
+    assert len(installs) == 3
+    assert len(unchecked) == 1
+    assert "--no-deps" in unchecked[0], "only our own folder has no hash"
+    assert "--hash=sha256:" in (DEPLOY / "installer.lock").read_text()
+
+
+def test_the_service_runs_as_nobody_special_and_stops_and_is_watched_as_it_should() -> None:
+    assert instructions("USER")[-1] == "10001:10001"
+    assert instructions("STOPSIGNAL") == ["SIGTERM"]
+    assert "/healthz" in instructions("HEALTHCHECK")[0]
+    assert json.loads(instructions("CMD")[-1]) == ["maskloop", "serve", "--host", "0.0.0.0"]
+    assert f"EXPOSE {ServingSettings().port}\n" in CONTAINERFILE
+    last_stage = CONTAINERFILE.rpartition("\nFROM ")[2]
+    assert not re.search(r"apt-get|gcc|pip install|uv ", last_stage)
+
+
+def test_a_pattern_of_the_ignore_file_never_hides_what_is_copied() -> None:
+    rules = (DEPLOY / "Containerfile.dockerignore").read_text().split("\n")
+    hiding = [rule for rule in rules[2:] if rule and not rule.startswith(("!", "#"))]
+    assert [name for name in copied() for rule in hiding if fnmatch(name, rule)] == []
+
+
+# --- compose ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = load(DEPLOY / "compose.yaml")["services"]
+    return found
+
+
+@pytest.mark.parametrize("file", YAML_FILES, ids=lambda file: str(file.relative_to(DEPLOY)))
+def test_yaml_is_tidy(file: Path) -> None:
+    problems = linter.run(file.read_text(encoding="utf-8"), YamlLintConfig(YAML_STYLE), str(file))
+    assert [str(problem) for problem in problems] == []
+
+
+def test_nothing_is_reachable_from_outside_unless_somebody_says_so(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service["ports"]]
+    assert all(re.match(r"127\.0\.0\.1:|\$\{MASKLOOP_BIND:-127\.0\.0\.1\}:", port) for port in published)
+
+
+def test_every_container_has_limits_and_no_powers(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert {"mem_limit", "cpus", "pids_limit"} <= set(service), name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+
+
+def test_a_stopping_service_has_time_to_drain(services: dict[str, Any]) -> None:
+    grace_s = int(services["service"]["stop_grace_period"].removesuffix("s"))
+    assert grace_s >= 2 * ServingSettings().drain_s
+
+
+def test_the_service_keeps_a_hostname_of_its_own_for_its_leases(services: dict[str, Any]) -> None:
+    assert not {"hostname", "network_mode", "pid"} & set(services["service"])
+
+
+def test_what_is_mounted_exists(services: dict[str, Any]) -> None:
+    mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
+    folders = [mount.partition(":")[0] for mount in mounts if mount.startswith("./")]
+
+    assert len(folders) == 3
+    assert [folder for folder in folders if not (DEPLOY / folder).is_dir()] == []
+
+
+def test_secrets_are_files_that_git_never_takes() -> None:
+    for secret in load(DEPLOY / "compose.yaml")["secrets"].values():
+        ignored = subprocess.run(["git", "-C", DEPLOY, "check-ignore", "-q", secret["file"]], check=False)
+        assert ignored.returncode == 0, secret
+
+
+def test_prometheus_presents_the_key_that_compose_hands_it(services: dict[str, Any]) -> None:
+    (job,) = load(DEPLOY / "prometheus/prometheus.yml")["scrape_configs"]
+    (secret,) = services["prometheus"]["secrets"]
+
+    assert job["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
+    assert job["static_configs"] == [{"targets": [f"service:{ServingSettings().port}"]}]
