@@ -233,6 +233,8 @@ class ServingSettings(Section):
     request_timeout_s: Positive = 30.0
     drain_s: Positive = 20.0
     """How long a stopping service, or a replaced model, may finish what it has accepted."""
+    stop_notice_s: Annotated[float, Field(ge=0.0)] = 1.0
+    """A service told to stop says so on /readyz for so long before it accepts nothing more."""
     max_body_mb: Positive = 10.0
     max_frames: Count = 1
     max_pictures_per_request: Count = 16
@@ -240,6 +242,8 @@ class ServingSettings(Section):
     decoders: Count = 1
     """Processes that decode pictures."""
     require_keys: bool = False
+    trusted_hosts: tuple[str, ...] = ()
+    """Names the service may be asked by (`*.example.com` too). Empty: on loopback its names, else any."""
     rate_limit: str = "600/minute"
     """Of a key that names no other; without keys, of a client address. Notation of the library `limits`."""
     refresh_s: Positive = 1.0
