@@ -80,6 +80,7 @@ def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
         Limits.of(rollout.started),
         app.settings.rollout,
         app.settings.serving.slo,
+        num_before=rollout.moved.num_compared if rollout.moved else 0,
     )
 
 

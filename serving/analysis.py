@@ -2,7 +2,7 @@
 
 Every check is an always-valid test (`evaluation.sequential`), so it may be looked at after every picture. A
 challenger that keeps every limit is stopped by any of the checks at any moment with a chance of at most
-`rollout.error_rate`, shared out among them.
+`rollout.error_rate`, shared out among them and the steps.
 
 Two kinds of checks: what every picture tells about must be shown to hold before the rollout goes on; what
 is rare (failures, broken promises, people's corrections) must not have been shown to be violated.
@@ -10,7 +10,7 @@ is rare (failures, broken promises, people's corrections) must not have been sho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -129,8 +129,13 @@ def analyse(
     limits: Limits,
     settings: RolloutSettings,
     slo: SloSettings,
+    *,
+    num_before: int = 0,
 ) -> Analysis:
     """Judge a challenger by everything that was compared since its rollout began.
+
+    What fails, fails by all pictures or by those of the present step alone: a challenger that was good for
+    long and then is not would otherwise live long on its past.
 
     Args:
         comparisons: In order of arrival.
@@ -139,56 +144,17 @@ def analyse(
         limits: That the rollout began with.
         settings: Error rate, minimum samples, the other limits.
         slo: What clients are promised.
+        num_before: How many of the comparisons came before the present step.
     """
+    step = comparisons[num_before:]
+    checks = [
+        _judge(question, question.values(comparisons), question.values(step), settings)
+        for question in _questions(limits, settings, slo)
+    ]
+    feedback = _Question("feedback", "mean drop by corrections", -1.0, at_most=settings.max_feedback_iou_drop)
+    checks.append(_judge(feedback, list(feedback_drops), (), settings))
     both = [one for one in comparisons if one.both_answered]
-    tried = [one for one in comparisons if not one.champion_error]
-    answered = [one for one in tried if one.answered_by == "challenger"]
-    judge = _Judge(settings)
-    checks = (
-        judge.at_least("agreement", [c.agreement for c in both], limits.agreement, 0.0, "mean agreement"),
-        judge.at_least(
-            "count.fewer", [c.count_shift for c in both], limits.lowest_count_shift, -1.0, "mean count shift"
-        ),
-        judge.at_most(
-            "count.more", [c.count_shift for c in both], limits.highest_count_shift, -1.0, "mean count shift"
-        ),
-        judge.at_most("class_flips", [c.flip_share for c in both], limits.class_flips, 0.0, "share renamed"),
-        judge.at_least(
-            "score", [c.score_shift for c in both], -settings.max_score_drop, -1.0, "mean score shift"
-        ),
-        judge.at_most(
-            "latency",
-            [float(c.challenger_s > settings.max_latency_ratio * c.champion_s) for c in both],
-            SLOW_SHARE,
-            0.0,
-            f"share of pictures that took over {settings.max_latency_ratio:g} times as long",
-        ),
-        judge.at_most(
-            "errors",
-            [float(bool(c.challenger_error)) for c in tried],
-            settings.max_error_percent / 100.0,
-            0.0,
-            "share of pictures only the champion answered",
-        ),
-        judge.at_most(
-            "slo.errors",
-            [float(bool(c.challenger_error)) for c in answered],
-            slo.max_burn_rate * slo.max_error_percent / 100.0,
-            0.0,
-            "share of its own requests it failed",
-        ),
-        judge.at_most(
-            "slo.latency",
-            [float(breaks_latency_promise(c, slo)) for c in answered if not c.challenger_error],
-            min(1.0, slo.max_burn_rate * P95_BUDGET),
-            0.0,
-            f"share of its answers over {slo.p95_ms:g} ms by its own doing",
-        ),
-        judge.at_most(
-            "feedback", list(feedback_drops), settings.max_feedback_iou_drop, -1.0, "mean drop by corrections"
-        ),
-    )
-    return replace(_latencies(both), checks=checks, num_compared=len(comparisons))
+    return replace(_latencies(both), checks=tuple(checks), num_compared=len(comparisons))
 
 
 def breaks_latency_promise(comparison: Comparison, slo: SloSettings) -> bool:
@@ -198,34 +164,128 @@ def breaks_latency_promise(comparison: Comparison, slo: SloSettings) -> bool:
     return comparison.latency_s > promised_s >= comparison.latency_s - extra_s
 
 
+def _both(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return [one for one in comparisons if one.both_answered]
+
+
+def _tried(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return [one for one in comparisons if not one.champion_error]
+
+
+def _live(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return [one for one in _tried(comparisons) if one.answered_by == "challenger"]
+
+
 @dataclass(frozen=True)
-class _Judge:
-    settings: RolloutSettings
+class _Question:
+    """A mean, and the side of a limit it should be on."""
 
-    def at_least(self, name: str, values: Sequence[float], limit: float, lower: float, what: str) -> Check:
-        return self._check(name, values, {"at_least": limit}, lower, what)
+    name: str
+    what: str
+    lower: float
+    at_least: float | None = None
+    at_most: float | None = None
+    pick: Callable[[Sequence[Comparison]], Sequence[Comparison]] = _both
+    measure: Callable[[Comparison], float] = lambda _comparison: 0.0
 
-    def at_most(self, name: str, values: Sequence[float], limit: float, lower: float, what: str) -> Check:
-        return self._check(name, values, {"at_most": limit}, lower, what)
+    def values(self, comparisons: Sequence[Comparison]) -> list[float]:
+        """Return what is averaged, in order of arrival."""
+        return [self.measure(one) for one in self.pick(comparisons)]
 
-    def _check(
-        self, name: str, values: Sequence[float], bound: Mapping[str, float], lower: float, what: str
-    ) -> Check:
-        array: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
-        found = judge_mean(
-            array,
-            **bound,
-            lower=lower,
-            upper=1.0,
-            error_rate=share_error_rate(self.settings.error_rate, NUM_CHECKS),
-            min_samples=self.settings.min_step_pictures,
-        )
-        outcome: Outcome = "inconclusive" if found == "undecided" else found
-        ((side, limit),) = bound.items()
-        measured = float(array.mean()) if array.size else None
-        seen = f"{measured:.3f}" if measured is not None else "nothing"
-        reason = f"{what}: {seen} over {array.size} pictures, {side.replace('_', ' ')} {limit:.3f} is asked"
-        return Check(name=name, outcome=outcome, measured=measured, required=limit, reason=reason)
+
+def _questions(limits: Limits, settings: RolloutSettings, slo: SloSettings) -> tuple[_Question, ...]:
+    ratio = settings.max_latency_ratio
+    failed = _Question("", "", 0.0, measure=lambda c: float(bool(c.challenger_error)))
+    return (
+        _Question("agreement", "mean agreement", 0.0, limits.agreement, measure=lambda c: c.agreement),
+        _Question(
+            "count.fewer",
+            "mean count shift",
+            -1.0,
+            at_least=limits.lowest_count_shift,
+            measure=lambda c: c.count_shift,
+        ),
+        _Question(
+            "count.more",
+            "mean count shift",
+            -1.0,
+            at_most=limits.highest_count_shift,
+            measure=lambda c: c.count_shift,
+        ),
+        _Question(
+            "class_flips",
+            "share of instances named otherwise",
+            0.0,
+            at_most=limits.class_flips,
+            measure=lambda c: c.flip_share,
+        ),
+        _Question(
+            "score",
+            "mean score shift",
+            -1.0,
+            at_least=-settings.max_score_drop,
+            measure=lambda c: c.score_shift,
+        ),
+        _Question(
+            "latency",
+            f"share of pictures that took over {ratio:g} times as long",
+            0.0,
+            at_most=SLOW_SHARE,
+            measure=lambda c: float(c.challenger_s > ratio * c.champion_s),
+        ),
+        replace(
+            failed,
+            name="errors",
+            what="share of pictures only the champion answered",
+            at_most=settings.max_error_percent / 100.0,
+            pick=_tried,
+        ),
+        replace(
+            failed,
+            name="slo.errors",
+            what="share of its own requests it failed",
+            at_most=min(1.0, slo.max_burn_rate * slo.max_error_percent / 100.0),
+            pick=_live,
+        ),
+        _Question(
+            "slo.latency",
+            f"share of its answers over {slo.p95_ms:g} ms by its own doing",
+            0.0,
+            at_most=min(1.0, slo.max_burn_rate * P95_BUDGET),
+            pick=_live,
+            measure=lambda c: float(breaks_latency_promise(c, slo)),
+        ),
+    )
+
+
+def _judge(
+    question: _Question, values: Sequence[float], of_step: Sequence[float], settings: RolloutSettings
+) -> Check:
+    whole = np.asarray(values, dtype=np.float64)
+    outcome = _decide(question, whole, settings)
+    if outcome != "fail" and len(of_step) < len(values):
+        by_step = _decide(question, np.asarray(of_step, dtype=np.float64), settings)
+        if by_step == "fail":
+            outcome, whole = "fail", np.asarray(of_step, dtype=np.float64)
+    measured = float(whole.mean()) if whole.size else None
+    side, limit = ("least", question.at_least) if question.at_most is None else ("most", question.at_most)
+    seen = "nothing" if measured is None else f"{measured:.3f}"
+    reason = f"{question.what}: {seen} over {whole.size} pictures, at {side} {limit:.3f} is asked"
+    return Check(name=question.name, outcome=outcome, measured=measured, required=limit, reason=reason)
+
+
+def _decide(question: _Question, values: NDArray[np.float64], settings: RolloutSettings) -> Outcome:
+    num_tests = NUM_CHECKS * (len(settings.steps_percent) + 2)  # all pictures, the shadow's, each step's
+    found = judge_mean(
+        values,
+        at_least=question.at_least,
+        at_most=question.at_most,
+        lower=question.lower,
+        upper=1.0,
+        error_rate=share_error_rate(settings.error_rate, num_tests),
+        min_samples=settings.min_step_pictures,
+    )
+    return "inconclusive" if found == "undecided" else found
 
 
 def _latencies(both: Sequence[Comparison]) -> Analysis:

@@ -37,6 +37,7 @@ from tests.fakes.crashing import Countdown, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
 from tests.fakes.ledger import FakeClock, FakeLedger
 from tests.fakes.model_store import FakeModelStore
+from tests.fakes.pair_log import FakePairLog
 from tests.fakes.run_tracker import FakeRunTracker
 from tests.fakes.sample_log import FakeSampleLog
 
@@ -191,6 +192,10 @@ class FakeApp(App):
         return self._part("samples")
 
     @cached_property
+    def pairs(self) -> Any:
+        return self._part("pairs")
+
+    @cached_property
     def corrections(self) -> Any:
         return self._part("corrections")
 
@@ -202,9 +207,9 @@ class FakeApp(App):
 class World:
     """One workspace, its fakes, and the people around it."""
 
-    def __init__(self, root: Path, *, settings: str = "") -> None:
+    def __init__(self, root: Path, *, settings: str = "", rollout: str = "enabled = false") -> None:
         root.mkdir(parents=True, exist_ok=True)
-        (root / "maskloop.toml").write_text(SETTINGS + settings)
+        (root / "maskloop.toml").write_text(f"{SETTINGS}\n[rollout]\n{rollout}\n\n{settings}")
         self.workspace = Workspace(root)
         self.clock = FakeClock()
         self.ledger = FakeLedger(self.clock)
@@ -213,6 +218,7 @@ class World:
         self.data = FakeDatasetStore(root / "versions")
         self.samples = FakeSampleLog()
         self.corrections = FakeCorrectionLog()
+        self.pairs = FakePairLog()
         self.model = TinyModel()
 
     def app(self, *, actor: str = "rita", countdown: Countdown | None = None) -> App:

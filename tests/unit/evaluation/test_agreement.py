@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.agreement import compare_answers, compare_with_truth
+from evaluation.agreement import (
+    Agreement,
+    compare_answers,
+    compare_with_truth,
+    describe_perfect_challenger,
+)
 from evaluation.instances import Detections
 from tests.unit.evaluation.conftest import SIDE_PX, rectangles
 
@@ -87,3 +92,26 @@ def test_agreement_does_not_depend_on_who_is_the_reference(one, other):
     assert there.count_shift == pytest.approx(-back.count_shift)
     assert 0.0 <= there.agreement <= 1.0
     assert there.num_flipped <= there.num_matched <= min(there.num_reference, there.num_other)
+
+
+def seen(agreement: float, count_shift: float, num_flipped: int) -> Agreement:
+    return Agreement(agreement, 4, 4, 4, num_flipped, count_shift, 0.0)
+
+
+def test_a_perfect_challenger_is_described_by_the_source_it_differs_most_in():
+    """The old camera's champion misses half of what the new camera sees: the truth has more instances there."""
+    old, new = seen(0.9, 0.0, 0), seen(0.3, -0.5, 1)
+    found = describe_perfect_challenger([old] * 6 + [new] * 4, ["old"] * 6 + ["new"] * 4, min_pictures=4)
+    assert found is not None
+    assert (found.agreement, found.num_pictures) == (pytest.approx(0.3), 10)
+    assert (found.lowest_count_shift, found.highest_count_shift) == (0.0, pytest.approx(0.5))
+    assert found.class_flips == pytest.approx(0.25)
+
+
+def test_a_source_with_few_pictures_counts_only_among_all():
+    old, new = seen(0.9, 0.0, 0), seen(0.3, -0.5, 1)
+    found = describe_perfect_challenger([old] * 6 + [new] * 4, ["old"] * 6 + ["new"] * 4, min_pictures=5)
+    assert found is not None
+    assert found.agreement == pytest.approx(0.66)
+    assert found.highest_count_shift == pytest.approx(0.2)
+    assert describe_perfect_challenger([], [], min_pictures=5) is None

@@ -30,8 +30,10 @@ GOOD = Comparison(
 )
 
 
-def judged(comparisons: Sequence[Comparison], feedback_drops: Sequence[float] = ()) -> Analysis:
-    return analyse(comparisons, feedback_drops, LIMITS, SETTINGS, SLO)
+def judged(
+    comparisons: Sequence[Comparison], feedback_drops: Sequence[float] = (), *, num_before: int = 0
+) -> Analysis:
+    return analyse(comparisons, feedback_drops, LIMITS, SETTINGS, SLO, num_before=num_before)
 
 
 def outcome_of(analysis: Analysis, name: str) -> Outcome:
@@ -102,6 +104,15 @@ def test_what_every_picture_tells_about_must_be_shown() -> None:
     middling = judged([replace(GOOD, agreement=value) for value in (0.6, 0.8) * 20])
     assert outcome_of(middling, "agreement") == "inconclusive"
     assert middling.outcome == "inconclusive"
+
+
+def test_a_challenger_that_turns_bad_does_not_live_on_its_past() -> None:
+    past, now = [GOOD] * 1000, [replace(GOOD, agreement=0.3)] * 40
+    assert judged([*past, *now]).outcome == "pass"
+    found = judged([*past, *now], num_before=1000)
+    (check,) = found.failed
+    assert check.name == "agreement"
+    assert "0.300 over 40 pictures" in check.reason
 
 
 def test_a_picture_the_champion_could_not_answer_counts_against_nobody() -> None:

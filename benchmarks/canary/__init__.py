@@ -1,0 +1,1 @@
+"""How often a rollout stops a good challenger, and how soon a bad one: by simulation."""
