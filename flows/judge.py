@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.evaluate import ModelOnPictures, evaluate_model
+from flows.evidence_pack import PAGE_PATH, refresh_pack
 from flows.examples import draw_examples
-from flows.report import save_contest
+from flows.report import save_iou_rows
 from flows.serve import fetch_champion, verify_weights
 from flows.wiring import App
 from maskloop.errors import DataError, RefusedError
 from maskloop.records import Check, JudgingStarted, VerdictReached, write_record
 from maskloop.state import Cycle
+from registry.store import EVIDENCE_TAG
 
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion
@@ -70,6 +72,7 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     publish_evidence(app, cycle, contest, verdict)
     write_record(app.ledger, verdict, actor=app.actor, cycle=cycle.id, key=f"verdict:{verdict.blessing_id}")
     app.teller.say(verdict.sentence())
+    refresh_pack(app, cycle.id)
     return verdict
 
 
@@ -137,40 +140,35 @@ def ask_about_slices(app: App, weights_digest: str) -> list[Check]:
 
 
 def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictReached) -> None:
-    """Log figures, the verdict page and pictures to the run, and a summary to the version's description."""
-    from registry.evidence import class_rows, verdict_markdown, verdict_page
+    """Log figures and pictures to the run, and keep what the approval page is made of."""
+    from flows.judged_evidence import collect_evidence, keep_evidence
 
     assert cycle.candidate is not None  # noqa: S101 - checked by the caller
     run_id, version, gates = cycle.candidate.run_id, cycle.candidate.version, app.settings.required_gates()
-    measured = contest.candidate.evaluation.iou
-    champion = contest.champion.evaluation.iou if contest.champion else None
-    pictures = draw_examples(
+    examples = draw_examples(
         contest.version,
         contest.candidate,
         contest.champion,
         score_threshold=gates.score_threshold,
         max_mpx=app.settings.data.max_picture_mpx,
     )
-    rows = class_rows(measured, champion, verdict.checks, gates, seed=app.settings.training.seed)
-    url = app.tracker.url(run_id)
-    page = verdict_page(
-        verdict, rows=rows, pictures=pictures, model_name=app.settings.model_name, run_url=url
-    )
-    by_source = save_contest(app, verdict, measured, champion, page, pictures)
-    app.tracker.log_text(run_id, page, "verdict/verdict.html")
+    evidence = collect_evidence(app, verdict, contest.version, contest.candidate, contest.champion, examples)
+    keep_evidence(app, run_id, version, evidence)
+    champion = contest.champion.evaluation.iou if contest.champion else None
+    by_source = save_iou_rows(app, version, contest.candidate.evaluation.iou, champion)
     app.tracker.log_text(run_id, verdict.model_dump_json(indent=1), "verdict/verdict.json")
     app.tracker.log_table(run_id, contest.candidate.evaluation.rows(), "evaluation/per_class.json")
     app.tracker.log_table(run_id, by_source, "evaluation/by_source.json")
-    for number, (_, picture) in enumerate(pictures, start=1):
-        app.tracker.log_picture(run_id, picture, f"evaluation/example_{number}.png")
+    for number, example in enumerate(examples, start=1):
+        app.tracker.log_picture(run_id, example.picture, f"evaluation/example_{number}.png")
     app.tracker.log_metrics(run_id, _headline_metrics(contest), step=0)
-    app.models.describe(version, verdict_markdown(verdict, rows=rows, page_url=url))
+    app.models.set_tag(version, EVIDENCE_TAG, "not written yet")
     app.models.set_tag(version, "verdict", verdict.outcome)
     app.models.set_tag(version, "approval", "pending")  # a yes from before the verdict counts for nothing
     app.tracker.close_run(run_id, "finished")
     app.teller.table("verdict", verdict_rows(verdict), f"verdict on version {version}: {verdict.outcome}")
-    if url:
-        app.teller.link("evidence", url, "the evidence")
+    if url := app.tracker.url(run_id):
+        app.teller.link("evidence", f"{url}/artifacts/{PAGE_PATH}", "the evidence")
 
 
 def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.status import describe_status, tell_history
 from flows.wiring import App
 from maskloop.errors import NotFoundError
-from maskloop.files import write_bytes, write_text
-from maskloop.records import VerdictReached
+from maskloop.files import write_text
 from maskloop.state import Cycle
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from evaluation.instances import IouTable
 
 PAGE = "loop.html"
+APPROVAL_PAGE = "evidence.html"
 
 
 def write_report(app: App, output: Path | None) -> Path:
@@ -48,23 +44,12 @@ def write_report(app: App, output: Path | None) -> Path:
     return path
 
 
-def save_contest(
-    app: App,
-    verdict: VerdictReached,
-    candidate: IouTable,
-    champion: IouTable | None,
-    page: str,
-    pictures: Sequence[tuple[str, np.ndarray]],
+def save_iou_rows(
+    app: App, version: str, candidate: IouTable, champion: IouTable | None
 ) -> list[dict[str, Any]]:
-    """Keep a verdict's figures, page and pictures in the workspace; returns class IoU by source as rows."""
-    from dataset.decoding import encode_png
-
-    folder = contest_folder(app, verdict.candidate_version)
+    """Keep a contest's class IoU by source in the workspace, and return it as rows."""
     rows = iou_rows(candidate, champion)
-    write_text(folder / "iou_by_source.json", json.dumps(rows, indent=1))
-    write_text(folder / "verdict.html", page)
-    for number, (caption, picture) in enumerate(pictures, start=1):
-        write_bytes(folder / f"{number:02d} {caption.replace('/', '_')}.png", encode_png(picture))
+    write_text(contest_folder(app, version) / "iou_by_source.json", json.dumps(rows, indent=1))
     return rows
 
 
@@ -110,7 +95,7 @@ def comparison_rows(
 
 
 def read_iou_rows(app: App, version: str) -> list[dict[str, Any]]:
-    """Read what `save_contest` kept. Raises NotFoundError."""
+    """Read what `save_iou_rows` kept. Raises NotFoundError."""
     path = contest_folder(app, version) / "iou_by_source.json"
     if not path.exists():
         raise NotFoundError(f"version {version} was not judged in this workspace", where=str(path))
@@ -124,19 +109,18 @@ def contest_folder(app: App, version: str) -> Path:
 
 
 def _describe_contest(app: App, cycle: Cycle) -> dict[str, Any]:
+    from flows.judged_evidence import read_kept
+
     version = cycle.candidate.version if cycle.candidate else ""
     folder = contest_folder(app, version)
     judged = bool(version) and (folder / "iou_by_source.json").exists()
+    page, kept = folder / APPROVAL_PAGE, read_kept(app, cycle)
     return {
         "cycle": cycle,
         "rows": read_iou_rows(app, version) if judged else [],
-        "page": (folder / "verdict.html").as_uri() if judged else "",
-        "pictures": [(p.stem[3:], _inline(p)) for p in sorted(folder.glob("*.png"))] if judged else [],
+        "page": page.as_uri() if page.exists() else "",
+        "pictures": kept.pictures if kept else (),
     }
-
-
-def _inline(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _finite(value: Any) -> float | None:

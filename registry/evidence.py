@@ -1,36 +1,38 @@
-"""A verdict as a page a reviewer can read, and as the Markdown beside the version in MLflow."""
+"""What judging found and the ledger does not hold: figures by class, pictures, what changed in the data.
+
+It is kept as one JSON file, so that the approval page can be written again and again without a model.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bootstrap import paired_drop
+from evaluation.bootstrap import class_iou_interval, paired_drop
 from evaluation.instances import IouTable
-from maskloop.records import Check, Outcome, VerdictReached
+from maskloop.errors import IntegrityError
+from maskloop.records import Check, Outcome
 from maskloop.settings import GateSettings
 from registry.gates import outcome_of
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from dataset.difference import VersionDiff
+    from dataset.samples import Picture
 
-Picture = tuple[str, NDArray[np.uint8]]
-"""A caption and uint8 (H, W, 3) RGB."""
 SIGNS: Final[Mapping[Outcome, str]] = {"pass": "✓", "inconclusive": "?", "fail": "✗"}
-_HEADLINES: Final[Mapping[Outcome, str]] = {
-    "pass": "The gates pass this candidate",
-    "inconclusive": "The gates cannot tell: a person has to decide",
-    "fail": "The gates fail this candidate",
-}
+MAX_PICTURE_BYTES: Final = 72_000
+"""Of one picture on the page: with eighteen of them it stays below 2 MB."""
+_MAX_SIDE_PX: Final = 480
+_JPEG_QUALITIES: Final = (80, 65, 50, 35)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class ClassRow:
     name: str
     num_instances: int
     candidate_iou: float | None
+    iou_low: float | None
+    iou_high: float | None
     champion_iou: float | None
     drop: float | None
     drop_low: float | None
@@ -53,6 +57,111 @@ class ClassRow:
         return SIGNS[self.outcome]
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One picture: its title, and itself as a data URL."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """One picture as several sides see it, beside each other."""
+
+    caption: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of one picture, in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a data version has more than another, in one source of pictures or one class.
+
+    Attributes:
+        name: Of the source or class.
+        num_new: Pictures only the new version holds.
+        num_relabelled: Pictures both hold, with other annotations.
+        num_removed: Pictures only the old version holds.
+    """
+
+    name: str
+    num_new: int
+    num_relabelled: int
+    num_removed: int
+
+
+@dataclass(frozen=True)
+class DataChange:
+    """From the data the champion was trained on to the candidate's.
+
+    Attributes:
+        old_tag: The champion's version; empty for no champion.
+        new_tag: The candidate's.
+        by_source: Sources with changes, largest first.
+        by_class: Classes with changes, in the order of the schema.
+        instances: Class name to annotated instances before and after.
+    """
+
+    old_tag: str
+    new_tag: str
+    by_source: tuple[Change, ...]
+    by_class: tuple[Change, ...]
+    instances: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class JudgedEvidence:
+    """Everything judging leaves for the approval page.
+
+    Attributes:
+        blessing_id: Of the verdict it belongs to.
+        rows: From `class_rows`.
+        confidence: Of the intervals in ``rows``.
+        pictures: The worst regressions first.
+        data: What changed in the data; None if the champion's data are not known.
+        candidate: Latency on the machine that judged.
+        champion: Likewise; None for no champion.
+        machine: That machine, in words.
+        num_pictures: Test pictures.
+        gates: Those of the verdict.
+    """
+
+    blessing_id: str
+    rows: tuple[ClassRow, ...]
+    confidence: float
+    pictures: tuple[ShownPicture, ...]
+    data: DataChange | None
+    candidate: Latency
+    champion: Latency | None
+    machine: str
+    num_pictures: int
+    gates: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Write it down."""
+        data: bytes = _adapter().dump_json(self)
+        return data.decode()
+
+
+def read_evidence(text: str) -> JudgedEvidence:
+    """Read what `JudgedEvidence.to_json` wrote. Raises IntegrityError."""
+    from pydantic import ValidationError
+
+    try:
+        evidence: JudgedEvidence = _adapter().validate_json(text)
+    except ValidationError as error:
+        raise IntegrityError("the kept evidence cannot be read", hint=str(error)[:200]) from error
+    return evidence
+
+
 def class_rows(
     candidate: IouTable,
     champion: IouTable | None,
@@ -61,19 +170,18 @@ def class_rows(
     *,
     seed: int,
 ) -> tuple[ClassRow, ...]:
-    """Put each class's figures together, with the two-sided interval of its drop at ``gates.confidence``."""
-    drops = (
-        paired_drop(candidate, champion, resamples=gates.resamples, confidence=gates.confidence, seed=seed)
-        if champion
-        else None
-    )
-    candidate_iou = candidate.class_iou()
+    """Put each class's figures together, with two-sided intervals at ``gates.confidence``."""
+    sampling: dict[str, Any] = {"resamples": gates.resamples, "confidence": gates.confidence, "seed": seed}
+    drops = paired_drop(candidate, champion, **sampling) if champion else None
+    candidate_iou, (low, high) = candidate.class_iou(), class_iou_interval(candidate, **sampling)
     champion_iou = champion.class_iou() if champion else None
     return tuple(
         ClassRow(
             name=name,
             num_instances=int(candidate.num_instances[:, index].sum()),
             candidate_iou=_known(candidate_iou[index]),
+            iou_low=_known(low[index]),
+            iou_high=_known(high[index]),
             champion_iou=_known(champion_iou[index]) if champion_iou is not None else None,
             drop=_known(drops.drop[index]) if drops else None,
             drop_low=_known(drops.low[index]) if drops else None,
@@ -85,88 +193,71 @@ def class_rows(
     )
 
 
-def verdict_page(
-    verdict: VerdictReached,
-    *,
-    rows: Sequence[ClassRow],
-    pictures: Sequence[Picture] = (),
-    model_name: str = "",
-    run_url: str = "",
-    champion_version: str = "",
-) -> str:
-    """Write a verdict as one self-contained HTML page: outcome first, then why, then what to do.
-
-    Args:
-        verdict: What the gates said.
-        rows: From `class_rows`.
-        pictures: Overlays worth a look, such as the worst regressions; shown inline as PNG.
-        model_name: Of the registered model.
-        run_url: Of the training run.
-        champion_version: The version it was compared with.
-    """
-    return _template().render(
-        verdict=verdict,
-        headline=_HEADLINES[verdict.outcome],
-        summary=verdict.sentence(),
-        sign=SIGNS[verdict.outcome],
-        signs=SIGNS,
-        rows=rows,
-        checks=_worst_first(verdict.checks),
-        pictures=[(caption, _data_url(picture)) for caption, picture in pictures],
-        model_name=model_name,
-        run_url=run_url,
-        champion_version=champion_version,
-        figure=_figure,
-        signed=_signed,
+def worst_rows_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
+    """Sort by outcome, then by what was lost, then by how little there is."""
+    order: list[Outcome] = ["fail", "inconclusive", "pass"]
+    return sorted(
+        rows, key=lambda row: (order.index(row.outcome), -(row.drop or 0.0), row.candidate_iou or 0.0)
     )
 
 
-def verdict_markdown(verdict: VerdictReached, *, rows: Sequence[ClassRow], page_url: str = "") -> str:
-    """Write a verdict as Markdown for the version's description in MLflow."""
-    lines = [
-        f"## {SIGNS[verdict.outcome]} {_HEADLINES[verdict.outcome]}",
-        "",
-        f"{_plain(verdict.sentence())}.",
-        "",
-        "| | class | IoU | champion | drop | floor |",
-        "|---|---|---|---|---|---|",
-        *(_markdown_row(row) for row in rows),
-        "",
-        *(f"- {SIGNS[c.outcome]} {_plain(c.reason)}" for c in _worst_first(verdict.checks)),
-        "",
-        f"Judged on {verdict.data_tag} (`{verdict.data_fingerprint[:12]}`), blessing "
-        f"`{verdict.blessing_id[:12]}`.",
-        "",
-        *([f"[The whole page, with pictures]({page_url})", ""] if page_url else []),
-        _how_to_decide(verdict),
-    ]
-    return "\n".join(lines) + "\n"
+def worst_checks_first(checks: Sequence[Check]) -> list[Check]:
+    """Sort by outcome and keep the order within each."""
+    order: list[Outcome] = ["fail", "inconclusive", "pass"]
+    return sorted(checks, key=lambda check: order.index(check.outcome))
 
 
-def _how_to_decide(verdict: VerdictReached) -> str:
-    if verdict.outcome == "fail":
-        return "Nobody can approve a version the gates failed."
-    return (
-        "**To decide:** under *Tags*, click the pencil beside `approval` and enter `approved` or `rejected`; "
-        f"or run `maskloop approve {verdict.candidate_version} --by NAME`."
+def summarise_change(diff: VersionDiff, class_names: Sequence[str]) -> DataChange:
+    """Count a difference by source and by class; ``class_names`` is the new version's schema."""
+    kinds = (diff.added, diff.relabelled, diff.removed)
+    sources = [Counter(picture.source for picture in pictures) for pictures in kinds]
+    new_and_relabelled = [_count_by_class(pictures, class_names) for pictures in kinds[:2]]
+    by_source = _changes(dict.fromkeys(name for counter in sources for name in counter), sources)
+    by_source.sort(key=lambda change: -(change.num_new + change.num_relabelled + change.num_removed))
+    by_class = _changes(class_names, [*new_and_relabelled, Counter()])
+    return DataChange(
+        diff.old_tag,
+        diff.new_tag,
+        tuple(by_source),
+        tuple(change for change in by_class if change.num_new or change.num_relabelled),
+        dict(diff.instances_per_class),
     )
 
 
-def _markdown_row(row: ClassRow) -> str:
-    cells = (
-        row.sign,
-        _plain(row.name),
-        _figure(row.candidate_iou),
-        _figure(row.champion_iou),
-        _signed(row.drop),
-        _figure(row.floor),
+def show_picture(pixels: NDArray[np.uint8]) -> str:
+    """Return a picture, uint8 (H, W, 3), as a data URL of a JPEG of bounded size."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    image.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX))
+    data = b""
+    while not data:
+        data = _encode_below(image, MAX_PICTURE_BYTES)
+        image = image.reduce(2)
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _encode_below(image: Any, max_bytes: int) -> bytes:
+    """Encode with as much quality as fits; empty if even the least does not."""
+    for quality in _JPEG_QUALITIES:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=quality, subsampling=0)
+        if file.tell() <= max_bytes:
+            return file.getvalue()
+    return b""
+
+
+def _changes(names: Any, counters: Sequence[Counter[str]]) -> list[Change]:
+    return [Change(name, *(counter[name] for counter in counters)) for name in names]
+
+
+def _count_by_class(pictures: Sequence[Picture], class_names: Sequence[str]) -> Counter[str]:
+    """Count the pictures that hold each class."""
+    return Counter(
+        class_names[index]
+        for picture in pictures
+        for index in {instance.class_index for instance in picture.instances}
     )
-    return f"| {' | '.join(cells)} |"
-
-
-def _plain(text: str) -> str:
-    """Keep names that come with the data from becoming table cells, markup or links."""
-    return "".join(f"\\{char}" if char in r"\|[]<>*_`!" else char for char in text.replace("\n", " "))
 
 
 def _outcome_for_class(name: str, checks: Sequence[Check]) -> Outcome:
@@ -174,36 +265,12 @@ def _outcome_for_class(name: str, checks: Sequence[Check]) -> Outcome:
     return outcome_of(about) if about else "inconclusive"
 
 
-def _worst_first(checks: Sequence[Check]) -> list[Check]:
-    order: list[Outcome] = ["fail", "inconclusive", "pass"]
-    return sorted(checks, key=lambda check: order.index(check.outcome))
-
-
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}"
-
-
-def _data_url(picture: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
 @cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("verdict.html.j2")
+    return TypeAdapter(JudgedEvidence)

@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +87,11 @@ class MlflowRunTracker:
             self._start_monitor(run_id)
             return run_id
 
+    def find_run(self, key: str) -> str:
+        """Return the id of the run with this key, or an empty string."""
+        with plain_errors(self._uri):
+            return self._find(key)
+
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Record settings. A parameter already recorded keeps its first value."""
         from mlflow.entities import Param
@@ -113,6 +120,11 @@ class MlflowRunTracker:
         """Record a text, Markdown, HTML or JSON file, replacing an older one."""
         with self._about(run_id):
             self._client.log_text(run_id, text, path)
+
+    def read_text(self, run_id: str, path: str) -> str:
+        """Return a text that was recorded. Raises NotFoundError."""
+        with plain_errors(self._uri, missing=f"run {run_id} has no {path}"), TemporaryDirectory() as folder:
+            return Path(self._client.download_artifacts(run_id, path, folder)).read_text(encoding="utf-8")
 
     def log_picture(self, run_id: str, picture: NDArray[np.uint8], path: str) -> None:
         """Record a picture, uint8 (H, W, 3) RGB, as PNG."""
@@ -158,12 +170,15 @@ class MlflowRunTracker:
         with self._about(run_id):
             self._client.set_terminated(run_id, status.upper())
 
+    def route(self, run_id: str, path: str = "") -> str:
+        """Return where a server shows a run or one of its files, from the server's address on: ``#/…``."""
+        with plain_errors(self._uri):
+            run = f"#/experiments/{self._experiment_id}/runs/{run_id}"
+        return f"{run}/artifacts/{quote(path)}" if path else run
+
     def url(self, run_id: str) -> str:
         """Return the page of a run, or an empty string if no server is known."""
-        if not self._server_url:
-            return ""
-        with plain_errors(self._uri):
-            return f"{self._server_url}/#/experiments/{self._experiment_id}/runs/{run_id}"
+        return f"{self._server_url}/{self.route(run_id)}" if self._server_url else ""
 
     def version_url(self, version: str) -> str:
         """Return the page of a model version, or an empty string if no server is known."""

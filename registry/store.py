@@ -21,6 +21,7 @@ APPROVAL_TAG: Final = "approval"
 APPROVED_BY_TAG: Final = "approved_by"
 STATUS_TAG: Final = "status"
 DIGEST_TAG: Final = "weights_digest"
+EVIDENCE_TAG: Final = "evidence"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ class RunTracker(Protocol):
         """Start a run, or open the one with this key again, also after a crash; returns its id."""
         ...
 
+    def find_run(self, key: str) -> str:
+        """Return the id of the run with this key, or an empty string."""
+        ...
+
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Record settings. A parameter already recorded keeps its first value."""
         ...
@@ -120,6 +125,10 @@ class RunTracker(Protocol):
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Record a text, Markdown, HTML or JSON file, replacing an older one."""
+        ...
+
+    def read_text(self, run_id: str, path: str) -> str:
+        """Return a text that was recorded. Raises NotFoundError."""
         ...
 
     def log_picture(self, run_id: str, picture: NDArray[np.uint8], path: str) -> None:
@@ -146,6 +155,10 @@ class RunTracker(Protocol):
 
     def close_run(self, run_id: str, status: Literal["finished", "failed"]) -> None:
         """Say that a run has ended."""
+        ...
+
+    def route(self, run_id: str, path: str = "") -> str:
+        """Return where a server shows a run or one of its files, from the server's address on: ``#/…``."""
         ...
 
     def url(self, run_id: str) -> str:

@@ -36,6 +36,9 @@ class FakeRunTracker:
         run.status = "running"
         return run_id
 
+    def find_run(self, key: str) -> str:
+        return f"run-{key}" if f"run-{key}" in self.runs else ""
+
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         known = self._run(run_id).params
         known.update({name: str(value) for name, value in params.items() if name not in known})
@@ -50,6 +53,12 @@ class FakeRunTracker:
     def log_text(self, run_id: str, text: str, path: str) -> None:
         self._run(run_id).files[path] = text.encode()
 
+    def read_text(self, run_id: str, path: str) -> str:
+        files = self._run(run_id).files
+        if path not in files:
+            raise NotFoundError(f"run {run_id} has no {path}")
+        return files[path].decode()
+
     def log_picture(self, run_id: str, picture: NDArray[np.uint8], path: str) -> None:
         self._run(run_id).pictures[path] = picture.copy()
 
@@ -61,6 +70,9 @@ class FakeRunTracker:
 
     def close_run(self, run_id: str, status: Literal["finished", "failed"]) -> None:
         self._run(run_id).status = status
+
+    def route(self, run_id: str, path: str = "") -> str:
+        return f"#/experiments/0/runs/{run_id}" + (f"/artifacts/{path}" if path else "")
 
     def url(self, run_id: str) -> str:
         return ""

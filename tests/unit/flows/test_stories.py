@@ -82,7 +82,7 @@ def test_the_record_of_a_turn_names_everything_that_made_it(world: World) -> Non
     assert run.status == "finished"
     assert run.params["settings_digest"] == started.settings_digest
     assert {data["context"] for data in run.datasets} == {"train", "val", "test"}
-    assert "verdict/verdict.html" in run.files
+    assert {"approval/evidence.html", "verdict/evidence.json", "verdict/verdict.json"} <= set(run.files)
     assert run.metrics["test/iou/mean"] == [(0, pytest.approx(0.9))]
     assert "pass" in world.models.descriptions["1"]
 
@@ -129,7 +129,7 @@ def test_a_reviewers_pictures_are_drawn_and_kept(tmp_path: Path, monkeypatch: py
     assert cycle.candidate is not None
     assert "evaluation/example_1.png" in world.tracker.runs[cycle.candidate.run_id].pictures
     kept = world.workspace.reports_dir / "verdicts" / "version-1"
-    assert list(kept.glob("*.png"))
+    assert b"data:image/jpeg;base64," in (kept / "evidence.html").read_bytes()
 
 
 # --- no --------------------------------------------------------------------------------------------

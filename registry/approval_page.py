@@ -1,0 +1,355 @@
+"""The approval page: what a reviewer needs to decide about one candidate, as one HTML file. Pure.
+
+The same facts give the same page, so it can be written as often as one likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from maskloop.records import Check, Outcome, RolloutPhase, VerdictReached
+from maskloop.settings import GateSettings
+from maskloop.state import Cycle, LoopState, Serving
+from registry.evidence import (
+    SIGNS,
+    JudgedEvidence,
+    Latency,
+    ShownPicture,
+    worst_checks_first,
+    worst_rows_first,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MAX_LINES: Final = 100
+"""Of the history; what came before is counted."""
+MAX_SOURCES: Final = 12
+_GATES_SAY: Final[Mapping[Outcome, str]] = {
+    "pass": "The gates pass this candidate",
+    "inconclusive": "The gates cannot tell: a person has to decide",
+    "fail": "The gates fail this candidate",
+}
+_SHADOW_SAYS: Final[Mapping[Outcome, str]] = {
+    "pass": "on the same pictures it is as good as the champion",
+    "inconclusive": "the pictures so far cannot tell",
+    "fail": "on the same pictures it is worse than the champion",
+}
+_QUESTIONS: Final[Mapping[str, str]] = {
+    "agreement": "Does it see the same things, with the same masks?",
+    "count.fewer": "Does it miss things?",
+    "count.more": "Does it find things that are not there?",
+    "class_flips": "Does it give things other names?",
+    "score": "Is it less sure?",
+    "latency": "Is it slower?",
+    "errors": "Does it fail where the champion answers?",
+    "slo.errors": "Did its own answers keep the promise about errors?",
+    "slo.latency": "Did its own answers keep the promise about time?",
+    "feedback": "What do people's corrections say?",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the decision stands.
+
+    Attributes:
+        kind: ``open`` waits for a person; ``yes`` and ``no`` were said.
+        headline: A few words.
+        sentence: Who, when, why, and what comes next.
+    """
+
+    kind: Literal["open", "yes", "no"]
+    headline: str
+    sentence: str
+
+    @property
+    def sign(self) -> str:
+        """For whoever cannot see the colour."""
+        return {"open": "?", "yes": "✓", "no": "✗"}[self.kind]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was recorded."""
+
+    at: datetime
+    who: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class DriftCause:
+    """The drift verdict that asked for the training.
+
+    Attributes:
+        line: When, and in words.
+        features: What drifted, strongest first.
+        page: Path of the drift page in the workspace.
+        route: Of the drift page in MLflow, `#/…`; empty if it is not there.
+        url: The same with the server, where that is known.
+    """
+
+    line: Line
+    features: tuple[str, ...]
+    page: str
+    route: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class RolloutReport:
+    """What the shadow and the rollout said.
+
+    Attributes:
+        champion_version: Beside which it answers.
+        phase: Of the rollout.
+        share_percent: Of live traffic that it may answer.
+        line: The latest move.
+        num_compared: Pictures both were asked about.
+        checks: One line each.
+        champion: Latency on those pictures; None if it is not known (any more).
+        challenger: Likewise.
+        pictures: The worst disagreements.
+    """
+
+    champion_version: str
+    phase: RolloutPhase
+    share_percent: float
+    line: Line
+    num_compared: int
+    checks: tuple[Check, ...]
+    outcome: Outcome
+    champion: Latency | None = None
+    challenger: Latency | None = None
+    pictures: tuple[ShownPicture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One thing the candidate was made of: a word for it, a sentence, and the exact identity."""
+
+    what: str
+    sentence: str
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class ApprovalPage:
+    """Everything the page says.
+
+    Attributes:
+        model_name: Of the registered model.
+        cycle: The turn of the loop.
+        verdict: What the gates said.
+        judged: When.
+        standing: Where the decision stands.
+        asked: Who asked for the training, when and why.
+        reason: ``manual``, ``schedule``, ``drift`` or ``labels``.
+        drift: For a training that drift asked for.
+        evidence: What judging found; None if it was not kept.
+        gate_changes: Gates edited since the verdict, in words; None if that cannot be told.
+        policy_now: The digest of the gates as they are now; empty if that cannot be told.
+        rollout: None before there is one.
+        origins: What it was made of.
+        decisions: What people and the policy said about these weights.
+        history: Everything recorded about the cycle, oldest first.
+        four_eyes_against: Who may not approve; empty if anybody may.
+        data_came: Data versions that came since the champion's, in words.
+        run_url: Page of the training run, where a server is known.
+    """
+
+    model_name: str
+    cycle: str
+    verdict: VerdictReached
+    judged: Line
+    standing: Standing
+    asked: Line
+    reason: str
+    drift: DriftCause | None
+    evidence: JudgedEvidence | None
+    gate_changes: tuple[str, ...] | None
+    policy_now: str
+    rollout: RolloutReport | None
+    origins: tuple[Origin, ...]
+    decisions: tuple[Line, ...]
+    history: tuple[Line, ...]
+    four_eyes_against: str = ""
+    data_came: tuple[str, ...] = ()
+    run_url: str = ""
+
+    @property
+    def version(self) -> str:
+        """Of the candidate."""
+        return self.verdict.candidate_version
+
+    @property
+    def gates_say(self) -> str:
+        """The verdict in a few words."""
+        return _GATES_SAY[self.verdict.outcome]
+
+    @property
+    def can_be_approved(self) -> bool:
+        """A person may still say yes."""
+        return self.standing.kind == "open"
+
+    def highlights(self) -> list[tuple[str, str]]:
+        """Return the page in a few signs and sentences, for who reads no further."""
+        return [
+            *_about_gates(self),
+            *_about_loss(self.evidence),
+            *_about_traffic(self.rollout),
+            *_about_edits(self),
+        ]
+
+
+def render_page(page: ApprovalPage) -> str:
+    """Write the page: outcome first, then why, then what to do. It needs no network to be read."""
+    return _template().render(
+        page=page,
+        verdict=page.verdict,
+        signs=SIGNS,
+        rows=worst_rows_first(page.evidence.rows) if page.evidence else [],
+        checks=worst_checks_first(page.verdict.checks),
+        shadow_says=_SHADOW_SAYS,
+        shadow_checks=worst_checks_first(page.rollout.checks) if page.rollout else [],
+        questions=_QUESTIONS,
+        history=page.history[-MAX_LINES:],
+        num_left_out=max(0, len(page.history) - MAX_LINES),
+        max_sources=MAX_SOURCES,
+        figure=figure,
+        signed=signed,
+        when=when,
+    )
+
+
+def standing_of(cycle: Cycle, state: LoopState) -> Standing:
+    """Say where the decision about a judged cycle stands."""
+    approval, digest = cycle.approval, cycle.verdict.candidate_digest if cycle.verdict else ""
+    if served := [serving for serving in state.serving if serving.change.weights_digest == digest]:
+        return _in_service(served[-1], state)
+    if cycle.closed:
+        return Standing("no", f"The turn ended: {cycle.closed.outcome}", _full_stop(cycle.closed.reason))
+    match cycle.phase:
+        case "promoting":
+            return Standing(
+                "yes", "It is being promoted", _full_stop(approval.sentence() if approval else "")
+            )
+        case "rejected":
+            return Standing("no", "It was rejected", _full_stop(approval.sentence() if approval else ""))
+        case "approved":
+            return _approved(cycle)
+        case _ if cycle.verdict and cycle.verdict.outcome == "fail":
+            return Standing("no", "It cannot be approved", "What serves now serves on.")
+        case _:
+            waiting = _full_stop(cycle.waiting.reason) if cycle.waiting else ""
+            return Standing("open", "It waits for a person's decision", waiting)
+
+
+def compare_gates(then: Mapping[str, Any], now: GateSettings | None) -> tuple[str, ...]:
+    """Say which gates differ from those of the verdict.
+
+    >>> compare_gates(GateSettings().model_dump(mode="json"), GateSettings(min_mean_iou=0.6))
+    ('min_mean_iou was 0.7 and is 0.6 now',)
+    """
+    if now is None:
+        return ("the gates were removed",)
+    after = now.model_dump(mode="json")
+    names = dict.fromkeys((*then, *after))
+    return tuple(
+        f"{name} was {_setting(then.get(name))} and is {_setting(after.get(name))} now"
+        for name in names
+        if then.get(name) != after.get(name)
+    )
+
+
+def figure(value: float | None) -> str:
+    """Write a share with three decimals; a dash for nothing."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """Write a difference with its sign; a dash for nothing."""
+    return "–" if value is None else f"{value:+.3f}"
+
+
+def when(time: datetime) -> str:
+    """Write a time for people."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def _in_service(served: Serving, state: LoopState) -> Standing:
+    change = served.change
+    if state.serving[-1] == served:
+        return Standing(
+            "yes", "It serves", f"Since {when(served.since)}, moved there by {served.actor}: {change.why}."
+        )
+    after = state.serving[state.serving.index(served) + 1]
+    how = "was rolled back from" if after.change.cause == "rollback" else "served and was replaced"
+    return Standing("yes", f"It {how}", _full_stop(f"{when(after.since)}: {after.change.sentence()}"))
+
+
+def _approved(cycle: Cycle) -> Standing:
+    said = _full_stop(cycle.approval.sentence() if cycle.approval else "")
+    if cycle.waiting and cycle.waiting.waiting_for == "approval":
+        return Standing("open", "It has to be approved again", _full_stop(f"{said} {cycle.waiting.reason}"))
+    return Standing("yes", "It is approved", said)
+
+
+def _about_gates(page: ApprovalPage) -> list[tuple[str, str]]:
+    checks = page.verdict.checks
+    held = sum(check.outcome == "pass" for check in checks)
+    return [(SIGNS[page.verdict.outcome], f"{held} of {len(checks)} checks of the gates hold")]
+
+
+def _about_loss(evidence: JudgedEvidence | None) -> list[tuple[str, str]]:
+    rows = [row for row in evidence.rows if row.drop is not None] if evidence else []
+    if not rows:
+        return []
+    worst = max(rows, key=lambda row: row.drop or 0.0)
+    interval = f"between {signed(worst.drop_low)} and {signed(worst.drop_high)}"
+    said = f"against the champion {worst.name} lost most: {signed(worst.drop)} IoU ({interval})"
+    return [(worst.sign, said)]
+
+
+def _about_traffic(rollout: RolloutReport | None) -> list[tuple[str, str]]:
+    if rollout is None or not rollout.num_compared:
+        return []
+    seen = (
+        f"{rollout.num_compared} pictures of production were shown to both: {_SHADOW_SAYS[rollout.outcome]}"
+    )
+    return [(SIGNS[rollout.outcome], seen)]
+
+
+def _about_edits(page: ApprovalPage) -> list[tuple[str, str]]:
+    if not page.gate_changes:
+        return []
+    return [("!", f"the gates were edited since the verdict: {'; '.join(page.gate_changes)}")]
+
+
+def _setting(value: Any) -> str:
+    return "off" if value is None else str(value)
+
+
+def _full_stop(sentence: str) -> str:
+    said = sentence.strip()
+    return said if not said or said.endswith(".") else f"{said}."
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("approval_page.html.j2")
