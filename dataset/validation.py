@@ -252,7 +252,7 @@ def _judge(
     if picture.told_location:
         message = "the picture told where it was taken; that was removed"
         problems.append(Problem("info", "location-removed", entry.name, message))
-    if frame[0] == "stored":
+    if frame[0] == "stored" and picture.orientation != 1:
         instances = _upright(instances, picture.orientation)
     group = entry.record.get("group")
     declared_group = str(group) if isinstance(group, str | int) and not isinstance(group, bool) else ""
@@ -266,6 +266,11 @@ def _annotated_frame(
     width, height = entry.record.get("width"), entry.record.get("height")
     upright, turned = (picture.width_px, picture.height_px), (picture.height_px, picture.width_px)
     sideways = picture.orientation in _SIDEWAYS
+    declared = entry.record.get("frame")
+    if declared == "upright" and (width, height) == upright:
+        return "upright", picture.height_px, picture.width_px
+    if declared == "stored" and (width, height) == (stored := turned if sideways else upright):
+        return "stored", stored[1], stored[0]
     if width is None and height is None and picture.orientation == 1:
         problems.append(
             Problem("info", "size-missing", entry.where, "the size is missing; the file's is used")
@@ -279,7 +284,7 @@ def _annotated_frame(
         return "stored", picture.width_px, picture.height_px
     if picture.orientation != 1 and (width, height) in (upright, (None, None)):
         message = "the picture's EXIF turns it, and its size does not tell whether the masks are turned too"
-        hint = "save the picture upright without the EXIF orientation"
+        hint = 'say "frame": "stored" or "upright" in its entry of images, or save it upright without EXIF'
         problems.append(Problem("error", "orientation-unclear", entry.where, message, hint, entry.name))
         return None
     message = f"the file is {upright[0]} x {upright[1]} px, the annotations are for {width} x {height} px"

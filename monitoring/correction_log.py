@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    case,
     delete,
     func,
     insert,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from maskloop.clock import Clock, SystemClock
 from maskloop.digest import canonical_json
 from maskloop.masks import Rle
-from monitoring.corrections import Correction, Fate, JudgementCount, Label, no_picture_left
+from monitoring.corrections import Correction, Fate, Judged, Label, no_picture_left
 from monitoring.sqlite import SqliteFile
 
 SCHEMA_VERSION: Final = 1
@@ -149,12 +150,13 @@ class SqlCorrectionLog:
         with self._database.transaction() as connection:
             return connection.execute(statement).rowcount
 
-    def judgements(self) -> Sequence[JudgementCount]:
-        """Count what people said, by version and verdict."""
-        columns = (_corrections.c.model_version, _corrections.c.verdict)
-        query = select(*columns, func.count()).group_by(*columns).order_by(*columns)
+    def judged(self) -> Sequence[Judged]:
+        """Count what people said, by version; an answer judged twice counts once."""
+        version, is_wrong = _corrections.c.model_version, _corrections.c.verdict == "wrong"
+        num_wrong = func.sum(case((is_wrong, 1), else_=0))
+        query = select(version, func.count() - num_wrong, num_wrong).group_by(version).order_by(version)
         with self._database.transaction() as connection:
-            return tuple(JudgementCount(*row) for row in connection.execute(query).tuples())
+            return tuple(Judged(*row) for row in connection.execute(query).tuples())
 
     def prune(self, now: datetime | None = None) -> int:
         """Forget corrections older than the retention; return how many."""
@@ -189,6 +191,8 @@ def _to_row(correction: Correction, picture: bytes | None) -> dict[str, Any]:
     record = {
         "by": correction.by,
         "note": correction.note,
+        "source": correction.source,
+        "size_px": list(correction.size_px),
         "instances": None if masks is None else [[name, mask.to_coco()] for name, mask in masks],
     }
     return {
@@ -207,7 +211,7 @@ def _to_row(correction: Correction, picture: bytes | None) -> dict[str, Any]:
 
 def _from_row(row: Any) -> Correction:
     record = json.loads(row["record"])
-    masks = record["instances"]
+    masks, (height_px, width_px) = record["instances"], record["size_px"]
     return Correction(
         sample_id=row["sample_id"],
         at=datetime.fromisoformat(row["said_at"]),
@@ -216,6 +220,8 @@ def _from_row(row: Any) -> Correction:
         instances=None if masks is None else tuple((name, _read_mask(coco)) for name, coco in masks),
         note=record["note"],
         model_version=row["model_version"],
+        source=record["source"],
+        size_px=(height_px, width_px),
     )
 
 

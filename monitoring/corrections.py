@@ -27,6 +27,8 @@ class Correction:
             any EXIF orientation); empty where nothing is in it; None if that was not said.
         note: In the person's own words.
         model_version: Whose answer it was.
+        source: Where the picture comes from.
+        size_px: Height and width of the picture as its file stores it.
     """
 
     sample_id: str
@@ -36,6 +38,8 @@ class Correction:
     instances: tuple[tuple[str, Rle], ...] | None = None
     note: str = ""
     model_version: str = ""
+    source: str = ""
+    size_px: tuple[int, int] = (0, 0)
 
     @property
     def content_digest(self) -> str:
@@ -60,12 +64,17 @@ class Label:
 
 
 @dataclass(frozen=True)
-class JudgementCount:
+class Judged:
     """How many answers of one version people called right or wrong."""
 
     model_version: str
-    verdict: Judgement
-    num_answers: int
+    num_right: int
+    num_wrong: int
+
+    @property
+    def wrong_percent(self) -> float:
+        """Share of the judged answers that were wrong, 0..100. Of all answers it says nothing."""
+        return 100.0 * self.num_wrong / (self.num_right + self.num_wrong)
 
 
 class CorrectionLog(Protocol):
@@ -118,8 +127,8 @@ class CorrectionLog(Protocol):
         """Let those that were refused, and whose picture is kept, wait again; return how many."""
         ...
 
-    def judgements(self) -> Sequence[JudgementCount]:
-        """Count what people said, by version and verdict."""
+    def judged(self) -> Sequence[Judged]:
+        """Count what people said, by version; an answer judged twice counts once."""
         ...
 
     def prune(self, now: datetime | None = None) -> int:

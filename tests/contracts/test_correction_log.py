@@ -12,7 +12,7 @@ import pytest
 
 from maskloop.masks import Rle, encode_masks
 from monitoring.correction_log import SqlCorrectionLog
-from monitoring.corrections import Correction, CorrectionLog, JudgementCount, Label
+from monitoring.corrections import Correction, CorrectionLog, Judged, Label
 from tests.fakes.correction_log import FakeCorrectionLog
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def mask(column: int) -> Rle:
 
 def correction(name: str, column: int = 1, *, at: datetime = NOON) -> Correction:
     instances = (("bolt", mask(column)), ("nut", mask(column + 2)))
-    return Correction(name, at, "rita", "wrong", instances, "a nut as well", "3")
+    return Correction(name, at, "rita", "wrong", instances, "a nut as well", "3", "belt", (6, 8))
 
 
 def ids(corrections: object) -> list[str]:
@@ -145,7 +145,9 @@ def test_what_people_say_is_counted_by_version_each_answer_once(log: CorrectionL
     for name, version, verdict in (("a", "1", "wrong"), ("b", "1", "right"), ("c", "2", "wrong")):
         log.add(replace(correction(name), model_version=version, verdict=verdict))  # type: ignore[arg-type]
     log.add(replace(correction("b"), model_version="1", verdict="wrong"))
-    assert log.judgements() == (JudgementCount("1", "wrong", 2), JudgementCount("2", "wrong", 1))
+    log.add(replace(correction("d"), model_version="1", verdict="right"))
+    assert log.judged() == (Judged("1", num_right=1, num_wrong=2), Judged("2", num_right=0, num_wrong=1))
+    assert [round(one.wrong_percent) for one in log.judged()] == [67, 100]
 
 
 def test_what_is_older_than_the_retention_is_forgotten(log: CorrectionLog) -> None:

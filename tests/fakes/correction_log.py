@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from monitoring.corrections import Correction, JudgementCount, Label, no_picture_left
+from monitoring.corrections import Correction, Judged, Label, no_picture_left
 
 
 class FakeCorrectionLog:
@@ -64,9 +64,10 @@ class FakeCorrectionLog:
         self._labels.update({key: Label("waiting") for key in again})
         return len(again)
 
-    def judgements(self) -> Sequence[JudgementCount]:
+    def judged(self) -> Sequence[Judged]:
         counts = Counter((one.model_version, one.verdict) for one in self._said.values())
-        return tuple(JudgementCount(*key, count) for key, count in sorted(counts.items()))
+        versions = sorted({version for version, _ in counts})
+        return tuple(Judged(each, counts[each, "right"], counts[each, "wrong"]) for each in versions)
 
     def prune(self, now: datetime | None = None) -> int:
         oldest = (now or datetime.now(UTC)) - self._retention

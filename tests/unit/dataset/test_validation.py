@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.coco import CocoFile, read_coco
+from dataset.decoding import orient
 from dataset.problems import Problem
 from dataset.validation import FoundPicture, picture_names, validate_batch
 from maskloop.errors import DataError
@@ -226,6 +227,29 @@ class TestOrientation:
     def test_a_turn_that_the_size_does_not_show_is_not_guessed(self, orientation, content, tmp_path):
         found = self.sideways(content, orientation, WIDTH_PX, HEIGHT_PX)
         assert codes(judge(content, tmp_path, found), "error") == ["orientation-unclear"]
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_a_batch_that_says_its_frame_is_taken_at_its_word(self, orientation, content, tmp_path):
+        found = self.sideways(content, orientation, WIDTH_PX, HEIGHT_PX)
+        content["images"][0]["frame"] = "stored"
+        report = judge(content, tmp_path, found)
+        stored = np.zeros((HEIGHT_PX, WIDTH_PX), dtype=bool)
+        stored[3:11, 4:14] = True
+        assert report.problems == ()
+        mask = decode_masks([report.usable[0].instances[0].mask])[0]
+        assert np.array_equal(mask, orient(stored, orientation))
+
+    @pytest.mark.parametrize("orientation", [2, 3, 4])
+    def test_masks_that_are_said_to_be_upright_stay(self, orientation, content, tmp_path):
+        found = self.sideways(content, orientation, WIDTH_PX, HEIGHT_PX)
+        content["images"][0]["frame"] = "upright"
+        mask = judge(content, tmp_path, found).usable[0].instances[0].mask
+        assert decode_masks([mask])[0][3:11, 4:14].all()
+
+    def test_a_frame_that_does_not_fit_the_size_is_not_believed(self, content, tmp_path):
+        found = self.sideways(content, 6, 80, 60)
+        content["images"][0]["frame"] = "stored"
+        assert codes(judge(content, tmp_path, found), "error") == ["size-mismatch"]
 
     def test_another_size_is_a_mismatch(self, content, tmp_path):
         content["images"][0] |= {"width": 80, "height": 60}
