@@ -1,0 +1,100 @@
+"""Connections bounded before anything is a request: how many, how slowly and how large their heads come.
+
+uvicorn waits for ever for the rest of a head and keeps whatever comes of it. Here it has ten seconds and
+64 KiB; so has a body that nobody wants any more. Past the limit of connections a request is marked, and
+refused by the routes that do work; health is still answered. At twice the limit they are closed unread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_PATIENCE_S: Final = 10.0
+_MAX_HEAD_BYTES: Final = 64 * 1024
+_REFUSAL: Final = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    Args:
+        max_connections: Beyond it requests are marked ``is_over_capacity``.
+        patience_s: For a head, or for the rest of a body that was answered already.
+        arguments: What uvicorn gives.
+    """
+
+    def __init__(self, *, max_connections: int, patience_s: float = _PATIENCE_S, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._max_connections, self._patience_s = max_connections, patience_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._is_in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        if len(self.connections) > 2 * self._max_connections:
+            transport.abort()
+        else:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes on, unless a head becomes too large."""
+        if not self._is_in_body:
+            self._head_bytes += len(data)
+            self._wait()
+        super().data_received(data)
+        if not self._is_in_body and self._head_bytes > _MAX_HEAD_BYTES:
+            self._refuse("431 Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        """Begin a request."""
+        self._stop_waiting()
+        self._head_bytes, self._is_in_body = 0, True
+        is_over_capacity = len(self.connections) > self._max_connections
+        self.scope["state"]["is_over_capacity"] = is_over_capacity
+        super().on_headers_complete()
+        if is_over_capacity:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """End a request's body."""
+        self._stop_waiting()
+        self._is_in_body = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Let the rest of a body come, but not for ever."""
+        super().on_response_complete()
+        if self._is_in_body and self.cycle.response_complete:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self._patience_s, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        if self._head_bytes:
+            self._refuse("408 Request Timeout")
+        else:
+            self.transport.abort()
+
+    def _refuse(self, status: str) -> None:
+        if self.cycle and not self.cycle.response_complete:  # an answer is under way on this connection
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.transport.write(_REFUSAL.format(status).encode())
+            self.transport.close()
