@@ -87,6 +87,9 @@ class Metrics:
             "detections", "Instances told to clients.", "class_name", "version", "role"
         )
         self._score = self._histogram("detection_score", "Scores of those.", _SCORES, "class_name", "version")
+        self._strange = self._counter(
+            "out_of_distribution", "Answers about pictures unlike those the model knows.", "version"
+        )
         self._batch_size = self._histogram("batch_size", "Pictures in a pass.", _SIZES, "role", "version")
         self._batch_s = self._histogram("batch_seconds", "Time of a pass.", _SECONDS, "role", "version")
         self._serving = self._gauge(
@@ -124,9 +127,11 @@ class Metrics:
         self._stage_s.labels(stage, self._known(version)).observe(seconds)
 
     def answered(self, answer: Answer, *, score_threshold: float) -> None:
-        """Count what was found, at or above the threshold, by class."""
+        """Count what was found, at or above the threshold, by class; and strange pictures."""
         model, found = answer.model, answer.prediction.detections
         version, names = self._known(model.served.version), model.predictor.class_names
+        if answer.novelty is not None and answer.novelty.is_out_of_distribution:
+            self._strange.labels(version).inc()
         for index, score in zip(found.class_indices.tolist(), found.scores.tolist(), strict=True):
             if score >= score_threshold:
                 self._detections.labels(names[index], version, model.role).inc()
@@ -196,6 +201,7 @@ class Metrics:
             self._stage_s,
             self._detections,
             self._score,
+            self._strange,
             self._batch_size,
             self._batch_s,
             self._feedback,

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from maskloop.records import ChampionChanged, Check, DriftJudged, RolloutStarted, VerdictReached
 from maskloop.state import LoopState, Rollout, Serving
+from monitoring.novelty import Novelty
 from serving.answers import Traffic, Wanted
 from serving.metrics import Metrics, forget_dead_workers, share_figures
 from tests.fakes.serving_world import make_answer, make_served
@@ -91,6 +92,12 @@ def test_what_clients_were_told_is_counted_by_class(figures: Figures) -> None:
     assert figures.get("detections_total", class_name="bolt", version="1", role="champion") == 1
     assert figures.get("detection_score_count", class_name="bolt", version="1") == 1
     assert figures.get("detection_score_sum", class_name="bolt", version="1") == pytest.approx(0.9)
+
+
+def test_pictures_the_model_does_not_know_are_counted(figures: Figures) -> None:
+    for novelty in (None, Novelty(0.4, False), Novelty(1.0, True)):
+        figures.metrics.answered(replace(make_answer(), novelty=novelty), score_threshold=0.5)
+    assert figures.get("out_of_distribution_total", version="1") == 1
 
 
 def test_queue_samples_mirrors_and_feedback_are_shown(figures: Figures) -> None:
