@@ -10,7 +10,7 @@ from flows.wiring import App
 from maskloop.errors import NotFoundError
 from maskloop.ledger import check_chain
 from maskloop.records import read_record
-from maskloop.state import Cycle, LoopState
+from maskloop.state import Cycle, LoopState, Rollout
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Status:
             "champion": champion.model_dump(mode="json") if champion else None,
             "data": self.state.versions[-1].tag if self.state.versions else None,
             "open_cycles": [_describe_cycle(cycle) for cycle in self.state.open_cycles],
+            "rollout": _describe_rollout(self.state.rollout) if self.state.rollout else None,
             "samples": self.sample_counts,
             "last_drift": self.state.drift[-1][1].model_dump(mode="json") if self.state.drift else None,
         }
@@ -35,13 +36,18 @@ class Status:
         """Say it in a few lines."""
         lines = [self._champion_line(), self._data_line(), self._sample_line()]
         lines += [f"{cycle.id} ({cycle.phase}): {_progress_of(cycle)}" for cycle in self.state.open_cycles]
+        if rollout := self.state.rollout:
+            said = (rollout.moved or rollout.started).sentence()
+            lines.append(
+                f"rollout:  version {rollout.started.version}, since {_minute(rollout.since)}: {said}"
+            )
         return "\n".join(lines)
 
     def _champion_line(self) -> str:
         if not self.state.serving:
             return "serving:  nothing yet"
         serving = self.state.serving[-1]
-        since = f"{serving.since:%Y-%m-%d %H:%M} UTC"
+        since = _minute(serving.since)
         return f"serving:  version {serving.change.version} since {since}, moved there by {serving.actor}"
 
     def _data_line(self) -> str:
@@ -120,6 +126,20 @@ def _describe_cycle(cycle: Cycle) -> dict[str, Any]:
         "waiting_since": cycle.waiting_since.isoformat() if cycle.waiting_since else None,
         "failures": list(cycle.failures),
     }
+
+
+def _describe_rollout(rollout: Rollout) -> dict[str, Any]:
+    return {
+        "cycle": rollout.cycle,
+        "version": rollout.started.version,
+        "phase": rollout.phase,
+        "share_percent": rollout.share_percent,
+        "since": rollout.since.isoformat(),
+    }
+
+
+def _minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
 def _progress_of(cycle: Cycle) -> str:

@@ -23,6 +23,7 @@ from flows.rollout import (
     roll_back_last_change,
     stop_rollout,
 )
+from flows.status import describe_status
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.records import (
     AgreementMeasured,
@@ -404,6 +405,11 @@ def test_a_rollout_can_be_looked_at_any_time(world: World) -> None:
     assert analyse_rollout(world.app(), "cycle-1") is None
     with pytest.raises(NotFoundError):
         describe_rollout(world.app(), "cycle-1")
+    status = describe_status(world.app())
+    assert (
+        "rollout:  version 2, since 2026-03-02 09:00 UTC: the rollout of version 2 begins" in status.to_text()
+    )
+    assert status.to_json()["rollout"]["phase"] == "shadow"
 
 
 # --- crashes -------------------------------------------------------------------------------------
@@ -494,4 +500,3 @@ def test_only_one_challenger_rolls_out_at_a_time(world: World) -> None:
     second = replace(cycle, id="cycle-3")
     state = replace(world.state, cycles={**world.state.cycles, "cycle-3": second})
     assert StartRollout("cycle-3") not in plan(state, Facts(now=world.clock.now()), world.app().settings)
-
