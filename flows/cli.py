@@ -14,6 +14,7 @@ import click
 
 from flows.cli_data import data
 from flows.cli_rollout import rollout
+from flows.cli_serving import serving
 from flows.console import Output, command, images_beside, open_workspace, user_name
 from maskloop.errors import EXIT_CODES, MaskloopError, NotFoundError
 
@@ -29,6 +30,8 @@ def cli() -> None:
 
 cli.add_command(data)
 cli.add_command(rollout)
+for one in serving.commands.values():
+    cli.add_command(one)
 
 
 @cli.command("init")
@@ -189,7 +192,7 @@ def promote(root: Path, out: Output) -> None:
 def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str) -> None:
     """Make an earlier champion serve again: VERSION, or the one before the present one.
 
-    Without VERSION, a challenger that answers part of the traffic is stopped instead: it is what changed last.
+    Without VERSION, a challenger that answers part of the traffic is stopped instead: that changed last.
     """
     from flows.rollout import roll_back_last_change
 
@@ -258,36 +261,6 @@ def lineage(root: Path, out: Output, *, version: str | None) -> None:
         version = state.champion.version
     facts = trace_lineage(state, version)
     out.answer(facts, lambda: click.echo("\n".join(f"{fact.what:<10} {fact.sentence}" for fact in facts)))
-
-
-@command("predict", group=cli)
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--source", default="production", show_default=True, help="Where the pictures come from.")
-@click.option("--overlays", type=click.Path(path_type=Path), help="Draw the answers into this folder.")
-def predict(
-    root: Path, out: Output, *, pictures: tuple[Path, ...], source: str, overlays: Path | None
-) -> None:
-    """Answer PICTURES (files or folders) with the champion and log them as production samples."""
-    from flows.foreground import run_story
-    from flows.predict import predict as story
-
-    answers = run_story(
-        open_workspace(root), "predict", story, files=list(pictures), source=source, overlays_dir=overlays
-    )
-    rows = [
-        {
-            "picture": Path(answer.file).name,
-            "instances": len(answer.instances),
-            "best": answer.instances[0]["class_name"] if answer.instances else None,
-            "score": answer.instances[0]["score"] if answer.instances else None,
-            "error": answer.error,
-        }
-        for answer in answers
-    ]
-    out.answer(
-        answers,
-        lambda: out.table(rows[:50], f"{len(rows)} pictures" + (", the first 50" if len(rows) > 50 else "")),
-    )
 
 
 @command("report", group=cli)

@@ -7,11 +7,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MaskFormat = Literal["rle", "polygon", "png", "none"]
+_EXAMPLE_ID = "2d62195817b243e3985d19ea41f11d08"
+_EXAMPLE_MODEL: dict[str, Any] = {
+    "name": "metal-parts",
+    "version": "1",
+    "weights_digest": "58fb1fe94e718abc9403f9addbac3feaef2afcdaf760a0cee3f4cd8b90039456",
+    "blessing_id": "4e52d57cae118d7980e1753e2fc423e9415ac05b4814d6ce9ae0fb84ae56dff0",
+    "role": "champion",
+}
 _EXAMPLE_RLE: dict[str, Any] = {
     "size": [128, 128],
-    "counts": "PPY10b3:H8H8H8H8H8J6N2O1O1O1O1N2J6H8H8H8H8HPPX1",
+    "counts": "WX76i32N2N101O1O1O000010O010O0001O01O01O01O000010O00010O0001O01O0010O0010O1O1O1O001O1O0000000"
+    "O1000000001M2O1M5J\\LJf31hk1",
 }
-_EXAMPLE_ID = "0b1e4c0a6b8f4f0e9d7c1a2b3c4d5e6f"
 
 
 class Message(BaseModel):
@@ -83,24 +91,18 @@ class PredictAnswer(Message):
         json_schema_extra={
             "example": {
                 "request_id": _EXAMPLE_ID,
-                "model": {
-                    "name": "metal-parts",
-                    "version": "2",
-                    "weights_digest": "9c1f…",
-                    "blessing_id": "4be0…",
-                    "role": "champion",
-                },
+                "model": _EXAMPLE_MODEL,
                 "picture": {"width_px": 128, "height_px": 128},
                 "instances": [
                     {
-                        "class_name": "washer",
-                        "score": 0.9731,
-                        "box_xyxy": [41.2, 18.0, 86.9, 63.5],
+                        "class_name": "bolt",
+                        "score": 0.9754,
+                        "box_xyxy": [54.64, 2.24, 114.1, 31.96],
                         "mask": _EXAMPLE_RLE,
                     }
                 ],
                 "novelty": {"score": 0.42, "out_of_distribution": False},
-                "timings_ms": {"decode": 0.6, "queue": 0.1, "model": 14.2, "encode": 0.3},
+                "timings_ms": {"decode": 0.974, "queue": 0.039, "model": 19.214, "encode": 0.282},
                 "batch_size": 1,
             }
         },
@@ -121,7 +123,7 @@ class Problem(Message):
         json_schema_extra={
             "example": {
                 "type": "about:blank",
-                "title": "Unprocessable Content",
+                "title": "Unprocessable Entity",
                 "status": 422,
                 "detail": "the picture cannot be decoded: image file is truncated",
                 "request_id": _EXAMPLE_ID,
@@ -168,8 +170,8 @@ class FeedbackRequest(Message):
             "example": {
                 "request_id": _EXAMPLE_ID,
                 "verdict": "wrong",
-                "instances": [{"class_name": "nut", "mask": _EXAMPLE_RLE}],
-                "note": "this is a nut",
+                "instances": [{"class_name": "bolt", "mask": _EXAMPLE_RLE}],
+                "note": "there is one bolt, and nothing else",
             }
         },
     )
@@ -188,4 +190,19 @@ class ModelAnswer(Message):
     model: ModelName
     class_names: list[str]
     score_threshold: float
-    rollout: dict[str, Any] | None = None
+    rollout: dict[str, Any] | None = Field(
+        default=None, description="While a challenger is on its way: whose, how far, and its share."
+    )
+
+    model_config = ConfigDict(
+        frozen=True,
+        protected_namespaces=(),
+        json_schema_extra={
+            "example": {
+                "model": _EXAMPLE_MODEL,
+                "class_names": ["bolt", "nut", "washer", "gear"],
+                "score_threshold": 0.5,
+                "rollout": None,
+            }
+        },
+    )

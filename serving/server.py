@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, cast
 
 import uvicorn
@@ -42,6 +43,7 @@ _HUNG_AFTER_S: Final = 30
 """A worker that does not react for so long is killed and started again."""
 _UNREAD_ANSWER_MS: Final = 30_000
 _BACKLOG: Final = 512
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made below it
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -115,6 +117,14 @@ def open_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
+def address_of(listener: socket.socket) -> str:
+    """Return the URL under which this machine reaches what listens there."""
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def run_server(application: Application, settings: ServingSettings, listener: socket.socket) -> None:
     """Answer requests until SIGTERM or Ctrl-C.
 
@@ -124,9 +134,12 @@ def run_server(application: Application, settings: ServingSettings, listener: so
     if settings.workers == 1:
         _run_alone(make_config(application, settings), listener)
         return
+    from serving.metrics import share_figures
+
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
-    with tempfile.TemporaryDirectory(prefix="maskloop-metrics-") as directory:
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", directory)  # one page of metrics from all workers
+    in_memory = _MEMORY if _MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="maskloop-", dir=in_memory) as directory:
+        share_figures(Path(directory) / "figures")
         config = make_config(partial(_start_worker, application), settings)
         supervisor = Multiprocess(config, sockets=[listener])
         supervisor.run()

@@ -1,0 +1,195 @@
+"""`maskloop serve`, `keys` and `predict`: the service, who may ask it, and asking it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.console import Output, command, open_workspace
+from maskloop.errors import MaskloopError
+
+if TYPE_CHECKING:
+    from flows.predict import PictureAnswer
+    from flows.wiring import App
+
+serving = click.Group()
+"""The commands of this page; the command line takes them over one by one."""
+
+
+@command("serve", group=serving)
+@click.option("--host", help="Address to listen on. Default: serving.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="0: any free one. Default: serving.port.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that answer. Default: serving.workers.")
+def serve(root: Path, out: Output, **named: Any) -> None:
+    """Answer pictures over HTTP with the champion, until SIGTERM or Ctrl-C."""
+    from flows.service import make_application, open_keys
+    from serving.server import address_of, decide_on_keys, open_listener, run_server
+
+    app = open_workspace(root, actor="service")
+    changes = {name: value for name, value in named.items() if value is not None}
+    settings = app.settings.serving.model_copy(update=changes)
+    needs_keys = decide_on_keys(settings, open_keys(app))
+    listener = open_listener(settings.host, settings.port)
+    url = address_of(listener)
+    where = {"url": url, "docs": f"{url}/docs", "model": _say_what_serves(app), "needs_keys": needs_keys}
+
+    def show() -> None:
+        click.echo(f"{where['model']}\n{url} answers; {url}/docs says how to ask")
+        click.echo("Every request needs an API key." if needs_keys else "No API key is needed.")
+        click.echo("Ctrl-C stops it.")
+
+    out.answer(where, show)
+    run_server(partial(make_application, app.workspace.root, settings), settings, listener)
+
+
+def _say_what_serves(app: App) -> str:
+    try:
+        champion = app.state().champion
+    except MaskloopError as error:
+        return f"What serves is not known: {error}; it is asked again every second."
+    if champion is None:
+        return (
+            "Nothing was promoted yet: /readyz and every prediction answer 503 until something is. "
+            "`maskloop status` says what is missing."
+        )
+    return f"{app.settings.model_name}, version {champion.version} serves."
+
+
+@serving.group("keys")
+def keys() -> None:
+    """Who may ask the service: API keys, shown once and kept as digests."""
+
+
+@command("add", group=keys)
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["predict", "feedback", "metrics"]),
+    multiple=True,
+    help="What it may do; several times for several. Default: everything.",
+)
+@click.option("--rate-limit", default="", help="Such as 100/minute. Default: serving.rate_limit.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="Until it expires. Default: never.")
+def keys_add(
+    root: Path, out: Output, *, name: str, scopes: tuple[Any, ...], rate_limit: str, days: float | None
+) -> None:
+    """Make a key for NAME and print it. It is not shown again."""
+    from flows.service import open_keys
+    from serving.keys import ALL_SCOPES
+    from serving.limits import check_rate_limit
+
+    if rate_limit:
+        check_rate_limit(rate_limit)
+    store = open_keys(open_workspace(root))
+    _show_once(out, store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days))
+
+
+@command("list", group=keys)
+def keys_list(root: Path, out: Output) -> None:
+    """List the keys, never their secrets."""
+    from flows.service import open_keys
+
+    found = open_keys(open_workspace(root)).all()
+    rows = [key.model_dump(mode="json", exclude={"secret_digest"}) for key in found]
+    shown = [
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "may": " ".join(row["scopes"]),
+            "limit": row["rate_limit"] or None,
+            "since": row["created_at"][:10],
+            "until": (row["expires_at"] or "")[:16] or None,
+        }
+        for row in rows
+    ]
+    out.answer(rows, lambda: out.table(shown, "API keys") if shown else click.echo("there is no key yet"))
+
+
+@command("rotate", group=keys)
+@click.argument("key_id")
+@click.option(
+    "--grace-hours",
+    type=click.FloatRange(0),
+    default=24.0,
+    show_default=True,
+    help="So long the old one stays valid.",
+)
+def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
+    """Make the successor of the key KEY_ID and print it. It is not shown again."""
+    from flows.service import open_keys
+
+    _show_once(out, open_keys(open_workspace(root)).rotate(key_id, grace_hours=grace_hours))
+
+
+@command("revoke", group=keys)
+@click.argument("key_id")
+def keys_revoke(root: Path, out: Output, *, key_id: str) -> None:
+    """End the key KEY_ID at once."""
+    from flows.service import open_keys
+
+    gone = open_keys(open_workspace(root)).revoke(key_id)
+    answer = {"id": gone.id, "name": gone.name}
+    out.answer(answer, lambda: click.echo(f"the key {gone.id} of {gone.name} is no longer valid"))
+
+
+def _show_once(out: Output, key: str) -> None:
+    """Print the key alone on standard output, so that it can go into a file."""
+    click.echo("this is the only time the key is shown:", err=True)
+    out.answer({"id": key.split("_")[1], "key": key}, lambda: click.echo(key))
+
+
+@command("predict", group=serving)
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--source", default="production", show_default=True, help="Where the pictures come from.")
+@click.option("--overlays", type=click.Path(path_type=Path), help="Draw the answers into this folder.")
+@click.option("--url", default="", help="Ask the service there instead of loading the model here.")
+@click.option("--key", default="", envvar="MASKLOOP_API_KEY", help="An API key for --url.")
+def predict(
+    root: Path,
+    out: Output,
+    *,
+    pictures: tuple[Path, ...],
+    source: str,
+    overlays: Path | None,
+    url: str,
+    key: str,
+) -> None:
+    """Answer PICTURES (files or folders) with the champion and log them as production samples."""
+    if url:
+        answers = _ask_service(url, key, pictures, source, overlays)
+    else:
+        from flows.foreground import run_story
+        from flows.predict import predict as story
+
+        answers = run_story(
+            open_workspace(root), "predict", story, files=list(pictures), source=source, overlays_dir=overlays
+        )
+    rows = [
+        {
+            "picture": Path(answer.file).name,
+            "instances": len(answer.instances),
+            "best": answer.instances[0]["class_name"] if answer.instances else None,
+            "score": answer.instances[0]["score"] if answer.instances else None,
+            "error": answer.error,
+        }
+        for answer in answers
+    ]
+    out.answer(
+        answers,
+        lambda: out.table(rows[:50], f"{len(rows)} pictures" + (", the first 50" if len(rows) > 50 else "")),
+    )
+
+
+def _ask_service(
+    url: str, key: str, pictures: tuple[Path, ...], source: str, overlays: Path | None
+) -> list[PictureAnswer]:
+    from flows.ask_service import ask_service
+    from flows.telling import TerminalTeller
+    from serving.client import Client
+
+    with Client(url, key=key) as client:
+        return ask_service(client, pictures, TerminalTeller(), source=source, overlays_dir=overlays)

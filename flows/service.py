@@ -1,0 +1,140 @@
+"""The service of one workspace: its parts put together, and what runs beside the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.wiring import App, open_app
+from maskloop.settings import ServingSettings
+
+if TYPE_CHECKING:
+    from serving.comparing import PairRecorder
+    from serving.hosting import ModelHost
+    from serving.keys import KeyStore
+    from serving.metrics import Metrics
+    from serving.sampling import Sampler
+    from serving.service import Service
+
+_log = logging.getLogger("maskloop.serving")
+
+
+def make_application(root: Path, settings: ServingSettings) -> Any:
+    """Return the ASGI application of a workspace.
+
+    Args:
+        root: The workspace.
+        settings: What the command line made of the workspace's own.
+
+    Raises:
+        ConfigurationError: if the settings are wrong, or would open the service to strangers.
+    """
+    from serving.app import create_app
+    from serving.server import choose_trusted_hosts, decide_on_keys
+    from serving.tracing import open_tracer
+
+    running = create_service(open_app(root, actor="service"), settings)
+    tracer = open_tracer(settings.otlp_endpoint)
+
+    @asynccontextmanager
+    async def lifespan(_application: object) -> AsyncIterator[None]:
+        async with running.for_as_long_as_it_serves():
+            yield
+        await asyncio.to_thread(tracer.close)
+
+    return create_app(
+        running.service,
+        lifespan=lifespan,
+        needs_keys=decide_on_keys(settings, running.service.keys),
+        trusted_hosts=choose_trusted_hosts(settings),
+        tracer=tracer,
+    )
+
+
+def open_keys(app: App) -> KeyStore:
+    """Return the API keys of a workspace."""
+    from serving.keys import KeyStore
+
+    return KeyStore(app.workspace.state_dir / "keys.json", clock=app.clock)
+
+
+def create_service(app: App, settings: ServingSettings) -> RunningService:
+    """Put the parts together. Nothing is loaded yet, and no process is started."""
+    from flows.feedback import take_feedback
+    from flows.model_source import LedgerModelSource
+    from serving.batching import MicroBatcher
+    from serving.comparing import PairRecorder
+    from serving.decoding import DecoderPool
+    from serving.engine import Engine
+    from serving.hosting import ModelHost
+    from serving.limits import RateLimiter
+    from serving.metrics import Metrics
+    from serving.sampling import Sampler
+    from serving.service import Service
+
+    metrics = Metrics(app.settings.model_name)
+    host = ModelHost(LedgerModelSource(app), metrics)
+    sampler = Sampler(app.samples, settings.sampling, metrics, app.clock)
+    recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
+    batcher = MicroBatcher(settings, metrics)
+    service = Service(
+        model_name=app.settings.model_name,
+        settings=settings,
+        engine=Engine(host, batcher, settings, observer=metrics, on_pair=recorder.take),
+        decoders=DecoderPool(settings, max_mpx=app.settings.data.max_picture_mpx),
+        keys=open_keys(app),
+        limiter=RateLimiter(settings.rate_limit, workers=settings.workers),
+        samples=sampler,
+        observer=metrics,
+        give_feedback=lambda said, by: take_feedback(app, said, by, observer=metrics),
+        render_metrics=metrics.render,
+    )
+    return RunningService(app, service, host, sampler, recorder, metrics)
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service with what runs beside its requests."""
+
+    app: App
+    service: Service
+    host: ModelHost
+    sampler: Sampler
+    recorder: PairRecorder
+    metrics: Metrics
+
+    @asynccontextmanager
+    async def for_as_long_as_it_serves(self) -> AsyncIterator[None]:
+        """Keep models and rollout up to date while the body runs; then finish what was accepted."""
+        from serving.periodic import in_thread, repeat, running
+        from serving.server import stop_noticed
+
+        settings, engine = self.service.settings, self.service.engine
+        jobs = (
+            asyncio.to_thread(self.service.decoders.warm_up),
+            repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
+            repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
+        )
+        with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
+            async with running(*jobs):
+                yield
+            await engine.close()
+        await asyncio.to_thread(self._close)
+
+    def _look_at_the_loop(self) -> None:
+        from flows.rollout import advance_rollout
+
+        for sentence in advance_rollout(self.app):
+            _log.info("%s", sentence)
+        self.metrics.show_loop(self.app.state())
+
+    def _close(self) -> None:
+        self.recorder.close()
+        self.sampler.close()
+        self.service.decoders.close()
+        self.host.close()
