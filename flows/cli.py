@@ -276,7 +276,7 @@ def report(root: Path, out: Output, *, output: Path | None) -> None:
 @command("up", group=cli)
 @click.option("--check", is_flag=True, help="Start everything, say where it is, and stop again.")
 def up(root: Path, out: Output, *, check: bool) -> None:
-    """Run Prefect, MLflow and a worker with the schedules on 127.0.0.1 until Ctrl-C."""
+    """Run Prefect, MLflow, a worker with the schedules, and the service, until Ctrl-C."""
     from flows.up import run_servers
 
     run_servers(open_workspace(root), out, stop_at_once=check)

@@ -1,4 +1,4 @@
-"""The embedded servers of one workspace: Prefect, MLflow and a worker, on 127.0.0.1 only."""
+"""What `maskloop up` runs: Prefect, MLflow and a worker on 127.0.0.1 only; the service where settings say."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -36,12 +37,14 @@ class Server:
     name: str
     url: str
     process: subprocess.Popen[bytes]
+    health: str = "/health"
+    """Below the URL; answers 200 once the server does."""
 
 
 def running_server_url(workspace: Workspace, name: str) -> str:
     """Return the URL of a server that `maskloop up` keeps running for this workspace, or an empty string."""
     try:
-        noted = json.loads(_notes_file(workspace).read_text())[name]
+        noted = _read_notes(workspace)[name]
         process = psutil.Process(noted["pid"])
         return str(noted["url"]) if abs(process.create_time() - noted["created"]) < 1.0 else ""
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
@@ -102,6 +105,30 @@ def worker_running(workspace: Workspace, prefect_url: str) -> Iterator[None]:
         stop_process(worker)
 
 
+@contextmanager
+def service_running(workspace: Workspace, *, timeout_s: float = 180.0) -> Iterator[str]:
+    """Run `maskloop serve` as a process of its own for the body, and give its URL.
+
+    Raises:
+        ConfigurationError: if its port is in use.
+        UnavailableError: if it does not answer in time; its log is named.
+    """
+    serving = workspace.settings.serving
+    host = HOST if serving.host in ("0.0.0.0", "::", "localhost") else serving.host  # noqa: S104
+    port = serving.port or find_free_port()
+    _check_port(port, "service", setting="serving.port")
+    command = [sys.executable, "-P", "-m", "flows.cli", "serve", "--workspace", str(workspace.root)]
+    log = _log_file(workspace, "service")
+    process = start_process([*command, "--port", str(port)], log, os.environ, workspace.root)
+    server = Server("service", f"http://{host}:{port}", process, health="/healthz")
+    try:
+        _wait_until_healthy(server, log, timeout_s)
+        _note_servers(workspace, [server])
+        yield server.url
+    finally:
+        stop_process(process)
+
+
 def prefect_environment(workspace: Workspace, prefect_url: str) -> dict[str, str]:
     """Return the environment in which Prefect's client, server and worker belong to this workspace."""
     return {
@@ -156,7 +183,7 @@ def _start_server(workspace: Workspace, name: str) -> Server:
     servers = workspace.settings.servers
     port = servers.prefect_port if name == "prefect" else servers.mlflow_port
     port = port or find_free_port()
-    _check_port(port, name)
+    _check_port(port, name, setting=f"servers.{name}_port")
     log = _log_file(workspace, name)
     if name == "prefect":
         address = f"http://{HOST}:{port}/api"
@@ -184,7 +211,7 @@ def _external_url(workspace: Workspace, name: str) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or servers.mlflow_tracking_uri
 
 
-def _check_port(port: int, name: str) -> None:
+def _check_port(port: int, name: str, *, setting: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -193,12 +220,12 @@ def _check_port(port: int, name: str) -> None:
             raise ConfigurationError(
                 f"port {port} is in use, so {name} cannot start",
                 where="maskloop.toml",
-                hint=f"stop what uses it, or set servers.{name}_port (0 takes any free one)",
+                hint=f"stop what uses it, or set {setting} (0 takes any free one)",
             ) from error
 
 
 def _wait_until_healthy(server: Server, log: Path, timeout_s: float) -> None:
-    health = f"{server.url}/health"
+    health = f"{server.url}{server.health}"
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
@@ -228,15 +255,19 @@ def _run_prefect(workspace: Workspace, environment: Mapping[str, str], *argument
 
 
 def _note_servers(workspace: Workspace, servers: Sequence[Server]) -> None:
-    notes = {
-        server.name: {
-            "url": server.url,
-            "pid": server.process.pid,
-            "created": psutil.Process(server.process.pid).create_time(),
-        }
-        for server in servers
-    }
+    notes = _read_notes(workspace)
+    for server in servers:
+        created = psutil.Process(server.process.pid).create_time()
+        notes[server.name] = {"url": server.url, "pid": server.process.pid, "created": created}
     write_text(_notes_file(workspace), json.dumps(notes))
+
+
+def _read_notes(workspace: Workspace) -> dict[str, Any]:
+    try:
+        notes = json.loads(_notes_file(workspace).read_text())
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from flows.servers import servers_running, worker_running
+from flows.servers import servers_running, service_running, worker_running
 from flows.wiring import App
 
 
 def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
-    """Start the servers and the worker, print where they are, and wait for Ctrl-C or SIGTERM.
+    """Start the servers, the worker and the service, print where they are, and wait for Ctrl-C or SIGTERM.
 
     Raises:
         ConfigurationError: if a port is in use.
@@ -23,8 +23,13 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
     """
     with _stop_signal() as stopped, servers_running(app.workspace) as urls:
         app.teller.say("the servers answer; deploying the schedules ...")
-        with worker_running(app.workspace, urls["prefect"]):
-            where = {"prefect": urls["prefect"].removesuffix("/api"), "mlflow": urls["mlflow"]}
+        with worker_running(app.workspace, urls["prefect"]), service_running(app.workspace) as service_url:
+            where = {
+                "prefect": urls["prefect"].removesuffix("/api"),
+                "mlflow": urls["mlflow"],
+                "service": service_url,
+                "docs": f"{service_url}/docs",
+            }
             out.answer(where, lambda: _show(where))
             if not stop_at_once:
                 while not stopped.wait(0.5):
@@ -35,6 +40,7 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
 def _show(urls: dict[str, str]) -> None:
     click.echo(f"Prefect  {urls['prefect']}   flow runs, schedules, artifacts")
     click.echo(f"MLflow   {urls['mlflow']}   runs, model versions, approvals")
+    click.echo(f"Service  {urls['service']}   answers pictures; {urls['docs']} says how to ask")
     click.echo("Ctrl-C stops everything.")
 
 

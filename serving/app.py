@@ -68,9 +68,18 @@ def create_app(
     _answer_errors(app)
     max_bytes = int(service.settings.max_body_mb * 1e6)
     app.add_middleware(BodyLimit, max_bytes=max_bytes, timeout_s=_BODY_TIMEOUT_S)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(trusted_hosts))
+    app.add_middleware(TrustedHosts, allowed_hosts=list(trusted_hosts))
     app.add_middleware(RequestLog, service=service, tracer=tracer)
     return app
+
+
+class TrustedHosts(TrustedHostMiddleware):
+    """Host headers that are accepted; whoever probes the health by address may do so."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse other hosts."""
+        is_probe = scope["type"] == "http" and scope["path"] in ("/healthz", "/readyz")
+        await (self.app if is_probe else super().__call__)(scope, receive, send)
 
 
 class RequestLog:

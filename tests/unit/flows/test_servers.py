@@ -6,6 +6,8 @@ import json
 import os
 import socket
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ from flows.servers import (
     prefect_environment,
     running_server_url,
     servers_running,
+    service_running,
     start_process,
     stop_process,
 )
@@ -157,6 +160,31 @@ def test_a_server_that_ends_while_starting_is_said_with_its_log(
         servers_running(workspace, names=("mlflow",)),
     ):
         pass
+
+
+@pytest.mark.server
+def test_the_service_runs_beside_the_others_and_is_noted(tmp_path: Path) -> None:
+    workspace = World(tmp_path, settings="[serving]\nport = 0\nstop_notice_s = 0\n").workspace
+    note(workspace, mlflow={"url": "http://x", "pid": 1, "created": 0})
+    with service_running(workspace) as url:
+        assert running_server_url(workspace, "service") == url
+        check_answers(f"{url}/healthz", "the service")
+        check_answers(f"{url}/docs", "the service")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{url}/readyz", timeout=10)
+        assert "mlflow" in json.loads((workspace.state_dir / "servers.json").read_text())
+    assert running_server_url(workspace, "service") == ""
+    assert "Nothing was promoted yet" in (workspace.state_dir / "logs" / "service.log").read_text()
+
+
+def test_a_service_that_strangers_could_ask_without_a_key_does_not_start(tmp_path: Path) -> None:
+    workspace = World(tmp_path, settings='[serving]\nhost = "0.0.0.0"\nport = 0\n').workspace
+    with pytest.raises(UnavailableError, match="service stopped while starting"), service_running(workspace):
+        pass
+    log = (workspace.state_dir / "logs" / "service.log").read_text()
+    assert "other machines could reach the service, and there is no API key yet (0.0.0.0)" in log
+    assert "maskloop keys add" in log
+    assert "Traceback" not in log
 
 
 # --- processes -----------------------------------------------------------------------------------
