@@ -244,7 +244,7 @@ class ServingSettings(Section):
     require_keys: bool = False
     trusted_hosts: tuple[str, ...] = ()
     """Names the service may be asked by (`*.example.com` too). Empty: on loopback its names, else any."""
-    rate_limit: str = "600/minute"
+    rate_limit: str = "6000/minute"
     """Of a key that names no other; without keys, of a client address. Notation of the library `limits`."""
     refresh_s: Positive = 1.0
     """How often the ledger is asked what should serve."""
@@ -272,7 +272,7 @@ class RolloutSettings(Section):
     """Pictures answered by both in each later step."""
     min_step_minutes: Annotated[float, Field(ge=0.0)] = 5.0
     error_rate: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
-    """Chance that a challenger as good as the champion is stopped, over the whole rollout and all checks."""
+    """Chance that a challenger that keeps every limit is stopped, and that one that breaks one goes on."""
     max_agreement_drop: Share = 0.1
     """The challenger may agree with the champion by this much less than the champion did with the truth."""
     min_agreement: Share = 0.5

@@ -2,7 +2,8 @@
 
 Every check is an always-valid test (`evaluation.sequential`), so it may be looked at after every picture. A
 challenger that keeps every limit is stopped by any of the checks at any moment with a chance of at most
-`rollout.error_rate`, shared out among them and the steps.
+`rollout.error_rate`, shared out among them and the steps; one that breaks a limit goes on with no greater
+chance.
 
 Two kinds of checks: what every picture tells about must be shown to hold before the rollout goes on; what
 is rare (failures, broken promises, people's corrections) must not have been shown to be violated.
@@ -275,17 +276,26 @@ def _judge(
 
 
 def _decide(question: _Question, values: NDArray[np.float64], settings: RolloutSettings) -> Outcome:
+    """Fail at a rate shared among all tests, so that together they keep it; pass at the rate itself.
+
+    A challenger that breaks a limit must pass the very test of that limit to go on.
+    """
+
+    def judge(error_rate: float) -> str:
+        return judge_mean(
+            values,
+            at_least=question.at_least,
+            at_most=question.at_most,
+            lower=question.lower,
+            upper=1.0,
+            error_rate=error_rate,
+            min_samples=settings.min_step_pictures,
+        )
+
     num_tests = NUM_CHECKS * (len(settings.steps_percent) + 2)  # all pictures, the shadow's, each step's
-    found = judge_mean(
-        values,
-        at_least=question.at_least,
-        at_most=question.at_most,
-        lower=question.lower,
-        upper=1.0,
-        error_rate=share_error_rate(settings.error_rate, num_tests),
-        min_samples=settings.min_step_pictures,
-    )
-    return "inconclusive" if found == "undecided" else found
+    if judge(share_error_rate(settings.error_rate, num_tests)) == "fail":
+        return "fail"
+    return "pass" if judge(settings.error_rate) == "pass" else "inconclusive"
 
 
 def _latencies(both: Sequence[Comparison]) -> Analysis:

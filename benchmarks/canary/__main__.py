@@ -104,7 +104,9 @@ def draw_plots(found: dict[str, dict[str, NDArray[np.float64]]]) -> None:
         xscale="log", yscale="log", xlabel="agreement below what is asked", ylabel="pictures until stopped"
     )
     right.set(title="Worse challengers")
-    right.set_xticks(DROPS, [f"{drop:g}" for drop in DROPS], minor=False)
+    right.set_xticks(DROPS, [f"{drop:g}" for drop in DROPS])
+    right.set_yticks([20, 50, 100, 200, 500], ["20", "50", "100", "200", "500"])
+    right.minorticks_off()
     right.legend(frameon=False)
     figure.savefig(PICTURES / "rollout.svg", metadata={"Date": None})
 

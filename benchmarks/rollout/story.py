@@ -115,6 +115,7 @@ def configure(root: Path, size: Size, *, model: str = "", rollout: str = "", ser
         kept = re.sub(rf"(?m)^{key} = .*$", line, kept)
     steps = f"min_pictures = {size.min_pictures}\nmin_step_pictures = {size.min_step_pictures}\n"
     rollout = f"\n[rollout]\n{steps}min_step_minutes = 0\n{rollout}"
+    serving = f'\n[serving]\nrate_limit = "1000000/minute"\n{serving}'
     write_text(root / "maskloop.toml", kept + BLIND_GATES + AUTOMATIC + rollout + serving)
     return open_app(root, actor="benchmark")
 
