@@ -106,7 +106,7 @@ def prepare(root: Path, size: Size) -> App:
 def configure(root: Path, size: Size, *, model: str = "", rollout: str = "", serving: str = "") -> App:
     """Write the settings of the next story and open the workspace with them."""
     preset = (Path(__file__).resolve().parents[2] / "configs" / "demo.toml").read_text()
-    kept = re.sub(r"(?ms)^\[(gates|approval|rollout)\].*?(?=^\[|\Z)", "", preset)
+    kept = re.sub(r"(?ms)^\[(gates|approval|rollout|serving)\].*?(?=^\[|\Z)", "", preset)
     kept = re.sub(r"(?m)^steps = \d+", f"steps = {size.training_steps}", kept)
     kept = re.sub(r"(?m)^retrain_steps = \d+", f"retrain_steps = {size.retrain_steps}", kept)
     kept = kept.replace('model_name = "metal-parts"', 'model_name = "rollouts"')

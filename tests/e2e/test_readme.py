@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from flows.servers import find_free_port
+
 ROOT = Path(__file__).resolve().parents[2]
-WALKTHROUGH = "## Five minutes with your own data"
+WALKTHROUGH = ("## Five minutes with your own data", "## Serve it")
+PORT = "8080"
 
 
 def read_walkthrough() -> str:
     """Return the shell lines of the README's walkthrough."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split(WALKTHROUGH)[1].split("\n## ")[0]
-    return "\n".join(re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    sections = [readme.split(title)[1].split("\n## ")[0] for title in WALKTHROUGH]
+    return "\n".join(re.findall(r"```sh\n(.*?)```", "\n".join(sections), flags=re.DOTALL))
 
 
 @pytest.mark.slow
@@ -27,7 +31,9 @@ def test_the_walkthrough_ends_with_a_champion_and_a_retraining_that_waits_for_la
         name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))
     }
     bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    script = f"set -euo pipefail\n{read_walkthrough()}\nmaskloop status --json > status.json\n"
+    free_port = str(find_free_port())
+    lines = read_walkthrough().replace(PORT, free_port).replace("serve >", f"serve --port {free_port} >")
+    script = f"set -euo pipefail\n{lines}\nwait\nmaskloop status --json > status.json\n"
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,
@@ -43,6 +49,9 @@ def test_the_walkthrough_ends_with_a_champion_and_a_retraining_that_waits_for_la
     assert status["last_drift"]["outcome"] == "drift"
     assert [cycle["waiting"]["waiting_for"] for cycle in status["open_cycles"]] == ["labels"]
     assert len(list((tmp_path / "parts" / "answers").glob("*.png"))) == 60
+    assert len(list((tmp_path / "parts" / "served").glob("*.png"))) == 60
+    assert (tmp_path / "parts" / "seen.png").read_bytes().startswith(b"\x89PNG")
+    assert '"version":"1"' in done.stdout.replace(" ", "")
     assert (tmp_path / "parts" / ".maskloop" / "reports" / "loop.html").exists()
     assert "reader approved version 1 (cli): looks right" in done.stdout
 
@@ -51,5 +60,5 @@ def test_every_block_of_the_readme_names_commands_that_exist() -> None:
     from flows.cli import cli
 
     used = set(re.findall(r"^maskloop (\w+)", read_walkthrough(), flags=re.MULTILINE))
-    assert {"init", "ingest", "train", "predict", "monitor"} <= used
+    assert {"init", "ingest", "train", "predict", "monitor", "serve"} <= used
     assert used <= set(cli.commands)
