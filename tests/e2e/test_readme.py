@@ -31,8 +31,7 @@ def test_the_walkthrough_ends_with_a_champion_and_a_retraining_that_waits_for_la
         name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))
     }
     bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    free_port = str(find_free_port())
-    lines = read_walkthrough().replace(PORT, free_port).replace("serve >", f"serve --port {free_port} >")
+    lines = read_walkthrough().replace(PORT, str(find_free_port()))
     script = f"set -euo pipefail\n{lines}\nwait\nmaskloop status --json > status.json\n"
     done = subprocess.run(
         ["bash", "-c", script],
