@@ -29,6 +29,7 @@ from serving.limits import RateLimiter
 from serving.periodic import repeat, running
 from serving.schemas import FeedbackRequest
 from serving.service import Service
+from serving.tracing import NO_TRACER, Tracer
 from tests.fakes.serving_world import FakeSource, RememberingObserver
 
 MAX_MPX = 1.0
@@ -100,6 +101,8 @@ class ServiceWorld:
         self.pairs: list[PairedAnswer] = []
         self.said: list[tuple[FeedbackRequest, str]] = []
         self.needs_keys, self.sandboxed = needs_keys, sandboxed
+        self.trusted_hosts: tuple[str, ...] = ("*",)
+        self.tracer: Tracer = NO_TRACER
         self.service: Service | None = None
 
     def make_app(self) -> FastAPI:
@@ -122,7 +125,7 @@ class ServiceWorld:
             limiter=RateLimiter(self.settings.rate_limit),
             samples=self.samples,
             observer=self.observer,
-            give_feedback=self._give_feedback,
+            give_feedback=lambda said, by: self._give_feedback(said, by),
             render_metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
         )
 
@@ -135,7 +138,13 @@ class ServiceWorld:
             decoders.close()
             host.close()
 
-        return create_app(self.service, lifespan=lifespan, needs_keys=self.needs_keys)
+        return create_app(
+            self.service,
+            lifespan=lifespan,
+            needs_keys=self.needs_keys,
+            trusted_hosts=self.trusted_hosts,
+            tracer=self.tracer,
+        )
 
     def run(self, story: Callable[[httpx.AsyncClient], Awaitable[Any]], *, key: str = "") -> Any:
         """Tell a story to the running service, through ASGI."""

@@ -111,6 +111,7 @@ class FakeSource:
     trouble: MaskloopError | None = None
     load_trouble: MaskloopError | None = None
     loaded: list[str] = field(default_factory=list)
+    novelty: Any = None
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of each version's predictor."""
 
@@ -124,7 +125,8 @@ class FakeSource:
         if self.load_trouble:
             raise self.load_trouble
         self.loaded.append(served.version)
-        return replace(make_model(served.version, role, **self.options.get(served.version, {})))
+        made = make_model(served.version, role, **self.options.get(served.version, {}))
+        return replace(made, novelty=self.novelty)
 
     def roll_out(self, version: str, *, share_percent: float, mirror_percent: float = 0.0) -> None:
         phase = "progressing" if share_percent else "shadow"
@@ -143,6 +145,9 @@ class RememberingObserver(SilentObserver):
 
     def mirrored(self, outcome: str) -> None:
         self.told.append(("mirrored", {"outcome": outcome}))
+
+    def stage_ended(self, stage: str, **facts: Any) -> None:
+        self.told.append(("stage", {"stage": stage, **facts}))
 
     def request_ended(self, **facts: Any) -> None:
         self.told.append(("request", facts))

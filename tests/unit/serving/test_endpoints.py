@@ -1,0 +1,536 @@
+"""What clients send and what they get."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from maskloop.errors import NotFoundError, UnavailableError
+from maskloop.masks import rle_from_coco
+from serving.schemas import BatchAnswer, PredictAnswer
+from tests.fakes.service_world import PNG, ServiceWorld, draw_picture, write_picture
+from tests.fakes.serving_world import FakeSource, Gate
+
+BOX = [4.0, 2.0, 10.0, 6.0]
+BRIGHT = np.zeros((16, 24), bool)
+BRIGHT[2:6, 4:10] = True
+
+
+def as_json(data: bytes) -> dict[str, str]:
+    return {"picture": base64.b64encode(data).decode()}
+
+
+# --- one picture -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_may_be_sent_raw_as_a_form_or_as_json(world: ServiceWorld, format_name: str) -> None:
+    data = write_picture(format_name, quality=100) if format_name != "PNG" else PNG
+
+    async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.post("/v1/predict", content=data),
+            await client.post("/v1/predict", content=data, headers={"Content-Type": f"image/{format_name}"}),
+            await client.post("/v1/predict", files={"picture": ("a.bin", data)}),
+            await client.post("/v1/predict", json=as_json(data)),
+        ]
+
+    for response in world.run(story):
+        assert response.status_code == 200
+        answer = PredictAnswer.model_validate_json(response.content)
+        assert (answer.picture.width_px, answer.picture.height_px) == (24, 16)
+        assert [one.class_name for one in answer.instances] == ["bolt"]
+
+
+def test_an_answer_says_who_gave_it_and_how_long_each_stage_took(world: ServiceWorld) -> None:
+    answer = PredictAnswer.model_validate(world.post(content=PNG).json())
+    assert answer.model.model_dump() == {
+        "name": "parts",
+        "version": "1",
+        "weights_digest": "1" * 64,
+        "blessing_id": "b" * 64,
+        "role": "champion",
+    }
+    assert list(answer.timings_ms) == ["decode", "queue", "model", "encode"]
+    assert all(milliseconds >= 0 for milliseconds in answer.timings_ms.values())
+    assert answer.batch_size == 1
+    assert answer.instances[0].box_xyxy == tuple(BOX)
+    assert {told["stage"] for told in world.observer.of("stage")} == {"decode", "queue", "model", "encode"}
+
+
+@pytest.mark.parametrize("masks", ["rle", "polygon", "png", "none"])
+def test_masks_come_as_asked_for(world: ServiceWorld, masks: str) -> None:
+    (found,) = world.post(f"/v1/predict?masks={masks}", content=PNG).json()["instances"]
+    if masks == "rle":
+        assert (rle_from_coco(found["mask"], 16, 24).to_coco()) == found["mask"]
+    elif masks == "polygon":
+        x, y = np.array(found["mask"][0]).reshape(-1, 2).T
+        assert [x.min(), y.min(), x.max(), y.max()] == [4.0, 2.0, 10.0, 6.0]
+    elif masks == "png":
+        image = Image.open(io.BytesIO(base64.b64decode(found["mask"])))
+        assert (np.asarray(image.convert("L")) == BRIGHT * 255).all()
+    else:
+        assert found["mask"] is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("masks", ["rle", "png"])
+def test_boxes_and_masks_are_those_of_the_file_whatever_its_orientation(
+    world: ServiceWorld, orientation: int, masks: str
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    answer = world.post(f"/v1/predict?masks={masks}", content=write_picture(exif=exif)).json()
+    assert answer["picture"] == {"width_px": 24, "height_px": 16}
+    (found,) = answer["instances"]
+    assert found["box_xyxy"] == BOX
+    if masks == "png":
+        image = Image.open(io.BytesIO(base64.b64decode(found["mask"])))
+        assert (np.asarray(image.convert("L")) == BRIGHT * 255).all()
+    else:
+        assert found["mask"]["size"] == [16, 24]
+
+
+def test_low_scores_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path, source=FakeSource(options={"1": {"score": 0.3}}))
+
+    async def story(client: httpx.AsyncClient) -> list[int]:
+        paths = ["/v1/predict", "/v1/predict?min_score=0.2", "/v1/predict?min_score=0.4"]
+        return [len((await client.post(path, content=PNG)).json()["instances"]) for path in paths]
+
+    assert world.run(story) == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "kind", "status", "says"),
+    [
+        ("", b"", "", 415, "empty"),
+        ("", b"hello", "image/png", 415, "neither a JPEG nor a PNG nor a WebP"),
+        ("", write_picture("GIF"), "image/gif", 415, "neither a JPEG"),
+        ("", write_picture("BMP"), "", 415, "neither a JPEG"),
+        ("", write_picture("TIFF"), "", 415, "neither a JPEG"),
+        ("", PNG, "text/plain", 415, "bodies of type 'text/plain' are not read"),
+        ("", PNG[:60], "image/png", 422, "cannot be decoded"),
+        ("", write_picture(pixels=np.zeros((1100, 1000, 3), np.uint8)), "", 422, "more than the 1 million"),
+        ("", b"{}", "application/json", 422, "base64"),
+        ("", b"[]", "application/json", 422, 'no text in "picture"'),
+        ("", b'{"picture": 7}', "application/json", 422, 'no text in "picture"'),
+        ("", b'{"picture": "%%"}', "application/json", 422, "base64"),
+        ("", b"[" * 100_000, "application/json", 422, "base64"),
+        ("", b"\xff\xfe", "application/json", 422, "base64"),
+        ("", b"x", "multipart/form-data", 422, "form cannot be read"),
+        ("", b"--a\r\n\r\nx", "multipart/form-data; boundary=a", 422, "form"),
+        ("?masks=painted", PNG, "", 422, "query.masks"),
+        ("?min_score=2", PNG, "", 422, "query.min_score"),
+        ("?min_score=nan", PNG, "", 422, "query.min_score"),
+        ("?max_instances=0", PNG, "", 422, "query.max_instances"),
+        ("?tile_px=-1", PNG, "", 422, "query.tile_px"),
+        ("?tile_px=8&tile_overlap_px=8", PNG, "", 422, "overlap must be smaller"),
+        ("?tile_px=1", PNG, "", 422, "tiles, more than 64"),
+        ("?source=%00", PNG, "", 422, "query.source"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(
+    world: ServiceWorld, path: str, content: bytes, kind: str, status: int, says: str
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    answer = world.post(f"/v1/predict{path}", content=content, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert says in answer.json()["detail"]
+
+
+def test_bytes_that_are_no_picture_are_offered_as_a_failed_sample(world: ServiceWorld) -> None:
+    world.post("/v1/predict?source=line+7", content=PNG[:60])
+    ((picture, answer, error, source),) = world.samples.offered
+    assert (picture.data, answer, source) == (PNG[:60], None, "line 7")
+    assert "cannot be decoded" in error
+
+
+# --- tiles -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_picture_is_answered_by_tiles(world: ServiceWorld, orientation: int) -> None:
+    pixels = np.zeros((100, 150, 3), np.uint8)
+    pixels[44:52, 60:70] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = write_picture(pixels=pixels, exif=exif)
+    answer = world.post("/v1/predict?tile_px=64&tile_overlap_px=24", content=data).json()
+    assert [one["box_xyxy"] for one in answer["instances"]] == [[60.0, 44.0, 70.0, 52.0]]
+    assert answer["instances"][0]["mask"]["size"] == [100, 150]
+    assert list(answer["timings_ms"]) == ["decode", "queue", "model", "encode"]
+    assert len(world.samples.offered) == 1
+
+
+def test_tiles_ask_no_more_than_one_pass_at_a_time(tmp_path: Path) -> None:
+    source = FakeSource()
+    world = ServiceWorld(tmp_path, source=source, max_batch=4)
+    data = write_picture(pixels=np.zeros((100, 100, 3), np.uint8))
+
+    async def story(client: httpx.AsyncClient) -> list[int]:
+        assert (await client.post("/v1/predict?tile_px=20", content=data)).status_code == 200
+        assert world.service is not None
+        return list(world.service.engine.host.hosted.champion.predictor.passes)  # type: ignore[attr-defined]
+
+    passes = world.run(story)
+    assert sum(passes) >= 36
+    assert max(passes) <= 4
+
+
+def test_tiles_are_all_answered_by_one_version(tmp_path: Path) -> None:
+    """The champion changes while the first tiles are with the model."""
+    gate = Gate()
+    world = ServiceWorld(tmp_path, source=FakeSource(options={"2": {"class_index": 1}}), max_batch=2)
+    pixels = np.zeros((60, 60, 3), np.uint8)
+    pixels[10:14, 10:14] = pixels[45:49, 45:49] = 255
+
+    async def story(client: httpx.AsyncClient) -> dict[str, Any]:
+        assert world.service is not None
+        host = world.service.engine.host
+        host.hosted.champion.predictor.before = gate  # type: ignore[attr-defined]
+        asking = asyncio.create_task(
+            client.post("/v1/predict?tile_px=30&tile_overlap_px=0", content=write_picture(pixels=pixels))
+        )
+        assert await asyncio.to_thread(gate.arrived.wait, 20)
+        world.source.champion = "2"
+        await host.refresh()
+        gate.opened.set()
+        return (await asking).json()  # type: ignore[no-any-return]
+
+    answer = world.run(story)
+    assert answer["model"]["version"] == "2"
+    assert [one["class_name"] for one in answer["instances"]] == ["nut", "nut"]
+
+
+# --- several pictures --------------------------------------------------------------------------------
+
+
+def test_in_a_batch_a_bad_picture_costs_only_itself(world: ServiceWorld) -> None:
+    files = [
+        ("pictures", (name, data)) for name, data in (("a", PNG), ("b", PNG[:60]), ("c", PNG), ("d", b"x"))
+    ]
+    response = world.post("/v1/predict/batch", files=files, headers={"X-Request-Id": "b1"})
+    assert response.status_code == 200
+    results = BatchAnswer.model_validate_json(response.content).results
+    assert [one.file for one in results] == ["a", "b", "c", "d"]
+    assert [one.answer.request_id if one.answer else "" for one in results] == ["b1.0", "", "b1.2", ""]
+    assert [one.problem.status if one.problem else 0 for one in results] == [0, 422, 0, 415]
+    assert results[1].problem is not None
+    assert results[1].problem.request_id == "b1.1"
+
+
+def test_in_a_batch_a_model_that_breaks_costs_only_its_picture(tmp_path: Path) -> None:
+    def break_on_dark(pictures: Any) -> None:
+        if any(pixels.shape[0] == 16 and not pixels.any() for pixels in pictures):
+            raise RuntimeError("/srv/secret")
+
+    world = ServiceWorld(tmp_path, source=FakeSource(options={"1": {"before": break_on_dark}}))
+    dark = write_picture(pixels=draw_picture(value=0))
+    files = [("pictures", ("a", PNG)), ("pictures", ("b", dark)), ("pictures", ("c", PNG))]
+    response = world.post("/v1/predict/batch", files=files)
+    statuses = [one["problem"]["status"] if one["problem"] else 200 for one in response.json()["results"]]
+    assert statuses == [200, 500, 200]
+    assert "/srv" not in response.text
+
+
+def test_a_batch_of_too_many_or_of_none_is_refused(tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path, max_pictures_per_request=2)
+
+    async def story(client: httpx.AsyncClient) -> list[str]:
+        three = [("pictures", ("a", PNG))] * 3
+        none = [("other", ("a", PNG))]
+        return [
+            (await client.post("/v1/predict/batch", files=files)).json()["detail"] for files in (three, none)
+        ]
+
+    many, none = world.run(story)
+    assert "Maximum number of files is 2" in many
+    assert "no file in the field pictures" in none
+
+
+# --- drawings ----------------------------------------------------------------------------------------
+
+
+def test_an_overlay_is_a_picture_that_names_its_version(world: ServiceWorld) -> None:
+    answer = world.post("/v1/overlay", content=PNG)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-model-version"] == "1"
+    drawn = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert drawn.shape[1] >= 512
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 2
+
+
+# --- who answers -------------------------------------------------------------------------------------
+
+
+def test_a_client_with_a_name_stays_with_one_model_during_a_rollout(tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path)
+    world.source.roll_out("2", share_percent=50.0)
+
+    async def story(client: httpx.AsyncClient) -> dict[str, set[str]]:
+        met: dict[str, set[str]] = {}
+        for name in [f"camera {number % 8}" for number in range(64)]:
+            answer = await client.post("/v1/predict", content=PNG, headers={"X-Sticky-Key": name})
+            met.setdefault(name, set()).add(answer.json()["model"]["version"])
+        return met
+
+    met = world.run(story)
+    assert {"1"} in met.values()
+    assert all("1" in versions or versions == {"2"} for versions in met.values())
+    assert any("2" in versions for versions in met.values())
+
+
+def test_a_new_champion_loses_no_request_and_the_old_one_finishes_its_own(tmp_path: Path) -> None:
+    gate = Gate()
+    world = ServiceWorld(tmp_path, max_batch=4)
+
+    async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
+        assert world.service is not None
+        host = world.service.engine.host
+        host.hosted.champion.predictor.before = gate  # type: ignore[attr-defined]
+        before = [asyncio.create_task(client.post("/v1/predict", content=PNG)) for _ in range(3)]
+        assert await asyncio.to_thread(gate.arrived.wait, 20)
+        world.source.champion = "2"
+        await host.refresh()
+        after = [asyncio.create_task(client.post("/v1/predict", content=PNG)) for _ in range(3)]
+        gate.opened.set()
+        return list(await asyncio.gather(*before, *after))
+
+    answers = world.run(story)
+    assert {answer.status_code for answer in answers} == {200}
+    versions = [answer.json()["model"]["version"] for answer in answers]
+    assert versions[0] == "1"
+    assert versions[-1] == "2"
+
+
+def test_the_service_serves_on_while_the_ledger_is_away(world: ServiceWorld) -> None:
+    async def story(client: httpx.AsyncClient) -> tuple[int, int]:
+        assert world.service is not None
+        world.source.trouble = UnavailableError("the ledger is away", where="postgresql://secret")
+        await world.service.engine.host.refresh()
+        return (await client.post("/v1/predict", content=PNG)).status_code, (
+            await client.get("/readyz")
+        ).status_code
+
+    assert world.run(story) == (200, 200)
+
+
+def test_before_there_is_a_model_every_prediction_says_when_to_come_back(tmp_path: Path) -> None:
+    world = ServiceWorld(
+        tmp_path, source=FakeSource(trouble=NotFoundError("nothing serves yet", where="/srv"))
+    )
+
+    async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.post("/v1/predict", content=PNG),
+            await client.get("/v1/model"),
+            await client.get("/readyz"),
+            await client.get("/healthz"),
+        ]
+
+    *refused, alive = world.run(story)
+    for answer in refused:
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "nothing serves yet" in answer.json()["detail"]
+        assert "/srv" not in answer.text
+    assert alive.json() == {"status": "alive"}
+
+
+def test_a_stopping_service_says_so_to_whoever_looks_and_answers_on(world: ServiceWorld) -> None:
+    async def story(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response]:
+        assert world.service is not None
+        world.service.engine.announce_stop()
+        return await client.get("/readyz"), await client.post("/v1/predict", content=PNG)
+
+    ready, predicted = world.run(story)
+    assert ready.status_code == 503
+    assert "stopping" in ready.json()["detail"]
+    assert predicted.status_code == 200
+
+
+def test_the_model_is_described(world: ServiceWorld) -> None:
+    world.source.roll_out("2", share_percent=5.0)
+    described = world.get("/v1/model").json()
+    assert described["class_names"] == ["bolt", "nut"]
+    assert described["score_threshold"] == 0.5
+    assert described["model"]["version"] == "1"
+    assert described["rollout"]["share_percent"] == 5.0
+
+
+# --- too much ----------------------------------------------------------------------------------------
+
+
+def test_over_capacity_the_answer_comes_at_once_and_before_anything_is_decoded(tmp_path: Path) -> None:
+    gate = Gate()
+    world = ServiceWorld(tmp_path, max_batch=1, max_queue_s=0.001)
+
+    async def story(client: httpx.AsyncClient) -> tuple[list[httpx.Response], list[httpx.Response]]:
+        assert world.service is not None
+        await client.post("/v1/predict", content=PNG)
+        world.service.engine._batcher._seconds_per_picture = 1.0
+        world.service.engine.host.hosted.champion.predictor.before = gate  # type: ignore[attr-defined]
+        first = asyncio.create_task(client.post("/v1/predict", content=PNG))
+        assert await asyncio.to_thread(gate.arrived.wait, 20)
+        refused = [await client.post("/v1/predict", content=b"not even a picture") for _ in range(3)]
+        gate.opened.set()
+        return [await first], refused
+
+    (accepted,), refused = world.run(story)
+    assert accepted.status_code == 200
+    for answer in refused:
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "more requests come than can be answered" in answer.json()["detail"]
+    assert len(world.samples.offered) == 2
+
+
+def test_an_answer_that_does_not_come_in_time_is_504(tmp_path: Path) -> None:
+    gate = Gate()
+    world = ServiceWorld(tmp_path, request_timeout_s=0.2)
+
+    async def story(client: httpx.AsyncClient) -> httpx.Response:
+        assert world.service is not None
+        world.service.engine.host.hosted.champion.predictor.before = gate  # type: ignore[attr-defined]
+        answer = await client.post("/v1/predict", content=PNG)
+        gate.opened.set()
+        return answer
+
+    answer = world.run(story)
+    assert answer.status_code == 504
+    assert "no answer within 0.2 s" in answer.json()["detail"]
+
+
+def test_who_asks_too_often_hears_when_to_come_back(tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path, rate_limit="2/minute")
+
+    async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [await client.post("/v1/predict", content=PNG) for _ in range(3)]
+
+    *_, last = answers = world.run(story)
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert 1 <= int(last.headers["retry-after"]) <= 60
+
+
+# --- strange pictures --------------------------------------------------------------------------------
+
+
+class Strange:
+    """Finds dark pictures strange."""
+
+    def score(self, embedding: np.ndarray) -> Any:
+        from monitoring.novelty import Novelty
+
+        is_strange = bool(embedding[0] < 0.05)
+        return Novelty(1.0 if is_strange else 0.2, is_out_of_distribution=is_strange)
+
+
+@pytest.mark.parametrize(("policy", "status"), [("flag", 200), ("refuse", 422)])
+def test_a_strange_picture_is_flagged_or_refused_and_sampled_either_way(
+    tmp_path: Path, policy: str, status: int
+) -> None:
+    world = ServiceWorld(tmp_path, source=FakeSource(novelty=Strange()), when_out_of_distribution=policy)
+    dark, bright = (write_picture(pixels=np.full((16, 24, 3), value, np.uint8)) for value in (0, 200))
+
+    async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [await client.post("/v1/predict", content=data) for data in (bright, dark)]
+
+    known, strange = world.run(story)
+    assert known.json()["novelty"] == {"score": 0.2, "out_of_distribution": False}
+    assert strange.status_code == status
+    if policy == "flag":
+        assert strange.json()["novelty"]["out_of_distribution"] is True
+    else:
+        assert "unlike everything the model knows" in strange.json()["detail"]
+    assert [answer is not None for _, answer, *_ in world.samples.offered] == [True, True]
+
+
+# --- feedback ----------------------------------------------------------------------------------------
+
+
+def test_feedback_is_handed_on_with_the_name_of_who_gave_it(tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path, needs_keys=True)
+    key = world.keys.add("anna", scopes=("feedback",))
+    said = {
+        "request_id": "r1",
+        "verdict": "wrong",
+        "instances": [{"class_name": "nut", "mask": [[0, 0, 4, 0, 4, 4]]}],
+        "note": "a nut",
+    }
+    answer = world.post("/v1/feedback", json=said, key=key)
+    assert answer.json() == {"request_id": "r1", "becomes_a_label": True}
+    ((heard, by),) = world.said
+    assert (heard.request_id, heard.verdict, by) == ("r1", "wrong", "anna")
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "says"),
+    [
+        ({"instances": [{"class_name": "spoon", "mask": []}]}, 422, "no class is called spoon"),
+        ({"verdict": "perhaps"}, 422, "body.verdict"),
+        ({"surprise": 1}, 422, "body.surprise"),
+        ({"request_id": ""}, 422, "body.request_id"),
+        ({"request_id": "a\u0000b"}, 404, "no such request"),
+        ({"note": "x" * 2001}, 422, "body.note"),
+    ],
+)
+def test_feedback_that_cannot_be_used_says_why(
+    world: ServiceWorld, changed: dict[str, Any], status: int, says: str
+) -> None:
+    answer = world.post("/v1/feedback", json={"request_id": "r1", "verdict": "right", **changed})
+    assert answer.status_code == status
+    assert says in answer.json()["detail"]
+
+
+# --- the documentation's own examples ----------------------------------------------------------------
+
+
+def test_every_example_of_the_documentation_works(tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path)
+
+    async def story(client: httpx.AsyncClient) -> list[tuple[str, int]]:
+        document = (await client.get("/openapi.json")).json()
+        tried = []
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+                for example in examples_of(content, document):
+                    answer = await client.post(path, json=example)
+                    tried.append((path, answer.status_code))
+        return tried
+
+    tried = world.run(story)
+    assert {path for path, _ in tried} == {"/v1/predict", "/v1/overlay", "/v1/feedback"}
+    assert {status for _, status in tried} == {200}
+
+
+def examples_of(content: dict[str, Any], document: dict[str, Any]) -> list[Any]:
+    """Return the examples of a body, also those of the schema it refers to."""
+    schema = content.get("schema", {})
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    named = [one["value"] for one in content.get("examples", {}).values()]
+    return [*named, *(holder["example"] for holder in (content, schema) if "example" in holder)]
+
+
+def test_examples_of_answers_are_answers(world: ServiceWorld) -> None:
+    from serving import schemas
+
+    document = world.get("/openapi.json").json()
+    shown = {
+        name: schema["example"]
+        for name, schema in document["components"]["schemas"].items()
+        if "example" in schema
+    }
+    assert {"PredictAnswer", "Problem", "FeedbackRequest", "ModelAnswer"} <= set(shown)
+    for name, example in shown.items():
+        getattr(schemas, name).model_validate(example)
