@@ -61,6 +61,7 @@ def monitor(app: App) -> Monitored:
     served = fetch_champion(app)
     settings = app.settings.monitoring
     app.samples.prune(app.clock.now())
+    app.corrections.prune(app.clock.now())
     _finish_last_window(app)
     pending = app.samples.newest(
         10 * settings.window_samples, weights_digest=served.weights_digest, pending_only=True

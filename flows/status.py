@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.wiring import App
 from maskloop.errors import NotFoundError
 from maskloop.ledger import check_chain
 from maskloop.records import read_record
 from maskloop.state import Cycle, LoopState, Rollout
+
+if TYPE_CHECKING:
+    from monitoring.corrections import Judged
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Status:
 
     state: LoopState
     sample_counts: dict[str, int]
+    judged: tuple[Judged, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -29,12 +33,14 @@ class Status:
             "open_cycles": [_describe_cycle(cycle) for cycle in self.state.open_cycles],
             "rollout": _describe_rollout(self.state.rollout) if self.state.rollout else None,
             "samples": self.sample_counts,
+            "feedback": [asdict(one) for one in self.judged],
             "last_drift": self.state.drift[-1][1].model_dump(mode="json") if self.state.drift else None,
         }
 
     def to_text(self) -> str:
         """Say it in a few lines."""
         lines = [self._champion_line(), self._data_line(), self._sample_line()]
+        lines += [f"feedback: {one.sentence()}" for one in self.judged]
         lines += [f"{cycle.id} ({cycle.phase}): {_progress_of(cycle)}" for cycle in self.state.open_cycles]
         if rollout := self.state.rollout:
             said = (rollout.moved or rollout.started).sentence()
@@ -64,10 +70,11 @@ class Status:
 
 
 def describe_status(app: App) -> Status:
-    """Read the ledger and the sample log."""
+    """Read the ledger, the sample log and what people said."""
     counts = app.samples.counts()
     names = ("received", "scored", "skipped", "pending")
-    return Status(app.state(), {name: getattr(counts, name) for name in names})
+    sample_counts = {name: getattr(counts, name) for name in names}
+    return Status(app.state(), sample_counts, tuple(app.corrections.judged()))
 
 
 def tell_history(app: App) -> list[dict[str, Any]]:

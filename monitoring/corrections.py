@@ -76,6 +76,11 @@ class Judged:
         """Share of the judged answers that were wrong, 0..100. Of all answers it says nothing."""
         return 100.0 * self.num_wrong / (self.num_right + self.num_wrong)
 
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        num_answers = self.num_right + self.num_wrong
+        return f"{self.num_wrong} of {num_answers} judged answers of version {self.model_version} were wrong"
+
 
 class CorrectionLog(Protocol):
     """The port: for each sample the last that was said about it counts, and only that is kept.

@@ -1,0 +1,395 @@
+"""People judge answers; what they correct becomes labels, once, whatever happens in between."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset.decoding import DecodedPicture, SandboxedDecoder, open_picture, orient
+from dataset.samples import Instance, Picture
+from flows.feedback import ingest_corrections, take_feedback
+from maskloop.digest import digest_bytes
+from maskloop.errors import DataError, MaskError, NotFoundError
+from maskloop.masks import Rle, decode_masks, encode_masks
+from maskloop.records import VersionIngested
+from monitoring.corrections import Correction, Judged
+from monitoring.samples import Sample
+from serving.schemas import CorrectedInstance, FeedbackRequest, RleMask
+from tests.fakes.crashing import Countdown, every_crash_point
+from tests.fakes.loop_world import CLASS_NAMES, SIDE_PX, World, draw_picture, put_in_place
+from tests.fakes.serving_world import RememberingObserver
+
+BACK = {6: 8, 8: 6}
+
+
+def photograph(number: int, orientation: int = 1) -> bytes:
+    """A PNG whose file is turned so that its EXIF orientation turns it upright."""
+    pixels = draw_picture(number)[0].transpose(2, 0, 1)
+    stored = np.ascontiguousarray(orient(pixels, BACK.get(orientation, orientation)).transpose(1, 2, 0))
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(buffer, "PNG", exif=exif)
+    return buffer.getvalue()
+
+
+def answer_was_sampled(
+    world: World,
+    request_id: str = "r1",
+    *,
+    number: int = 100,
+    orientation: int = 1,
+    source: str = "belt",
+    keep_picture: bool = True,
+) -> bytes:
+    data = photograph(number, orientation)
+    sample = Sample(
+        sample_id=request_id,
+        received_at=world.clock.now(),
+        model_version="3",
+        weights_digest="w",
+        picture_digest=digest_bytes(data),
+        source=source,
+        features={},
+        width_px=SIDE_PX,
+        height_px=SIDE_PX,
+        orientation=orientation,
+    )
+    world.samples.add(sample, data if keep_picture else None)
+    return data
+
+
+def wire(mask: Rle) -> RleMask:
+    return RleMask(size=(mask.height_px, mask.width_px), counts=mask.counts.decode())
+
+
+def correct(number: int = 100, orientation: int = 1) -> list[CorrectedInstance]:
+    """What truly is in a picture, in the coordinates of its file."""
+    instances = draw_picture(number)[1]
+    upright = decode_masks([one.mask for one in instances])
+    stored = encode_masks(np.ascontiguousarray(orient(upright, BACK.get(orientation, orientation))))
+    return [
+        CorrectedInstance(class_name=CLASS_NAMES[one.class_index], mask=wire(mask))
+        for one, mask in zip(instances, stored, strict=True)
+    ]
+
+
+def said(
+    request_id: str = "r1",
+    verdict: Any = "wrong",
+    instances: Sequence[CorrectedInstance] | None = None,
+    note: str = "",
+) -> FeedbackRequest:
+    given = None if instances is None else list(instances)
+    return FeedbackRequest(request_id=request_id, verdict=verdict, instances=given, note=note)
+
+
+def fate(world: World, request_id: str = "r1") -> tuple[str, str]:
+    label = world.corrections.labels([request_id])[request_id]
+    return label.fate, label.detail
+
+
+def labelled(world: World, data: bytes) -> Picture:
+    version = world.data.current()
+    assert version is not None
+    (picture,) = [one for one in version.pictures if one.digest == digest_bytes(data)]
+    return picture
+
+
+# --- what is said --------------------------------------------------------------------------------------
+
+
+def test_a_correction_of_a_kept_picture_becomes_a_label(world: World) -> None:
+    answer_was_sampled(world)
+    assert take_feedback(world.app(), said(instances=correct(), note="upside down"), "rita")
+    (correction,) = world.corrections.newest(1)
+    assert (correction.by, correction.verdict, correction.note) == ("rita", "wrong", "upside down")
+    assert (correction.model_version, correction.source) == ("3", "belt")
+    assert [name for name, _ in correction.instances] == list(CLASS_NAMES)
+    assert fate(world) == ("waiting", "")
+
+
+def test_a_request_nobody_sampled_is_said_in_plain_words(world: World) -> None:
+    with pytest.raises(NotFoundError, match="only sampled answers can be judged"):
+        take_feedback(world.app(), said("unknown"), "rita")
+
+
+def test_a_correction_without_a_picture_is_kept_and_says_it_becomes_no_label(world: World) -> None:
+    answer_was_sampled(world, keep_picture=False)
+    assert not take_feedback(world.app(), said(instances=correct()), "rita")
+    assert world.corrections.newest(1)[0].instances is not None
+    assert fate(world)[0] == "none"
+
+
+def test_a_judgement_alone_is_a_figure_and_no_label(world: World) -> None:
+    observer = RememberingObserver()
+    for request_id, verdict in (("r1", "wrong"), ("r2", "right"), ("r3", "wrong")):
+        answer_was_sampled(world, request_id)
+        assert not take_feedback(world.app(), said(request_id, verdict), "rita", observer=observer)
+    assert world.corrections.judged() == (Judged("3", num_right=1, num_wrong=2),)
+    assert observer.of("feedback")[0] == {"verdict": "wrong", "version": "3"}
+    assert len(observer.of("feedback")) == 3
+
+
+def test_the_last_that_is_said_counts_and_saying_it_twice_counts_once(world: World) -> None:
+    answer_was_sampled(world)
+    observer = RememberingObserver()
+    take_feedback(world.app(), said(instances=[]), "rita", observer=observer)
+    for _ in range(2):
+        assert take_feedback(world.app(), said(instances=correct()), "anna", observer=observer)
+    assert world.corrections.newest(10)[0].by == "anna"
+    assert len(world.corrections.newest(10)) == 1
+    assert len(observer.of("feedback")) == 2
+
+
+def test_a_label_stays_one_after_the_sample_log_let_its_picture_go(world: World) -> None:
+    answer_was_sampled(world)
+    take_feedback(world.app(), said(instances=correct()), "rita")
+    world.samples._pictures.clear()
+    assert len(ingest_corrections(world.app())) == 1
+    assert fate(world) == ("ingested", "data-v2")
+
+
+SQUARE = [[2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0]]
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (RleMask(size=(8, 8), counts="0"), "size"),
+        (RleMask(size=(SIDE_PX, SIDE_PX), counts="11"), "do not add up"),
+        (RleMask(size=(SIDE_PX, SIDE_PX), counts="\x7f\x80"), "does not belong"),
+        ([[2.0, 2.0, math.nan, 2.0, 8.0, 8.0]], "not finite"),
+        ([[2.0, 2.0, 8.0, 2.0]], "three points"),
+        ([[2.0, 2.0, 90.0, 2.0, 90.0, 90.0]], "leaves its picture"),
+        ([[3.0, 3.0, 3.0, 3.0, 3.0, 3.0]], "covers no pixel"),
+        ([], "empty"),
+    ],
+)
+def test_what_is_no_mask_of_this_picture_is_refused_and_says_which(
+    world: World, mask: Any, reason: str
+) -> None:
+    answer_was_sampled(world)
+    instances = [
+        CorrectedInstance(class_name="nut", mask=SQUARE),
+        CorrectedInstance(class_name="bolt", mask=mask),
+    ]
+    with pytest.raises(MaskError, match=f"instance 2: .*{reason}"):
+        take_feedback(world.app(), said(instances=instances), "rita")
+    assert world.corrections.newest(1) == ()
+
+
+def test_more_than_a_service_can_check_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_was_sampled(world)
+    one = CorrectedInstance(class_name="nut", mask=SQUARE)
+    with pytest.raises(DataError, match="1001 instances"):
+        take_feedback(world.app(), said(instances=[one] * 1001), "rita")
+    zigzag = CorrectedInstance(class_name="nut", mask=[[0.0, 0.0, 15.0, 15.0] * 100_000])
+    with pytest.raises(DataError, match="too long"):
+        take_feedback(world.app(), said(instances=[zigzag]), "rita")
+    monkeypatch.setattr("flows.feedback._MAX_MASK_BYTES", 10)
+    with pytest.raises(DataError, match="too detailed"):
+        take_feedback(world.app(), said(instances=[one, one]), "rita")
+
+
+def test_a_picture_of_unknown_size_takes_no_masks_but_a_judgement(world: World) -> None:
+    world.samples.add(Sample("old", world.clock.now(), "1", "w", "d", "belt", {}), b"picture")
+    with pytest.raises(DataError, match="size"):
+        take_feedback(world.app(), said("old", instances=correct()), "rita")
+    assert not take_feedback(world.app(), said("old"), "rita")
+
+
+# --- what becomes of it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_masks_drawn_on_the_file_fit_the_upright_picture(world: World, orientation: int) -> None:
+    data = answer_was_sampled(world, orientation=orientation)
+    take_feedback(world.app(), said(instances=correct(orientation=orientation)), "rita")
+    assert ingest_corrections(world.app()) == ["1 corrected pictures from belt are in data-v2"]
+    picture = labelled(world, data)
+    assert set(picture.instances) == set(draw_picture(100)[1])
+    assert (picture.source, picture.label_origin) == ("belt", "human")
+
+
+def test_each_source_is_a_batch_of_its_own_and_counts_as_new_labels(world: World) -> None:
+    for number, source in enumerate(("belt", "gate", "belt")):
+        answer_was_sampled(world, f"r{number}", number=100 + number, source=source)
+        take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
+    assert ingest_corrections(world.app()) == [
+        "2 corrected pictures from belt are in data-v2",
+        "1 corrected pictures from gate are in data-v3",
+    ]
+    assert [record.num_new_labelled for record in world.of_kind(VersionIngested)][1:] == [2, 1]
+
+
+def test_a_second_ingest_does_nothing(world: World) -> None:
+    answer_was_sampled(world)
+    take_feedback(world.app(), said(instances=correct()), "rita")
+    ingest_corrections(world.app())
+    assert ingest_corrections(world.app()) == []
+    assert world.data.versions() == ("data-v1", "data-v2")
+    assert not (world.workspace.state_dir / "corrections").exists()
+
+
+def test_of_two_corrections_of_one_picture_the_later_counts(world: World) -> None:
+    data = answer_was_sampled(world, "r1")
+    answer_was_sampled(world, "r2")
+    take_feedback(world.app(), said("r1", instances=correct()), "rita")
+    take_feedback(world.app(), said("r2", instances=correct()[:1]), "anna")
+    ingest_corrections(world.app())
+    assert labelled(world, data).instances == draw_picture(100)[1][:1]
+    assert fate(world, "r1") == fate(world, "r2") == ("ingested", "data-v2")
+
+
+def test_a_second_thought_about_an_ingested_picture_relabels_it(world: World) -> None:
+    data = answer_was_sampled(world)
+    take_feedback(world.app(), said(instances=correct()[:1]), "rita")
+    ingest_corrections(world.app())
+    take_feedback(world.app(), said(instances=correct()), "anna")
+    ingest_corrections(world.app())
+    assert set(labelled(world, data).instances) == set(draw_picture(100)[1])
+    assert fate(world) == ("ingested", "data-v3")
+
+
+def test_pictures_with_nothing_in_them_wait_for_company(world: World) -> None:
+    data = answer_was_sampled(world, "r1")
+    take_feedback(world.app(), said("r1", instances=[]), "rita")
+    assert ingest_corrections(world.app()) == []
+    assert fate(world, "r1") == ("waiting", "")
+    answer_was_sampled(world, "r2", number=101)
+    take_feedback(world.app(), said("r2", instances=correct(101)), "rita")
+    assert ingest_corrections(world.app()) == ["2 corrected pictures from belt are in data-v2"]
+    assert labelled(world, data).instances == ()
+
+
+def add_directly(
+    world: World, request_id: str, picture: bytes, name: str = "bolt", side: int = SIDE_PX
+) -> None:
+    """Put a correction in the log that `take_feedback` would not have let in, or not in that form."""
+    mask = np.zeros((1, side, side), dtype=bool)
+    mask[0, 2:5, 2:5] = True
+    instances = ((name, encode_masks(mask)[0]),)
+    world.corrections.add(
+        Correction(request_id, world.clock.now(), "rita", "wrong", instances, "", "3", "belt", (side, side)),
+        picture,
+    )
+
+
+def test_what_is_refused_says_why_and_stops_nothing_else(world: World) -> None:
+    data = answer_was_sampled(world, "good")
+    take_feedback(world.app(), said("good", instances=correct()), "rita")
+    add_directly(world, "class", photograph(101), name="gear")
+    add_directly(world, "size", photograph(102), side=20)
+    add_directly(world, "broken", photograph(103)[:60])
+    add_directly(world, "no picture", b"something else")
+    done = ingest_corrections(world.app())
+    assert "1 corrected pictures from belt are in data-v2" in done
+    assert len(done) == 5
+    assert fate(world, "class") == ("refused", "no class of the data is called gear")
+    assert fate(world, "size")[1].startswith("the file is 16 x 16 px, the annotations are for 20 x 20")
+    assert fate(world, "broken")[0] == "refused"
+    assert "neither a JPEG" in fate(world, "no picture")[1]
+    assert set(labelled(world, data).instances) == set(draw_picture(100)[1])
+    assert ingest_corrections(world.app()) == []
+
+
+def test_a_batch_that_is_refused_as_a_whole_says_why_and_waits_until_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_was_sampled(world)
+    take_feedback(world.app(), said(instances=correct()), "rita")
+    settings = world.workspace.settings_file
+    before = settings.read_text()
+    settings.write_text('classes = ["nut", "bolt"]\n' + before)
+    monkeypatch.delitem(world.workspace.__dict__, "settings", raising=False)
+    (sentence,) = ingest_corrections(world.app())
+    assert "classes" in sentence
+    assert fate(world)[0] == "refused"
+    settings.write_text(before)
+    monkeypatch.delitem(world.workspace.__dict__, "settings")
+    assert ingest_corrections(world.app()) == []
+    assert world.corrections.wait_again() == 1
+    assert ingest_corrections(world.app()) == ["1 corrected pictures from belt are in data-v2"]
+
+
+def test_what_is_said_while_a_batch_goes_in_is_not_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import feedback
+    from flows.ingest import ingest
+
+    data = answer_was_sampled(world)
+    take_feedback(world.app(), said(instances=correct()[:1]), "rita")
+
+    def interrupted(*arguments: Any, **more: Any) -> Any:
+        take_feedback(world.app(), said(instances=correct()), "anna")
+        return ingest(*arguments, **more)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(feedback, "ingest", interrupted)
+        ingest_corrections(world.app())
+    assert fate(world) == ("waiting", "")
+    ingest_corrections(world.app())
+    assert set(labelled(world, data).instances) == set(draw_picture(100)[1])
+
+
+def test_old_feedback_is_forgotten(world: World) -> None:
+    answer_was_sampled(world)
+    take_feedback(world.app(), said(instances=correct()), "rita")
+    world.clock.advance(days=91)
+    assert ingest_corrections(world.app()) == []
+    assert world.corrections.newest(1) == ()
+
+
+class DecoderHere(SandboxedDecoder):
+    """Decodes in this process: starting a child at every crash point would take minutes."""
+
+    def open(self, data: bytes, *, apply_orientation: bool = True) -> DecodedPicture:
+        return open_picture(data, max_mpx=1.0, apply_orientation=apply_orientation)
+
+
+def test_a_process_that_dies_anywhere_ends_with_the_same_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds: list[World] = []
+    put_in_place(monkeypatch, lambda: worlds[-1])
+    monkeypatch.setattr("dataset.ingestion.SandboxedDecoder", DecoderHere)
+
+    def new_world() -> World:
+        world = World(tmp_path / f"workspace-{len(worlds)}")
+        worlds.append(world)
+        world.label(range(6))
+        for number, source in enumerate(("belt", "gate")):
+            answer_was_sampled(world, f"r{number}", number=100 + number, source=source)
+            take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
+        add_directly(world, "class", photograph(102), name="gear")
+        return world
+
+    def outcome(world: World) -> Any:
+        version = world.data.current()
+        assert version is not None
+        pictures: list[tuple[str, str, tuple[Instance, ...]]]
+        pictures = [(one.digest, one.source, one.instances) for one in version.pictures]
+        ingested = [(record.tag, record.num_new_labelled) for record in world.of_kind(VersionIngested)]
+        return pictures, ingested, [fate(world, name) for name in ("r0", "r1", "class")]
+
+    undisturbed = new_world()
+    ingest_corrections(undisturbed.app())
+    expected, num_points = outcome(undisturbed), 0
+    for number, moment in every_crash_point(lambda countdown: _ingest(new_world(), countdown)):
+        ingest_corrections(worlds[-1].app())
+        assert outcome(worlds[-1]) == expected, f"killed {moment} call {number}"
+        assert ingest_corrections(worlds[-1].app()) == []
+        num_points += 1
+    assert num_points > 10
+
+
+def _ingest(world: World, countdown: Countdown) -> None:
+    ingest_corrections(world.app(countdown=countdown))
