@@ -122,11 +122,15 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     promised = "init ingest train monitor retrain approve reject promote rollback reconcile status history"
-    promised += " lineage predict report up demo abandon"
-    assert {name for name in ALL if not name.startswith("data ")} == set(promised.split())
-    assert {name for name in ALL if name.startswith("data ")} == {
-        f"data {verb}" for verb in ("list", "restore", "diff", "verify")
+    promised += " lineage predict report up demo abandon serve"
+    groups = {
+        "data": "list restore diff verify",
+        "feedback": "list ingest",
+        "keys": "add list revoke rotate",
+        "rollout": "resume show stop",
     }
+    in_groups = {f"{group} {verb}" for group, verbs in groups.items() for verb in verbs.split()}
+    assert set(ALL) == set(promised.split()) | in_groups
 
 
 def test_help_tells_every_exit_code(run: Any) -> None:
@@ -155,6 +159,10 @@ ARGUMENTS = {
     "data restore": ["data-v1"],
     "data diff": ["data-v1", "data-v2"],
     "data verify": ["data-v1"],
+    "keys add": ["camera"],
+    "keys rotate": ["0123456789ab"],
+    "keys revoke": ["0123456789ab"],
+    "rollout stop": ["--why", "it is slow"],
 }
 
 
