@@ -95,7 +95,7 @@ async def read_picture(request: Request) -> bytes:
         DataError: if there is no picture in it.
         BodyTooLargeError, SlowBodyError: from the middleware.
     """
-    kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+    kind = _kind_of(request)
     if kind == "multipart/form-data":
         pictures = await read_form(request, "picture", max_files=1)
         return pictures[0][1]
@@ -104,20 +104,23 @@ async def read_picture(request: Request) -> bytes:
         return _from_json(body)
     if kind.startswith("image/") or kind == "application/octet-stream":
         return body
-    raise UnsupportedBodyError(
-        f"bodies of type {kind[:60]!r} are not read",
-        hint="send the picture's bytes, a form with the field picture, or JSON with base64",
-    )
+    raise _unsupported(kind, "send the picture's bytes, a form with the field picture, or JSON with base64")
 
 
 async def read_form(request: Request, field: str, *, max_files: int) -> list[tuple[str, bytes]]:
-    """Return the files of a form field as (name, bytes). Raises DataError if there are none or too many.
+    """Return the files of a form field as (name, bytes).
 
-    The files stay in memory: the body is bounded, and no picture may touch the disk unasked.
+    They stay in memory: the body is bounded, and no picture may touch the disk unasked.
+
+    Raises:
+        UnsupportedBodyError: if this is no form.
+        DataError: if it cannot be read, or has no file in that field, or too many.
     """
     from starlette.datastructures import UploadFile
     from starlette.formparsers import MultiPartException, MultiPartParser
 
+    if (kind := _kind_of(request)) != "multipart/form-data":
+        raise _unsupported(kind, f"send a form with the field {field}")
     parser = MultiPartParser(request.headers, request.stream(), max_files=max_files, max_fields=8)
     parser.spool_max_size = sys.maxsize
     try:
@@ -130,6 +133,15 @@ async def read_form(request: Request, field: str, *, max_files: int) -> list[tup
     if not found:
         raise DataError(f"the form has no file in the field {field}")
     return found
+
+
+def _kind_of(request: Request) -> str:
+    told = request.headers.get("content-type", "application/octet-stream")
+    return told.partition(";")[0].strip().lower()
+
+
+def _unsupported(kind: str, hint: str) -> UnsupportedBodyError:
+    return UnsupportedBodyError(f"bodies of type {kind[:60]!r} are not read here", hint=hint)
 
 
 def _from_json(body: bytes) -> bytes:

@@ -242,6 +242,14 @@ def test_in_a_batch_a_model_that_breaks_costs_only_its_picture(tmp_path: Path) -
     assert "/srv" not in response.text
 
 
+@pytest.mark.parametrize("kind", ["", "application/json", "image/png"])
+def test_a_batch_is_a_form(world: ServiceWorld, kind: str) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    answer = world.post("/v1/predict/batch", content=PNG, headers=headers)
+    assert answer.status_code == 415
+    assert "send a form with the field pictures" in answer.json()["detail"]
+
+
 def test_a_batch_of_too_many_or_of_none_is_refused(tmp_path: Path) -> None:
     world = ServiceWorld(tmp_path, max_pictures_per_request=2)
 
