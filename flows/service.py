@@ -74,12 +74,14 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     from serving.hosting import ModelHost
     from serving.limits import RateLimiter
     from serving.metrics import Metrics
+    from serving.quotas import share_quotas
     from serving.sampling import Sampler
     from serving.service import Service
 
     metrics = Metrics(app.settings.model_name)
     host = ModelHost(LedgerModelSource(app), metrics)
-    sampler = Sampler(app.samples, settings.sampling, metrics, app.clock)
+    sampling = share_quotas(settings.sampling, settings.workers)
+    sampler = Sampler(app.samples, sampling, metrics, app.clock)
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
     batcher = MicroBatcher(settings, metrics)
     service = Service(

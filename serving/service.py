@@ -29,6 +29,7 @@ from serving.schemas import (
     PredictAnswer,
 )
 from serving.tiling import cut_tiles, merge_tiles
+from serving.tracing import record_stages
 
 
 class OutOfDistributionError(DataError):
@@ -195,6 +196,7 @@ class Service:
             if stage in stages_s:
                 self.observer.stage_ended(stage, version=version, seconds=stages_s[stage])
         self.observer.answered(answer, score_threshold=answer.model.predictor.score_threshold)
+        record_stages(stages_s)
 
     def why_not_ready(self) -> str:
         """Return why no request can be answered now, or an empty string."""
