@@ -13,7 +13,6 @@ from maskloop.records import (
     CandidateRegistered,
     ChampionChanged,
     ChampionChanging,
-    CycleOpened,
     DriftJudged,
     Record,
     SliceRecorded,
@@ -27,8 +26,8 @@ from registry.approval_page import (
     Line,
     Origin,
     compare_gates,
-    standing_of,
 )
+from registry.standing import standing_of
 
 if TYPE_CHECKING:
     from maskloop.ledger import Entry
@@ -57,7 +56,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
         verdict=cycle.verdict,
         judged=next(line for line in reversed(_lines(own, VerdictReached))),
         standing=standing_of(cycle, state),
-        asked=next(iter(_lines(own, CycleOpened))),
+        asked=Line(cycle.opened_at, cycle.actor, cycle.opened.detail),
         reason=cycle.opened.reason,
         drift=_drift_cause(app, cycle, recorded) if cycle.opened.reason == "drift" else None,
         evidence=evidence,

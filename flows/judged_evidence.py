@@ -134,7 +134,7 @@ def _machine(app: App) -> str:
 
     found = describe_environment()
     on_gpu = app.settings.training.device != "cpu" and found["gpu"] != "none"
-    return found["gpu"] if on_gpu else f"CPU ({found['cpu']}, {found['threads']} threads)"
+    return found["gpu"] if on_gpu else f"CPU with {found['cpu']}, {found['threads']} threads"
 
 
 def _count_instances(version: DatasetVersion) -> dict[str, int]:

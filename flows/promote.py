@@ -105,6 +105,7 @@ def decide_by_hand(
         RefusedError: if it was rejected, the gates failed it, or four eyes are asked for and there are only
             two.
     """
+    from flows.evidence_pack import refresh_pack
     from registry.approval import decide_by_person
 
     cycle = _find_judged(app, version)
@@ -132,6 +133,7 @@ def decide_by_hand(
         app.models.set_tag(record.version, APPROVAL_TAG, record.decision)
     except (NotFoundError, UnavailableError) as error:
         app.teller.say(f"it is recorded; its tag in MLflow does not show it yet: {error}")
+    refresh_pack(app, cycle.id)
     return record
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from flows.evidence_pack import refresh_packs
 from flows.ingest import record_missing_versions
 from flows.planning import (
     CloseCycle,
@@ -77,6 +78,7 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
                     done.append(describe_step(step))
         if done:
             done += restore_aliases(app)  # the challenger follows what was just judged or decided
+        refresh_packs(app)
     return Reconciled(tuple(done))
 
 

@@ -1,12 +1,12 @@
 """A rollout from its start in the shadow to all traffic, or back to none.
 
 Called every second by every replica of the service, and by the reconcile: whoever is first writes the move
-down, and the ledger accepts each move once.
+down, and the ledger accepts each move once. The approval page follows with the next reconcile: a hanging
+MLflow must not keep anybody from looking at the traffic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flows.wiring import App
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from serving.canary import Event, Facts
 
 _MOST_MOVES_AT_ONCE = 8
+_NOTICEABLY_MORE = 1.01
+"""Of pictures: an analysis is made anew after that, so that long rollouts cost no more than short ones."""
 
 
 def start_rollout(app: App, cycle_id: str) -> None:
@@ -74,14 +76,21 @@ def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
     rollout = app.state().rollouts.get(cycle_id)
     if rollout is None:
         return None
-    return analyse(
-        app.pair_reader.read(cycle_id),
-        _feedback_drops(app, rollout),
+    comparisons, drops = app.pair_reader.read(cycle_id), _feedback_drops(app, rollout)
+    about = (cycle_id, rollout.num_moves, drops)
+    latest = app.latest_analysis.get(about)
+    if latest and len(comparisons) <= latest.num_compared * _NOTICEABLY_MORE:
+        return latest
+    app.latest_analysis.clear()
+    app.latest_analysis[about] = analyse(
+        comparisons,
+        drops,
         Limits.of(rollout.started),
         app.settings.rollout,
         app.settings.serving.slo,
         num_before=rollout.moved.num_compared if rollout.moved else 0,
     )
+    return app.latest_analysis[about]
 
 
 def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
@@ -231,17 +240,10 @@ def _write(app: App, rollout: Rollout, move: RolloutMoved, *, actor: str = "mask
     written = RolloutMoved.model_validate(dict(entry.payload))
     if written == move:
         app.teller.say(f"{rollout.cycle}: {move.sentence()}")
-        _show(app, rollout.cycle)
     return written
 
 
-def _show(app: App, cycle_id: str) -> None:
-    from flows.evidence_pack import refresh_pack
-
-    refresh_pack(app, cycle_id)
-
-
-def _feedback_drops(app: App, rollout: Rollout) -> Sequence[float]:
+def _feedback_drops(app: App, rollout: Rollout) -> tuple[float, ...]:
     """Return how much worse the challenger did on each picture that a person has corrected."""
     from evaluation.agreement import compare_with_truth
     from flows.corrected import truth_of
@@ -259,4 +261,4 @@ def _feedback_drops(app: App, rollout: Rollout) -> Sequence[float]:
             for side in (pair.champion, pair.challenger)
         )
         drops.append(champion - challenger)
-    return drops
+    return tuple(drops)

@@ -71,7 +71,7 @@ def _from_pairs(app: App, rollout: Rollout, analysis: Analysis) -> RolloutReport
 def _from_ledger(rollout: Rollout, analysis: Analysis | None = None) -> RolloutReport:
     """Report what the ledger tells; what decided a rollout that has ended is not judged again."""
     from registry.approval_page import Line, RolloutReport
-    from serving.analysis import Analysis
+    from serving.analysis import RARE, Analysis
 
     moved = rollout.moved
     if moved and (analysis is None or rollout.is_over or rollout.phase == "aborting"):
@@ -86,6 +86,7 @@ def _from_ledger(rollout: Rollout, analysis: Analysis | None = None) -> RolloutR
         num_compared=analysis.num_compared,
         checks=analysis.checks,
         outcome=analysis.outcome,
+        rare=tuple(sorted(RARE)),
     )
 
 

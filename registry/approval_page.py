@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from maskloop.records import Check, Outcome, RolloutPhase, VerdictReached
 from maskloop.settings import GateSettings
-from maskloop.state import Cycle, LoopState, Serving
 from registry.evidence import (
     SIGNS,
     JudgedEvidence,
@@ -23,6 +22,8 @@ from registry.evidence import (
     worst_checks_first,
     worst_rows_first,
 )
+from registry.standing import Standing
+from registry.wording import figure, sentence, signed, when
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -52,26 +53,6 @@ _QUESTIONS: Final[Mapping[str, str]] = {
     "slo.latency": "Did its own answers keep the promise about time?",
     "feedback": "What do people's corrections say?",
 }
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where the decision stands.
-
-    Attributes:
-        kind: ``open`` waits for a person; ``yes`` and ``no`` were said.
-        headline: A few words.
-        sentence: Who, when, why, and what comes next.
-    """
-
-    kind: Literal["open", "yes", "no"]
-    headline: str
-    sentence: str
-
-    @property
-    def sign(self) -> str:
-        """For whoever cannot see the colour."""
-        return {"open": "?", "yes": "✓", "no": "✗"}[self.kind]
 
 
 @dataclass(frozen=True)
@@ -113,6 +94,8 @@ class RolloutReport:
         line: The latest move.
         num_compared: Pictures both were asked about.
         checks: One line each.
+        outcome: Of all of them.
+        rare: Names of checks that need not be shown to hold, only not to be violated.
         champion: Latency on those pictures; None if it is not known (any more).
         challenger: Likewise.
         pictures: The worst disagreements.
@@ -125,6 +108,7 @@ class RolloutReport:
     num_compared: int
     checks: tuple[Check, ...]
     outcome: Outcome
+    rare: tuple[str, ...] = ()
     champion: Latency | None = None
     challenger: Latency | None = None
     pictures: tuple[ShownPicture, ...] = ()
@@ -196,7 +180,7 @@ class ApprovalPage:
     @property
     def can_be_approved(self) -> bool:
         """A person may still say yes."""
-        return self.standing.kind == "open"
+        return self.standing.next == "decide"
 
     def highlights(self) -> list[tuple[str, str]]:
         """Return the page in a few signs and sentences, for who reads no further."""
@@ -217,7 +201,7 @@ def render_page(page: ApprovalPage) -> str:
         rows=worst_rows_first(page.evidence.rows) if page.evidence else [],
         checks=worst_checks_first(page.verdict.checks),
         shadow_says=_SHADOW_SAYS,
-        shadow_checks=worst_checks_first(page.rollout.checks) if page.rollout else [],
+        shadow_checks=_rollout_checks(page.rollout) if page.rollout else [],
         questions=_QUESTIONS,
         history=page.history[-MAX_LINES:],
         num_left_out=max(0, len(page.history) - MAX_LINES),
@@ -225,30 +209,9 @@ def render_page(page: ApprovalPage) -> str:
         figure=figure,
         signed=signed,
         when=when,
+        sentence=sentence,
+        latency=_describe_latency,
     )
-
-
-def standing_of(cycle: Cycle, state: LoopState) -> Standing:
-    """Say where the decision about a judged cycle stands."""
-    approval, digest = cycle.approval, cycle.verdict.candidate_digest if cycle.verdict else ""
-    if served := [serving for serving in state.serving if serving.change.weights_digest == digest]:
-        return _in_service(served[-1], state)
-    if cycle.closed:
-        return Standing("no", f"The turn ended: {cycle.closed.outcome}", _full_stop(cycle.closed.reason))
-    match cycle.phase:
-        case "promoting":
-            return Standing(
-                "yes", "It is being promoted", _full_stop(approval.sentence() if approval else "")
-            )
-        case "rejected":
-            return Standing("no", "It was rejected", _full_stop(approval.sentence() if approval else ""))
-        case "approved":
-            return _approved(cycle)
-        case _ if cycle.verdict and cycle.verdict.outcome == "fail":
-            return Standing("no", "It cannot be approved", "What serves now serves on.")
-        case _:
-            waiting = _full_stop(cycle.waiting.reason) if cycle.waiting else ""
-            return Standing("open", "It waits for a person's decision", waiting)
 
 
 def compare_gates(then: Mapping[str, Any], now: GateSettings | None) -> tuple[str, ...]:
@@ -268,39 +231,6 @@ def compare_gates(then: Mapping[str, Any], now: GateSettings | None) -> tuple[st
     )
 
 
-def figure(value: float | None) -> str:
-    """Write a share with three decimals; a dash for nothing."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def signed(value: float | None) -> str:
-    """Write a difference with its sign; a dash for nothing."""
-    return "–" if value is None else f"{value:+.3f}"
-
-
-def when(time: datetime) -> str:
-    """Write a time for people."""
-    return f"{time:%Y-%m-%d %H:%M} UTC"
-
-
-def _in_service(served: Serving, state: LoopState) -> Standing:
-    change = served.change
-    if state.serving[-1] == served:
-        return Standing(
-            "yes", "It serves", f"Since {when(served.since)}, moved there by {served.actor}: {change.why}."
-        )
-    after = state.serving[state.serving.index(served) + 1]
-    how = "was rolled back from" if after.change.cause == "rollback" else "served and was replaced"
-    return Standing("yes", f"It {how}", _full_stop(f"{when(after.since)}: {after.change.sentence()}"))
-
-
-def _approved(cycle: Cycle) -> Standing:
-    said = _full_stop(cycle.approval.sentence() if cycle.approval else "")
-    if cycle.waiting and cycle.waiting.waiting_for == "approval":
-        return Standing("open", "It has to be approved again", _full_stop(f"{said} {cycle.waiting.reason}"))
-    return Standing("yes", "It is approved", said)
-
-
 def _about_gates(page: ApprovalPage) -> list[tuple[str, str]]:
     checks = page.verdict.checks
     held = sum(check.outcome == "pass" for check in checks)
@@ -312,8 +242,9 @@ def _about_loss(evidence: JudgedEvidence | None) -> list[tuple[str, str]]:
     if not rows:
         return []
     worst = max(rows, key=lambda row: row.drop or 0.0)
+    what = "lost most" if (worst.drop or 0.0) > 0 else "gained least, nothing was lost"
     interval = f"between {signed(worst.drop_low)} and {signed(worst.drop_high)}"
-    said = f"against the champion {worst.name} lost most: {signed(worst.drop)} IoU ({interval})"
+    said = f"against the champion {worst.name} {what}: a drop of {signed(worst.drop)} IoU ({interval})"
     return [(worst.sign, said)]
 
 
@@ -332,13 +263,22 @@ def _about_edits(page: ApprovalPage) -> list[tuple[str, str]]:
     return [("!", f"the gates were edited since the verdict: {'; '.join(page.gate_changes)}")]
 
 
+def _rollout_checks(rollout: RolloutReport) -> list[tuple[Check, str]]:
+    """Put what was shown to be wrong first and what nothing speaks against last, each with its outcome."""
+    silent = [c for c in rollout.checks if c.name in rollout.rare and c.outcome == "inconclusive"]
+    telling = worst_checks_first([check for check in rollout.checks if check not in silent])
+    return [
+        *((check, check.outcome) for check in telling),
+        *((check, "nothing against it") for check in silent),
+    ]
+
+
+def _describe_latency(latency: Latency) -> str:
+    return f"{latency.p50_ms:.0f} ms, 95 % within {latency.p95_ms:.0f} ms"
+
+
 def _setting(value: Any) -> str:
     return "off" if value is None else str(value)
-
-
-def _full_stop(sentence: str) -> str:
-    said = sentence.strip()
-    return said if not said or said.endswith(".") else f"{said}."
 
 
 @cache

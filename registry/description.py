@@ -7,8 +7,9 @@ from html import escape
 from typing import Final
 
 from maskloop.records import Check
-from registry.approval_page import ApprovalPage, figure, signed
+from registry.approval_page import ApprovalPage
 from registry.evidence import SIGNS, ClassRow, worst_checks_first, worst_rows_first
+from registry.wording import figure, signed
 
 MAX_CHARACTERS: Final = 5000
 """MLflow's database keeps no more."""

@@ -32,7 +32,7 @@ SIGNS: Final[Mapping[Outcome, str]] = {"pass": "✓", "inconclusive": "?", "fail
 MAX_PICTURE_BYTES: Final = 72_000
 """Of one picture on the page: with eighteen of them it stays below 2 MB."""
 _MAX_SIDE_PX: Final = 480
-_JPEG_QUALITIES: Final = (80, 65, 50, 35)
+_JPEG_QUALITIES: Final = (75, 60, 45, 30)
 
 
 @dataclass(frozen=True)
