@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monitoring.corrections import CorrectionLog
     from monitoring.sample_log import SampleLog
     from registry.store import ModelStore, RunTracker
+    from serving.analysis import Analysis
     from serving.pairs import PairLog, PairReader
 
 _TRACKING_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql")
@@ -119,6 +120,11 @@ class App:
             retention_days=monitoring.retention_days,
             clock=self.clock,
         )
+
+    @cached_property
+    def latest_analysis(self) -> dict[tuple[object, ...], Analysis]:
+        """The newest analysis of the rollout under way, by what it is about."""
+        return {}
 
     @property
     def _mlflow_is_ours(self) -> bool:

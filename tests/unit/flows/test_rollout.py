@@ -500,3 +500,15 @@ def test_only_one_challenger_rolls_out_at_a_time(world: World) -> None:
     second = replace(cycle, id="cycle-3")
     state = replace(world.state, cycles={**world.state.cycles, "cycle-3": second})
     assert StartRollout("cycle-3") not in plan(state, Facts(now=world.clock.now()), world.app().settings)
+
+
+def test_a_running_service_judges_anew_only_when_there_is_noticeably_more(world: World) -> None:
+    app = world.app()
+    traffic(world, 200)
+    first = analyse_rollout(app, "cycle-2")
+    traffic(world, 2)
+    assert analyse_rollout(app, "cycle-2") is first
+    traffic(world, 1)
+    again = analyse_rollout(app, "cycle-2")
+    assert again is not None
+    assert again.num_compared == 203
