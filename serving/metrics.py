@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -59,7 +59,7 @@ class Metrics:
     def __init__(self, model_name: str) -> None:
         folder = os.environ.get(_FOLDER_VARIABLE)
         self._folder = Path(folder) if folder else None
-        self._loop, self._versions = LoopFigures(model_name), dict[str, None]()
+        self._loop, self._versions, self._is_unreadable = LoopFigures(model_name), tuple[str, ...](), False
         self._served: set[tuple[Role, str, str]] = set()
         self._registry = CollectorRegistry()
         if self._folder:
@@ -107,10 +107,14 @@ class Metrics:
         try:
             if self._folder:
                 forget_dead_workers(self._folder)
-            return generate_latest(self._registry), CONTENT_TYPE_LATEST
+            page = generate_latest(self._registry)
         except Exception:  # noqa: BLE001 - a service that answers is worth more than figures about it
-            _log.exception("the figures cannot be read")
+            if not self._is_unreadable:
+                _log.exception("the figures cannot be read")
+            self._is_unreadable = True
             return _NO_FIGURES, CONTENT_TYPE_LATEST
+        self._is_unreadable = False
+        return page, CONTENT_TYPE_LATEST
 
     def show_loop(self, state: LoopState) -> None:
         """Show from now on what the ledger says: rollout, drift, and how good the champion was judged."""
@@ -184,15 +188,12 @@ class Metrics:
         """Return a version that was in service here; anything else gets no row of its own."""
         return version if version in self._versions else ""
 
-    def _remember_versions(self, versions: Iterable[str]) -> None:
-        for version in versions:
-            self._versions.pop(version, None)
-            self._versions[version] = None  # the newest last
-        while len(self._versions) > _KEPT_VERSIONS:
-            oldest = next(iter(self._versions))
-            del self._versions[oldest]
-            if not self._folder:
-                self._forget(oldest)
+    def _remember_versions(self, versions: Sequence[str]) -> None:
+        newest_last = [*(known for known in self._versions if known not in versions), *versions]
+        self._versions = tuple(newest_last[-_KEPT_VERSIONS:])
+        if not self._folder:
+            for version in newest_last[:-_KEPT_VERSIONS]:
+                self._forget(version)
 
     def _forget(self, version: str) -> None:
         by_version: tuple[Counter | Histogram, ...] = (
