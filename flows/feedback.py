@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flows.ingest import ingest
 from flows.wiring import App
 from maskloop.digest import digest_bytes
-from maskloop.errors import DataError, MaskError, NotFoundError, PictureError
+from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError
 from maskloop.files import locked
 
 if TYPE_CHECKING:
@@ -139,6 +139,18 @@ def ingest_corrections(app: App) -> list[str]:
         for source, pictures in sorted(usable.items()):
             done += _ingest_source(app, source, pictures)
     return done
+
+
+def ingest_enough_corrections(app: App) -> list[str]:
+    """Ingest corrections once a retraining's worth of them waits; trouble is said and holds up nothing."""
+    enough = max(app.settings.retraining.min_new_labelled_samples, 1)
+    if app.corrections.num_waiting() < enough:
+        return []
+    try:
+        return ingest_corrections(app)
+    except MaskloopError as error:
+        app.teller.say(f"corrections could not be ingested: {error}")
+        return []
 
 
 _Pictures = Mapping[str, Sequence["Correction"]]

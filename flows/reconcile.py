@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flows.evidence_pack import refresh_packs
+from flows.feedback import ingest_enough_corrections
 from flows.ingest import record_missing_versions
 from flows.planning import (
     CloseCycle,
@@ -67,6 +68,7 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
             done.append(f"recorded {count} data versions that an interrupted ingest had left out")
         done += restore_aliases(app)
         done += settle_tags(app)
+        done += ingest_enough_corrections(app)
         done += advance_rollout(app)
         tried: set[Step] = set()
         while steps := [step for step in _plan_now(app) if step not in tried]:

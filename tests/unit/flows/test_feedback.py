@@ -15,8 +15,10 @@ from PIL import Image
 from dataset.decoding import DecodedPicture, SandboxedDecoder, open_picture, orient
 from dataset.samples import Instance, Picture
 from flows.feedback import ingest_corrections, take_feedback
+from flows.reconcile import reconcile
+from flows.retrain import record_trigger
 from maskloop.digest import digest_bytes
-from maskloop.errors import DataError, MaskError, NotFoundError
+from maskloop.errors import DataError, MaskError, NotFoundError, UnavailableError
 from maskloop.masks import Rle, decode_masks, encode_masks
 from maskloop.records import VersionIngested
 from monitoring.corrections import Correction, Judged
@@ -338,6 +340,34 @@ def test_what_is_said_while_a_batch_goes_in_is_not_lost(
     assert fate(world) == ("waiting", "")
     ingest_corrections(world.app())
     assert set(labelled(world, data).instances) == set(draw_picture(100)[1])
+
+
+def test_the_reconcile_ingests_once_a_retrainings_worth_waits(world: World) -> None:
+    reconcile(world.app())
+    for number in range(3):  # settings ask for three
+        assert reconcile(world.app()).done == ()
+        answer_was_sampled(world, f"r{number}", number=100 + number)
+        take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
+    assert reconcile(world.app()).done == ("3 corrected pictures from belt are in data-v2",)
+    assert reconcile(world.app()).done == ()
+
+
+def test_a_remote_that_does_not_answer_holds_up_no_reconcile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        answer_was_sampled(world, f"r{number}", number=100 + number)
+        take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
+    record_trigger(world.app(), "schedule:1", "schedule", "a test", starts_from="champion")
+
+    def away(*_arguments: Any) -> Any:
+        raise UnavailableError("the remote does not answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(world.data, "commit", away)
+        assert "opened a cycle for schedule:1" in reconcile(world.app()).done
+    assert world.corrections.num_waiting() == 3
+    assert "3 corrected pictures from belt are in data-v2" in reconcile(world.app()).done
 
 
 def test_old_feedback_is_forgotten(world: World) -> None:
