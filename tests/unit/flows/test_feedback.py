@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,11 +22,15 @@ from maskloop.digest import digest_bytes
 from maskloop.errors import DataError, MaskError, NotFoundError, UnavailableError
 from maskloop.masks import Rle, decode_masks, encode_masks
 from maskloop.records import VersionIngested
+from maskloop.settings import SamplingSettings
 from monitoring.corrections import Correction, Judged
 from monitoring.samples import Sample
+from serving.sampling import Sampler
 from serving.schemas import CorrectedInstance, FeedbackRequest, RleMask
 from tests.fakes.crashing import Countdown, every_crash_point
 from tests.fakes.loop_world import CLASS_NAMES, SIDE_PX, World, draw_picture, put_in_place
+from tests.fakes.service_world import ServiceWorld, write_picture
+from tests.fakes.service_world import draw_picture as drawn_for_service
 from tests.fakes.serving_world import RememberingObserver
 
 BACK = {6: 8, 8: 6}
@@ -340,6 +345,34 @@ def test_what_is_said_while_a_batch_goes_in_is_not_lost(
     assert fate(world) == ("waiting", "")
     ingest_corrections(world.app())
     assert set(labelled(world, data).instances) == set(draw_picture(100)[1])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_what_the_service_answered_can_be_sent_back_as_a_correction(
+    world: World, tmp_path: Path, orientation: int
+) -> None:
+    upright = drawn_for_service()
+    stored = orient(upright.transpose(2, 0, 1), BACK.get(orientation, orientation)).transpose(1, 2, 0)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = write_picture("PNG", np.ascontiguousarray(stored), exif=exif)
+    service, app = ServiceWorld(tmp_path), world.app()
+    sampler = Sampler(world.samples, SamplingSettings(), service.observer, world.clock)
+    service.samples = sampler  # type: ignore[assignment]
+    service._give_feedback = lambda said, by: take_feedback(app, said, by)  # type: ignore[method-assign]
+
+    async def story(client: httpx.AsyncClient) -> Any:
+        headers = {"X-Request-Id": "r1"}
+        answer = (await client.post("/v1/predict?source=belt", content=data, headers=headers)).json()
+        sampler.close()
+        instances = [{"class_name": one["class_name"], "mask": one["mask"]} for one in answer["instances"]]
+        correction = {"request_id": "r1", "verdict": "right", "instances": instances}
+        return (await client.post("/v1/feedback", json=correction)).json()
+
+    assert service.run(story) == {"request_id": "r1", "becomes_a_label": True}
+    ingest_corrections(app)
+    (instance,) = labelled(world, data).instances
+    assert np.array_equal(decode_masks([instance.mask])[0], upright.max(axis=2) > 128)
 
 
 def test_the_reconcile_ingests_once_a_retrainings_worth_waits(world: World) -> None:
