@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.agreement import record_agreements
 from flows.evaluate import ModelOnPictures, evaluate_model
 from flows.evidence_pack import PAGE_PATH, refresh_pack
 from flows.examples import draw_examples
@@ -49,7 +50,13 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     started = JudgingStarted(attempt=cycle.num_attempts + 1, version=cycle.candidate.version)
     write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
     contest = hold_contest(app, cycle, check_lease)
-    record_agreement(app, cycle, contest)
+    record_agreements(
+        app,
+        cycle.id,
+        contest.version,
+        candidate=(cycle.candidate.weights_digest, contest.candidate),
+        champion=(contest.champion_digest, contest.champion) if contest.champion else None,
+    )
     measured = contest.candidate.evaluation.iou
     checks = judge(
         measured,
@@ -98,33 +105,6 @@ def hold_contest(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> Con
     title = "champion on the same pictures"
     champion = _run(app, title, served.directory, served.weights_digest, version, check_lease)
     return Contest(version, candidate, champion, served.weights_digest)
-
-
-def record_agreement(app: App, cycle: Cycle, contest: Contest) -> None:
-    """Measure how the champion differs from the truth on these pictures: a rollout's limits start from it."""
-    from evaluation.agreement import compare_with_truth, describe_perfect_challenger
-    from models.validation import ground_truth
-    from serving.analysis import agreement_record
-
-    if contest.champion is None:
-        return
-    pictures = contest.version.by_split["test"]
-    gates = app.settings.required_gates()
-    compared = [
-        compare_with_truth(
-            ground_truth(picture),
-            contest.champion.predictions[picture.digest].detections,
-            score_threshold=gates.score_threshold,
-        )
-        for picture in pictures
-    ]
-    sources = [picture.source for picture in pictures]
-    perfect = describe_perfect_challenger(compared, sources, min_pictures=gates.min_pictures)
-    if perfect is None:
-        return
-    record = agreement_record(perfect, weights_digest=contest.champion_digest, data_tag=contest.version.tag)
-    key = f"agreement:{contest.champion_digest}:{contest.version.fingerprint}"
-    write_record(app.ledger, record, cycle=cycle.id, key=key)
 
 
 def ask_about_slices(app: App, weights_digest: str) -> list[Check]:

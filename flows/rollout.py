@@ -33,7 +33,7 @@ def start_rollout(app: App, cycle_id: str) -> None:
     if verdict is None or champion is None:
         raise RefusedError(f"{cycle_id} has nothing to roll out beside a champion")
     settings = app.settings.rollout
-    limits = set_limits(state.agreements.get(champion.weights_digest), settings)
+    limits = set_limits(state.agreements.get(champion.weights_digest, ()), settings)
     started = RolloutStarted(
         version=verdict.candidate_version,
         weights_digest=verdict.candidate_digest,

@@ -143,8 +143,8 @@ class LoopState:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     """By cycle."""
     slices: tuple[SliceRecorded, ...] = ()
-    agreements: dict[str, AgreementMeasured] = field(default_factory=dict)
-    """By weights digest: the newest measurement."""
+    agreements: dict[str, tuple[AgreementMeasured, ...]] = field(default_factory=dict)
+    """By weights digest: on the pictures they were judged on, and on those that came since."""
     last_sequence: int = 0
 
     @property
@@ -242,7 +242,8 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
         case ChampionChangeAbandoned():
             return replace(state, changing=None, changing_cycle="", abandoned_epoch=record.epoch)
         case AgreementMeasured():
-            return replace(state, agreements={**state.agreements, record.weights_digest: record})
+            measured = (*state.agreements.get(record.weights_digest, ()), record)
+            return replace(state, agreements={**state.agreements, record.weights_digest: measured})
         case RolloutStarted():
             return _with_rollout(state, Rollout(entry.cycle, record, entry.at, since=entry.at))
         case RolloutMoved():

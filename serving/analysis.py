@@ -93,21 +93,24 @@ class Analysis:
         return "inconclusive" if open_ones or not self.checks else "pass"
 
 
-def set_limits(measured: AgreementMeasured | None, settings: RolloutSettings) -> Limits:
+def set_limits(measured: Sequence[AgreementMeasured], settings: RolloutSettings) -> Limits:
     """Set a rollout's limits so that a perfect challenger keeps them, with room for an honest one.
 
     Args:
-        measured: How the champion differs from the truth; None if nobody measured it.
+        measured: How the champion differs from the truth, on each kind of pictures it was measured on; the
+            kind it knows least sets the limits. Empty if nobody measured it.
         settings: The room.
     """
-    if measured is None:
+    if not measured:
         shift, flips = settings.max_count_shift, settings.max_class_flips
         return Limits(settings.min_agreement, -shift, shift, flips)
+    lowest = min(one.lowest_count_shift for one in measured)
+    highest = max(one.highest_count_shift for one in measured)
     return Limits(
-        agreement=max(0.0, measured.agreement - settings.max_agreement_drop),
-        lowest_count_shift=max(-1.0, measured.lowest_count_shift - settings.max_count_shift),
-        highest_count_shift=min(1.0, measured.highest_count_shift + settings.max_count_shift),
-        class_flips=min(1.0, measured.class_flips + settings.max_class_flips),
+        agreement=max(0.0, min(one.agreement for one in measured) - settings.max_agreement_drop),
+        lowest_count_shift=max(-1.0, lowest - settings.max_count_shift),
+        highest_count_shift=min(1.0, highest + settings.max_count_shift),
+        class_flips=min(1.0, max(one.class_flips for one in measured) + settings.max_class_flips),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -207,9 +207,12 @@ class FakeApp(App):
 class World:
     """One workspace, its fakes, and the people around it."""
 
-    def __init__(self, root: Path, *, settings: str = "", rollout: str = "enabled = false") -> None:
+    def __init__(
+        self, root: Path, *, settings: str = "", rollout: str = "enabled = false", gates: str = ""
+    ) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        (root / "maskloop.toml").write_text(f"{SETTINGS}\n[rollout]\n{rollout}\n\n{settings}")
+        own = SETTINGS.replace("[gates]\n", f"[gates]\n{gates}")
+        (root / "maskloop.toml").write_text(f"{own}\n[rollout]\n{rollout}\n\n{settings}")
         self.workspace = Workspace(root)
         self.clock = FakeClock()
         self.ledger = FakeLedger(self.clock)
@@ -251,8 +254,11 @@ class World:
 
     # What people do:
 
-    def label(self, numbers: range) -> DatasetVersion:
-        """Put labelled pictures into the data, as an ingest does before it tells the ledger."""
+    def label(self, numbers: range, *, swap_classes_of: str = "") -> DatasetVersion:
+        """Put labelled pictures into the data, as an ingest does before it tells the ledger.
+
+        In the pictures added in the version ``swap_classes_of``, bolts and nuts are mixed up.
+        """
         before = self.data.current()
         pictures = list(before.pictures) if before else []
         tag = f"data-v{len(self.data.versions()) + 1}"
@@ -262,6 +268,7 @@ class World:
                 (folder / picture.file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / picture.file).write_bytes(before.path(picture).read_bytes())
             pictures += [_store(folder, number, tag) for number in numbers]
+            pictures = [_swapped(one) if one.added_in == swap_classes_of else one for one in pictures]
             hashes = {picture.digest: number for number, picture in enumerate(pictures)}
             write_catalog(folder, Catalog(CLASS_NAMES, tuple(pictures), hashes))
             return self.data.commit(folder, f"pictures {numbers}")
@@ -271,6 +278,11 @@ class World:
         if by:
             self.models.set_tag(version, "approved_by", by)
         self.models.set_tag(version, "approval", decision)
+
+
+def _swapped(picture: Picture) -> Picture:
+    swapped = tuple(replace(one, class_index=1 - one.class_index) for one in picture.instances)
+    return replace(picture, instances=swapped)
 
 
 def _store(folder: Path, number: int, tag: str) -> Picture:

@@ -26,7 +26,6 @@ from flows.rollout import (
 from flows.status import describe_status
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.records import (
-    AgreementMeasured,
     ChampionChanged,
     CycleClosed,
     RolloutMoved,
@@ -116,11 +115,47 @@ def test_a_blessed_candidate_begins_in_the_shadow_while_its_reviewer_thinks(worl
     assert world.last_cycle.waiting.waiting_for == "approval"
 
 
-def test_its_limits_come_from_how_the_champion_differs_from_the_truth(world: World) -> None:
-    (measured,) = world.of_kind(AgreementMeasured)
-    assert measured.weights_digest == world.state.rollouts["cycle-2"].started.champion_digest
-    assert measured.agreement == pytest.approx(0.9)
-    assert rollout_of(world).started.required_agreement == pytest.approx(0.8)
+def test_its_limits_come_from_how_the_champion_differed_from_the_truth_when_it_was_judged(
+    world: World,
+) -> None:
+    started = rollout_of(world).started
+    own = world.state.agreements[started.champion_digest][0]
+    assert own.data_tag == "data-v1"
+    assert own.agreement == pytest.approx(0.9)
+    assert started.required_agreement == pytest.approx(0.8)
+
+
+def roll_out_after(world: World, numbers: range, *, swap_classes_of: str) -> RolloutStarted:
+    """Let a champion serve, change the data, and begin the next rollout."""
+    world.label(range(18))
+    run_turn(world.app(), starts_from="first-weights")
+    world.tag_version("1", "approved", by="anna")
+    reconcile(world.app())
+    world.label(numbers, swap_classes_of=swap_classes_of)
+    run_turn(world.app(), starts_from="champion")
+    return rollout_of(world).started
+
+
+@pytest.fixture
+def blind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose gates let everything through."""
+    gates = "min_mean_iou = 0\nmin_class_iou = 0\nmax_false_positives_per_true_positive = 0\n"
+    made = World(tmp_path / "workspace", rollout=ROLLOUT, gates=gates)
+    put_in_place(monkeypatch, lambda: made)
+    return made
+
+
+def test_labels_that_were_mixed_up_since_excuse_no_challenger(blind: World) -> None:
+    """Measured by the swapped labels, the champion would look blind, and anything could replace it."""
+    started = roll_out_after(blind, range(18, 19), swap_classes_of="data-v1")
+    assert started.required_agreement == pytest.approx(0.8)
+    assert started.max_class_flips == pytest.approx(0.1)
+
+
+def test_pictures_of_a_new_kind_loosen_the_limits_by_what_the_champion_does_not_know(blind: World) -> None:
+    started = roll_out_after(blind, range(18, 48), swap_classes_of="data-v2")
+    assert started.required_agreement == 0.0
+    assert started.max_class_flips == 1.0
 
 
 def test_an_approved_challenger_climbs_step_by_step_and_is_promoted_by_itself(world: World) -> None:

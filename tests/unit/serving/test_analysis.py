@@ -144,23 +144,34 @@ def test_a_broken_promise_counts_where_the_champion_would_have_kept_it(
 def test_limits_leave_room_around_what_a_perfect_challenger_shows() -> None:
     perfect = PerfectChallenger(0.8, -0.1, 0.3, 0.05, 40)
     measured = agreement_record(perfect, weights_digest="w", data_tag="data-v2")
-    limits = set_limits(measured, SETTINGS)
+    limits = set_limits([measured], SETTINGS)
     assert limits.agreement == pytest.approx(0.7)
     assert (limits.lowest_count_shift, limits.highest_count_shift) == pytest.approx((-0.35, 0.55))
+    assert limits.class_flips == pytest.approx(0.15)
+
+
+def test_the_kind_of_pictures_a_champion_knows_least_sets_its_limits() -> None:
+    own = agreement_record(
+        PerfectChallenger(0.8, -0.1, 0.0, 0.05, 40), weights_digest="w", data_tag="data-v1"
+    )
+    new = agreement_record(PerfectChallenger(0.3, 0.0, 0.5, 0.0, 20), weights_digest="w", data_tag="data-v2")
+    limits = set_limits([own, new], SETTINGS)
+    assert limits.agreement == pytest.approx(0.2)
+    assert (limits.lowest_count_shift, limits.highest_count_shift) == pytest.approx((-0.35, 0.75))
     assert limits.class_flips == pytest.approx(0.15)
 
 
 def test_a_champion_that_sees_nothing_any_more_can_be_replaced() -> None:
     """After a drift: the truth has instances where the champion finds none."""
     blind = PerfectChallenger(0.05, 0.0, 0.95, 0.2, 40)
-    limits = set_limits(agreement_record(blind, weights_digest="w", data_tag="data-v2"), SETTINGS)
+    limits = set_limits([agreement_record(blind, weights_digest="w", data_tag="data-v2")], SETTINGS)
     better = replace(GOOD, agreement=0.05, count_shift=0.95, flip_share=0.2)
     found = analyse([better] * 100, (), limits, SETTINGS, SLO)
     assert found.outcome == "pass"
 
 
 def test_where_nobody_measured_the_champion_the_settings_count() -> None:
-    limits = set_limits(None, SETTINGS)
+    limits = set_limits([], SETTINGS)
     assert limits == Limits(0.5, -0.25, 0.25, 0.1)
 
 
