@@ -124,7 +124,7 @@ class MlflowRunTracker:
     def read_text(self, run_id: str, path: str) -> str:
         """Return a text that was recorded. Raises NotFoundError."""
         with plain_errors(self._uri, missing=f"run {run_id} has no {path}"), TemporaryDirectory() as folder:
-            return Path(self._client.download_artifacts(run_id, path, folder)).read_text(encoding="utf-8")
+            return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes().decode()
 
     def log_picture(self, run_id: str, picture: NDArray[np.uint8], path: str) -> None:
         """Record a picture, uint8 (H, W, 3) RGB, as PNG."""

@@ -71,7 +71,11 @@ def test_a_whole_registration_over_http(server: str, tmp_path: Path) -> None:
     tracker.log_params(run_id, {"steps": 3})
     tracker.log_metrics(run_id, {"loss": 0.5, "bad": float("nan")}, step=1)
     tracker.log_picture(run_id, np.zeros((4, 4, 3), np.uint8), "pictures/x.png")
-    tracker.log_text(run_id, "<p>verdict</p>", "verdict/page.html")
+    tracker.log_text(run_id, "<p>verdict</p>", "approval/evidence.html")
+    assert tracker.read_text(run_id, "approval/evidence.html") == "<p>verdict</p>"
+    with pytest.raises(NotFoundError):
+        tracker.read_text(run_id, "approval/other.html")
+    assert tracker.find_run("c1:1") == run_id
     tracker.close_run(run_id, "finished")
     store = MlflowModelStore(server, "mask-rcnn", ROOT)
     assert store.with_alias("champion") is None
@@ -87,6 +91,7 @@ def test_a_whole_registration_over_http(server: str, tmp_path: Path) -> None:
         store.set_alias("champion", "99")
     store.delete_alias("challenger")
     assert tracker.url(run_id).startswith(f"{server}/#/experiments/")
+    assert tracker.url(run_id) == f"{server}/{tracker.route(run_id)}"
     assert tracker.version_url("1") == f"{server}/#/models/mask-rcnn/versions/1"
 
 

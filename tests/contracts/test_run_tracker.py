@@ -144,6 +144,34 @@ def test_text_pictures_and_files_come_back_unchanged(tracked: Tracked, tmp_path:
     assert view.file(run_id, "artifact/manifest.json") == b"{}"
 
 
+def test_a_recorded_text_can_be_read_again_and_a_missing_one_is_not_found(tracked: Tracked) -> None:
+    tracker, _ = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    for text in ("<p>ü</p>", "<p>newer</p>\r\n"):
+        tracker.log_text(run_id, text, "approval/evidence.html")
+        assert tracker.read_text(run_id, "approval/evidence.html") == text
+    with pytest.raises(NotFoundError):
+        tracker.read_text(run_id, "approval/other.html")
+    with pytest.raises(NotFoundError):
+        tracker.read_text("0" * 32, "approval/evidence.html")
+
+
+def test_a_run_is_found_by_its_key_without_being_opened(tracked: Tracked) -> None:
+    tracker, view = tracked
+    assert tracker.find_run("drift:it's w1") == ""
+    run_id = tracker.open_run("drift:it's w1", name="drift", tags={})
+    tracker.close_run(run_id, "finished")
+    assert tracker.find_run("drift:it's w1") == run_id
+    assert view.status(run_id) == "finished"
+
+
+def test_where_a_server_shows_a_file_is_known_without_one(tracked: Tracked) -> None:
+    tracker, _ = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    assert tracker.route(run_id) == f"#/experiments/0/runs/{run_id}"
+    assert tracker.route(run_id, "drift/index.html").endswith(f"/{run_id}/artifacts/drift/index.html")
+
+
 def test_the_data_a_run_read_is_recorded(tracked: Tracked) -> None:
     tracker, view = tracked
     run_id = tracker.open_run("k", name="n", tags={})

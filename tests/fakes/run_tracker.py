@@ -1,4 +1,4 @@
-"""A run tracker in memory."""
+"""A run tracker in memory, which can also be offline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maskloop.errors import NotFoundError
+from maskloop.errors import NotFoundError, UnavailableError
 from registry.mlflow_tracker import to_csv, to_json
 
 
@@ -29,14 +29,17 @@ class FakeRun:
 class FakeRunTracker:
     def __init__(self) -> None:
         self.runs: dict[str, FakeRun] = {}
+        self.is_offline = False
 
     def open_run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
+        self._answer()
         run_id = f"run-{key}"
         run = self.runs.setdefault(run_id, FakeRun(name, dict(tags)))
         run.status = "running"
         return run_id
 
     def find_run(self, key: str) -> str:
+        self._answer()
         return f"run-{key}" if f"run-{key}" in self.runs else ""
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
@@ -80,7 +83,12 @@ class FakeRunTracker:
     def version_url(self, version: str) -> str:
         return ""
 
+    def _answer(self) -> None:
+        if self.is_offline:
+            raise UnavailableError("the tracker does not answer")
+
     def _run(self, run_id: str) -> FakeRun:
+        self._answer()
         if run_id not in self.runs:
             raise NotFoundError(f"there is no run {run_id}")
         return self.runs[run_id]
