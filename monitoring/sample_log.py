@@ -294,7 +294,6 @@ def _to_row(sample: Sample, skip_reason: str) -> dict[str, Any]:
         "features": dict(sample.features),
         "class_counts": dict(sample.class_counts),
         "top_scores": list(sample.top_scores),
-        "feedback": sample.feedback,
         "size_px": [sample.height_px, sample.width_px],
         "orientation": sample.orientation,
     }
@@ -328,7 +327,6 @@ def _from_row(row: Any) -> Sample:
         class_counts=record["class_counts"],
         top_scores=tuple(record["top_scores"]),
         picture_file=row["picture_file"],
-        feedback=record["feedback"],
         width_px=width_px,
         height_px=height_px,
         orientation=record.get("orientation", 1),

@@ -34,7 +34,6 @@ class Sample:
         class_counts: Detections by class name.
         top_scores: The best scores, 0..1, best first.
         picture_file: Where the picture is kept, relative to the log's folder; None if it is not (any more).
-        feedback: What a person said about the answer, or None.
         width_px: Of the picture as its file stores it; 0 where that was not written down.
         height_px: The same.
         orientation: The EXIF orientation of that file, 1 (upright) to 8.
@@ -51,7 +50,6 @@ class Sample:
     class_counts: Mapping[str, int] = field(default_factory=dict)
     top_scores: tuple[float, ...] = ()
     picture_file: str | None = None
-    feedback: str | None = None
     width_px: int = 0
     height_px: int = 0
     orientation: int = 1
