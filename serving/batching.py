@@ -2,7 +2,10 @@
 
 While the model is busy the next batch gathers by itself; an idle model waits for company only if settings
 say so. The queue is bounded by the time a request would wait, so that overload is said at once instead of
-suffered. Work in the shadow (the other model of a rollout) runs only while nobody waits for an answer.
+suffered. Work in the shadow (the other model of a rollout) begins only while nobody waits for an answer.
+
+Champion and challenger have a thread each: a challenger that hangs keeps only its own requests waiting, and
+those are answered by the champion in the end.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from maskloop.errors import DeadlineError, OverloadedError, UnavailableError
 from maskloop.settings import ServingSettings
-from serving.answers import Answer, HostedModel, Picture
+from serving.answers import Answer, HostedModel, Picture, Role
 from serving.observing import Observer
 
 if TYPE_CHECKING:
@@ -41,8 +44,18 @@ class _Waiting:
         return self.future.done() or now >= self.expires_at
 
 
+@dataclass(eq=False)
+class _Lane:
+    """Where one role's model runs, one pass at a time."""
+
+    role: Role
+    thread: ThreadPoolExecutor
+    num_passing: int = 0
+    task: asyncio.Task[None] | None = None
+
+
 class MicroBatcher:
-    """Runs models, one pass at a time, on a thread of its own. Belongs to one event loop.
+    """Runs models, one pass of each role at a time, on threads of its own. Belongs to one event loop.
 
     Args:
         settings: ``max_batch``, ``batch_wait_ms``, ``max_queue_s``.
@@ -53,17 +66,21 @@ class MicroBatcher:
         self._settings, self._observer = settings, observer
         self._live: deque[_Waiting] = deque()
         self._shadow: deque[_Waiting] = deque()
-        self._passing = 0
+        roles: tuple[Role, ...] = ("champion", "challenger")
+        self._lanes = [_Lane(role, ThreadPoolExecutor(1, thread_name_prefix=role)) for role in roles]
         self._seconds_per_picture: float | None = None
         self._something_waits = asyncio.Event()
         self._is_draining = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._runner: asyncio.Task[None] | None = None
 
     @property
     def waiting_s(self) -> float:
         """About how long a new picture would wait for its turn."""
-        return (len(self._live) + self._passing) * (self._seconds_per_picture or 0.0)
+        return (len(self._live) + self._num_passing) * (self._seconds_per_picture or 0.0)
+
+    @property
+    def _num_passing(self) -> int:
+        return sum(lane.num_passing for lane in self._lanes)
 
     async def submit(
         self, model: HostedModel, picture: Picture, *, deadline_s: float, shadow: bool = False
@@ -111,15 +128,15 @@ class MicroBatcher:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await asyncio.gather(*open_futures, return_exceptions=True)
-                while self._passing:
-                    await asyncio.sleep(0.005)
-        if self._runner:
-            self._runner.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._runner
+                await asyncio.gather(*(lane.task for lane in self._lanes if lane.task))
+        tasks = [task for task in (self._runner, *(lane.task for lane in self._lanes)) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for waiting in (*self._live, *self._shadow):
             waiting.future.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.thread.shutdown(wait=False, cancel_futures=True)
 
     def refuse_if_full(self, deadline_s: float) -> None:
         """Raise OverloadedError if a picture that came now would have to wait too long for its turn.
@@ -148,17 +165,20 @@ class MicroBatcher:
             await self._something_waits.wait()
             if self._live and len(self._live) < self._settings.max_batch and self._settings.batch_wait_ms:
                 await asyncio.sleep(self._settings.batch_wait_ms / 1000)
-            batch = self._take_batch()
-            if not batch:
-                self._something_waits.clear()
-                continue
-            self._passing = len(batch)
-            await self._answer(batch)
-            self._passing = 0
-            self._tell_queue()
+            self._something_waits.clear()
+            for lane in self._lanes:
+                if not lane.num_passing and (batch := self._take_batch(lane.role)):
+                    lane.num_passing = len(batch)
+                    lane.task = asyncio.create_task(self._pass(lane, batch))
 
-    def _take_batch(self) -> list[_Waiting]:
-        """Take what goes into the next pass: pictures of one model, the longest waiting first."""
+    async def _pass(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
+        await self._answer(lane, batch)
+        lane.num_passing = 0
+        self._tell_queue()
+        self._something_waits.set()
+
+    def _take_batch(self, role: Role) -> list[_Waiting]:
+        """Take what goes into a role's next pass: pictures of one model, the longest waiting first."""
         now = time.monotonic()
         batch: list[_Waiting] = []
         later: deque[_Waiting] = deque()
@@ -166,23 +186,29 @@ class MicroBatcher:
             waiting = self._live.popleft()
             if waiting.is_over(now):
                 continue
-            (batch if not batch or waiting.model is batch[0].model else later).append(waiting)
+            fits = waiting.model.role == role and (not batch or waiting.model is batch[0].model)
+            (batch if fits else later).append(waiting)
         self._live.extendleft(reversed(later))
-        while not batch and self._shadow:  # one picture at a time: a live one may come any moment
-            waiting = self._shadow.popleft()
-            batch = [] if waiting.is_over(now) else [waiting]
-        return batch
+        return batch if batch or self._live else self._take_shadow(role, now)
 
-    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+    def _take_shadow(self, role: Role, now: float) -> list[_Waiting]:
+        """Take one picture: a live one may come any moment."""
+        left = [waiting for waiting in self._shadow if not waiting.is_over(now)]
+        chosen = next((waiting for waiting in left if waiting.model.role == role), None)
+        self._shadow = deque(waiting for waiting in left if waiting is not chosen)
+        return [chosen] if chosen else []
+
+    async def _answer(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
         started = time.monotonic()
         try:
-            predictions = await self._predict([waiting.picture for waiting in batch], batch[0].model)
+            pictures = [waiting.picture for waiting in batch]
+            predictions = await self._predict(lane, pictures, batch[0].model)
         except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to whoever asked
             if len(batch) == 1:
                 _fail(batch[0].future, error)
                 return
             for waiting in batch:  # one bad picture costs only itself
-                await self._answer([waiting])
+                await self._answer(lane, [waiting])
             return
         seconds = time.monotonic() - started
         self._learn(seconds / len(batch))
@@ -195,10 +221,12 @@ class MicroBatcher:
             if not waiting.future.done():
                 waiting.future.set_result(Answer(model, prediction, None, stages_s, len(batch)))
 
-    async def _predict(self, pictures: Sequence[Picture], model: HostedModel) -> list[Prediction]:
+    async def _predict(
+        self, lane: _Lane, pictures: Sequence[Picture], model: HostedModel
+    ) -> list[Prediction]:
         loop = asyncio.get_running_loop()
         pixels = [picture.pixels for picture in pictures]
-        return await loop.run_in_executor(self._thread, model.predictor.predict, pixels)
+        return await loop.run_in_executor(lane.thread, model.predictor.predict, pixels)
 
     def _learn(self, seconds: float) -> None:
         before = self._seconds_per_picture

@@ -216,3 +216,38 @@ def test_passes_are_told() -> None:
     assert (batch["role"], batch["version"], batch["size"]) == ("champion", "7", 1)
     assert batch["seconds"] > 0
     assert np.isfinite(batch["seconds"])
+
+
+def test_a_challenger_that_hangs_holds_up_nobody_else() -> None:
+    hangs = Gate()
+    champion, challenger = make_model("1"), make_model("2", "challenger", before=hangs)
+
+    async def story(batcher: MicroBatcher) -> list[str]:
+        stuck = start(batcher, challenger, "a", shadow=True)
+        await reached(hangs)
+        answered = [await start(batcher, champion, name) for name in "bcd"]
+        hangs.opened.set()
+        await stuck
+        return [answer.model.served.version for answer in answered]
+
+    assert run(story) == ["1", "1", "1"]
+
+
+def test_shadow_work_waits_while_anybody_waits_for_either_model() -> None:
+    busy = Gate()
+    champion, challenger = make_model("1", before=busy), make_model("2", "challenger")
+
+    async def story(batcher: MicroBatcher) -> Any:
+        batcher._seconds_per_picture = 0.001
+        first = start(batcher, champion, "a")
+        await reached(busy)
+        second = start(batcher, champion, "b")
+        shadow = start(batcher, challenger, "c", shadow=True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert challenger.predictor.passes == []
+        busy.opened.set()
+        return await asyncio.gather(first, second, shadow)
+
+    run(story)
+    assert challenger.predictor.passes == [1]
