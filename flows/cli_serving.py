@@ -26,11 +26,13 @@ serving = click.Group()
 def serve(root: Path, out: Output, **named: Any) -> None:
     """Answer pictures over HTTP with the champion, until SIGTERM or Ctrl-C."""
     from flows.service import make_application, open_keys
+    from serving.limits import check_rate_limit
     from serving.server import address_of, decide_on_keys, open_listener, run_server
 
     app = open_workspace(root, actor="service")
     changes = {name: value for name, value in named.items() if value is not None}
     settings = app.settings.serving.model_copy(update=changes)
+    check_rate_limit(settings.rate_limit)
     needs_keys = decide_on_keys(settings, open_keys(app))
     listener = open_listener(settings.host, settings.port)
     url = address_of(listener)

@@ -141,11 +141,33 @@ def run_server(application: Application, settings: ServingSettings, listener: so
     with tempfile.TemporaryDirectory(prefix="maskloop-", dir=in_memory) as directory:
         share_figures(Path(directory) / "figures")
         config = make_config(partial(_start_worker, application), settings)
-        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
     listener.close()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise UnavailableError("a worker of the service did not start", hint="the lines above say why")
+
+
+class Supervisor(Multiprocess):
+    """Starts dead workers again, at once.
+
+    uvicorn keeps a worker's end of the pipe open on its own side, so a worker that dies while it is asked for
+    a sign of life is only missed when the time for that is over.
+    """
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._let_go()
+
+    def keep_subprocess_alive(self) -> None:
+        """Look after the workers."""
+        super().keep_subprocess_alive()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def make_config(
