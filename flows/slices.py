@@ -1,4 +1,4 @@
-"""The pictures a rollout failed on: kept when it is rolled back, asked about when the next candidate is judged.
+"""The pictures a rollout failed on: kept when it is rolled back, asked about when a candidate is judged.
 
 The champion's answers are the reference until a person has corrected them. A candidate that differs from
 the champion on them may be the better one, so that alone is inconclusive: a person looks. Where people have

@@ -99,7 +99,7 @@ def seen(agreement: float, count_shift: float, num_flipped: int) -> Agreement:
 
 
 def test_a_perfect_challenger_is_described_by_the_source_it_differs_most_in():
-    """The old camera's champion misses half of what the new camera sees: the truth has more instances there."""
+    """A champion of the old camera misses half of what the new one sees."""
     old, new = seen(0.9, 0.0, 0), seen(0.3, -0.5, 1)
     found = describe_perfect_challenger([old] * 6 + [new] * 4, ["old"] * 6 + ["new"] * 4, min_pictures=4)
     assert found is not None

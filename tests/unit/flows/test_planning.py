@@ -32,7 +32,7 @@ from maskloop.records import (
     TriggerRecorded,
     VersionIngested,
 )
-from maskloop.settings import RetrainingSettings, RolloutSettings, Settings
+from maskloop.settings import RetrainingSettings, Settings
 from maskloop.state import Cycle, LoopState, Phase
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
