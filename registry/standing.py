@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
+from maskloop.records import ApprovalDecided
 from maskloop.state import Cycle, LoopState, Rollout
 from registry.wording import sentence, when
 
 Kind = Literal["open", "yes", "no"]
 Next = Literal["decide", "take back", "roll back", "nothing"]
+_WAYS: Final = {"mlflow": "in MLflow", "cli": "at the command line", "policy": "as the policy says"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Standing:
 
 def standing_of(cycle: Cycle, state: LoopState) -> Standing:
     """Say where the decision about a judged cycle stands."""
-    said = sentence(cycle.approval.sentence()) if cycle.approval else ""
+    said = _who_and_why(cycle.approval) if cycle.approval else ""
     rollout = state.rollouts.get(cycle.id)
     if cycle.closed and cycle.closed.outcome != "promoted":
         return Standing("no", f"The turn ended: {cycle.closed.outcome}", sentence(cycle.closed.reason))
@@ -69,6 +71,12 @@ def _in_service(cycle: Cycle, state: LoopState) -> Standing | None:
     if after.change.cause == "rollback":
         return Standing("no", "It served and was rolled back from", story)
     return Standing("yes", "It served and was replaced", story)
+
+
+def _who_and_why(approval: ApprovalDecided) -> str:
+    return sentence(
+        f"by {approval.by}, {_WAYS[approval.via]}" + (f": {approval.why}" if approval.why else "")
+    )
 
 
 def _approved(cycle: Cycle, said: str) -> Standing:

@@ -58,7 +58,7 @@ def test_a_yes_can_be_taken_back_and_one_that_lapsed_is_asked_for_again(world: R
         "It is approved",
         "take back",
     )
-    assert "Anna approved version 1" in standing(world, candidate).sentence
+    assert standing(world, candidate).sentence == "By anna, at the command line: a test said so."
     wait(world, candidate, "rollout")
     assert standing(world, candidate).next == "take back"
     wait(world, candidate, "approval")
