@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from torchvision.models.detection.transform import resize_boxes
 
 from evaluation.instances import Detections
 from maskloop.errors import IntegrityError, PictureError
 from models.artifact import load_model
 from models.devices import choose_device
+from models.inference import Regions, copy_for_inference, find_regions
 from models.pasting import paste_masks
 
 _MAX_PICTURES_PER_PASS: Final = 8
@@ -58,8 +56,21 @@ class Predictor:
         device: torch.device,
         weights_digest: str = "",
         score_threshold: float = 0.5,
+        shortcuts: bool = True,
     ) -> None:
-        self._model = model.to(device).eval()
+        """Take a model as it is now; training it further does not change the answers.
+
+        Args:
+            model: Moved to the device and left in evaluation mode.
+            class_names: What a class index counts into.
+            device: Where it computes.
+            weights_digest: The model's identity.
+            score_threshold: Detections at or above this score were judged.
+            shortcuts: Answer from a faster copy, equal up to rounding (see `models.inference`); False runs
+                torchvision's own modules.
+        """
+        model.to(device).eval()
+        self._model = copy_for_inference(model, device) if shortcuts else model
         self._device = device
         self.class_names = tuple(class_names)
         self.weights_digest = weights_digest
@@ -110,71 +121,33 @@ class Predictor:
     def _predict_same_size(self, pictures: list[NDArray[np.uint8]], min_score: float) -> list[Prediction]:
         start = time.perf_counter()
         batch = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2).float().div_(255.0)
-        with torch.inference_mode(), self._refusing_non_finite():
-            outputs, embeddings = _run(self._model, batch)
-        found = [_to_detections(output, batch.shape[-2:], min_score) for output in outputs]
+        with torch.inference_mode():
+            found, embeddings, is_finite = find_regions(self._model, batch, min_score)
+            self._refuse_unless(bool(is_finite))
+            detections = [_to_detections(regions, *batch.shape[-2:]) for regions in found]
         seconds = (time.perf_counter() - start) / len(pictures)
-        return [
-            Prediction(each, row, seconds) for each, row in zip(found, embeddings.cpu().numpy(), strict=True)
-        ]
+        rows = embeddings.cpu().numpy()
+        return [Prediction(each, row, seconds) for each, row in zip(detections, rows, strict=True)]
 
-    @contextmanager
-    def _refusing_non_finite(self) -> Iterator[None]:
+    def _refuse_unless(self, is_finite: bool) -> None:
         """A network full of NaN would answer "nothing found"; make it an error instead."""
-
-        def check(_module: Any, _inputs: Any, output: Any) -> None:
-            if not all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(output)):
-                name = self.weights_digest[:12] or "in training"
-                raise IntegrityError(
-                    "the model computes numbers that are not finite",
-                    where=f"model {name}",
-                    hint="do not serve it; roll back to the last good version",
-                )
-
-        heads = self._model.roi_heads
-        watched = (self._model.backbone, self._model.rpn.head, heads.box_predictor, heads.mask_predictor)
-        handles = [module.register_forward_hook(check) for module in watched]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        if not is_finite:
+            raise IntegrityError(
+                "the model computes numbers that are not finite",
+                where=f"model {self.weights_digest[:12] or 'in training'}",
+                hint="do not serve it; roll back to the last good version",
+            )
 
 
-def _run(model: MaskRCNN, batch: Tensor) -> tuple[list[dict[str, Tensor]], Tensor]:
-    """Run torchvision's stages without its pasting of masks. Boxes come back in the pictures' px."""
-    height, width = batch.shape[-2:]
-    images, _ = model.transform(list(batch))
-    features = model.backbone(images.tensors)
-    proposals, _ = model.rpn(images, features)
-    outputs, _ = model.roi_heads(features, proposals, images.image_sizes)
-    size = images.image_sizes[0]
-    for output in outputs:
-        output["boxes"] = resize_boxes(output["boxes"], size, (height, width))
-    return outputs, _pool(next(iter(features.values())), size, images.tensors.shape[-2:])
-
-
-def _pool(features: Tensor, size: tuple[int, int], padded_size: tuple[int, int]) -> Tensor:
-    rows, columns = (
-        max(1, round(cells * side / padded))
-        for cells, side, padded in zip(features.shape[-2:], size, padded_size, strict=True)
-    )
-    return features[:, :, :rows, :columns].float().mean(dim=(2, 3))
-
-
-def _to_detections(output: dict[str, Tensor], size: torch.Size, min_score: float) -> Detections:
-    height, width = size
-    keep = output["scores"] >= min_score
-    boxes, scores, labels, masks = (
-        output[name][keep].float().cpu() for name in ("boxes", "scores", "labels", "masks")
-    )
+def _to_detections(regions: Regions, height_px: int, width_px: int) -> Detections:
+    boxes, scores, masks = (each.float().cpu() for each in (regions.boxes, regions.scores, regions.masks))
     return Detections(
-        height_px=height,
-        width_px=width,
+        height_px=height_px,
+        width_px=width_px,
         boxes_xyxy=boxes.numpy(),
         scores=scores.numpy(),
-        class_indices=labels.long().numpy() - 1,  # torchvision's label 0 is the background
-        masks=paste_masks(masks[:, 0], boxes, height, width),
+        class_indices=regions.labels.cpu().numpy() - 1,  # torchvision's label 0 is the background
+        masks=paste_masks(masks, boxes, height_px, width_px),
     )
 
 
@@ -193,13 +166,3 @@ def _group_by_size(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[NDArr
 def _check_picture(picture: NDArray[np.uint8]) -> None:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         raise PictureError(f"a picture must be uint8 of shape (H, W, 3), not {picture.dtype} {picture.shape}")
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, dict):
-        yield from output.values()
-    else:
-        for part in output:
-            yield from _tensors(part)

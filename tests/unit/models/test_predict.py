@@ -33,14 +33,30 @@ def test_a_prediction_has_masks_of_the_pictures_size(predictor, artifact):
     assert predictor.weights_digest == manifest.weights_digest
 
 
-def test_predictions_are_those_of_torchvision(predictor):
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_predictions_are_those_of_torchvision(tiny_model, shapes, shortcuts):
     picture = _pictures((48, 48))[0]
+    predictor = Predictor(
+        tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), shortcuts=shortcuts
+    )
     ours = predictor.predict([picture])[0].detections
     with torch.inference_mode():
-        theirs = predictor._model([torch.from_numpy(picture).permute(2, 0, 1).float() / 255])[0]
+        theirs = tiny_model([torch.from_numpy(picture).permute(2, 0, 1).float() / 255])[0]
     np.testing.assert_allclose(ours.boxes_xyxy, theirs["boxes"].numpy(), atol=1e-4)
     np.testing.assert_array_equal(ours.class_indices, theirs["labels"].numpy() - 1)
     np.testing.assert_array_equal(ours.masks_NHW(), (theirs["masks"][:, 0] > 0.5).numpy())
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_a_model_that_is_trained_on_may_keep_its_weights(tiny_model, shapes, shortcuts):
+    before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
+    predictor = Predictor(
+        tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), shortcuts=shortcuts
+    )
+    predictor.predict(_pictures((48, 48)))
+    assert not tiny_model.training
+    assert all(parameter.requires_grad for parameter in tiny_model.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny_model.state_dict().items())
 
 
 def test_a_picture_does_not_change_with_its_neighbours(predictor):
@@ -85,9 +101,10 @@ def test_only_rgb_bytes_are_a_picture(predictor, picture):
 @pytest.mark.parametrize(
     "part", ["backbone.body", "rpn.head", "roi_heads.box_predictor", "roi_heads.mask_predictor"]
 )
-def test_a_model_full_of_nan_is_an_error_and_not_a_quiet_model(predictor, part):
+def test_a_model_full_of_nan_is_an_error_and_not_a_quiet_model(tiny_model, shapes, part):
     with torch.no_grad():
-        for parameter in predictor._model.get_submodule(part).parameters():
+        for parameter in tiny_model.get_submodule(part).parameters():
             parameter.fill_(torch.nan)
+    predictor = Predictor(tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"))
     with pytest.raises(IntegrityError, match="not finite"):
         predictor.predict(_pictures((48, 48)))
