@@ -32,13 +32,16 @@ PAGE_PATH: Final = f"approval/{APPROVAL_PAGE}"
 
 def refresh_packs(app: App) -> None:
     """Write every page that is out of date: cheap while none is. Never raises for an away MLflow."""
+    judged = [cycle for cycle in app.state().cycles.values() if cycle.verdict]
+    if not judged:
+        return
     try:
         shown = {one.version: one.tags.get(EVIDENCE_TAG, "") for one in app.models.versions()}
     except MaskloopError as error:
         app.teller.say(f"the approval pages wait: {error}")
         return
     entries = app.ledger.entries()
-    for cycle in app.state().cycles.values():
+    for cycle in judged:
         version = cycle.verdict.candidate_version if cycle.verdict else ""
         if version not in shown or (cycle.closed and not shown[version]):
             continue  # deleted by hand, or ended before there were pages

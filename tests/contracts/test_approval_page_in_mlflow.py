@@ -1,0 +1,56 @@
+"""The approval page through the real MLflow: an artifact of the run, linked from the version's description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.evidence_pack import PAGE_PATH, refresh_packs
+from flows.promote import settle_tags
+from flows.reconcile import reconcile
+from flows.retrain import run_turn
+from registry.mlflow_store import MlflowModelStore
+from registry.mlflow_tracker import MlflowRunTracker
+from tests.fakes.approval_pages import Reader
+from tests.fakes.loop_world import World, put_in_place
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:::mlflow", "ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_reviewer_finds_the_page_decides_by_tags_and_the_page_follows(
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    world = World(tmp_path / "workspace")
+    put_in_place(monkeypatch, lambda: world)
+    world.models = MlflowModelStore(mlflow_uri, "mask-rcnn", ROOT)  # type: ignore[assignment]
+    world.tracker = MlflowRunTracker(mlflow_uri, "Default")  # type: ignore[assignment]
+    world.label(range(12))
+    run_turn(world.app(), starts_from="first-weights")
+
+    client = MlflowClient(mlflow_uri, mlflow_uri)
+    version = client.get_model_version("mask-rcnn", "1")
+    assert f"](#/experiments/0/runs/{version.run_id}/artifacts/{PAGE_PATH})" in version.description
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    page = Path(client.download_artifacts(version.run_id, PAGE_PATH, str(downloads))).read_text("utf-8")
+    assert "? It waits for a person's decision." in Reader(page).text
+
+    shown = version.tags["evidence"]
+    refresh_packs(world.app())
+    assert client.get_model_version("mask-rcnn", "1").tags["evidence"] == shown, "nothing was due"
+
+    client.set_model_version_tag("mask-rcnn", "1", "approved_by", "anna")
+    client.set_model_version_tag("mask-rcnn", "1", "approval", "approved")
+    reconcile(world.app())
+    page = Path(client.download_artifacts(version.run_id, PAGE_PATH, str(downloads))).read_text("utf-8")
+    assert "✓ It serves." in Reader(page).text
+    assert "anna approved version 1 (mlflow)" in Reader(page).text
+    assert "It serves" in client.get_model_version("mask-rcnn", "1").description
+    assert settle_tags(world.app()) == []
