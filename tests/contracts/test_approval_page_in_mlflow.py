@@ -1,4 +1,4 @@
-"""The approval page through the real MLflow: an artifact of the run, linked from the version's description."""
+"""The approval page through the real MLflow: an artifact of the run, linked from the description."""
 
 from __future__ import annotations
 
