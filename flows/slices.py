@@ -41,7 +41,7 @@ def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
     pairs = [pair for pair in worst if pair.picture and pair.champion is not None]
     if not pairs:
         return None
-    slice_id = f"slice-{rollout.cycle}"
+    slice_id = rollout.cycle
     directory = app.workspace.slices_dir / slice_id
     if not directory.exists():
         _write_pictures(directory, pairs)

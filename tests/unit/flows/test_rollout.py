@@ -252,7 +252,7 @@ def test_a_rollback_leaves_its_pictures_for_the_next_candidate(world: World) -> 
     run_turn(world.app(), starts_from="champion")
     verdict = world.last_cycle.verdict
     assert verdict is not None
-    (check,) = [check for check in verdict.checks if check.name == "slice.slice-cycle-2"]
+    (check,) = [check for check in verdict.checks if check.name == "slice.cycle-2"]
     assert check.outcome == "pass"
     assert check.measured == pytest.approx(1.0)
 
@@ -276,7 +276,7 @@ def test_a_slice_whose_pictures_were_changed_is_no_evidence(world: World) -> Non
     traffic(world, 30, agreement=0.1)
     advance_rollout(world.app())
     reconcile(world.app())
-    directory = world.workspace.slices_dir / "slice-cycle-2"
+    directory = world.workspace.slices_dir / "cycle-2"
     next(file for file in directory.iterdir() if file.suffix != ".json").unlink()
     world.label(range(24, 36))
     run_turn(world.app(), starts_from="champion")
