@@ -293,3 +293,25 @@ def test_four_eyes_asked_for_after_the_yes_hold_the_promotion_until_a_second_per
     decide_by_hand(world.app(), version, "approved", by="anna", why="seen")
     reconcile(world.app())
     assert world.alias("champion") == version
+
+
+def test_a_tag_turned_to_rejected_takes_an_approved_challenger_out_of_the_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path / "workspace", rollout="min_pictures = 30\nmin_step_pictures = 20")
+    put_in_place(monkeypatch, lambda: world)
+    world.label(range(12))
+    world.tag_version(judged(world), "approved")
+    reconcile(world.app())
+    world.label(range(12, 24))
+    run_turn(world.app(), starts_from="champion")
+    world.tag_version("2", "approved", by="anna")
+    reconcile(world.app())
+    assert (world.last_cycle.phase, world.state.rollouts["cycle-2"].is_over) == ("approved", False)
+    world.tag_version("2", "rejected", by="bob")
+    reconcile(world.app())
+    assert world.state.rollouts["cycle-2"].phase == "rolled-back"
+    assert world.last_cycle.closed is not None
+    assert world.last_cycle.closed.outcome == "rejected"
+    assert world.of_kind(ApprovalDecided)[-1].why == "this overturns the yes by anna"
+    assert world.alias("champion") == "1"
