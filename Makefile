@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv
 
-.PHONY: demo test check lock real clean
+.PHONY: demo test check lock real load clean
 
 demo: $(STAMP)          ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -21,6 +21,9 @@ check: $(STAMP)         ## lint, types, layers
 real: $(STAMP)          ## the loop on real photographs (see benchmarks/real/README.md)
 	$(BIN)/python -m benchmarks.real nuclei
 	$(BIN)/python -m benchmarks.real carparts
+
+load: $(STAMP)          ## the service under load, beside other servers (see benchmarks/serving/README.md)
+	$(BIN)/python -m benchmarks.serving
 
 lock: $(UV)             ## renew the pinned lock: hashes, no addresses
 	$(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
