@@ -122,11 +122,13 @@ class RunningService:
             repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
             repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
         )
-        with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
-            async with running(*jobs):
-                yield
+        try:
+            with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
+                async with running(*jobs):
+                    yield
+        finally:
             await engine.close()
-        await asyncio.to_thread(self._close)
+            await asyncio.to_thread(self._close)
 
     def _look_at_the_loop(self) -> None:
         from flows.rollout import advance_rollout

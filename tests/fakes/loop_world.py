@@ -140,8 +140,7 @@ class ColourPredictor:
         masks[:, 3 + math.floor(ROWS * self.quality + 1e-9) :] = False
         boxes = [[column, 3, column + 5, 3 + ROWS] for column in (1, 9)]
         return Detections(
-            SIDE_PX,
-            SIDE_PX,
+            *pixels.shape[:2],
             np.array(boxes, dtype=np.float32),
             np.array([0.9, 0.8], dtype=np.float32),
             np.array([0, 1]),

@@ -42,7 +42,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 def wait_until(condition: Callable[[], Any]) -> None:
     """Wait for something another thread does; the limit only ends a test that has failed."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
