@@ -11,3 +11,8 @@ from tests.fakes.service_world import ServiceWorld
 def world(tmp_path: Path) -> ServiceWorld:
     """A service that needs no key."""
     return ServiceWorld(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def loopback_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
