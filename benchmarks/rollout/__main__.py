@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import time
 from pathlib import Path
 
-from benchmarks.rollout.story import FULL, QUICK, tell_all
+from benchmarks.rollout.story import FULL, QUICK, STORIES, tell_all
 
 
 def main() -> None:
-    """Tell all stories in a fresh workspace and print what became of each challenger, as JSON."""
+    """Tell the stories in a fresh workspace and print what became of each challenger, one JSON line each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollout", description=__doc__)
+    parser.add_argument("stories", nargs="*", help=f"some of {', '.join(STORIES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="smaller, for a first look")
+    parser.add_argument("--again", action="store_true", help="in the workspace of the last time")
     wanted = parser.parse_args()
     root = Path(__file__).resolve().parent / "runs" / "demo"
-    shutil.rmtree(root, ignore_errors=True)
-    start = time.monotonic()
-    stories = tell_all(root, QUICK if wanted.quick else FULL)
-    print(json.dumps({"stories": stories, "seconds": round(time.monotonic() - start)}, indent=1))
+    if not wanted.again:
+        shutil.rmtree(root, ignore_errors=True)
+    for told in tell_all(root, QUICK if wanted.quick else FULL, wanted.stories or list(STORIES)):
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,6 +43,12 @@ AUTOMATIC: Final = """
 policy = "auto"
 """
 SOURCE: Final = "belt camera 1"
+SLOW: Final = """
+min_size_px = 256
+max_size_px = 512
+test_proposals_before_nms = 2000
+test_proposals = 1000
+"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def configure(root: Path, size: Size, *, model: str = "", rollout: str = "", ser
     kept = re.sub(r"(?m)^steps = \d+", f"steps = {size.training_steps}", kept)
     kept = re.sub(r"(?m)^retrain_steps = \d+", f"retrain_steps = {size.retrain_steps}", kept)
     kept = kept.replace('model_name = "metal-parts"', 'model_name = "rollouts"')
-    for line in model.splitlines():
+    for line in filter(None, model.splitlines()):
         key = line.partition("=")[0].strip()
         kept = re.sub(rf"(?m)^{key} = .*$", line, kept)
     steps = f"min_pictures = {size.min_pictures}\nmin_step_pictures = {size.min_step_pictures}\n"
@@ -215,14 +221,14 @@ def _wait(happened: Callable[[], bool], timeout_s: float, what: str) -> None:
         time.sleep(0.25)
 
 
-def tell_all(root: Path, size: Size) -> list[dict[str, Any]]:
-    """Tell every story in one workspace, the better challenger last."""
-    prepare(root, size)
+def tell_all(root: Path, size: Size, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Tell stories in one workspace, in the order of `STORIES`; its champion is trained if there is none."""
+    if not (root / "maskloop.toml").exists():
+        prepare(root, size)
     pictures = traffic_pictures(root)
-    told = [tell_swapped(root, size, pictures), tell_eroded(root, size, pictures)]
-    told += [tell_slow(root, size, pictures), tell_burning(root, size, pictures)]
-    told.append(tell_better(root, size, pictures))
-    return [asdict(one) for one in told]
+    for name, story in STORIES.items():
+        if name in names:
+            yield asdict(story(root, size, pictures))
 
 
 def traffic_pictures(root: Path) -> list[bytes]:
@@ -246,10 +252,10 @@ def tell_eroded(root: Path, size: Size, pictures: list[bytes]) -> Told:
 
 
 def tell_slow(root: Path, size: Size, pictures: list[bytes]) -> Told:
-    """A challenger looks at pictures four times as large."""
-    app = configure(root, size, model="min_size_px = 256\nmax_size_px = 512")
-    take(app, change_labels(root, size, name="slow"))
-    return tell(app, "network four times as slow", pictures)
+    """A challenger looks at pictures four times as large, and ten times as closely."""
+    app = configure(root, size, model=SLOW)
+    take(app, draw_batch(root / "incoming" / "slow", first_index=2000, count=40))
+    return tell(app, "as good, several times as slow", pictures)
 
 
 def tell_burning(root: Path, size: Size, pictures: list[bytes]) -> Told:
@@ -257,11 +263,11 @@ def tell_burning(root: Path, size: Size, pictures: list[bytes]) -> Told:
     app = configure(
         root,
         size,
-        model="min_size_px = 320\nmax_size_px = 512",
+        model=SLOW,
         rollout="max_latency_ratio = 1000.0\nmax_agreement_drop = 1.0\n",
-        serving="\n[serving.slo]\np50_ms = 40\np95_ms = 60\n",
+        serving="\n[serving.slo]\np50_ms = 50\np95_ms = 75\n",
     )
-    take(app, draw_batch(root / "incoming" / "burning", first_index=2000, count=40))
+    take(app, draw_batch(root / "incoming" / "burning", first_index=3000, count=40))
     return tell(app, "slow, seen by the clients only", pictures)
 
 
@@ -270,3 +276,12 @@ def tell_better(root: Path, size: Size, pictures: list[bytes]) -> Told:
     app = configure(root, size)
     take(app, draw_batch(root / "incoming" / "better", first_index=1000, count=size.num_changed))
     return tell(app, "trained on, with more pictures", pictures)
+
+
+STORIES: Final[dict[str, Callable[[Path, Size, list[bytes]], Told]]] = {
+    "swapped": tell_swapped,
+    "eroded": tell_eroded,
+    "slow": tell_slow,
+    "burning": tell_burning,
+    "better": tell_better,
+}
