@@ -33,10 +33,20 @@ NEWEST_SLICES: Final = 5
 """Older ones are not asked about any more: their pictures are of another time."""
 _CORRECTED_SHARE: Final = 0.5
 _FILE: Final = "slice.json"
+_ABOUT_TIME: Final = frozenset({"latency", "slo.latency"})
+"""Checks that no picture explains."""
 
 
 def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
-    """Keep the pictures a rollout failed on; twice keeps them once, and None where no picture was kept."""
+    """Keep the pictures a rollout failed on; twice keeps them once.
+
+    Returns:
+        None if it failed on none: it was only slow, or stopped by a person, or no picture may be kept.
+    """
+    checks = rollout.moved.checks if rollout.moved else ()
+    failed = tuple(check.name for check in checks if check.outcome == "fail")
+    if not set(failed) - _ABOUT_TIME:
+        return None
     worst = app.pairs.worst(rollout.cycle, app.settings.rollout.max_slice_pictures)
     pairs = [pair for pair in worst if pair.picture and pair.champion is not None]
     if not pairs:
@@ -45,14 +55,13 @@ def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
     directory = app.workspace.slices_dir / slice_id
     if not directory.exists():
         _write_pictures(directory, pairs)
-    failed = rollout.moved.checks if rollout.moved else ()
     record = SliceRecorded(
         slice_id=slice_id,
         weights_digest=rollout.started.weights_digest,
         reference_digest=rollout.started.champion_digest,
         num_pictures=len(_read_pictures(directory)),
         pictures_digest=_digest_of(directory),
-        failed_checks=tuple(check.name for check in failed if check.outcome == "fail"),
+        failed_checks=failed,
         required_agreement=rollout.started.required_agreement,
     )
     write_record(app.ledger, record, cycle=rollout.cycle, key=f"slice:{slice_id}")

@@ -257,6 +257,14 @@ def test_a_rollback_leaves_its_pictures_for_the_next_candidate(world: World) -> 
     assert check.measured == pytest.approx(1.0)
 
 
+def test_who_is_only_slow_or_stopped_by_a_person_leaves_no_slice(world: World) -> None:
+    """The pictures that two good models differ on most are hard, not a failure."""
+    traffic(world, 60, challenger_s=0.05)
+    advance_rollout(world.app())
+    assert "times as long" in world.of_kind(RolloutMoved)[-1].reason
+    assert world.of_kind(SliceRecorded) == []
+
+
 def test_a_candidate_that_differs_on_a_slice_needs_a_person(world: World) -> None:
     traffic(world, 30, agreement=0.1)
     advance_rollout(world.app())
