@@ -16,7 +16,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.coco_matching import SIZE_RANGES_PX, Extents, Kind, Ranking, candidates_of_class, rank_class
+from evaluation.coco_matching import (
+    SIZE_RANGES_PX,
+    Extents,
+    Kind,
+    Ranking,
+    candidates_of_class,
+    pictures_by_class,
+    rank_class,
+)
 from evaluation.instances import Detections, GroundTruth
 from evaluation.matching import pair_pictures
 
@@ -100,10 +108,10 @@ def measure_average_precision(
     ]
     ap = np.full((len(class_names), len(_SIZES), len(IOU_THRESHOLDS)), np.nan)
     recall = np.full((*ap.shape, len(limits)), np.nan)
-    for index in range(len(class_names)):
+    for index, own in enumerate(pictures_by_class(triples, len(class_names))):
         pictures = (
             candidates_of_class(*triple, class_index=index, kind=kind, max_detections=limits[-1])
-            for triple in triples
+            for triple in own
         )
         ap[index], recall[index] = _summarise(rank_class(pictures, thresholds=IOU_THRESHOLDS), limits)
         if progress:

@@ -51,6 +51,10 @@ class Extents:
         return cls(boxes_xyxy(truth.masks), areas_px(truth.masks).astype(np.float64))
 
 
+Triple = tuple[Detections, GroundTruth, Extents]
+"""What was found in a picture, what is there, and its extents."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """One class's detections and annotated instances in one picture, best score first.
@@ -87,6 +91,15 @@ class Ranking:
     is_true: NDArray[np.bool_]
     is_false: NDArray[np.bool_]
     num_instances: NDArray[np.int64]
+
+
+def pictures_by_class(triples: Sequence[Triple], num_classes: int) -> list[list[Triple]]:
+    """Return each class's pictures, in order: those where it was found or annotated."""
+    pictures: list[list[Triple]] = [[] for _ in range(num_classes)]
+    for triple in triples:
+        for index in np.union1d(triple[0].class_indices, triple[1].class_indices).tolist():
+            pictures[index].append(triple)
+    return pictures
 
 
 def candidates_of_class(

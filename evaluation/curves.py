@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.average_precision import precision_and_recall
-from evaluation.coco_matching import Extents, candidates_of_class, rank_class
+from evaluation.coco_matching import Extents, Triple, candidates_of_class, pictures_by_class, rank_class
 from evaluation.instances import Detections, GroundTruth
 from evaluation.matching import TRUE_POSITIVE_IOU, pair_pictures
 
@@ -67,15 +67,14 @@ def measure_curves(
     pairs = pair_pictures(detections, truths, num_classes=len(class_names))
     triples = [(found, truth, Extents.of_masks(truth)) for found, truth in pairs]
     most = max((len(found) for found, _ in pairs), default=0)
-    return tuple(_class_curve(triples, index, name, most) for index, name in enumerate(class_names))
+    by_class = zip(class_names, pictures_by_class(triples, len(class_names)), strict=True)
+    return tuple(_class_curve(own, index, name, most) for index, (name, own) in enumerate(by_class))
 
 
-def _class_curve(
-    triples: Sequence[tuple[Detections, GroundTruth, Extents]], class_index: int, name: str, most: int
-) -> Curve:
+def _class_curve(pictures_of_class: Sequence[Triple], class_index: int, name: str, most: int) -> Curve:
     pictures = (
         candidates_of_class(*triple, class_index=class_index, kind="segm", max_detections=most)
-        for triple in triples
+        for triple in pictures_of_class
     )
     ranking = rank_class(pictures, thresholds=[TRUE_POSITIVE_IOU], sizes=["all"])
     num_instances = int(ranking.num_instances[0])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.average_precision import average_precision, measure_average_precision
-from evaluation.coco_matching import Extents, match_greedily
+from evaluation.coco_matching import Extents, match_greedily, pictures_by_class
 from evaluation.instances import Detections, GroundTruth
 from maskloop.masks import encode_masks
 
@@ -215,3 +215,11 @@ def test_every_figure_equals_pycocotools(kind, seed):
     np.testing.assert_allclose(figures, stats, rtol=0, atol=1e-9)
     theirs = precision[..., 2].mean(axis=1).transpose(1, 2, 0)
     np.testing.assert_allclose(np.nan_to_num(measured.ap, nan=-1.0), theirs, rtol=0, atol=1e-9)
+
+
+def test_a_class_looks_at_the_pictures_where_it_was_found_or_annotated(annotated, detected):
+    truths = [annotated((0, A), picture_id="a"), annotated((1, B), picture_id="b"), annotated(picture_id="c")]
+    found = [detected((1, A, 0.9), (1, B, 0.8)), detected((1, B, 0.9)), detected()]
+    triples = [(each, truth, Extents.of_masks(truth)) for each, truth in zip(found, truths, strict=True)]
+    looked_at = [[truth.picture_id for _, truth, _ in own] for own in pictures_by_class(triples, 3)]
+    assert looked_at == [["a"], ["a", "b"], []]
