@@ -147,7 +147,8 @@ def _open(
                 f"the picture has {width} x {height} px, more than the {max_mpx:g} million accepted",
                 hint="downscale it, or raise data.max_picture_mpx",
             )
-        num_frames = getattr(image, "n_frames", 1)
+        # further pictures in a JPEG are a camera's stills (MPO), not frames of an animation
+        num_frames = 1 if format_name == "JPEG" else getattr(image, "n_frames", 1)
         if 0 < max_frames < num_frames:
             raise PictureError(f"the picture has {num_frames} frames, more than the {max_frames} accepted")
         image.load()
