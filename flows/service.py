@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flows.wiring import App, open_app
 from maskloop.settings import ServingSettings
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from serving.service import Service
 
 _log = logging.getLogger("maskloop.serving")
+_FIRST_LOOK_S: Final = 60.0
+"""A worker without a model by then accepts all the same, to say on /readyz why."""
 
 
 def make_application(root: Path, settings: ServingSettings) -> Any:
@@ -117,18 +119,25 @@ class RunningService:
         from serving.server import stop_noticed
 
         settings, engine = self.service.settings, self.service.engine
-        jobs = (
-            asyncio.to_thread(self.service.decoders.warm_up),
-            repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
-            repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
-        )
         try:
+            if settings.workers > 1:
+                await self._look_before_accepting()
             with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
-                async with running(*jobs):
+                async with running(
+                    asyncio.to_thread(self.service.decoders.warm_up),
+                    repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
+                    repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
+                ):
                     yield
         finally:
             await engine.close()
             await asyncio.to_thread(self._close)
+
+    async def _look_before_accepting(self) -> None:
+        """Load what serves first: a new worker is idle, so it would draw most connections and refuse them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LOOK_S):
+                await self.host.refresh()
 
     def _look_at_the_loop(self) -> None:
         from flows.rollout import advance_rollout

@@ -86,6 +86,25 @@ def test_a_service_waits_for_the_first_promotion_and_then_answers(world: World) 
     assert serve(world, story) == (503, 200, "1")
 
 
+def test_a_worker_among_others_has_its_model_before_it_accepts(world: World) -> None:
+    promote_first(world)
+
+    async def story(_client: httpx.AsyncClient, running: RunningService) -> str:
+        return version_of(running)
+
+    assert serve(world, story, workers=2) == "1"
+
+
+def test_a_worker_among_others_that_finds_no_model_accepts_and_says_so(world: World) -> None:
+    async def story(client: httpx.AsyncClient, _running: RunningService) -> tuple[int, str]:
+        answer = await client.get("/readyz")
+        return answer.status_code, answer.json()["detail"]
+
+    status, said = serve(world, story, workers=2)
+    assert status == 503
+    assert "nothing serves yet" in said
+
+
 def test_an_answer_becomes_a_sample_and_feedback_about_it_a_label(world: World) -> None:
     promote_first(world)
 
