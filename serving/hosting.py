@@ -1,5 +1,4 @@
-"""The models in memory. What should be there is asked again and again; what changed is loaded beside, then
-swapped.
+"""The models in memory. What should be there is asked again and again; what changed is loaded, then swapped.
 
 A request keeps the model it began with until it is answered: the old model leaves memory with the last of
 them.
@@ -74,7 +73,9 @@ class ModelHost:
         """Bring memory in line with what is wanted. Whatever goes wrong, what serves now serves on."""
         loop = asyncio.get_running_loop()
         try:
-            self._hosted = await loop.run_in_executor(self._thread, self._load_wanted)
+            if self._hosted is None:  # after a restart the first requests need only the champion
+                self._hosted = await loop.run_in_executor(self._thread, self._load_wanted, False)
+            self._hosted = await loop.run_in_executor(self._thread, self._load_wanted, True)
         except Exception as error:  # noqa: BLE001 - whatever loading a model may raise
             self._say(error)
         else:
@@ -84,14 +85,13 @@ class ModelHost:
         """Stop loading."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _load_wanted(self) -> Hosted:
+    def _load_wanted(self, with_challenger: bool) -> Hosted:
         """Load what is missing (on the loading thread); the challenger's trouble is not the champion's."""
         wanted = self._source.wanted()
         now = self._hosted
         champion = self._find_or_load(wanted.champion, "champion")
-        challenger, traffic = self._load_challenger(wanted.challenger), wanted.traffic
-        if challenger is None:
-            traffic = Traffic()
+        challenger = self._load_challenger(wanted.challenger) if with_challenger else None
+        traffic = wanted.traffic if challenger else Traffic()
         is_same = now and (now.champion, now.challenger, now.traffic) == (champion, challenger, traffic)
         if now and is_same:
             return now
