@@ -26,13 +26,13 @@ serving = click.Group()
 def serve(root: Path, out: Output, **named: Any) -> None:
     """Answer pictures over HTTP with the champion, until SIGTERM or Ctrl-C."""
     from flows.service import make_application, open_keys
-    from serving.limits import check_rate_limit
+    from serving.limits import read_rate_limit
     from serving.server import address_of, decide_on_keys, open_listener, run_server
 
     app = open_workspace(root, actor="service")
     changes = {name: value for name, value in named.items() if value is not None}
     settings = app.settings.serving.model_copy(update=changes)
-    check_rate_limit(settings.rate_limit)
+    read_rate_limit(settings.rate_limit)
     needs_keys = decide_on_keys(settings, open_keys(app))
     listener = open_listener(settings.host, settings.port)
     url = address_of(listener)
@@ -82,10 +82,10 @@ def keys_add(
     """Make a key for NAME and print it. It is not shown again."""
     from flows.service import open_keys
     from serving.keys import ALL_SCOPES
-    from serving.limits import check_rate_limit
+    from serving.limits import read_rate_limit
 
     if rate_limit:
-        check_rate_limit(rate_limit)
+        read_rate_limit(rate_limit)
     store = open_keys(open_workspace(root))
     _show_once(out, store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days))
 

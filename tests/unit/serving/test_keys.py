@@ -7,13 +7,16 @@ import json
 import stat
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError
 from serving.keys import ForbiddenError, KeyStore, UnauthorisedError
-from serving.limits import RateLimitedError, RateLimiter, check_rate_limit
+from serving.limits import RateLimit, RateLimitedError, RateLimiter, read_rate_limit
 from tests.fakes.ledger import FakeClock
 from tests.fakes.service_world import PNG, ServiceWorld
 
@@ -212,10 +215,47 @@ def test_workers_share_a_limit_but_each_may_answer_something() -> None:
     RateLimiter("1/minute", workers=8).count("one")
 
 
+@settings(max_examples=100, deadline=None)
+@given(pauses_s=st.lists(st.floats(0.0, 3.0), max_size=40), amount=st.integers(1, 5))
+def test_in_no_stretch_of_time_more_than_the_limit_and_nobody_waits_longer_than_told(
+    pauses_s: list[float], amount: int
+) -> None:
+    limiter, now, answered = RateLimiter(f"{amount}/2 second"), 0.0, []
+    with patch("serving.limits.time.monotonic", lambda: now):
+        for pause_s in pauses_s:
+            now += pause_s
+            try:
+                limiter.count("one")
+                answered.append(now)
+            except RateLimitedError as refused:
+                assert len([then for then in answered if then > now - 2.0]) == amount
+                now += refused.retry_after_s
+                limiter.count("one")
+                answered.append(now)
+    for begin in answered:
+        assert len([then for then in answered if begin <= then < begin + 2.0 - 1e-9]) <= amount
+
+
+def test_clients_who_came_once_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.limits._MAX_CLIENTS", 10)
+    limiter, now = RateLimiter("1/minute"), 0.0
+    with patch("serving.limits.time.monotonic", lambda: now):
+        for number in range(100):
+            now += 30.0
+            limiter.count(f"client {number}")
+        with pytest.raises(RateLimitedError):
+            limiter.count("client 99")
+    assert len(limiter._asked) <= 11
+
+
+def test_limits_are_read_as_the_library_writes_them() -> None:
+    assert read_rate_limit("100 per 5 minutes") == RateLimit(100, 300)
+
+
 @pytest.mark.parametrize("text", ["", "often", "5/fortnight", "-1/minute"])
 def test_a_limit_that_cannot_be_read_is_said(text: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        check_rate_limit(text)
+        read_rate_limit(text)
 
 
 def test_the_file_is_plain_json(store: KeyStore, tmp_path: Path) -> None:
