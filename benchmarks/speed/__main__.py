@@ -25,6 +25,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="for torch (default: torch's own number)")
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, for a first look")
     parser.add_argument("--min-size-px", type=int, help="shorter side for predict (default: 800, quick: 160)")
+    parser.add_argument("--batches", type=int, nargs="+", help="for predict (default: 1 8, quick: 1)")
+    parser.add_argument("--profile", action="store_true", help="tell where the time of predict goes")
     parser.add_argument("--budget-s", type=float, help="for each case (default: 60, quick: 3)")
     wanted = parser.parse_args()
     if wanted.threads:
@@ -44,7 +46,12 @@ def measure(subject: str, wanted: argparse.Namespace) -> Report:
         return measure_masks(quick=quick, budget_s=budget_s)
     min_size_px = wanted.min_size_px or (160 if quick else 800)
     return measure_predict(
-        choose_device(wanted.device), quick=quick, min_size_px=min_size_px, budget_s=budget_s
+        choose_device(wanted.device),
+        quick=quick,
+        batches=wanted.batches or ((1,) if quick else (1, 8)),
+        min_size_px=min_size_px,
+        budget_s=budget_s,
+        profiled=wanted.profile,
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import box_iou
 
+from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.speed.stock import (
     NUM_CLASSES,
@@ -34,17 +35,25 @@ _QUESTION = (
 )
 
 
-def measure_predict(device: torch.device, *, quick: bool, min_size_px: int, budget_s: float) -> Report:
-    """Time all at batch 1 and (not quick) 8 with 0, 10 and 100 instances in each picture."""
+def measure_predict(
+    device: torch.device,
+    *,
+    quick: bool,
+    batches: Sequence[int],
+    min_size_px: int,
+    budget_s: float,
+    profiled: bool = False,
+) -> Report:
+    """Time all contestants at each batch size with 0, 10 and 100 instances in each picture."""
     settings = ModelSettings(
         backbone="resnet50", weights="scratch", min_size_px=min_size_px, max_size_px=min_size_px * 5 // 3
     )
-    pictures = [draw_picture(480, 640, seed=0)] * 8
+    pictures = [draw_picture(480, 640, seed=0)] * max(batches)
     stock = make_stock_model(settings, pictures[0]).to(device)
     ours = _with_the_weights_of(stock, settings)
     lines: list[Line] = []
     remarks: dict[str, object] = {"pictures": f"640 x 480 px, shorter side resized to {min_size_px} px"}
-    for batch in (1,) if quick else (1, 8):
+    for batch in batches:
         for count in (0, 10, 100):
             case = f"batch {batch}, {count} instances"
             let_find(stock, count, pictures[0])
@@ -53,9 +62,16 @@ def measure_predict(device: torch.device, *, quick: bool, min_size_px: int, budg
                 run_stock(stock, pictures[:1])[0], predictor.predict(pictures[:1])[0].detections
             )
             contestants = _contestants(stock, predictor, pictures[:batch])
-            rounds = take_turns(contestants, rounds=3 if quick else 7, budget_s=budget_s)
+            rounds = take_turns(
+                contestants,
+                rounds=3 if quick else 7,
+                budget_s=budget_s,
+                finish=torch.cuda.synchronize if device.type == "cuda" else lambda: None,
+            )
             memory = None if quick or device.type != "cpu" else memory_of(contestants)
             lines += lines_of(case, rounds, reference=STOCK, memory=memory)
+            if profiled:
+                remarks |= {f"{name}, {case}": str(profile_once(run)) for name, run in contestants.items()}
     return Report("predict", _QUESTION, describe_environment(), tuple(lines), remarks)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.speed.__main__ import measure
 from benchmarks.speed.predict import OURS, STOCK, _contestants, _predictor_like, _with_the_weights_of, compare
+from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Report, lines_of
 from benchmarks.speed.stock import draw_picture, let_find, make_stock_model, run_stock
 from benchmarks.timing import Rounds
@@ -63,6 +64,16 @@ def test_every_contestant_gives_the_same_answer(subject, monkeypatch):
     ]
     assert len(values) >= 1
     assert all(float(value) < 1e-12 for value in values)
+
+
+def test_a_profile_names_the_dearest_operators_and_counts_what_is_waited_for():
+    matrix = torch.randn(300, 300)
+    seen = profile_once(lambda: [(matrix @ matrix).sum().item() for _ in range(3)])
+    assert "aten::mm" in dict(seen.dearest)
+    assert sum(share for _, share in seen.dearest) <= 1.0 + 1e-9
+    assert seen.waits == 3
+    assert seen.operators >= 9
+    assert str(seen).startswith(f"{seen.operators} operators, 3 waits, 0 kernel launches; ")
 
 
 def test_a_report_is_a_table_and_a_file(tmp_path):
