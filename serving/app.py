@@ -127,13 +127,14 @@ class RequestLog:
             return
         cause, version = state.get("cause", ""), state.get("version", "")
         self._service.observer.request_ended(status=status, cause=cause, version=version, seconds=seconds)
+        key = state.get("key")
         line = {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": state["request_id"],
             "path": path,
             "status": status,
             "version": version,
-            "key": state.get("key_id", ""),
+            "key": key.id if key else "",
             "ms": round(seconds * 1000, 1),
             **({"cause": cause} if cause else {}),
         }

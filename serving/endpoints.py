@@ -1,10 +1,11 @@
-"""The routes: what each takes, what it answers, and how it looks in the documentation.
+"""The routes: what each takes, what it answers, and how it looks in the documentation."""
 
-FastAPI reads the annotations while the routes are made, so here they are not postponed.
-"""
+from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -15,7 +16,7 @@ from maskloop.errors import OverloadedError, UnavailableError
 from serving.examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.intake import ClientLeftError, read_form, read_picture
 from serving.keys import ApiKey, ForbiddenError, Scope, UnauthorisedError
-from serving.problems import PROBLEMS, problem_of
+from serving.problems import PROBLEMS, problem_of, status_of
 from serving.schemas import (
     BatchAnswer,
     BatchItem,
@@ -27,6 +28,7 @@ from serving.schemas import (
 )
 from serving.service import Asked, Service
 
+_log = logging.getLogger("maskloop.serving")
 _Answer = TypeVar("_Answer")
 REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,100}$"
 
@@ -51,107 +53,103 @@ async def read_parameters(
     return Asked(masks, min_score, max_instances, tile_px, tile_overlap_px, source)
 
 
-Parameters = Annotated[Asked, Depends(read_parameters)]
-RequestId = Annotated[
-    str | None,
-    Header(pattern=REQUEST_ID, description="Names the answer. The same id is the same request, sent again."),
-]
-StickyKey = Annotated[
-    str | None,
-    Header(max_length=256, description="A client's name: it stays with one model during a rollout."),
-]
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        request_id: Names the answer.
+        sticky_key: What stays with one model during a rollout.
+        name: Of the API key, or ``anonymous``.
+    """
+
+    request_id: str
+    sticky_key: str
+    name: str
+
+
+async def recognise(
+    request: Request,
+    x_request_id: Annotated[
+        str | None,
+        Header(pattern=REQUEST_ID, description="Names the answer. The same id is the same request, again."),
+    ] = None,
+    x_sticky_key: Annotated[
+        str | None,
+        Header(max_length=256, description="A client's name: it stays with one model during a rollout."),
+    ] = None,
+) -> Caller:
+    """Say who asks, once `authorise` has let them in."""
+    key: ApiKey | None = request.state.key
+    request_id = x_request_id or request.state.request_id
+    sticky_key = x_sticky_key or (key.id if key else request_id)
+    return Caller(request_id, sticky_key, key.name if key else "anonymous")
+
+
+AskedFor = Annotated[Asked, Depends(read_parameters)]
+AskedBy = Annotated[Caller, Depends(recognise)]
 
 
 def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
     """Return the routes of version 1."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=_security(needs_keys))
 
-    def allowed(scope: Scope) -> Any:
-        async def check(request: Request) -> ApiKey | None:
+    def may(scope: Scope) -> list[Any]:
+        async def check(request: Request) -> None:
             if getattr(request.state, "is_over_capacity", False):
                 raise OverloadedError("too many connections are open", retry_after_s=1.0)
-            return authorise(service, request, scope, needs_keys=needs_keys)
+            authorise(service, request, scope, needs_keys=needs_keys)
 
-        return Depends(check)
+        return [Depends(check)]
 
-    @router.post("/predict", openapi_extra=ONE_PICTURE_BODY, tags=["predict"])
-    async def predict(
-        request: Request,
-        asked: Parameters,
-        key: Annotated[ApiKey | None, allowed("predict")],
-        x_request_id: RequestId = None,
-        x_sticky_key: StickyKey = None,
-    ) -> PredictAnswer:
+    @router.post("/predict", dependencies=may("predict"), openapi_extra=ONE_PICTURE_BODY, tags=["predict"])
+    async def predict(request: Request, asked: AskedFor, caller: AskedBy) -> PredictAnswer:
         """Find the instances in one JPEG, PNG or WebP picture."""
-        request_id = x_request_id or request.state.request_id
         data = await read_picture(request)
-        sticky = x_sticky_key or _sticky(key, request_id)
-        answering = service.predict(data, asked, request_id=request_id, key=sticky)
+        answering = service.predict(data, asked, request_id=caller.request_id, key=caller.sticky_key)
         answer = await _unless_client_leaves(request, answering)
         request.state.version = answer.model.version
         return answer
 
-    @router.post("/predict/batch", openapi_extra=MANY_PICTURES_BODY, tags=["predict"])
-    async def predict_batch(
-        request: Request,
-        asked: Parameters,
-        key: Annotated[ApiKey | None, allowed("predict")],
-        x_request_id: RequestId = None,
-        x_sticky_key: StickyKey = None,
-    ) -> BatchAnswer:
+    @router.post(
+        "/predict/batch", dependencies=may("predict"), openapi_extra=MANY_PICTURES_BODY, tags=["predict"]
+    )
+    async def predict_batch(request: Request, asked: AskedFor, caller: AskedBy) -> BatchAnswer:
         """Find the instances in several pictures; one that cannot be answered costs only itself."""
-        request_id = x_request_id or request.state.request_id
         files = await read_form(request, "pictures", max_files=service.settings.max_pictures_per_request)
-        sticky = x_sticky_key or _sticky(key, request_id)
-
-        async def answer_one(number: int, name: str, data: bytes) -> BatchItem:
-            own_id = f"{request_id}.{number}"
-            try:
-                answer = await service.predict(data, asked, request_id=own_id, key=sticky)
-            except Exception as error:  # noqa: BLE001 - it belongs to this picture alone
-                return BatchItem(file=name, problem=problem_of(error, own_id))
-            return BatchItem(file=name, answer=answer)
-
-        one_by_one = (answer_one(number, *file) for number, file in enumerate(files))
+        one_by_one = (
+            _answer_one(service, f"{caller.request_id}.{number}", caller.sticky_key, asked, *file)
+            for number, file in enumerate(files)
+        )
         results = await _unless_client_leaves(request, asyncio.gather(*one_by_one))
         request.state.version = next((item.answer.model.version for item in results if item.answer), "")
         return BatchAnswer(results=results)
 
     @router.post(
         "/overlay",
+        dependencies=may("predict"),
         responses={200: OVERLAY_ANSWER},
         openapi_extra=ONE_PICTURE_BODY,
         response_class=Response,
         tags=["predict"],
     )
-    async def overlay(
-        request: Request,
-        asked: Parameters,
-        key: Annotated[ApiKey | None, allowed("predict")],
-        x_request_id: RequestId = None,
-        x_sticky_key: StickyKey = None,
-    ) -> Response:
-        """Draw what was found onto the picture, for people."""
-        request_id = x_request_id or request.state.request_id
+    async def overlay(request: Request, asked: AskedFor, caller: AskedBy) -> Response:
+        """Draw what was found onto the picture, upright and for people: large pictures are made smaller."""
         data = await read_picture(request)
-        sticky = x_sticky_key or _sticky(key, request_id)
-        drawing = service.draw(data, asked, request_id=request_id, key=sticky)
+        drawing = service.draw(data, asked, request_id=caller.request_id, key=caller.sticky_key)
         png, model = await _unless_client_leaves(request, drawing)
         request.state.version = model.version
         named = {"X-Model-Version": model.version, "X-Blessing-Id": model.blessing_id}
         return Response(png, media_type="image/png", headers=named)
 
-    @router.post("/feedback", tags=["feedback"])
-    async def feedback(
-        said: FeedbackRequest, key: Annotated[ApiKey | None, allowed("feedback")]
-    ) -> FeedbackAnswer:
+    @router.post("/feedback", dependencies=may("feedback"), tags=["feedback"])
+    async def feedback(said: FeedbackRequest, caller: AskedBy) -> FeedbackAnswer:
         """Say whether an answer was right, or what it should have been."""
-        by = key.name if key else "anonymous"
-        becomes_a_label = await asyncio.to_thread(service.take_feedback, said, by)
+        becomes_a_label = await asyncio.to_thread(service.take_feedback, said, caller.name)
         return FeedbackAnswer(request_id=said.request_id, becomes_a_label=becomes_a_label)
 
-    @router.get("/model", tags=["service"])
-    async def model(key: Annotated[ApiKey | None, allowed("predict")]) -> ModelAnswer:
+    @router.get("/model", dependencies=may("predict"), tags=["service"])
+    async def model() -> ModelAnswer:
         """Say which model serves, and what it knows."""
         return service.describe_model()
 
@@ -194,30 +192,38 @@ def _security(needs_keys: bool) -> list[Any]:
     return [Depends(HTTPBearer(auto_error=False, description="An API key."))] if needs_keys else []
 
 
-def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: bool) -> ApiKey | None:
-    """Return the key of a request, if it has a valid one, and count the request.
+def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: bool) -> None:
+    """Let a request in, count it, and keep its key, if it has one, as ``request.state.key``.
 
     Raises:
         UnauthorisedError: if it has none and needs one, or it is not valid.
         ForbiddenError: if the key may not do this, or without one a page of another site asks.
         RateLimitedError: if its owner asks too often.
     """
+    request.state.key = None
     kind, _, presented = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and presented:
         key = service.keys.check(presented.strip(), scope)
         service.limiter.count(key.id, key.rate_limit)
-        request.state.key_id = key.id
-        return key
+        request.state.key = key
+        return
     if needs_keys:
         raise UnauthorisedError("an API key is needed", hint="send Authorization: Bearer KEY")
     if request.headers.get("sec-fetch-site") == "cross-site":
         raise ForbiddenError("a page of another web site asks", hint="it needs an API key")
     service.limiter.count(request.client.host if request.client else "unknown")
-    return None
 
 
-def _sticky(key: ApiKey | None, request_id: str) -> str:
-    return key.id if key else request_id
+async def _answer_one(
+    service: Service, request_id: str, sticky_key: str, asked: Asked, file: str, data: bytes
+) -> BatchItem:
+    try:
+        answer = await service.predict(data, asked, request_id=request_id, key=sticky_key)
+    except Exception as error:  # noqa: BLE001 - it belongs to this picture alone
+        if status_of(error)[1] == "unexpected":
+            _log.error("an unexpected error in request %s", request_id, exc_info=error)
+        return BatchItem(file=file, problem=problem_of(error, request_id))
+    return BatchItem(file=file, answer=answer)
 
 
 async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _Answer:

@@ -74,6 +74,27 @@ def _orient_mask(mask: Rle, orientation: int) -> Rle:
     )
 
 
+def make_smaller(
+    pixels: NDArray[np.uint8], detections: Detections, *, longest_px: int
+) -> tuple[NDArray[np.uint8], Detections]:
+    """Take every k-th pixel of a picture, uint8 (H, W, 3), and of its masks, so that no side is longer."""
+    step = -(-max(pixels.shape[:2]) // longest_px)
+    if step == 1:
+        return pixels, detections
+    smaller = pixels[::step, ::step]
+    height, width = smaller.shape[:2]
+    masks = []
+    for mask in detections.masks:
+        left, top, crop = crop_mask(mask)
+        crop = crop[-top % step :: step, -left % step :: step]
+        at = {"left_px": -(-left // step), "top_px": -(-top // step)}
+        masks.append(place_mask(crop, **at, height_px=height, width_px=width))
+    boxes = detections.boxes_xyxy / step
+    return smaller, Detections(
+        height, width, boxes, detections.scores, detections.class_indices, tuple(masks)
+    )
+
+
 def render_instances(
     detections: Detections,
     class_names: Sequence[str],

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from serving.engine import Engine
 from serving.keys import KeyStore
 from serving.limits import RateLimiter
 from serving.observing import Observer, Stage
-from serving.rendering import name_model, render_instances, render_novelty, to_stored
+from serving.rendering import make_smaller, name_model, render_instances, render_novelty, to_stored
 from serving.schemas import (
     FeedbackRequest,
     MaskFormat,
@@ -30,6 +30,8 @@ from serving.schemas import (
 )
 from serving.tiling import cut_tiles, merge_tiles
 from serving.tracing import record_stages
+
+_LONGEST_DRAWN_PX: Final = 2048
 
 
 class OutOfDistributionError(DataError):
@@ -244,7 +246,8 @@ def _draw(picture: Picture, answer: Answer, min_score: float | None) -> bytes:
     predictor, detections = answer.model.predictor, answer.prediction.detections
     threshold = predictor.score_threshold if min_score is None else min_score
     shown = detections.select(detections.scores >= threshold)
-    return encode_png(draw_overlay(picture.pixels, shown, None, predictor.class_names))
+    pixels, shown = make_smaller(picture.pixels, shown, longest_px=_LONGEST_DRAWN_PX)
+    return encode_png(draw_overlay(pixels, shown, None, predictor.class_names))
 
 
 def _join(answers: Sequence[Answer], merged: Detections, seconds: float) -> Answer:

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from dataset.decoding import encode_png, open_picture
 from evaluation.instances import Detections
 from maskloop.masks import decode_masks, encode_masks, mask_iou, rle_from_coco
-from serving.rendering import render_instances, render_mask, to_stored, trace_outlines
+from serving.rendering import make_smaller, render_instances, render_mask, to_stored, trace_outlines
 from tests.fakes.serving_world import detect
 
 bitmaps = arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -107,3 +107,16 @@ def test_instances_are_cut_by_score_and_number_best_first() -> None:
     ]
     assert shown[0].box_xyxy == (0.12, 0.0, 5.0, 4.0)
     assert len(render_instances(found, names, masks="rle", min_score=0.0, max_instances=2)) == 2
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    bitmap=arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))), longest_px=st.integers(1, 45)
+)
+def test_a_picture_for_people_is_made_smaller_with_its_masks(bitmap: np.ndarray, longest_px: int) -> None:
+    pixels = np.repeat((bitmap * 255).astype(np.uint8)[..., None], 3, axis=2)
+    smaller, found = make_smaller(pixels, detect(pixels), longest_px=longest_px)
+    assert max(smaller.shape[:2]) <= longest_px
+    assert (found.height_px, found.width_px) == smaller.shape[:2]
+    for mask in found.masks_NHW():
+        assert (mask == (smaller[..., 0] > 128)).all()

@@ -245,8 +245,8 @@ def test_a_worker_that_cannot_start_ends_the_service_instead_of_coming_again(
 
     monkeypatch.setattr(server, "Supervisor", Supervisor)
     monkeypatch.setattr(server, "make_config", lambda *_: None)
-    for name in ("OMP_NUM_THREADS", "PROMETHEUS_MULTIPROC_DIR"):
-        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr("serving.metrics.share_figures", lambda _folder: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with open_listener("127.0.0.1", 0) as listener, pytest.raises(UnavailableError, match="did not start"):
         server.run_server(application, ServingSettings(workers=2), listener)
 
