@@ -228,7 +228,9 @@ def test_in_a_batch_a_bad_picture_costs_only_itself(world: ServiceWorld) -> None
     assert results[1].problem.request_id == "b1.1"
 
 
-def test_in_a_batch_a_model_that_breaks_costs_only_its_picture(tmp_path: Path) -> None:
+def test_in_a_batch_a_model_that_breaks_costs_only_its_picture_and_is_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def break_on_dark(pictures: Any) -> None:
         if any(pixels.shape[0] == 16 and not pixels.any() for pixels in pictures):
             raise RuntimeError("/srv/secret")
@@ -239,7 +241,8 @@ def test_in_a_batch_a_model_that_breaks_costs_only_its_picture(tmp_path: Path) -
     response = world.post("/v1/predict/batch", files=files)
     statuses = [one["problem"]["status"] if one["problem"] else 200 for one in response.json()["results"]]
     assert statuses == [200, 500, 200]
-    assert "/srv" not in response.text
+    assert "/srv/secret" not in response.text
+    assert "/srv/secret" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["", "application/json", "image/png"])
