@@ -14,6 +14,7 @@ import logging
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
+import psutil
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
@@ -137,9 +139,8 @@ def run_server(application: Application, settings: ServingSettings, listener: so
     from serving.metrics import share_figures
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
-    in_memory = _MEMORY if _MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="maskloop-", dir=in_memory) as directory:
-        share_figures(Path(directory) / "figures")
+    with _folder_in_memory() as folder:
+        share_figures(folder / "figures")
         config = make_config(partial(_start_worker, application), settings)
         supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
@@ -211,6 +212,18 @@ def stop_noticed(announce: Callable[[], None], *, notice_s: float) -> Iterator[N
         yield
     finally:
         signal.signal(signal.SIGTERM, stop)
+
+
+@contextlib.contextmanager
+def _folder_in_memory() -> Iterator[Path]:
+    """Give an empty folder, removed afterwards; also those of services that were killed."""
+    parent = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
+    for left in parent.glob("maskloop-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"maskloop-{os.getpid()}-", dir=parent) as folder:
+        yield Path(folder)
 
 
 def _run_alone(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -251,6 +251,21 @@ def test_a_worker_that_cannot_start_ends_the_service_instead_of_coming_again(
         server.run_server(application, ServingSettings(workers=2), listener)
 
 
+def test_what_a_killed_service_left_in_memory_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_MEMORY", tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    kept = [f"maskloop-{os.getpid()}-a", "maskloop-a-b", "others"]
+    for name in (f"maskloop-{dead.pid}-a", *kept):
+        (tmp_path / name).mkdir()
+    with server._folder_in_memory() as folder:
+        assert folder.parent == tmp_path
+        assert {one.name for one in tmp_path.iterdir()} == {*kept, folder.name}
+    assert {one.name for one in tmp_path.iterdir()} == set(kept)
+
+
 def test_sockets_of_the_listener_let_go_of_who_reads_no_answer() -> None:
     with open_listener("127.0.0.1", 0) as listener:
         client = socket.create_connection(listener.getsockname())
