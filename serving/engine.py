@@ -1,5 +1,4 @@
-"""One picture in, one answer out: who answers, what happens when a challenger fails, and what the other one
-says.
+"""One picture in, one answer out: who answers, who stands in for whom, and what the other model says.
 
 The answer never waits for the shadow. What both models said about one picture is handed on as a pair.
 """
