@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import sys
 import threading
 import uuid
@@ -366,7 +367,16 @@ def _remote_section(url: str) -> str:
     return f"['remote \"maskloop\"']\n    url = {url}\n"
 
 
+def _close_to_others(workspace: Workspace) -> None:
+    """Make the folders that DVC would else make writable for everybody, and mend those it has made."""
+    dvc_dir = workspace.state_dir / "dvc"
+    dvc_dir.mkdir(parents=True, exist_ok=True)
+    dvc_dir.chmod(0o700)
+    workspace.state_dir.chmod(stat.S_IMODE(workspace.state_dir.stat().st_mode) & ~stat.S_IWOTH)
+
+
 def _dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
+    _close_to_others(workspace)
     extra = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(workspace.state_dir / "dvc")}
     command = (sys.executable, "-m", "dvc", *arguments)
     done = run(command, folder, {**environment(), **extra})

@@ -22,6 +22,7 @@ Outcome = Literal["pass", "fail", "undecided"]
 _LARGEST_BET: Final = 0.75
 """Of what can be lost at once: below 1, so that no single value ruins the doubter."""
 _BISECTIONS: Final = 24
+_FIRST_RESTART: Final = 20
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def judge_mean(
     lower: float,
     upper: float,
     error_rate: float,
+    pass_error_rate: float | None = None,
     min_samples: int = 1,
 ) -> Outcome:
     """Judge whether a mean is on the right side of one bound.
@@ -86,7 +88,8 @@ def judge_mean(
         at_most: The mean should be this or less.
         lower: Smallest possible value.
         upper: Largest possible value.
-        error_rate: 0..1, of each of the two wrong answers.
+        error_rate: 0..1, of failing wrongly.
+        pass_error_rate: 0..1, of passing wrongly; by default the same.
         min_samples: Neither answer is given on fewer values.
 
     Raises:
@@ -101,10 +104,10 @@ def judge_mean(
         scaled, required = 1.0 - scaled, (upper - at_most) / (upper - lower)
     else:
         required = (float(at_least or 0.0) - lower) / (upper - lower)
-    threshold = math.log(1.0 / error_rate)
-    if required > 0.0 and _log_fortune(1.0 - scaled, 1.0 - required, error_rate) >= threshold:
+    pass_error_rate = error_rate if pass_error_rate is None else pass_error_rate
+    if required > 0.0 and _is_implausible(1.0 - scaled, 1.0 - required, error_rate):
         return "fail"
-    if required <= 0.0 or _log_fortune(scaled, required, error_rate) >= threshold:
+    if required <= 0.0 or _is_implausible(scaled, required, pass_error_rate):
         return "pass"
     return "undecided"
 
@@ -144,6 +147,21 @@ def _log_fortune(values: NDArray[np.float64], mean: float, error_rate: float) ->
         return math.inf
     bets = np.minimum(_bets(values, error_rate), _LARGEST_BET / mean)
     return float(np.cumsum(np.log1p(bets * (values - mean))).max(initial=0.0))
+
+
+def _is_implausible(values: NDArray[np.float64], mean: float, error_rate: float) -> bool:
+    """Tell whether a bettor on "more than ``mean``" ever got rich enough.
+
+    Bettors also begin at later values, 20, 40, 80 and so on, with parts of the fortune that add up to one
+    (1/2 + 1/6 + 1/12 + …): what was so at first is not held against what is so now.
+    """
+    start, share = 0, 1
+    while start < max(len(values), 1):
+        threshold = math.log(share * (share + 1) / error_rate)
+        if _log_fortune(values[start:], mean, error_rate) >= threshold:
+            return True
+        start, share = max(2 * start, _FIRST_RESTART), share + 1
+    return False
 
 
 def _lower_bound(values: NDArray[np.float64], error_rate: float) -> float:

@@ -25,10 +25,8 @@ def show(root: Path, out: Output, *, cycle: str) -> None:
 
     def tell() -> None:
         click.echo(found["sentence"])
-        rows = [
-            {name: check[name] for name in ("name", "outcome", "measured", "required")}
-            for check in found["checks"]
-        ]
+        click.echo(f"waits for: {found['waits_for']}")
+        rows = [{name: check[name] for name in ("name", "outcome", "reason")} for check in found["checks"]]
         out.table(rows, f"{found['num_compared']} pictures compared")
 
     out.answer(found, tell)

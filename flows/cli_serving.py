@@ -57,7 +57,7 @@ def _say_what_serves(app: App) -> str:
             "Nothing was promoted yet: /readyz and every prediction answer 503 until something is. "
             "`maskloop status` says what is missing."
         )
-    return f"{app.settings.model_name}, version {champion.version} serves."
+    return f"{app.settings.model_name}: version {champion.version} answers as soon as it is loaded (/readyz)."
 
 
 @serving.group("keys")

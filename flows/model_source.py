@@ -13,10 +13,46 @@ from maskloop.state import LoopState, Rollout
 from serving.answers import HostedModel, Role, Traffic, Wanted
 
 if TYPE_CHECKING:
-    from monitoring.novelty import NoveltyScorer
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from monitoring.novelty import Novelty, NoveltyScorer
     from registry.serving_copy import ServedModel
 
 _log = logging.getLogger("maskloop.serving")
+
+
+class NoveltyOnceMeasured:
+    """Tells strange pictures as soon as a model's own were measured, which the monitor does later."""
+
+    def __init__(self, app: App, weights_digest: str) -> None:
+        self._app, self._weights_digest = app, weights_digest
+        self._scorer: NoveltyScorer | None = None
+        self._is_settled = False
+
+    def score(self, embedding: NDArray[np.float32]) -> Novelty | None:
+        """Judge one picture; None as long as nobody knows the model's own pictures."""
+        return self._scorer.score(embedding) if self._scorer else None
+
+    def look(self) -> None:
+        """Look whether they were measured in the meantime. Blocking."""
+        from monitoring.baseline import load_baseline
+        from monitoring.novelty import fit_novelty
+
+        files = sorted(self._app.baseline_dir(self._weights_digest).glob("*.npz"))
+        if self._is_settled or not files:
+            return
+        self._is_settled = True
+        percent = self._app.settings.serving.out_of_distribution_percent
+        try:
+            self._scorer = fit_novelty(load_baseline(files[0]), out_of_distribution_percent=percent)
+        except MaskloopError as error:
+            _log.warning("strange pictures cannot be told: %s", error)
+            return
+        if self._scorer is None:
+            _log.warning(
+                "strange pictures cannot be told: the model has too few held-out pictures of its own"
+            )
 
 
 class LedgerModelSource:
@@ -24,11 +60,14 @@ class LedgerModelSource:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._novelty: dict[str, NoveltyOnceMeasured] = {}
         self._last_sequence = -1
         self._wanted: Wanted | None = None
 
     def wanted(self) -> Wanted:
         """Return what should serve; see `serving.answers.ModelSource`."""
+        for novelty in self._novelty.values():
+            novelty.look()
         news: list[Entry] = list(self._app.ledger.entries(after=max(self._last_sequence, 0)))
         if self._wanted is None or news:
             state = self._app.state()
@@ -40,7 +79,7 @@ class LedgerModelSource:
         return self._wanted
 
     def load(self, served: ServedModel, role: Role) -> HostedModel:
-        """Load a model and, if its own pictures were measured, what is needed to tell strange ones."""
+        """Load a model, and what tells strange pictures once the model's own were measured."""
         from models.predict import Predictor
 
         predictor = Predictor.load(
@@ -48,7 +87,9 @@ class LedgerModelSource:
             expected_digest=served.weights_digest,
             device=self._app.settings.training.device,
         )
-        return HostedModel(role, served, predictor, self._fit_novelty(served))
+        novelty = NoveltyOnceMeasured(self._app, served.weights_digest)
+        self._novelty = {**self._novelty, served.weights_digest: novelty}
+        return HostedModel(role, served, predictor, novelty)
 
     @staticmethod
     def _expects_challenger(state: LoopState) -> bool:
@@ -73,17 +114,3 @@ class LedgerModelSource:
     def _traffic_of(self, rollout: Rollout) -> Traffic:
         mirror_percent = self._app.settings.rollout.mirror_percent
         return Traffic(rollout.cycle, rollout.phase, rollout.share_percent, mirror_percent)
-
-    def _fit_novelty(self, served: ServedModel) -> NoveltyScorer | None:
-        from monitoring.baseline import load_baseline
-        from monitoring.novelty import fit_novelty
-
-        files = sorted(self._app.baseline_dir(served.weights_digest).glob("*.npz"))
-        if not files:
-            return None
-        percent = self._app.settings.serving.out_of_distribution_percent
-        try:
-            return fit_novelty(load_baseline(files[0]), out_of_distribution_percent=percent)
-        except MaskloopError as error:
-            _log.warning("strange pictures cannot be told: %s", error)
-            return None

@@ -95,6 +95,8 @@ def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
 
 def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     """Say how far a rollout is, as plain data: by default the newest one. Raises NotFoundError."""
+    from serving.canary import describe_wait
+
     rollouts = app.state().rollouts
     rollout = rollouts.get(cycle_id) if cycle_id else next(reversed(rollouts.values()), None)
     if rollout is None:
@@ -111,6 +113,9 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
         "share_percent": rollout.share_percent,
         "since": rollout.since.isoformat(),
         "sentence": f"{rollout.cycle}, version {rollout.started.version}: {last.sentence()}",
+        "waits_for": describe_wait(
+            rollout, analysis, _gather_facts(app, app.state(), rollout, analysis), app.settings.rollout
+        ),
         "num_compared": analysis.num_compared or (rollout.moved.num_compared if rollout.moved else 0),
         "checks": [check.model_dump(mode="json") for check in checks],
         "champion_ms": {"p50": analysis.champion_p50_ms, "p95": analysis.champion_p95_ms},
@@ -178,16 +183,16 @@ def _advance_once(app: App, rollout: Rollout) -> str:
     state = app.state()
     analysis = analyse_rollout(app, rollout.cycle)
     assert analysis is not None  # noqa: S101 - its rollout is at hand
-    num_before = rollout.moved.num_compared if rollout.moved else 0
-    facts = _gather_facts(app, state, rollout, analysis.num_compared - num_before)
+    facts = _gather_facts(app, state, rollout, analysis)
     if move := next_move(rollout, analysis, facts, app.settings.rollout):
         return _write(app, rollout, move).sentence()
     return _promote(app, state.cycles[rollout.cycle], rollout) if rollout.phase == "promoting" else ""
 
 
-def _gather_facts(app: App, state: LoopState, rollout: Rollout, num_in_step: int) -> Facts:
+def _gather_facts(app: App, state: LoopState, rollout: Rollout, analysis: Analysis) -> Facts:
     from serving.canary import Facts
 
+    num_before = rollout.moved.num_compared if rollout.moved else 0
     cycle = state.cycles[rollout.cycle]
     is_approved = cycle.approval is not None and cycle.approval.decision == "approved"
     return Facts(
@@ -195,7 +200,7 @@ def _gather_facts(app: App, state: LoopState, rollout: Rollout, num_in_step: int
         approved_at=cycle.approval_at if is_approved else None,
         champion_digest=state.champion.weights_digest if state.champion else "",
         stopped=_why_stop(cycle),
-        num_in_step=num_in_step,
+        num_in_step=analysis.num_compared - num_before,
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from flows.corrected import truth_of
 from flows.wiring import App
 from maskloop.digest import digest_bytes, digest_value
-from maskloop.errors import IntegrityError, MaskloopError
+from maskloop.errors import IntegrityError, MaskloopError, StorageError
 from maskloop.files import directory_written_atomically
 from maskloop.records import Check, Outcome, SliceRecorded, write_record
 from maskloop.state import Rollout
@@ -54,7 +54,11 @@ def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
     slice_id = rollout.cycle
     directory = app.workspace.slices_dir / slice_id
     if not directory.exists():
-        _write_pictures(directory, pairs)
+        try:
+            _write_pictures(directory, pairs)
+        except StorageError:
+            if not (directory / _FILE).exists():  # else another replica was faster
+                raise
     record = SliceRecorded(
         slice_id=slice_id,
         weights_digest=rollout.started.weights_digest,

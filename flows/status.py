@@ -150,6 +150,8 @@ def _minute(time: datetime) -> str:
 
 
 def _progress_of(cycle: Cycle) -> str:
+    if cycle.waiting and cycle.waiting.waiting_for == "rollout":
+        return "its rollout is under way"
     if cycle.waiting and cycle.waiting_since:
         return f"{cycle.waiting.sentence()} (since {cycle.waiting_since:%m-%d %H:%M})"
     if cycle.failures:

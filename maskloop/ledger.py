@@ -155,7 +155,18 @@ class SqlLedger:
 
     @classmethod
     def at(cls, path: Path, *, clock: Clock | None = None) -> SqlLedger:
-        """Open (and create) a SQLite ledger file."""
+        """Open (and create) a SQLite ledger file.
+
+        Raises:
+            StorageError: if it cannot be opened, or is missing while its write-ahead log is there: a new one
+                would empty that log.
+        """
+        if path.with_name(f"{path.name}-wal").exists() and not path.exists():
+            raise StorageError(
+                "the ledger is missing, only its write-ahead log is there",
+                where=str(path),
+                hint="put the ledger back beside it before anything else runs",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         return cls(f"sqlite:///{path}", clock=clock)
 

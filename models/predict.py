@@ -112,7 +112,7 @@ class Predictor:
             IntegrityError: if the model computes something that is not finite.
         """
         for picture in pictures:
-            _check_picture(picture)
+            _check_picture(picture, self._model.transform.max_size)
         predictions: list[Prediction] = []
         for group in _group_by_size(pictures):
             predictions.extend(self._predict_same_size(group, min_score or 0.0))
@@ -163,6 +163,9 @@ def _group_by_size(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[NDArr
         yield group
 
 
-def _check_picture(picture: NDArray[np.uint8]) -> None:
+def _check_picture(picture: NDArray[np.uint8], max_size_px: int) -> None:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         raise PictureError(f"a picture must be uint8 of shape (H, W, 3), not {picture.dtype} {picture.shape}")
+    short, long = sorted(picture.shape[:2])
+    if short * max_size_px < long:  # scaled to fit, nothing of its short side would be left
+        raise PictureError(f"{picture.shape[1]} x {picture.shape[0]} px is too thin for the model")

@@ -42,8 +42,8 @@ class Novelty:
 class NoveltyScorer(Protocol):
     """Fitted on one model's baseline."""
 
-    def score(self, embedding: NDArray[np.float32]) -> Novelty:
-        """Judge one picture by its embedding, float32 (D,)."""
+    def score(self, embedding: NDArray[np.float32]) -> Novelty | None:
+        """Judge one picture by its embedding, float32 (D,); None if that cannot be told (yet)."""
         ...
 
 

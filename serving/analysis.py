@@ -85,12 +85,16 @@ class Analysis:
         return tuple(check for check in self.checks if check.outcome == "fail")
 
     @property
+    def undecided(self) -> tuple[Check, ...]:
+        """Checks that must be shown to hold and were not yet."""
+        return tuple(c for c in self.checks if c.outcome == "inconclusive" and c.name not in RARE)
+
+    @property
     def outcome(self) -> Outcome:
         """``fail`` if any check fails, ``pass`` if every check that must be shown to hold was."""
         if self.failed:
             return "fail"
-        open_ones = [c for c in self.checks if c.outcome == "inconclusive" and c.name not in RARE]
-        return "inconclusive" if open_ones or not self.checks else "pass"
+        return "inconclusive" if self.undecided or not self.checks else "pass"
 
 
 def set_limits(measured: Sequence[AgreementMeasured], settings: RolloutSettings) -> Limits:
@@ -284,21 +288,18 @@ def _decide(question: _Question, values: NDArray[np.float64], settings: RolloutS
     A challenger that breaks a limit must pass the very test of that limit to go on.
     """
 
-    def judge(error_rate: float) -> str:
-        return judge_mean(
-            values,
-            at_least=question.at_least,
-            at_most=question.at_most,
-            lower=question.lower,
-            upper=1.0,
-            error_rate=error_rate,
-            min_samples=settings.min_step_pictures,
-        )
-
     num_tests = NUM_CHECKS * (len(settings.steps_percent) + 2)  # all pictures, the shadow's, each step's
-    if judge(share_error_rate(settings.error_rate, num_tests)) == "fail":
-        return "fail"
-    return "pass" if judge(settings.error_rate) == "pass" else "inconclusive"
+    found = judge_mean(
+        values,
+        at_least=question.at_least,
+        at_most=question.at_most,
+        lower=question.lower,
+        upper=1.0,
+        error_rate=share_error_rate(settings.error_rate, num_tests),
+        pass_error_rate=settings.error_rate,
+        min_samples=settings.min_step_pictures,
+    )
+    return "inconclusive" if found == "undecided" else found
 
 
 def _latencies(both: Sequence[Comparison]) -> Analysis:

@@ -46,7 +46,7 @@ class HostedModel:
         role: What it is at the moment.
         served: Which version, from which folder, under which blessing.
         predictor: Answers.
-        novelty: Tells how far a picture lies from the model's own; None if it has no baseline.
+        novelty: Tells how far a picture lies from the model's own; None if nothing ever can.
     """
 
     role: Role

@@ -117,6 +117,26 @@ def next_move(
     return _pause_if_late(rollout, analysis, facts, settings)
 
 
+def describe_wait(rollout: Rollout, analysis: Analysis, facts: Facts, settings: RolloutSettings) -> str:
+    """Say in a few words what a rollout waits for."""
+    if rollout.phase == "paused":
+        return "a person: resume it, accept it, or stop it"
+    if rollout.phase not in ("shadow", "progressing"):
+        return "nothing"
+    missing = [] if rollout.phase == "progressing" else _still(analysis.num_compared, settings.min_pictures)
+    if rollout.phase == "progressing":
+        missing += _still(facts.num_in_step, settings.min_step_pictures)
+        minutes = settings.min_step_minutes - (facts.now - rollout.since).total_seconds() / 60
+        missing += [f"{minutes:.1f} more minutes"] if minutes > 0 else []
+    missing += [f"{one.name} to be shown" for one in analysis.undecided]
+    missing += [] if facts.approved_at else ["an approval"]
+    return ", ".join(missing) or "the next look"
+
+
+def _still(have: int, want: int) -> list[str]:
+    return [f"{want - have} more pictures"] if have < want else []
+
+
 def make_move(rollout: Rollout, event: Event, reason: str, analysis: Analysis) -> RolloutMoved:
     """Carry an event out on paper.
 
@@ -142,6 +162,8 @@ def resume(rollout: Rollout, analysis: Analysis, *, by: str, accept: bool) -> Ro
     Raises:
         RefusedError: if it is not paused, or a check was shown to fail.
     """
+    if rollout.phase != "paused":
+        raise RefusedError(f"the rollout is not paused, it is {rollout.phase}; there is nothing to resume")
     if analysis.failed:
         raise RefusedError(f"this rollout fails: {_join(analysis.failed)}")
     if accept:
@@ -201,8 +223,7 @@ def _pause_if_late(
     began = max(rollout.since, facts.approved_at)
     if facts.now - began < timedelta(hours=settings.deadline_hours):
         return None
-    undecided = tuple(check for check in analysis.checks if check.outcome == "inconclusive")
-    why = _join(undecided) if facts.num_in_step else "no traffic came"
+    why = _join(analysis.undecided) if facts.num_in_step else "no traffic came"
     reason = f"no result after {settings.deadline_hours:g} hours: {why}"
     return make_move(rollout, "overdue", reason, analysis)
 

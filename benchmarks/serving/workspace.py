@@ -17,8 +17,6 @@ from flows.serve import fetch_champion, verify_weights
 from flows.wiring import App, open_app
 from maskloop.errors import MaskloopError
 from maskloop.files import write_bytes, write_text
-from maskloop.state import Cycle
-from registry.store import ModelStore
 
 FULL: Final = Size(400, 40, 300, 40, 100, 20)
 QUICK: Final = Size(200, 24, 60, 10, 60, 10)
@@ -48,23 +46,26 @@ class Prepared:
 
 
 def make_ready(root: Path, *, quick: bool) -> Prepared:
-    """Make the workspace, or bring the one that is there to where a load test can begin again."""
+    """Make the workspace, or bring the one that is there to where a load test can begin (again)."""
     size = QUICK if quick else FULL
     if not (root / "maskloop.toml").exists():
         prepare(root, size)
     app = set_up(root, size)
-    first = _champion(app)
-    directories = {first: fetch_champion(app).directory}
-    second = _train(app, size)
-    decide_by_hand(app, second, "approved", by="benchmark", why="the load test needs it")
-    reconcile(app, start_work=lambda _app, _cycle: None)
-    if _champion(app) != second:
-        raise MaskloopError(f"version {second} was not promoted")
-    directories[second] = fetch_champion(app).directory
-    third = _train(app, size)
-    decide_by_hand(app, third, "approved", by="benchmark", why="the load test promotes it")
-    directories[third] = _fetch(app.models, app.state().open_cycles[0], root / "waiting")
-    return Prepared(app, first, second, third, directories, draw_pictures(root / "pictures"))
+    if not app.state().open_cycles:
+        _approve_another(app, size)
+        reconcile(app, start_work=lambda _app, _cycle: None)
+        _approve_another(app, size)
+    champion, cycle = app.state().champion, app.state().open_cycles[0]
+    if champion is None or not champion.previous_version or cycle.candidate is None:
+        raise MaskloopError("the workspace is not ready for a load test", where=str(root))
+    waiting = cycle.candidate
+    directories = {
+        champion.previous_version: app.workspace.models_dir / champion.previous_digest,
+        champion.version: fetch_champion(app).directory,
+        waiting.version: _fetch(app, waiting.version, waiting.weights_digest),
+    }
+    pictures = draw_pictures(root / "pictures")
+    return Prepared(app, champion.previous_version, champion.version, waiting.version, directories, pictures)
 
 
 def set_up(root: Path, size: Size) -> App:
@@ -95,30 +96,21 @@ def draw_pictures(folder: Path) -> Path:
     return folder
 
 
-def _train(app: App, size: Size) -> str:
-    """Take new pictures in and train on from the champion; returns the version."""
+def _approve_another(app: App, size: Size) -> None:
+    """Take new pictures in, train on from the champion, and approve what comes of it."""
     number = len(app.state().cycles)
     folder = app.workspace.root / "incoming" / f"batch-{number}"
     take(app, draw_batch(folder, first_index=1000 * number, count=size.num_changed))
     cycle = run_turn(app, starts_from="champion")
     if cycle.candidate is None or cycle.phase != "judged":
         raise MaskloopError(f"{cycle.id} is {cycle.phase}: no version to promote")
-    return cycle.candidate.version
+    decide_by_hand(app, cycle.candidate.version, "approved", by="benchmark", why="the load test needs it")
 
 
-def _champion(app: App) -> str:
-    champion = app.state().champion
-    if champion is None:
-        raise MaskloopError("nothing serves in this workspace")
-    return champion.version
-
-
-def _fetch(models: ModelStore, cycle: Cycle, folder: Path) -> Path:
+def _fetch(app: App, version: str, weights_digest: str) -> Path:
     """Copy the weights of a version that never served from the registry."""
-    if cycle.candidate is None:
-        raise MaskloopError(f"{cycle.id} has no candidate")
-    directory = folder / cycle.candidate.version
+    directory = app.workspace.root / "waiting" / version
     if not directory.exists():
-        models.fetch(cycle.candidate.version, directory)
-    verify_weights(directory, cycle.candidate.weights_digest)
+        app.models.fetch(version, directory)
+    verify_weights(directory, weights_digest)
     return directory

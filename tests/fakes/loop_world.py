@@ -320,4 +320,5 @@ def _evaluate_once(directory: Path, digest: str, version: DatasetVersion, *args:
     key = (digest, version.fingerprint)
     if key not in _evaluations:
         _evaluations[key] = evaluate_model(directory, digest, version, *args, **more)
+    more["progress"](1, 1)
     return _evaluations[key]

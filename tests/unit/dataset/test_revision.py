@@ -249,3 +249,10 @@ def test_a_file_url_is_a_local_remote(root):
     (root / "maskloop.toml").write_text(f'[data]\nremote = "file://{root}/.maskloop/remote"\n')
     remote_objects(root)[0].unlink()
     assert len(DvcDatasetStore(Workspace(root)).verify("data-v1")) == 1
+
+
+def test_nobody_else_can_write_into_the_workspaces_own_folder(root):
+    """DVC makes the folders above its site cache writable for everybody."""
+    own = root / ".maskloop"
+    assert own.stat().st_mode & 0o002 == 0
+    assert (own / "dvc").stat().st_mode & 0o077 == 0

@@ -117,6 +117,7 @@ def test_an_answer_becomes_a_sample_and_feedback_about_it_a_label(world: World) 
         said = {"request_id": "r1", "verdict": "wrong", "instances": instances}
         heard = (await client.post("/v1/feedback", json=said)).json()
         unknown = await client.post("/v1/feedback", json={"request_id": "r2", "verdict": "right"})
+        await until(lambda: 'outcome="kept"' in running.metrics.render()[0].decode())
         figures = (await client.get("/metrics")).text
         return {"heard": heard, "unknown": unknown.status_code, "figures": figures}
 

@@ -127,3 +127,12 @@ def test_a_chain_is_checked_on_from_where_it_was_checked_before() -> None:
     for wrong in ([third, fourth], [fourth]):
         with pytest.raises(IntegrityError):
             check_chain(wrong, after=first)
+
+
+def test_a_ledger_missing_beside_its_log_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    """SQLite would take the log for its own and empty it."""
+    (tmp_path / "ledger.db-wal").write_bytes(b"what was written last")
+    with pytest.raises(StorageError, match="missing"):
+        SqlLedger.at(tmp_path / "ledger.db")
+    assert (tmp_path / "ledger.db-wal").read_bytes() == b"what was written last"
+    assert not (tmp_path / "ledger.db").exists()

@@ -108,3 +108,10 @@ def test_a_model_full_of_nan_is_an_error_and_not_a_quiet_model(tiny_model, shape
     predictor = Predictor(tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"))
     with pytest.raises(IntegrityError, match="not finite"):
         predictor.predict(_pictures((48, 48)))
+
+
+def test_a_picture_of_which_scaling_would_leave_nothing_is_refused(predictor):
+    thin = np.zeros((1, 20_000, 3), np.uint8)
+    with pytest.raises(PictureError, match="20000 x 1 px is too thin"):
+        predictor.predict([thin])
+    assert len(predictor.predict([np.zeros((1, 40, 3), np.uint8)])) == 1

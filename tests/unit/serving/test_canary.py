@@ -16,7 +16,7 @@ from maskloop.records import Check, Outcome, RolloutMoved, RolloutPhase, Rollout
 from maskloop.settings import RolloutSettings
 from maskloop.state import LoopState, Rollout, fold
 from serving.analysis import Analysis
-from serving.canary import TABLE, Event, Facts, make_move, next_move, resume
+from serving.canary import TABLE, Event, Facts, describe_wait, make_move, next_move, resume
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SETTINGS = RolloutSettings(min_pictures=100, min_step_pictures=20, min_step_minutes=5.0)
@@ -259,3 +259,16 @@ def folded(moves: list[RolloutMoved], at: datetime) -> Rollout:
         entry = make_entry(number, record.kind, at, "m", "cycle-2", payload, "", 1, previous)
         state, previous = fold([entry], state), entry.digest
     return state.rollouts["cycle-2"]
+
+
+def test_what_a_rollout_waits_for_is_said() -> None:
+    def said(phase: RolloutPhase, outcome: Outcome, num_compared: int = 200, **more: Any) -> str:
+        found = analysis(outcome, num_compared=num_compared)
+        return describe_wait(rollout(phase, 5.0), found, facts(**more), SETTINGS)
+
+    assert said("shadow", "inconclusive", 60, approved_at=None) == (
+        "40 more pictures, agreement to be shown, an approval"
+    )
+    assert said("progressing", "pass", num_in_step=15) == "5 more pictures"
+    assert said("progressing", "pass") == "the next look"
+    assert "a person" in said("paused", "inconclusive")

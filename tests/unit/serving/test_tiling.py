@@ -19,7 +19,7 @@ CELL_PX = 16
 @st.composite
 def scenes(draw: st.DrawFn) -> np.ndarray:
     """Draw label pictures (H, W): in each cell of 16 px at most one rectangle, numbered from 1."""
-    rows, columns = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     labels = np.zeros((rows * CELL_PX, columns * CELL_PX), np.uint8)
     for number in range(rows * columns):
         if draw(st.booleans()):
