@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.canary", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs, no plots")
     wanted = parser.parse_args()
-    runs, num_pictures = (40, 500) if wanted.quick else (300, 2000)
+    runs, num_pictures = (40, 500) if wanted.quick else (200, 1000)
     found = simulate(runs=runs, num_pictures=num_pictures)
     if not wanted.quick:
         draw_plots(found)
@@ -88,7 +88,7 @@ def draw_plots(found: dict[str, dict[str, NDArray[np.float64]]]) -> None:
         finite = np.sort(values[np.isfinite(values)])
         shares = np.arange(1, len(finite) + 1) / len(values)
         left.step(
-            [20, *finite, 2000], [0, *shares, shares[-1] if finite.size else 0], where="post", label=name
+            [20, *finite, 1000], [0, *shares, shares[-1] if finite.size else 0], where="post", label=name
         )
     left.axhline(sim.SETTINGS.error_rate, color="black", linestyle=":", label="promised at most")
     left.set(

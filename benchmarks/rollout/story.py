@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,13 @@ AUTOMATIC: Final = """
 policy = "auto"
 """
 SOURCE: Final = "belt camera 1"
+BLIND_ROLLOUT: Final = """
+max_latency_ratio = 1000.0
+max_agreement_drop = 1.0
+max_count_shift = 1.0
+max_class_flips = 1.0
+max_score_drop = 1.0
+"""
 SLOW: Final = """
 min_size_px = 256
 max_size_px = 512
@@ -266,13 +273,13 @@ def tell_slow(root: Path, size: Size, pictures: list[bytes]) -> Told:
 
 
 def tell_burning(root: Path, size: Size, pictures: list[bytes]) -> Told:
-    """The same, where nobody compares latencies: the promise to the clients stops it."""
+    """A slow challenger where nobody compares anything: the promise to the clients alone stops it."""
     app = configure(
         root,
-        size,
-        model=SLOW,
-        rollout="max_latency_ratio = 1000.0\nmax_agreement_drop = 1.0\n",
-        serving="\n[serving.slo]\np50_ms = 50\np95_ms = 75\n",
+        replace(size, retrain_steps=10),
+        model="min_size_px = 512\nmax_size_px = 768",
+        rollout=BLIND_ROLLOUT,
+        serving="\n[serving.slo]\np50_ms = 80\np95_ms = 120\n",
     )
     take(app, draw_batch(root / "incoming" / "burning", first_index=3000, count=40))
     return tell(app, "slow, seen by the clients only", pictures)
