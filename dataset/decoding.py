@@ -12,12 +12,16 @@ before anything is decoded. Pixels are always uint8 RGB of shape (H, W, 3):
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import os
+import select
 import struct
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +42,8 @@ ANSWER_HEADER: Final = struct.Struct(">BIIQ")
 FACTS: Final = struct.Struct(">5sBB")
 """At the head of a decoded picture's bytes: extension, orientation, whether it tells its location."""
 _CHILD_STOP_S: Final = 2.0
+_PIPE_BYTES: Final = 2**20
+"""The most a pipe may hold unless the system says otherwise."""
 _TURNED_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 
 
@@ -212,17 +218,14 @@ class SandboxedDecoder:
         sniff_format(data)
         with self._one_at_a_time:
             child = self._running_child()
-            out_of_time = threading.Event()
-            watchdog = threading.Timer(self._timeout_s, _kill, (child, out_of_time))
-            watchdog.start()
             try:
-                return _ask(child, data, apply_orientation)
+                return _ask(child, data, apply_orientation, time.monotonic() + self._timeout_s)
             except (OSError, EOFError) as error:
+                child.kill()
                 self._stop()
-                reason = "took too long" if out_of_time.is_set() else "crashed or ran out of memory"
+                is_late = isinstance(error, TimeoutError)
+                reason = "took too long" if is_late else "crashed or ran out of memory"
                 raise PictureError(f"decoding the picture {reason}") from error
-            finally:
-                watchdog.cancel()
 
     def close(self) -> None:
         """Stop the child. The next picture starts another."""
@@ -237,11 +240,14 @@ class SandboxedDecoder:
             limits = (str(self._max_mpx), str(self._memory_mb), str(self._max_frames))
             self._child = subprocess.Popen(
                 (sys.executable, "-m", "dataset.decoding_child", *limits),
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": search_path, "OPENBLAS_NUM_THREADS": "1"},
             )
+            for pipe in (self._child.stdin, self._child.stdout):
+                _prepare(_required(pipe))
         return self._child
 
     def _stop(self) -> None:
@@ -260,34 +266,55 @@ class SandboxedDecoder:
             child.wait()
 
 
-def _ask(child: subprocess.Popen[bytes], data: bytes, apply_orientation: bool) -> DecodedPicture:
-    requests, answers = _required(child.stdin), _required(child.stdout)
-    requests.write(REQUEST_HEADER.pack(len(data), apply_orientation))
-    requests.write(data)
-    requests.flush()
-    refused, height, width, length = ANSWER_HEADER.unpack(read_exactly(answers, ANSWER_HEADER.size))
-    body = read_exactly(answers, length)
+def _ask(
+    child: subprocess.Popen[bytes], data: bytes, apply_orientation: bool, deadline_s: float
+) -> DecodedPicture:
+    _send(_required(child.stdin), REQUEST_HEADER.pack(len(data), apply_orientation) + data, deadline_s)
+    answers = _required(child.stdout)
+    refused, height, width, length = ANSWER_HEADER.unpack(_receive(answers, ANSWER_HEADER.size, deadline_s))
+    body = _receive(answers, length, deadline_s)
     if refused:
         raise PictureError(body.decode())
     extension, orientation, has_location = FACTS.unpack_from(body)
-    pixels = np.frombuffer(bytearray(body), np.uint8, offset=FACTS.size).reshape(height, width, 3)
+    pixels = np.frombuffer(body, np.uint8, offset=FACTS.size).reshape(height, width, 3)
     return DecodedPicture(pixels, extension.rstrip(b"\0").decode(), orientation, bool(has_location))
 
 
-def read_exactly(pipe: IO[bytes], length: int) -> bytes:
-    """Read ``length`` bytes. Raises EOFError if the other side has gone."""
-    data = pipe.read(length)
-    if len(data) != length:
-        raise EOFError("the other side of the pipe has gone")
+def _prepare(pipe: IO[bytes]) -> None:
+    """Make a pipe wait only where it is told how long, and hold much: each time it is full costs a switch."""
+    os.set_blocking(pipe.fileno(), False)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(PermissionError):  # many pipes of this user are large already
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _send(pipe: IO[bytes], data: bytes, deadline_s: float) -> None:
+    rest = memoryview(data)
+    while rest:
+        _wait_for(pipe, select.POLLOUT, deadline_s)
+        rest = rest[pipe.write(rest) or 0 :]
+
+
+def _receive(pipe: IO[bytes], length: int, deadline_s: float) -> bytearray:
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        _wait_for(pipe, select.POLLIN, deadline_s)
+        count = pipe.readinto(rest)  # type: ignore[attr-defined]
+        if count == 0:
+            raise EOFError("the other side of the pipe has gone")
+        rest = rest[count or 0 :]
     return data
+
+
+def _wait_for(pipe: IO[bytes], event: int, deadline_s: float) -> None:
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+        raise TimeoutError
 
 
 def _required(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
         raise EOFError("the child has no pipe")
     return pipe
-
-
-def _kill(child: subprocess.Popen[bytes], out_of_time: threading.Event) -> None:
-    out_of_time.set()
-    child.kill()

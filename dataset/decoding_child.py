@@ -7,8 +7,9 @@ import resource
 import sys
 from typing import IO
 
-from dataset.decoding import ANSWER_HEADER, FACTS, REQUEST_HEADER, open_picture, read_exactly
+from dataset.decoding import ANSWER_HEADER, FACTS, REQUEST_HEADER, open_picture
 from maskloop.errors import PictureError
+from maskloop.memory import keep_freed_memory
 
 
 def main() -> None:
@@ -17,13 +18,21 @@ def main() -> None:
     max_frames = int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_freed_memory()
     requests = sys.stdin.buffer
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing a library prints may mix with answers
         while header := requests.read(REQUEST_HEADER.size):
             length, apply_orientation = REQUEST_HEADER.unpack(header)
-            _answer(answers, read_exactly(requests, length), max_mpx, bool(apply_orientation), max_frames)
+            _answer(answers, _read_exactly(requests, length), max_mpx, bool(apply_orientation), max_frames)
             answers.flush()
+
+
+def _read_exactly(pipe: IO[bytes], length: int) -> bytes:
+    data = pipe.read(length)
+    if len(data) != length:
+        raise EOFError("the other side of the pipe has gone")
+    return data
 
 
 def _answer(

@@ -81,11 +81,12 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     from serving.service import Service
 
     metrics = Metrics(app.settings.model_name)
-    host = ModelHost(LedgerModelSource(app), metrics)
+    cores = _Cores(app.settings.training.device)
+    host = ModelHost(LedgerModelSource(app), metrics, cores=cores)
     sampling = share_quotas(settings.sampling, settings.workers)
     sampler = Sampler(app.samples, sampling, metrics, app.clock)
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
-    batcher = MicroBatcher(settings, metrics)
+    batcher = MicroBatcher(settings, metrics, cores=cores)
     service = Service(
         model_name=app.settings.model_name,
         settings=settings,
@@ -99,6 +100,23 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
         render_metrics=metrics.render,
     )
     return RunningService(app, service, host, sampler, recorder, metrics)
+
+
+@dataclass(frozen=True)
+class _Cores:
+    """The cores that models compute with. Asked only when one is loaded: until then nothing imports torch."""
+
+    device: str
+
+    def count(self) -> int:
+        from models.devices import count_cores
+
+        return count_cores(self.device)
+
+    def use(self, count: int) -> None:
+        from models.devices import use_cores
+
+        use_cores(count)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import resource
 import sys
+from typing import Final
 
 import torch
 
 from maskloop.errors import ConfigurationError
+
+_NUM_CORES: Final = torch.get_num_threads()
+"""Before anybody changes it: as many as there are, or what OMP_NUM_THREADS says."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -29,6 +33,21 @@ def choose_device(name: str) -> torch.device:
             hint='set it to "auto" or "cpu"',
         )
     return torch.device(name)
+
+
+def count_cores(name: str) -> int:
+    """Return how many cores models on the device called ``name`` compute with; an accelerator needs one."""
+    return _NUM_CORES if choose_device(name).type == "cpu" else 1
+
+
+def use_cores(count: int) -> None:
+    """Let what the calling thread computes from now on use so many cores.
+
+    torch takes over the number that was set last, by any thread, when a thread first needs it. Asking for it
+    is such a need, so what is set afterwards stays.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(count)
 
 
 def computes_bf16(device: torch.device) -> bool:

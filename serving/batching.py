@@ -4,14 +4,20 @@ While the model is busy the next batch gathers by itself; an idle model waits fo
 say so. The queue is bounded by the time a request would wait, so that overload is said at once instead of
 suffered. Work in the shadow (the other model of a rollout) begins only while nobody waits for an answer.
 
-Champion and challenger have a thread each: a challenger that hangs keeps only its own requests waiting, and
-those are answered by the champion in the end.
+Passes run in lanes: threads that each compute with a number of cores of their own. A few pictures that find
+the service idle are answered fastest by all cores together (the wide lane). Where many wait, several passes
+side by side, each with a part of the cores, answer more of them: cores that share a pass wait for each other
+at the end of each of its many operations.
+
+Champion and challenger have their own lanes beside the wide one: a challenger that hangs keeps only its own
+requests waiting, and those are answered by the champion in the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 from maskloop.errors import DeadlineError, OverloadedError, UnavailableError
 from maskloop.settings import ServingSettings
 from serving.answers import Answer, HostedModel, Picture, Role
+from serving.cores import Cores, OneCore, open_thread
 from serving.observing import Observer
 
 if TYPE_CHECKING:
@@ -30,6 +37,9 @@ if TYPE_CHECKING:
 _NEWEST_WEIGHT: Final = 0.2
 """Of the latest pass in the running average of seconds per picture."""
 _MAX_SHADOW: Final = 32
+_MAX_BESIDE: Final = 4
+"""Passes of one role at a time; each needs memory for what it computes."""
+_ROLES: Final[tuple[Role, ...]] = ("champion", "challenger")
 
 
 @dataclass(eq=False)
@@ -46,28 +56,38 @@ class _Waiting:
 
 @dataclass(eq=False)
 class _Lane:
-    """Where one role's model runs, one pass at a time."""
+    """Where models run, one pass at a time.
 
-    role: Role
+    Attributes:
+        thread: Computes.
+        role: Whose pass is running, or ran last.
+        num_passing: Pictures in the pass that is running.
+        task: The pass that is running, or ran last.
+    """
+
     thread: ThreadPoolExecutor
+    role: Role
     num_passing: int = 0
     task: asyncio.Task[None] | None = None
 
 
 class MicroBatcher:
-    """Runs models, one pass of each role at a time, on threads of its own. Belongs to one event loop.
+    """Runs models, on threads of its own. Belongs to one event loop.
 
     Args:
         settings: ``max_batch``, ``batch_wait_ms``, ``max_queue_s``.
         observer: Is told about passes and the queue.
+        cores: That models compute with.
     """
 
-    def __init__(self, settings: ServingSettings, observer: Observer) -> None:
+    def __init__(self, settings: ServingSettings, observer: Observer, *, cores: Cores | None = None) -> None:
         self._settings, self._observer = settings, observer
         self._live: deque[_Waiting] = deque()
         self._shadow: deque[_Waiting] = deque()
-        roles: tuple[Role, ...] = ("champion", "challenger")
-        self._lanes = [_Lane(role, ThreadPoolExecutor(1, thread_name_prefix=role)) for role in roles]
+        self._cores = cores or OneCore()
+        self._wide: _Lane | None = None
+        self._lanes: list[_Lane] = []
+        self._num_beside = 1
         self._seconds_per_picture: float | None = None
         self._something_waits = asyncio.Event()
         self._is_draining = False
@@ -79,8 +99,12 @@ class MicroBatcher:
         return (len(self._live) + self._num_passing) * (self._seconds_per_picture or 0.0)
 
     @property
+    def _all_lanes(self) -> list[_Lane]:
+        return [*self._lanes, self._wide] if self._wide else self._lanes
+
+    @property
     def _num_passing(self) -> int:
-        return sum(lane.num_passing for lane in self._lanes)
+        return sum(lane.num_passing for lane in self._all_lanes)
 
     async def submit(
         self, model: HostedModel, picture: Picture, *, deadline_s: float, shadow: bool = False
@@ -105,6 +129,7 @@ class MicroBatcher:
         else:
             self.refuse_if_full(deadline_s)
         if self._runner is None:
+            self._open_lanes()
             self._runner = asyncio.create_task(self._run())
         now = time.monotonic()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -128,14 +153,14 @@ class MicroBatcher:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await asyncio.gather(*open_futures, return_exceptions=True)
-                await asyncio.gather(*(lane.task for lane in self._lanes if lane.task))
-        tasks = [task for task in (self._runner, *(lane.task for lane in self._lanes)) if task]
+                await asyncio.gather(*(lane.task for lane in self._all_lanes if lane.task))
+        tasks = [task for task in (self._runner, *(lane.task for lane in self._all_lanes)) if task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for waiting in (*self._live, *self._shadow):
             waiting.future.cancel()
-        for lane in self._lanes:
+        for lane in self._all_lanes:
             lane.thread.shutdown(wait=False, cancel_futures=True)
 
     def refuse_if_full(self, deadline_s: float) -> None:
@@ -166,10 +191,41 @@ class MicroBatcher:
             if self._live and len(self._live) < self._settings.max_batch and self._settings.batch_wait_ms:
                 await asyncio.sleep(self._settings.batch_wait_ms / 1000)
             self._something_waits.clear()
-            for lane in self._lanes:
-                if not lane.num_passing and (batch := self._take_batch(lane.role)):
-                    lane.num_passing = len(batch)
+            for role in _ROLES:
+                while (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane)):
+                    lane.role, lane.num_passing = role, len(batch)
                     lane.task = asyncio.create_task(self._pass(lane, batch))
+
+    def _open_lanes(self) -> None:
+        """Divide the cores between lanes, now that a model is there and knows its device."""
+        num_cores = self._cores.count()
+        self._num_beside = min(num_cores, _MAX_BESIDE)
+        if self._num_beside > 1:
+            self._wide = self._make_lane("champion", "wide", num_cores)
+        self._lanes = [
+            self._make_lane(role, f"{role}-{number}", num_cores // self._num_beside)
+            for role in _ROLES
+            for number in range(self._num_beside)
+        ]
+
+    def _make_lane(self, role: Role, name: str, num_cores: int) -> _Lane:
+        return _Lane(open_thread(name, self._cores, num_cores), role)
+
+    def _find_lane(self, role: Role) -> _Lane | None:
+        """Return where a role's next pass may run now."""
+        if self._wide:
+            if not self._num_passing and len(self._live) < self._num_beside:
+                return self._wide
+            if self._wide.num_passing and self._wide.role == role:
+                return None
+        return next((lane for lane in self._lanes if lane.role == role and not lane.num_passing), None)
+
+    def _max_size(self, role: Role, lane: _Lane) -> int:
+        """Return how many pictures a pass may hold: lanes side by side share what waits."""
+        if lane is self._wide:
+            return self._settings.max_batch
+        num_free = sum(lane.role == role and not lane.num_passing for lane in self._lanes)
+        return math.ceil(min(len(self._live) / num_free, self._settings.max_batch / self._num_beside))
 
     async def _pass(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
         await self._answer(lane, batch)
@@ -177,12 +233,13 @@ class MicroBatcher:
         self._tell_queue()
         self._something_waits.set()
 
-    def _take_batch(self, role: Role) -> list[_Waiting]:
+    def _take_batch(self, role: Role, lane: _Lane) -> list[_Waiting]:
         """Take what goes into a role's next pass: pictures of one model, the longest waiting first."""
         now = time.monotonic()
         batch: list[_Waiting] = []
         later: deque[_Waiting] = deque()
-        while self._live and len(batch) < self._settings.max_batch:
+        max_size = self._max_size(role, lane)
+        while self._live and len(batch) < max_size:
             waiting = self._live.popleft()
             if waiting.is_over(now):
                 continue
@@ -211,7 +268,8 @@ class MicroBatcher:
                 await self._answer(lane, [waiting])
             return
         seconds = time.monotonic() - started
-        self._learn(seconds / len(batch))
+        num_beside = sum(other.num_passing > 0 for other in self._all_lanes)
+        self._learn(seconds / len(batch) / num_beside)
         model = batch[0].model
         self._observer.batch_ended(
             role=model.role, version=model.served.version, size=len(batch), seconds=seconds

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from maskloop.errors import MaskloopError, UnavailableError
 from serving.answers import HostedModel, ModelSource, Role, Traffic, Wanted
+from serving.cores import Cores, OneCore, open_thread
 from serving.observing import Observer
 
 if TYPE_CHECKING:
@@ -43,14 +43,15 @@ class ModelHost:
     Args:
         source: Says what should serve, and loads it.
         observer: Is told when that changes.
+        cores: Loading takes one of them: it takes the least from the requests that are answered meanwhile.
     """
 
-    def __init__(self, source: ModelSource, observer: Observer) -> None:
+    def __init__(self, source: ModelSource, observer: Observer, *, cores: Cores | None = None) -> None:
         self._source, self._observer = source, observer
         self._hosted: Hosted | None = None
         self._problem, self._said = "no model has been loaded yet", ""
         self._given_up, self._try_again_at = "", 0.0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="loading")
+        self._thread = open_thread("loading", cores or OneCore(), 1)
 
     @property
     def hosted(self) -> Hosted:

@@ -32,6 +32,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.memory import keep_freed_memory
 from maskloop.settings import ServingSettings
 from serving.connections import GuardedProtocol
 from serving.keys import KeyStore
@@ -230,6 +231,7 @@ def _run_alone(config: uvicorn.Config, listener: socket.socket) -> None:
     # uvicorn raises the signal once more when it is done; an orderly end is no failure
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     server = uvicorn.Server(config)
+    keep_freed_memory()
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
@@ -245,6 +247,7 @@ def _start_worker(application: Application) -> Any:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    keep_freed_memory()
     try:
         return application()
     except Exception:  # noqa: BLE001 - whatever keeps the application from being made

@@ -6,6 +6,7 @@ import argparse
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def measure_all_servers(prepared: Prepared, logs: Path, wanted: argparse.Namespa
     model, pictures = prepared.directories[prepared.champion], prepared.pictures
     seconds = 4.0 if wanted.quick else 20.0
     expected = compute_expected({prepared.champion: model}, pictures, max_batch=8)
-    contestants = [ours(prepared.app.workspace.root)]
+    root = prepared.app.workspace.root
+    contestants = [ours(root), replace(ours(root, workers=2), name="maskloop serve, 2 workers")]
     rows = [measure_bare(model, pictures, seconds=seconds / 2)]
     try:
         python = make_environment(wanted.other_servers or default_environment())

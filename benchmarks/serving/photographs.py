@@ -25,7 +25,7 @@ from flows.workspaces import init_workspace
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
 
-_STEPS = 30
+_STEPS = 200
 _CHANGES: Mapping[str, str] = {
     "steps = 800": f"steps = {_STEPS}",
     "min_mean_iou = 0.2": "min_mean_iou = 0.0",

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -251,3 +252,65 @@ def test_shadow_work_waits_while_anybody_waits_for_either_model() -> None:
 
     run(story)
     assert challenger.predictor.passes == [1]
+
+
+class CountedCores:
+    """Four cores; remembers how many each thread was given."""
+
+    def __init__(self) -> None:
+        self.by_thread: dict[str, int] = {}
+
+    def count(self) -> int:
+        return 4
+
+    def use(self, count: int) -> None:
+        self.by_thread[threading.current_thread().name] = count
+
+    def of_this_thread(self) -> int:
+        return self.by_thread[threading.current_thread().name]
+
+
+def test_one_picture_gets_all_cores_and_many_share_them_side_by_side() -> None:
+    cores, gate = CountedCores(), Gate()
+    together = threading.Barrier(4, timeout=20)
+    seen: list[tuple[int, int]] = []
+
+    def watch(pictures: Sequence[Any]) -> None:
+        seen.append((len(pictures), cores.of_this_thread()))
+        if len(seen) == 1:
+            gate(pictures)
+        else:
+            together.wait()
+
+    model = make_model(before=watch)
+
+    async def story() -> None:
+        batcher = MicroBatcher(ServingSettings(max_batch=8), SilentObserver(), cores=cores)
+        first = start(batcher, model, "a")
+        await reached(gate)
+        others = [start(batcher, model, name) for name in "bcdefghi"]
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(first, *others)
+        await batcher.drain(5)
+
+    asyncio.run(story())
+    assert seen[0] == (1, 4)
+    assert seen[1:] == [(2, 1)] * 4
+
+
+def test_a_challenger_that_hangs_on_all_cores_leaves_the_champion_its_own_lanes() -> None:
+    hangs = Gate()
+    champion, challenger = make_model("1"), make_model("2", "challenger", before=hangs)
+
+    async def story() -> Any:
+        batcher = MicroBatcher(ServingSettings(), SilentObserver(), cores=CountedCores())
+        stuck = start(batcher, challenger, "a")
+        await reached(hangs)
+        answers = [await start(batcher, champion, name) for name in "bc"]
+        hangs.opened.set()
+        await stuck
+        await batcher.drain(5)
+        return answers
+
+    assert [answer.model.served.version for answer in asyncio.run(story())] == ["1", "1"]

@@ -1,0 +1,34 @@
+"""Threads that compute, each with a number of cores of its own."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+
+class Cores(Protocol):
+    """What models compute with on this machine."""
+
+    def count(self) -> int:
+        """Return how many there are; 1 where an accelerator computes."""
+        ...
+
+    def use(self, count: int) -> None:
+        """Let what the calling thread computes from now on use so many."""
+        ...
+
+
+class OneCore:
+    """Where the number does not matter."""
+
+    def count(self) -> int:
+        """Return 1."""
+        return 1
+
+    def use(self, count: int) -> None:
+        """Nothing."""
+
+
+def open_thread(name: str, cores: Cores, count: int) -> ThreadPoolExecutor:
+    """Return one thread that computes with so many cores."""
+    return ThreadPoolExecutor(1, name, initializer=cores.use, initargs=(count,))
