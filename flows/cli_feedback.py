@@ -39,10 +39,12 @@ def feedback_list(root: Path, out: Output, *, limit: int) -> None:
     ]
     judged = [{**asdict(one), "wrong_percent": one.wrong_percent} for one in log.judged()]
 
+    shown = [{"request": row["request"], "said": _say(row), "became": _say_fate(row)} for row in rows]
+
     def show() -> None:
         if not rows:
             click.echo("nobody has said anything yet")
-        out.table(rows, f"{len(rows)} answers, the newest first; {log.num_waiting()} wait to become labels")
+        out.table(shown, f"{len(rows)} answers, the newest first; {log.num_waiting()} wait to become labels")
         out.table(judged, "answers that people judged, by model version")
 
     out.answer({"judged": judged, "corrections": rows, "waiting": log.num_waiting()}, show)
@@ -60,3 +62,13 @@ def feedback_ingest(root: Path, out: Output, *, again: bool) -> None:
         app.corrections.wait_again()
     done = run_story(app, "feedback", ingest_corrections)
     out.answer({"done": done}, lambda: click.echo("\n".join(done) or "nothing waits"))
+
+
+def _say(row: dict[str, Any]) -> str:
+    instances = "" if row["instances"] is None else f", {row['instances']} instances"
+    note = f": {row['note']}" if row["note"] else ""
+    return f"{row['at']} {row['by']}: version {row['version']} {row['verdict']}{instances}{note}"
+
+
+def _say_fate(row: dict[str, Any]) -> str:
+    return f"{row['label']}: {row['detail']}" if row["detail"] else str(row["label"])

@@ -19,8 +19,9 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
 
     Raises:
         ConfigurationError: if a port is in use.
-        UnavailableError: if a server does not come up; its log is named.
+        UnavailableError: if a server does not come up (its log is named), or MLflow's database is gone.
     """
+    app.check_mlflow()
     with _stop_signal() as stopped, servers_running(app.workspace) as urls:
         app.teller.say("the servers answer; deploying the schedules ...")
         with worker_running(app.workspace, urls["prefect"]), service_running(app.workspace) as service_url:

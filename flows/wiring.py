@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flows.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
-from maskloop.errors import ConfigurationError
+from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.ledger import Ledger, SqlLedger
 from maskloop.settings import Settings
 from maskloop.state import LoopState, StateReader
@@ -61,7 +61,9 @@ class App:
         """The registered models, in MLflow."""
         from registry.mlflow_store import MlflowModelStore
 
-        return MlflowModelStore(self.tracking_uri, self.settings.model_name, REPOSITORY)
+        return MlflowModelStore(
+            self.tracking_uri, self.settings.model_name, REPOSITORY, check=self.check_mlflow
+        )
 
     @cached_property
     def tracker(self) -> RunTracker:
@@ -76,6 +78,7 @@ class App:
             model_name=self.settings.model_name,
             system_metrics_every_s=5.0,
             artifacts_dir=self.workspace.mlflow_dir / "artifacts" if self._mlflow_is_ours else None,
+            check=self.check_mlflow,
         )
 
     @cached_property
@@ -130,6 +133,22 @@ class App:
     def _mlflow_is_ours(self) -> bool:
         named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
         return not named
+
+    def check_mlflow(self) -> None:
+        """Refuse to begin a new MLflow database where the ledger knows of versions in an old one.
+
+        Raises:
+            UnavailableError: if the workspace's own database is gone.
+        """
+        database = self.workspace.mlflow_dir / "mlflow.db"
+        if not self._mlflow_is_ours or database.exists():
+            return
+        if any(cycle.candidate for cycle in self.state().cycles.values()):
+            raise UnavailableError(
+                "MLflow's database is gone",
+                where=str(database),
+                hint="put it back, from a backup if need be: the ledger names versions that were in it",
+            )
 
     @property
     def tracking_uri(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -40,13 +40,23 @@ _DATA_FOLDER: Final = "data/artifact"
 
 
 class MlflowModelStore:
-    """`registry.store.ModelStore` over a tracking server (http) or a database with local artifacts."""
+    """`registry.store.ModelStore` over a tracking server (http) or a database with local artifacts.
 
-    def __init__(self, tracking_uri: str, model_name: str, code_root: Path) -> None:
-        self._uri, self._name, self._code_root = tracking_uri, model_name, code_root
+    Args:
+        tracking_uri: Where MLflow is.
+        model_name: Of the registered model.
+        code_root: The folder of the packages that travel with a model.
+        check: Called before the first connection; raises what keeps it from being made.
+    """
+
+    def __init__(
+        self, tracking_uri: str, model_name: str, code_root: Path, *, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._uri, self._name, self._code_root, self._check = tracking_uri, model_name, code_root, check
 
     @cached_property
     def _client(self) -> MlflowClient:
+        self._check()
         return connect(self._uri)
 
     def register(

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +37,7 @@ class MlflowRunTracker:
         model_name: Of the registered model, for the addresses of its versions.
         artifacts_dir: Where a new experiment keeps its files; None leaves it to the server.
         system_metrics_every_s: While a run is open, record processor, memory and GPU use this often; 0 never.
+        check: Called before the first connection; raises what keeps it from being made.
     """
 
     def __init__(
@@ -48,16 +49,18 @@ class MlflowRunTracker:
         model_name: str = "",
         system_metrics_every_s: float = 0.0,
         artifacts_dir: Path | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._uri, self._experiment, self._model_name = tracking_uri, experiment, model_name
         address = server_url or (tracking_uri if tracking_uri.startswith("http") else "")
         self._server_url = without_password(address).rstrip("/")
         self._system_metrics_every_s = system_metrics_every_s
-        self._artifacts_dir = artifacts_dir
+        self._artifacts_dir, self._check = artifacts_dir, check
         self._monitors: dict[str, Any] = {}
 
     @cached_property
     def _client(self) -> MlflowClient:
+        self._check()
         return connect(self._uri)
 
     @cached_property

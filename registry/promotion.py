@@ -230,6 +230,10 @@ def _earlier_champion(state: LoopState, to_version: str | None) -> ChampionChang
             raise RefusedError("there is no earlier champion to roll back to")
         return stack[-2]
     served = [s.change for s in state.serving if s.change.version == to_version]
+    if not any(cycle.candidate and cycle.candidate.version == to_version for cycle in state.cycles.values()):
+        raise NotFoundError(
+            f"there is no version {to_version}", hint="`maskloop history` shows the champions so far"
+        )
     if not served:
         raise RefusedError(
             f"version {to_version} has never served, so nothing can be rolled back to it",

@@ -23,7 +23,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from maskloop.errors import MaskloopError
 from serving.endpoints import REQUEST_ID, make_public_router, make_router
 from serving.intake import BodyLimit
-from serving.problems import BadRequestError, headers_of, problem_of, status_of, title_of
+from serving.problems import (
+    BadRequestError,
+    UnknownHostError,
+    headers_of,
+    problem_of,
+    status_of,
+    title_of,
+)
 from serving.schemas import Problem
 from serving.service import Service
 from serving.tracing import NO_TRACER, Tracer
@@ -73,13 +80,36 @@ def create_app(
     return app
 
 
-class TrustedHosts(TrustedHostMiddleware):
-    """Host headers that are accepted; whoever probes the health by address may do so."""
+class TrustedHosts:
+    """ASGI middleware: Host headers that are accepted; whoever probes the health by address may do so.
+
+    Starlette decides; its own refusal is plain text and goes nowhere.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str]) -> None:
+        self._app = app
+        self._guard = TrustedHostMiddleware(_trust, allowed_hosts=allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse other hosts."""
-        is_probe = scope["type"] == "http" and scope["path"] in ("/healthz", "/readyz")
-        await (self.app if is_probe else super().__call__)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] not in ("/healthz", "/readyz"):
+            await self._guard(scope, receive, _ignore)
+            if "is_trusted" not in scope["state"]:
+                error = UnknownHostError(
+                    "the Host header names another service", hint="serving.trusted_hosts lists what is accepted"
+                )
+                scope["state"]["cause"] = status_of(error)[1]
+                await _answer(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _trust(scope: Scope, _receive: Receive, _send: Send) -> None:
+    scope["state"]["is_trusted"] = True
+
+
+async def _ignore(_message: Message) -> None:
+    pass
 
 
 class RequestLog:
@@ -162,7 +192,8 @@ def _answer_errors(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return await ours(request, BadRequestError(f"{place}: {first['msg']}"))
+        said = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
+        return await ours(request, BadRequestError(f"{place}: {said}"))
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: Exception) -> JSONResponse:

@@ -18,39 +18,19 @@ from serving.intake import ClientLeftError, read_form, read_picture
 from serving.keys import ApiKey, ForbiddenError, Scope, UnauthorisedError
 from serving.problems import PROBLEMS, problem_of, status_of
 from serving.schemas import (
+    Asked,
     BatchAnswer,
     BatchItem,
     FeedbackAnswer,
     FeedbackRequest,
-    MaskFormat,
     ModelAnswer,
     PredictAnswer,
 )
-from serving.service import Asked, Service
+from serving.service import Service
 
 _log = logging.getLogger("maskloop.serving")
 _Answer = TypeVar("_Answer")
 REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,100}$"
-
-
-async def read_parameters(
-    masks: Annotated[MaskFormat, Query(description="How masks are written.")] = "rle",
-    min_score: Annotated[
-        float | None, Query(ge=0, le=1, description="Leave out lower scores. Default: the model's own.")
-    ] = None,
-    max_instances: Annotated[int, Query(ge=1, le=1000)] = 300,
-    tile_px: Annotated[
-        int, Query(ge=0, le=8192, description="Cut large pictures into tiles of this side; 0: do not.")
-    ] = 0,
-    tile_overlap_px: Annotated[
-        int | None, Query(ge=0, le=4096, description="Larger than the objects. Default: a quarter of a tile.")
-    ] = None,
-    source: Annotated[
-        str, Query(pattern=r"^[\w .:/-]{1,64}$", description="Where the picture comes from, for the loop.")
-    ] = "production",
-) -> Asked:
-    """Gather the parameters of a prediction."""
-    return Asked(masks, min_score, max_instances, tile_px, tile_overlap_px, source)
 
 
 @dataclass(frozen=True)
@@ -86,7 +66,7 @@ async def recognise(
     return Caller(request_id, sticky_key, key.name if key else "anonymous")
 
 
-AskedFor = Annotated[Asked, Depends(read_parameters)]
+AskedFor = Annotated[Asked, Query()]
 AskedBy = Annotated[Caller, Depends(recognise)]
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from maskloop.clock import Clock, SystemClock
-from maskloop.errors import IntegrityError, MaskloopError, NotFoundError
+from maskloop.errors import ConfigurationError, IntegrityError, MaskloopError, NotFoundError
 from maskloop.files import locked, written_atomically
 
 Scope = Literal["predict", "feedback", "metrics"]
@@ -80,7 +80,9 @@ class KeyStore:
         rate_limit: str = "",
         valid_days: float | None = None,
     ) -> str:
-        """Make a key and return it; it is never shown again."""
+        """Make a key and return it; it is never shown again. Raises ConfigurationError without a name."""
+        if not name.strip():
+            raise ConfigurationError("an API key needs a name", hint="name who will use it")
         now = self._clock.now()
         expires_at = now + timedelta(days=valid_days) if valid_days else None
         with self._changing() as keys:

@@ -28,7 +28,12 @@ class BadRequestError(DataError):
     """A parameter is missing or wrong."""
 
 
+class UnknownHostError(DataError):
+    """The request is meant for another service."""
+
+
 _STATUSES: Final[tuple[tuple[type[MaskloopError], int, str], ...]] = (
+    (UnknownHostError, 400, "unknown_host"),
     (UnauthorisedError, 401, "no_valid_key"),
     (ForbiddenError, 403, "forbidden"),
     (RefusedError, 403, "forbidden"),

@@ -28,6 +28,25 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
+class Asked(Message):
+    """The parameters of a prediction. Names that are none of them are refused: they would be misspelt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    masks: MaskFormat = Field("rle", description="How masks are written.")
+    min_score: float | None = Field(
+        None, ge=0, le=1, description="Leave out lower scores. Default: the model's own."
+    )
+    max_instances: int = Field(300, ge=1, le=1000)
+    tile_px: int = Field(0, ge=0, le=8192, description="Cut large pictures into tiles of this side; 0: do not.")
+    tile_overlap_px: int | None = Field(
+        None, ge=0, le=4096, description="Larger than the objects. Default: a quarter of a tile."
+    )
+    source: str = Field(
+        "production", pattern=r"^[\w .:/-]{1,64}$", description="Where the picture comes from, for the loop."
+    )
+
+
 class RleMask(Message):
     """COCO's compressed run-length encoding."""
 

@@ -71,14 +71,16 @@ def decide_on_keys(settings: ServingSettings, keys: KeyStore) -> bool:
     """Tell whether every request needs a key.
 
     Raises:
-        ConfigurationError: if other machines could reach the service and there is no key yet.
+        ConfigurationError: if other machines could reach the service and there is no valid key.
     """
     if is_loopback(settings.host):
         return settings.require_keys
     now = datetime.now(UTC)
-    if not any(key.is_valid_at(now) for key in keys.all()):
+    made = keys.all()
+    if not any(key.is_valid_at(now) for key in made):
+        lack = "every API key has expired" if made else "there is no API key yet"
         raise ConfigurationError(
-            "other machines could reach the service, and there is no API key yet",
+            f"other machines could reach the service, and {lack}",
             where=settings.host,
             hint="make one with `maskloop keys add NAME`, or bind 127.0.0.1",
         )

@@ -21,8 +21,8 @@ from serving.limits import RateLimiter
 from serving.observing import Observer, Stage
 from serving.rendering import make_smaller, name_model, render_instances, render_novelty, to_stored
 from serving.schemas import (
+    Asked,
     FeedbackRequest,
-    MaskFormat,
     ModelAnswer,
     ModelName,
     PictureSize,
@@ -48,19 +48,6 @@ class SampleTaker(Protocol):
 
 GiveFeedback = Callable[[FeedbackRequest, str], bool]
 """Takes what a person said and who (the key's name); tells whether it becomes a label. Blocking."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The parameters of one request."""
-
-    masks: MaskFormat = "rle"
-    min_score: float | None = None
-    max_instances: int = 300
-    tile_px: int = 0
-    tile_overlap_px: int | None = None
-    """None: a quarter of the tile."""
-    source: str = "production"
 
 
 @dataclass(frozen=True)

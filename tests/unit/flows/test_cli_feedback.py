@@ -56,6 +56,10 @@ def test_what_was_said_is_listed_with_how_often_a_version_was_wrong(
         "note": "upside down",
     }
     assert told["judged"] == [{"model_version": "3", "num_right": 1, "num_wrong": 1, "wrong_percent": 50}]
+    run(app, "feedback", "list")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "r1" in shown
+    assert "rita: version 3 wrong: upside down" in shown
     run(app, "status")
     assert "feedback: 1 of 2 judged answers of version 3 were wrong" in capsys.readouterr().out
 

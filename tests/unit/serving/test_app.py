@@ -126,7 +126,7 @@ def test_damaged_keys_let_nobody_in_and_name_no_place(tmp_path: Path) -> None:
 def test_other_hosts_are_refused_but_probes_may_ask_by_address(world: ServiceWorld) -> None:
     world.trusted_hosts = ("localhost", "*.example.com")
 
-    async def story(client: httpx.AsyncClient) -> list[int]:
+    async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
         asked = [
             ("localhost:8080", "/v1/model"),
             ("a.example.com", "/v1/model"),
@@ -134,9 +134,11 @@ def test_other_hosts_are_refused_but_probes_may_ask_by_address(world: ServiceWor
             ("evil.example", "/docs"),
             ("10.0.0.7:8080", "/readyz"),
         ]
-        return [(await client.get(path, headers={"Host": host})).status_code for host, path in asked]
+        return [await client.get(path, headers={"Host": host}) for host, path in asked]
 
-    assert world.run(story) == [200, 200, 400, 400, 200]
+    answers = world.run(story)
+    assert [answer.status_code for answer in answers] == [200, 200, 400, 400, 200]
+    assert "serving.trusted_hosts" in answers[2].json()["detail"]
 
 
 @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 200), ("none", 200)])

@@ -133,6 +133,7 @@ def test_low_scores_are_left_out_unless_asked_for(tmp_path: Path) -> None:
         ("?min_score=nan", PNG, "", 422, "query.min_score"),
         ("?max_instances=0", PNG, "", 422, "query.max_instances"),
         ("?tile_px=-1", PNG, "", 422, "query.tile_px"),
+        ("?mask=png", PNG, "", 422, "query.mask: there is no such parameter"),
         ("?tile_px=8&tile_overlap_px=8", PNG, "", 422, "overlap must be smaller"),
         ("?tile_px=1", PNG, "", 422, "tiles, more than 64"),
         ("?source=%00", PNG, "", 422, "query.source"),

@@ -45,6 +45,12 @@ def test_a_key_is_known_again_and_its_secret_is_nowhere_on_disk(store: KeyStore,
     assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
 
 
+def test_a_key_needs_a_name(store: KeyStore) -> None:
+    with pytest.raises(ConfigurationError, match="needs a name"):
+        store.add(" ")
+    assert store.all() == []
+
+
 @pytest.mark.parametrize("change", ["", "secret", "id", "prefix", "nothing there", "not ascii"])
 def test_whatever_is_not_exactly_the_key_is_refused(store: KeyStore, change: str) -> None:
     key = store.add("line 7")
