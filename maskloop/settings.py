@@ -224,7 +224,7 @@ class ServingSettings(Section):
     """Anything but loopback needs API keys."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Count = 1
-    """Processes that answer; each holds the model."""
+    """Processes that answer; each holds the model. On a CPU small networks gain from one for each core."""
     max_batch: Count = 8
     batch_wait_ms: Annotated[float, Field(ge=0.0)] = 0.0
     """How long an idle model waits for company; while it is busy, a batch gathers by itself."""
