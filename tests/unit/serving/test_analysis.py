@@ -128,6 +128,7 @@ def test_a_picture_the_champion_could_not_answer_counts_against_nobody() -> None
         (0.1, 0.1, 0.2, False),  # the promise was kept
         (0.1, 0.3, 0.35, True),  # the champion would have kept it
         (0.3, 0.32, 0.4, False),  # the champion would have broken it too
+        (0.1, 0.3, 0.7, True),  # it waited for the challenger's other passes
         (0.1, 0.05, 0.4, False),  # a queue, not the challenger
     ],
 )
