@@ -139,6 +139,15 @@ def test_a_broken_promise_counts_where_the_champion_would_have_kept_it(
     assert breaks_latency_promise(answer, SLO) is expected
 
 
+def test_what_is_rare_holds_up_a_rollout_only_while_it_looks_violated() -> None:
+    failed_live = replace(GOOD, challenger_error="it computes NaN", answered_by="challenger")
+    live = replace(GOOD, answered_by="challenger")
+    found = judged([GOOD] * 60 + [live] * 60 + [failed_live])
+    assert outcome_of(found, "slo.errors") == "inconclusive"
+    assert "slo.errors" in {check.name for check in found.undecided}
+    assert judged([GOOD] * 60 + [live] * 400 + [failed_live]).outcome == "pass"
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 
