@@ -135,8 +135,8 @@ class BatchStream:
 
     def _lend(self, random: np.random.Generator) -> Example:
         """Draw any picture of the plan, so one that is seen more often is also lent more often."""
-        pictures = self._plan[random.integers(len(self._plan))]
-        picture = pictures[random.integers(len(pictures))]
+        pictures = self._plan[int(random.integers(len(self._plan)))]
+        picture = pictures[int(random.integers(len(pictures)))]
         return read_example(picture, self._cache.pixels(picture))
 
 

@@ -25,8 +25,7 @@ def repeat_factors(pictures: Sequence[Picture], threshold: float) -> dict[str, f
         index: max(1.0, math.sqrt(threshold * len(classes_of) / count)) for index, count in counts.items()
     }
     return {
-        digest: max((asked[each] for each in classes), default=1.0)
-        for digest, classes in classes_of.items()
+        digest: max((asked[each] for each in classes), default=1.0) for digest, classes in classes_of.items()
     }
 
 

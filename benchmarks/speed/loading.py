@@ -37,7 +37,7 @@ BATCH_SIZE = 4
 _HEIGHT_PX, _WIDTH_PX, _NUM_INSTANCES, _NUM_CLASSES = 480, 640, 7, 80
 _QUESTION = (
     "JPEGs of 640 x 480 px with 7 outlines each to batches of 4 on the CPU, by torchvision's reference "
-    "and by maskloop: one pass over all of them. Starting torchvision's worker processes is counted, as every "
+    "and by maskloop: one pass over all of them. Starting torchvision's processes is counted, as every "
     "epoch does that; their CPU seconds are not. Varied: large-scale jitter and copy-paste."
 )
 

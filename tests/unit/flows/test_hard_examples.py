@@ -64,7 +64,9 @@ def test_labelled_pictures_of_a_slice_weigh_more(weighty: World) -> None:
 
 def test_corrections_weigh_more(weighty: World) -> None:
     train = current(weighty).by_split["train"]
-    version = renamed(current(weighty), {train[0].digest: f"{train[0].digest}.png", train[1].digest: "ab.png"})
+    version = renamed(
+        current(weighty), {train[0].digest: f"{train[0].digest}.png", train[1].digest: "ab.png"}
+    )
     assert weigh_hard_examples(weighty.app(), version) == {train[0].digest: 3.0}
 
 

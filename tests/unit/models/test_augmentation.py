@@ -124,9 +124,7 @@ def test_a_class_that_the_data_do_not_have_is_refused_by_name():
 def test_a_mirror_exchanges_left_and_right_and_a_turn_does_not(sideways, upside_down, labels):
     chosen = TrainingSettings(horizontal_flip=sideways, vertical_flip=upside_down)
     example = example_of(np.ones((3, 2, 2)), labels=[1, 2, 3])
-    flipped = augment(
-        example, chosen, np.random.default_rng(0), mirrored=mirrored_labels(NAMES, PAIRS)
-    )
+    flipped = augment(example, chosen, np.random.default_rng(0), mirrored=mirrored_labels(NAMES, PAIRS))
     assert flipped.labels.tolist() == labels
 
 

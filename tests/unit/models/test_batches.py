@@ -132,7 +132,9 @@ def test_instances_are_pasted_from_other_pictures_of_the_plan(shapes):
     dataset = shapes.make_dataset(num_train=2, num_val=0)
     settings = PLAIN.model_copy(update={"augmentation": AugmentationSettings(copy_paste=1.0)})
     stream = BatchStream(
-        PictureCache(dataset, shapes.load_picture), [[dataset.pictures[0]], [dataset.pictures[1]]] * 20, settings
+        PictureCache(dataset, shapes.load_picture),
+        [[dataset.pictures[0]], [dataset.pictures[1]]] * 20,
+        settings,
     )
     labels = [stream.make(step).targets[0]["labels"].tolist() for step in range(0, 40, 2)]
     own = dataset.pictures[0].instances[0].class_index + 1

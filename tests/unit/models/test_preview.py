@@ -23,7 +23,9 @@ def test_it_shows_what_the_settings_do(shapes, tmp_path):
     plain = shapes.make_request(tmp_path, shapes.tiny_settings(), steps=2)
     small = shapes.make_request(tmp_path, settings, steps=2)
     for before, after in zip(
-        preview_training(plain, shapes.load_picture), preview_training(small, shapes.load_picture), strict=True
+        preview_training(plain, shapes.load_picture),
+        preview_training(small, shapes.load_picture),
+        strict=True,
     ):
         assert after.name == before.name
         assert after.pixels.shape == before.pixels.shape

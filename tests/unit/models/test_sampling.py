@@ -72,9 +72,7 @@ def test_a_name_that_is_drawn_less_than_once_is_refused():
 
 def test_batches_hold_one_group_and_no_picture_is_left_out():
     groups = {name: "wide" if name in "abcdefg" else "tall" for name in "abcdefghij"}
-    plan = plan_batches(
-        "abchi", "defgj", replay_percent=50, batch_size=4, steps=50, seed=0, groups=groups
-    )
+    plan = plan_batches("abchi", "defgj", replay_percent=50, batch_size=4, steps=50, seed=0, groups=groups)
     assert all(len({groups[name] for name in batch}) == 1 for batch in plan)
     counts = Counter(name for batch in plan for name in batch)
     assert min(counts[name] for name in "defg") >= 15  # 100 places for five new names
