@@ -94,6 +94,7 @@ def test_a_report_is_a_table_and_a_file(tmp_path):
     assert np.isfinite(stored["lines"][0]["cpu_s"])
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_loading_gives_the_targets_of_the_reference(tmp_path):
     coco, version = write_pictures(tmp_path, 2)
     settings = TrainingSettings(horizontal_flip=0.0, colour_jitter=0.0)
@@ -109,6 +110,7 @@ def test_loading_gives_the_targets_of_the_reference(tmp_path):
         assert torch.equal(target["masks"], masks)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_loading_counts_the_same_instances_for_all(monkeypatch):
     monkeypatch.setattr("benchmarks.speed.loading.NUM_PICTURES_QUICK", 3)
     monkeypatch.setattr("benchmarks.speed.loading.WORKERS", (0,))

@@ -85,10 +85,14 @@ def test_a_slice_that_is_gone_holds_up_nothing(weighty: World) -> None:
     assert weigh_hard_examples(weighty.app(), current(weighty)) == {}
 
 
-def test_only_a_retraining_weighs_and_only_if_settings_say_so(weighty: World, world: World) -> None:
-    hard = current(weighty).by_split["train"][0].digest
-    keep_slice_of(weighty, [hard])
-    assert weigh_hard_examples(world.app(), current(weighty)) == {}
+def test_without_a_weight_nothing_weighs_more(weighty: World, tmp_path: Path) -> None:
+    plain = World(tmp_path / "plain")
+    keep_slice_of(plain, [current(weighty).by_split["train"][0].digest])
+    assert weigh_hard_examples(plain.app(), current(weighty)) == {}
+
+
+def test_a_first_training_draws_all_alike(weighty: World) -> None:
+    keep_slice_of(weighty, [current(weighty).by_split["train"][0].digest])
     run_turn(weighty.app(), starts_from="first-weights")
     assert weighty.model.requests[-1].draw_weights == {}
 
