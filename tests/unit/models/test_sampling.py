@@ -75,7 +75,8 @@ def test_batches_hold_one_group_and_no_picture_is_left_out():
     plan = plan_batches("abchi", "defgj", replay_percent=50, batch_size=4, steps=50, seed=0, groups=groups)
     assert all(len({groups[name] for name in batch}) == 1 for batch in plan)
     counts = Counter(name for batch in plan for name in batch)
-    assert min(counts[name] for name in "defg") >= 15  # 100 places for five new names
+    new = [counts[name] for name in "defgj"]
+    assert max(new) - min(new) <= 2  # what did not fit has waited, not been lost
     assert set(counts) == set("abcdefghij")
 
 
