@@ -75,6 +75,51 @@ class ModelSettings(Section):
     trainable_layers: Annotated[int, Field(ge=0, le=6)] = 3
 
 
+class AugmentationSettings(Section):
+    """How training pictures are varied, besides the flips and colours in `[training]`. All off by default."""
+
+    scale_range: tuple[Positive, Positive] = (1.0, 1.0)
+    """Pictures are scaled by a factor drawn from this range, then cut or padded to their size."""
+    crop: Share = 0.0
+    """Chance of cutting a window out of a picture, around one of its instances."""
+    min_crop_side: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Shortest side of such a window, as a share of the picture's."""
+    min_visible: Share = 0.1
+    """Instances are dropped if cutting or pasting leaves less than this share of them."""
+    copy_paste: Share = 0.0
+    """Chance of pasting instances of another training picture into one."""
+    mosaic: Share = 0.0
+    """Chance of putting a picture and three others together as one."""
+    mirrored_classes: tuple[tuple[str, str], ...] = ()
+    """Pairs of classes that are each other's mirror image; a flip exchanges their names."""
+
+    @field_validator("scale_range")
+    @classmethod
+    def _from_small_to_large(cls, scale_range: tuple[float, float]) -> tuple[float, float]:
+        if scale_range[0] > scale_range[1]:
+            raise ValueError("the smaller scale comes first")
+        return scale_range
+
+    @field_validator("mirrored_classes")
+    @classmethod
+    def _a_class_has_one_mirror_image(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        names = [name for pair in pairs for name in pair]
+        if len(set(names)) != len(names):
+            raise ValueError("a class is named twice")
+        return pairs
+
+
+class PictureSamplingSettings(Section):
+    """Which training pictures are drawn more often, and which go together."""
+
+    repeat_threshold: Share = 0.0
+    """Classes in a smaller share of the pictures than this are seen more often; 0 draws all alike."""
+    hard_example_weight: Annotated[float, Field(ge=1.0)] = 1.0
+    """How many times as often retraining draws pictures that were corrected or that a rollout failed on."""
+    group_by_orientation: bool = False
+    """Batches hold only wide or only tall pictures, so that little is padded."""
+
+
 class TrainingSettings(Section):
     """How the network is trained, from its first weights and again from the champion's."""
 
@@ -97,13 +142,18 @@ class TrainingSettings(Section):
     horizontal_flip: Share = 0.5
     vertical_flip: Share = 0.0
     colour_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
-    num_workers: Annotated[int, Field(ge=0)] = 0
+    num_workers: Annotated[int, Field(ge=0)] = 2
+    """Threads that make batches while the network learns; 0 makes them between the steps."""
+    picture_cache_mb: Annotated[int, Field(ge=0)] = 1024
+    """Decoded pictures are kept in memory up to this size."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
     retrain_steps: Count = 1000
     retrain_learning_rate: Positive = 1e-4
     replay_percent: Percent = 50.0
     """Share of each retraining batch drawn from the pictures the champion was trained on."""
+    augmentation: AugmentationSettings = AugmentationSettings()
+    sampling: PictureSamplingSettings = PictureSamplingSettings()
 
 
 class GateSettings(Section):

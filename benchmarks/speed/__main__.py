@@ -1,4 +1,4 @@
-"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate [--device cuda] [--quick]``."""
+"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|loading [--device cuda] [--quick]``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.speed.evaluate import measure_evaluate
+from benchmarks.speed.loading import measure_loading
 from benchmarks.speed.masks import measure_masks
 from benchmarks.speed.predict import measure_predict
 from benchmarks.speed.report import Report
 from models.devices import choose_device
 
-SUBJECTS = ("predict", "masks", "evaluate")
+SUBJECTS = ("predict", "masks", "evaluate", "loading")
 RESULTS = Path(__file__).resolve().parent / "runs"
 
 
@@ -42,6 +43,8 @@ def measure(subject: str, wanted: argparse.Namespace) -> Report:
     budget_s = wanted.budget_s or (3.0 if quick else 60.0)
     if subject == "evaluate":
         return measure_evaluate(quick=quick, budget_s=budget_s)
+    if subject == "loading":
+        return measure_loading(quick=quick, budget_s=budget_s)
     if subject == "masks":
         return measure_masks(quick=quick, budget_s=budget_s)
     min_size_px = wanted.min_size_px or (160 if quick else 800)

@@ -2,14 +2,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.samples import Instance
-from maskloop.errors import DataError
-from maskloop.masks import encode_masks
-from maskloop.settings import TrainingSettings
-from models.batches import BatchStream, PictureCache, make_example
+from maskloop.errors import ConfigurationError, DataError
+from maskloop.masks import decode_masks, encode_masks
+from maskloop.settings import AugmentationSettings, TrainingSettings
+from models.batches import BatchStream, PictureCache, jitter_colours, make_example
 
 PLAIN = TrainingSettings(horizontal_flip=0.0, vertical_flip=0.0, colour_jitter=0.0)
 
@@ -110,3 +111,84 @@ def test_a_picture_of_another_size_than_recorded_is_refused(shapes):
     cache = PictureCache(shapes.make_dataset(), lambda _: np.zeros((10, 10, 3), np.uint8))
     with pytest.raises(DataError, match="not as recorded"):
         cache.pixels(shapes.make_picture(0))
+
+
+@given(seed=st.integers(0, 300))
+def test_by_default_an_example_is_what_flips_and_colours_make_of_the_dense_masks(shapes, seed):
+    """The same draws in the same order as ever, so that a training gives the weights it gave before."""
+    picture, pixels = shapes.make_picture(seed), shapes.draw(seed)[0]
+    settings = TrainingSettings(horizontal_flip=0.5, vertical_flip=0.5, colour_jitter=0.3)
+    image, target = _example(picture, pixels, settings, seed)
+    random, masks = np.random.default_rng(seed), decode_masks([picture.instances[0].mask])
+    for chance, axis in ((0.5, 2), (0.5, 1)):
+        if random.random() < chance:
+            pixels, masks = np.flip(pixels, axis - 1), np.flip(masks, axis)
+    plain = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255.0)
+    assert torch.equal(image, jitter_colours(plain, 0.3, random))
+    np.testing.assert_array_equal(target["masks"].numpy(), masks)
+
+
+def test_instances_are_pasted_from_other_pictures_of_the_plan(shapes):
+    dataset = shapes.make_dataset(num_train=2, num_val=0)
+    settings = PLAIN.model_copy(update={"augmentation": AugmentationSettings(copy_paste=1.0)})
+    stream = BatchStream(
+        PictureCache(dataset, shapes.load_picture),
+        [[dataset.pictures[0]], [dataset.pictures[1]]] * 20,
+        settings,
+    )
+    labels = [stream.make(step).targets[0]["labels"].tolist() for step in range(0, 40, 2)]
+    own = dataset.pictures[0].instances[0].class_index + 1
+    other = dataset.pictures[1].instances[0].class_index + 1
+    assert [own] in labels
+    assert any(other in each for each in labels)
+
+
+def test_every_variant_is_a_target_that_torchvision_takes(shapes):
+    extra = AugmentationSettings(scale_range=(0.5, 2.0), crop=0.5, copy_paste=0.5, mosaic=0.5)
+    dataset = shapes.make_dataset()
+    settings = TrainingSettings(vertical_flip=0.5, augmentation=extra)
+    stream = BatchStream(PictureCache(dataset, shapes.load_picture), [dataset.pictures] * 5, settings)
+    for step in range(5):
+        batch = stream.make(step)
+        for image, target in zip(batch.images, batch.targets, strict=True):
+            assert target["masks"].shape == (len(target["labels"]), *image.shape[1:])
+            assert (target["boxes"][:, 2:] > target["boxes"][:, :2]).all()
+            assert target["boxes"].dtype == torch.float32
+
+
+def test_a_mirrored_class_that_the_data_do_not_have_is_said_before_anything_is_trained(shapes):
+    settings = TrainingSettings(augmentation=AugmentationSettings(mirrored_classes=(("disc", "ring"),)))
+    with pytest.raises(ConfigurationError, match="no class of the data is called ring"):
+        BatchStream(PictureCache(shapes.make_dataset(), shapes.load_picture), [], settings)
+
+
+def test_workers_share_the_pictures_of_the_data_set_and_the_cache_as_they_are(shapes, monkeypatch):
+    dataset, seen = shapes.make_dataset(), []
+    cache = PictureCache(dataset, shapes.load_picture)
+
+    def spy(picture, pixels, *args, **more):
+        seen.append((picture, pixels))
+        return make_example(picture, pixels, *args, **more)
+
+    monkeypatch.setattr("models.batches.make_example", spy)
+    for workers in (0, 1, 4):
+        settings = TrainingSettings(num_workers=workers)
+        assert len(list(BatchStream(cache, [dataset.pictures[:4]] * 8, settings).from_step(0))) == 8
+    own = {id(picture) for picture in dataset.pictures}
+    assert {id(picture) for picture, _ in seen} <= own
+    assert len({id(pixels) for _, pixels in seen[32:]}) == 4  # decoded once, in the first round
+
+
+def test_no_more_batches_are_made_ahead_than_there_are_workers(shapes):
+    dataset, made = shapes.make_dataset(), []
+
+    class Counting(BatchStream):
+        def make(self, step):
+            made.append(step)
+            return super().make(step)
+
+    cache, settings = PictureCache(dataset, shapes.load_picture), TrainingSettings(num_workers=2)
+    stream = Counting(cache, [dataset.pictures[:1]] * 50, settings).from_step(0)
+    next(stream)
+    stream.close()
+    assert len(made) <= 3
