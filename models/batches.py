@@ -1,4 +1,4 @@
-"""Dataset pictures as torchvision wants them: decoded, augmented, with boxes, labels and masks.
+"""Dataset pictures as the network learns from them: decoded, augmented, with boxes, labels and cropped masks.
 
 What a picture looks like at a step follows from (seed, step, place in the batch) alone, so that a resumed
 run sees exactly what the uninterrupted one would have seen.
@@ -19,8 +19,10 @@ from torch import Tensor
 
 from dataset.samples import DatasetVersion, Picture
 from maskloop.errors import DataError
-from maskloop.masks import areas_px, boxes_xyxy, decode_masks
+from maskloop.masks import crop_mask
 from maskloop.settings import TrainingSettings
+from models.crops import MaskCrop
+from models.mask_targets import make_target
 
 LoadPicture = Callable[[Path], NDArray[np.uint8]]
 _CACHE_BYTES: Final = 2**30
@@ -31,9 +33,8 @@ class Batch:
     """One training step's input.
 
     Attributes:
-        images: B float32 tensors (3, H, W) in 0..1.
-        targets: B dictionaries: ``boxes`` float32 (M, 4) x0, y0, x1, y1 in px, ``labels`` int64 (M,) from 1,
-            ``masks`` uint8 (M, H, W).
+        images: B uint8 tensors (3, H, W).
+        targets: B dictionaries; see `models.mask_targets.make_target`.
         names: The pictures' file names, for messages.
     """
 
@@ -42,13 +43,18 @@ class Batch:
     names: tuple[str, ...]
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        images = [image.to(device, non_blocking=True) for image in self.images]
+        """Return the batch on a device, without waiting for it."""
+        images = [_send(image, device) for image in self.images]
         targets = [
-            {name: tensor.to(device, non_blocking=True) for name, tensor in target.items()}
-            for target in self.targets
+            {name: _send(tensor, device) for name, tensor in target.items()} for target in self.targets
         ]
         return Batch(images, targets, self.names)
+
+
+def _send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device. Only from pinned memory does a GPU fetch by itself."""
+    source = tensor.pin_memory() if device.type == "cuda" else tensor
+    return source.to(device, non_blocking=True)
 
 
 class PictureCache:
@@ -122,34 +128,54 @@ class BatchStream:
 def make_example(
     picture: Picture, pixels: NDArray[np.uint8], settings: TrainingSettings, random: np.random.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return one augmented picture and its target. Crowds and empty masks are left out of the target."""
+    """Return one augmented picture, uint8 (3, H, W), and its target, without crowds and empty masks."""
+    pixels, labels, crops = _augment(pixels, *_crop_instances(picture), settings, random)
+    image = torch.from_numpy(np.array(pixels, order="C")).permute(2, 0, 1)  # a copy: pixels may be cached
+    return image, make_target(crops, labels, height_px=pixels.shape[0], width_px=pixels.shape[1])
+
+
+def _crop_instances(picture: Picture) -> tuple[NDArray[np.int64], list[MaskCrop]]:
     instances = [each for each in picture.instances if not each.is_crowd]
-    rles = [each.mask for each in instances]
-    masks = decode_masks(rles, height_px=picture.height_px, width_px=picture.width_px)
-    boxes, labels = boxes_xyxy(rles), np.array([each.class_index + 1 for each in instances], dtype=np.int64)
-    visible = areas_px(rles) > 0
-    masks, boxes, labels = masks[visible], boxes[visible], labels[visible]
+    crops = [MaskCrop(*crop_mask(each.mask)) for each in instances]
+    visible = [index for index, crop in enumerate(crops) if crop.pixels.size]
+    labels = np.array([instances[index].class_index + 1 for index in visible], dtype=np.int64)
+    return labels, [crops[index] for index in visible]
+
+
+def _augment(
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    crops: Sequence[MaskCrop],
+    settings: TrainingSettings,
+    random: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], Sequence[MaskCrop]]:
+    height_px, width_px = pixels.shape[:2]
     if random.random() < settings.horizontal_flip:
-        pixels, masks = pixels[:, ::-1], masks[:, :, ::-1]
-        boxes[:, [0, 2]] = picture.width_px - boxes[:, [2, 0]]
+        pixels = pixels[:, ::-1]
+        crops = [
+            MaskCrop(width_px - each.left_px - each.pixels.shape[1], each.top_px, each.pixels[:, ::-1])
+            for each in crops
+        ]
     if random.random() < settings.vertical_flip:
-        pixels, masks = pixels[::-1], masks[:, ::-1]
-        boxes[:, [1, 3]] = picture.height_px - boxes[:, [3, 1]]
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255.0)
-    target = {
-        "boxes": torch.from_numpy(boxes.astype(np.float32)),
-        "labels": torch.from_numpy(labels),
-        "masks": torch.from_numpy(np.ascontiguousarray(masks).view(np.uint8)),
-    }
-    return jitter_colours(image, settings.colour_jitter, random), target
+        pixels = pixels[::-1]
+        crops = [
+            MaskCrop(each.left_px, height_px - each.top_px - each.pixels.shape[0], each.pixels[::-1])
+            for each in crops
+        ]
+    return jitter_colours(pixels, settings.colour_jitter, random), labels, crops
 
 
-def jitter_colours(image: Tensor, strength: float, random: np.random.Generator) -> Tensor:
-    """Scale contrast, brightness and each channel by factors in ``1 ± strength``; (3, H, W) in 0..1."""
+def jitter_colours(
+    pixels: NDArray[np.uint8], strength: float, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Scale contrast, brightness and each channel by factors in ``1 ± strength``; (H, W, 3)."""
     if strength == 0.0:
-        return image
+        return pixels
     contrast, brightness, *channels = random.uniform(1.0 - strength, 1.0 + strength, 5).tolist()
-    gains = torch.tensor(channels, dtype=torch.float32).view(3, 1, 1) * brightness
-    mean = image.mean()
-    jittered: Tensor = ((image - mean) * contrast + mean).mul_(gains).clamp_(0.0, 1.0)
+    levels, mean = np.arange(256.0), pixels.mean()
+    contrasted = (levels - mean) * contrast + mean
+    jittered = np.empty_like(pixels)
+    for channel, gain in enumerate(channels):
+        table = np.rint(contrasted * (gain * brightness)).clip(0, 255).astype(np.uint8)
+        np.take(table, pixels[:, :, channel], out=jittered[:, :, channel], mode="clip")
     return jittered

@@ -4,7 +4,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import masks_to_boxes
 
+from benchmarks.speed import train
 from benchmarks.speed.__main__ import measure
 from benchmarks.speed.predict import OURS, STOCK, _contestants, _predictor_like, _with_the_weights_of, compare
 from benchmarks.speed.profile import profile_once
@@ -88,3 +90,35 @@ def test_a_report_is_a_table_and_a_file(tmp_path):
     assert "| small | b | 0.75 | 1 | 3 (2.5-3.5) | 2 |  |" in table
     assert "- equal: yes\n- python 3" in table
     assert np.isfinite(stored["lines"][0]["cpu_s"])
+
+
+TINY = train.Case(
+    "tiny", ModelSettings(**{**train._small().model_dump(), "min_size_px": 64}), 2, 64, 64, 3, (16, 30)
+)
+
+
+def test_both_train_on_the_same_pictures_instances_and_weights():
+    batch = train.draw_batch(TINY)
+    pictures, targets = train.to_stock(batch)
+    for picture, target, own_picture, own in zip(pictures, targets, batch.images, batch.targets, strict=True):
+        assert torch.equal((picture * 255).round().byte(), own_picture)
+        assert torch.equal(target["boxes"], own["boxes"])
+        assert target["masks"].sum() == own["crop_pixels"].sum()
+        assert torch.equal(masks_to_boxes(target["masks"]) + torch.tensor([0, 0, 1, 1]), own["boxes"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_of_both_go_on_from_each_other(precision):
+    torch.manual_seed(0)
+    contestants = train.make_contestants(TINY, torch.device("cpu"), precision)
+    for run in contestants.values():
+        losses = [run() for _ in range(3)]
+        assert np.isfinite(losses).all()
+        assert len(set(losses)) == 3
+
+
+def test_training_is_reported_with_memory_and_profile(monkeypatch):
+    monkeypatch.setattr(train, "cases", lambda *, quick: [TINY])
+    report = train.measure_train(torch.device("cpu"), quick=True, budget_s=0.01, profiled=True)
+    assert [line.name for line in report.lines] == [train.STOCK, train.OURS]
+    assert any("waits" in str(remark) for remark in report.remarks.values())

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from dataset.samples import Instance
 from maskloop.errors import DataError
 from maskloop.masks import encode_masks
 from maskloop.settings import TrainingSettings
-from models.batches import BatchStream, PictureCache, make_example
+from models.batches import BatchStream, PictureCache, jitter_colours, make_example
 
 PLAIN = TrainingSettings(horizontal_flip=0.0, vertical_flip=0.0, colour_jitter=0.0)
 
@@ -30,10 +31,11 @@ def corner(shapes):
 def test_a_target_has_tight_boxes_and_labels_from_one(shapes, corner):
     pixels = shapes.draw(0)[0]
     image, target = _example(corner, pixels, PLAIN)
-    assert target["boxes"].tolist() == [[1.0, 2.0, 7.0, 5.0]]
+    assert target["boxes"].tolist() == target["crop_boxes"].tolist() == [[1.0, 2.0, 7.0, 5.0]]
     assert target["labels"].tolist() == [2]
-    assert target["masks"].sum() == 18
-    np.testing.assert_array_equal((image * 255).round().numpy(), pixels.transpose(2, 0, 1))
+    assert target["crop_pixels"].tolist() == [1] * 18
+    assert target["size_px"].tolist() == [shapes.SIDE_PX] * 2
+    np.testing.assert_array_equal(image.numpy(), pixels.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize(
@@ -48,19 +50,21 @@ def test_a_flip_turns_picture_masks_and_boxes_together(shapes, corner, flips, bo
     settings = PLAIN.model_copy(update=flips)
     image, target = _example(corner, pixels, settings)
     axis = 2 if "horizontal_flip" in flips else 1
-    np.testing.assert_array_equal((image * 255).round().numpy(), np.flip(pixels.transpose(2, 0, 1), axis))
-    assert target["boxes"].tolist() == [box]
-    x0, y0, x1, y1 = (int(side) for side in box)
-    assert target["masks"][0, y0:y1, x0:x1].all()
+    np.testing.assert_array_equal(image.numpy(), np.flip(pixels.transpose(2, 0, 1), axis))
+    assert target["boxes"].tolist() == target["crop_boxes"].tolist() == [box]
 
 
 @given(seed=st.integers(0, 1000))
-def test_boxes_always_enclose_their_masks(shapes, seed):
-    settings = TrainingSettings(horizontal_flip=0.5, vertical_flip=0.5)
-    _, target = _example(shapes.make_picture(seed), shapes.draw(seed)[0], settings, seed)
-    rows, columns = np.nonzero(target["masks"][0].numpy())
+def test_a_flipped_crop_is_the_flipped_mask_in_its_tight_box(shapes, seed):
+    settings = TrainingSettings(horizontal_flip=1.0, vertical_flip=seed % 2, colour_jitter=0.0)
+    pixels, mask, _ = shapes.draw(seed)
+    _, target = _example(shapes.make_picture(seed), pixels, settings, seed)
+    expected = np.flip(mask[0], (0, 1) if seed % 2 else 1)
+    rows, columns = np.nonzero(expected)
     box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert target["boxes"][0].tolist() == box
+    crop = expected[box[1] : box[3], box[0] : box[2]]
+    assert target["crop_pixels"].tolist() == crop.ravel().astype(int).tolist()
 
 
 def test_crowds_and_empty_masks_are_not_targets(shapes, corner):
@@ -69,15 +73,32 @@ def test_crowds_and_empty_masks_are_not_targets(shapes, corner):
     picture = dataclasses.replace(corner, instances=(empty, crowd))
     _, target = _example(picture, shapes.draw(0)[0], PLAIN)
     assert target["boxes"].shape == (0, 4)
-    assert target["masks"].shape == (0, shapes.SIDE_PX, shapes.SIDE_PX)
+    assert target["crop_pixels"].shape == (0,)
 
 
 def test_colours_are_jittered_and_stay_in_range(shapes, corner):
     pixels = shapes.draw(0)[0]
     plain, _ = _example(corner, pixels, PLAIN)
     jittered, _ = _example(corner, pixels, PLAIN.model_copy(update={"colour_jitter": 0.5}))
-    assert not np.allclose(plain, jittered)
-    assert 0.0 <= jittered.min() <= jittered.max() <= 1.0
+    assert not torch.equal(plain, jittered)
+    assert jittered.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.5, 1.0])
+def test_jittered_colours_are_the_exact_ones_rounded(shapes, strength):
+    pixels = shapes.draw(0)[0]
+    contrast, brightness, *channels = np.random.default_rng(3).uniform(1 - strength, 1 + strength, 5)
+    exact = ((pixels - pixels.mean()) * contrast + pixels.mean()) * channels * brightness
+    jittered = jitter_colours(pixels, strength, np.random.default_rng(3))
+    np.testing.assert_allclose(jittered, exact.clip(0, 255), atol=0.5 + 1e-9)
+
+
+def test_a_cached_picture_is_not_shared_with_the_batch(shapes, corner):
+    pixels = shapes.draw(0)[0]
+    pixels.flags.writeable = False
+    image, _ = _example(corner, pixels, PLAIN)
+    image.zero_()
+    assert pixels.any()
 
 
 def test_a_batch_follows_from_seed_and_step_alone(shapes):
