@@ -25,6 +25,8 @@ _MIN_CELLS_ALONE: Final = 500
 _MIN_CELLS_TOGETHER: Final = 196
 _MIN_MAPS_TOGETHER: Final = 16
 """From this many on maps as small as 14 x 14 share the transformed kernel; 7 x 7 is faster direct."""
+_MIN_CELLS_BACK: Final = 4000
+"""From this size on the way back pays too, where the kernel has to be turned round first."""
 
 
 def fold_norms(module: nn.Module) -> int:
@@ -170,13 +172,13 @@ class _Transformed(torch.autograd.Function):
         (gradient,) = gradients
         maps, weight = ctx.saved_tensors
         for_maps, for_weight, for_bias = ctx.needs_input_grad
-        to_maps = _transform(gradient, weight.flip(2, 3).transpose(0, 1), None) if for_maps else None
-        if not (for_weight or for_bias):
-            return to_maps, None, None
+        pays = not _is_large(maps) or maps.shape[2] * maps.shape[3] >= _MIN_CELLS_BACK
         plain: Any = ([len(weight)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
-        _, to_weight, to_bias = torch.ops.aten.convolution_backward(
-            gradient, maps, weight, *plain, (False, for_weight, for_bias)
+        to_maps, to_weight, to_bias = torch.ops.aten.convolution_backward(
+            gradient, maps, weight, *plain, (for_maps and not pays, for_weight, for_bias)
         )
+        if for_maps and pays:
+            to_maps = _transform(gradient, weight.flip(2, 3).transpose(0, 1), None)
         return to_maps, to_weight, to_bias
 
 
