@@ -19,6 +19,7 @@ from maskloop.settings import ModelSettings
 from models.batches import Batch
 from models.build import build_model, build_stock_model
 from models.crops import MaskCrop
+from models.determinism import threads_for
 from models.environment import describe_environment
 from models.mask_targets import make_target
 
@@ -90,14 +91,15 @@ def measure_train(
     remarks: dict[str, object] = {"precision": precision, "device": str(device)}
     for case in cases(quick=quick):
         contestants = make_contestants(case, device, precision)
-        remarks[f"losses, {case.name}"] = {name: f"{run():.4g}" for name, run in contestants.items()}
-        rounds = take_turns(
-            contestants,
-            rounds=3 if quick else 7,
-            budget_s=budget_s,
-            finish=torch.cuda.synchronize if device.type == "cuda" else lambda: None,
-        )
-        memory = peak_bytes(contestants, device)
+        with threads_for(case.settings.backbone):  # as `models.train` has it; for both
+            remarks[f"losses, {case.name}"] = {name: f"{run():.4g}" for name, run in contestants.items()}
+            rounds = take_turns(
+                contestants,
+                rounds=3 if quick else 7,
+                budget_s=budget_s,
+                finish=torch.cuda.synchronize if device.type == "cuda" else lambda: None,
+            )
+            memory = peak_bytes(contestants, device)
         lines += lines_of(case.name, rounds, reference=STOCK, memory=memory)
         if profiled:
             remarks |= {f"{name}, {case.name}": str(profile_once(run)) for name, run in contestants.items()}
