@@ -1,4 +1,4 @@
-"""Dataset pictures as torchvision wants them: decoded, augmented, with boxes, labels and masks.
+"""Dataset pictures as the network learns from them: decoded, augmented, with boxes, labels and cropped masks.
 
 What a picture looks like at a step follows from (seed, step, place in the batch) alone, so that a resumed
 run sees exactly what the uninterrupted one would have seen.
@@ -22,7 +22,8 @@ from dataset.samples import DatasetVersion, Picture
 from maskloop.errors import DataError
 from maskloop.settings import TrainingSettings
 from models.augmentation import Lend, augment, mirrored_labels
-from models.examples import Example, place_of, read_example
+from models.examples import Example, read_example
+from models.mask_targets import make_target
 
 LoadPicture = Callable[[Path], NDArray[np.uint8]]
 _CACHE_BYTES: Final = 2**30
@@ -33,9 +34,8 @@ class Batch:
     """One training step's input.
 
     Attributes:
-        images: B float32 tensors (3, H, W) in 0..1.
-        targets: B dictionaries: ``boxes`` float32 (M, 4) x0, y0, x1, y1 in px, ``labels`` int64 (M,) from 1,
-            ``masks`` uint8 (M, H, W).
+        images: B uint8 tensors (3, H, W).
+        targets: B dictionaries; see `models.mask_targets.make_target`.
         names: The pictures' file names, for messages.
     """
 
@@ -44,13 +44,18 @@ class Batch:
     names: tuple[str, ...]
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        images = [image.to(device, non_blocking=True) for image in self.images]
+        """Return the batch on a device, without waiting for it."""
+        images = [_send(image, device) for image in self.images]
         targets = [
-            {name: tensor.to(device, non_blocking=True) for name, tensor in target.items()}
-            for target in self.targets
+            {name: _send(tensor, device) for name, tensor in target.items()} for target in self.targets
         ]
         return Batch(images, targets, self.names)
+
+
+def _send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device. Only from pinned memory does a GPU fetch by itself."""
+    source = tensor.pin_memory() if device.type == "cuda" else tensor
+    return source.to(device, non_blocking=True)
 
 
 class PictureCache:
@@ -149,30 +154,25 @@ def make_example(
     mirrored: NDArray[np.int64] | None = None,
     lend: Lend | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return one augmented picture and its target; see `augment`."""
+    """Return one augmented picture, uint8 (3, H, W), and its target; see `augment` and `make_target`."""
     example = augment(read_example(picture, pixels), settings, random, mirrored=mirrored, lend=lend)
-    image = torch.from_numpy(np.ascontiguousarray(example.pixels.transpose(2, 0, 1))).float().div_(255.0)
-    return jitter_colours(image, settings.colour_jitter, random), _target_of(example)
+    jittered = jitter_colours(example.pixels, settings.colour_jitter, random)
+    image = torch.from_numpy(np.array(jittered, order="C")).permute(2, 0, 1)  # a copy: pixels may be cached
+    height_px, width_px = example.size_px
+    return image, make_target(example.crops, example.labels, height_px=height_px, width_px=width_px)
 
 
-def _target_of(example: Example) -> dict[str, Tensor]:
-    boxes = np.array([crop.box_xyxy for crop in example.crops], dtype=np.float32).reshape(-1, 4)
-    masks = np.zeros((len(example.crops), *example.size_px), dtype=np.uint8)
-    for mask, crop in zip(masks, example.crops, strict=True):
-        mask[place_of(crop)] = crop.pixels
-    return {
-        "boxes": torch.from_numpy(boxes),
-        "labels": torch.from_numpy(example.labels),
-        "masks": torch.from_numpy(masks),
-    }
-
-
-def jitter_colours(image: Tensor, strength: float, random: np.random.Generator) -> Tensor:
-    """Scale contrast, brightness and each channel by factors in ``1 ± strength``; (3, H, W) in 0..1."""
+def jitter_colours(
+    pixels: NDArray[np.uint8], strength: float, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Scale contrast, brightness and each channel by factors in ``1 ± strength``; (H, W, 3)."""
     if strength == 0.0:
-        return image
+        return pixels
     contrast, brightness, *channels = random.uniform(1.0 - strength, 1.0 + strength, 5).tolist()
-    gains = torch.tensor(channels, dtype=torch.float32).view(3, 1, 1) * brightness
-    mean = image.mean()
-    jittered: Tensor = ((image - mean) * contrast + mean).mul_(gains).clamp_(0.0, 1.0)
+    levels, mean = np.arange(256.0), pixels.mean()
+    contrasted = (levels - mean) * contrast + mean
+    jittered = np.empty_like(pixels)
+    for channel, gain in enumerate(channels):
+        table = np.rint(contrasted * (gain * brightness)).clip(0, 255).astype(np.uint8)
+        np.take(table, pixels[:, :, channel], out=jittered[:, :, channel], mode="clip")
     return jittered

@@ -25,6 +25,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from models.convolutions import fold_norms, use_fewer_products
 from models.gathering import GatheringRoIAlign
+from models.heads import draw_masks
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,7 @@ def _mask(
 ) -> tuple[Tensor, Tensor]:
     """Return float32 (N, S, S), each region's probabilities of its own class, and their logits."""
     regions = heads.mask_roi_pool(features, boxes, _padded_sizes(images))
-    predictor = heads.mask_predictor
-    maps = predictor.relu(predictor.conv5_mask(heads.mask_head(regions)))
-    last = predictor.mask_fcn_logits
-    count, channels, side, _ = maps.shape
-    cells = maps.permute(0, 2, 3, 1).reshape(count, side * side, channels)
-    logits = torch.baddbmm(last.bias[labels_N, None, None], cells, last.weight[labels_N, :, :, 0])
-    logits = logits.view(count, side, side)
+    logits = draw_masks(heads, regions, labels_N)
     return logits.sigmoid(), logits
 
 

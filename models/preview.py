@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.instances import GroundTruth
-from maskloop.masks import Rle, encode_masks
+from maskloop.masks import place_masks
 from models.batches import BatchStream, LoadPicture, PictureCache
+from models.mask_targets import read_crops
 from models.request import TrainingRequest, plan_training
 
 
@@ -43,12 +44,13 @@ def preview_training(request: TrainingRequest, load_picture: LoadPicture) -> Ite
     for step in range(request.steps):
         batch = stream.make(step)
         for name, image, target in zip(batch.names, batch.images, batch.targets, strict=True):
-            pixels = (image * 255.0).round().byte().permute(1, 2, 0).numpy()
+            pixels = image.permute(1, 2, 0).numpy()
             yield SeenPicture(name, pixels, _truth_of(name, target, pixels.shape[:2]))
 
 
 def _truth_of(name: str, target: dict[str, Tensor], size_px: tuple[int, int]) -> GroundTruth:
-    masks: tuple[Rle, ...] = encode_masks(target["masks"].numpy())
+    parts = ((crop.left_px, crop.top_px, crop.pixels) for crop in read_crops(target))
+    masks = place_masks(parts, height_px=size_px[0], width_px=size_px[1])
     return GroundTruth(
         picture_id=name,
         source="",

@@ -244,7 +244,7 @@ def _build_optimizer(parameters: Sequence[Tensor], request: TrainingRequest) -> 
     decay = request.settings.training.weight_decay
     if request.settings.training.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=request.learning_rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(parameters, lr=request.learning_rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=request.learning_rate, momentum=0.9, weight_decay=decay, fused=True)
 
 
 def _on_device(state: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:

@@ -4,7 +4,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import masks_to_boxes
 
+from benchmarks.speed import train
 from benchmarks.speed.__main__ import measure
 from benchmarks.speed.loading import CACHED, FIRST, VARIED, StockDataset, write_pictures
 from benchmarks.speed.loading import STOCK as STOCK_LOADING
@@ -103,11 +105,13 @@ def test_loading_gives_the_targets_of_the_reference(tmp_path):
     for number, (image, target) in enumerate(zip(batch.images, batch.targets, strict=True)):
         torch.manual_seed(0)  # whether the reference flips depends on it
         theirs, expected = StockDataset(tmp_path, coco)[number]
+        theirs = (theirs * 255).round().byte()
         is_flipped = torch.equal(theirs.flip(-1), image)
         masks = expected["masks"].flip(-1) if is_flipped else expected["masks"]
         assert is_flipped or torch.equal(theirs, image)
         assert torch.equal(target["labels"], expected["labels"])
-        assert torch.equal(target["masks"], masks)
+        assert target["crop_pixels"].sum() == masks.sum()
+        assert torch.equal(masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1]), target["boxes"])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -118,3 +122,35 @@ def test_loading_counts_the_same_instances_for_all(monkeypatch):
     report = measure("loading", wanted)
     assert set(report.remarks["instances in one pass, 0 workers"].values()) == {21}
     assert {line.name for line in report.lines} == {STOCK_LOADING, FIRST, CACHED, VARIED}
+
+
+TINY = train.Case(
+    "tiny", ModelSettings(**{**train._small().model_dump(), "min_size_px": 64}), 2, 64, 64, 3, (16, 30)
+)
+
+
+def test_both_train_on_the_same_pictures_instances_and_weights():
+    batch = train.draw_batch(TINY)
+    pictures, targets = train.to_stock(batch)
+    for picture, target, own_picture, own in zip(pictures, targets, batch.images, batch.targets, strict=True):
+        assert torch.equal((picture * 255).round().byte(), own_picture)
+        assert torch.equal(target["boxes"], own["boxes"])
+        assert target["masks"].sum() == own["crop_pixels"].sum()
+        assert torch.equal(masks_to_boxes(target["masks"]) + torch.tensor([0, 0, 1, 1]), own["boxes"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_of_both_go_on_from_each_other(precision):
+    torch.manual_seed(0)
+    contestants = train.make_contestants(TINY, torch.device("cpu"), precision)
+    for run in contestants.values():
+        losses = [run() for _ in range(3)]
+        assert np.isfinite(losses).all()
+        assert len(set(losses)) == 3
+
+
+def test_training_is_reported_with_memory_and_profile(monkeypatch):
+    monkeypatch.setattr(train, "cases", lambda *, quick: [TINY])
+    report = train.measure_train(torch.device("cpu"), quick=True, budget_s=0.01, profiled=True)
+    assert [line.name for line in report.lines] == [train.STOCK, train.OURS]
+    assert any("waits" in str(remark) for remark in report.remarks.values())
