@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskloop.errors import ConfigurationError
-from maskloop.settings import AugmentationSettings, TrainingSettings
+from maskloop.model_settings import AugmentationSettings, TrainingSettings
 from models.crops import MaskCrop
 from models.examples import (
     Example,

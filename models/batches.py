@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dataset.samples import DatasetVersion, Picture
 from maskloop.errors import DataError
-from maskloop.settings import TrainingSettings
+from maskloop.model_settings import TrainingSettings
 from models.augmentation import Lend, augment, mirrored_labels
 from models.examples import Example, read_example
 from models.mask_targets import make_target

@@ -13,7 +13,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.anchors import CachedAnchors
 from models.backbones import SMALL_FINEST_STRIDE_PX, Backbone, build_backbone, norm_layer
 from models.convolutions import train_with_less_work

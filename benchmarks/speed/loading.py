@@ -26,7 +26,7 @@ from dataset.decoding import decode_picture
 from dataset.samples import DatasetVersion, Instance, Picture
 from maskloop.digest import digest_bytes
 from maskloop.masks import rle_from_coco
-from maskloop.settings import AugmentationSettings, TrainingSettings
+from maskloop.model_settings import AugmentationSettings, TrainingSettings
 from models.batches import BatchStream, PictureCache
 from models.environment import describe_environment
 

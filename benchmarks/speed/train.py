@@ -15,7 +15,7 @@ from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.speed.stock import NUM_CLASSES, adopt_statistics, draw_picture, to_float
 from benchmarks.timing import take_turns
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.batches import Batch
 from models.build import build_model, build_stock_model
 from models.crops import MaskCrop

@@ -16,7 +16,7 @@ from benchmarks.speed.report import Report, lines_of
 from benchmarks.speed.stock import draw_picture, let_find, make_stock_model, run_stock
 from benchmarks.timing import Rounds
 from dataset.decoding import decode_picture
-from maskloop.settings import ModelSettings, TrainingSettings
+from maskloop.model_settings import ModelSettings, TrainingSettings
 from models.batches import BatchStream, PictureCache
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskloop.errors import ConfigurationError
-from maskloop.settings import AugmentationSettings, TrainingSettings
+from maskloop.model_settings import AugmentationSettings, TrainingSettings
 from models.augmentation import augment, crop_at_random, make_mosaic, mirrored_labels, paste_instances
 from models.examples import Example, flip_sideways, place_of, tighten
 

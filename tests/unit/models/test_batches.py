@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dataset.samples import Instance
 from maskloop.errors import ConfigurationError, DataError
 from maskloop.masks import decode_masks, encode_masks
-from maskloop.settings import AugmentationSettings, TrainingSettings
+from maskloop.model_settings import AugmentationSettings, TrainingSettings
 from models.batches import BatchStream, PictureCache, jitter_colours, make_example
 from models.mask_targets import read_crops
 

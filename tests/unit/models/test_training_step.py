@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.detection import roi_heads
 
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.assignment import draw_balanced, pad_rows
 from models.build import build_model, build_stock_model
 from models.convolutions import FoldedNorm, LeanConv2d
