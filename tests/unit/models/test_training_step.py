@@ -179,6 +179,22 @@ def test_without_fast_parts_the_network_is_torchvisions_and_is_fed_as_it_wants()
         assert set(target) == {"boxes", "labels", "masks"}
 
 
+def test_after_a_short_run_both_have_the_same_weights_and_so_the_same_average_precision():
+    pair = make_pair(make_settings("small", norm="batch"))
+    runs = [(model, torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)) for model in pair]
+    for step in range(8):
+        pictures, targets = draw_batch((3, 1, 4), seed=step)
+        floats = [each.double() / 255 for each in pictures]
+        doubles = [{**each, "boxes": each["boxes"].double()} for each in targets]
+        inputs = (floats, [to_dense(each) for each in targets]), (pictures, doubles)
+        for (model, optimizer), given in zip(runs, inputs, strict=True):
+            learn(model, *given)
+            optimizer.step()
+    stock, ours = pair
+    for name, weight in stock.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], weight, rtol=1e-9, atol=1e-11, msg=name)
+
+
 def test_a_batch_without_any_instance_has_finite_losses_and_gradients():
     stock, ours = make_pair(make_settings("resnet18"))
     pictures, targets = draw_batch((0, 0, 0))
