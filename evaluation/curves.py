@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.average_precision import precision_and_recall
-from evaluation.findings import Findings, Outcome
+from evaluation.findings import Findings, Outcome, judge_detections
+from evaluation.instances import Detections, GroundTruth
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,19 @@ class Curve:
         )
 
 
-def measure_curves(findings: Findings) -> tuple[Curve, ...]:
-    """Measure one curve per class, with COCO's matching and no limit on detections."""
+def measure_curves(
+    detections: Mapping[str, Detections], truths: Sequence[GroundTruth], *, class_names: Sequence[str]
+) -> tuple[Curve, ...]:
+    """Measure one curve per class, with COCO's matching and no limit on detections.
+
+    Raises:
+        ValueError: as `evaluation.iou.measure_mask_iou`.
+    """
+    return trace_curves(judge_detections(detections, truths, class_names=class_names))
+
+
+def trace_curves(findings: Findings) -> tuple[Curve, ...]:
+    """Return one curve per class of detections that were matched already."""
     num_instances = findings.num_instances().tolist()
     return tuple(
         _class_curve(findings, index, num_instances[index]) for index in range(len(findings.class_names))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.average_precision import AveragePrecision, measure_average_precision
 from evaluation.calibration import Calibration, measure_calibration
 from evaluation.confusion import BACKGROUND, Confusion, measure_confusion
-from evaluation.curves import Curve, measure_curves
+from evaluation.curves import Curve, trace_curves
 from evaluation.error_types import ERROR_KINDS, ErrorTypes, measure_error_types
 from evaluation.findings import judge_detections
 from evaluation.instances import Detections, GroundTruth, IouTable
@@ -176,7 +176,7 @@ def evaluate(
     )
     report(4, _NUM_STEPS)
     findings = judge_detections(detections, truths, class_names=class_names)
-    curves = measure_curves(findings)
+    curves = trace_curves(findings)
     errors, calibration = measure_error_types(findings), measure_calibration(findings)
     report(5, _NUM_STEPS)
     return Evaluation(iou, ap_bbox, ap_segm, confusion, curves, errors, calibration)

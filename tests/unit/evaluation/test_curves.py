@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 
 from evaluation.curves import Curve, measure_curves
-from evaluation.findings import judge_detections
 
 A, B, CORNER = (0, 0, 10, 10), (10, 10, 20, 20), (0, 15, 5, 20)
 
 
 def measure(found, truth):
-    return measure_curves(judge_detections({"a": found}, [truth], class_names=("bolt", "nut")))
+    return measure_curves({"a": found}, [truth], class_names=("bolt", "nut"))
 
 
 def test_precision_and_recall_follow_the_scores_down(annotated, detected):
