@@ -1,1 +1,1 @@
-"""Pure NumPy: matching, COCO AP, per-class mask IoU, paired bootstrap, curves, overlays."""
+"""Pure NumPy: matching, COCO AP, per-class mask IoU, paired bootstrap, error types, calibration, overlays."""

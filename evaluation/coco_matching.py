@@ -152,18 +152,18 @@ def match_greedily(
     is_ignored_AM: NDArray[np.bool_],
     is_crowd_M: NDArray[np.bool_],
     thresholds_T: NDArray[np.float64],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Match detections, best score first, for every size class and IoU threshold at once.
 
     A detection takes the free instance of largest IoU (of equal ones the last); an ignored one only where no
     other is left. A crowd is never used up.
 
     Returns:
-        Whether each detection was matched, and whether to an ignored instance; both bool (A, T, N).
+        The instance each detection was matched to, or -1, int64 (A, T, N), and whether that is ignored, bool.
     """
     shape = (len(is_ignored_AM), len(thresholds_T))
-    is_matched = np.zeros((*shape, len(iou_NM)), dtype=bool)
-    is_on_ignored = np.zeros_like(is_matched)
+    matched = np.full((*shape, len(iou_NM)), -1, dtype=np.int64)
+    is_on_ignored = np.zeros(matched.shape, dtype=bool)
     is_free = np.ones((*shape, len(is_crowd_M)), dtype=bool)
     required_T1 = np.minimum(thresholds_T, _BELOW_ONE)[:, None]
     for row, iou_M in enumerate(iou_NM):
@@ -175,10 +175,10 @@ def match_greedily(
         pool = np.where(preferred.any(axis=2, keepdims=True), preferred, allowed)
         size, threshold = np.nonzero(pool.any(axis=2))
         chosen = near[np.where(pool, iou_M[near], -1.0).argmax(axis=2)][size, threshold]
-        is_matched[size, threshold, row] = True
+        matched[size, threshold, row] = chosen
         is_on_ignored[size, threshold, row] = is_ignored_AM[size, chosen]
         is_free[size, threshold, chosen] = is_crowd_M[chosen]
-    return is_matched, is_on_ignored
+    return matched, is_on_ignored
 
 
 def rank_class(
@@ -196,12 +196,12 @@ def rank_class(
     num_instances = np.zeros(len(ranges), dtype=np.int64)
     for picture in pictures:
         is_ignored_AM = picture.is_crowd | _outside(picture.truth_areas_px, ranges)
-        is_matched, is_on_ignored = match_greedily(picture.iou, is_ignored_AM, picture.is_crowd, limits)
+        matched, is_on_ignored = match_greedily(picture.iou, is_ignored_AM, picture.is_crowd, limits)
         is_outside_AN = _outside(picture.detection_areas_px, ranges)
         scores.append(picture.scores)
         places.append(np.arange(len(picture.scores)))
-        true.append(is_matched & ~is_on_ignored)
-        false.append(~is_matched & ~is_outside_AN[:, None])
+        true.append((matched >= 0) & ~is_on_ignored)
+        false.append((matched < 0) & ~is_outside_AN[:, None])
         num_instances += (~is_ignored_AM).sum(axis=1)
     all_scores = np.concatenate(scores)
     order = np.argsort(-all_scores, kind="stable")

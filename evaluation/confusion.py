@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ class Confusion:
 
     class_names: tuple[str, ...]
     counts: NDArray[np.int64]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one plain dict per row for tables: what it is, and how often it was taken for what."""
+        labels = (*self.class_names, BACKGROUND)
+        return [
+            {
+                "it is": label,
+                **{f"taken for {other}": count for other, count in zip(labels, row, strict=True)},
+            }
+            for label, row in zip(labels, self.counts.tolist(), strict=True)
+        ]
 
 
 def measure_confusion(

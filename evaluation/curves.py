@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.average_precision import precision_and_recall
-from evaluation.coco_matching import Extents, Triple, candidates_of_class, pictures_by_class, rank_class
+from evaluation.findings import Findings, Outcome, judge_detections
 from evaluation.instances import Detections, GroundTruth
-from evaluation.matching import TRUE_POSITIVE_IOU, pair_pictures
 
 
 @dataclass(frozen=True)
@@ -64,19 +63,21 @@ def measure_curves(
     Raises:
         ValueError: as `evaluation.iou.measure_mask_iou`.
     """
-    pairs = pair_pictures(detections, truths, num_classes=len(class_names))
-    triples = [(found, truth, Extents.of_masks(truth)) for found, truth in pairs]
-    most = max((len(found) for found, _ in pairs), default=0)
-    by_class = zip(class_names, pictures_by_class(triples, len(class_names)), strict=True)
-    return tuple(_class_curve(own, index, name, most) for index, (name, own) in enumerate(by_class))
+    return trace_curves(judge_detections(detections, truths, class_names=class_names))
 
 
-def _class_curve(pictures_of_class: Sequence[Triple], class_index: int, name: str, most: int) -> Curve:
-    pictures = (
-        candidates_of_class(*triple, class_index=class_index, kind="segm", max_detections=most)
-        for triple in pictures_of_class
+def trace_curves(findings: Findings) -> tuple[Curve, ...]:
+    """Return one curve per class of detections that were matched already."""
+    num_instances = findings.num_instances().tolist()
+    return tuple(
+        _class_curve(findings, index, num_instances[index]) for index in range(len(findings.class_names))
     )
-    ranking = rank_class(pictures, thresholds=[TRUE_POSITIVE_IOU], sizes=["all"])
-    num_instances = int(ranking.num_instances[0])
-    precision, recall = precision_and_recall(ranking.is_true[0, 0], ranking.is_false[0, 0], num_instances)
-    return Curve(name, num_instances, ranking.scores, precision, recall)
+
+
+def _class_curve(findings: Findings, class_index: int, num_instances: int) -> Curve:
+    own = np.flatnonzero(findings.class_indices == class_index)
+    outcomes = findings.outcomes[own]
+    is_right = outcomes == Outcome.RIGHT
+    is_false = ~is_right & (outcomes != Outcome.FORGIVEN)
+    precision, recall = precision_and_recall(is_right, is_false, num_instances)
+    return Curve(findings.class_names[class_index], num_instances, findings.scores[own], precision, recall)

@@ -68,11 +68,10 @@ def match_picture(
         np.zeros(len(detections), dtype=bool),
     )
     counted = detections.scores >= float(score_threshold)
-    for class_index in range(num_classes):
+    for class_index in np.unique(detections.class_indices[counted]):
         found = np.flatnonzero(counted & (detections.class_indices == class_index))
         annotated = np.flatnonzero(truth.class_indices == class_index)
-        if found.size:
-            _match_class(detections, truth, found, annotated, match)
+        _match_class(detections, truth, found, annotated, match)
     return match
 
 

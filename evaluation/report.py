@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.average_precision import AveragePrecision, measure_average_precision
+from evaluation.calibration import Calibration, measure_calibration
 from evaluation.confusion import BACKGROUND, Confusion, measure_confusion
-from evaluation.curves import Curve, measure_curves
+from evaluation.curves import Curve, trace_curves
+from evaluation.error_types import ERROR_KINDS, ErrorTypes, measure_error_types
+from evaluation.findings import judge_detections
 from evaluation.instances import Detections, GroundTruth, IouTable
 from evaluation.iou import measure_mask_iou
 
@@ -29,6 +32,8 @@ class Evaluation:
         ap_segm: COCO's figures for masks.
         confusion: At the score threshold of ``iou``.
         curves: One per class.
+        errors: Which kind of error costs how much.
+        calibration: Whether scores can be taken at their word.
     """
 
     iou: IouTable
@@ -36,6 +41,8 @@ class Evaluation:
     ap_segm: AveragePrecision
     confusion: Confusion
     curves: tuple[Curve, ...]
+    errors: ErrorTypes
+    calibration: Calibration
 
     def _positives(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return self.iou.num_true_positives.sum(axis=0), self.iou.num_false_positives.sum(axis=0)
@@ -90,9 +97,19 @@ class Evaluation:
             "box_ap": self.ap_bbox.class_ap(),
             "best_f1": [f1 for f1, _ in best],
             "best_f1_score": [score for _, score in best],
+            "calibration_error": self.calibration.class_expected_error(),
         }
         values = [_plain(column) for column in columns.values()]
         return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+    def error_rows(self) -> list[dict[str, Any]]:
+        """Return one plain dict per class and kind of error: how many, and what curing them gains in AP50."""
+        counts, gains = self.errors.counts.tolist(), _plain(self.errors.class_gains())
+        return [
+            {"class_name": name, "kind": kind, "count": counts[row][column], "ap50_gain": gains[row][column]}
+            for column, name in enumerate(self.class_names)
+            for row, kind in enumerate(ERROR_KINDS)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON, with None for what is undefined."""
@@ -112,6 +129,12 @@ class Evaluation:
             "confusion": {
                 "labels": [*self.class_names, BACKGROUND],
                 "true_rows_predicted_columns": self.confusion.counts.tolist(),
+            },
+            "errors": {"counts": self.errors.totals(), "ap50_gains": _plain(self.errors.gains())},
+            "calibration": {
+                "expected_error": _plain(self.calibration.expected_error()),
+                "mean_overconfidence": _plain(self.calibration.mean_overconfidence()),
+                "bins": [asdict(one) for one in self.calibration.bins()],
             },
             "curves": {curve.class_name: _plain_curve(curve.thinned()) for curve in self.curves},
         }
@@ -152,9 +175,11 @@ def evaluate(
         detections, truths, class_names=class_names, score_threshold=score_threshold
     )
     report(4, _NUM_STEPS)
-    curves = measure_curves(detections, truths, class_names=class_names)
+    findings = judge_detections(detections, truths, class_names=class_names)
+    curves = trace_curves(findings)
+    errors, calibration = measure_error_types(findings), measure_calibration(findings)
     report(5, _NUM_STEPS)
-    return Evaluation(iou, ap_bbox, ap_segm, confusion, curves)
+    return Evaluation(iou, ap_bbox, ap_segm, confusion, curves, errors, calibration)
 
 
 def _ratio(total: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,9 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
     app.tracker.log_text(run_id, verdict.model_dump_json(indent=1), "verdict/verdict.json")
     app.tracker.log_table(run_id, contest.candidate.evaluation.rows(), "evaluation/per_class.json")
     app.tracker.log_table(run_id, by_source, "evaluation/by_source.json")
+    app.tracker.log_table(run_id, contest.candidate.evaluation.error_rows(), "evaluation/error_types.csv")
+    app.tracker.log_table(run_id, contest.candidate.evaluation.confusion.rows(), "evaluation/confusion.csv")
+    app.tracker.log_text(run_id, json.dumps(contest.candidate.evaluation.to_json()), "evaluation/report.json")
     for number, example in enumerate(examples, start=1):
         app.tracker.log_picture(run_id, example.picture, f"evaluation/example_{number}.png")
     app.tracker.log_metrics(run_id, _headline_metrics(contest), step=0)
@@ -202,5 +206,7 @@ def _headline_metrics(contest: Contest) -> dict[str, float]:
     named["test/iou/mean"] = float(class_iou.mean())
     named["test/mask_ap"] = float(evaluation.ap_segm.figures["AP"])
     named["test/box_ap"] = float(evaluation.ap_bbox.figures["AP"])
+    named["test/calibration_error"] = evaluation.calibration.expected_error()
+    named |= {f"test/ap50_lost_to/{kind}": gain for kind, gain in evaluation.errors.gains().items()}
     named["test/latency_p95_ms"] = contest.candidate.latency_p95_ms
     return {name: value for name, value in named.items() if value == value}  # NaN: a class without instances

@@ -32,6 +32,7 @@ def collect_evidence(
     examples: Sequence[Example],
 ) -> JudgedEvidence:
     """Put together what the ledger does not hold about a verdict."""
+    from registry.diagnosis import diagnose
     from registry.evidence import JudgedEvidence, class_rows
 
     gates = app.settings.required_gates()
@@ -48,6 +49,8 @@ def collect_evidence(
         machine=_machine(app),
         num_pictures=candidate.evaluation.num_pictures,
         gates=gates.model_dump(mode="json"),
+        candidate_diagnosis=diagnose(candidate.evaluation),
+        champion_diagnosis=diagnose(champion.evaluation) if champion else None,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from maskloop.records import Check, Outcome, RolloutPhase, VerdictReached
 from maskloop.settings import GateSettings
+from registry.diagnosis import KINDS_IN_WORDS, calibration_in_words
 from registry.evidence import (
     SIGNS,
     JudgedEvidence,
@@ -211,6 +212,8 @@ def render_page(page: ApprovalPage) -> str:
         when=when,
         sentence=sentence,
         latency=_describe_latency,
+        kinds=KINDS_IN_WORDS,
+        calibration=calibration_in_words,
     )
 
 

@@ -22,6 +22,7 @@ from evaluation.instances import IouTable
 from maskloop.errors import IntegrityError
 from maskloop.records import Check, Outcome
 from maskloop.settings import GateSettings
+from registry.diagnosis import Diagnosis
 from registry.gates import outcome_of
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class JudgedEvidence:
         machine: That machine, in words.
         num_pictures: Test pictures.
         gates: Those of the verdict.
+        candidate_diagnosis: Why it is no better; None in evidence from before this was kept.
+        champion_diagnosis: Likewise; None for no champion.
     """
 
     blessing_id: str
@@ -144,6 +147,14 @@ class JudgedEvidence:
     machine: str
     num_pictures: int
     gates: dict[str, Any] = field(default_factory=dict)
+    candidate_diagnosis: Diagnosis | None = None
+    champion_diagnosis: Diagnosis | None = None
+
+    @property
+    def diagnoses(self) -> list[tuple[str, Diagnosis]]:
+        """Those there are, by whose they are."""
+        both = (("candidate", self.candidate_diagnosis), ("champion", self.champion_diagnosis))
+        return [(name, diagnosis) for name, diagnosis in both if diagnosis is not None]
 
     def to_json(self) -> str:
         """Write it down."""

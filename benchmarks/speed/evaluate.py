@@ -1,4 +1,4 @@
-"""COCO's average precision: pycocotools, hotcoco where it is installed, and ours."""
+"""COCO's average precision: pycocotools, hotcoco where it is installed, and ours; and the rest of judging."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ import numpy as np
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.timing import take_turns
 from evaluation.average_precision import measure_average_precision
+from evaluation.bootstrap import paired_drop
+from evaluation.calibration import measure_calibration
 from evaluation.coco_matching import Kind
-from evaluation.instances import Detections, GroundTruth
+from evaluation.confusion import measure_confusion
+from evaluation.curves import trace_curves
+from evaluation.error_types import measure_error_types
+from evaluation.findings import judge_detections
+from evaluation.instances import Detections, GroundTruth, IouTable
+from evaluation.iou import measure_mask_iou
 from maskloop.masks import Rle, areas_px, boxes_xyxy, rle_from_coco
 from models.environment import describe_environment
 
@@ -41,6 +48,12 @@ def measure_evaluate(*, quick: bool, budget_s: float) -> Report:
         rounds = take_turns(contestants, rounds=1 if quick else 5, budget_s=budget_s)
         case = f"{kind}, {num_pictures} pictures, {sum(map(len, detections.values()))} detections"
         lines += lines_of(case, rounds, reference=PYCOCOTOOLS, memory=memory_of(contestants))
+    for case, parts in (
+        (f"parts of one evaluation, {num_pictures} pictures", _parts_of_evaluation(detections, truths)),
+        _bootstrap(num_pictures=num_pictures // 2 if quick else 5000, resamples=1000 if quick else 10_000),
+    ):
+        rounds = take_turns(parts, rounds=1 if quick else 5, budget_s=budget_s)
+        lines += lines_of(case, rounds, reference=next(iter(parts)), memory=memory_of(parts))
     return Report("evaluate", _QUESTION, describe_environment(), tuple(lines), remarks)
 
 
@@ -65,6 +78,43 @@ def _contestants(
         return run_coco_eval(COCO, COCOeval, detections, truths, kind)
 
     return {PYCOCOTOOLS: pycocotools, **({HOTCOCO: hotcoco} if find_spec("hotcoco") else {}), OURS: ours}
+
+
+def _parts_of_evaluation(
+    detections: dict[str, Detections], truths: list[GroundTruth]
+) -> dict[str, Callable[[], Any]]:
+    """Return what `evaluation.report.evaluate` measures besides average precision, and that of masks."""
+    given: dict[str, Any] = {"class_names": [str(index) for index in range(80)]}
+
+    def figures() -> Any:
+        findings = judge_detections(detections, truths, **given)
+        return trace_curves(findings), measure_error_types(findings), measure_calibration(findings)
+
+    return {
+        "average precision of masks": lambda: measure_average_precision(
+            detections, truths, kind="segm", **given
+        ),
+        "class mask IoU": lambda: measure_mask_iou(detections, truths, score_threshold=0.5, **given),
+        "confusion": lambda: measure_confusion(detections, truths, score_threshold=0.5, **given),
+        "curves, error types, calibration": figures,
+    }
+
+
+def _bootstrap(*, num_pictures: int, resamples: int) -> tuple[str, dict[str, Callable[[], Any]]]:
+    """Return the gates' paired bootstrap over 20 classes, on drawn figures of two models."""
+    num_classes, random = 20, np.random.default_rng(0)
+    shape = num_pictures, num_classes
+    count = random.integers(0, 4, shape)
+    ids = tuple(f"{picture:06}" for picture in range(num_pictures))
+
+    def draw_table() -> IouTable:
+        sums = count * random.uniform(0.5, 1.0, shape)
+        names = tuple(map(str, range(num_classes)))
+        return IouTable(names, ids, ("drawn",) * num_pictures, 0.5, sums, count, count, count)
+
+    candidate, champion = draw_table(), draw_table()
+    case = f"{resamples} resamples of {num_pictures} pictures, {num_classes} classes"
+    return case, {"paired bootstrap": lambda: paired_drop(candidate, champion, resamples=resamples)}
 
 
 def run_coco_eval(

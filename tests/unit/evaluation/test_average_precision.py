@@ -103,14 +103,14 @@ def test_precision_is_made_non_increasing_before_it_is_averaged():
 def test_an_instance_taken_by_a_better_score_is_not_taken_again():
     iou = np.array([[0.8], [0.9]])
     matched, _ = match_greedily(iou, np.zeros((1, 1), bool), np.zeros(1, bool), np.array([0.5, 0.85]))
-    assert matched[0].tolist() == [[True, False], [False, True]]
+    assert matched[0].tolist() == [[0, -1], [-1, 0]]
 
 
 def test_of_equally_overlapping_instances_the_last_is_taken():
     """So the first one is still free for a detection that overlaps nothing else."""
     iou = np.array([[0.6, 0.6], [0.6, 0.0]])
     matched, _ = match_greedily(iou, np.zeros((1, 2), bool), np.zeros(2, bool), np.array([0.5]))
-    assert matched.all()
+    assert matched[0].tolist() == [[1, 0]]
 
 
 # --- against the evaluation everybody uses ------------------------------------------------------------

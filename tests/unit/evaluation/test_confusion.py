@@ -46,3 +46,15 @@ def test_crowds_of_any_class_swallow_what_lies_in_them(annotated, detected):
 def test_pictures_nobody_evaluated_are_an_error(annotated):
     with pytest.raises(ValueError, match="not evaluated"):
         measure_confusion({}, [annotated()], class_names=("bolt",), score_threshold=0.5)
+
+
+def test_a_table_has_a_row_for_what_it_is_and_a_column_for_what_it_was_taken_for(annotated, detected):
+    truth, found = annotated((0, A), (0, B)), detected((0, A, 0.9), (1, B, 0.8))
+    confusion = measure_confusion({"a": found}, [truth], class_names=("bolt", "nut"), score_threshold=0.5)
+    assert confusion.rows()[0] == {
+        "it is": "bolt",
+        "taken for bolt": 1,
+        "taken for nut": 1,
+        "taken for background": 0,
+    }
+    assert [row["it is"] for row in confusion.rows()] == ["bolt", "nut", "background"]

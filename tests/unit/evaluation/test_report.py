@@ -30,6 +30,7 @@ def test_the_row_of_a_class_holds_all_its_figures(evaluation):
     assert row["false_positives_per_true_positive"] == pytest.approx(1 / 2)
     assert row["mask_ap50"] > row["mask_ap"] > 0
     assert row["best_f1_score"] == pytest.approx(0.3)
+    assert row["calibration_error"] == pytest.approx((0.1 + 0.3 + 0.6 + 0.7) / 4)
 
 
 def test_a_class_nobody_annotated_has_none_in_json_and_not_zero_or_one(evaluation):
@@ -47,6 +48,23 @@ def test_json_holds_no_nan_and_comes_back_as_it_went(evaluation):
     assert plain["mean_class_iou"] == pytest.approx(0.5)
     assert plain["mask_ap"]["AP_large"] is None
     assert plain["confusion"]["labels"] == ["bolt", "nut", "background"]
+
+
+def test_every_class_and_kind_of_error_has_a_row(evaluation):
+    rows = {(row["class_name"], row["kind"]): row for row in evaluation.error_rows()}
+    assert len(rows) == 2 * 6
+    assert rows["bolt", "background"]["count"] == 1
+    assert rows["bolt", "missed"] == {"class_name": "bolt", "kind": "missed", "count": 0, "ap50_gain": 0.0}
+    assert rows["nut", "background"] == {
+        "class_name": "nut",
+        "kind": "background",
+        "count": 1,
+        "ap50_gain": None,
+    }
+    plain = evaluation.to_json()
+    assert plain["errors"]["counts"]["background"] == 2
+    assert plain["errors"]["ap50_gains"]["background"] == rows["bolt", "background"]["ap50_gain"]
+    assert plain["calibration"]["bins"][-1]["num_detections"] >= 1
 
 
 def test_each_source_is_seen_alone(evaluation):

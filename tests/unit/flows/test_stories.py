@@ -83,7 +83,12 @@ def test_the_record_of_a_turn_names_everything_that_made_it(world: World) -> Non
     assert run.params["settings_digest"] == started.settings_digest
     assert {data["context"] for data in run.datasets} == {"train", "val", "test"}
     assert {"approval/evidence.html", "verdict/evidence.json", "verdict/verdict.json"} <= set(run.files)
+    assert {"evaluation/error_types.csv", "evaluation/confusion.csv", "evaluation/report.json"} <= set(
+        run.files
+    )
     assert run.metrics["test/iou/mean"] == [(0, pytest.approx(0.9))]
+    assert run.metrics["test/ap50_lost_to/class"] == [(0, pytest.approx(0.0))]
+    assert 0.0 <= run.metrics["test/calibration_error"][0][1] <= 1.0
     assert "pass" in world.models.descriptions["1"]
 
 
