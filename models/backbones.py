@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
@@ -25,6 +26,7 @@ NormLayer = Callable[[int], nn.Module]
 _RESNET_ANCHORS_PX: Final = ((32,), (64,), (128,), (256,), (512,))
 _SMALL_CHANNELS: Final = (32, 64, 96)
 SMALL_FINEST_STRIDE_PX: Final = 4
+_ASKED_SIDE_PX: Final = 256
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,29 @@ def build_backbone(settings: ModelSettings) -> Backbone:
     if settings.backbone == "mobilenet_v3":
         return _build_mobilenet(settings)
     return _build_resnet(settings)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Where a backbone's maps have their cells.
+
+    Attributes:
+        strides_px: How far apart cells lie, px of the resized picture, finest first.
+        anchor_sizes_px: See `Backbone`.
+    """
+
+    strides_px: tuple[int, ...]
+    anchor_sizes_px: tuple[tuple[int, ...], ...]
+
+
+def describe_pyramid(settings: ModelSettings) -> Pyramid:
+    """Ask the backbone named in the settings for the shapes of its maps, without computing any."""
+    with torch.device("meta"):
+        backbone = build_backbone(settings)
+        backbone.module.eval()
+        maps = backbone.module(torch.empty(1, 3, _ASKED_SIDE_PX, _ASKED_SIDE_PX))
+    strides = tuple(_ASKED_SIDE_PX // each.shape[-1] for each in maps.values())
+    return Pyramid(strides, backbone.anchor_sizes_px)
 
 
 class SmallBackbone(nn.Module):
