@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.average_precision import AveragePrecision, measure_average_precision
 from evaluation.confusion import BACKGROUND, Confusion, measure_confusion
 from evaluation.curves import Curve, measure_curves
-from evaluation.instances import Detections, GroundTruth, IouTable
+from evaluation.instances import Detections, GroundTruth, IouTable, ScoreThreshold
 from evaluation.iou import measure_mask_iou
 
 _NUM_STEPS = 5
@@ -122,7 +122,7 @@ def evaluate(
     truths: Sequence[GroundTruth],
     *,
     class_names: Sequence[str],
-    score_threshold: float,
+    score_threshold: ScoreThreshold,
     max_detections: Sequence[int] = (1, 10, 100),
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -132,7 +132,7 @@ def evaluate(
         detections: By picture id; keep low scores in, average precision and the curves use them.
         truths: The pictures to evaluate.
         class_names: C names.
-        score_threshold: For class mask IoU, precision, recall and confusion.
+        score_threshold: For class mask IoU, precision, recall and confusion; one or each class's own.
         max_detections: Limits of the average precision, per picture and class.
         progress: Called with steps done and steps in all.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -132,9 +133,10 @@ def fit_anchors(boxes: SeenBoxes, present: AnchorShapes, strides_px: Sequence[in
     """Search for anchors of as many sizes and ratios that overlap the boxes more, on average.
 
     One number is changed at a time, by ever smaller factors, as long as that helps: from the present anchors,
-    and from quantiles of the boxes' sizes and ratios. The better end is taken, so it is never worse than the
-    present anchors on the boxes searched (all of them, or 5000 drawn from more). The same boxes give the same
-    anchors.
+    and from quantiles of the boxes' sizes and ratios. Coarser levels keep the larger anchors, and none that
+    are smaller than their stride: boxes would fall between those. The better end is taken, so it is never
+    worse than the present anchors on the boxes searched (all of them, or 5000 drawn from more). The same
+    boxes give the same anchors.
 
     Raises:
         ValueError: if there are no boxes.
@@ -144,7 +146,8 @@ def fit_anchors(boxes: SeenBoxes, present: AnchorShapes, strides_px: Sequence[in
     if len(boxes) > _MAX_BOXES_SEARCHED:
         drawn = np.random.default_rng(0).choice(len(boxes), _MAX_BOXES_SEARCHED, replace=False)
         boxes = boxes[np.sort(drawn)]
-    ends = [_climb(boxes, start, strides_px) for start in (present, _like_the_boxes(boxes, present))]
+    starts = present, _like_the_boxes(boxes, present, strides_px)
+    ends = [_climb(boxes, start, strides_px) for start in starts]
     return max(ends, key=lambda end: end[0])[1]
 
 
@@ -179,14 +182,15 @@ def _iou_at(
     return iou
 
 
-def _like_the_boxes(boxes: SeenBoxes, present: AnchorShapes) -> AnchorShapes:
+def _like_the_boxes(boxes: SeenBoxes, present: AnchorShapes, strides_px: Sequence[int]) -> AnchorShapes:
     """Return quantiles of the boxes' sizes and ratios, as many as there are at present."""
     sides = np.maximum(boxes.sides_px(), 1.0)
     counts = [len(sizes) for sizes in present.sizes_px]
     sizes = iter(_middles(np.sqrt(sides.prod(axis=1)), sum(counts)))
     ratios = _middles(sides[:, 1] / sides[:, 0], len(present.aspect_ratios))
+    levels = zip(counts, strides_px, strict=True)
     return AnchorShapes(
-        tuple(tuple(_whole(next(sizes)) for _ in range(count)) for count in counts),
+        tuple(tuple(max(_whole(next(sizes)), stride) for _ in range(count)) for count, stride in levels),
         tuple(_short(ratio) for ratio in ratios),
     )
 
@@ -206,10 +210,18 @@ def _climb(boxes: SeenBoxes, start: AnchorShapes, strides_px: Sequence[int]) -> 
             for number in range(_count_numbers(best)):
                 for factor in (step, 1 / step):
                     tried = _change(best, number, factor)
+                    if not _is_orderly(tried, strides_px):
+                        continue
                     reached = float(measure_best_iou(boxes, tried, strides_px).mean())
                     if reached > height:
                         best, height, rose = tried, reached, True
     return height, best
+
+
+def _is_orderly(shapes: AnchorShapes, strides_px: Sequence[int]) -> bool:
+    levels = shapes.sizes_px
+    grows = all(max(finer) <= min(coarser) for finer, coarser in pairwise(levels))
+    return grows and all(min(sizes) >= stride for sizes, stride in zip(levels, strides_px, strict=True))
 
 
 def _count_numbers(shapes: AnchorShapes) -> int:

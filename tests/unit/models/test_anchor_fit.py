@@ -168,6 +168,15 @@ def test_fitted_anchors_overlap_no_less_and_are_as_many(seed, longest):
     ModelSettings(anchor_sizes_px=fitted.sizes_px, anchor_aspect_ratios=fitted.aspect_ratios)
 
 
+def test_coarser_levels_keep_larger_anchors_and_none_below_their_stride():
+    boxes = draw_boxes(np.random.default_rng(2), 60, shortest_px=3.0, longest_px=9.0)
+    fitted = fit_anchors(boxes, AnchorShapes(((32,), (64,), (96,)), (1.0,)), (4, 8, 16))
+    (fine,), (middle,), (coarse,) = fitted.sizes_px
+    assert 4 <= fine <= middle <= coarse
+    assert middle >= 8
+    assert coarse >= 16
+
+
 def test_small_boxes_are_reached_after_fitting():
     boxes = draw_boxes(np.random.default_rng(0), 100, shortest_px=6.0, longest_px=14.0)
     present = AnchorShapes(((32,), (64,)), (0.5, 1.0, 2.0))
