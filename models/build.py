@@ -17,7 +17,7 @@ from maskloop.model_settings import ModelSettings
 from models.anchors import CachedAnchors
 from models.backbones import SMALL_FINEST_STRIDE_PX, Backbone, build_backbone, norm_layer
 from models.convolutions import train_with_less_work
-from models.heads import CropHeads
+from models.heads import ClassAgnosticMasks, CropHeads
 from models.preparation import Preparation
 from models.proposals import SparseProposals
 from models.regions import SmallMapRoIAlign
@@ -85,9 +85,7 @@ def build_stock_model(settings: ModelSettings, *, num_classes: int) -> MaskRCNN:
         box_batch_size_per_image=settings.rois_per_picture,
         mask_roi_pool=_pool(settings, backbone, settings.mask_roi_size_px),
         mask_head=MaskRCNNHeads(channels, settings.mask_head_layers, 1, norm_layer=head_norm),
-        mask_predictor=MaskRCNNPredictor(
-            (channels, *settings.mask_head_layers)[-1], settings.mask_head_width, num_classes + 1
-        ),
+        mask_predictor=_mask_predictor(settings, num_classes),
     )
 
 
@@ -124,6 +122,13 @@ def _box_head(settings: ModelSettings) -> nn.Module:
         return head
     mlp: nn.Module = TwoMLPHead(channels * _BOX_ROI_SIZE**2, width)
     return mlp
+
+
+def _mask_predictor(settings: ModelSettings, num_classes: int) -> nn.Module:
+    channels = (settings.fpn_channels, *settings.mask_head_layers)[-1]
+    kind = ClassAgnosticMasks if settings.class_agnostic_masks else MaskRCNNPredictor
+    predictor: nn.Module = kind(channels, settings.mask_head_width, num_classes + 1)
+    return predictor
 
 
 def _pool(settings: ModelSettings, backbone: Backbone, side_px: int) -> MultiScaleRoIAlign:
