@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.instances import Detections, GroundTruth
+from evaluation.instances import Detections, GroundTruth, ScoreThreshold
 from evaluation.matching import CROWD_OVERLAP, TRUE_POSITIVE_IOU, assign
 from maskloop.masks import Rle, mask_iou
 
@@ -79,7 +79,9 @@ class _Side:
     scores: NDArray[np.float64]
 
 
-def compare_answers(reference: Detections, other: Detections, *, score_threshold: float) -> Agreement:
+def compare_answers(
+    reference: Detections, other: Detections, *, score_threshold: ScoreThreshold
+) -> Agreement:
     """Compare two models' answers about one picture; detections below the threshold are left out.
 
     Raises:
@@ -90,7 +92,9 @@ def compare_answers(reference: Detections, other: Detections, *, score_threshold
     return _compare(_confident(reference, score_threshold), _confident(other, score_threshold))
 
 
-def compare_with_truth(truth: GroundTruth, detections: Detections, *, score_threshold: float) -> Agreement:
+def compare_with_truth(
+    truth: GroundTruth, detections: Detections, *, score_threshold: ScoreThreshold
+) -> Agreement:
     """Compare an answer with a person's annotation, by the same figure.
 
     Nobody has to find a crowd region, and detections at least half inside one of their class are forgiven.
@@ -160,8 +164,8 @@ def _compare(reference: _Side, other: _Side) -> Agreement:
     )
 
 
-def _confident(detections: Detections, score_threshold: float) -> _Side:
-    kept = detections.select(detections.scores >= score_threshold)
+def _confident(detections: Detections, score_threshold: ScoreThreshold) -> _Side:
+    kept = detections.select(detections.reach(score_threshold))
     return _Side(kept.masks, kept.class_indices, kept.scores.astype(np.float64))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.instances import Detections, GroundTruth
+from evaluation.instances import Detections, GroundTruth, ScoreThreshold
 from evaluation.matching import CROWD_OVERLAP, TRUE_POSITIVE_IOU, assign, pair_pictures
 from maskloop.masks import mask_iou
 
@@ -50,7 +50,7 @@ def measure_confusion(
     truths: Sequence[GroundTruth],
     *,
     class_names: Sequence[str],
-    score_threshold: float,
+    score_threshold: ScoreThreshold,
 ) -> Confusion:
     """Assign detections to instances of any class one-to-one, largest summed IoU, and count the class pairs.
 
@@ -63,7 +63,7 @@ def measure_confusion(
     num_classes = len(class_names)
     counts = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
     for found, truth in pair_pictures(detections, truths, num_classes=num_classes):
-        kept = found.select(found.scores >= float(score_threshold))
+        kept = found.select(found.reach(score_threshold))
         np.add.at(counts, _class_pairs(kept, truth, num_classes), 1)
     return Confusion(tuple(class_names), counts)
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from maskloop.masks import Rle, decode_masks
 
+ScoreThreshold = float | tuple[float, ...]
+"""The score from which on a detection counts, 0..1: one for all classes, or each class's own."""
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -55,6 +58,12 @@ class Detections:
     def masks_NHW(self) -> NDArray[np.bool_]:  # noqa: N802
         """Return the masks as bool (N, H, W)."""
         return decode_masks(self.masks, height_px=self.height_px, width_px=self.width_px)
+
+    def reach(self, threshold: ScoreThreshold) -> NDArray[np.bool_]:
+        """Return which detections have the threshold's score or more, bool (N,)."""
+        wanted = np.asarray(threshold, dtype=self.scores.dtype)
+        is_reached: NDArray[np.bool_] = self.scores >= (wanted[self.class_indices] if wanted.ndim else wanted)
+        return is_reached
 
     def select(self, keep: NDArray[np.bool_]) -> Detections:
         """Return the detections where ``keep`` (N,) is true."""
@@ -116,7 +125,7 @@ class IouTable:
         class_names: C names.
         picture_ids: P sha256 digests, all different, sorted.
         sources: P source names.
-        score_threshold: Lowest score that was matched.
+        score_threshold: Lowest score that was matched; each class's own if the model has calibrated ones.
         iou_sum: float64 (P, C), sum of matched IoU.
         num_instances: int64 (P, C), annotated non-crowd instances.
         num_true_positives: int64 (P, C), matched with IoU of at least 0.5.
@@ -126,7 +135,7 @@ class IouTable:
     class_names: tuple[str, ...]
     picture_ids: tuple[str, ...]
     sources: tuple[str, ...]
-    score_threshold: float
+    score_threshold: ScoreThreshold
     iou_sum: NDArray[np.float64]
     num_instances: NDArray[np.int64]
     num_true_positives: NDArray[np.int64]

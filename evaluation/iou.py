@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.instances import Detections, GroundTruth, IouTable
+from evaluation.instances import Detections, GroundTruth, IouTable, ScoreThreshold
 from evaluation.matching import match_picture, pair_pictures
 
 
@@ -16,7 +16,7 @@ def measure_mask_iou(
     truths: Sequence[GroundTruth],
     *,
     class_names: Sequence[str],
-    score_threshold: float,
+    score_threshold: ScoreThreshold,
     progress: Callable[[int, int], None] | None = None,
 ) -> IouTable:
     """Measure, per picture and class, how well each annotated instance was covered.
@@ -25,7 +25,7 @@ def measure_mask_iou(
         detections: By picture id. A picture on which nothing was found has an entry of length 0.
         truths: The pictures to evaluate, in any order.
         class_names: C names; both sides' class indices point into it.
-        score_threshold: 0..1; lower-scored detections are left out.
+        score_threshold: 0..1, one or each class's own; lower-scored detections are left out.
         progress: Called with pictures done and pictures in all.
 
     Raises:

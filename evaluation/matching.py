@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.instances import Detections, GroundTruth
+from evaluation.instances import Detections, GroundTruth, ScoreThreshold
 from maskloop.masks import mask_iou
 
 TRUE_POSITIVE_IOU: Final = 0.5
@@ -44,7 +44,7 @@ class PictureMatch:
 
 
 def match_picture(
-    detections: Detections, truth: GroundTruth, *, num_classes: int, score_threshold: float
+    detections: Detections, truth: GroundTruth, *, num_classes: int, score_threshold: ScoreThreshold
 ) -> PictureMatch:
     """Assign detections to annotated instances one-to-one per class, so that the summed IoU is largest.
 
@@ -55,7 +55,7 @@ def match_picture(
         detections: Of any score; those below ``score_threshold`` are left out.
         truth: Of the same picture.
         num_classes: Class indices are below it.
-        score_threshold: 0..1.
+        score_threshold: 0..1, one or each class's own.
 
     Raises:
         ValueError: if the two are not of one size, or a class index is not in ``0..num_classes - 1``.
@@ -67,7 +67,7 @@ def match_picture(
         np.zeros(len(detections), dtype=bool),
         np.zeros(len(detections), dtype=bool),
     )
-    counted = detections.scores >= float(score_threshold)
+    counted = detections.reach(score_threshold)
     for class_index in np.unique(detections.class_indices[counted]):
         found = np.flatnonzero(counted & (detections.class_indices == class_index))
         annotated = np.flatnonzero(truth.class_indices == class_index)

@@ -16,7 +16,7 @@ from evaluation.confusion import BACKGROUND, Confusion, measure_confusion
 from evaluation.curves import Curve, trace_curves
 from evaluation.error_types import ERROR_KINDS, ErrorTypes, measure_error_types
 from evaluation.findings import judge_detections
-from evaluation.instances import Detections, GroundTruth, IouTable
+from evaluation.instances import Detections, GroundTruth, IouTable, ScoreThreshold
 from evaluation.iou import measure_mask_iou
 
 _NUM_STEPS = 5
@@ -145,7 +145,7 @@ def evaluate(
     truths: Sequence[GroundTruth],
     *,
     class_names: Sequence[str],
-    score_threshold: float,
+    score_threshold: ScoreThreshold,
     max_detections: Sequence[int] = (1, 10, 100),
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -155,7 +155,7 @@ def evaluate(
         detections: By picture id; keep low scores in, average precision and the curves use them.
         truths: The pictures to evaluate.
         class_names: C names.
-        score_threshold: For class mask IoU, precision, recall and confusion.
+        score_threshold: For class mask IoU, precision, recall and confusion; one or each class's own.
         max_detections: Limits of the average precision, per picture and class.
         progress: Called with steps done and steps in all.
 

@@ -62,7 +62,7 @@ def _record(
         compare_with_truth(
             ground_truth(picture),
             model.predictions[picture.digest].detections,
-            score_threshold=gates.score_threshold,
+            score_threshold=model.evaluation.iou.score_threshold,
         )
         for picture in pictures
     ]

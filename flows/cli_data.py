@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,3 +117,23 @@ def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, coun
             f"{sheet.file}: {sheet.num_pictures} pictures of {sheet.tag} with {sheet.num_instances} instances"
         ),
     )
+
+
+@command("anchors", group=data)
+@click.argument("tag", default="")
+def data_anchors(root: Path, out: Output, *, tag: str) -> None:
+    """Say how many training boxes the anchors reach, and which anchors would reach more.
+
+    A box is reached if an anchor overlaps it with the IoU in the column; one is small if its area is below
+    32 x 32 px as the network sees it. Default: the current version.
+    """
+    from flows.anchors import report_anchors
+
+    report = report_anchors(open_workspace(root), tag)
+    rows = [report.present.row("present"), report.fitted.row("fitted")]
+
+    def show() -> None:
+        out.table(rows, f"training boxes of {report.tag} that anchors reach")
+        click.echo(f"for [model] in maskloop.toml, before a first training:\n{report.fitted.as_settings()}")
+
+    out.answer({**asdict(report), "settings": report.fitted.as_settings()}, show)

@@ -56,18 +56,22 @@ def evaluate_model(
     device: str,
     progress: Callable[[int, int], None],
 ) -> ModelOnPictures:
-    """Load verified weights, predict the pictures and measure the result."""
+    """Load verified weights, predict the pictures and measure the result.
+
+    A model with calibrated thresholds is measured at these, as it answers; any other at ``score_threshold``.
+    """
     from evaluation.report import evaluate
     from models.predict import Predictor
     from models.validation import ground_truth
 
     predictor = Predictor.load(directory, expected_digest=weights_digest, device=device)
     predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
+    own = predictor.score_threshold
     evaluation = evaluate(
         {digest: prediction.detections for digest, prediction in predictions.items()},
         [ground_truth(picture) for picture in pictures],
         class_names=version.class_names,
-        score_threshold=score_threshold,
+        score_threshold=own if isinstance(own, tuple) else score_threshold,
         max_detections=(1, 10, max(100, max_detections)),
     )
     seconds = [prediction.seconds for prediction in predictions.values()]

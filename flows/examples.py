@@ -40,7 +40,6 @@ def draw_examples(
     candidate: ModelOnPictures,
     champion: ModelOnPictures | None,
     *,
-    score_threshold: float,
     max_mpx: float,
 ) -> list[Example]:
     """Draw the most telling test pictures, the worst regressions first."""
@@ -48,7 +47,7 @@ def draw_examples(
     drawn: list[Example] = []
     for caption, digest in choose_pictures(candidate, champion):
         picture = by_digest[digest]
-        artist = _Artist(version, picture, load_picture(version.path(picture), max_mpx), score_threshold)
+        artist = _Artist(version, picture, load_picture(version.path(picture), max_mpx))
         large = artist.draw_sheet(candidate, champion)
         small = artist.draw_panels(candidate, champion) if len(drawn) < NUM_WITH_PANELS else ()
         figures = _quality_in_words(candidate, champion, digest)
@@ -82,7 +81,6 @@ class _Artist:
     version: DatasetVersion
     picture: Picture
     image: np.ndarray
-    threshold: float
 
     def draw_sheet(self, candidate: ModelOnPictures, champion: ModelOnPictures | None) -> np.ndarray:
         from evaluation.overlays import montage
@@ -109,7 +107,7 @@ class _Artist:
         from models.validation import ground_truth
 
         found = model.predictions[self.picture.digest].detections
-        confident = found.select(found.scores >= self.threshold)
+        confident = found.select(found.reach(model.evaluation.iou.score_threshold))
         truth, names = ground_truth(self.picture), self.version.class_names
         return draw_overlay(self.image, confident, truth, names, long_side_px=long_side_px)
 

@@ -125,12 +125,11 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
     from flows.judged_evidence import collect_evidence, keep_evidence
 
     assert cycle.candidate is not None  # noqa: S101 - checked by the caller
-    run_id, version, gates = cycle.candidate.run_id, cycle.candidate.version, app.settings.required_gates()
+    run_id, version = cycle.candidate.run_id, cycle.candidate.version
     examples = draw_examples(
         contest.version,
         contest.candidate,
         contest.champion,
-        score_threshold=gates.score_threshold,
         max_mpx=app.settings.data.max_picture_mpx,
     )
     evidence = collect_evidence(app, verdict, contest.version, contest.candidate, contest.champion, examples)

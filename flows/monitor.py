@@ -218,7 +218,7 @@ def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) ->
     observed: dict[str, list[Observation]] = {}
     for picture in pictures:
         prediction = found[picture.digest]
-        confident = prediction.detections.select(prediction.detections.scores >= predictor.score_threshold)
+        confident = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
         pixels = load_picture(version.path(picture), max_mpx)
         seen = observe(pixels, confident, predictor.class_names, prediction.embedding)
         observed.setdefault(picture.source, []).append(seen)

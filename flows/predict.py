@@ -203,6 +203,6 @@ def _write_overlay(
     from maskloop.files import write_bytes
 
     assert picture.pixels is not None  # noqa: S101 - checked by the caller
-    confident = prediction.detections.select(prediction.detections.scores >= predictor.score_threshold)
+    confident = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
     drawn = draw_overlay(picture.pixels, confident, None, predictor.class_names)
     write_bytes(directory / f"{picture.file.stem}.overlay.png", encode_png(drawn))

@@ -276,8 +276,36 @@ def _save(
         parent_digest=started.parent_digest,
         code_revision=started.code_revision,
         score_threshold=gates.score_threshold if gates else 0.5,
+        class_score_thresholds=_calibrate(app, version, started, result),
         created_at=app.clock.now(),
     )
+
+
+def _calibrate(
+    app: App, version: DatasetVersion, started: TrainingStarted, result: TrainingResult
+) -> dict[str, float]:
+    """Return the thresholds of classes that get their own; none unless settings ask for it."""
+    if not app.settings.thresholds.per_class:
+        return {}
+    from flows.evaluate import load_picture
+    from models.batches import PictureCache
+    from models.devices import choose_device
+    from models.validation import calibrate_model
+
+    max_mpx = app.settings.data.max_picture_mpx
+    found = calibrate_model(
+        result.model,
+        version.by_split["val"],
+        PictureCache(version, lambda path: load_picture(path, max_mpx), limit_bytes=0),
+        class_names=version.class_names,
+        min_instances=app.settings.thresholds.min_instances,
+        device=choose_device(app.settings.training.device),
+    )
+    named = {f"validation/threshold/{name}": threshold for name, threshold in found.items()}
+    app.tracker.log_metrics(started.run_id, named, step=result.steps_done)
+    if left_out := [name for name in version.class_names if name not in found]:
+        app.teller.say(f"too few validation instances to calibrate a threshold for {', '.join(left_out)}")
+    return found
 
 
 def refuse_without_champion(state: LoopState) -> None:

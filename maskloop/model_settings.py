@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from maskloop.sections import Count, Percent, Positive, Section, Share
 
 FastPart = Literal["anchors", "convolutions", "heads", "pooling", "preparation", "proposals"]
 """A part of a training step that does what torchvision's does, in less time. See `models.fast_parts`."""
+BackboneName = Literal[
+    "small", "mobilenet_v3", "efficientnet_b0", "resnet18", "resnet34", "resnet50", "resnet50_v2",
+    "resnet101", "resnext50", "resnext101", "wide_resnet50", "convnext_tiny", "swin_t",
+]  # fmt: skip
 
 
 class ModelSettings(Section):
     """The network: torchvision's MaskRCNN, built from these."""
 
-    backbone: Literal["small", "mobilenet_v3", "resnet18", "resnet50", "resnet50_v2"] = "resnet50_v2"
+    backbone: BackboneName = "resnet50_v2"
     weights: str = "coco"
     """`coco` (downloaded by torchvision), `scratch`, or the path of a local .pth or .safetensors file."""
     min_size_px: Count = 800
@@ -29,6 +33,8 @@ class ModelSettings(Section):
     mask_head_width: Count = 256
     mask_roi_size_px: Count = 14
     """Side of the RoI the mask head sees; its masks are twice as large."""
+    class_agnostic_masks: bool = False
+    """The mask head draws one mask whatever the class, instead of one for each class."""
     roi_sampling_ratio: Count = 2
     train_proposals_before_nms: Count = 2000
     train_proposals: Count = 2000
@@ -41,6 +47,21 @@ class ModelSettings(Section):
     nms_iou: Share = 0.5
     norm: Literal["frozen_batch", "batch", "group"] = "frozen_batch"
     trainable_layers: Annotated[int, Field(ge=0, le=6)] = 3
+
+    @model_serializer(mode="wrap")
+    def _leave_out_newer_keys_at_their_defaults(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Settings that do not use them keep their digests, and manifests can be read by older code."""
+        values: dict[str, Any] = serialize(self)
+        unused = [
+            name for name in _NEWER_KEYS if getattr(self, name) == type(self).model_fields[name].default
+        ]
+        return {name: value for name, value in values.items() if name not in unused}
+
+
+_NEWER_KEYS: Final = ("class_agnostic_masks",)
+"""Added after trainings were recorded."""
 
 
 class AugmentationSettings(Section):

@@ -66,6 +66,15 @@ class GateSettings(Section):
         return None if limit == 0 else limit
 
 
+class ThresholdSettings(Section):
+    """From which score on a trained model tells an instance."""
+
+    per_class: bool = False
+    """Calibrate each class's own on the validation pictures, where its F1 is best."""
+    min_instances: Count = 20
+    """A class with fewer instances in the validation pictures keeps the threshold of the gates."""
+
+
 class ApprovalSettings(Section):
     """Who decides after the gates, and for how long that counts."""
 
@@ -255,6 +264,7 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings | None = None
     """No default: without a [gates] section nothing can be judged, and nothing is promoted."""
+    thresholds: ThresholdSettings = ThresholdSettings()
     approval: ApprovalSettings = ApprovalSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()

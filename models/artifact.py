@@ -5,21 +5,24 @@ No pickled classes: the manifest names the settings the network is built from, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
+from evaluation.instances import ScoreThreshold
 from maskloop.digest import digest_file, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.files import directory_written_atomically
 from maskloop.model_settings import ModelSettings
+from maskloop.sections import Share
 from models.build import build_model
 from models.environment import describe_environment
 
@@ -37,6 +40,8 @@ class ArtifactManifest(BaseModel):
         label_schema_digest: See `label_schema_digest`.
         model: The settings the network is built from.
         score_threshold: Detections at or above this score were judged, 0..1.
+        class_score_thresholds: Likewise for single classes, calibrated on validation pictures; classes that
+            are not named have ``score_threshold``.
         weights_digest: sha256 of `weights.safetensors`; the model's identity everywhere.
         files: sha256 of every file beside the manifest.
         parent_digest: The weights it was warm-started from; empty if from first weights.
@@ -55,6 +60,7 @@ class ArtifactManifest(BaseModel):
     label_schema_digest: str
     model: ModelSettings
     score_threshold: float = Field(ge=0.0, le=1.0)
+    class_score_thresholds: dict[str, Share] = {}
     weights_digest: str
     files: dict[str, str]
     parent_digest: str
@@ -64,6 +70,19 @@ class ArtifactManifest(BaseModel):
     code_revision: str
     environment: dict[str, str]
     created_at: str
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_its_classes(self) -> ArtifactManifest:
+        if unknown := sorted(self.class_score_thresholds.keys() - set(self.class_names)):
+            raise ValueError(f"score thresholds of classes it does not have: {', '.join(unknown)}")
+        return self
+
+    def thresholds(self) -> ScoreThreshold:
+        """Return the score from which on detections count: of all classes, or of each, if it has its own."""
+        own = self.class_score_thresholds
+        if not own:
+            return self.score_threshold
+        return tuple(own.get(name, self.score_threshold) for name in self.class_names)
 
 
 def label_schema_digest(class_names: tuple[str, ...]) -> str:
@@ -78,6 +97,7 @@ def save_artifact(
     class_names: tuple[str, ...],
     settings: ModelSettings,
     score_threshold: float,
+    class_score_thresholds: Mapping[str, float] | None = None,
     parent_digest: str = "",
     dataset_tag: str = "",
     dataset_fingerprint: str = "",
@@ -101,6 +121,7 @@ def save_artifact(
             label_schema_digest=label_schema_digest(class_names),
             model=settings,
             score_threshold=score_threshold,
+            class_score_thresholds=dict(class_score_thresholds or {}),
             weights_digest=digest,
             files={WEIGHTS_FILE: digest},
             parent_digest=parent_digest,

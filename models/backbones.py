@@ -13,18 +13,30 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
+from maskloop.errors import ConfigurationError
 from maskloop.model_settings import ModelSettings
 
 NormLayer = Callable[[int], nn.Module]
 _RESNET_ANCHORS_PX: Final = ((32,), (64,), (128,), (256,), (512,))
 _SMALL_CHANNELS: Final = (32, 64, 96)
 SMALL_FINEST_STRIDE_PX: Final = 4
+_ASKED_SIDE_PX: Final = 256
+
+
+_TORCHVISION_NAMES: Final = {
+    "resnet50_v2": "resnet50",
+    "resnext50": "resnext50_32x4d",
+    "resnext101": "resnext101_32x8d",
+    "wide_resnet50": "wide_resnet50_2",
+}
 
 
 @dataclass(frozen=True)
@@ -59,12 +71,41 @@ def norm_layer(kind: str) -> NormLayer:
 
 
 def build_backbone(settings: ModelSettings) -> Backbone:
-    """Build the body and pyramid named in the settings, with random weights."""
+    """Build the body and pyramid named in the settings, with random weights.
+
+    Raises:
+        ConfigurationError: if the settings name a norm for a body that has norms of its own.
+    """
     if settings.backbone == "small":
         return _build_small(settings)
     if settings.backbone == "mobilenet_v3":
         return _build_mobilenet(settings)
+    if settings.backbone in _BY_FEATURES:
+        return _build_from_features(settings, _BY_FEATURES[settings.backbone])
     return _build_resnet(settings)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Where a backbone's maps have their cells.
+
+    Attributes:
+        strides_px: How far apart cells lie, px of the resized picture, finest first.
+        anchor_sizes_px: See `Backbone`.
+    """
+
+    strides_px: tuple[int, ...]
+    anchor_sizes_px: tuple[tuple[int, ...], ...]
+
+
+def describe_pyramid(settings: ModelSettings) -> Pyramid:
+    """Ask the backbone named in the settings for the shapes of its maps, without computing any."""
+    with torch.device("meta"):
+        backbone = build_backbone(settings)
+        backbone.module.eval()
+        maps = backbone.module(torch.empty(1, 3, _ASKED_SIDE_PX, _ASKED_SIDE_PX))
+    strides = tuple(_ASKED_SIDE_PX // each.shape[-1] for each in maps.values())
+    return Pyramid(strides, backbone.anchor_sizes_px)
 
 
 class SmallBackbone(nn.Module):
@@ -116,7 +157,7 @@ def _build_small(settings: ModelSettings) -> Backbone:
 
 
 def _build_resnet(settings: ModelSettings) -> Backbone:
-    name = "resnet18" if settings.backbone == "resnet18" else "resnet50"
+    name = _TORCHVISION_NAMES.get(settings.backbone, settings.backbone)
     norm = norm_layer(settings.norm)
     body = torchvision.models.get_model(name, weights=None, norm_layer=norm)
     widest = body.fc.in_features
@@ -129,6 +170,55 @@ def _build_resnet(settings: ModelSettings) -> Backbone:
     )
     stages = (("layer4.",), ("layer3.",), ("layer2.",), ("layer1.",), ("conv1.", "bn1."))
     return Backbone(module, ("0", "1", "2", "3"), _RESNET_ANCHORS_PX, stages)
+
+
+class _ChannelsFirst(IntermediateLayerGetter):  # type: ignore[misc]
+    """The stages of a body that computes (B, H, W, C), their maps turned to (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        maps = super().forward(x)
+        return OrderedDict((name, each.permute(0, 3, 1, 2)) for name, each in maps.items())
+
+
+@dataclass(frozen=True)
+class _Features:
+    """What of a torchvision classifier's ``features`` the pyramid stands on.
+
+    Attributes:
+        ends: Places of the last layers of strides 4, 8, 16 and 32.
+        channels: How many maps come out of each of these.
+        getter: Takes the stages' maps out.
+        has_own_norm: The body brings norms of its own, which settings do not choose.
+    """
+
+    ends: tuple[int, ...]
+    channels: tuple[int, ...]
+    getter: type[Any] = IntermediateLayerGetter
+    has_own_norm: bool = False
+
+
+_BY_FEATURES: Final = {
+    "efficientnet_b0": _Features((2, 3, 5, 7), (24, 40, 112, 320)),
+    "convnext_tiny": _Features((1, 3, 5, 7), (96, 192, 384, 768), has_own_norm=True),
+    "swin_t": _Features((1, 3, 5, 7), (96, 192, 384, 768), _ChannelsFirst, has_own_norm=True),
+}
+
+
+def _build_from_features(settings: ModelSettings, kind: _Features) -> Backbone:
+    if kind.has_own_norm and settings.norm != "frozen_batch":
+        raise ConfigurationError(
+            f"the backbone {settings.backbone!r} has layer norms of its own",
+            where="[model] norm",
+            hint="leave the key out",
+        )
+    norm: Any = {} if kind.has_own_norm else {"norm_layer": norm_layer(settings.norm)}
+    body = torchvision.models.get_model(settings.backbone, weights=None, **norm).features
+    layers = {str(end): str(level) for level, end in enumerate(kind.ends)}
+    module = BackboneWithFPN(body, layers, [*kind.channels], settings.fpn_channels)
+    module.body = kind.getter(body, layers)
+    ends = [end + 1 for end in kind.ends]
+    stages = [tuple(f"{layer}." for layer in range(*some)) for some in pairwise([0, *ends])]
+    return Backbone(module, ("0", "1", "2", "3"), _RESNET_ANCHORS_PX, tuple(reversed(stages)))
 
 
 def _build_mobilenet(settings: ModelSettings) -> Backbone:

@@ -17,6 +17,7 @@ from maskloop.errors import ConfigurationError
 from maskloop.model_settings import FastPart, ModelSettings
 from models.backbones import Backbone, build_backbone, norm_layer
 from models.fast_parts import ALL_FAST_PARTS, use_fast_parts
+from models.heads import ClassAgnosticMasks
 from models.weights import load_pretrained
 
 _BOX_ROI_SIZE = 7
@@ -88,9 +89,7 @@ def build_stock_model(settings: ModelSettings, *, num_classes: int) -> MaskRCNN:
         box_batch_size_per_image=settings.rois_per_picture,
         mask_roi_pool=_pool(settings, backbone, settings.mask_roi_size_px),
         mask_head=MaskRCNNHeads(channels, settings.mask_head_layers, 1, norm_layer=head_norm),
-        mask_predictor=MaskRCNNPredictor(
-            (channels, *settings.mask_head_layers)[-1], settings.mask_head_width, num_classes + 1
-        ),
+        mask_predictor=_mask_predictor(settings, num_classes),
     )
 
 
@@ -112,21 +111,39 @@ def _box_head(settings: ModelSettings) -> nn.Module:
     return mlp
 
 
+def _mask_predictor(settings: ModelSettings, num_classes: int) -> nn.Module:
+    channels = (settings.fpn_channels, *settings.mask_head_layers)[-1]
+    kind = ClassAgnosticMasks if settings.class_agnostic_masks else MaskRCNNPredictor
+    predictor: nn.Module = kind(channels, settings.mask_head_width, num_classes + 1)
+    return predictor
+
+
 def _pool(settings: ModelSettings, backbone: Backbone, side_px: int) -> MultiScaleRoIAlign:
     return MultiScaleRoIAlign([*backbone.roi_levels], side_px, settings.roi_sampling_ratio)
 
 
 def _anchor_generator(settings: ModelSettings, backbone: Backbone) -> Any:
-    sizes = settings.anchor_sizes_px or backbone.anchor_sizes_px
-    num_levels = len(backbone.anchor_sizes_px)
+    sizes = choose_anchor_sizes(settings, backbone.anchor_sizes_px)
+    return AnchorGenerator(sizes, (settings.anchor_aspect_ratios,) * len(sizes))
+
+
+def choose_anchor_sizes(
+    settings: ModelSettings, default_px: tuple[tuple[int, ...], ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the sizes in the settings, or else the backbone's own.
+
+    Raises:
+        ConfigurationError: if they do not fit the backbone's pyramid.
+    """
+    sizes, num_levels = settings.anchor_sizes_px or default_px, len(default_px)
     if len(sizes) != num_levels or len({len(level) for level in sizes}) != 1:
         raise ConfigurationError(
             f"the backbone {settings.backbone!r} has {num_levels} pyramid levels and needs equally many "
             f"anchor sizes for each, not {[list(level) for level in sizes]}",
             where="[model] anchor_sizes_px",
-            hint=f"for example {[list(level) for level in backbone.anchor_sizes_px]}",
+            hint=f"for example {[list(level) for level in default_px]}",
         )
-    return AnchorGenerator(sizes, (settings.anchor_aspect_ratios,) * num_levels)
+    return sizes
 
 
 def _use_the_epsilon_of_the_coco_weights(model: MaskRCNN, settings: ModelSettings) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 
 from models.assignment import draw_balanced, match_boxes, pad_rows
@@ -144,9 +145,28 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         return F.binary_cross_entropy_with_logits(logits.to(goal.dtype), goal)
 
 
+class ClassAgnosticMasks(MaskRCNNPredictor):  # type: ignore[misc]
+    """torchvision's predictor with one channel, the mask of every class.
+
+    He et al., "Mask R-CNN", 2017, arXiv:1703.06870, section 4.4 (table 2d has it nearly as good). The last
+    layer's tensors have their usual names and one row.
+    """
+
+    def __init__(self, in_channels: int, width: int, num_labels: int) -> None:
+        super().__init__(in_channels, width, 1)
+        self._num_labels = num_labels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (K, C, P, P) to logits (K, labels, 2 P, 2 P), the same for each label."""
+        masks: Tensor = super().forward(x)
+        return masks.expand(-1, self._num_labels, -1, -1)
+
+
 def draw_masks(heads: RoIHeads, regions: Tensor, labels_K: Tensor) -> Tensor:
     """Return (K, S, S): for each region (K, C, P, P) the mask's logits of one class, and of no other."""
     predictor = heads.mask_predictor
+    if isinstance(predictor, ClassAgnosticMasks):
+        labels_K = torch.zeros_like(labels_K)
     maps = predictor.relu(predictor.conv5_mask(heads.mask_head(regions)))
     last = predictor.mask_fcn_logits
     count, channels, side, _ = maps.shape

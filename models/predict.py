@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection import MaskRCNN
 
-from evaluation.instances import Detections
+from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import IntegrityError, PictureError
 from models.artifact import load_model
 from models.devices import choose_device
@@ -45,7 +45,8 @@ class Predictor:
     Attributes:
         class_names: What a class index counts into.
         weights_digest: The model's identity.
-        score_threshold: Detections at or above this score were judged; lower ones are kept for curves.
+        score_threshold: Detections at or above this score were judged; lower ones are kept for curves. A
+            tuple holds each class's own, if they were calibrated.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Predictor:
         class_names: Sequence[str],
         device: torch.device,
         weights_digest: str = "",
-        score_threshold: float = 0.5,
+        score_threshold: ScoreThreshold = 0.5,
         shortcuts: bool = True,
     ) -> None:
         """Take a model as it is now; training it further does not change the answers.
@@ -65,7 +66,7 @@ class Predictor:
             class_names: What a class index counts into.
             device: Where it computes.
             weights_digest: The model's identity.
-            score_threshold: Detections at or above this score were judged.
+            score_threshold: Detections at or above this score were judged; one, or each class's own.
             shortcuts: Answer from a faster copy, equal up to rounding (see `models.inference`); False runs
                 torchvision's own modules.
         """
@@ -92,7 +93,7 @@ class Predictor:
             class_names=manifest.class_names,
             device=chosen,
             weights_digest=manifest.weights_digest,
-            score_threshold=manifest.score_threshold,
+            score_threshold=manifest.thresholds(),
         )
 
     def predict(

@@ -9,8 +9,9 @@ import torch
 from torchvision.models.detection import MaskRCNN
 
 from dataset.samples import Picture
-from evaluation.instances import GroundTruth
+from evaluation.instances import Detections, GroundTruth
 from evaluation.iou import measure_mask_iou
+from evaluation.thresholds import calibrate_thresholds
 from models.batches import PictureCache
 from models.predict import Predictor
 
@@ -47,16 +48,47 @@ def measure_class_iou(
         IntegrityError: if the model computes numbers that are not finite.
     """
     predictor = Predictor(model, class_names=class_names, device=device)
-    detections = {}
-    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
-        some = pictures[start : start + _PICTURES_AT_ONCE]
-        found = predictor.predict([cache.pixels(each) for each in some], min_score=score_threshold)
-        detections.update({each.digest: one.detections for each, one in zip(some, found, strict=True)})
     table = measure_mask_iou(
-        detections,
+        _detect(predictor, pictures, cache, min_score=score_threshold),
         [ground_truth(picture) for picture in pictures],
         class_names=class_names,
         score_threshold=score_threshold,
     )
     measured = zip(class_names, table.class_iou().tolist(), strict=True)
     return {name: iou for name, iou in measured if np.isfinite(iou)}
+
+
+def calibrate_model(
+    model: MaskRCNN,
+    pictures: Sequence[Picture],
+    cache: PictureCache,
+    *,
+    class_names: tuple[str, ...],
+    min_instances: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return the score threshold of each class that has enough instances in the pictures, 0..1.
+
+    See `evaluation.thresholds.calibrate_thresholds`. The model is left in evaluation mode, on the device.
+
+    Raises:
+        IntegrityError: if the model computes numbers that are not finite.
+    """
+    return calibrate_thresholds(
+        _detect(Predictor(model, class_names=class_names, device=device), pictures, cache, min_score=0.0),
+        [ground_truth(picture) for picture in pictures],
+        class_names=class_names,
+        min_instances=min_instances,
+    )
+
+
+def _detect(
+    predictor: Predictor, pictures: Sequence[Picture], cache: PictureCache, *, min_score: float
+) -> dict[str, Detections]:
+    """Return what is found in each picture, by its digest."""
+    detections = {}
+    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+        some = pictures[start : start + _PICTURES_AT_ONCE]
+        found = predictor.predict([cache.pixels(each) for each in some], min_score=min_score)
+        detections.update({each.digest: one.detections for each, one in zip(some, found, strict=True)})
+    return detections

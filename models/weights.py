@@ -24,10 +24,18 @@ _COCO: Final = {
     "resnet50_v2": "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
 }
 _IMAGENET: Final = {
+    "convnext_tiny": "ConvNeXt_Tiny_Weights.IMAGENET1K_V1",
+    "efficientnet_b0": "EfficientNet_B0_Weights.IMAGENET1K_V1",
     "mobilenet_v3": "MobileNet_V3_Large_Weights.IMAGENET1K_V2",
     "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
+    "resnet34": "ResNet34_Weights.IMAGENET1K_V1",
     "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
     "resnet50_v2": "ResNet50_Weights.IMAGENET1K_V2",
+    "resnet101": "ResNet101_Weights.IMAGENET1K_V2",
+    "resnext50": "ResNeXt50_32X4D_Weights.IMAGENET1K_V2",
+    "resnext101": "ResNeXt101_32X8D_Weights.IMAGENET1K_V2",
+    "swin_t": "Swin_T_Weights.IMAGENET1K_V1",
+    "wide_resnet50": "Wide_ResNet50_2_Weights.IMAGENET1K_V2",
 }
 _PREDICTORS: Final = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
 

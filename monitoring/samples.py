@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.instances import Detections
+from evaluation.instances import Detections, ScoreThreshold
 from maskloop.digest import digest_bytes, digest_value
 from monitoring.features import finite_embedding, finite_features, observe
 
@@ -165,7 +165,7 @@ def measure(
     found: Detections,
     class_names: Sequence[str],
     *,
-    score_threshold: float,
+    score_threshold: ScoreThreshold,
     embedding: NDArray[np.float32] | None,
 ) -> Sample:
     """Fill in what a sample's picture and the answer to it look like in figures, and its stored size.
@@ -181,7 +181,7 @@ def measure(
     Raises:
         PictureError: if the pixels are no such picture.
     """
-    confident = found.select(found.scores >= score_threshold)
+    confident = found.select(found.reach(score_threshold))
     seen = observe(pixels, confident, class_names, embedding)
     counts = Counter(class_names[index] for index in confident.class_indices.tolist())
     height_px, width_px = pixels.shape[:2]

@@ -110,6 +110,7 @@ def _check_classes(table: IouTable, gates: GateSettings) -> None:
 
 
 def _check_pairing(candidate: IouTable, champion: IouTable) -> None:
+    same_threshold = candidate.score_threshold == champion.score_threshold
     different = [
         what
         for what, same in (
@@ -117,7 +118,7 @@ def _check_pairing(candidate: IouTable, champion: IouTable) -> None:
             ("pictures", candidate.picture_ids == champion.picture_ids),
             ("annotations", np.array_equal(candidate.num_instances, champion.num_instances)),
             ("sources", candidate.sources == champion.sources),
-            ("score thresholds", candidate.score_threshold == champion.score_threshold),
+            ("score thresholds", _may_differ(candidate) or _may_differ(champion) or same_threshold),
         )
         if not same
     ]
@@ -126,6 +127,11 @@ def _check_pairing(candidate: IouTable, champion: IouTable) -> None:
             f"candidate and champion were measured on different {different[0]}",
             hint="evaluate both on the test pictures of one data version, then judge again",
         )
+
+
+def _may_differ(table: IouTable) -> bool:
+    """Tell whether a model was measured at thresholds of its own, one for each class, as it will answer."""
+    return isinstance(table.score_threshold, tuple)
 
 
 def _impossible_values(table: IouTable, who: str) -> Check | None:

@@ -109,7 +109,7 @@ def _confident(attempt: Attempt, class_names: tuple[str, ...]) -> Detections | N
     if attempt.answer is None:
         return None
     found, predictor = attempt.answer.prediction.detections, attempt.answer.model.predictor
-    sure = found.select(found.scores >= predictor.score_threshold)
+    sure = found.select(found.reach(predictor.score_threshold))
     if predictor.class_names == class_names[: len(predictor.class_names)]:
         return sure
     index_of = {name: index for index, name in enumerate(class_names)}

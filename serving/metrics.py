@@ -22,6 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from evaluation.instances import ScoreThreshold
 from maskloop.state import LoopState
 from serving.answers import Answer, Role, Wanted
 from serving.gpu import GpuFigures
@@ -130,16 +131,16 @@ class Metrics:
         """Count a stage's time."""
         self._stage_s.labels(stage, self._known(version)).observe(seconds)
 
-    def answered(self, answer: Answer, *, score_threshold: float) -> None:
+    def answered(self, answer: Answer, *, score_threshold: ScoreThreshold) -> None:
         """Count what was found, at or above the threshold, by class; and strange pictures."""
         model, found = answer.model, answer.prediction.detections
         version, names = self._known(model.served.version), model.predictor.class_names
         if answer.novelty is not None and answer.novelty.is_out_of_distribution:
             self._strange.labels(version).inc()
-        for index, score in zip(found.class_indices.tolist(), found.scores.tolist(), strict=True):
-            if score >= score_threshold:
-                self._detections.labels(names[index], version, model.role).inc()
-                self._score.labels(names[index], version).observe(score)
+        sure = found.select(found.reach(score_threshold))
+        for index, score in zip(sure.class_indices.tolist(), sure.scores.tolist(), strict=True):
+            self._detections.labels(names[index], version, model.role).inc()
+            self._score.labels(names[index], version).observe(score)
 
     def batch_ended(self, *, role: Role, version: str, size: int, seconds: float) -> None:
         """Count a pass of a model."""

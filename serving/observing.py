@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from evaluation.instances import ScoreThreshold
 from serving.answers import Answer, Role, Wanted
 
 Stage = Literal["decode", "queue", "model", "encode", "total"]
@@ -22,7 +23,7 @@ class Observer(Protocol):
         """One stage of one request is over; ``version`` is empty where no model is involved yet."""
         ...
 
-    def answered(self, answer: Answer, *, score_threshold: float) -> None:
+    def answered(self, answer: Answer, *, score_threshold: ScoreThreshold) -> None:
         """A model answered a client: count detections and scores per class."""
         ...
 
@@ -64,7 +65,7 @@ class SilentObserver:
     def stage_ended(self, stage: Stage, *, version: str, seconds: float) -> None:
         """Nothing."""
 
-    def answered(self, answer: Answer, *, score_threshold: float) -> None:
+    def answered(self, answer: Answer, *, score_threshold: ScoreThreshold) -> None:
         """Nothing."""
 
     def batch_ended(self, *, role: Role, version: str, size: int, seconds: float) -> None:

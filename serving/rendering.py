@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.decoding import orient
-from evaluation.instances import Detections
+from evaluation.instances import Detections, ScoreThreshold
 from maskloop.masks import Rle, crop_mask, place_mask
 from serving.answers import Answer, HostedModel
 from serving.schemas import Instance, MaskFormat, ModelName, NoveltyScore, RleMask
@@ -100,11 +100,11 @@ def render_instances(
     class_names: Sequence[str],
     *,
     masks: MaskFormat,
-    min_score: float,
+    min_score: ScoreThreshold,
     max_instances: int,
 ) -> list[Instance]:
     """Put detections into words, best score first."""
-    kept = np.flatnonzero(detections.scores >= min_score)[:max_instances]
+    kept = np.flatnonzero(detections.reach(min_score))[:max_instances]
     return [
         Instance(
             class_name=class_names[int(detections.class_indices[index])],

@@ -182,7 +182,7 @@ def describe(picture: Picture, answer: Answer | None, *, doubtful_below: float) 
     if answer is None:
         return Candidate(picture.request_id, rule="failed")
     found, predictor = answer.prediction.detections, answer.model.predictor
-    told = found.class_indices[found.scores >= predictor.score_threshold]
+    told = found.class_indices[found.reach(predictor.score_threshold)]
     rule: Rule | None = None
     if answer.novelty is not None and answer.novelty.is_out_of_distribution:
         rule = "strange"

@@ -210,7 +210,13 @@ class ModelAnswer(Message):
 
     model: ModelName
     class_names: list[str]
-    score_threshold: float
+    score_threshold: float = Field(
+        description="From this score on instances are told, if a request names none; the lowest, if classes "
+        "have their own."
+    )
+    class_score_thresholds: dict[str, float] = Field(
+        default_factory=dict, description="Each class's own, if the model has calibrated ones."
+    )
     rollout: dict[str, Any] | None = Field(
         default=None, description="While a challenger is on its way: whose, how far, and its share."
     )
@@ -223,6 +229,7 @@ class ModelAnswer(Message):
                 "model": _EXAMPLE_MODEL,
                 "class_names": ["bolt", "nut", "washer", "gear"],
                 "score_threshold": 0.5,
+                "class_score_thresholds": {},
                 "rollout": None,
             }
         },

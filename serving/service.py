@@ -202,10 +202,13 @@ class Service:
         hosted = self.engine.host.hosted
         predictor = hosted.champion.predictor
         rollout = asdict(hosted.traffic) if hosted.challenger else None
+        threshold = predictor.score_threshold
+        own = threshold if isinstance(threshold, tuple) else ()
         return ModelAnswer(
             model=name_model(hosted.champion, self.model_name),
             class_names=list(predictor.class_names),
-            score_threshold=predictor.score_threshold,
+            score_threshold=min(own) if isinstance(threshold, tuple) else threshold,
+            class_score_thresholds=dict(zip(predictor.class_names, own, strict=False)),
             rollout=rollout,
         )
 
@@ -236,7 +239,7 @@ def _draw(picture: Picture, answer: Answer, min_score: float | None) -> bytes:
 
     predictor, detections = answer.model.predictor, answer.prediction.detections
     threshold = predictor.score_threshold if min_score is None else min_score
-    shown = detections.select(detections.scores >= threshold)
+    shown = detections.select(detections.reach(threshold))
     pixels, shown = make_smaller(picture.pixels, shown, longest_px=_LONGEST_DRAWN_PX)
     return encode_png(draw_overlay(pixels, shown, None, predictor.class_names))
 

@@ -45,7 +45,7 @@ def answer(predictor: Predictor, pictures: Sequence[bytes]) -> list[list[dict[st
 
 
 def _describe(predictor: Predictor, prediction: Prediction) -> list[dict[str, Any]]:
-    found = prediction.detections
+    found = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
     return [
         {
             "class_name": predictor.class_names[index],
@@ -56,7 +56,6 @@ def _describe(predictor: Predictor, prediction: Prediction) -> list[dict[str, An
         for index, score, box, mask in zip(
             found.class_indices.tolist(), found.scores, found.boxes_xyxy, found.masks, strict=True
         )
-        if score >= predictor.score_threshold
     ]
 
 

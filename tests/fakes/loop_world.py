@@ -82,6 +82,7 @@ class TinyModel:
     error: BaseException | None = None
     countdown: Countdown | None = None
     requests: list[Any] = field(default_factory=list)
+    saved: list[dict[str, Any]] = field(default_factory=list)
 
     def train(self, request: Any, *, on_step: Any, on_evaluation: Any, progress: Any) -> Any:
         self._step()
@@ -92,10 +93,11 @@ class TinyModel:
         if self.error:
             raise self.error
         on_evaluation(request.steps, {"mean_iou": self.quality})
-        return SimpleNamespace(model=self._weights(request), seconds=1.0)
+        return SimpleNamespace(model=self._weights(request), seconds=1.0, steps_done=request.steps)
 
-    def save_artifact(self, directory: Path, model: bytes, **_facts: Any) -> Any:
+    def save_artifact(self, directory: Path, model: bytes, **facts: Any) -> Any:
         self._step()
+        self.saved.append(facts)
         with directory_written_atomically(directory) as beside:
             (beside / "weights").write_bytes(model)
         return self.verify_artifact(directory)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.instances import Detections
+from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import MaskloopError
 from maskloop.masks import encode_masks
 from registry.serving_copy import ServedModel
@@ -52,7 +52,7 @@ class FakePredictor:
     score: float = 0.9
     before: Callable[[Sequence[np.ndarray]], None] = lambda _pictures: None
     class_names: tuple[str, ...] = CLASS_NAMES
-    score_threshold: float = 0.5
+    score_threshold: ScoreThreshold = 0.5
     weights_digest: str = ""
     passes: list[int] = field(default_factory=list)
 

@@ -1,14 +1,17 @@
-"""What a training tells while it runs."""
+"""What a training tells while it runs, and what it saves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.evaluate import evaluate_model
 from flows.retrain import run_turn
 from flows.telling import SilentTeller
-from tests.fakes.loop_world import World
+from tests.fakes.loop_world import ColourPredictor, World
 
 
 @dataclass
@@ -34,3 +37,63 @@ def test_steps_that_wait_for_pictures_are_recorded_and_told(
     assert bool(told) is is_told
     if is_told:
         assert f"{wait_percent:.0f} % of their time" in told[0]
+
+
+def calibrating(world: World, monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float]) -> list[Any]:
+    """Let settings ask for thresholds of each class; return what the calibration is called with."""
+    path = world.workspace.root / "maskloop.toml"
+    path.write_text(path.read_text() + "\n[thresholds]\nper_class = true\nmin_instances = 3\n")
+    asked: list[Any] = []
+
+    def calibrate(model: bytes, pictures: Any, _cache: Any, **options: Any) -> dict[str, float]:
+        asked.append((pictures, options["min_instances"]))
+        return thresholds
+
+    monkeypatch.setattr("models.validation.calibrate_model", calibrate)
+    return asked
+
+
+def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = calibrating(world, monkeypatch, {"bolt": 0.7})
+    listener, version = Listener(), world.app().data.current()
+    cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
+    assert version is not None
+    assert asked == [(version.by_split["val"], 3)]
+    assert world.model.saved[0]["class_score_thresholds"] == {"bolt": 0.7}
+    assert cycle.candidate is not None
+    assert world.tracker.runs[cycle.candidate.run_id].metrics["validation/threshold/bolt"] == [(2, 0.7)]
+    assert any("calibrate a threshold for nut" in sentence for sentence in listener.sentences)
+
+
+def test_without_being_asked_no_threshold_is_calibrated(world: World) -> None:
+    run_turn(world.app(), starts_from="first-weights")
+    assert world.model.saved[0]["class_score_thresholds"] == {}
+
+
+def test_a_model_is_measured_at_its_own_thresholds(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").write_text('{"quality": 1.0}')
+    digest = world.model.verify_artifact(tmp_path).weights_digest
+    version = world.app().data.current()
+    assert version is not None
+
+    def measure() -> list[float]:
+        measured = evaluate_model(
+            tmp_path,
+            digest,
+            version,
+            version.by_split["test"],
+            score_threshold=0.5,
+            max_detections=10,
+            max_mpx=1.0,
+            device="cpu",
+            progress=lambda *_: None,
+        )
+        return measured.evaluation.iou.class_iou().tolist()
+
+    assert measure() == [1.0, 1.0]
+    monkeypatch.setattr(ColourPredictor, "score_threshold", (0.95, 0.5))  # red is found with 0.9
+    assert measure() == [0.0, 1.0]

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from maskloop.digest import digest_file
 from maskloop.errors import IntegrityError, NotFoundError, StorageError
 from models.artifact import load_manifest, load_model, save_artifact, verify_artifact
+from models.predict import Predictor
 
 
 def _rewrite_weights(folder, change):
@@ -84,6 +85,8 @@ def test_weights_that_are_not_the_networks_or_not_finite_are_refused(artifact, c
         {"schema_version": 2},
         {"surprise": 1},
         {"score_threshold": 7},
+        {"class_score_thresholds": {"square": 7}},
+        {"class_score_thresholds": {"triangle": 0.5}},
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(artifact, changes):
@@ -126,3 +129,21 @@ def test_an_artifact_is_never_overwritten(artifact, tiny_model, shapes):
     with pytest.raises(StorageError):
         _save(folder, tiny_model, shapes)
     assert verify_artifact(folder) == manifest
+
+
+def test_classes_may_have_thresholds_of_their_own(artifact, shapes):
+    folder, manifest = artifact
+    assert manifest.thresholds() == 0.5
+    _edit(folder, class_score_thresholds={"disc": 0.25})
+    assert load_manifest(folder).thresholds() == (0.5, 0.25)
+    assert Predictor.load(folder, device="cpu").score_threshold == (0.5, 0.25)
+
+
+def test_a_manifest_from_before_classes_had_thresholds_is_read(artifact):
+    folder, manifest = artifact
+    path = folder / "manifest.json"
+    old = json.loads(path.read_text())
+    del old["class_score_thresholds"]
+    path.write_text(json.dumps(old))
+    assert load_manifest(folder) == manifest
+    assert Predictor.load(folder, device="cpu").score_threshold == 0.5

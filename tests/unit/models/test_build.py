@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 import torchvision
@@ -6,10 +8,13 @@ from torch import nn
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.model_settings import ModelSettings
+from maskloop.model_settings import BackboneName, ModelSettings
+from models.backbones import build_backbone, describe_pyramid
 from models.build import build_model
 from models.devices import choose_device
-from models.weights import read_weights
+from models.weights import _IMAGENET, load_pretrained, read_weights
+
+BACKBONES = get_args(BackboneName)
 
 
 def _shapes(model):
@@ -37,7 +42,7 @@ def test_the_large_backbones_have_torchvisions_tensors(backbone, factory):
 
 
 @pytest.mark.parametrize("norm", ["frozen_batch", "batch", "group"])
-@pytest.mark.parametrize("backbone", ["small", "mobilenet_v3", "resnet18"])
+@pytest.mark.parametrize("backbone", ["small", "mobilenet_v3", "efficientnet_b0", "resnet18", "resnext50"])
 def test_every_backbone_and_norm_answers(backbone, norm):
     model = build_model(_small(backbone=backbone, norm=norm, min_size_px=64), num_classes=3).eval()
     with torch.inference_mode():
@@ -158,11 +163,64 @@ def test_a_failed_download_says_what_to_use_instead(monkeypatch):
         build_model(_small(backbone="resnet18", weights="imagenet"), num_classes=2)
 
 
-def test_imagenet_weights_fill_the_body(monkeypatch):
-    state = torchvision.models.resnet18(weights=None).state_dict()
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
-    model = build_model(_small(backbone="resnet18", weights="imagenet"), num_classes=2)
-    assert torch.equal(model.backbone.body.layer4[0].conv1.weight, state["layer4.0.conv1.weight"])
+@pytest.mark.parametrize("backbone", [each for each in BACKBONES if each != "small"])
+def test_imagenet_weights_fill_the_body(monkeypatch, backbone):
+    name = torchvision.models.get_weight(_IMAGENET[backbone])
+    builder = next(
+        each
+        for each in torchvision.models.list_models(torchvision.models)
+        if torchvision.models.get_model_weights(each) is type(name)
+    )
+    with torch.device("meta"):
+        state = torchvision.models.get_model(builder, weights=None).state_dict()
+        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
+        model = build_model(_small(backbone=backbone), num_classes=2)
+        stayed_random = load_pretrained(model, _small(backbone=backbone, weights="imagenet"))
+    assert stayed_random == ()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_pyramid_of_every_backbone_starts_at_stride_4_and_has_the_channels_asked_for(backbone):
+    assert describe_pyramid(ModelSettings(backbone=backbone)).strides_px[:2] == (4, 8)
+    with torch.device("meta"):
+        made = build_backbone(ModelSettings(backbone=backbone, fpn_channels=24))
+        maps = made.module.eval()(torch.empty(2, 3, 64, 96))
+    assert [tuple(each.shape[:2]) for each in maps.values()] == [(2, 24)] * len(made.anchor_sizes_px)
+    assert [tuple(each.shape[2:]) for each in maps.values()][:2] == [(16, 24), (8, 12)]
+    prefixes = [prefix for stage in made.stages for prefix in stage]
+    names = [name for name, _ in made.module.body.named_parameters()]
+    assert all(sum(name.startswith(prefix) for prefix in prefixes) == 1 for name in names)
+
+
+@pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])
+def test_a_body_with_norms_of_its_own_takes_no_other(backbone):
+    with pytest.raises(ConfigurationError, match="has layer norms of its own"):
+        build_model(_small(backbone=backbone, norm="batch"), num_classes=1)
+
+
+def test_masks_for_all_classes_alike_have_torchvisions_names_and_one_channel():
+    alike, by_class = (
+        _shapes(build_model(_small(class_agnostic_masks=chosen), num_classes=3)) for chosen in (True, False)
+    )
+    last = "roi_heads.mask_predictor.mask_fcn_logits."
+    assert [*alike] == [*by_class]
+    assert {name for name in alike if alike[name] != by_class[name]} == {f"{last}weight", f"{last}bias"}
+    assert (alike[f"{last}weight"][0], by_class[f"{last}weight"][0]) == (1, 4)
+
+
+def test_weights_with_a_mask_for_each_class_start_a_mask_for_all_anew(tmp_path, caplog):
+    torch.save(build_model(_small(), num_classes=2).state_dict(), tmp_path / "w.pth")
+    build_model(_small(weights=str(tmp_path / "w.pth"), class_agnostic_masks=True), num_classes=2)
+    assert "start random: roi_heads.mask_predictor.mask_fcn_logits.weight" in caplog.text
+
+
+def test_settings_that_use_no_newer_key_are_written_as_before():
+    written = _small().model_dump(mode="json")
+    assert "class_agnostic_masks" not in written
+    used = _small(class_agnostic_masks=True)
+    assert used.model_dump(mode="json") == {**written, "class_agnostic_masks": True}
+    assert ModelSettings.model_validate(used.model_dump(mode="json")) == used
+    assert ModelSettings.model_validate_json(_small().model_dump_json()) == _small()
 
 
 def test_pictures_of_the_right_size_are_not_resized():

@@ -17,7 +17,11 @@ from models.inference import copy_for_inference, find_regions
 CPU = torch.device("cpu")
 HEIGHT_PX, WIDTH_PX = 96, 128
 BACKBONES = ("small", "mobilenet_v3", "resnet18", "resnet50", "resnet50_v2")
-FOLDED = {"small": 5, "mobilenet_v3": 46, "resnet18": 20, "resnet50": 53, "resnet50_v2": 53 + 8 + 4 + 4}
+NEWER_BACKBONES = ("efficientnet_b0", "resnet34", "resnext50", "convnext_tiny", "swin_t")
+FOLDED = {
+    "small": 5, "mobilenet_v3": 46, "resnet18": 20, "resnet50": 53, "resnet50_v2": 53 + 8 + 4 + 4,
+    "efficientnet_b0": 48, "resnet34": 36, "resnext50": 53, "convnext_tiny": 0, "swin_t": 0,
+}  # fmt: skip
 
 
 def build(backbone, **changes):
@@ -65,7 +69,7 @@ def distance(found, exact):
     return np.array([float((ours - theirs).abs().max()) for ours, theirs in pairs])
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", BACKBONES + NEWER_BACKBONES)
 def test_rounding_takes_a_copy_about_as_far_from_exact_numbers_as_torchvision(backbone):
     model, picture = build(backbone), draw()
     exact = run(in_double_precision(model), picture.double())[0][0]
@@ -74,9 +78,18 @@ def test_rounding_takes_a_copy_about_as_far_from_exact_numbers_as_torchvision(ba
     assert (distance(fast, exact) <= [0.02, 1e-4, 1e-3]).all()
 
 
-@pytest.mark.parametrize("backbone", ["small", "resnet18"])
-def test_the_stages_are_those_of_torchvisions_own_forward(backbone):
-    model, picture = build(backbone, min_size_px=60, max_size_px=90), draw()[0]
+@pytest.mark.parametrize(
+    ("backbone", "changes"),
+    [
+        ("small", {}),
+        ("resnet18", {}),
+        ("small", {"class_agnostic_masks": True}),
+        ("resnet18", {"mask_roi_size_px": 28}),
+    ],
+    ids=str,
+)
+def test_the_stages_are_those_of_torchvisions_own_forward(backbone, changes):
+    model, picture = build(backbone, min_size_px=60, max_size_px=90, **changes), draw()[0]
     with torch.inference_mode():
         theirs = model([picture])[0]
         ours = find_regions(model, picture[None], 0.0)[0][0]
@@ -91,7 +104,7 @@ def test_the_stages_are_those_of_torchvisions_own_forward(backbone):
         torch.testing.assert_close(mine, theirs[name], rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", BACKBONES + NEWER_BACKBONES)
 def test_every_norm_that_can_be_is_folded_and_the_model_itself_stays_as_it_was(backbone):
     model = build(backbone)
     before = copy.deepcopy(model.state_dict())

@@ -10,8 +10,10 @@ import torch
 
 from maskloop.errors import TrainingError, UnavailableError
 from models.artifact import save_artifact
+from models.batches import PictureCache
 from models.checkpoint import load_checkpoint
 from models.train import train
+from models.validation import calibrate_model
 
 
 def _assert_same_weights(one, other):
@@ -246,3 +248,17 @@ def test_other_weights_of_pictures_are_another_request(shapes, tmp_path):
     other = shapes.make_request(tmp_path, steps=2, draw_weights={hard: 2.0})
     train(other, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
     assert steps == [1, 2]
+
+
+def test_thresholds_are_calibrated_on_what_a_trained_model_finds(shapes, uninterrupted):
+    dataset = shapes.make_dataset()
+    found = calibrate_model(
+        uninterrupted.model,
+        dataset.by_split["val"],
+        PictureCache(dataset, shapes.load_picture),
+        class_names=shapes.CLASS_NAMES,
+        min_instances=1,
+        device=torch.device("cpu"),
+    )
+    assert found.keys() <= set(shapes.CLASS_NAMES)
+    assert all(0.0 < threshold < 1.0 for threshold in found.values())

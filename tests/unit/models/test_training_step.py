@@ -130,6 +130,11 @@ def learn(model, pictures, targets):
         ("resnet18", {"weights": "imagenet", "trainable_layers": 2}),
         ("mobilenet_v3", {"norm": "group"}),
         ("small", {}),
+        ("resnet18", {"class_agnostic_masks": True}),
+        ("small", {"mask_roi_size_px": 28}),
+        ("efficientnet_b0", {}),
+        ("convnext_tiny", {}),
+        ("swin_t", {}),
     ],
     ids=str,
 )

@@ -263,6 +263,11 @@ def test_tables_that_do_not_belong_together_are_refused(change: dict[str, object
         verdict(good(), replace(good(), **change))
 
 
+def test_a_model_with_calibrated_thresholds_is_judged_beside_one_without() -> None:
+    outcome, _ = verdict(replace(good(), score_threshold=(0.4, 0.6)), good())
+    assert outcome == verdict(good(), good())[0]
+
+
 def test_the_same_inputs_and_seed_give_the_same_checks() -> None:
     candidate, champion = simulated_pair(np.random.default_rng(5))
     first, again = (judge(candidate, champion, GATES, latency_p95_ms=None, seed=3) for _ in range(2))

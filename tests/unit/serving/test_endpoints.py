@@ -109,6 +109,24 @@ def test_low_scores_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     assert world.run(story) == [0, 1, 0]
 
 
+@pytest.mark.parametrize(("thresholds", "found"), [((0.2, 0.9), 1), ((0.9, 0.2), 0)])
+def test_a_class_with_a_threshold_of_its_own_is_told_by_it(
+    tmp_path: Path, thresholds: tuple[float, float], found: int
+) -> None:
+    options = {"class_index": 0, "score": 0.3, "score_threshold": thresholds}
+    world = ServiceWorld(tmp_path, source=FakeSource(options={"1": options}))
+
+    async def story(client: httpx.AsyncClient) -> list[Any]:
+        paths = ["/v1/predict", "/v1/predict?min_score=0.25", "/v1/predict?min_score=0.4"]
+        told = [len((await client.post(path, content=PNG)).json()["instances"]) for path in paths]
+        return [*told, (await client.get("/v1/model")).json()]
+
+    *told, described = world.run(story)
+    assert told == [found, 1, 0]
+    assert described["score_threshold"] == 0.2
+    assert described["class_score_thresholds"] == dict(zip(["bolt", "nut"], thresholds, strict=True))
+
+
 @pytest.mark.parametrize(
     ("path", "content", "kind", "status", "says"),
     [
@@ -375,6 +393,7 @@ def test_the_model_is_described(world: ServiceWorld) -> None:
     described = world.get("/v1/model").json()
     assert described["class_names"] == ["bolt", "nut"]
     assert described["score_threshold"] == 0.5
+    assert described["class_score_thresholds"] == {}
     assert described["model"]["version"] == "1"
     assert described["rollout"]["share_percent"] == 5.0
 

@@ -94,6 +94,12 @@ def test_what_clients_were_told_is_counted_by_class(figures: Figures) -> None:
     assert figures.get("detection_score_sum", class_name="bolt", version="1") == pytest.approx(0.9)
 
 
+def test_a_class_with_a_threshold_of_its_own_is_counted_by_it(figures: Figures) -> None:
+    figures.metrics.answered(make_answer(score=0.4), score_threshold=(0.3, 0.5))
+    figures.metrics.answered(make_answer(score=0.4), score_threshold=(0.5, 0.3))
+    assert figures.get("detections_total", class_name="bolt", version="1", role="champion") == 1
+
+
 def test_pictures_the_model_does_not_know_are_counted(figures: Figures) -> None:
     for novelty in (None, Novelty(0.4, False), Novelty(1.0, True)):
         figures.metrics.answered(replace(make_answer(), novelty=novelty), score_threshold=0.5)

@@ -1,0 +1,92 @@
+"""How well the anchors fit the boxes of a data set, and which would fit better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from maskloop.errors import DataError
+
+if TYPE_CHECKING:
+    from dataset.samples import DatasetVersion
+    from flows.wiring import App
+    from maskloop.model_settings import ModelSettings
+    from models.anchor_fit import AnchorRecall, AnchorShapes
+
+
+@dataclass(frozen=True)
+class FittedAnchors:
+    """Anchors, and how many boxes they reach: of all training boxes, and of the small ones alone."""
+
+    shapes: AnchorShapes
+    of_all: AnchorRecall
+    of_small: AnchorRecall
+
+    def row(self, name: str) -> dict[str, Any]:
+        """Lay the figures out as a table's row."""
+        figures: dict[str, Any] = {"anchors": name}
+        for boxes, recall in (("boxes", self.of_all), ("small boxes", self.of_small)):
+            figures[boxes] = recall.num_boxes
+            figures |= {f"{boxes}, IoU 0.5": recall.at_50, f"{boxes}, IoU 0.7": recall.at_70}
+        return {key: _in_percent(value) for key, value in figures.items()}
+
+    def as_settings(self) -> str:
+        """Return the lines for the [model] section of `maskloop.toml`."""
+        sizes, ratios = ([*map(list, self.shapes.sizes_px)], list(self.shapes.aspect_ratios))
+        return f"anchor_sizes_px = {sizes}\nanchor_aspect_ratios = {ratios}"
+
+
+@dataclass(frozen=True)
+class AnchorReport:
+    """The present anchors and the fitted ones, on the training pictures of a data version."""
+
+    tag: str
+    num_pictures: int
+    present: FittedAnchors
+    fitted: FittedAnchors
+
+
+def report_anchors(app: App, tag: str = "") -> AnchorReport:
+    """Fit anchors to a version's training boxes and hold the present ones against them.
+
+    Args:
+        app: The workspace.
+        tag: A data version; empty takes the current one.
+
+    Raises:
+        DataError: if there is no data version yet, or none of its training pictures has an instance.
+        NotFoundError: if there is none of that tag.
+        ConfigurationError: if the anchors in the settings do not fit the backbone.
+    """
+    version = app.data.open(tag) if tag else app.data.current()
+    if version is None:
+        raise DataError("there are no boxes yet to fit anchors to", hint="run `maskloop ingest` first")
+    return compare_anchors(version, app.settings.model)
+
+
+def compare_anchors(version: DatasetVersion, settings: ModelSettings) -> AnchorReport:
+    """Measure the anchors of the settings and the fitted ones. Raises as `report_anchors` does."""
+    from models.anchor_fit import AnchorShapes, fit_anchors, measure_recall, see_boxes
+    from models.backbones import describe_pyramid
+    from models.build import choose_anchor_sizes
+
+    pictures = version.by_split["train"]
+    boxes = see_boxes(pictures, min_size_px=settings.min_size_px, max_size_px=settings.max_size_px)
+    if not len(boxes):
+        raise DataError("no training picture has an instance to fit anchors to", where=version.tag)
+    pyramid = describe_pyramid(settings)
+    sizes = choose_anchor_sizes(settings, pyramid.anchor_sizes_px)
+    present = AnchorShapes(sizes, settings.anchor_aspect_ratios)
+
+    def measure(shapes: AnchorShapes) -> FittedAnchors:
+        of_all, of_small = (
+            measure_recall(some, shapes, pyramid.strides_px) for some in (boxes, boxes[boxes.is_small()])
+        )
+        return FittedAnchors(shapes, of_all, of_small)
+
+    fitted = fit_anchors(boxes, present, pyramid.strides_px)
+    return AnchorReport(version.tag, len(pictures), measure(present), measure(fitted))
+
+
+def _in_percent(value: Any) -> Any:
+    return f"{100 * value:.1f} %" if isinstance(value, float) else "" if value is None else value

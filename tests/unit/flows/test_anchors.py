@@ -1,0 +1,60 @@
+"""How well anchors fit a workspace's boxes, and the lines to paste."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from flows.anchors import compare_anchors, report_anchors
+from flows.cli import main
+from maskloop.errors import DataError
+from maskloop.model_settings import ModelSettings
+from tests.fakes.loop_world import World
+
+
+def test_fitted_anchors_reach_the_training_boxes_no_worse(world: World) -> None:
+    app = world.app()
+    report = report_anchors(app)
+    version = app.data.current()
+    assert version is not None
+    num_boxes = sum(len(picture.instances) for picture in version.by_split["train"])
+    assert (report.tag, report.num_pictures) == ("data-v1", len(version.by_split["train"]))
+    assert report.present.of_all.num_boxes == report.fitted.of_all.num_boxes == num_boxes
+    assert (report.fitted.of_all.mean_iou or 0) >= (report.present.of_all.mean_iou or 1)
+
+
+def test_the_lines_to_paste_are_settings(world: World) -> None:
+    report = report_anchors(world.app(), "data-v1")
+    pasted = ModelSettings(**tomllib.loads(report.fitted.as_settings()))
+    assert pasted.anchor_sizes_px == report.fitted.shapes.sizes_px
+    version = world.app().data.current()
+    assert version is not None
+    settings = world.app().settings.model.model_copy(
+        update={each: getattr(pasted, each) for each in ("anchor_sizes_px", "anchor_aspect_ratios")}
+    )
+    assert compare_anchors(version, settings).present == report.fitted
+
+
+def test_without_data_or_boxes_there_is_nothing_to_fit_to(tmp_path: Path, world: World) -> None:
+    with pytest.raises(DataError, match="no boxes yet"):
+        report_anchors(World(tmp_path / "empty").app())
+
+
+def test_the_command_answers_people_and_machines(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = world.app()
+    monkeypatch.setattr("flows.cli_data.open_workspace", lambda root: app)
+    with pytest.raises(SystemExit):
+        main(["data", "anchors"])
+    told = capsys.readouterr().out
+    assert "anchor_sizes_px = [[" in told
+    assert "fitted" in told
+    with pytest.raises(SystemExit):
+        main(["data", "anchors", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["present"]["of_all"]["num_boxes"] == answer["fitted"]["of_all"]["num_boxes"]
+    assert answer["settings"].startswith("anchor_sizes_px = ")
