@@ -18,9 +18,10 @@ from models.anchors import CachedAnchors
 from models.backbones import SMALL_FINEST_STRIDE_PX, Backbone, build_backbone, norm_layer
 from models.convolutions import train_with_less_work
 from models.heads import ClassAgnosticMasks, CropHeads
-from models.preparation import Preparation
+from models.preparation import Preparation, View
 from models.proposals import SparseProposals
 from models.regions import SmallMapRoIAlign
+from models.suppression import Suppression
 from models.weights import load_pretrained
 
 _BOX_ROI_SIZE = 7
@@ -97,7 +98,14 @@ def _replace_what_is_slow(model: MaskRCNN, settings: ModelSettings) -> None:
     heads = model.roi_heads = CropHeads.like(model.roi_heads)
     if settings.backbone == "small":
         heads.box_roi_pool, heads.mask_roi_pool = map(_pool_small, (heads.box_roi_pool, heads.mask_roi_pool))
+    wanted = settings.prediction
+    heads.suppression = Suppression(wanted.soft_nms, wanted.soft_nms_sigma)
     model.transform = Preparation(settings.min_size_px, settings.max_size_px)
+    model.transform.views = tuple(
+        View(scale, is_mirrored)
+        for scale in (1.0, *wanted.extra_scales)
+        for is_mirrored in ((False, True) if wanted.mirrored else (False,))
+    )
     train_with_less_work(model)
 
 
