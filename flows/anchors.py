@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dataset.samples import DatasetVersion
     from flows.wiring import App
     from maskloop.model_settings import ModelSettings
-    from models.anchor_fit import AnchorRecall, AnchorShapes
+    from models.anchor_fit import AnchorRecall, AnchorShapes, SeenBoxes
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,60 @@ def report_anchors(app: App, tag: str = "") -> AnchorReport:
 
 def compare_anchors(version: DatasetVersion, settings: ModelSettings) -> AnchorReport:
     """Measure the anchors of the settings and the fitted ones. Raises as `report_anchors` does."""
-    from models.anchor_fit import AnchorShapes, fit_anchors, measure_recall, see_boxes
-    from models.backbones import describe_pyramid
-    from models.build import choose_anchor_sizes
+    from models.anchor_fit import fit_anchors
 
-    pictures = version.by_split["train"]
-    boxes = see_boxes(pictures, min_size_px=settings.min_size_px, max_size_px=settings.max_size_px)
-    if not len(boxes):
+    scene = _Scene.of(version, settings)
+    if not len(scene.boxes):
         raise DataError("no training picture has an instance to fit anchors to", where=version.tag)
-    pyramid = describe_pyramid(settings)
-    sizes = choose_anchor_sizes(settings, pyramid.anchor_sizes_px)
-    present = AnchorShapes(sizes, settings.anchor_aspect_ratios)
+    fitted = fit_anchors(scene.boxes, scene.present, scene.strides_px)
+    num_pictures = len(version.by_split["train"])
+    return AnchorReport(version.tag, num_pictures, scene.measure(scene.present), scene.measure(fitted))
 
-    def measure(shapes: AnchorShapes) -> FittedAnchors:
+
+def measure_present_anchors(version: DatasetVersion, settings: ModelSettings) -> dict[str, float]:
+    """Return, as metrics, which share of the training boxes the anchors of the settings reach, 0..1.
+
+    Raises:
+        ConfigurationError: if the anchors in the settings do not fit the backbone.
+    """
+    scene = _Scene.of(version, settings)
+    measured = scene.measure(scene.present)
+    shares = {
+        "anchors/reach/iou_50": measured.of_all.at_50,
+        "anchors/reach/iou_70": measured.of_all.at_70,
+        "anchors/reach_small/iou_50": measured.of_small.at_50,
+        "anchors/reach_small/iou_70": measured.of_small.at_70,
+    }
+    return {name: share for name, share in shares.items() if share is not None}
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A version's training boxes as the network sees them, and where its anchors lie."""
+
+    boxes: SeenBoxes
+    present: AnchorShapes
+    strides_px: tuple[int, ...]
+
+    @classmethod
+    def of(cls, version: DatasetVersion, settings: ModelSettings) -> _Scene:
+        from models.anchor_fit import AnchorShapes, see_boxes
+        from models.backbones import describe_pyramid
+        from models.build import choose_anchor_sizes
+
+        pictures, pyramid = version.by_split["train"], describe_pyramid(settings)
+        boxes = see_boxes(pictures, min_size_px=settings.min_size_px, max_size_px=settings.max_size_px)
+        sizes = choose_anchor_sizes(settings, pyramid.anchor_sizes_px)
+        return cls(boxes, AnchorShapes(sizes, settings.anchor_aspect_ratios), pyramid.strides_px)
+
+    def measure(self, shapes: AnchorShapes) -> FittedAnchors:
+        from models.anchor_fit import measure_recall
+
+        boxes = self.boxes
         of_all, of_small = (
-            measure_recall(some, shapes, pyramid.strides_px) for some in (boxes, boxes[boxes.is_small()])
+            measure_recall(some, shapes, self.strides_px) for some in (boxes, boxes[boxes.is_small()])
         )
         return FittedAnchors(shapes, of_all, of_small)
-
-    fitted = fit_anchors(boxes, present, pyramid.strides_px)
-    return AnchorReport(version.tag, len(pictures), measure(present), measure(fitted))
 
 
 def _in_percent(value: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from flows.anchors import measure_present_anchors
 from flows.hard_examples import weigh_hard_examples
 from flows.wiring import REPOSITORY, App
 from maskloop.digest import digest_value
@@ -66,6 +67,8 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     request = make_request(app, cycle, version, start)
     waits_percent: list[float] = []
     try:
+        reach = measure_present_anchors(version, app.settings.model)
+        app.tracker.log_metrics(run_id, reach, step=0)
         with app.teller.progress("training") as progress:
 
             def on_step(

@@ -10,6 +10,21 @@ from maskloop.sections import Count, Percent, Positive, Section, Share
 
 FastPart = Literal["anchors", "convolutions", "heads", "pooling", "preparation", "proposals"]
 """A part of a training step that does what torchvision's does, in less time. See `models.fast_parts`."""
+
+
+class PredictionSettings(Section):
+    """How a network answers, at the cost of time. Nothing of it changes the training."""
+
+    soft_nms: Literal["off", "linear", "gaussian"] = "off"
+    """Detections that overlap a better one of their class get a lower score instead of being dropped."""
+    soft_nms_sigma: Positive = 0.5
+    """Of `gaussian`: the larger, the less a score is lowered."""
+    mirrored: bool = False
+    """Look at each picture's mirror image too, and join the answers."""
+    extra_scales: tuple[Positive, ...] = ()
+    """Look at each picture scaled by these factors too, and join the answers."""
+
+
 BackboneName = Literal[
     "small", "mobilenet_v3", "efficientnet_b0", "resnet18", "resnet34", "resnet50", "resnet50_v2",
     "resnet101", "resnext50", "resnext101", "wide_resnet50", "convnext_tiny", "swin_t",
@@ -47,6 +62,7 @@ class ModelSettings(Section):
     nms_iou: Share = 0.5
     norm: Literal["frozen_batch", "batch", "group"] = "frozen_batch"
     trainable_layers: Annotated[int, Field(ge=0, le=6)] = 3
+    prediction: PredictionSettings = PredictionSettings()
 
     @model_serializer(mode="wrap")
     def _leave_out_newer_keys_at_their_defaults(
@@ -60,7 +76,7 @@ class ModelSettings(Section):
         return {name: value for name, value in values.items() if name not in unused}
 
 
-_NEWER_KEYS: Final = ("class_agnostic_masks",)
+_NEWER_KEYS: Final = ("class_agnostic_masks", "prediction")
 """Added after trainings were recorded."""
 
 

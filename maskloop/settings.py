@@ -272,6 +272,14 @@ class Settings(Section):
     rollout: RolloutSettings = RolloutSettings()
     servers: ServerSettings = ServerSettings()
 
+    @model_validator(mode="after")
+    def _a_mirror_image_names_the_same_classes(self) -> Settings:
+        if self.model.prediction.mirrored and self.training.augmentation.mirrored_classes:
+            raise ValueError(
+                "model.prediction.mirrored cannot tell training.augmentation.mirrored_classes apart"
+            )
+        return self
+
     @field_validator("classes")
     @classmethod
     def _classes_are_distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:

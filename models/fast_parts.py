@@ -19,9 +19,10 @@ from models.batches import Batch
 from models.convolutions import train_with_less_work
 from models.heads import CropHeads
 from models.mask_targets import to_dense_masks
-from models.preparation import Preparation
+from models.preparation import Preparation, View
 from models.proposals import SparseProposals
 from models.regions import SmallMapRoIAlign
+from models.suppression import Suppression
 
 ALL_FAST_PARTS: Final[tuple[FastPart, ...]] = get_args(FastPart)
 
@@ -51,8 +52,10 @@ def _put_proposals(model: MaskRCNN, _settings: ModelSettings) -> None:
     model.rpn = SparseProposals.like(model.rpn)
 
 
-def _put_heads(model: MaskRCNN, _settings: ModelSettings) -> None:
+def _put_heads(model: MaskRCNN, settings: ModelSettings) -> None:
     model.roi_heads = CropHeads.like(model.roi_heads)
+    wanted = settings.prediction
+    model.roi_heads.suppression = Suppression(wanted.soft_nms, wanted.soft_nms_sigma)
 
 
 def _put_pooling(model: MaskRCNN, settings: ModelSettings) -> None:
@@ -68,6 +71,11 @@ def _pool_small(pool: MultiScaleRoIAlign) -> SmallMapRoIAlign:
 
 def _put_preparation(model: MaskRCNN, settings: ModelSettings) -> None:
     model.transform = Preparation(settings.min_size_px, settings.max_size_px)
+    model.transform.views = tuple(
+        View(scale, is_mirrored)
+        for scale in (1.0, *settings.prediction.extra_scales)
+        for is_mirrored in ((False, True) if settings.prediction.mirrored else (False,))
+    )
 
 
 def _put_convolutions(model: MaskRCNN, _settings: ModelSettings) -> None:

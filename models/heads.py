@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
+from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
 from models.assignment import draw_balanced, match_boxes, pad_rows
 from models.mask_targets import Crops, cut_mask_targets
+from models.suppression import Suppression
+
+_MIN_SIDE_PX: Final = 1e-2
+"""Boxes with a shorter side are empty; torchvision's number."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
 
     Targets hold what `models.mask_targets.make_target` makes, not ``masks``.
     """
+
+    suppression = Suppression()
 
     @classmethod
     def like(cls, heads: RoIHeads) -> CropHeads:
@@ -96,6 +104,54 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         objects = regions[(regions.labels > 0).nonzero()[:, 0]]
         of_mask = self._mask_loss(features, objects, image_shapes, targets)
         return [], {"loss_classifier": of_class, "loss_box_reg": of_box, "loss_mask": of_mask}
+
+    def postprocess_detections(
+        self,
+        class_logits: Tensor,
+        box_regression: Tensor,
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Return each picture's boxes (N, 4) in px, scores (N,) and labels (N,), best score first."""
+        said = (class_logits, box_regression, proposals, image_shapes)
+        if self.suppression.method == "off":
+            hard: tuple[list[Tensor], list[Tensor], list[Tensor]] = super().postprocess_detections(*said)
+            return hard
+        boxes, scores, labels = zip(*(self.thin_out(*own) for own in self.collect_boxes(*said)), strict=True)
+        return [*boxes], [*scores], [*labels]
+
+    def collect_boxes(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        proposals: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return each picture's boxes of every class, scores and labels, before any is suppressed."""
+        counts = [len(own) for own in proposals]
+        decoded: Tensor = self.box_coder.decode(deltas, [*proposals]).reshape(*logits.shape, 4)
+        by_picture = (torch.split(each, counts) for each in (decoded, F.softmax(logits, -1)))
+        pictures = zip(*by_picture, sizes, strict=True)
+        return [self._collect(clip_boxes_to_image(boxes, size), scores) for boxes, scores, size in pictures]
+
+    def _collect(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        place, label = (scores[:, 1:] > self.score_thresh).nonzero(as_tuple=True)
+        label = label + 1  # 0 is the background
+        boxes, scores = boxes[place, label], scores[place, label]
+        kept = remove_small_boxes(boxes, _MIN_SIDE_PX)
+        return boxes[kept], scores[kept], label[kept]
+
+    def thin_out(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the boxes of one picture that are left, with their scores and labels, best score first."""
+        kept, left = self.suppression.choose(
+            boxes,
+            scores,
+            labels,
+            iou_threshold=self.nms_thresh,
+            min_score=self.score_thresh,
+            max_kept=self.detections_per_img,
+        )
+        return boxes[kept], left, labels[kept]
 
     def _draw(
         self,
@@ -148,8 +204,8 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
 class ClassAgnosticMasks(MaskRCNNPredictor):  # type: ignore[misc]
     """torchvision's predictor with one channel, the mask of every class.
 
-    He et al., "Mask R-CNN", 2017, arXiv:1703.06870, section 4.4 (table 2d has it nearly as good). The last
-    layer's tensors have their usual names and one row.
+    He et al., "Mask R-CNN", 2017, arXiv:1703.06870, section 4.2, where it is nearly as good. The last layer's
+    tensors have their usual names and one row.
     """
 
     def __init__(self, in_channels: int, width: int, num_labels: int) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_prediction_layers
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import MultiScaleRoIAlign
@@ -85,6 +84,37 @@ class _ConvolvedMlp(nn.Module):
         return features
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the network made of a batch of pictures of one size, before it suppresses boxes and draws masks.
+
+    Attributes:
+        images: Resized and padded.
+        features: The pyramid's maps.
+        proposals: Of each picture, (M, 4) in px of the resized pictures.
+        logits: Of the classes, of all pictures' proposals.
+        deltas: Of the boxes, likewise.
+        raw_proposals: What the proposal network said.
+    """
+
+    images: ImageList
+    features: dict[str, Tensor]
+    proposals: list[Tensor]
+    logits: Tensor
+    deltas: Tensor
+    raw_proposals: list[Tensor]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the resized pictures, px, before padding."""
+        size: tuple[int, int] = self.images.image_sizes[0]
+        return size
+
+    def watched(self) -> list[Tensor]:
+        """Return everything that must be finite."""
+        return [*self.features.values(), *self.raw_proposals, self.logits, self.deltas]
+
+
 def find_regions(model: MaskRCNN, batch: Tensor, min_score: float) -> tuple[list[Regions], Tensor, Tensor]:
     """Run the stages. Nothing is pasted, and masks are made for what is found alone.
 
@@ -97,21 +127,51 @@ def find_regions(model: MaskRCNN, batch: Tensor, min_score: float) -> tuple[list
         The regions of each picture; the mean of the finest map over each picture, float32 (B, C); and
         whether all the networks in it computed finite numbers, bool ().
     """
-    images, _ = model.transform(list(batch))
-    features = model.backbone(images.tensors)
-    proposals, raw_proposals = _propose(model.rpn, images, features)
-    found, raw_boxes = _classify(model.roi_heads, images, features, proposals)
-    found = [tuple(part[own[1] >= min_score] for part in own) for own in found]
+    seen = look_at(model, batch)
+    heads, sizes = model.roi_heads, seen.images.image_sizes
+    kept = heads.postprocess_detections(seen.logits, seen.deltas, seen.proposals, sizes)
+    found = [tuple(part[own[1] >= min_score] for part in own) for own in zip(*kept, strict=True)]
     boxes = [own[0] for own in found]
-    masks, raw_masks = _mask(model.roi_heads, images, features, boxes, torch.cat([own[2] for own in found]))
-    size, whole = images.image_sizes[0], (batch.shape[-2], batch.shape[-1])
+    masks, raw_masks = draw_regions(model, seen, boxes, torch.cat([own[2] for own in found]))
+    whole = (batch.shape[-2], batch.shape[-1])
     regions = [
-        Regions(resize_boxes(own[0], size, whole), own[1], own[2], part)
+        Regions(resize_boxes(own[0], seen.size, whole), own[1], own[2], part)
         for own, part in zip(found, torch.split(masks, [len(own) for own in boxes]), strict=True)
     ]
-    watched = [*features.values(), *raw_proposals, *raw_boxes, raw_masks]
-    is_finite = torch.stack([each.sum() for each in watched]).isfinite().all()
-    return regions, _pool(next(iter(features.values())), size, images.tensors.shape[-2:]), is_finite
+    is_finite = torch.stack([each.sum() for each in [*seen.watched(), raw_masks]]).isfinite().all()
+    return regions, mean_of_finest_map(seen), is_finite
+
+
+def look_at(model: MaskRCNN, batch: Tensor, prepare: nn.Module | None = None) -> Seen:
+    """Run all stages up to the classes and boxes of the proposals.
+
+    Args:
+        model: torchvision's, or a copy for inference.
+        batch: float32 (B, 3, H, W) in 0..1.
+        prepare: Resizes and pads the pictures; None takes the model's own.
+    """
+    images, _ = (prepare or model.transform)(list(batch))
+    features = model.backbone(images.tensors)
+    proposals, raw_proposals = _propose(model.rpn, images, features)
+    heads = model.roi_heads
+    regions = heads.box_roi_pool(features, proposals, _padded_sizes(images))
+    logits, deltas = heads.box_predictor(heads.box_head(regions))
+    return Seen(images, features, proposals, logits, deltas, raw_proposals)
+
+
+def draw_regions(model: MaskRCNN, seen: Seen, boxes: list[Tensor], labels_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Return float32 (N, S, S), each region's probabilities of its own class, and their logits.
+
+    Args:
+        model: Which has seen the pictures.
+        seen: What it saw.
+        boxes: Of each picture, (M, 4) in px of the resized pictures.
+        labels_N: int64, of the boxes of all pictures.
+    """
+    heads = model.roi_heads
+    regions = heads.mask_roi_pool(seen.features, boxes, _padded_sizes(seen.images))
+    logits = draw_masks(heads, regions, labels_N)
+    return logits.sigmoid(), logits
 
 
 def _propose(
@@ -128,34 +188,17 @@ def _propose(
     return boxes, [*objectness, *deltas]
 
 
-def _classify(
-    heads: RoIHeads, images: ImageList, features: dict[str, Tensor], proposals: list[Tensor]
-) -> tuple[list[tuple[Tensor, ...]], list[Tensor]]:
-    """Return each picture's boxes, scores and labels, best score first, and what the network said."""
-    regions = heads.box_roi_pool(features, proposals, _padded_sizes(images))
-    logits, deltas = heads.box_predictor(heads.box_head(regions))
-    found = heads.postprocess_detections(logits, deltas, proposals, images.image_sizes)
-    return list(zip(*found, strict=True)), [logits, deltas]
-
-
-def _mask(
-    heads: RoIHeads, images: ImageList, features: dict[str, Tensor], boxes: list[Tensor], labels_N: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return float32 (N, S, S), each region's probabilities of its own class, and their logits."""
-    regions = heads.mask_roi_pool(features, boxes, _padded_sizes(images))
-    logits = draw_masks(heads, regions, labels_N)
-    return logits.sigmoid(), logits
-
-
 def _padded_sizes(images: ImageList) -> list[tuple[int, int]]:
     """The padded size tells a map's stride exactly; torchvision guesses it from the first picture's own."""
     height, width = images.tensors.shape[-2:]
     return [(height, width)] * len(images.image_sizes)
 
 
-def _pool(features: Tensor, size: tuple[int, int], padded_size: torch.Size) -> Tensor:
+def mean_of_finest_map(seen: Seen) -> Tensor:
+    """Return the mean of the finest map over each picture, without its padding, float32 (B, C)."""
+    features, padded_size = next(iter(seen.features.values())), seen.images.tensors.shape[-2:]
     rows, columns = (
         max(1, round(cells * side / padded))
-        for cells, side, padded in zip(features.shape[-2:], size, padded_size, strict=True)
+        for cells, side, padded in zip(features.shape[-2:], seen.size, padded_size, strict=True)
     )
     return features[:, :, :rows, :columns].float().mean(dim=(2, 3))

@@ -19,6 +19,7 @@ from models.artifact import load_model
 from models.devices import choose_device
 from models.inference import Regions, copy_for_inference, find_regions
 from models.pasting import paste_masks
+from models.views import find_regions_in_views
 
 _MAX_PICTURES_PER_PASS: Final = 8
 _MAX_PIXELS_PER_PASS: Final = 4_000_000
@@ -123,12 +124,16 @@ class Predictor:
         start = time.perf_counter()
         batch = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2).float().div_(255.0)
         with torch.inference_mode():
-            found, embeddings, is_finite = find_regions(self._model, batch, min_score)
+            find = find_regions_in_views if self._has_many_views() else find_regions
+            found, embeddings, is_finite = find(self._model, batch, min_score)
             self._refuse_unless(bool(is_finite))
             detections = [_to_detections(regions, *batch.shape[-2:]) for regions in found]
         seconds = (time.perf_counter() - start) / len(pictures)
         rows = embeddings.cpu().numpy()
         return [Prediction(each, row, seconds) for each, row in zip(detections, rows, strict=True)]
+
+    def _has_many_views(self) -> bool:
+        return len(getattr(self._model.transform, "views", ())) > 1
 
     def _refuse_unless(self, is_finite: bool) -> None:
         """A network full of NaN would answer "nothing found"; make it an error instead."""

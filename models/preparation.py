@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -14,12 +15,30 @@ _MEAN: Final = (0.485, 0.456, 0.406)
 _SPREAD: Final = (0.229, 0.224, 0.225)
 
 
+@dataclass(frozen=True)
+class View:
+    """How a picture is looked at.
+
+    Attributes:
+        scale: By this factor the sides in the settings are multiplied.
+        is_mirrored: Left and right are exchanged.
+    """
+
+    scale: float = 1.0
+    is_mirrored: bool = False
+
+
 class Preparation(GeneralizedRCNNTransform):  # type: ignore[misc]
     """torchvision's resizing, normalisation and padding, without resizing to the size a picture already has.
 
     Training brings pictures as uint8: they are put side by side as they are and normalised at once, where
     the network is. Masks come as crops and are not resized; see `models.mask_targets`.
+
+    Attributes:
+        views: Those a prediction is made from; see `models.views`. Training has the picture as it is.
     """
+
+    views: tuple[View, ...] = (View(),)
 
     def __init__(self, min_size_px: int, max_size_px: int) -> None:
         super().__init__(min_size_px, max_size_px, [*_MEAN], [*_SPREAD])

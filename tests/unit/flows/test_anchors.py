@@ -10,6 +10,7 @@ import pytest
 
 from flows.anchors import compare_anchors, report_anchors
 from flows.cli import main
+from flows.retrain import run_turn
 from maskloop.errors import DataError
 from maskloop.model_settings import ModelSettings
 from tests.fakes.loop_world import World
@@ -36,6 +37,16 @@ def test_the_lines_to_paste_are_settings(world: World) -> None:
         update={each: getattr(pasted, each) for each in ("anchor_sizes_px", "anchor_aspect_ratios")}
     )
     assert compare_anchors(version, settings).present == report.fitted
+
+
+def test_a_training_records_how_many_boxes_its_anchors_reach(world: World) -> None:
+    report = report_anchors(world.app())
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.candidate is not None
+    metrics = world.tracker.runs[cycle.candidate.run_id].metrics
+    assert metrics["anchors/reach/iou_50"] == [(0, report.present.of_all.at_50)]
+    assert metrics["anchors/reach/iou_70"] == [(0, report.present.of_all.at_70)]
+    assert ("anchors/reach_small/iou_50" in metrics) == (report.present.of_small.num_boxes > 0)
 
 
 def test_without_data_or_boxes_there_is_nothing_to_fit_to(tmp_path: Path, world: World) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,3 +67,11 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "maskloop.toml")
     assert settings.classes == ("nut",)
     assert settings.required_gates().min_class_iou == 0.5
+
+
+def test_mirror_images_are_not_looked_at_where_they_name_other_classes() -> None:
+    values: dict[str, Any] = {"model": {"prediction": {"mirrored": True}}}
+    assert parse_settings(values).model.prediction.mirrored
+    values["training"] = {"augmentation": {"mirrored_classes": [["left", "right"]]}}
+    with pytest.raises(ConfigurationError, match="cannot tell"):
+        parse_settings(values)
