@@ -25,6 +25,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from models.convolutions import fold_norms, use_fewer_products
 from models.gathering import GatheringRoIAlign
+from models.parts import Parts, parts_of
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ def copy_for_inference(model: MaskRCNN, device: torch.device) -> MaskRCNN:
     if device.type == "cpu":
         _suit_a_cpu(fast)
     return fast
+
+
+def keep_choosing_alone(model: MaskRCNN) -> MaskRCNN:
+    """Drop a model's networks, which run elsewhere; what chooses and cuts regions stays, made for a CPU."""
+    heads = model.eval().roi_heads
+    heads.box_roi_pool, heads.mask_roi_pool = map(_gathering, (heads.box_roi_pool, heads.mask_roi_pool))
+    model.backbone, model.rpn.head = nn.Identity(), nn.Identity()
+    for name in ("box_head", "box_predictor", "mask_head", "mask_predictor"):
+        setattr(heads, name, nn.Identity())
+    return model
 
 
 def _suit_a_cpu(model: MaskRCNN) -> None:
@@ -84,72 +95,67 @@ class _ConvolvedMlp(nn.Module):
         return features
 
 
-def find_regions(model: MaskRCNN, batch: Tensor, min_score: float) -> tuple[list[Regions], Tensor, Tensor]:
+def find_regions(
+    model: MaskRCNN, batch: Tensor, min_score: float, parts: Parts | None = None
+) -> tuple[list[Regions], Tensor, Tensor]:
     """Run the stages. Nothing is pasted, and masks are made for what is found alone.
 
     Args:
         model: torchvision's, or a copy for inference.
         batch: float32 (B, 3, H, W) in 0..1.
         min_score: Regions with a lower score are left out before masks are made for them.
+        parts: Networks to run instead of the model's own.
 
     Returns:
         The regions of each picture; the mean of the finest map over each picture, float32 (B, C); and
         whether all the networks in it computed finite numbers, bool ().
     """
+    parts = parts or parts_of(model)
     images, _ = model.transform(list(batch))
-    features = model.backbone(images.tensors)
-    proposals, raw_proposals = _propose(model.rpn, images, features)
-    found, raw_boxes = _classify(model.roi_heads, images, features, proposals)
+    features, objectness, deltas = parts.scan(images.tensors)
+    proposals = _propose(model.rpn, images, features, objectness, deltas)
+    found, raw_boxes = _classify(model.roi_heads, parts, images, features, proposals)
     found = [tuple(part[own[1] >= min_score] for part in own) for own in found]
     boxes = [own[0] for own in found]
-    masks, raw_masks = _mask(model.roi_heads, images, features, boxes, torch.cat([own[2] for own in found]))
+    regions_NCPP = model.roi_heads.mask_roi_pool(features, boxes, _padded_sizes(images))
+    raw_masks = parts.outline(regions_NCPP, torch.cat([own[2] for own in found]))
+    masks = torch.split(raw_masks.sigmoid(), [len(own) for own in boxes])
     size, whole = images.image_sizes[0], (batch.shape[-2], batch.shape[-1])
     regions = [
         Regions(resize_boxes(own[0], size, whole), own[1], own[2], part)
-        for own, part in zip(found, torch.split(masks, [len(own) for own in boxes]), strict=True)
+        for own, part in zip(found, masks, strict=True)
     ]
-    watched = [*features.values(), *raw_proposals, *raw_boxes, raw_masks]
+    watched = [*features.values(), *objectness, *deltas, *raw_boxes, raw_masks]
     is_finite = torch.stack([each.sum() for each in watched]).isfinite().all()
     return regions, _pool(next(iter(features.values())), size, images.tensors.shape[-2:]), is_finite
 
 
 def _propose(
-    rpn: RegionProposalNetwork, images: ImageList, features: dict[str, Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return each picture's proposals (M, 4) in resized px, and what the network said."""
-    maps = list(features.values())
-    objectness, deltas = rpn.head(maps)
-    anchors = rpn.anchor_generator(images, maps)
+    rpn: RegionProposalNetwork,
+    images: ImageList,
+    features: dict[str, Tensor],
+    objectness: list[Tensor],
+    deltas: list[Tensor],
+) -> list[Tensor]:
+    """Return each picture's proposals (M, 4) in resized px."""
+    anchors = rpn.anchor_generator(images, list(features.values()))
     anchors_per_level = [each[0].numel() for each in objectness]
     flat_objectness, flat_deltas = concat_box_prediction_layers([*objectness], [*deltas])
     decoded = rpn.box_coder.decode(flat_deltas, anchors).view(len(anchors), -1, 4)
-    boxes, _ = rpn.filter_proposals(decoded, flat_objectness, images.image_sizes, anchors_per_level)
-    return boxes, [*objectness, *deltas]
+    boxes: list[Tensor] = rpn.filter_proposals(
+        decoded, flat_objectness, images.image_sizes, anchors_per_level
+    )[0]
+    return boxes
 
 
 def _classify(
-    heads: RoIHeads, images: ImageList, features: dict[str, Tensor], proposals: list[Tensor]
+    heads: RoIHeads, parts: Parts, images: ImageList, features: dict[str, Tensor], proposals: list[Tensor]
 ) -> tuple[list[tuple[Tensor, ...]], list[Tensor]]:
     """Return each picture's boxes, scores and labels, best score first, and what the network said."""
     regions = heads.box_roi_pool(features, proposals, _padded_sizes(images))
-    logits, deltas = heads.box_predictor(heads.box_head(regions))
+    logits, deltas = parts.classify(regions)
     found = heads.postprocess_detections(logits, deltas, proposals, images.image_sizes)
     return list(zip(*found, strict=True)), [logits, deltas]
-
-
-def _mask(
-    heads: RoIHeads, images: ImageList, features: dict[str, Tensor], boxes: list[Tensor], labels_N: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return float32 (N, S, S), each region's probabilities of its own class, and their logits."""
-    regions = heads.mask_roi_pool(features, boxes, _padded_sizes(images))
-    predictor = heads.mask_predictor
-    maps = predictor.relu(predictor.conv5_mask(heads.mask_head(regions)))
-    last = predictor.mask_fcn_logits
-    count, channels, side, _ = maps.shape
-    cells = maps.permute(0, 2, 3, 1).reshape(count, side * side, channels)
-    logits = torch.baddbmm(last.bias[labels_N, None, None], cells, last.weight[labels_N, :, :, 0])
-    logits = logits.view(count, side, side)
-    return logits.sigmoid(), logits
 
 
 def _padded_sizes(images: ImageList) -> list[tuple[int, int]]:

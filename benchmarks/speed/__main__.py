@@ -1,4 +1,4 @@
-"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate [--device cuda] [--quick]``."""
+"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|export [--device cuda] [--quick]``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.speed.evaluate import measure_evaluate
+from benchmarks.speed.export import measure_export
 from benchmarks.speed.masks import measure_masks
 from benchmarks.speed.predict import measure_predict
 from benchmarks.speed.report import Report
 from models.devices import choose_device
 
-SUBJECTS = ("predict", "masks", "evaluate")
+SUBJECTS = ("predict", "masks", "evaluate", "export")
 RESULTS = Path(__file__).resolve().parent / "runs"
 
 
@@ -45,10 +46,13 @@ def measure(subject: str, wanted: argparse.Namespace) -> Report:
     if subject == "masks":
         return measure_masks(quick=quick, budget_s=budget_s)
     min_size_px = wanted.min_size_px or (160 if quick else 800)
+    batches = wanted.batches or ((1,) if quick else (1, 8))
+    if subject == "export":
+        return measure_export(quick=quick, batches=batches, min_size_px=min_size_px, budget_s=budget_s)
     return measure_predict(
         choose_device(wanted.device),
         quick=quick,
-        batches=wanted.batches or ((1,) if quick else (1, 8)),
+        batches=batches,
         min_size_px=min_size_px,
         budget_s=budget_s,
         profiled=wanted.profile,
