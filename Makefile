@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv
 
-.PHONY: demo test check lock real load clean
+.PHONY: demo test check lock real load bench clean
 
 demo: $(STAMP)          ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -24,6 +24,9 @@ real: $(STAMP)          ## the loop on real photographs (see benchmarks/real/REA
 
 load: $(STAMP)          ## the service under load, beside other servers (see benchmarks/serving/README.md)
 	$(BIN)/python -m benchmarks.serving
+
+bench: $(STAMP)         ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
+	$(BIN)/python -m benchmarks.speed predict masks evaluate --budget-s 30
 
 lock: $(UV)             ## renew the pinned lock: hashes, no addresses
 	$(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \

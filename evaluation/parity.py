@@ -76,8 +76,7 @@ def compare_pictures(model: Detections, export: Detections, *, score_threshold: 
         raise ValueError("two answers about one picture must be of its size")
     sure_N, sure_M = model.scores >= score_threshold, export.scores >= score_threshold
     iou_NM = _iou(model, export)
-    is_pair_NM = (iou_NM >= TRUE_POSITIVE_IOU) & (sure_N[:, None] | sure_M[None, :])
-    rows, columns = assign(np.where(is_pair_NM, iou_NM, 0.0))
+    rows, columns = assign(_worth(iou_NM, sure_N, sure_M))
     num_sure_pairs = int((sure_N[rows] & sure_M[columns]).sum())
     num_model, num_export = int(sure_N.sum()), int(sure_M.sum())
     return PictureParity(
@@ -115,12 +114,28 @@ def find_disparities(parity: Parity, *, required: float) -> tuple[str, ...]:
     """
     if not parity.num_either:
         return (f"neither found an instance in {parity.num_pictures} pictures, so nothing was compared",)
-    figures = {"the mask IoU of what both found": parity.mask_iou, "the share found by both": parity.share_both}
+    figures = {
+        "the mask IoU of what both found": parity.mask_iou,
+        "the share found by both": parity.share_both,
+    }
     return tuple(
         f"{name} is {measured:.4f}, and {required:g} is required"
         for name, measured in figures.items()
         if not measured >= required
     )
+
+
+def _worth(
+    iou_NM: NDArray[np.float64], sure_N: NDArray[np.bool_], sure_M: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return float64 (N, M), what each pair is worth in an assignment; 0 if it is none.
+
+    A pair that both are confident of is worth more than any number of others: else two nearly equal masks,
+    one below the threshold, could change partners and be counted as two.
+    """
+    is_pair_NM = (iou_NM >= TRUE_POSITIVE_IOU) & (sure_N[:, None] | sure_M[None, :])
+    is_sure_NM = sure_N[:, None] & sure_M[None, :]
+    return np.where(is_pair_NM, iou_NM + is_sure_NM * float(sum(iou_NM.shape)), 0.0)
 
 
 def _iou(model: Detections, export: Detections) -> NDArray[np.float64]:

@@ -62,9 +62,7 @@ def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: 
     pictures = _find_pictures(app, images, data_tag)
     predictors, memory_mib, missing = _load_all(app, folders, pictures)
     with app.teller.progress("in turns") as progress:
-        rows = measure_latency(
-            predictors, pictures, rounds=rounds, memory_mib=memory_mib, progress=progress
-        )
+        rows = measure_latency(predictors, pictures, rounds=rounds, memory_mib=memory_mib, progress=progress)
     return Benchmark(model or "champion", tuple(rows), missing, describe_environment(), len(pictures))
 
 

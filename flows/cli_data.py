@@ -1,4 +1,4 @@
-"""`maskloop data`: look at data versions, compare them, bring them back."""
+"""`maskloop data`: look at data versions and what training sees of them, compare them, bring them back."""
 
 from __future__ import annotations
 
@@ -91,3 +91,28 @@ def data_verify(root: Path, out: Output, *, tag: str) -> None:
     out.answer(list(problems), lambda: click.echo("\n".join(problems) or f"{tag} is whole"))
     if problems:
         sys.exit(1)
+
+
+@command("preview", group=data)
+@click.argument("tag", default="")
+@click.option("--output", type=click.Path(path_type=Path), help="Default: .maskloop/reports/preview.png")
+@click.option("--count", type=click.IntRange(1, 100), default=12, show_default=True, help="Pictures shown.")
+def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, count: int) -> None:
+    """Draw training pictures as the network gets them: flipped, scaled, pasted, with their masks.
+
+    They are the very first ones of a training with the present settings. Default: the current version.
+    """
+    from flows.preview import write_preview
+
+    sheet = write_preview(open_workspace(root), output, tag=tag, count=count)
+    out.answer(
+        {
+            "sheet": str(sheet.file),
+            "tag": sheet.tag,
+            "pictures": sheet.num_pictures,
+            "instances": sheet.num_instances,
+        },
+        lambda: click.echo(
+            f"{sheet.file}: {sheet.num_pictures} pictures of {sheet.tag} with {sheet.num_instances} instances"
+        ),
+    )

@@ -60,8 +60,6 @@ def benchmark(root: Path, out: Output, *, model: str, images: Path | None, round
     from flows.benchmark import benchmark as story
     from flows.foreground import run_story
 
-    found = run_story(
-        open_workspace(root), "benchmark", story, model=model, images=images, rounds=rounds
-    )
+    found = run_story(open_workspace(root), "benchmark", story, model=model, images=images, rounds=rounds)
     title = f"{found.model}: one call on {found.environment['threads']} threads, in turns"
     out.answer(found, lambda: out.table([asdict(row) for row in found.rows], title))

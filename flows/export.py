@@ -1,4 +1,4 @@
-"""A registered version in another format: made, held against the model, timed, and attached if it may stand in."""
+"""A version in another format: made, held against the model, timed, and attached if it may stand in."""
 
 from __future__ import annotations
 

@@ -96,7 +96,9 @@ def _take_turns(
     return seconds
 
 
-def _row(name: str, batch: int, seconds: Mapping[str, Sequence[float]], memory_mib: float | None) -> LatencyRow:
+def _row(
+    name: str, batch: int, seconds: Mapping[str, Sequence[float]], memory_mib: float | None
+) -> LatencyRow:
     own, torch = np.array(seconds[name]), seconds.get("torch")
     return LatencyRow(
         runtime=name,

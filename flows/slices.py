@@ -86,6 +86,13 @@ def check_slices(app: App, predictor: Predictor) -> list[Check]:
     return [_check_slice(app, record, predictor) for record in app.state().slices[-NEWEST_SLICES:]]
 
 
+def kept_pictures(app: App) -> frozenset[str]:
+    """Return the sha256 of each picture of the newest slices, as received; without those that are gone."""
+    directories = [app.workspace.slices_dir / one.slice_id for one in app.state().slices[-NEWEST_SLICES:]]
+    files = [file for directory in directories if directory.is_dir() for file in directory.iterdir()]
+    return frozenset(file.name for file in files if file.name != _FILE)
+
+
 def judge_slice(record: SliceRecorded, agreements: Sequence[float], num_corrected: int) -> Check:
     """Judge a candidate by its agreement with each picture's reference. Pure.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from flows.hard_examples import weigh_hard_examples
 from flows.wiring import REPOSITORY, App
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, RefusedError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dataset.samples import DatasetVersion
     from models.artifact import ArtifactManifest
     from models.train import TrainingRequest, TrainingResult
+
+_STARVED_PERCENT: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,23 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     app.teller.say(started.sentence())
     _log_inputs(app, run_id, version, started)
     request = make_request(app, cycle, version, start)
+    waits_percent: list[float] = []
     try:
         with app.teller.progress("training") as progress:
 
-            def on_step(step: int, losses: Mapping[str, float], rate: float, pictures_per_s: float) -> None:
+            def on_step(
+                step: int,
+                losses: Mapping[str, float],
+                rate: float,
+                pictures_per_s: float,
+                wait_percent: float,
+            ) -> None:
                 check_lease()
+                waits_percent.append(wait_percent)
                 if step % 10 == 0 or step == request.steps:
                     rows = {f"loss/{name}": value for name, value in losses.items()}
-                    rows |= {"learning_rate": rate, "pictures_per_s": pictures_per_s}
+                    speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
+                    rows |= {"learning_rate": rate, **speed}
                     app.tracker.log_metrics(run_id, rows, step=step)
 
             def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
@@ -79,7 +91,17 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     except Exception:
         app.tracker.close_run(run_id, "failed")
         raise
+    _say_if_starved(app, waits_percent)
     return _register(app, cycle, version, started, request, result)
+
+
+def _say_if_starved(app: App, waits_percent: Sequence[float]) -> None:
+    """Tell whoever reads along if the steps spent much of their time waiting for pictures."""
+    if waits_percent and (mean := sum(waits_percent) / len(waits_percent)) > _STARVED_PERCENT:
+        app.teller.say(
+            f"the steps spent {mean:.0f} % of their time waiting for pictures; more training.num_workers or "
+            "training.picture_cache_mb may help"
+        )
 
 
 def find_start(app: App, cycle: Cycle) -> Start:
@@ -116,6 +138,7 @@ def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) 
         parent_digest=start.weights_digest or None,
         replay_digests=old,
         new_digests=new,
+        draw_weights=weigh_hard_examples(app, version) if again else {},
         steps=training.retrain_steps if again else training.steps,
         learning_rate=training.retrain_learning_rate if again else training.learning_rate,
         checkpoint_dir=app.workspace.training_dir / cycle.id / _name_of_request(app, version, start),

@@ -6,20 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from maskloop.errors import ConfigurationError
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Percent = Annotated[float, Field(ge=0.0, le=100.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A frozen part of the settings in which unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from maskloop.model_settings import ModelSettings, TrainingSettings
+from maskloop.sections import Count, Percent, Positive, Section, Share
 
 
 class DataSettings(Section):
@@ -42,68 +33,6 @@ class DataSettings(Section):
         if self.val_percent + self.test_percent >= 100.0:
             raise ValueError("val_percent and test_percent leave nothing to train on")
         return self
-
-
-class ModelSettings(Section):
-    """The network: torchvision's MaskRCNN, built from these."""
-
-    backbone: Literal["small", "mobilenet_v3", "resnet18", "resnet50", "resnet50_v2"] = "resnet50_v2"
-    weights: str = "coco"
-    """`coco` (downloaded by torchvision), `scratch`, or the path of a local .pth or .safetensors file."""
-    min_size_px: Count = 800
-    max_size_px: Count = 1333
-    anchor_sizes_px: tuple[tuple[Count, ...], ...] = ()
-    """One tuple per FPN level, finest first. Empty: the backbone's own default."""
-    anchor_aspect_ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)
-    fpn_channels: Count = 256
-    box_head_width: Count = 1024
-    mask_head_layers: tuple[Count, ...] = (256, 256, 256, 256)
-    mask_head_width: Count = 256
-    mask_roi_size_px: Count = 14
-    """Side of the RoI the mask head sees; its masks are twice as large."""
-    roi_sampling_ratio: Count = 2
-    train_proposals_before_nms: Count = 2000
-    train_proposals: Count = 2000
-    test_proposals_before_nms: Count = 1000
-    test_proposals: Count = 1000
-    rois_per_picture: Count = 512
-    anchors_per_picture: Count = 256
-    max_detections: Count = 100
-    min_score: Share = 0.05
-    nms_iou: Share = 0.5
-    norm: Literal["frozen_batch", "batch", "group"] = "frozen_batch"
-    trainable_layers: Annotated[int, Field(ge=0, le=6)] = 3
-
-
-class TrainingSettings(Section):
-    """How the network is trained, from its first weights and again from the champion's."""
-
-    steps: Count = 2000
-    batch_size: Count = 2
-    learning_rate: Positive = 2e-4
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
-    warmup_steps: Annotated[int, Field(ge=0)] = 100
-    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    clip_norm: Positive = 10.0
-    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Decay of the exponential moving average of the weights; 0 turns it off."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """`auto`: bf16 where the device computes it natively, else fp32."""
-    evaluate_every_steps: Count = 200
-    early_stopping_evaluations: Annotated[int, Field(ge=0)] = 0
-    """Stop after this many evaluations on the validation pictures without a better IoU; 0 never stops."""
-    checkpoint_every_steps: Count = 50
-    horizontal_flip: Share = 0.5
-    vertical_flip: Share = 0.0
-    colour_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
-    num_workers: Annotated[int, Field(ge=0)] = 0
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    seed: Annotated[int, Field(ge=0)] = 0
-    retrain_steps: Count = 1000
-    retrain_learning_rate: Positive = 1e-4
-    replay_percent: Percent = 50.0
-    """Share of each retraining batch drawn from the pictures the champion was trained on."""
 
 
 class GateSettings(Section):
@@ -224,7 +153,7 @@ class ServingSettings(Section):
     """Anything but loopback needs API keys."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Count = 1
-    """Processes that answer; each holds the model."""
+    """Processes that answer; each holds the model. On a CPU small networks gain from one for each core."""
     max_batch: Count = 8
     batch_wait_ms: Annotated[float, Field(ge=0.0)] = 0.0
     """How long an idle model waits for company; while it is busy, a batch gathers by itself."""

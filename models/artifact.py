@@ -20,7 +20,7 @@ from torchvision.models.detection import MaskRCNN
 from maskloop.digest import digest_file, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.files import directory_written_atomically
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.build import build_model
 from models.environment import describe_environment
 

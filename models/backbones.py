@@ -19,7 +19,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 
 NormLayer = Callable[[int], nn.Module]
 _RESNET_ANCHORS_PX: Final = ((32,), (64,), (128,), (256,), (512,))

@@ -1,4 +1,4 @@
-"""Dataset pictures as torchvision wants them: decoded, augmented, with boxes, labels and masks.
+"""Dataset pictures as the network learns from them: decoded, augmented, with boxes, labels and cropped masks.
 
 What a picture looks like at a step follows from (seed, step, place in the batch) alone, so that a resumed
 run sees exactly what the uninterrupted one would have seen.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -19,8 +20,10 @@ from torch import Tensor
 
 from dataset.samples import DatasetVersion, Picture
 from maskloop.errors import DataError
-from maskloop.masks import areas_px, boxes_xyxy, decode_masks
-from maskloop.settings import TrainingSettings
+from maskloop.model_settings import TrainingSettings
+from models.augmentation import Lend, augment, mirrored_labels
+from models.examples import Example, read_example
+from models.mask_targets import make_target
 
 LoadPicture = Callable[[Path], NDArray[np.uint8]]
 _CACHE_BYTES: Final = 2**30
@@ -31,9 +34,8 @@ class Batch:
     """One training step's input.
 
     Attributes:
-        images: B float32 tensors (3, H, W) in 0..1.
-        targets: B dictionaries: ``boxes`` float32 (M, 4) x0, y0, x1, y1 in px, ``labels`` int64 (M,) from 1,
-            ``masks`` uint8 (M, H, W).
+        images: B uint8 tensors (3, H, W).
+        targets: B dictionaries; see `models.mask_targets.make_target`.
         names: The pictures' file names, for messages.
     """
 
@@ -42,22 +44,27 @@ class Batch:
     names: tuple[str, ...]
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        images = [image.to(device, non_blocking=True) for image in self.images]
+        """Return the batch on a device, without waiting for it."""
+        images = [_send(image, device) for image in self.images]
         targets = [
-            {name: tensor.to(device, non_blocking=True) for name, tensor in target.items()}
-            for target in self.targets
+            {name: _send(tensor, device) for name, tensor in target.items()} for target in self.targets
         ]
         return Batch(images, targets, self.names)
 
 
+def _send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device. Only from pinned memory does a GPU fetch by itself."""
+    source = tensor.pin_memory() if device.type == "cuda" else tensor
+    return source.to(device, non_blocking=True)
+
+
 class PictureCache:
-    """Decoded pictures of one data version, kept in memory up to a limit."""
+    """Decoded pictures of one data version, kept in memory up to a limit. May be shared between threads."""
 
     def __init__(
         self, dataset: DatasetVersion, load_picture: LoadPicture, *, limit_bytes: int = _CACHE_BYTES
     ) -> None:
-        self._dataset, self._load = dataset, load_picture
+        self.dataset, self._load, self._lock = dataset, load_picture, Lock()
         self._room_bytes = limit_bytes
         self._kept: dict[str, NDArray[np.uint8]] = {}
 
@@ -69,22 +76,33 @@ class PictureCache:
         """
         if (kept := self._kept.get(picture.digest)) is not None:
             return kept
-        pixels = self._load(self._dataset.path(picture))
+        pixels = self._load(self.dataset.path(picture))
         if pixels.shape != (picture.height_px, picture.width_px, 3):
             raise DataError(f"the picture is {pixels.shape}, not as recorded", where=picture.name)
-        if pixels.nbytes <= self._room_bytes:
-            self._room_bytes -= pixels.nbytes
-            self._kept[picture.digest] = pixels
+        with self._lock:
+            if picture.digest not in self._kept and pixels.nbytes <= self._room_bytes:
+                self._room_bytes -= pixels.nbytes
+                self._kept[picture.digest] = pixels
         return pixels
 
 
 class BatchStream:
-    """Makes the batches of a plan, ahead of time in threads if the settings ask for workers."""
+    """Makes the batches of a plan, ahead of time in threads if the settings ask for workers.
+
+    Threads are enough: Pillow and NumPy let others run while they decode and copy. They share the data
+    version, the plan and the decoded pictures as they are, so memory does not grow with their number, except
+    for the one batch that each makes ahead.
+
+    Raises:
+        ConfigurationError: if the settings name mirrored classes that the data set does not have.
+    """
 
     def __init__(
         self, cache: PictureCache, plan: Sequence[Sequence[Picture]], settings: TrainingSettings
     ) -> None:
         self._cache, self._plan, self._settings = cache, plan, settings
+        pairs = settings.augmentation.mirrored_classes
+        self._mirrored = mirrored_labels(cache.dataset.class_names, pairs) if pairs else None
 
     def from_step(self, first_step: int) -> Iterator[Batch]:
         """Yield the batches of steps ``first_step``, ``first_step + 1``, … (from 0) to the plan's end."""
@@ -109,6 +127,8 @@ class BatchStream:
                 self._cache.pixels(picture),
                 self._settings,
                 np.random.default_rng([self._settings.seed, step, place]),
+                mirrored=self._mirrored,
+                lend=self._lend,
             )
             for place, picture in enumerate(pictures)
         ]
@@ -118,38 +138,41 @@ class BatchStream:
             tuple(picture.name for picture in pictures),
         )
 
+    def _lend(self, random: np.random.Generator) -> Example:
+        """Draw any picture of the plan, so one that is seen more often is also lent more often."""
+        pictures = self._plan[int(random.integers(len(self._plan)))]
+        picture = pictures[int(random.integers(len(pictures)))]
+        return read_example(picture, self._cache.pixels(picture))
+
 
 def make_example(
-    picture: Picture, pixels: NDArray[np.uint8], settings: TrainingSettings, random: np.random.Generator
+    picture: Picture,
+    pixels: NDArray[np.uint8],
+    settings: TrainingSettings,
+    random: np.random.Generator,
+    *,
+    mirrored: NDArray[np.int64] | None = None,
+    lend: Lend | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return one augmented picture and its target. Crowds and empty masks are left out of the target."""
-    instances = [each for each in picture.instances if not each.is_crowd]
-    rles = [each.mask for each in instances]
-    masks = decode_masks(rles, height_px=picture.height_px, width_px=picture.width_px)
-    boxes, labels = boxes_xyxy(rles), np.array([each.class_index + 1 for each in instances], dtype=np.int64)
-    visible = areas_px(rles) > 0
-    masks, boxes, labels = masks[visible], boxes[visible], labels[visible]
-    if random.random() < settings.horizontal_flip:
-        pixels, masks = pixels[:, ::-1], masks[:, :, ::-1]
-        boxes[:, [0, 2]] = picture.width_px - boxes[:, [2, 0]]
-    if random.random() < settings.vertical_flip:
-        pixels, masks = pixels[::-1], masks[:, ::-1]
-        boxes[:, [1, 3]] = picture.height_px - boxes[:, [3, 1]]
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255.0)
-    target = {
-        "boxes": torch.from_numpy(boxes.astype(np.float32)),
-        "labels": torch.from_numpy(labels),
-        "masks": torch.from_numpy(np.ascontiguousarray(masks).view(np.uint8)),
-    }
-    return jitter_colours(image, settings.colour_jitter, random), target
+    """Return one augmented picture, uint8 (3, H, W), and its target; see `augment` and `make_target`."""
+    example = augment(read_example(picture, pixels), settings, random, mirrored=mirrored, lend=lend)
+    jittered = jitter_colours(example.pixels, settings.colour_jitter, random)
+    image = torch.from_numpy(np.array(jittered, order="C")).permute(2, 0, 1)  # a copy: pixels may be cached
+    height_px, width_px = example.size_px
+    return image, make_target(example.crops, example.labels, height_px=height_px, width_px=width_px)
 
 
-def jitter_colours(image: Tensor, strength: float, random: np.random.Generator) -> Tensor:
-    """Scale contrast, brightness and each channel by factors in ``1 ± strength``; (3, H, W) in 0..1."""
+def jitter_colours(
+    pixels: NDArray[np.uint8], strength: float, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Scale contrast, brightness and each channel by factors in ``1 ± strength``; (H, W, 3)."""
     if strength == 0.0:
-        return image
+        return pixels
     contrast, brightness, *channels = random.uniform(1.0 - strength, 1.0 + strength, 5).tolist()
-    gains = torch.tensor(channels, dtype=torch.float32).view(3, 1, 1) * brightness
-    mean = image.mean()
-    jittered: Tensor = ((image - mean) * contrast + mean).mul_(gains).clamp_(0.0, 1.0)
+    levels, mean = np.arange(256.0), pixels.mean()
+    contrasted = (levels - mean) * contrast + mean
+    jittered = np.empty_like(pixels)
+    for channel, gain in enumerate(channels):
+        table = np.rint(contrasted * (gain * brightness)).clip(0, 255).astype(np.uint8)
+        np.take(table, pixels[:, :, channel], out=jittered[:, :, channel], mode="clip")
     return jittered

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import AnchorGenerator, RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
+from models.anchors import CachedAnchors
 from models.backbones import SMALL_FINEST_STRIDE_PX, Backbone, build_backbone, norm_layer
+from models.convolutions import train_with_less_work
+from models.heads import CropHeads
+from models.preparation import Preparation
+from models.proposals import SparseProposals
 from models.regions import SmallMapRoIAlign
 from models.weights import load_pretrained
 
@@ -39,23 +42,31 @@ def build_model(settings: ModelSettings, *, num_classes: int, pretrained: bool =
         ConfigurationError: if the settings contradict each other or the weights do not fit.
         UnavailableError: if weights could not be downloaded.
     """
-    if num_classes < 1:
-        raise ConfigurationError("a model needs at least one class", where="classes")
-    backbone = build_backbone(settings)
-    if settings.weights != "scratch":  # freezing random weights would only cripple the network
-        backbone.freeze_all_but(settings.trainable_layers)
-    model = _assemble(settings, backbone, num_classes)
+    model = build_stock_model(settings, num_classes=num_classes)
+    _replace_what_is_slow(model, settings)
     _use_the_epsilon_of_the_coco_weights(model, settings)
     if pretrained:
         load_pretrained(model, settings)
     return model
 
 
-def _assemble(settings: ModelSettings, backbone: Backbone, num_classes: int) -> MaskRCNN:
+def build_stock_model(settings: ModelSettings, *, num_classes: int) -> MaskRCNN:
+    """Build the same network of torchvision's own parts alone, with random weights; ours is held against it.
+
+    Raises:
+        ConfigurationError: if the settings contradict each other.
+    """
+    if num_classes < 1:
+        raise ConfigurationError("a model needs at least one class", where="classes")
+    backbone = build_backbone(settings)
+    if settings.weights != "scratch":  # freezing random weights would only cripple the network
+        backbone.freeze_all_but(settings.trainable_layers)
     channels, head_norm = settings.fpn_channels, _head_norm(settings)
     anchors = _anchor_generator(settings, backbone)
-    model = MaskRCNN(
+    return MaskRCNN(
         backbone.module,
+        min_size=settings.min_size_px,
+        max_size=settings.max_size_px,
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(
             channels, anchors.num_anchors_per_location()[0], conv_depth=2 if _is_v2(settings) else 1
@@ -78,28 +89,23 @@ def _assemble(settings: ModelSettings, backbone: Backbone, num_classes: int) -> 
             (channels, *settings.mask_head_layers)[-1], settings.mask_head_width, num_classes + 1
         ),
     )
-    model.transform = _Preparation(settings.min_size_px, settings.max_size_px)
-    return model
 
 
-class _Preparation(GeneralizedRCNNTransform):  # type: ignore[misc]
-    """torchvision's normalisation, resizing and padding, without resizing to the size it already has."""
+def _replace_what_is_slow(model: MaskRCNN, settings: ModelSettings) -> None:
+    """Put parts that do the same in less time in torchvision's places. Names and weights stay."""
+    anchors = model.rpn.anchor_generator
+    model.rpn.anchor_generator = CachedAnchors(anchors.sizes, anchors.aspect_ratios)
+    model.rpn = SparseProposals.like(model.rpn)
+    heads = model.roi_heads = CropHeads.like(model.roi_heads)
+    if settings.backbone == "small":
+        heads.box_roi_pool, heads.mask_roi_pool = map(_pool_small, (heads.box_roi_pool, heads.mask_roi_pool))
+    model.transform = Preparation(settings.min_size_px, settings.max_size_px)
+    train_with_less_work(model)
 
-    def __init__(self, min_size_px: int, max_size_px: int) -> None:
-        super().__init__(min_size_px, max_size_px, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
-    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, Any]:
-        """Resize picture (3, H, W) and target so that the sides fit the settings."""
-        short, long = sorted(image.shape[-2:])
-        if self.min_size[0] / short <= self.max_size / long and short == self.min_size[0]:
-            return image, target
-        resized: tuple[Tensor, Any] = super().resize(image, target)
-        return resized
-
-    def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
-        """Pad pictures into one batch (B, 3, H, W), in the memory layout convolutions are fastest in."""
-        batch: Tensor = super().batch_images(images, size_divisible)
-        return batch if batch.device.type == "mps" else batch.contiguous(memory_format=torch.channels_last)
+def _pool_small(pool: MultiScaleRoIAlign) -> SmallMapRoIAlign:
+    (level,), (side_px, _) = pool.featmap_names, pool.output_size
+    return SmallMapRoIAlign(level, side_px, pool.sampling_ratio, stride_px=SMALL_FINEST_STRIDE_PX)
 
 
 def _is_v2(settings: ModelSettings) -> bool:
@@ -120,10 +126,7 @@ def _box_head(settings: ModelSettings) -> nn.Module:
     return mlp
 
 
-def _pool(settings: ModelSettings, backbone: Backbone, side_px: int) -> Any:
-    if settings.backbone == "small":
-        level, ratio = backbone.roi_levels[0], settings.roi_sampling_ratio
-        return SmallMapRoIAlign(level, side_px, ratio, stride_px=SMALL_FINEST_STRIDE_PX)
+def _pool(settings: ModelSettings, backbone: Backbone, side_px: int) -> MultiScaleRoIAlign:
     return MultiScaleRoIAlign([*backbone.roi_levels], side_px, settings.roi_sampling_ratio)
 
 

@@ -24,7 +24,7 @@ Samples = Sequence[NDArray[np.float32]]
 
 
 class PreparedPictures(Sequence[NDArray[np.float32]]):
-    """Pictures as the first network gets them, float32 (1, H, W, 3); each is prepared when it is asked for."""
+    """Pictures as the first network gets them, float32 (1, H, W, 3); each is prepared when asked for."""
 
     def __init__(self, model: MaskRCNN, pictures: Sequence[NDArray[np.uint8]]) -> None:
         self._transform, self._pictures = model.transform, pictures
@@ -79,7 +79,7 @@ def _watch(parts: Parts, seen: dict[str, list[NDArray[np.float32]]]) -> Parts:
 
 
 def _some(regions: Tensor, most: int) -> Iterator[NDArray[np.float32]]:
-    """Give at most so many regions, evenly spread from best to worst, as one array (K, P, P, C); or nothing."""
+    """Give at most so many regions, spread from best to worst, as one array (K, P, P, C); or nothing."""
     if len(regions):
         chosen = torch.linspace(0, len(regions) - 1, min(most, len(regions))).long()
         yield regions[chosen].permute(0, 2, 3, 1).contiguous().numpy()

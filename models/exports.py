@@ -1,7 +1,7 @@
 """A model in another format: its networks as files, a manifest, and a predictor that runs them.
 
 What chooses regions, cuts them out and turns masks into RLE stays ours, the same code for every format. An
-export needs no weights beside it: its manifest holds the model's own, which names the settings it is built from.
+export needs no weights beside it: its manifest holds the model's own, which names the settings.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def write_export(
     pictures = calibration if wanted == "openvino-int8" else ()
     samples = _samples(model, [pixels for _, pixels in pictures], progress) if pictures else None
     if wanted == "openvino-int8" and samples is None:
-        raise ExportError("there are no pictures to find 8-bit ranges in", hint="validation pictures are used")
+        raise ExportError(
+            "there are no pictures to find 8-bit ranges in", hint="validation pictures are used"
+        )
     graphs = graphs_of(model)
     with directory_written_atomically(directory) as beside:
         for name, graph in graphs.items():

@@ -129,7 +129,7 @@ class _Turned(nn.Module):
 
 
 class _ChannelsLastMlp(nn.Module):
-    """torchvision's box head for regions (K, P, P, C): the first layer's weights are turned, not the regions."""
+    """torchvision's box head for regions (K, P, P, C): the first layer is turned, not the regions."""
 
     def __init__(self, head: TwoMLPHead, size: tuple[int, ...]) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ CALIBRATION_PACKAGES = ("openvino", "nncf")
 
 
 def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | None) -> None:
-    """Write a graph to ``file`` and its weights beside it; in 8-bit integers if there are samples of its input."""
+    """Write a graph to ``file``, its weights beside it; in 8-bit integers if there are samples of inputs."""
     import openvino
 
     model = openvino.convert_model(graph.capture())

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
+
+from models.heads import draw_masks
 
 Scanned = tuple[dict[str, Tensor], list[Tensor], list[Tensor]]
 """The pyramid's maps (B, C, h, w) by name, finest first; objectness (B, A, h, w) and deltas (B, 4A, h, w)."""
@@ -45,16 +46,6 @@ def parts_of(model: MaskRCNN) -> Parts:
         return found
 
     def outline(regions: Tensor, labels_N: Tensor) -> Tensor:
-        predictor = heads.mask_predictor
-        maps = predictor.relu(predictor.conv5_mask(heads.mask_head(regions)))
-        return _logits_of_own_class(maps, predictor.mask_fcn_logits, labels_N)
+        return draw_masks(heads, regions, labels_N)
 
     return Parts(scan, classify, outline)
-
-
-def _logits_of_own_class(maps: Tensor, last: torch.nn.Conv2d, labels_N: Tensor) -> Tensor:
-    """Return (N, S, S): the last convolution for the class each region was found to be, and no other."""
-    count, channels, side, _ = maps.shape
-    cells = maps.permute(0, 2, 3, 1).reshape(count, side * side, channels)
-    logits = torch.baddbmm(last.bias[labels_N, None, None], cells, last.weight[labels_N, :, :, 0])
-    return logits.view(count, side, side)

@@ -31,10 +31,11 @@ class SmallMapRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]
     ) -> Tensor:
         """Return (K, C, P, P) for the K boxes (x0, y0, x1, y1 in px) of all pictures, in order."""
         maps = x[self.featmap_names[0]].permute(0, 2, 3, 1)
+        dtype = torch.promote_types(maps.dtype, torch.float32)
         with torch.autocast(maps.device.type, enabled=False):
             parts = [
                 align_regions(
-                    single.float(), some / self._stride_px, self.output_size[0], self.sampling_ratio
+                    single.to(dtype), some / self._stride_px, self.output_size[0], self.sampling_ratio
                 )
                 for single, own in zip(maps, boxes, strict=True)
                 for some in torch.split(own, _REGIONS_AT_ONCE)

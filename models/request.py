@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset.samples import DatasetVersion, Picture
@@ -10,6 +11,7 @@ from maskloop.digest import digest_value
 from maskloop.errors import TrainingError
 from maskloop.settings import Settings
 from models.mixing import plan_batches
+from models.sampling import combine_repeats, orientations, repeat_factors
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class TrainingRequest:
         parent_digest: The parent's weights digest as recorded elsewhere, to check it against.
         new_digests: The training pictures to learn; empty means all that are not replayed.
         replay_digests: The training pictures to mix in so that they are not forgotten.
+        draw_weights: How many times as often as otherwise a picture is drawn, 1 or more, by digest; 1 where
+            none is named.
     """
 
     dataset: DatasetVersion
@@ -39,6 +43,7 @@ class TrainingRequest:
     parent_digest: str | None = None
     new_digests: tuple[str, ...] = ()
     replay_digests: tuple[str, ...] = ()
+    draw_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan_training(request: TrainingRequest) -> list[list[Picture]]:
@@ -55,7 +60,8 @@ def plan_training(request: TrainingRequest) -> list[list[Picture]]:
             f"{len(unknown)} of the pictures to train on are not training pictures of {request.dataset.tag}",
             where=min(unknown),
         )
-    training = request.settings.training
+    training, used = request.settings.training, [pictures[digest] for digest in sorted(chosen | replayed)]
+    factors = repeat_factors(used, training.sampling.repeat_threshold)
     plan = plan_batches(
         sorted(replayed - chosen),
         sorted(chosen),
@@ -63,6 +69,8 @@ def plan_training(request: TrainingRequest) -> list[list[Picture]]:
         batch_size=training.batch_size,
         steps=request.steps,
         seed=training.seed,
+        repeats=combine_repeats(factors, request.draw_weights),
+        groups=orientations(used) if training.sampling.group_by_orientation else None,
     )
     return [[pictures[digest] for digest in batch] for batch in plan]
 
@@ -81,5 +89,6 @@ def identify(request: TrainingRequest) -> str:
             "parent": request.parent_digest or str(request.parent_artifact or ""),
             "new": sorted(request.new_digests),
             "replay": sorted(request.replay_digests),
+            "draw_weights": dict(sorted(request.draw_weights.items())),
         }
     )

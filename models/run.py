@@ -25,11 +25,12 @@ from models.devices import uses_bf16
 from models.request import TrainingRequest, identify, plan_training
 from models.schedule import learning_rate_at, momentum_at
 from models.validation import measure_class_iou
+from models.waiting import WaitMeter
 from models.weights import load_weights
 
 _log = logging.getLogger(__name__)
 
-OnStep = Callable[[int, Mapping[str, float], float, float], None]
+OnStep = Callable[[int, Mapping[str, float], float, float, float], None]
 OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
 
@@ -44,8 +45,10 @@ class Run:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.trained = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = _build_optimizer(self.trained, request)
-        self.cache = PictureCache(request.dataset, load_picture)
+        limit_bytes = self.training.picture_cache_mb * 2**20
+        self.cache = PictureCache(request.dataset, load_picture, limit_bytes=limit_bytes)
         self.stream = BatchStream(self.cache, plan_training(request), self.training)
+        self.waiting = WaitMeter()
         self.validation = request.dataset.by_split["val"]
         self.average = copy.deepcopy(self.model.state_dict()) if self.training.ema_decay else None
         self.step, self.seconds, self.evaluations_without_better = 0, 0.0, 0
@@ -93,7 +96,8 @@ class Run:
         seconds = time.perf_counter() - start
         self.seconds += seconds
         if on_step:
-            on_step(self.step, values, rate, len(batch.images) / seconds)
+            waited_percent = self.waiting.share_percent(seconds)
+            on_step(self.step, values, rate, len(batch.images) / seconds, waited_percent)
 
     def evaluate(self, on_evaluation: OnEvaluation | None) -> None:
         """Measure the (averaged) weights on the validation pictures and keep them if they are the best."""
@@ -240,7 +244,7 @@ def _build_optimizer(parameters: Sequence[Tensor], request: TrainingRequest) -> 
     decay = request.settings.training.weight_decay
     if request.settings.training.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=request.learning_rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(parameters, lr=request.learning_rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=request.learning_rate, momentum=0.9, weight_decay=decay, fused=True)
 
 
 def _on_device(state: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:

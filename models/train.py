@@ -59,8 +59,9 @@ def train(
 
     Args:
         request: What to train.
-        on_step: Called after each step with its number (from 1), the losses by name, the learning rate and
-            the pictures per second.
+        on_step: Called after each step with its number (from 1), the losses by name, the learning rate, the
+            pictures per second of the step itself, and the share of the time before and in it that it waited
+            for its batch, 0..100.
         on_evaluation: Called after each evaluation with the step and the metrics of `TrainingResult.history`.
         progress: Called with steps done and steps in all.
         should_stop: Asked after each step; when true, a checkpoint is written and UnavailableError raised.
@@ -77,7 +78,7 @@ def train(
     with deterministic(device), threads_for(request.settings.model.backbone):
         run = Run(request, device, load)
         run.resume()
-        for batch in run.stream.from_step(run.step):
+        for batch in run.waiting.watch(run.stream.from_step(run.step)):
             if run.is_finished:
                 break
             run.take_step(batch, on_step)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 
 _log = logging.getLogger(__name__)
 _WHERE: Final = "[model] weights"

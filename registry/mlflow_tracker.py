@@ -145,14 +145,17 @@ class MlflowRunTracker:
     def fetch_files(self, run_id: str, folder: str, directory: Path) -> Path:
         """Copy the files recorded directly below ``folder`` into a new folder, completely or not at all."""
         missing = f"run {run_id} has no files below {folder}"
-        with directory_written_atomically(directory) as beside, plain_errors(self._uri, missing=missing):
-            with TemporaryDirectory(dir=directory.parent) as downloaded:
-                found = Path(self._client.download_artifacts(run_id, folder, downloaded))
-                files = [file for file in sorted(found.iterdir()) if file.is_file()]
-                if not files:
-                    raise NotFoundError(missing, where=without_password(self._uri))
-                for file in files:
-                    shutil.move(file, beside / file.name)
+        with (
+            directory_written_atomically(directory) as beside,
+            plain_errors(self._uri, missing=missing),
+            TemporaryDirectory(dir=directory.parent) as downloaded,
+        ):
+            found = Path(self._client.download_artifacts(run_id, folder, downloaded))
+            files = [file for file in sorted(found.iterdir()) if file.is_file()]
+            if not files:
+                raise NotFoundError(missing, where=without_password(self._uri))
+            for file in files:
+                shutil.move(file, beside / file.name)
         return directory
 
     def log_dataset(

@@ -6,7 +6,8 @@ challenger that keeps every limit is stopped by any of the checks at any moment 
 chance.
 
 Two kinds of checks: what every picture tells about must be shown to hold before the rollout goes on; what
-is rare (failures, broken promises, people's corrections) must not have been shown to be violated.
+is rare (failures, broken promises, people's corrections) must not have been shown to be violated, nor look
+so at the moment.
 """
 
 from __future__ import annotations
@@ -86,8 +87,12 @@ class Analysis:
 
     @property
     def undecided(self) -> tuple[Check, ...]:
-        """Checks that must be shown to hold and were not yet."""
-        return tuple(c for c in self.checks if c.outcome == "inconclusive" and c.name not in RARE)
+        """Checks that must be shown to hold and were not yet, and rare ones that look violated so far."""
+        return tuple(
+            check
+            for check in self.checks
+            if check.outcome == "inconclusive" and (check.name not in RARE or _looks_violated(check))
+        )
 
     @property
     def outcome(self) -> Outcome:
@@ -95,6 +100,10 @@ class Analysis:
         if self.failed:
             return "fail"
         return "inconclusive" if self.undecided or not self.checks else "pass"
+
+
+def _looks_violated(check: Check) -> bool:
+    return check.measured is not None and check.required is not None and check.measured > check.required
 
 
 def set_limits(measured: Sequence[AgreementMeasured], settings: RolloutSettings) -> Limits:
@@ -166,10 +175,15 @@ def analyse(
 
 
 def breaks_latency_promise(comparison: Comparison, slo: SloSettings) -> bool:
-    """Tell whether an answer came too late, and would have come in time from the champion."""
-    extra_s = max(0.0, comparison.challenger_s - comparison.champion_s)
+    """Tell whether an answer came too late, and would have come in time from the champion.
+
+    Its time is queue and pass, and a queue is made of passes of the same model: a champion that takes half
+    as long for a picture would have answered after half the time.
+    """
+    mine_s, other_s = comparison.challenger_s, comparison.champion_s
+    ratio = min(1.0, other_s / mine_s) if mine_s else 1.0
     promised_s = slo.p95_ms / 1000.0
-    return comparison.latency_s > promised_s >= comparison.latency_s - extra_s
+    return comparison.latency_s > promised_s >= comparison.latency_s * ratio
 
 
 def _both(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -96,7 +96,8 @@ class TrustedHosts:
             await self._guard(scope, receive, _ignore)
             if "is_trusted" not in scope["state"]:
                 error = UnknownHostError(
-                    "the Host header names another service", hint="serving.trusted_hosts lists what is accepted"
+                    "the Host header names another service",
+                    hint="serving.trusted_hosts lists what is accepted",
                 )
                 scope["state"]["cause"] = status_of(error)[1]
                 await _answer(error, scope["state"]["request_id"])(scope, receive, send)

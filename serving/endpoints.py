@@ -82,7 +82,13 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
 
         return [Depends(check)]
 
-    @router.post("/predict", dependencies=may("predict"), openapi_extra=ONE_PICTURE_BODY, tags=["predict"])
+    @router.post(
+        "/predict",
+        summary="Instances of one picture",
+        dependencies=may("predict"),
+        openapi_extra=ONE_PICTURE_BODY,
+        tags=["predict"],
+    )
     async def predict(request: Request, asked: AskedFor, caller: AskedBy) -> PredictAnswer:
         """Find the instances in one JPEG, PNG or WebP picture."""
         data = await read_picture(request)
@@ -92,7 +98,11 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
         return answer
 
     @router.post(
-        "/predict/batch", dependencies=may("predict"), openapi_extra=MANY_PICTURES_BODY, tags=["predict"]
+        "/predict/batch",
+        summary="Instances of several pictures",
+        dependencies=may("predict"),
+        openapi_extra=MANY_PICTURES_BODY,
+        tags=["predict"],
     )
     async def predict_batch(request: Request, asked: AskedFor, caller: AskedBy) -> BatchAnswer:
         """Find the instances in several pictures; one that cannot be answered costs only itself."""
@@ -107,6 +117,7 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
 
     @router.post(
         "/overlay",
+        summary="Instances drawn onto the picture",
         dependencies=may("predict"),
         responses={200: OVERLAY_ANSWER},
         openapi_extra=ONE_PICTURE_BODY,
@@ -122,13 +133,15 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
         named = {"X-Model-Version": model.version, "X-Blessing-Id": model.blessing_id}
         return Response(png, media_type="image/png", headers=named)
 
-    @router.post("/feedback", dependencies=may("feedback"), tags=["feedback"])
+    @router.post(
+        "/feedback", summary="Judge or correct an answer", dependencies=may("feedback"), tags=["feedback"]
+    )
     async def feedback(said: FeedbackRequest, caller: AskedBy) -> FeedbackAnswer:
         """Say whether an answer was right, or what it should have been."""
         becomes_a_label = await asyncio.to_thread(service.take_feedback, said, caller.name)
         return FeedbackAnswer(request_id=said.request_id, becomes_a_label=becomes_a_label)
 
-    @router.get("/model", dependencies=may("predict"), tags=["service"])
+    @router.get("/model", summary="What serves", dependencies=may("predict"), tags=["service"])
     async def model() -> ModelAnswer:
         """Say which model serves, and what it knows."""
         return service.describe_model()
@@ -140,12 +153,12 @@ def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:
     """Return the routes for machines that watch the service."""
     router = APIRouter(tags=["service"])
 
-    @router.get("/healthz")
+    @router.get("/healthz", summary="Does the process live?")
     async def healthz() -> dict[str, str]:
         """Answer as long as the process lives."""
         return {"status": "alive"}
 
-    @router.get("/readyz", responses={503: PROBLEMS[503]})
+    @router.get("/readyz", summary="Is a model warm?", responses={503: PROBLEMS[503]})
     async def readyz() -> dict[str, str]:
         """Answer 200 once a model is loaded and warmed, and until the service stops."""
         if problem := service.why_not_ready():
@@ -154,6 +167,7 @@ def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:
 
     @router.get(
         "/metrics",
+        summary="Figures for Prometheus",
         response_class=PlainTextResponse,
         responses={status: PROBLEMS[status] for status in (401, 403, 429, 503)},
         dependencies=_security(needs_keys),
@@ -208,17 +222,27 @@ async def _answer_one(
 
 async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _Answer:
     """Do the work, and give it up if nobody waits for it any more."""
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request.receive))
+    mine = asyncio.current_task()
+    assert mine is not None  # noqa: S101 - every request is answered in a task
+
+    has_left = False
+
+    async def watch() -> None:
+        nonlocal has_left
+        await _left(request.receive)
+        has_left = True
+        mine.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        raise ClientLeftError("the client has left")
+        return await work
+    except asyncio.CancelledError as error:
+        if not has_left:
+            raise
+        mine.uncancel()
+        raise ClientLeftError("the client has left") from error
     finally:
-        for task in (doing, leaving):
-            task.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
+        watching.cancel()
 
 
 async def _left(receive: Callable[[], Awaitable[Any]]) -> None:

@@ -38,7 +38,9 @@ class Asked(Message):
         None, ge=0, le=1, description="Leave out lower scores. Default: the model's own."
     )
     max_instances: int = Field(300, ge=1, le=1000)
-    tile_px: int = Field(0, ge=0, le=8192, description="Cut large pictures into tiles of this side; 0: do not.")
+    tile_px: int = Field(
+        0, ge=0, le=8192, description="Cut large pictures into tiles of this side; 0: do not."
+    )
     tile_overlap_px: int | None = Field(
         None, ge=0, le=4096, description="Larger than the objects. Default: a quarter of a tile."
     )

@@ -88,7 +88,11 @@ class Service:
         """
         picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
         started = time.perf_counter()
-        rendered = await asyncio.to_thread(self._render, picture, answer, asked)
+        is_at_hand = asked.masks in ("rle", "none") and picture.orientation == 1
+        if is_at_hand:  # a thread would cost more than it saves
+            rendered = self._render(picture, answer, asked)
+        else:
+            rendered = await asyncio.to_thread(self._render, picture, answer, asked)
         stages_s = {**answer.stages_s, "encode": time.perf_counter() - started}
         self._tell(answer, stages_s)
         timings_ms = {name: round(seconds * 1000, 3) for name, seconds in stages_s.items()}

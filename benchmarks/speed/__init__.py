@@ -1,1 +1,1 @@
-"""How fast maskloop predicts, cuts masks and evaluates, beside stock torchvision and pycocotools."""
+"""How fast maskloop trains, predicts, cuts masks and evaluates, beside stock torchvision and pycocotools."""

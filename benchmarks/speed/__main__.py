@@ -1,4 +1,4 @@
-"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|export [--device cuda] [--quick]``."""
+"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|train|loading|export [--quick]``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import torch
 
 from benchmarks.speed.evaluate import measure_evaluate
 from benchmarks.speed.export import measure_export
+from benchmarks.speed.loading import measure_loading
 from benchmarks.speed.masks import measure_masks
 from benchmarks.speed.predict import measure_predict
 from benchmarks.speed.report import Report
+from benchmarks.speed.train import measure_train
 from models.devices import choose_device
 
-SUBJECTS = ("predict", "masks", "evaluate", "export")
+SUBJECTS = ("predict", "masks", "evaluate", "train", "loading", "export")
 RESULTS = Path(__file__).resolve().parent / "runs"
 
 
@@ -27,7 +29,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, for a first look")
     parser.add_argument("--min-size-px", type=int, help="shorter side for predict (default: 800, quick: 160)")
     parser.add_argument("--batches", type=int, nargs="+", help="for predict (default: 1 8, quick: 1)")
-    parser.add_argument("--profile", action="store_true", help="tell where the time of predict goes")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="for train")
+    parser.add_argument("--profile", action="store_true", help="tell where the time of predict or train goes")
     parser.add_argument("--budget-s", type=float, help="for each case (default: 60, quick: 3)")
     wanted = parser.parse_args()
     if wanted.threads:
@@ -43,8 +46,18 @@ def measure(subject: str, wanted: argparse.Namespace) -> Report:
     budget_s = wanted.budget_s or (3.0 if quick else 60.0)
     if subject == "evaluate":
         return measure_evaluate(quick=quick, budget_s=budget_s)
+    if subject == "loading":
+        return measure_loading(quick=quick, budget_s=budget_s)
     if subject == "masks":
         return measure_masks(quick=quick, budget_s=budget_s)
+    if subject == "train":
+        return measure_train(
+            choose_device(wanted.device),
+            quick=quick,
+            budget_s=budget_s,
+            precision=wanted.precision,
+            profiled=wanted.profile,
+        )
     min_size_px = wanted.min_size_px or (160 if quick else 800)
     batches = wanted.batches or ((1,) if quick else (1, 8))
     if subject == "export":

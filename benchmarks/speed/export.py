@@ -18,7 +18,7 @@ from benchmarks.speed.stock import NUM_CLASSES, draw_picture, let_find, make_sto
 from benchmarks.timing import take_turns
 from evaluation.parity import compare_pictures, summarise_parity
 from maskloop.errors import ConfigurationError
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.artifact import load_manifest, save_artifact
 from models.build import build_model
 from models.environment import describe_environment
@@ -34,7 +34,7 @@ _CALIBRATED_ON: Final = 8
 
 
 def measure_export(*, quick: bool, batches: Sequence[int], min_size_px: int, budget_s: float) -> Report:
-    """Time all formats whose packages are installed at each batch size, with 100 instances in each picture."""
+    """Time all formats whose packages are installed at each batch size, with 100 instances a picture."""
     pictures = [draw_picture(480, 640, seed=0)] * max(batches)
     sizes = {"min_size_px": min_size_px, "max_size_px": min_size_px * 5 // 3, "max_detections": _INSTANCES}
     settings = ModelSettings(backbone="resnet50", weights="scratch", **sizes)
@@ -90,12 +90,11 @@ def _contestants(
 
 
 def _compare(predictors: Mapping[str, Predictor], picture: NDArray[np.uint8]) -> dict[str, object]:
-    """Say how far formats agree with torch. Random weights barely prefer one class: much lower than trained."""
+    """Say how far formats agree with torch: less than trained ones, as random weights prefer no class."""
     answers = {name: predictor.predict([picture])[0].detections for name, predictor in predictors.items()}
     found = {}
     for name in answers.keys() - {OURS}:
         parity = summarise_parity([compare_pictures(answers[OURS], answers[name], score_threshold=0.0)])
-        found[f"equal, {name}"] = (
-            f"{parity.num_both} of {parity.num_either} instances found by both, mask IoU {parity.mask_iou:.4f}"
-        )
+        both = f"{parity.num_both} of {parity.num_either} instances found by both"
+        found[f"equal, {name}"] = f"{both}, mask IoU {parity.mask_iou:.4f}"
     return found

@@ -23,7 +23,7 @@ from benchmarks.speed.stock import (
 )
 from benchmarks.timing import take_turns
 from evaluation.instances import Detections
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.build import build_model
 from models.environment import describe_environment
 from models.predict import Predictor

@@ -19,7 +19,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.masks import Rle, encode_masks
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 
 NUM_CLASSES = 90
 """As COCO's category ids count, without the background."""
@@ -30,7 +30,7 @@ _CANDIDATES_PER_DETECTION = 3
 def make_stock_model(settings: ModelSettings, picture: NDArray[np.uint8]) -> MaskRCNN:
     """Return torchvision's ``maskrcnn_resnet50_fpn`` with random weights, in evaluation mode.
 
-    The frozen norms get the statistics they would have after training on pictures like the one given.
+    The frozen norms get their statistics from the picture given.
     """
     torch.manual_seed(0)
     model = MaskRCNN(
@@ -40,12 +40,14 @@ def make_stock_model(settings: ModelSettings, picture: NDArray[np.uint8]) -> Mas
         max_size=settings.max_size_px,
     ).eval()
     with torch.inference_mode():
-        _normalise(model, picture)
+        adopt_statistics(model, picture)
         _draw_blobs(model)
     return model
 
 
-def _normalise(model: MaskRCNN, picture: NDArray[np.uint8]) -> None:
+def adopt_statistics(model: MaskRCNN, picture: NDArray[np.uint8]) -> None:
+    """Give the frozen norms the statistics they would have after training, or numbers grow without end."""
+
     def adopt(norm: Any, inputs: tuple[Tensor, ...]) -> None:
         norm.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
         norm.running_var.copy_(inputs[0].var(dim=(0, 2, 3)))

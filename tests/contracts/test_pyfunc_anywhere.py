@@ -52,7 +52,7 @@ print(json.dumps({
 
 
 def register_a_small_model(uri: str, tmp_path: Path) -> None:
-    from maskloop.settings import ModelSettings
+    from maskloop.model_settings import ModelSettings
     from models.artifact import save_artifact
     from models.build import build_model
     from registry.mlflow_store import MlflowModelStore

@@ -78,6 +78,7 @@ class TinyModel:
     """Stands in for `models.train` and `models.artifact`, and remembers what it was asked to train."""
 
     quality: float = 0.9
+    wait_percent: float = 0.0
     error: BaseException | None = None
     countdown: Countdown | None = None
     requests: list[Any] = field(default_factory=list)
@@ -86,7 +87,7 @@ class TinyModel:
         self._step()
         self.requests.append(request)
         for step in range(1, request.steps + 1):
-            on_step(step, {"mask": 1.0 / step}, request.learning_rate, 10.0)
+            on_step(step, {"mask": 1.0 / step}, request.learning_rate, 10.0, self.wait_percent)
             progress(step, request.steps)
         if self.error:
             raise self.error

@@ -71,7 +71,9 @@ class FakeRunTracker:
 
     def fetch_files(self, run_id: str, folder: str, directory: Path) -> Path:
         files = self._run(run_id).files
-        found = {PurePosixPath(path).name: path for path in files if str(PurePosixPath(path).parent) == folder}
+        found = {
+            PurePosixPath(path).name: path for path in files if str(PurePosixPath(path).parent) == folder
+        }
         if not found:
             raise NotFoundError(f"run {run_id} has no files below {folder}")
         with directory_written_atomically(directory) as beside:

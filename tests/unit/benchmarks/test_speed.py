@@ -4,14 +4,20 @@ import json
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import masks_to_boxes
 
+from benchmarks.speed import train
 from benchmarks.speed.__main__ import measure
+from benchmarks.speed.loading import CACHED, FIRST, VARIED, StockDataset, write_pictures
+from benchmarks.speed.loading import STOCK as STOCK_LOADING
 from benchmarks.speed.predict import OURS, STOCK, _contestants, _predictor_like, _with_the_weights_of, compare
 from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Report, lines_of
 from benchmarks.speed.stock import draw_picture, let_find, make_stock_model, run_stock
 from benchmarks.timing import Rounds
-from maskloop.settings import ModelSettings
+from dataset.decoding import decode_picture
+from maskloop.model_settings import ModelSettings, TrainingSettings
+from models.batches import BatchStream, PictureCache
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +94,63 @@ def test_a_report_is_a_table_and_a_file(tmp_path):
     assert "| small | b | 0.75 | 1 | 3 (2.5-3.5) | 2 |  |" in table
     assert "- equal: yes\n- python 3" in table
     assert np.isfinite(stored["lines"][0]["cpu_s"])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_loading_gives_the_targets_of_the_reference(tmp_path):
+    coco, version = write_pictures(tmp_path, 2)
+    settings = TrainingSettings(horizontal_flip=0.0, colour_jitter=0.0)
+    cache = PictureCache(version, lambda path: decode_picture(path.read_bytes(), max_mpx=1.0))
+    batch = BatchStream(cache, [version.pictures], settings).make(0)
+    for number, (image, target) in enumerate(zip(batch.images, batch.targets, strict=True)):
+        torch.manual_seed(0)  # whether the reference flips depends on it
+        theirs, expected = StockDataset(tmp_path, coco)[number]
+        theirs = (theirs * 255).round().byte()
+        is_flipped = torch.equal(theirs.flip(-1), image)
+        masks = expected["masks"].flip(-1) if is_flipped else expected["masks"]
+        assert is_flipped or torch.equal(theirs, image)
+        assert torch.equal(target["labels"], expected["labels"])
+        assert target["crop_pixels"].sum() == masks.sum()
+        assert torch.equal(masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1]), target["boxes"])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_loading_counts_the_same_instances_for_all(monkeypatch):
+    monkeypatch.setattr("benchmarks.speed.loading.NUM_PICTURES_QUICK", 3)
+    monkeypatch.setattr("benchmarks.speed.loading.WORKERS", (0,))
+    wanted = argparse.Namespace(quick=True, budget_s=0.01, device="cpu", min_size_px=None)
+    report = measure("loading", wanted)
+    assert set(report.remarks["instances in one pass, 0 workers"].values()) == {21}
+    assert {line.name for line in report.lines} == {STOCK_LOADING, FIRST, CACHED, VARIED}
+
+
+TINY = train.Case(
+    "tiny", ModelSettings(**{**train._small().model_dump(), "min_size_px": 64}), 2, 64, 64, 3, (16, 30)
+)
+
+
+def test_both_train_on_the_same_pictures_instances_and_weights():
+    batch = train.draw_batch(TINY)
+    pictures, targets = train.to_stock(batch)
+    for picture, target, own_picture, own in zip(pictures, targets, batch.images, batch.targets, strict=True):
+        assert torch.equal((picture * 255).round().byte(), own_picture)
+        assert torch.equal(target["boxes"], own["boxes"])
+        assert target["masks"].sum() == own["crop_pixels"].sum()
+        assert torch.equal(masks_to_boxes(target["masks"]) + torch.tensor([0, 0, 1, 1]), own["boxes"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_of_both_go_on_from_each_other(precision):
+    torch.manual_seed(0)
+    contestants = train.make_contestants(TINY, torch.device("cpu"), precision)
+    for run in contestants.values():
+        losses = [run() for _ in range(3)]
+        assert np.isfinite(losses).all()
+        assert len(set(losses)) == 3
+
+
+def test_training_is_reported_with_memory_and_profile(monkeypatch):
+    monkeypatch.setattr(train, "cases", lambda *, quick: [TINY])
+    report = train.measure_train(torch.device("cpu"), quick=True, budget_s=0.01, profiled=True)
+    assert [line.name for line in report.lines] == [train.STOCK, train.OURS]
+    assert any("waits" in str(remark) for remark in report.remarks.values())

@@ -70,6 +70,12 @@ def test_one_instance_stands_for_one_only():
     assert (parity.num_either, parity.num_both, parity.mask_iou) == (2, 1, 1.0)
 
 
+def test_equal_masks_do_not_change_partners_because_one_is_below_the_threshold():
+    both = answer((0, 10, 0.9, 0), (0, 10, 0.2, 0))
+    parity = summarise_parity([compare(both, both)])
+    assert (parity.num_either, parity.num_both, parity.largest_score_shift) == (1, 1, 0.0)
+
+
 def test_every_instance_of_all_pictures_counts_the_same():
     first = compare(answer((0, 10, 0.9, 0)), answer((0, 7, 0.9, 0)))
     second = compare(answer((0, 5, 0.9, 0), (6, 5, 0.9, 0)), answer((0, 5, 0.9, 0), (6, 5, 0.6, 0)))

@@ -124,7 +124,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     promised = "init ingest train monitor retrain approve reject promote rollback reconcile status history"
     promised += " lineage predict report up demo abandon serve export benchmark"
     groups = {
-        "data": "list restore diff verify",
+        "data": "list restore diff verify preview",
         "feedback": "list ingest",
         "keys": "add list revoke rotate",
         "rollout": "resume show stop",
@@ -188,6 +188,7 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
         (["rollback", "--why", "it is slow"], 77, "there is no earlier champion"),
         (["data", "restore", "data-v9"], 66, "there is no data version data-v9"),
         (["data", "verify", "data-v9"], 66, "there is no data version data-v9"),
+        (["data", "preview"], 65, "there is nothing to look at yet"),
         (["rollback"], 2, "Missing option '--why'"),
         (["history", "--at", "yesterday"], 2, "does not match the formats"),
         (["ingest"], 2, "Missing argument"),

@@ -122,7 +122,9 @@ def test_an_export_that_says_something_else_is_neither_kept_nor_attached(
     assert files_in_mlflow(judged) == list(judged.workspace.exports_dir.iterdir()) == []
 
 
-def test_settings_say_what_is_required_of_eight_bits_alone(tmp_path: Path, world: World, exporter: Exporter) -> None:
+def test_settings_say_what_is_required_of_eight_bits_alone(
+    tmp_path: Path, world: World, exporter: Exporter
+) -> None:
     text = world.workspace.settings_file.read_text()
     world.workspace.settings_file.write_text(f"{text}\n[export]\nmin_parity_int8 = 0.85\n")
     run_turn(world.app(), starts_from="first-weights")

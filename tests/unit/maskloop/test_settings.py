@@ -28,6 +28,9 @@ def test_an_empty_file_takes_the_defaults_but_has_no_gates() -> None:
         ({"data": {"val_percent": 50, "test_percent": 50}}, "leave nothing to train on"),
         ({"model_name": "../evil"}, "model_name"),
         ({"approval": {"policy": "never"}}, "approval.policy"),
+        ({"training": {"augmentation": {"scale_range": [2.0, 0.1]}}}, "the smaller scale comes first"),
+        ({"training": {"augmentation": {"mirrored_classes": [["l", "r"], ["r", "x"]]}}}, "named twice"),
+        ({"training": {"sampling": {"hard_example_weight": 0.5}}}, "training.sampling.hard_example_weight"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_path(values: dict[str, object], message: str) -> None:

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.build import build_model
 from models.devices import choose_device
 from models.weights import read_weights

@@ -8,7 +8,7 @@ import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign, box_iou
 
-from maskloop.settings import ModelSettings
+from maskloop.model_settings import ModelSettings
 from models.build import build_model
 from models.convolutions import TransformedConv2d
 from models.gathering import GatheringRoIAlign

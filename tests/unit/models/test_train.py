@@ -96,17 +96,22 @@ def test_checkpoints_of_another_request_are_not_continued(shapes, tmp_path):
 
 def test_training_makes_the_loss_smaller_and_reports_as_it_goes(shapes, tmp_path):
     settings = shapes.tiny_settings(precision="fp32", evaluate_every_steps=20)
-    losses, rates, done, evaluated = [], [], [], []
+    losses, rates, waits, done, evaluated = [], [], [], [], []
     result = train(
         shapes.make_request(tmp_path, settings, steps=40),
         load_picture=shapes.load_picture,
-        on_step=lambda step, values, rate, speed: (losses.append(sum(values.values())), rates.append(rate)),
+        on_step=lambda step, values, rate, speed, waited: (
+            losses.append(sum(values.values())),
+            rates.append(rate),
+            waits.append(waited),
+        ),
         on_evaluation=lambda step, metrics: evaluated.append(step),
         progress=lambda step, total: done.append((step, total)),
     )
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
     assert done[-1] == (40, 40)
     assert max(rates) == 0.01
+    assert all(0.0 <= waited <= 100.0 for waited in waits)
     assert evaluated == [20, 40]
     assert set(result.history[-1]) == {"step", "loss", "learning_rate", "mean_iou", "iou/square", "iou/disc"}
     assert result.peak_memory_bytes > 2**20
@@ -215,3 +220,29 @@ def test_pictures_outside_the_training_split_are_refused(shapes, tmp_path):
     held_out = request.dataset.by_split["val"][0].digest
     with pytest.raises(TrainingError, match="not training pictures of data-v1"):
         train(dataclasses.replace(request, new_digests=(held_out,)), load_picture=shapes.load_picture)
+
+
+def test_a_run_with_every_augmentation_and_weights_of_pictures_is_continued_bitwise(shapes, tmp_path):
+    settings = shapes.tiny_settings(
+        num_workers=2,
+        augmentation={"scale_range": [0.5, 2.0], "crop": 0.5, "copy_paste": 0.5, "mosaic": 0.3},
+        sampling={"repeat_threshold": 1.0, "group_by_orientation": True},
+    )
+    hard = shapes.make_dataset().by_split["train"][0].digest
+
+    def request(folder):
+        return shapes.make_request(tmp_path / folder, settings, steps=6, draw_weights={hard: 2.5})
+
+    whole = train(request("whole"), load_picture=shapes.load_picture)
+    with pytest.raises(UnavailableError, match="step 3 of 6"):
+        train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
+    _assert_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
+
+
+def test_other_weights_of_pictures_are_another_request(shapes, tmp_path):
+    train(shapes.make_request(tmp_path, steps=2), load_picture=shapes.load_picture)
+    steps = []
+    hard = shapes.make_dataset().by_split["train"][0].digest
+    other = shapes.make_request(tmp_path, steps=2, draw_weights={hard: 2.0})
+    train(other, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
+    assert steps == [1, 2]

@@ -242,6 +242,7 @@ def test_rollback_to_what_serves_already_is_refused(world: RegistryWorld) -> Non
 
 
 def test_rollback_before_any_promotion_is_refused(world: RegistryWorld) -> None:
+    world.candidate()
     with pytest.raises(RefusedError):
         rollback(world.ledger, world.store, to_version="1", by="otto", why="")
 

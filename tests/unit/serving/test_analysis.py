@@ -128,6 +128,7 @@ def test_a_picture_the_champion_could_not_answer_counts_against_nobody() -> None
         (0.1, 0.1, 0.2, False),  # the promise was kept
         (0.1, 0.3, 0.35, True),  # the champion would have kept it
         (0.3, 0.32, 0.4, False),  # the champion would have broken it too
+        (0.1, 0.3, 0.7, True),  # it waited for the challenger's other passes
         (0.1, 0.05, 0.4, False),  # a queue, not the challenger
     ],
 )
@@ -136,6 +137,15 @@ def test_a_broken_promise_counts_where_the_champion_would_have_kept_it(
 ) -> None:
     answer = replace(GOOD, champion_s=champion_s, challenger_s=challenger_s, latency_s=latency_s)
     assert breaks_latency_promise(answer, SLO) is expected
+
+
+def test_what_is_rare_holds_up_a_rollout_only_while_it_looks_violated() -> None:
+    failed_live = replace(GOOD, challenger_error="it computes NaN", answered_by="challenger")
+    live = replace(GOOD, answered_by="challenger")
+    found = judged([GOOD] * 60 + [live] * 60 + [failed_live])
+    assert outcome_of(found, "slo.errors") == "inconclusive"
+    assert "slo.errors" in {check.name for check in found.undecided}
+    assert judged([GOOD] * 60 + [live] * 400 + [failed_live]).outcome == "pass"
 
 
 # --- limits --------------------------------------------------------------------------------------

@@ -322,6 +322,7 @@ for line in sys.stdin:
 @pytest.fixture
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Two workers that share a folder in which an earlier service has left something."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # what is set from here on is taken back in the end
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "counter_1.db").write_bytes(b"left behind")
     share_figures(tmp_path / "figures")
@@ -330,7 +331,6 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     for worker in started:
         worker.kill()
         worker.communicate()
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
 
 
 def start_worker(*arguments: str) -> subprocess.Popen[str]:

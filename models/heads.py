@@ -1,0 +1,155 @@
+"""The heads that classify regions and draw their masks, learning from masks cut to their boxes.
+
+Shape suffixes: B pictures, G instances and N boxes of the picture that has most, S boxes drawn in each
+picture, K regions of all pictures, M instances of all pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
+
+from models.assignment import draw_balanced, match_boxes, pad_rows
+from models.mask_targets import Crops, cut_mask_targets
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What a step learns from, of all pictures in order.
+
+    Attributes:
+        boxes: (K, 4), x0, y0, x1, y1 in px of the resized pictures.
+        pictures: int64 (K,).
+        labels: int64 (K,), 0 for background.
+        instances: int64 (K,), each region's among those of its picture; 0 for background.
+    """
+
+    boxes: Tensor
+    pictures: Tensor
+    labels: Tensor
+    instances: Tensor
+
+    def __getitem__(self, some: Tensor) -> Regions:
+        return Regions(**{name: value[some] for name, value in vars(self).items()})
+
+    def boxes_by_picture(self, num_pictures: int) -> list[Tensor]:
+        """Return each picture's boxes."""
+        counts = torch.bincount(self.pictures, minlength=num_pictures).tolist()
+        return [*torch.split(self.boxes, counts)]
+
+
+class CropHeads(RoIHeads):  # type: ignore[misc]
+    """torchvision's heads with the same weights and losses; in evaluation they are torchvision's.
+
+    Targets hold what `models.mask_targets.make_target` makes, not ``masks``.
+    """
+
+    @classmethod
+    def like(cls, heads: RoIHeads) -> CropHeads:
+        """Take over the parts and numbers of torchvision's."""
+        matcher, sampler = heads.proposal_matcher, heads.fg_bg_sampler
+        return cls(
+            heads.box_roi_pool,
+            heads.box_head,
+            heads.box_predictor,
+            matcher.high_threshold,
+            matcher.low_threshold,
+            sampler.batch_size_per_image,
+            sampler.positive_fraction,
+            heads.box_coder.weights,
+            heads.score_thresh,
+            heads.nms_thresh,
+            heads.detections_per_img,
+            heads.mask_roi_pool,
+            heads.mask_head,
+            heads.mask_predictor,
+        )
+
+    def forward(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+        targets: list[dict[str, Tensor]] | None = None,
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Return no answers and the losses in training; else answers and no losses."""
+        if not self.training or targets is None:
+            found: tuple[list[dict[str, Tensor]], dict[str, Tensor]] = super().forward(
+                features, proposals, image_shapes, targets
+            )
+            return found
+        truth_BG4, is_real_BG = pad_rows([target["boxes"].to(proposals[0].dtype) for target in targets])
+        regions = self._draw(proposals, truth_BG4, is_real_BG, targets)
+        by_picture = regions.boxes_by_picture(len(targets))
+        logits, deltas = self.box_predictor(
+            self.box_head(self.box_roi_pool(features, by_picture, image_shapes))
+        )
+        wanted = truth_BG4[regions.pictures, regions.instances]
+        goal = self.box_coder.encode_single(wanted, regions.boxes)
+        of_class, of_box = fastrcnn_loss(logits, deltas, [regions.labels], [goal])
+        objects = regions[(regions.labels > 0).nonzero()[:, 0]]
+        of_mask = self._mask_loss(features, objects, image_shapes, targets)
+        return [], {"loss_classifier": of_class, "loss_box_reg": of_box, "loss_mask": of_mask}
+
+    def _draw(
+        self,
+        proposals: Sequence[Tensor],
+        truth_BG4: Tensor,
+        is_real_BG: Tensor,
+        targets: Sequence[dict[str, Tensor]],
+    ) -> Regions:
+        """Draw regions from the proposals and, as torchvision does, the instances' own boxes."""
+        truth = [own[: len(target["boxes"])] for own, target in zip(truth_BG4, targets, strict=True)]
+        boxes_BN4, is_box_BN = pad_rows([torch.cat(pair) for pair in zip(proposals, truth, strict=True)])
+        matched_BN = match_boxes(truth_BG4, is_real_BG, boxes_BN4, self.proposal_matcher)
+        instance_BN = matched_BN.clamp(min=0)
+        classes_BG, _ = pad_rows([target["labels"] for target in targets])
+        labels_BN = classes_BG.gather(1, instance_BN)
+        labels_BN.masked_fill_(matched_BN == self.proposal_matcher.BELOW_LOW_THRESHOLD, 0)
+        labels_BN.masked_fill_((matched_BN == self.proposal_matcher.BETWEEN_THRESHOLDS) | ~is_box_BN, -1)
+        sampler = self.fg_bg_sampler
+        drawn_BS, is_drawn_BS = draw_balanced(
+            labels_BN, sampler.batch_size_per_image, sampler.positive_fraction
+        )
+        picture_K, place_K = is_drawn_BS.nonzero(as_tuple=True)
+        at = picture_K, drawn_BS[picture_K, place_K]
+        return Regions(boxes_BN4[at], picture_K, labels_BN[at], instance_BN[at])
+
+    def _mask_loss(
+        self,
+        features: dict[str, Tensor],
+        objects: Regions,
+        image_shapes: Sequence[tuple[int, int]],
+        targets: Sequence[dict[str, Tensor]],
+    ) -> Tensor:
+        by_picture = objects.boxes_by_picture(len(targets))
+        logits = draw_masks(self, self.mask_roi_pool(features, by_picture, [*image_shapes]), objects.labels)
+        if not len(logits):
+            return logits.sum() * 0.0
+        device = objects.boxes.device
+        counts = torch.tensor([len(target["labels"]) for target in targets], device=device)
+        goal = cut_mask_targets(
+            Crops.of(targets),
+            (counts.cumsum(0) - counts)[objects.pictures] + objects.instances,
+            objects.boxes,
+            original_K2=torch.stack([target["size_px"] for target in targets])[objects.pictures],
+            resized_K2=torch.tensor([*image_shapes], device=device)[objects.pictures],
+            side=logits.shape[-1],
+        )
+        return F.binary_cross_entropy_with_logits(logits.to(goal.dtype), goal)
+
+
+def draw_masks(heads: RoIHeads, regions: Tensor, labels_K: Tensor) -> Tensor:
+    """Return (K, S, S): for each region (K, C, P, P) the mask's logits of one class, and of no other."""
+    predictor = heads.mask_predictor
+    maps = predictor.relu(predictor.conv5_mask(heads.mask_head(regions)))
+    last = predictor.mask_fcn_logits
+    count, channels, side, _ = maps.shape
+    cells = maps.permute(0, 2, 3, 1).reshape(count, side * side, channels)
+    logits = torch.baddbmm(last.bias[labels_K, None, None], cells, last.weight[labels_K, :, :, 0])
+    return logits.view(count, side, side)
