@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
-from models.convolutions import fold_norms
+from models.convolutions import fold_norms, use_plain_convolutions
 
 SCAN: Final = "scan"
 CLASSIFY: Final = "classify"
@@ -58,6 +58,7 @@ def graphs_of(model: MaskRCNN) -> dict[str, Graph]:
     """
     plain = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     fold_norms(plain)
+    use_plain_convolutions(plain)
     heads, channels = plain.roi_heads, plain.backbone.out_channels
     box_size, mask_size = heads.box_roi_pool.output_size, heads.mask_roi_pool.output_size
     is_mlp = isinstance(heads.box_head, TwoMLPHead)

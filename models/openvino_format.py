@@ -7,9 +7,10 @@ model that was judged nor the one whose parity was measured.
 from __future__ import annotations
 
 import logging
-import os
+import sys
 import threading
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ CALIBRATION_PACKAGES = ("openvino", "nncf")
 
 def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | None) -> None:
     """Write a graph to ``file``, its weights beside it; in 8-bit integers if there are samples of inputs."""
-    import openvino
-
+    openvino = _import_silenced("openvino")
     model = openvino.convert_model(graph.capture())
     free = [-1 if axis in graph.dynamic else size for axis, size in enumerate(graph.example.shape)]
     model.reshape(openvino.PartialShape(free))
@@ -42,8 +42,7 @@ def load(file: Path, num_threads: int) -> Run:
 
     What a call returns is overwritten by the same thread's next call.
     """
-    import openvino
-
+    openvino = _import_silenced("openvino")
     wanted = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": num_threads,
@@ -63,10 +62,14 @@ def load(file: Path, num_threads: int) -> Run:
 
 def _quantise(model: Any, samples: Sequence[NDArray[np.float32]]) -> Any:
     """Post-training quantisation: weights symmetric, activations asymmetric, ranges seen in the samples."""
-    os.environ.setdefault("NNCF_CI", "1")  # it reports its use over the network otherwise
-    import nncf
-
+    nncf = _import_silenced("nncf")
     nncf.set_log_level(logging.ERROR)
     return nncf.quantize(
         model, nncf.Dataset(samples), preset=nncf.QuantizationPreset.MIXED, subset_size=len(samples)
     )
+
+
+def _import_silenced(name: str) -> Any:
+    """Import one of OpenVINO's libraries without the package by which it, unasked, reports its use."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return import_module(name)

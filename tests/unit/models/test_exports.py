@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from models import exports, onnx_format, openvino_format
 from models.artifact import load_model
 from models.build import build_model
 from models.calibration import gather_samples
+from models.convolutions import LeanConv2d
 from models.exports import check_format, export_digest, load_export, verify_export, write_export
 from models.graphs import CLASSIFY, GRAPHS, OUTLINE, SCAN, graphs_of, level_names
 from models.inference import copy_for_inference, find_regions, keep_choosing_alone
@@ -137,6 +141,14 @@ def test_a_program_takes_pictures_of_any_size_and_number(trained):
     for shape in ((1, 64, 64, 3), (3, 96, 160, 3)):
         fine = program(torch.zeros(shape))[0]
         assert fine.shape == (shape[0], shape[1] // 4, shape[2] // 4, 8)
+
+
+def test_wide_convolutions_are_captured_as_the_ones_exporters_know():
+    model = build_model(ModelSettings(backbone="resnet18", weights="scratch"), num_classes=3)
+    for graph in graphs_of(model).values():
+        assert not any(isinstance(each, LeanConv2d) for each in graph.module.modules())
+        called = {str(node.target) for node in graph.capture().graph.nodes}
+        assert not [name for name in called if "nnpack" in name]
 
 
 def test_graphs_leave_the_model_as_it_was(trained):
@@ -297,16 +309,23 @@ def test_a_library_computes_what_torch_computes(wanted, trained, shapes, tmp_pat
 @needs_nncf
 @their_warnings
 def test_eight_bits_compute_almost_what_torch_computes(trained, shapes, tmp_path):
+    """Of the first network the maps alone: proposals of a network that never learned come out as zeros."""
     model, manifest = trained
     write_export(tmp_path / "e", model, manifest, "openvino-int8", calibration=calibration_of(shapes))
     samples = gather_samples(model.eval(), draw_pictures(shapes))
     for name, graph in graphs_of(model).items():
-        file = tmp_path / "e" / f"{name}.xml"
-        for ours, theirs in zip(
-            openvino_format.load(file, 1)(samples[name][0]),
-            run_in_torch(graph)(samples[name][0]),
-            strict=True,
-        ):
+        file, sample = tmp_path / "e" / f"{name}.xml", samples[name][0]
+        pairs = zip(openvino_format.load(file, 1)(sample), run_in_torch(graph)(sample), strict=True)
+        for ours, theirs in [*pairs][:2]:
             error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs - theirs.mean())
-            assert 0.0 < error < 0.2
+            assert 0.0 < error < 0.1
         assert "FakeQuantize" in file.read_text()
+
+
+@needs_nncf
+def test_nothing_is_reported_to_anyone_and_nothing_laid_into_the_home_folder(tmp_path):
+    code = "from models.openvino_format import _import_silenced as get; print(get('nncf').Dataset([]))"
+    code += "; print(get('openvino').convert_model.__name__)"
+    home = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=home, check=True, capture_output=True)
+    assert not (tmp_path / "intel").exists()
