@@ -4,13 +4,18 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv
 
-.PHONY: demo test check lock real load bench clean
+.PHONY: demo test test-export check lock real load bench clean
 
 demo: $(STAMP)          ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
 
 test: $(STAMP) check    ## everything proven
 	$(BIN)/python -m pytest
+
+test-export: requirements-export.lock | $(UV)  ## what exports need, in an environment of its own, and their tests
+	test -x .venv-export/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-export
+	$(UV) pip install --quiet --python .venv-export/bin/python --require-hashes -r requirements-export.lock
+	.venv-export/bin/python -m pytest tests/unit/models/test_exports.py tests/unit/flows/test_export.py
 
 check: $(STAMP)         ## lint, types, layers
 	$(BIN)/ruff check .
@@ -29,10 +34,11 @@ bench: $(STAMP)         ## speed beside stock torchvision and pycocotools (see b
 	$(BIN)/python -m benchmarks.speed predict masks evaluate --budget-s 30
 	$(BIN)/python -m benchmarks.speed train loading --quick --budget-s 60
 
-lock: $(UV)             ## renew the pinned lock: hashes, no addresses
-	$(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
-	  --generate-hashes --no-header --no-annotate \
-	  --output-file requirements.lock
+LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
+	  --generate-hashes --no-header --no-annotate
+lock: $(UV)             ## renew the pinned locks: hashes, no addresses
+	$(LOCKED) --output-file requirements.lock
+	$(LOCKED) --extra export --output-file requirements-export.lock
 
 clean:                  ## remove what `make demo` and the checks left
 	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

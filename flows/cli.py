@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from flows.cli_data import data
+from flows.cli_export import exporting
 from flows.cli_feedback import feedback
 from flows.cli_rollout import rollout
 from flows.cli_serving import serving
@@ -32,7 +33,7 @@ def cli() -> None:
 cli.add_command(data)
 cli.add_command(feedback)
 cli.add_command(rollout)
-for one in serving.commands.values():
+for one in (*serving.commands.values(), *exporting.commands.values()):
     cli.add_command(one)
 
 

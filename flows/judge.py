@@ -13,7 +13,7 @@ from flows.evaluate import ModelOnPictures, evaluate_model
 from flows.evidence_pack import PAGE_PATH, refresh_pack
 from flows.examples import draw_examples
 from flows.report import save_iou_rows
-from flows.serve import fetch_champion, verify_weights
+from flows.serve import fetch_champion, fetch_version
 from flows.wiring import App
 from maskloop.errors import DataError, RefusedError
 from maskloop.records import Check, JudgingStarted, VerdictReached, write_record
@@ -94,10 +94,7 @@ def hold_contest(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> Con
             where=version.tag,
             hint="ingest some with --split test, or raise data.test_percent",
         )
-    directory = app.workspace.models_dir / cycle.candidate.weights_digest
-    if not directory.exists():
-        app.models.fetch(cycle.candidate.version, directory)
-    verify_weights(directory, cycle.candidate.weights_digest)
+    directory = fetch_version(app, cycle.candidate.version, cycle.candidate.weights_digest)
     title = "candidate on the test pictures"
     candidate = _run(app, title, directory, cycle.candidate.weights_digest, version, check_lease)
     if app.state().champion is None:

@@ -25,6 +25,20 @@ def fetch_champion(app: App) -> ServedModel:
     return champion_copy(app.ledger, app.models, app.workspace.models_dir, verify_weights)
 
 
+def fetch_version(app: App, version: str, weights_digest: str) -> Path:
+    """Return the verified local copy of any version; the registry is only asked if the copy is missing.
+
+    Raises:
+        NotFoundError, UnavailableError: if there is no copy, and the registry has none or does not answer.
+        IntegrityError: if its files are not those with this digest.
+    """
+    directory = app.workspace.models_dir / weights_digest
+    if not directory.exists():
+        app.models.fetch(version, directory)
+    verify_weights(directory, weights_digest)
+    return directory
+
+
 def verify_weights(directory: Path, weights_digest: str) -> None:
     """Raise IntegrityError unless a folder holds the artifact with exactly these weights."""
     from models.artifact import verify_artifact

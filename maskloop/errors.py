@@ -81,6 +81,10 @@ class TrainingError(MaskloopError):
     exit_code = 70
 
 
+class ExportError(MaskloopError):
+    """An exporter cannot do it, and says why."""
+
+
 class StorageError(MaskloopError):
     """Something could not be written or read completely, for example because the disk is full."""
 

@@ -242,6 +242,17 @@ class RolloutSettings(Section):
         return steps
 
 
+class ExportSettings(Section):
+    """What a model in another format must show beside the model itself, on the same held-out pictures."""
+
+    min_parity: Share = 0.98
+    """Floor of the mask IoU of instances both found, and of the share of instances both found."""
+    min_parity_int8: Share = 0.95
+    """The same for 8-bit integers."""
+    calibration_pictures: Count = 64
+    """Validation pictures that 8-bit ranges are found in."""
+
+
 class ServerSettings(Section):
     """Where MLflow and Prefect are; empty means: the workspace's own, started by `maskloop up`."""
 
@@ -270,6 +281,7 @@ class Settings(Section):
     retraining: RetrainingSettings = RetrainingSettings()
     serving: ServingSettings = ServingSettings()
     rollout: RolloutSettings = RolloutSettings()
+    export: ExportSettings = ExportSettings()
     servers: ServerSettings = ServerSettings()
 
     @model_validator(mode="after")

@@ -74,6 +74,11 @@ class Workspace:
         return self.state_dir / "models"
 
     @property
+    def exports_dir(self) -> Path:
+        """Models in other formats, one folder per digest of an export's manifest."""
+        return self.state_dir / "exports"
+
+    @property
     def reports_dir(self) -> Path:
         """Drift and loop reports as HTML."""
         return self.state_dir / "reports"

@@ -192,7 +192,7 @@ def _read_verified(
             f"this is the model {manifest.weights_digest[:12]}, and {expected_digest[:12]} was expected",
             where=str(directory),
         )
-    _check_files(directory, manifest)
+    check_files(directory, manifest.files)
     try:
         state = load_file(directory / WEIGHTS_FILE)
     except SafetensorError as error:
@@ -202,8 +202,9 @@ def _read_verified(
     return manifest, state
 
 
-def _check_files(directory: Path, manifest: ArtifactManifest) -> None:
-    for name, digest in manifest.files.items():
+def check_files(directory: Path, files: Mapping[str, str]) -> None:
+    """Raise IntegrityError unless every named file lies in the directory and has its sha256."""
+    for name, digest in files.items():
         path = directory / name
         if path.parent != directory or not path.is_file():
             raise IntegrityError(f"the file {name} is missing", where=str(directory))

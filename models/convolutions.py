@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -84,6 +84,18 @@ def train_with_less_work(module: nn.Module) -> None:
             setattr(parent, behind, folded)
 
 
+def use_plain_convolutions(module: nn.Module) -> None:
+    """Replace each `LeanConv2d`, its norm folded by `fold_norms`, by torch's own: exporters know that one."""
+    found = [
+        (parent, name, conv)
+        for parent in module.modules()
+        for name, conv in parent.named_children()
+        if isinstance(conv, LeanConv2d)
+    ]
+    for parent, name, conv in found:
+        setattr(parent, name, _with_parameters_of(conv, nn.Conv2d))
+
+
 def _with_norm_behind(module: nn.Module, kinds: Any) -> list[tuple[nn.Module, str, Any, str, Any]]:
     """Return parent, name and convolution, and name and norm, wherever one follows the other."""
     return [
@@ -133,10 +145,7 @@ class LeanConv2d(nn.Conv2d):
     @classmethod
     def like(cls, conv: nn.Conv2d) -> LeanConv2d:
         """Take over the parameters."""
-        kind: Any = {name: getattr(conv, name) for name in _SHAPE}
-        lean = cls(bias=conv.bias is not None, device="meta", **kind)  # no weights of its own
-        lean.weight, lean.bias = conv.weight, conv.bias
-        return lean
+        return _with_parameters_of(conv, cls)
 
     def follow(self, norm: FoldedNorm | None) -> None:
         """Do the work of a norm, which stays where it is registered; None to do one's own alone."""
@@ -156,9 +165,17 @@ class LeanConv2d(nn.Conv2d):
         return plain
 
 
+_Conv = TypeVar("_Conv", bound=nn.Conv2d)
 _SHAPE: Final = (
     "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode",
 )  # fmt: skip
+
+
+def _with_parameters_of(conv: nn.Conv2d, kind: type[_Conv]) -> _Conv:
+    shape: Any = {name: getattr(conv, name) for name in _SHAPE}
+    made = kind(bias=conv.bias is not None, device="meta", **shape)  # no weights of its own
+    made.weight, made.bias = conv.weight, conv.bias
+    return made
 
 
 class _Transformed(torch.autograd.Function):

@@ -24,7 +24,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from models.convolutions import fold_norms, use_fewer_products
 from models.gathering import GatheringRoIAlign
-from models.heads import draw_masks
+from models.parts import Parts, parts_of
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ def copy_for_inference(model: MaskRCNN, device: torch.device) -> MaskRCNN:
     if device.type == "cpu":
         _suit_a_cpu(fast)
     return fast
+
+
+def keep_choosing_alone(model: MaskRCNN) -> MaskRCNN:
+    """Drop a model's networks, which run elsewhere; what chooses and cuts regions stays, made for a CPU."""
+    heads = model.eval().roi_heads
+    heads.box_roi_pool, heads.mask_roi_pool = map(_gathering, (heads.box_roi_pool, heads.mask_roi_pool))
+    model.backbone, model.rpn.head = nn.Identity(), nn.Identity()
+    for name in ("box_head", "box_predictor", "mask_head", "mask_predictor"):
+        setattr(heads, name, nn.Identity())
+    return model
 
 
 def _suit_a_cpu(model: MaskRCNN) -> None:
@@ -115,24 +125,28 @@ class Seen:
         return [*self.features.values(), *self.raw_proposals, self.logits, self.deltas]
 
 
-def find_regions(model: MaskRCNN, batch: Tensor, min_score: float) -> tuple[list[Regions], Tensor, Tensor]:
+def find_regions(
+    model: MaskRCNN, batch: Tensor, min_score: float, parts: Parts | None = None
+) -> tuple[list[Regions], Tensor, Tensor]:
     """Run the stages. Nothing is pasted, and masks are made for what is found alone.
 
     Args:
         model: torchvision's, or a copy for inference.
         batch: float32 (B, 3, H, W) in 0..1.
         min_score: Regions with a lower score are left out before masks are made for them.
+        parts: Networks to run instead of the model's own.
 
     Returns:
         The regions of each picture; the mean of the finest map over each picture, float32 (B, C); and
         whether all the networks in it computed finite numbers, bool ().
     """
-    seen = look_at(model, batch)
+    parts = parts or parts_of(model)
+    seen = look_at(model, parts, batch)
     heads, sizes = model.roi_heads, seen.images.image_sizes
     kept = heads.postprocess_detections(seen.logits, seen.deltas, seen.proposals, sizes)
     found = [tuple(part[own[1] >= min_score] for part in own) for own in zip(*kept, strict=True)]
     boxes = [own[0] for own in found]
-    masks, raw_masks = draw_regions(model, seen, boxes, torch.cat([own[2] for own in found]))
+    masks, raw_masks = draw_regions(model, parts, seen, boxes, torch.cat([own[2] for own in found]))
     whole = (batch.shape[-2], batch.shape[-1])
     regions = [
         Regions(resize_boxes(own[0], seen.size, whole), own[1], own[2], part)
@@ -142,50 +156,55 @@ def find_regions(model: MaskRCNN, batch: Tensor, min_score: float) -> tuple[list
     return regions, mean_of_finest_map(seen), is_finite
 
 
-def look_at(model: MaskRCNN, batch: Tensor, prepare: nn.Module | None = None) -> Seen:
+def look_at(model: MaskRCNN, parts: Parts, batch: Tensor, prepare: nn.Module | None = None) -> Seen:
     """Run all stages up to the classes and boxes of the proposals.
 
     Args:
         model: torchvision's, or a copy for inference.
+        parts: The networks to run, the model's own or others.
         batch: float32 (B, 3, H, W) in 0..1.
         prepare: Resizes and pads the pictures; None takes the model's own.
     """
     images, _ = (prepare or model.transform)(list(batch))
-    features = model.backbone(images.tensors)
-    proposals, raw_proposals = _propose(model.rpn, images, features)
-    heads = model.roi_heads
-    regions = heads.box_roi_pool(features, proposals, _padded_sizes(images))
-    logits, deltas = heads.box_predictor(heads.box_head(regions))
-    return Seen(images, features, proposals, logits, deltas, raw_proposals)
+    features, objectness, offsets = parts.scan(images.tensors)
+    proposals = _propose(model.rpn, images, features, objectness, offsets)
+    logits, deltas = parts.classify(model.roi_heads.box_roi_pool(features, proposals, _padded_sizes(images)))
+    return Seen(images, features, proposals, logits, deltas, [*objectness, *offsets])
 
 
-def draw_regions(model: MaskRCNN, seen: Seen, boxes: list[Tensor], labels_N: Tensor) -> tuple[Tensor, Tensor]:
+def draw_regions(
+    model: MaskRCNN, parts: Parts, seen: Seen, boxes: list[Tensor], labels_N: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return float32 (N, S, S), each region's probabilities of its own class, and their logits.
 
     Args:
         model: Which has seen the pictures.
+        parts: The networks it ran.
         seen: What it saw.
         boxes: Of each picture, (M, 4) in px of the resized pictures.
         labels_N: int64, of the boxes of all pictures.
     """
-    heads = model.roi_heads
-    regions = heads.mask_roi_pool(seen.features, boxes, _padded_sizes(seen.images))
-    logits = draw_masks(heads, regions, labels_N)
+    regions = model.roi_heads.mask_roi_pool(seen.features, boxes, _padded_sizes(seen.images))
+    logits = parts.outline(regions, labels_N)
     return logits.sigmoid(), logits
 
 
 def _propose(
-    rpn: RegionProposalNetwork, images: ImageList, features: dict[str, Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return each picture's proposals (M, 4) in resized px, and what the network said."""
-    maps = list(features.values())
-    objectness, deltas = rpn.head(maps)
-    anchors = rpn.anchor_generator(images, maps)
+    rpn: RegionProposalNetwork,
+    images: ImageList,
+    features: dict[str, Tensor],
+    objectness: list[Tensor],
+    deltas: list[Tensor],
+) -> list[Tensor]:
+    """Return each picture's proposals (M, 4) in resized px."""
+    anchors = rpn.anchor_generator(images, list(features.values()))
     anchors_per_level = [each[0].numel() for each in objectness]
     flat_objectness, flat_deltas = concat_box_prediction_layers([*objectness], [*deltas])
     decoded = rpn.box_coder.decode(flat_deltas, anchors).view(len(anchors), -1, 4)
-    boxes, _ = rpn.filter_proposals(decoded, flat_objectness, images.image_sizes, anchors_per_level)
-    return boxes, [*objectness, *deltas]
+    boxes: list[Tensor] = rpn.filter_proposals(
+        decoded, flat_objectness, images.image_sizes, anchors_per_level
+    )[0]
+    return boxes
 
 
 def _padded_sizes(images: ImageList) -> list[tuple[int, int]]:

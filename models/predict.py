@@ -18,6 +18,7 @@ from maskloop.errors import IntegrityError, PictureError
 from models.artifact import load_model
 from models.devices import choose_device
 from models.inference import Regions, copy_for_inference, find_regions
+from models.parts import Parts
 from models.pasting import paste_masks
 from models.views import find_regions_in_views
 
@@ -59,6 +60,7 @@ class Predictor:
         weights_digest: str = "",
         score_threshold: ScoreThreshold = 0.5,
         shortcuts: bool = True,
+        parts: Parts | None = None,
     ) -> None:
         """Take a model as it is now; training it further does not change the answers.
 
@@ -70,10 +72,12 @@ class Predictor:
             score_threshold: Detections at or above this score were judged; one, or each class's own.
             shortcuts: Answer from a faster copy, equal up to rounding (see `models.inference`); False runs
                 torchvision's own modules.
+            parts: Networks to run instead of the model's own (see `models.exports`).
         """
         model.to(device).eval()
         self._model = copy_for_inference(model, device) if shortcuts else model
         self._device = device
+        self._parts = parts
         self.class_names = tuple(class_names)
         self.weights_digest = weights_digest
         self.score_threshold = score_threshold
@@ -122,10 +126,10 @@ class Predictor:
 
     def _predict_same_size(self, pictures: list[NDArray[np.uint8]], min_score: float) -> list[Prediction]:
         start = time.perf_counter()
-        batch = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2).float().div_(255.0)
+        batch = to_batch(pictures, self._device)
         with torch.inference_mode():
             find = find_regions_in_views if self._has_many_views() else find_regions
-            found, embeddings, is_finite = find(self._model, batch, min_score)
+            found, embeddings, is_finite = find(self._model, batch, min_score, self._parts)
             self._refuse_unless(bool(is_finite))
             detections = [_to_detections(regions, *batch.shape[-2:]) for regions in found]
         seconds = (time.perf_counter() - start) / len(pictures)
@@ -143,6 +147,11 @@ class Predictor:
                 where=f"model {self.weights_digest[:12] or 'in training'}",
                 hint="do not serve it; roll back to the last good version",
             )
+
+
+def to_batch(pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
+    """Return pictures of one size, uint8 (H, W, 3) each, as float32 (B, 3, H, W) in 0..1."""
+    return torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def _to_detections(regions: Regions, height_px: int, width_px: int) -> Detections:

@@ -16,6 +16,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
 from models.inference import Regions, Seen, draw_regions, look_at, mean_of_finest_map
+from models.parts import Parts, parts_of
 from models.preparation import Preparation, View
 
 Found = tuple[Tensor, Tensor, Tensor]
@@ -59,17 +60,18 @@ def mirror_boxes(boxes_N4: Tensor, width_px: float) -> Tensor:
 
 
 def find_regions_in_views(
-    model: MaskRCNN, batch: Tensor, min_score: float
+    model: MaskRCNN, batch: Tensor, min_score: float, parts: Parts | None = None
 ) -> tuple[list[Regions], Tensor, Tensor]:
     """Find regions in all of `Preparation.views`, as `models.inference.find_regions` does in one.
 
     The mean of the finest map is that of the first view.
     """
     whole = (batch.shape[-2], batch.shape[-1])
-    looks = [_look(model, batch, view, whole) for view in model.transform.views]
+    parts = parts or parts_of(model)
+    looks = [_look(model, parts, batch, view, whole) for view in model.transform.views]
     candidates = [_collect(model, look) for look in looks]
     found = [_merge(model, [own[at] for own in candidates], min_score) for at in range(len(batch))]
-    masks, raw_masks = _draw(model, looks, found)
+    masks, raw_masks = _draw(model, parts, looks, found)
     regions = [
         Regions(*own, part)
         for own, part in zip(found, torch.split(masks, [len(own[0]) for own in found]), strict=True)
@@ -79,11 +81,11 @@ def find_regions_in_views(
     return regions, mean_of_finest_map(looks[0].seen), is_finite
 
 
-def _look(model: MaskRCNN, batch: Tensor, view: View, whole: tuple[int, int]) -> _Look:
+def _look(model: MaskRCNN, parts: Parts, batch: Tensor, view: View, whole: tuple[int, int]) -> _Look:
     transform = model.transform
     prepare = Preparation(round(transform.min_size[0] * view.scale), round(transform.max_size * view.scale))
     turned = batch.flip(-1) if view.is_mirrored else batch
-    return _Look(view, look_at(model, turned, prepare), whole)
+    return _Look(view, look_at(model, parts, turned, prepare), whole)
 
 
 def _collect(model: MaskRCNN, look: _Look) -> list[Found]:
@@ -100,13 +102,15 @@ def _merge(model: MaskRCNN, by_view: Sequence[Found], min_score: float) -> Found
     return kept[0][wanted], kept[1][wanted], kept[2][wanted]
 
 
-def _draw(model: MaskRCNN, looks: Sequence[_Look], found: Sequence[Found]) -> tuple[Tensor, list[Tensor]]:
+def _draw(
+    model: MaskRCNN, parts: Parts, looks: Sequence[_Look], found: Sequence[Found]
+) -> tuple[Tensor, list[Tensor]]:
     """Return the mean of all views' masks (N, S, S) of the boxes of all pictures, and each view's logits."""
     labels_N = torch.cat([labels for _, _, labels in found])
     masks, raw = [], []
     for look in looks:
         boxes = [look.from_picture(own) for own, _, _ in found]
-        drawn, logits = draw_regions(model, look.seen, boxes, labels_N)
+        drawn, logits = draw_regions(model, parts, look.seen, boxes, labels_N)
         masks.append(drawn.flip(-1) if look.view.is_mirrored else drawn)
         raw.append(logits)
     return torch.stack(masks).mean(dim=0), raw

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -16,6 +17,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from maskloop.errors import NotFoundError
+from maskloop.files import directory_written_atomically
 from registry.mlflow_connection import connect, plain_errors, without_password
 
 if TYPE_CHECKING:
@@ -138,6 +141,22 @@ class MlflowRunTracker:
         """Record a copy of a file below ``folder``."""
         with self._about(run_id):
             self._client.log_artifact(run_id, str(file), folder)
+
+    def fetch_files(self, run_id: str, folder: str, directory: Path) -> Path:
+        """Copy the files recorded directly below ``folder`` into a new folder, completely or not at all."""
+        missing = f"run {run_id} has no files below {folder}"
+        with (
+            directory_written_atomically(directory) as beside,
+            plain_errors(self._uri, missing=missing),
+            TemporaryDirectory(dir=directory.parent) as downloaded,
+        ):
+            found = Path(self._client.download_artifacts(run_id, folder, downloaded))
+            files = [file for file in sorted(found.iterdir()) if file.is_file()]
+            if not files:
+                raise NotFoundError(missing, where=without_password(self._uri))
+            for file in files:
+                shutil.move(file, beside / file.name)
+        return directory
 
     def log_dataset(
         self,

@@ -139,6 +139,15 @@ class RunTracker(Protocol):
         """Record a copy of a file below ``folder``."""
         ...
 
+    def fetch_files(self, run_id: str, folder: str, directory: Path) -> Path:
+        """Copy the files recorded directly below ``folder`` into a new folder, completely or not at all.
+
+        Raises:
+            NotFoundError: if there are none.
+            StorageError: if they cannot be written.
+        """
+        ...
+
     def log_dataset(
         self,
         run_id: str,

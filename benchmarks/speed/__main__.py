@@ -1,4 +1,4 @@
-"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|train|loading [--device cuda]``."""
+"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|train|loading|export [--quick]``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.speed.evaluate import measure_evaluate
+from benchmarks.speed.export import measure_export
 from benchmarks.speed.loading import measure_loading
 from benchmarks.speed.masks import measure_masks
 from benchmarks.speed.predict import measure_predict
@@ -15,7 +16,7 @@ from benchmarks.speed.report import Report
 from benchmarks.speed.train import measure_train
 from models.devices import choose_device
 
-SUBJECTS = ("predict", "masks", "evaluate", "train", "loading")
+SUBJECTS = ("predict", "masks", "evaluate", "train", "loading", "export")
 RESULTS = Path(__file__).resolve().parent / "runs"
 
 
@@ -58,10 +59,13 @@ def measure(subject: str, wanted: argparse.Namespace) -> Report:
             profiled=wanted.profile,
         )
     min_size_px = wanted.min_size_px or (160 if quick else 800)
+    batches = wanted.batches or ((1,) if quick else (1, 8))
+    if subject == "export":
+        return measure_export(quick=quick, batches=batches, min_size_px=min_size_px, budget_s=budget_s)
     return measure_predict(
         choose_device(wanted.device),
         quick=quick,
-        batches=wanted.batches or ((1,) if quick else (1, 8)),
+        batches=batches,
         min_size_px=min_size_px,
         budget_s=budget_s,
         profiled=wanted.profile,

@@ -156,6 +156,24 @@ def test_a_recorded_text_can_be_read_again_and_a_missing_one_is_not_found(tracke
         tracker.read_text("0" * 32, "approval/evidence.html")
 
 
+def test_files_of_a_folder_come_back_together_and_a_missing_folder_is_not_found(
+    tracked: Tracked, tmp_path: Path
+) -> None:
+    tracker, _ = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    for name in ("scan.xml", "scan.bin"):
+        (tmp_path / name).write_text(name)
+        tracker.log_file(run_id, tmp_path / name, "exports/openvino/1")
+    tracker.log_text(run_id, "{}", "exports/openvino/1/report.json")
+    tracker.log_text(run_id, "{}", "exports/openvino/2/report.json")
+    fetched = tracker.fetch_files(run_id, "exports/openvino/1", tmp_path / "fetched" / "1")
+    assert sorted(file.name for file in fetched.iterdir()) == ["report.json", "scan.bin", "scan.xml"]
+    assert (fetched / "scan.bin").read_text() == "scan.bin"
+    with pytest.raises(NotFoundError):
+        tracker.fetch_files(run_id, "exports/onnx/1", tmp_path / "fetched" / "2")
+    assert not (tmp_path / "fetched" / "2").exists()
+
+
 def test_a_run_is_found_by_its_key_without_being_opened(tracked: Tracked) -> None:
     tracker, view = tracked
     assert tracker.find_run("drift:it's w1") == ""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskloop.errors import NotFoundError, UnavailableError
+from maskloop.files import directory_written_atomically
 from registry.mlflow_tracker import to_csv, to_json
 
 
@@ -67,6 +68,18 @@ class FakeRunTracker:
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
         self._run(run_id).files[str(PurePosixPath(folder) / file.name)] = file.read_bytes()
+
+    def fetch_files(self, run_id: str, folder: str, directory: Path) -> Path:
+        files = self._run(run_id).files
+        found = {
+            PurePosixPath(path).name: path for path in files if str(PurePosixPath(path).parent) == folder
+        }
+        if not found:
+            raise NotFoundError(f"run {run_id} has no files below {folder}")
+        with directory_written_atomically(directory) as beside:
+            for name, path in found.items():
+                (beside / name).write_bytes(files[path])
+        return directory
 
     def log_dataset(self, run_id: str, **dataset: Any) -> None:
         self._run(run_id).datasets.append(dataset)

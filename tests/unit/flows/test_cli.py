@@ -122,7 +122,7 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     promised = "init ingest train monitor retrain approve reject promote rollback reconcile status history"
-    promised += " lineage predict report up demo abandon serve"
+    promised += " lineage predict report up demo abandon serve export benchmark"
     groups = {
         "data": "list restore diff verify preview anchors",
         "feedback": "list ingest",

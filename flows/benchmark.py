@@ -1,0 +1,149 @@
+"""How fast a model answers here: in torch, and in every format it was exported to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from flows.evaluate import BATCH_SIZE, load_picture
+from flows.export import (
+    export_directory,
+    export_folder,
+    export_tag,
+    find_candidate,
+    load_pictures,
+)
+from flows.latency import LatencyRow, measure_latency, resident_mib
+from flows.predict import list_pictures
+from flows.serve import fetch_version
+from flows.wiring import App
+from maskloop.errors import ConfigurationError, DataError, NotFoundError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from models.predict import Predictor
+
+TORCH: Final = "torch"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured.
+
+    Attributes:
+        model: The version or folder.
+        rows: By batch size and runtime.
+        missing: Formats there is an export of that could not be run here, with the reason.
+        environment: Versions and hardware.
+        num_pictures: Different pictures that were answered.
+    """
+
+    model: str
+    rows: tuple[LatencyRow, ...]
+    missing: Mapping[str, str]
+    environment: Mapping[str, str]
+    num_pictures: int
+
+
+def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: int = 20) -> Benchmark:
+    """Time a version (default: the champion), or a folder with a model or an export, on this machine.
+
+    Raises:
+        NotFoundError: if there is no such version, model or export.
+        DataError: if there are no pictures.
+        IntegrityError: if files are not those that were recorded.
+    """
+    from models.environment import describe_environment
+
+    folders, data_tag = _find_folders(app, model)
+    pictures = _find_pictures(app, images, data_tag)
+    predictors, memory_mib, missing = _load_all(app, folders, pictures)
+    with app.teller.progress("in turns") as progress:
+        rows = measure_latency(predictors, pictures, rounds=rounds, memory_mib=memory_mib, progress=progress)
+    return Benchmark(model or "champion", tuple(rows), missing, describe_environment(), len(pictures))
+
+
+def _find_folders(app: App, model: str) -> tuple[dict[str, Path], str]:
+    """Return the model and its exports, by runtime, and the data version to take pictures from, if known."""
+    if model and Path(model).is_dir():
+        return _folders_below(Path(model)), ""
+    candidate = find_candidate(app, model)
+    folders = {TORCH: fetch_version(app, candidate.version, candidate.weights_digest)}
+    tags = app.models.version(candidate.version).tags
+    for wanted in _formats():
+        if digest := tags.get(export_tag(wanted), ""):
+            folders[wanted] = fetch_export(app, candidate.run_id, wanted, digest)
+    return folders, candidate.data_tag
+
+
+def fetch_export(app: App, run_id: str, wanted: str, digest: str) -> Path:
+    """Return the verified local copy of an export; MLflow is only asked if there is none."""
+    from models.exports import verify_export
+
+    directory = export_directory(app, digest)
+    if not directory.exists():
+        app.tracker.fetch_files(run_id, export_folder(wanted, digest), directory)
+    verify_export(directory, expected_digest=digest)
+    return directory
+
+
+def _folders_below(directory: Path) -> dict[str, Path]:
+    """Return the model in a folder, or the export, and the exports in folders in it."""
+    from models.artifact import MANIFEST_FILE
+    from models.exports import EXPORT_FILE, verify_export
+
+    found = {TORCH: directory} if (directory / MANIFEST_FILE).is_file() else {}
+    for folder in (directory, *sorted(each for each in directory.iterdir() if each.is_dir())):
+        if (folder / EXPORT_FILE).is_file():
+            found[verify_export(folder).format] = folder
+    if not found:
+        raise NotFoundError("there is neither a model nor an export here", where=str(directory))
+    return found
+
+
+def _find_pictures(app: App, images: Path | None, data_tag: str) -> list[np.ndarray]:
+    if images is not None:
+        max_mpx = app.settings.data.max_picture_mpx
+        return [load_picture(file, max_mpx) for file in list_pictures([images])[:BATCH_SIZE]]
+    data = app.data.open(data_tag) if data_tag else app.data.current()
+    if data is None or not data.by_split["test"]:
+        raise DataError("there are no test pictures to answer", hint="name a folder with --images")
+    return load_pictures(app, data, data.by_split["test"][:BATCH_SIZE])
+
+
+def _load_all(
+    app: App, folders: Mapping[str, Path], pictures: list[np.ndarray]
+) -> tuple[dict[str, Predictor], dict[str, float], dict[str, str]]:
+    """Load one after the other, and let each answer once; say how much memory each added."""
+    predictors: dict[str, Predictor] = {}
+    memory_mib: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    for runtime, folder in folders.items():
+        before = resident_mib()
+        try:
+            predictor = _loader(runtime)(folder)
+        except ConfigurationError as error:
+            missing[runtime] = str(error)
+            app.teller.say(str(error))
+            continue
+        predictor.predict(pictures)
+        predictors[runtime], memory_mib[runtime] = predictor, resident_mib() - before
+    if not predictors:
+        raise ConfigurationError("nothing of this can be run here: " + "; ".join(missing.values()))
+    return predictors, memory_mib, missing
+
+
+def _loader(runtime: str) -> Callable[[Path], Predictor]:
+    from models.exports import load_export
+    from models.predict import Predictor
+
+    return (lambda folder: Predictor.load(folder, device="cpu")) if runtime == TORCH else load_export
+
+
+def _formats() -> tuple[str, ...]:
+    from models.exports import EXPORT_FORMATS
+
+    return EXPORT_FORMATS
