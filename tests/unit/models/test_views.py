@@ -89,7 +89,7 @@ def test_masks_are_the_mean_of_what_the_views_draw(monkeypatch):
     model, batch, drawn = build(), draw(1), []
 
     def remember(*given):
-        masks = torch.full((len(given[3]), 28, 28), 0.2 + 0.6 * len(drawn))
+        masks = torch.full((len(given[4]), 28, 28), 0.2 + 0.6 * len(drawn))
         masks[..., 0] = 0.0
         drawn.append(masks)
         return masks, masks
