@@ -22,6 +22,7 @@ from models.build import build_model
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.determinism import seeded
 from models.devices import uses_bf16
+from models.fast_parts import feed
 from models.request import TrainingRequest, identify, plan_training
 from models.schedule import learning_rate_at, momentum_at
 from models.validation import measure_class_iou
@@ -80,7 +81,7 @@ class Run:
         start = time.perf_counter()
         rate = self._set_rates()
         with seeded(self.training.seed, self.step), self._autocast():
-            on_device = batch.to(self.device)
+            on_device = feed(batch.to(self.device), self.training.fast_parts)
             losses = self.model(on_device.images, on_device.targets)
             loss = torch.stack([*losses.values()]).sum()
         values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
@@ -227,7 +228,10 @@ def _first_model(request: TrainingRequest) -> MaskRCNN:
     settings, class_names = request.settings.model, request.dataset.class_names
     with seeded(request.settings.training.seed, 0):
         model = build_model(
-            settings, num_classes=len(class_names), pretrained=request.parent_artifact is None
+            settings,
+            num_classes=len(class_names),
+            pretrained=request.parent_artifact is None,
+            fast_parts=request.settings.training.fast_parts,
         )
     if request.parent_artifact is not None:
         parent, manifest = load_model(request.parent_artifact, expected_digest=request.parent_digest)
