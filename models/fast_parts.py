@@ -12,7 +12,8 @@ from typing import Final, get_args
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import MultiScaleRoIAlign
 
-from maskloop.model_settings import FastPart, ModelSettings
+from maskloop.errors import ConfigurationError
+from maskloop.model_settings import FastPart, ModelSettings, PredictionSettings
 from models.anchors import CachedAnchors
 from models.backbones import SMALL_FINEST_STRIDE_PX
 from models.batches import Batch
@@ -28,7 +29,18 @@ ALL_FAST_PARTS: Final[tuple[FastPart, ...]] = get_args(FastPart)
 
 
 def use_fast_parts(model: MaskRCNN, settings: ModelSettings, parts: Collection[FastPart]) -> None:
-    """Put fast parts in torchvision's places. Names and weights stay."""
+    """Put fast parts in torchvision's places. Names and weights stay.
+
+    Raises:
+        ConfigurationError: if the network is to predict in a way that torchvision's own parts cannot.
+    """
+    left_out = {"heads", "preparation"} - {*parts}
+    if settings.prediction != PredictionSettings() and left_out:
+        raise ConfigurationError(
+            "torchvision's own parts know neither soft suppression nor several views",
+            where="[model.prediction]",
+            hint=f"leave {' and '.join(sorted(left_out))} in training.fast_parts",
+        )
     for part, put in _PUT.items():
         if part in parts:
             put(model, settings)
@@ -71,10 +83,11 @@ def _pool_small(pool: MultiScaleRoIAlign) -> SmallMapRoIAlign:
 
 def _put_preparation(model: MaskRCNN, settings: ModelSettings) -> None:
     model.transform = Preparation(settings.min_size_px, settings.max_size_px)
+    wanted = settings.prediction
     model.transform.views = tuple(
         View(scale, is_mirrored)
-        for scale in (1.0, *settings.prediction.extra_scales)
-        for is_mirrored in ((False, True) if settings.prediction.mirrored else (False,))
+        for scale in (1.0, *wanted.extra_scales)
+        for is_mirrored in ((False, True) if wanted.mirrored else (False,))
     )
 
 

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from maskloop.errors import ConfigurationError
 from maskloop.model_settings import ModelSettings
 from models.artifact import load_model, save_artifact
 from models.build import build_model
+from models.fast_parts import ALL_FAST_PARTS
 from models.inference import copy_for_inference, find_regions
 from models.predict import Predictor
 from models.preparation import View
@@ -148,6 +150,16 @@ def test_a_network_as_it_comes_has_one_view_and_hard_suppression():
     model = build()
     assert model.transform.views == (View(),)
     assert model.roi_heads.suppression.method == "off"
+
+
+@pytest.mark.parametrize("wanted", [{"mirrored": True}, {"extra_scales": (2.0,)}, {"soft_nms": "linear"}])
+@pytest.mark.parametrize("left_out", ["heads", "preparation"])
+def test_what_torchvisions_own_parts_cannot_do_is_refused(wanted, left_out):
+    settings = ModelSettings(backbone="small", weights="scratch", prediction=wanted)
+    parts = [each for each in ALL_FAST_PARTS if each != left_out]
+    with pytest.raises(ConfigurationError, match=f"leave {left_out} in training.fast_parts"):
+        build_model(settings, num_classes=1, fast_parts=parts)
+    build_model(ModelSettings(backbone="small", weights="scratch"), num_classes=1, fast_parts=parts)
 
 
 @pytest.mark.parametrize("method", ["linear", "gaussian"])
