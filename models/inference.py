@@ -132,7 +132,7 @@ def _classify(
     heads: RoIHeads, images: ImageList, features: dict[str, Tensor], proposals: list[Tensor]
 ) -> tuple[list[tuple[Tensor, ...]], list[Tensor]]:
     """Return each picture's boxes, scores and labels, best score first, and what the network said."""
-    regions = heads.box_roi_pool(features, proposals, _padded_sizes(images))
+    regions = heads.box_roi_pool(features, proposals, padded_sizes(images))
     logits, deltas = heads.box_predictor(heads.box_head(regions))
     found = heads.postprocess_detections(logits, deltas, proposals, images.image_sizes)
     return list(zip(*found, strict=True)), [logits, deltas]
@@ -142,12 +142,12 @@ def _mask(
     heads: RoIHeads, images: ImageList, features: dict[str, Tensor], boxes: list[Tensor], labels_N: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return float32 (N, S, S), each region's probabilities of its own class, and their logits."""
-    regions = heads.mask_roi_pool(features, boxes, _padded_sizes(images))
+    regions = heads.mask_roi_pool(features, boxes, padded_sizes(images))
     logits = draw_masks(heads, regions, labels_N)
     return logits.sigmoid(), logits
 
 
-def _padded_sizes(images: ImageList) -> list[tuple[int, int]]:
+def padded_sizes(images: ImageList) -> list[tuple[int, int]]:
     """The padded size tells a map's stride exactly; torchvision guesses it from the first picture's own."""
     height, width = images.tensors.shape[-2:]
     return [(height, width)] * len(images.image_sizes)

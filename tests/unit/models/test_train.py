@@ -246,3 +246,34 @@ def test_other_weights_of_pictures_are_another_request(shapes, tmp_path):
     other = shapes.make_request(tmp_path, steps=2, draw_weights={hard: 2.0})
     train(other, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
     assert steps == [1, 2]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_that_a_teacher_helps_is_continued_bitwise(shapes, artifact, tmp_path, precision):
+    folder, manifest = artifact
+    settings = shapes.tiny_settings(precision=precision)
+    taught = {"teacher_artifact": folder, "teacher_digest": manifest.weights_digest}
+
+    def request(name):
+        return shapes.make_request(tmp_path / name, settings, steps=4, **taught)
+
+    losses = []
+    whole = train(
+        request("whole"),
+        load_picture=shapes.load_picture,
+        on_step=lambda _step, values, *_: losses.append(values),
+    )
+    assert all(each["loss_taught_class"] >= 0.0 and "loss_taught_mask" in each for each in losses)
+    with pytest.raises(UnavailableError, match="step 3 of 4"):
+        train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
+    _assert_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
+
+
+def test_what_was_learnt_without_the_teacher_is_not_continued_with_it(shapes, artifact, tmp_path):
+    folder, manifest = artifact
+    train(shapes.make_request(tmp_path / "run", steps=2), load_picture=shapes.load_picture)
+    steps = []
+    taught = {"teacher_artifact": folder, "teacher_digest": manifest.weights_digest}
+    other = shapes.make_request(tmp_path / "run", steps=2, **taught)
+    train(other, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
+    assert steps == [1, 2]
