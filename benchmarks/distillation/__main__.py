@@ -1,8 +1,9 @@
 """What a champion teaches a smaller network: ``python -m benchmarks.distillation [WORKSPACE]``.
 
 Without a workspace it makes one with the demo's pictures, recipe and network and promotes its first champion.
-Then the demo's network with a quarter of the channels is trained for as many steps, from the same first
-weights on the same batches, with and without the champion. All meet the test pictures, which none has seen.
+Then the same network with a quarter of the channels is trained, from the same first weights on the same
+batches, with and without the champion. All meet the test pictures, which none has seen. With ``--pictures``
+the small networks have only some of the labels that the champion had.
 """
 
 from __future__ import annotations
@@ -67,29 +68,33 @@ def main() -> None:
     parser.add_argument("workspace", nargs="?", type=Path, default=RESULTS / "demo", help="with a champion")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each kind (default: 3)")
     parser.add_argument("--steps", type=int, help="of each training (default: the workspace's)")
+    parser.add_argument("--pictures", type=int, help="labelled ones to train on (default: all)")
     parser.add_argument("--quick", action="store_true", help="a smaller workspace, for a first look")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     if not (wanted.workspace / "maskloop.toml").exists():
         prepare(wanted.workspace, QUICK if wanted.quick else FULL)
     app = open_app(wanted.workspace)
-    lines = compare(app, seeds=range(wanted.seeds), steps=wanted.steps or app.settings.training.steps)
+    steps = wanted.steps or app.settings.training.steps
+    lines = compare(app, seeds=range(wanted.seeds), steps=steps, num_pictures=wanted.pictures)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "distillation.json").write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
+    file = RESULTS / f"distillation-{wanted.pictures or 'all'}.json"
+    file.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
     print(to_markdown(lines))
 
 
-def compare(app: App, *, seeds: Sequence[int], steps: int) -> list[Line]:
+def compare(app: App, *, seeds: Sequence[int], steps: int, num_pictures: int | None) -> list[Line]:
     """Train a small network with and without the champion for each seed, and measure all."""
     served = fetch_champion(app)
     champion, manifest = load_model(served.directory, expected_digest=served.weights_digest)
     version = app.data.open(manifest.dataset_tag)
+    labelled = sorted(picture.digest for picture in version.by_split["train"])[:num_pictures]
     models: dict[str, list[MaskRCNN]] = {TEACHER: [champion], ALONE: [], TAUGHT: []}
     iou: dict[str, list[float]] = {TEACHER: [_measure(champion, version)], ALONE: [], TAUGHT: []}
     for seed in seeds:
         for name in (ALONE, TAUGHT):
             settings = make_smaller(app.settings, steps=steps, seed=seed)
-            model = train_one(settings, version, served if name == TAUGHT else None)
+            model = train_one(settings, version, labelled, served if name == TAUGHT else None)
             models[name].append(model)
             iou[name].append(_measure(model, version))
             print(f"seed {seed}, {name}: mean IoU {iou[name][-1]:.3f}", flush=True)
@@ -114,7 +119,9 @@ def make_smaller(settings: Settings, *, steps: int, seed: int) -> Settings:
     return parse_settings(plain)
 
 
-def train_one(settings: Settings, version: DatasetVersion, teacher: ServedModel | None) -> MaskRCNN:
+def train_one(
+    settings: Settings, version: DatasetVersion, labelled: Sequence[str], teacher: ServedModel | None
+) -> MaskRCNN:
     """Train from first weights, with a teacher or without one."""
     with TemporaryDirectory() as folder:
         request = TrainingRequest(
@@ -124,6 +131,7 @@ def train_one(settings: Settings, version: DatasetVersion, teacher: ServedModel 
             steps=settings.training.steps,
             learning_rate=settings.training.learning_rate,
             device="cpu",
+            new_digests=tuple(labelled),
             teacher_artifact=teacher.directory if teacher else None,
             teacher_digest=teacher.weights_digest if teacher else None,
         )

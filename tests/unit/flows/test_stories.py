@@ -119,6 +119,8 @@ def test_a_network_that_the_champion_teaches_starts_from_first_weights_and_says_
     assert cycle.verdict.champion_digest == champion.weights_digest
     assert f"taught by the weights {champion.weights_digest[:12]}" in cycle.training.sentence()
     assert world.tracker.runs[cycle.training.run_id].params["teacher_digest"] == champion.weights_digest
+    page = world.tracker.runs[cycle.training.run_id].files["approval/evidence.html"].decode()
+    assert "version 1, beside the labels" in page
     (teacher,) = [f for f in lineage(world.state, cycle.candidate.version) if f.what == "teacher"]
     assert teacher.detail == {"version": "1", "weights_digest": champion.weights_digest}
 
