@@ -27,6 +27,7 @@ load: $(STAMP)          ## the service under load, beside other servers (see ben
 
 bench: $(STAMP)         ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
 	$(BIN)/python -m benchmarks.speed predict masks evaluate --budget-s 30
+	$(BIN)/python -m benchmarks.speed train loading --quick --budget-s 60
 
 lock: $(UV)             ## renew the pinned lock: hashes, no addresses
 	$(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \

@@ -53,10 +53,10 @@ def predict(
         NotFoundError: if no champion serves yet.
         DataError: if there is no picture among the files.
     """
-    from models.predict import Predictor
-
     pictures = list_pictures(files)
     served = fetch_champion(app)
+    from models.predict import Predictor
+
     predictor = Predictor.load(
         served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
     )

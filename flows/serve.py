@@ -19,8 +19,9 @@ def fetch_champion(app: App) -> ServedModel:
         RefusedError: if the champion's blessing or approval does not hold.
         IntegrityError: if neither the copy nor the registry has the recorded bytes.
     """
-    from registry.serving_copy import champion_copy
+    from registry.serving_copy import champion_copy, require_champion
 
+    require_champion(app.state())  # before MLflow is opened, which takes seconds
     return champion_copy(app.ledger, app.models, app.workspace.models_dir, verify_weights)
 
 

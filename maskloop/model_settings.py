@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from maskloop.sections import Count, Percent, Positive, Section, Share
+
+FastPart = Literal["anchors", "convolutions", "heads", "pooling", "preparation", "proposals"]
+"""A part of a training step that does what torchvision's does, in less time. See `models.fast_parts`."""
 
 
 class ModelSettings(Section):
@@ -109,6 +112,8 @@ class TrainingSettings(Section):
     """Decay of the exponential moving average of the weights; 0 turns it off."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto`: bf16 where the device computes it natively, else fp32."""
+    fast_parts: tuple[FastPart, ...] = get_args(FastPart)
+    """Those that take torchvision's places; it does without those left out."""
     evaluate_every_steps: Count = 200
     early_stopping_evaluations: Annotated[int, Field(ge=0)] = 0
     """Stop after this many evaluations on the validation pictures without a better IoU; 0 never stops."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import nn
@@ -13,20 +14,21 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError
-from maskloop.model_settings import ModelSettings
-from models.anchors import CachedAnchors
-from models.backbones import SMALL_FINEST_STRIDE_PX, Backbone, build_backbone, norm_layer
-from models.convolutions import train_with_less_work
-from models.heads import CropHeads
-from models.preparation import Preparation
-from models.proposals import SparseProposals
-from models.regions import SmallMapRoIAlign
+from maskloop.model_settings import FastPart, ModelSettings
+from models.backbones import Backbone, build_backbone, norm_layer
+from models.fast_parts import ALL_FAST_PARTS, use_fast_parts
 from models.weights import load_pretrained
 
 _BOX_ROI_SIZE = 7
 
 
-def build_model(settings: ModelSettings, *, num_classes: int, pretrained: bool = True) -> MaskRCNN:
+def build_model(
+    settings: ModelSettings,
+    *,
+    num_classes: int,
+    pretrained: bool = True,
+    fast_parts: Collection[FastPart] = ALL_FAST_PARTS,
+) -> MaskRCNN:
     """Build the network, on the CPU, in training mode.
 
     ``resnet50`` and ``resnet50_v2`` have exactly the parameter names and shapes of torchvision's
@@ -37,13 +39,14 @@ def build_model(settings: ModelSettings, *, num_classes: int, pretrained: bool =
         num_classes: Number of classes, the background not counted.
         pretrained: Load the weights the settings name; False leaves the random ones, for a caller who
             loads an artifact next.
+        fast_parts: Which parts take torchvision's places; see `models.fast_parts`.
 
     Raises:
         ConfigurationError: if the settings contradict each other or the weights do not fit.
         UnavailableError: if weights could not be downloaded.
     """
     model = build_stock_model(settings, num_classes=num_classes)
-    _replace_what_is_slow(model, settings)
+    use_fast_parts(model, settings, fast_parts)
     _use_the_epsilon_of_the_coco_weights(model, settings)
     if pretrained:
         load_pretrained(model, settings)
@@ -89,23 +92,6 @@ def build_stock_model(settings: ModelSettings, *, num_classes: int) -> MaskRCNN:
             (channels, *settings.mask_head_layers)[-1], settings.mask_head_width, num_classes + 1
         ),
     )
-
-
-def _replace_what_is_slow(model: MaskRCNN, settings: ModelSettings) -> None:
-    """Put parts that do the same in less time in torchvision's places. Names and weights stay."""
-    anchors = model.rpn.anchor_generator
-    model.rpn.anchor_generator = CachedAnchors(anchors.sizes, anchors.aspect_ratios)
-    model.rpn = SparseProposals.like(model.rpn)
-    heads = model.roi_heads = CropHeads.like(model.roi_heads)
-    if settings.backbone == "small":
-        heads.box_roi_pool, heads.mask_roi_pool = map(_pool_small, (heads.box_roi_pool, heads.mask_roi_pool))
-    model.transform = Preparation(settings.min_size_px, settings.max_size_px)
-    train_with_less_work(model)
-
-
-def _pool_small(pool: MultiScaleRoIAlign) -> SmallMapRoIAlign:
-    (level,), (side_px, _) = pool.featmap_names, pool.output_size
-    return SmallMapRoIAlign(level, side_px, pool.sampling_ratio, stride_px=SMALL_FINEST_STRIDE_PX)
 
 
 def _is_v2(settings: ModelSettings) -> bool:

@@ -170,7 +170,7 @@ class Teacher:
 
     @contextmanager
     def teaching(self, heads: CropHeads, images: list[Tensor]) -> Iterator[None]:
-        """In the body, let a network's heads learn from this teacher about pictures uint8 (3, H, W) each."""
+        """In the body, let a network's heads learn from this teacher about the pictures of its step."""
         heads.lesson = lambda drawn, losses: self.teach(images, drawn, losses)
         try:
             yield

@@ -65,6 +65,18 @@ def read_crops(target: Mapping[str, Tensor]) -> list[MaskCrop]:
     ]
 
 
+def to_dense_masks(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the target as torchvision wants it: ``boxes``, ``labels`` and ``masks`` uint8 (M, H, W)."""
+    height, width = target["size_px"].tolist()
+    masks = target["crop_pixels"].new_zeros(len(target["labels"]), height, width)
+    boxes = target["crop_boxes"].tolist()
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in boxes]
+    crops = torch.split(target["crop_pixels"], areas)
+    for mask, crop, (left, top, right, bottom) in zip(masks, crops, boxes, strict=True):
+        mask[top:bottom, left:right] = crop.view(bottom - top, right - left)
+    return {"boxes": target["boxes"], "labels": target["labels"], "masks": masks}
+
+
 @dataclass(frozen=True)
 class Crops:
     """The crops of all pictures of a batch.

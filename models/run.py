@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from maskloop.errors import TrainingError
+from maskloop.errors import ConfigurationError, TrainingError
 from maskloop.settings import GateSettings
 from models.artifact import load_model
 from models.batches import Batch, BatchStream, LoadPicture, PictureCache
@@ -24,6 +24,7 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.determinism import seeded
 from models.devices import uses_bf16
 from models.distillation import Teacher
+from models.fast_parts import feed
 from models.request import TrainingRequest, identify, plan_training
 from models.schedule import learning_rate_at, momentum_at
 from models.validation import measure_class_iou
@@ -83,7 +84,7 @@ class Run:
         start = time.perf_counter()
         rate = self._set_rates()
         with seeded(self.training.seed, self.step), self._autocast():
-            on_device = batch.to(self.device)
+            on_device = feed(batch.to(self.device), self.training.fast_parts)
             with self._teaching(on_device):
                 losses = self.model(on_device.images, on_device.targets)
             loss = torch.stack([*losses.values()]).sum()
@@ -236,7 +237,10 @@ def _first_model(request: TrainingRequest) -> MaskRCNN:
     settings, class_names = request.settings.model, request.dataset.class_names
     with seeded(request.settings.training.seed, 0):
         model = build_model(
-            settings, num_classes=len(class_names), pretrained=request.parent_artifact is None
+            settings,
+            num_classes=len(class_names),
+            pretrained=request.parent_artifact is None,
+            fast_parts=request.settings.training.fast_parts,
         )
     if request.parent_artifact is not None:
         parent, manifest = load_model(request.parent_artifact, expected_digest=request.parent_digest)
@@ -252,6 +256,10 @@ def _first_model(request: TrainingRequest) -> MaskRCNN:
 def _load_teacher(request: TrainingRequest, device: torch.device) -> Teacher | None:
     if request.teacher_artifact is None:
         return None
+    if "heads" not in request.settings.training.fast_parts:
+        raise ConfigurationError(
+            "torchvision's own heads cannot be taught", where="[training] fast_parts", hint="put heads back"
+        )
     return Teacher.load(
         request.teacher_artifact,
         expected_digest=request.teacher_digest,

@@ -51,14 +51,19 @@ def champion_copy(ledger: Ledger, store: ModelStore, models_dir: Path, verify: V
     """
     entries = ledger.entries()
     check_chain(entries)
-    champion = fold(entries).champion
-    if champion is None:
-        raise NotFoundError("nothing serves yet", hint="train, approve and promote a version first")
+    champion = require_champion(fold(entries))
     verdict = blessing_of(entries, champion)
     directory = models_dir / champion.weights_digest
     with locked(models_dir / ".lock", what="the copy of the champion", timeout_s=600.0):
         _make_sure(directory, champion.version, champion.weights_digest, store, verify)
     return ServedModel(directory, champion.version, champion.weights_digest, verdict.blessing_id)
+
+
+def require_champion(state: LoopState) -> ChampionChanged:
+    """Return what serves. Raises NotFoundError if nothing was promoted yet."""
+    if state.champion is None:
+        raise NotFoundError("nothing serves yet", hint="train, approve and promote a version first")
+    return state.champion
 
 
 def challenger_copy(

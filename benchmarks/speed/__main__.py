@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, for a first look")
     parser.add_argument("--min-size-px", type=int, help="shorter side for predict (default: 800, quick: 160)")
     parser.add_argument("--batches", type=int, nargs="+", help="for predict (default: 1 8, quick: 1)")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="for train")
+    parser.add_argument("--each-part", action="store_true", help="train also without each fast part")
     parser.add_argument("--profile", action="store_true", help="tell where the time of predict or train goes")
     parser.add_argument("--budget-s", type=float, help="for each case (default: 60, quick: 3)")
     wanted = parser.parse_args()
@@ -54,7 +54,7 @@ def measure(subject: str, wanted: argparse.Namespace) -> Report:
             choose_device(wanted.device),
             quick=quick,
             budget_s=budget_s,
-            precision=wanted.precision,
+            each_part=wanted.each_part,
             profiled=wanted.profile,
         )
     min_size_px = wanted.min_size_px or (160 if quick else 800)

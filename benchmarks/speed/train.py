@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,22 +13,25 @@ from torchvision.models.detection import MaskRCNN
 
 from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
-from benchmarks.speed.stock import NUM_CLASSES, adopt_statistics, draw_picture, to_float
+from benchmarks.speed.stock import NUM_CLASSES, adopt_statistics, draw_picture
 from benchmarks.timing import take_turns
-from maskloop.model_settings import ModelSettings
+from maskloop.model_settings import FastPart, ModelSettings
 from models.batches import Batch
 from models.build import build_model, build_stock_model
 from models.crops import MaskCrop
 from models.determinism import threads_for
+from models.devices import uses_bf16
 from models.environment import describe_environment
+from models.fast_parts import ALL_FAST_PARTS, feed
 from models.mask_targets import make_target
 
-STOCK, OURS = "torchvision", "maskloop"
+STOCK, STOCK_BF16, STOCK_COMPILED = "torchvision", "torchvision, bf16", "torchvision, compiled"
+OURS, OURS_FP32 = "maskloop", "maskloop, fp32"
 _LEARNING_RATE = 1e-4
 _QUESTION = (
     "One step, from a batch in the host's memory to new weights, with SGD: the same network and weights in "
-    "torchvision's reference loop (float pictures, dense masks) and in maskloop's (uint8 pictures, cropped "
-    "masks)."
+    "torchvision's reference loop (float pictures, dense masks, fp32 unless asked) and in maskloop's (uint8 "
+    "pictures, cropped masks, bf16 where the device computes it)."
 )
 
 
@@ -84,14 +87,14 @@ def cases(*, quick: bool) -> list[Case]:
 
 
 def measure_train(
-    device: torch.device, *, quick: bool, budget_s: float, precision: str = "fp32", profiled: bool = False
+    device: torch.device, *, quick: bool, budget_s: float, each_part: bool = False, profiled: bool = False
 ) -> Report:
-    """Time both in each case. ``bf16`` lets both compute in bfloat16 where torch's autocast does."""
+    """Time all in each case; with ``each_part`` also ours without each of its fast parts."""
     lines: list[Line] = []
-    remarks: dict[str, object] = {"precision": precision, "device": str(device)}
+    remarks: dict[str, object] = {"device": str(device)}
     for case in cases(quick=quick):
-        contestants = make_contestants(case, device, precision)
-        with threads_for(case.settings.backbone):  # as `models.train` has it; for both
+        contestants = make_contestants(case, device, each_part=each_part)
+        with threads_for(case.settings.backbone):  # as `models.train` has it; for all
             remarks[f"losses, {case.name}"] = {name: f"{run():.4g}" for name, run in contestants.items()}
             rounds = take_turns(
                 contestants,
@@ -120,42 +123,67 @@ def peak_bytes(contestants: dict[str, Callable[[], object]], device: torch.devic
     return peaks
 
 
-def make_contestants(case: Case, device: torch.device, precision: str) -> dict[str, Callable[[], Any]]:
-    """Return a step of each, which gives the loss back. Both start from the same weights."""
+def make_contestants(
+    case: Case, device: torch.device, *, each_part: bool = False
+) -> dict[str, Callable[[], float]]:
+    """Return a step of each, which gives the loss back. All start from the same weights.
+
+    Ours computes as ``training.precision = "auto"`` has it; where that is bfloat16, torchvision's with
+    autocast and ours without are told too. On a GPU torchvision's is also compiled.
+    """
     torch.manual_seed(0)
     stock = build_stock_model(case.settings, num_classes=NUM_CLASSES)
     batch = draw_batch(case)
     with torch.no_grad():
         adopt_statistics(stock, batch.images[0].permute(1, 2, 0).numpy())
-    ours = build_model(case.settings, num_classes=NUM_CLASSES, pretrained=False)
-    ours.load_state_dict(stock.state_dict())
-    ours = ours.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images, targets = to_stock(batch)
-    step_stock = _Step(stock.to(device), device, precision)
-    step_ours = _Step(ours, device, precision)
+    weights = stock.state_dict()
+    stock = stock.to(device)
+    given = feed(batch, ())
 
-    def run_stock() -> float:
-        moved = [{name: tensor.to(device) for name, tensor in target.items()} for target in targets]
-        return step_stock([image.to(device) for image in images], moved)
+    def run_stock(*, bf16: bool, compiled: bool = False) -> Callable[[], float]:
+        step = _Step(copy.deepcopy(stock), device, bf16=bf16, compiled=compiled)
 
-    def run_ours() -> float:
-        moved = batch.to(device)
-        return step_ours(moved.images, moved.targets)
+        def run() -> float:
+            moved = given.to(device)
+            return step(moved.images, moved.targets)
 
-    return {STOCK: run_stock, OURS: run_ours}
+        return run
+
+    def run_ours(*, bf16: bool, parts: Collection[FastPart] = ALL_FAST_PARTS) -> Callable[[], float]:
+        ours = build_model(case.settings, num_classes=NUM_CLASSES, pretrained=False, fast_parts=parts)
+        ours.load_state_dict(weights)
+        ours = ours.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        step = _Step(ours, device, bf16=bf16)
+
+        def run() -> float:
+            moved = feed(batch.to(device), parts)
+            return step(moved.images, moved.targets)
+
+        return run
+
+    bf16 = uses_bf16("auto", device)
+    contestants = {STOCK: run_stock(bf16=False), OURS: run_ours(bf16=bf16)}
+    if bf16:
+        contestants |= {STOCK_BF16: run_stock(bf16=True), OURS_FP32: run_ours(bf16=False)}
+    for part in ALL_FAST_PARTS if each_part else ():
+        others = {*ALL_FAST_PARTS} - {part}
+        contestants[f"{OURS} without {part}"] = run_ours(bf16=bf16, parts=others)
+    if device.type == "cuda":
+        contestants[STOCK_COMPILED] = run_stock(bf16=bf16, compiled=True)
+    return contestants
 
 
 class _Step:
     """What torchvision's ``references/detection/engine.py`` does with a batch on its device."""
 
-    def __init__(self, model: MaskRCNN, device: torch.device, precision: str) -> None:
-        self.model, self.device, self.precision = model.train(), device, precision
+    def __init__(self, model: MaskRCNN, device: torch.device, *, bf16: bool, compiled: bool = False) -> None:
+        self.model = torch.compile(model.train()) if compiled else model.train()
+        self.device, self.bf16 = device, bf16
         trained = [each for each in model.parameters() if each.requires_grad]
         self.optimizer = torch.optim.SGD(trained, lr=_LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
 
     def __call__(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> float:
-        is_bf16 = self.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss = torch.stack([*self.model(images, targets).values()]).sum()
         value = loss.item()
         self.optimizer.zero_grad()
@@ -184,19 +212,3 @@ def _draw_ellipse(case: Case, random: np.random.Generator) -> MaskCrop:
     pixels = (2.0 * y / height - 1.0) ** 2 + (2.0 * x / width - 1.0) ** 2 <= 1.0
     left, top = random.integers(0, case.width_px - width), random.integers(0, case.height_px - height)
     return MaskCrop(int(left), int(top), pixels)
-
-
-def to_stock(batch: Batch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return the batch as torchvision's loader brings it: float pictures, and a dense mask per instance."""
-    images = [to_float(image.permute(1, 2, 0).numpy()) for image in batch.images]
-    targets = []
-    for target in batch.targets:
-        height, width = target["size_px"].tolist()
-        masks = torch.zeros(len(target["labels"]), height, width, dtype=torch.uint8)
-        first = 0
-        for mask, (left, top, right, bottom) in zip(masks, target["crop_boxes"].tolist(), strict=True):
-            last = first + (right - left) * (bottom - top)
-            mask[top:bottom, left:right] = target["crop_pixels"][first:last].view(bottom - top, right - left)
-            first = last
-        targets.append({"boxes": target["boxes"], "labels": target["labels"], "masks": masks})
-    return images, targets

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskloop.errors import TrainingError, UnavailableError
+from maskloop.errors import ConfigurationError, TrainingError, UnavailableError
 from models.artifact import save_artifact
 from models.checkpoint import load_checkpoint
 from models.train import train
@@ -277,3 +277,11 @@ def test_what_was_learnt_without_the_teacher_is_not_continued_with_it(shapes, ar
     other = shapes.make_request(tmp_path / "run", steps=2, **taught)
     train(other, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
     assert steps == [1, 2]
+
+
+def test_torchvisions_own_heads_are_not_silently_left_untaught(shapes, artifact, tmp_path):
+    folder, _ = artifact
+    settings = shapes.tiny_settings(fast_parts=["anchors"])
+    request = shapes.make_request(tmp_path / "run", settings, teacher_artifact=folder)
+    with pytest.raises(ConfigurationError, match="cannot be taught"):
+        train(request, load_picture=shapes.load_picture)

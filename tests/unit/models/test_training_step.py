@@ -12,10 +12,14 @@ from torchvision.models.detection import roi_heads
 
 from maskloop.model_settings import ModelSettings
 from models.assignment import draw_balanced, pad_rows
+from models.batches import Batch
 from models.build import build_model, build_stock_model
 from models.convolutions import FoldedNorm, LeanConv2d
 from models.crops import MaskCrop
+from models.fast_parts import ALL_FAST_PARTS, feed
+from models.heads import CropHeads
 from models.mask_targets import make_target
+from models.proposals import SparseProposals
 
 SIDE_PX = 64
 SIZES = [(64, 90), (40, 52), (64, 64)]
@@ -77,7 +81,7 @@ class DrawAlike:
         return positive, [mask * (each == 0) for mask, each in zip(masks, labels, strict=True)]
 
 
-def make_pair(settings):
+def make_pair(settings, fast_parts=ALL_FAST_PARTS):
     """Stock and ours, float64, with the same weights and statistics."""
     torch.manual_seed(0)
     stock = build_stock_model(settings, num_classes=3).double()
@@ -88,8 +92,11 @@ def make_pair(settings):
             buffer.uniform_(0.8, 1.5)
         elif name.endswith("running_mean"):
             buffer.uniform_(-0.2, 0.2)
-    ours = build_model(settings, num_classes=3, pretrained=False).double()
+    ours = build_model(settings, num_classes=3, pretrained=False, fast_parts=fast_parts).double()
     ours.load_state_dict(stock.state_dict())
+    for part, kind in ((ours.rpn, SparseProposals), (ours.roi_heads, CropHeads)):
+        if not isinstance(part, kind):
+            part.fg_bg_sampler = DrawAlike(part.fg_bg_sampler)
     mean, spread = (
         torch.tensor(each, dtype=torch.float64).view(1, 3, 1, 1)
         for each in (stock.transform.image_mean, stock.transform.image_std)
@@ -103,7 +110,7 @@ def make_pair(settings):
 def assert_same(ours, theirs, name):
     """torchvision sums this one loss up in float32, whatever it is given."""
     exact = 1e-6 if theirs.dtype == torch.float32 else 1e-10
-    torch.testing.assert_close(ours, theirs.double(), rtol=exact, atol=1e-12, msg=name)
+    torch.testing.assert_close(ours.double(), theirs.double(), rtol=exact, atol=1e-12, msg=name)
 
 
 def learn(model, pictures, targets):
@@ -140,6 +147,52 @@ def test_losses_and_gradients_are_those_of_torchvision(backbone, changes, counts
         assert (gradient is None) == (mine[1][name] is None), name
         if gradient is not None:
             torch.testing.assert_close(mine[1][name], gradient, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("part", ALL_FAST_PARTS)
+@pytest.mark.parametrize("backbone", ["resnet18", "small"])
+@pytest.mark.parametrize("counts", [(3, 1, 4), (2, 0, 5)], ids=str)
+def test_a_step_without_any_one_fast_part_learns_the_same(part, backbone, counts):
+    parts = set(ALL_FAST_PARTS) - {part}
+    stock, ours = make_pair(make_settings(backbone, weights="imagenet"), parts)
+    pictures, targets = draw_batch(counts)
+    theirs = learn(stock, [each.double() / 255 for each in pictures], [to_dense(each) for each in targets])
+    fed = feed(Batch(pictures, targets, ("", "", "")), parts)
+    own_pictures = [each.double() / 255 for each in pictures] if part == "preparation" else fed.images
+    mine = learn(ours, own_pictures, [{**each, "boxes": each["boxes"].double()} for each in fed.targets])
+    for name, loss in theirs[0].items():
+        assert_same(mine[0][name], loss, name)
+    for name, gradient in theirs[1].items():
+        if gradient is not None:
+            torch.testing.assert_close(mine[1][name], gradient, rtol=1e-7, atol=1e-10)
+
+
+def test_without_fast_parts_the_network_is_torchvisions_and_is_fed_as_it_wants():
+    ours = build_model(make_settings("small"), num_classes=3, fast_parts=())
+    stock = build_stock_model(make_settings("small"), num_classes=3)
+    assert [type(each) for each in ours.modules()] == [type(each) for each in stock.modules()]
+    pictures, targets = draw_batch((3, 0, 2))
+    fed = feed(Batch(pictures, targets, ("", "", "")), ())
+    for image, picture, target, wanted in zip(fed.images, pictures, fed.targets, targets, strict=True):
+        assert torch.equal((image * 255).round().byte(), picture)
+        assert torch.equal(target["masks"], to_dense(wanted)["masks"])
+        assert set(target) == {"boxes", "labels", "masks"}
+
+
+def test_after_a_short_run_both_have_the_same_weights_and_so_the_same_average_precision():
+    pair = make_pair(make_settings("small", norm="batch"))
+    runs = [(model, torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)) for model in pair]
+    for step in range(8):
+        pictures, targets = draw_batch((3, 1, 4), seed=step)
+        floats = [each.double() / 255 for each in pictures]
+        doubles = [{**each, "boxes": each["boxes"].double()} for each in targets]
+        inputs = (floats, [to_dense(each) for each in targets]), (pictures, doubles)
+        for (model, optimizer), given in zip(runs, inputs, strict=True):
+            learn(model, *given)
+            optimizer.step()
+    stock, ours = pair
+    for name, weight in stock.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], weight, rtol=1e-9, atol=1e-11, msg=name)
 
 
 def test_a_batch_without_any_instance_has_finite_losses_and_gradients():
