@@ -20,7 +20,8 @@ from typing import Any, Final
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from benchmarks.rollout.story import FULL, QUICK, prepare
+from benchmarks.rollout.story import prepare
+from benchmarks.serving.workspace import FULL, QUICK
 from benchmarks.timing import Spread, take_turns
 from dataset.decoding import decode_picture
 from dataset.samples import DatasetVersion
