@@ -143,6 +143,8 @@ def _origins(cycle: Cycle, state: LoopState) -> Iterator[Origin]:
     if training is None:
         return
     yield Origin("Starts from", _describe_start(training.parent_digest, state), training.parent_digest)
+    if teacher := training.teacher_digest:
+        yield Origin("Learns from", f"{_name_version(teacher, state)}, beside the labels", teacher)
     dirty = ", with changes that were not committed" if training.code_revision.endswith("-dirty") else ""
     yield Origin("Code", f"of maskloop{dirty}", training.code_revision)
     yield Origin("Settings", "of network and training", training.settings_digest)
@@ -157,9 +159,13 @@ def _describe_data(candidate: CandidateRegistered, state: LoopState) -> str:
 def _describe_start(parent_digest: str, state: LoopState) -> str:
     if not parent_digest:
         return "first weights, no other version"
+    return f"{_name_version(parent_digest, state)}, trained on"
+
+
+def _name_version(weights_digest: str, state: LoopState) -> str:
     candidates = [cycle.candidate for cycle in state.cycles.values() if cycle.candidate]
-    version = next((c.version for c in candidates if c.weights_digest == parent_digest), "")
-    return f"version {version}, trained on" if version else "weights this ledger does not know"
+    version = next((c.version for c in candidates if c.weights_digest == weights_digest), "")
+    return f"version {version}" if version else "weights this ledger does not know"
 
 
 def _data_since_champion(cycle: Cycle, state: LoopState) -> Iterator[str]:

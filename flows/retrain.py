@@ -34,6 +34,7 @@ def record_trigger(
     detail: str,
     *,
     starts_from: StartsFrom = "champion",
+    is_taught: bool = False,
 ) -> TriggerRecorded:
     """Write down that a turn of the loop is wanted; the same key twice is one trigger."""
     versions = app.state().versions
@@ -43,6 +44,7 @@ def record_trigger(
         detail=detail,
         baseline_tag=versions[-1].tag if versions else "",
         starts_from=starts_from,
+        is_taught=is_taught,
     )
     write_record(app.ledger, trigger, actor=app.actor, key=f"trigger:{key}")
     return trigger
@@ -58,6 +60,7 @@ def open_cycle(app: App, trigger_key: str) -> str:
         detail=trigger.detail,
         baseline_tag=trigger.baseline_tag,
         starts_from=trigger.starts_from,
+        is_taught=trigger.is_taught,
     )
     entry = write_record(
         app.ledger,
@@ -141,7 +144,7 @@ def is_working(ledger: Ledger) -> bool:
     return False
 
 
-def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
+def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> Cycle:
     """Ask for a turn by hand and carry it as far as it goes without a person.
 
     A turn that was interrupted before its verdict is carried on instead.
@@ -169,7 +172,9 @@ def run_turn(app: App, *, starts_from: StartsFrom) -> Cycle:
         )
     key = f"manual:{app.state().last_sequence + 1}"
     if not open_now:
-        record_trigger(app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from)
+        record_trigger(
+            app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from, is_taught=is_taught
+        )
     reconcile(app, start_work=_work_or_say_why)
     cycles = list(reversed(app.state().cycles.values()))
     own = (cycle for cycle in cycles if cycle.opened.trigger_key == key)

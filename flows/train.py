@@ -27,11 +27,16 @@ _STARVED_PERCENT: Final = 20.0
 
 @dataclass(frozen=True)
 class Start:
-    """What a training starts from: the champion's weights and the data they have seen, or nothing."""
+    """What a training starts from: the champion's weights and the data they have seen, or nothing.
+
+    A champion may instead be the teacher of a training that starts from nothing.
+    """
 
     artifact: Path | None = None
     weights_digest: str = ""
     data_tag: str = ""
+    teacher: Path | None = None
+    teacher_digest: str = ""
 
 
 def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> CandidateRegistered:
@@ -60,6 +65,7 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         parent_digest=start.weights_digest,
         run_id=run_id,
         device=str(device),
+        teacher_digest=start.teacher_digest,
     )
     write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
     app.teller.say(started.sentence())
@@ -108,13 +114,16 @@ def _say_if_starved(app: App, waits_percent: Sequence[float]) -> None:
 
 
 def find_start(app: App, cycle: Cycle) -> Start:
-    """Find what a cycle's training starts from. A cycle without a champion starts from first weights."""
-    state = app.state()
-    if cycle.opened.starts_from == "first-weights" or state.champion is None:
+    """Find what a cycle's training starts from, and learns from. Without a champion: first weights alone."""
+    state, is_taught = app.state(), cycle.opened.is_taught
+    is_alone = cycle.opened.starts_from == "first-weights" and not is_taught
+    if is_alone or state.champion is None:
         return Start()
     from flows.serve import fetch_champion
 
     served = fetch_champion(app)
+    if is_taught:
+        return Start(teacher=served.directory, teacher_digest=served.weights_digest)
     return Start(served.directory, served.weights_digest, trained_on(state, served.weights_digest))
 
 
@@ -139,6 +148,8 @@ def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) 
         settings=app.settings,
         parent_artifact=start.artifact,
         parent_digest=start.weights_digest or None,
+        teacher_artifact=start.teacher,
+        teacher_digest=start.teacher_digest or None,
         replay_digests=old,
         new_digests=new,
         draw_weights=weigh_hard_examples(app, version) if again else {},
@@ -151,7 +162,8 @@ def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) 
 
 def _name_of_request(app: App, version: DatasetVersion, start: Start) -> str:
     """Name the folder after what shapes the weights, so that edited settings start afresh."""
-    shaping = [version.fingerprint, digest_settings(app.settings), start.weights_digest]
+    origins = [start.weights_digest, start.teacher_digest]
+    shaping = [version.fingerprint, digest_settings(app.settings), *origins]
     return digest_value(shaping)[:12]
 
 
@@ -208,6 +220,7 @@ def _log_inputs(app: App, run_id: str, version: DatasetVersion, started: Trainin
         "settings_digest": started.settings_digest,
         "code_revision": started.code_revision,
         "parent_digest": started.parent_digest,
+        "teacher_digest": started.teacher_digest,
         "device": started.device,
         "computed_in": "bf16" if bf16 else "fp32",
     }
@@ -277,6 +290,7 @@ def _save(
         dataset_tag=version.tag,
         dataset_fingerprint=version.fingerprint,
         parent_digest=started.parent_digest,
+        teacher_digest=started.teacher_digest,
         code_revision=started.code_revision,
         score_threshold=gates.score_threshold if gates else 0.5,
         class_score_thresholds=_calibrate(app, version, started, result),
@@ -312,8 +326,8 @@ def _calibrate(
 
 
 def refuse_without_champion(state: LoopState) -> None:
-    """Raise RefusedError if there is nothing to retrain."""
+    """Raise RefusedError if there is nothing to retrain, or to learn from."""
     if state.champion is None:
         raise RefusedError(
-            "there is no champion to retrain from", hint="run `maskloop train` for a first model"
+            "there is no champion to start or learn from", hint="run `maskloop train` for a first model"
         )

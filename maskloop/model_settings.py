@@ -125,6 +125,15 @@ class PictureSamplingSettings(Section):
     """Batches hold only wide or only tall pictures, so that little is padded."""
 
 
+class DistillationSettings(Section):
+    """How much `maskloop distil` lets a network learn from the champion, beside the labels."""
+
+    weight: Share = 0.5
+    """Share of the champion's word in the losses of classes, boxes and masks; the labels have the rest."""
+    min_score: Share = 0.5
+    """The champion teaches only where it gives what the label says at least this score."""
+
+
 class TrainingSettings(Section):
     """How the network is trained, from its first weights and again from the champion's."""
 
@@ -161,3 +170,4 @@ class TrainingSettings(Section):
     """Share of each retraining batch drawn from the pictures the champion was trained on."""
     augmentation: AugmentationSettings = AugmentationSettings()
     sampling: PictureSamplingSettings = PictureSamplingSettings()
+    distillation: DistillationSettings = DistillationSettings()

@@ -65,6 +65,8 @@ class TriggerRecorded(Record):
     baseline_tag: str = ""
     """The data version current at that moment: what came after it counts as new labels."""
     starts_from: StartsFrom = "champion"
+    is_taught: bool = False
+    """The champion teaches the network in training, which starts from first weights."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -92,6 +94,7 @@ class CycleOpened(Record):
     detail: str
     baseline_tag: str = ""
     starts_from: StartsFrom = "champion"
+    is_taught: bool = False
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -124,12 +127,16 @@ class TrainingStarted(Record):
     """Weights the training starts from; empty for none."""
     run_id: str
     device: str
+    teacher_digest: str = ""
+    """Weights it learns from beside the labels; empty for none."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
         start = (
             f"from the weights {self.parent_digest[:12]}" if self.parent_digest else "from its first weights"
         )
+        if self.teacher_digest:
+            start = f"{start}, taught by the weights {self.teacher_digest[:12]}"
         verb = "began" if self.attempt == 1 else "goes on where it was, begun"
         return f"training on {self.data_tag} {verb} {start} (attempt {self.attempt}, run {self.run_id[:8]})"
 

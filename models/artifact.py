@@ -45,6 +45,7 @@ class ArtifactManifest(BaseModel):
         weights_digest: sha256 of `weights.safetensors`; the model's identity everywhere.
         files: sha256 of every file beside the manifest.
         parent_digest: The weights it was warm-started from; empty if from first weights.
+        teacher_digest: The weights it learned from beside the labels; empty for none.
         dataset_tag: The data version it was trained on.
         dataset_fingerprint: Of that version.
         settings_digest: sha256 of the settings it was trained with.
@@ -64,6 +65,7 @@ class ArtifactManifest(BaseModel):
     weights_digest: str
     files: dict[str, str]
     parent_digest: str
+    teacher_digest: str = ""
     dataset_tag: str
     dataset_fingerprint: str
     settings_digest: str
@@ -99,6 +101,7 @@ def save_artifact(
     score_threshold: float,
     class_score_thresholds: Mapping[str, float] | None = None,
     parent_digest: str = "",
+    teacher_digest: str = "",
     dataset_tag: str = "",
     dataset_fingerprint: str = "",
     settings_digest: str = "",
@@ -125,6 +128,7 @@ def save_artifact(
             weights_digest=digest,
             files={WEIGHTS_FILE: digest},
             parent_digest=parent_digest,
+            teacher_digest=teacher_digest,
             dataset_tag=dataset_tag,
             dataset_fingerprint=dataset_fingerprint,
             settings_digest=settings_digest,

@@ -6,7 +6,7 @@ picture, K regions of all pictures, M instances of all pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,13 +50,38 @@ class Regions:
         return [*torch.split(self.boxes, counts)]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What the heads said in a step about the regions drawn.
+
+    Attributes:
+        regions: K of them, as many in each picture as ``boxes_by_picture`` says.
+        logits: (K, C + 1), of the classes, the background first.
+        deltas: (K, 4 (C + 1)), where each class's box is.
+        objects: The regions that hold an instance.
+        mask_logits: (O, S, S), of each object's own class.
+        sizes: Each picture's height and width when it was resized, px.
+    """
+
+    regions: Regions
+    logits: Tensor
+    deltas: Tensor
+    objects: Regions
+    mask_logits: Tensor
+    sizes: Sequence[tuple[int, int]]
+
+
 class CropHeads(RoIHeads):  # type: ignore[misc]
     """torchvision's heads with the same weights and losses; in evaluation they are torchvision's.
 
     Targets hold what `models.mask_targets.make_target` makes, not ``masks``.
+
+    Attributes:
+        lesson: Makes other losses of what was drawn in a step and its losses; see `models.distillation`.
     """
 
     suppression = Suppression()
+    lesson: Callable[[Drawn, dict[str, Tensor]], dict[str, Tensor]] | None = None
 
     @classmethod
     def like(cls, heads: RoIHeads) -> CropHeads:
@@ -102,8 +127,14 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         goal = self.box_coder.encode_single(wanted, regions.boxes)
         of_class, of_box = fastrcnn_loss(logits, deltas, [regions.labels], [goal])
         objects = regions[(regions.labels > 0).nonzero()[:, 0]]
-        of_mask = self._mask_loss(features, objects, image_shapes, targets)
-        return [], {"loss_classifier": of_class, "loss_box_reg": of_box, "loss_mask": of_mask}
+        in_objects = self.mask_roi_pool(features, objects.boxes_by_picture(len(targets)), [*image_shapes])
+        mask_logits = draw_masks(self, in_objects, objects.labels)
+        of_mask = _mask_loss(mask_logits, objects, image_shapes, targets)
+        losses = {"loss_classifier": of_class, "loss_box_reg": of_box, "loss_mask": of_mask}
+        if self.lesson:
+            drawn = Drawn(regions, logits, deltas, objects, mask_logits, image_shapes)
+            return [], self.lesson(drawn, losses)
+        return [], losses
 
     def postprocess_detections(
         self,
@@ -177,28 +208,26 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         at = picture_K, drawn_BS[picture_K, place_K]
         return Regions(boxes_BN4[at], picture_K, labels_BN[at], instance_BN[at])
 
-    def _mask_loss(
-        self,
-        features: dict[str, Tensor],
-        objects: Regions,
-        image_shapes: Sequence[tuple[int, int]],
-        targets: Sequence[dict[str, Tensor]],
-    ) -> Tensor:
-        by_picture = objects.boxes_by_picture(len(targets))
-        logits = draw_masks(self, self.mask_roi_pool(features, by_picture, [*image_shapes]), objects.labels)
-        if not len(logits):
-            return logits.sum() * 0.0
-        device = objects.boxes.device
-        counts = torch.tensor([len(target["labels"]) for target in targets], device=device)
-        goal = cut_mask_targets(
-            Crops.of(targets),
-            (counts.cumsum(0) - counts)[objects.pictures] + objects.instances,
-            objects.boxes,
-            original_K2=torch.stack([target["size_px"] for target in targets])[objects.pictures],
-            resized_K2=torch.tensor([*image_shapes], device=device)[objects.pictures],
-            side=logits.shape[-1],
-        )
-        return F.binary_cross_entropy_with_logits(logits.to(goal.dtype), goal)
+
+def _mask_loss(
+    logits: Tensor,
+    objects: Regions,
+    image_shapes: Sequence[tuple[int, int]],
+    targets: Sequence[dict[str, Tensor]],
+) -> Tensor:
+    if not len(logits):
+        return logits.sum() * 0.0
+    device = objects.boxes.device
+    counts = torch.tensor([len(target["labels"]) for target in targets], device=device)
+    goal = cut_mask_targets(
+        Crops.of(targets),
+        (counts.cumsum(0) - counts)[objects.pictures] + objects.instances,
+        objects.boxes,
+        original_K2=torch.stack([target["size_px"] for target in targets])[objects.pictures],
+        resized_K2=torch.tensor([*image_shapes], device=device)[objects.pictures],
+        side=logits.shape[-1],
+    )
+    return F.binary_cross_entropy_with_logits(logits.to(goal.dtype), goal)
 
 
 class ClassAgnosticMasks(MaskRCNNPredictor):  # type: ignore[misc]

@@ -168,7 +168,7 @@ def look_at(model: MaskRCNN, parts: Parts, batch: Tensor, prepare: nn.Module | N
     images, _ = (prepare or model.transform)(list(batch))
     features, objectness, offsets = parts.scan(images.tensors)
     proposals = _propose(model.rpn, images, features, objectness, offsets)
-    logits, deltas = parts.classify(model.roi_heads.box_roi_pool(features, proposals, _padded_sizes(images)))
+    logits, deltas = parts.classify(model.roi_heads.box_roi_pool(features, proposals, padded_sizes(images)))
     return Seen(images, features, proposals, logits, deltas, [*objectness, *offsets])
 
 
@@ -184,7 +184,7 @@ def draw_regions(
         boxes: Of each picture, (M, 4) in px of the resized pictures.
         labels_N: int64, of the boxes of all pictures.
     """
-    regions = model.roi_heads.mask_roi_pool(seen.features, boxes, _padded_sizes(seen.images))
+    regions = model.roi_heads.mask_roi_pool(seen.features, boxes, padded_sizes(seen.images))
     logits = parts.outline(regions, labels_N)
     return logits.sigmoid(), logits
 
@@ -207,7 +207,7 @@ def _propose(
     return boxes
 
 
-def _padded_sizes(images: ImageList) -> list[tuple[int, int]]:
+def padded_sizes(images: ImageList) -> list[tuple[int, int]]:
     """The padded size tells a map's stride exactly; torchvision guesses it from the first picture's own."""
     height, width = images.tensors.shape[-2:]
     return [(height, width)] * len(images.image_sizes)

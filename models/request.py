@@ -27,6 +27,8 @@ class TrainingRequest:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         parent_artifact: The model to start from; None starts from the first weights in the settings.
         parent_digest: The parent's weights digest as recorded elsewhere, to check it against.
+        teacher_artifact: The model to learn from beside the labels; None learns from the labels alone.
+        teacher_digest: The teacher's weights digest as recorded elsewhere, to check it against.
         new_digests: The training pictures to learn; empty means all that are not replayed.
         replay_digests: The training pictures to mix in so that they are not forgotten.
         draw_weights: How many times as often as otherwise a picture is drawn, 1 or more, by digest; 1 where
@@ -41,6 +43,8 @@ class TrainingRequest:
     device: str = "auto"
     parent_artifact: Path | None = None
     parent_digest: str | None = None
+    teacher_artifact: Path | None = None
+    teacher_digest: str | None = None
     new_digests: tuple[str, ...] = ()
     replay_digests: tuple[str, ...] = ()
     draw_weights: Mapping[str, float] = field(default_factory=dict)
@@ -87,6 +91,7 @@ def identify(request: TrainingRequest) -> str:
             "steps": request.steps,
             "learning_rate": request.learning_rate,
             "parent": request.parent_digest or str(request.parent_artifact or ""),
+            "teacher": request.teacher_digest or str(request.teacher_artifact or ""),
             "new": sorted(request.new_digests),
             "replay": sorted(request.replay_digests),
             "draw_weights": dict(sorted(request.draw_weights.items())),

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from maskloop.errors import TrainingError
+from maskloop.errors import ConfigurationError, TrainingError
 from maskloop.settings import GateSettings
 from models.artifact import load_model
 from models.batches import Batch, BatchStream, LoadPicture, PictureCache
@@ -22,6 +23,7 @@ from models.build import build_model
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.determinism import seeded
 from models.devices import uses_bf16
+from models.distillation import Teacher
 from models.fast_parts import feed
 from models.request import TrainingRequest, identify, plan_training
 from models.schedule import learning_rate_at, momentum_at
@@ -44,6 +46,7 @@ class Run:
         self.model = _first_model(request).to(device).train()
         if device.type != "mps":
             self.model = self.model.to(memory_format=torch.channels_last)
+        self.teacher = _load_teacher(request, device)
         self.trained = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = _build_optimizer(self.trained, request)
         limit_bytes = self.training.picture_cache_mb * 2**20
@@ -82,7 +85,8 @@ class Run:
         rate = self._set_rates()
         with seeded(self.training.seed, self.step), self._autocast():
             on_device = feed(batch.to(self.device), self.training.fast_parts)
-            losses = self.model(on_device.images, on_device.targets)
+            with self._teaching(on_device):
+                losses = self.model(on_device.images, on_device.targets)
             loss = torch.stack([*losses.values()]).sum()
         values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
         self._refuse_unless(all(map(math.isfinite, values.values())), "the loss", values, batch)
@@ -165,6 +169,11 @@ class Run:
         enabled = uses_bf16(self.training.precision, self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
+    def _teaching(self, batch: Batch) -> AbstractContextManager[None]:
+        if self.teacher is None:
+            return nullcontext()
+        return self.teacher.teaching(self.model.roi_heads, batch.images)
+
     def _set_rates(self) -> float:
         """Set this step's learning rate and momentum; return the rate."""
         when: Any = {
@@ -242,6 +251,22 @@ def _first_model(request: TrainingRequest) -> MaskRCNN:
             same_classes=manifest.class_names == class_names,
         )
     return model
+
+
+def _load_teacher(request: TrainingRequest, device: torch.device) -> Teacher | None:
+    if request.teacher_artifact is None:
+        return None
+    if "heads" not in request.settings.training.fast_parts:
+        raise ConfigurationError(
+            "torchvision's own heads cannot be taught", where="[training] fast_parts", hint="put heads back"
+        )
+    return Teacher.load(
+        request.teacher_artifact,
+        expected_digest=request.teacher_digest,
+        pupil_class_names=request.dataset.class_names,
+        settings=request.settings.training.distillation,
+        device=device,
+    )
 
 
 def _build_optimizer(parameters: Sequence[Tensor], request: TrainingRequest) -> torch.optim.Optimizer:

@@ -16,7 +16,8 @@ class Fact:
     """One step of a version's life: a word for it, the details as a row, and a sentence.
 
     Attributes:
-        what: ``data``, ``parent``, ``run``, ``verdict``, ``approval``, ``champion`` or ``retired``.
+        what: ``data``, ``parent``, ``teacher``, ``run``, ``verdict``, ``approval``, ``champion`` or
+            ``retired``.
         detail: Plain values.
         sentence: The same in words.
         at: When it was recorded, or None where the ledger's state keeps no time.
@@ -42,6 +43,7 @@ def lineage(state: LoopState, version: str) -> tuple[Fact, ...]:
     return (
         *_data(state, cycle.candidate),
         *_parent(state, cycle),
+        *_teacher(state, cycle),
         *_run(cycle, cycle.candidate),
         *_decisions(state, cycle, cycle.candidate),
         *_service(state, version),
@@ -65,11 +67,20 @@ def _parent(state: LoopState, cycle: Cycle) -> list[Fact]:
     digest = cycle.training.parent_digest if cycle.training else ""
     if not digest:
         return [Fact("parent", {}, "it started from first weights, not from another version")]
+    return [_from_another("parent", "it started from", digest, state)]
+
+
+def _teacher(state: LoopState, cycle: Cycle) -> list[Fact]:
+    digest = cycle.training.teacher_digest if cycle.training else ""
+    return [_from_another("teacher", "beside the labels it learned from", digest, state)] if digest else []
+
+
+def _from_another(what: str, verb: str, digest: str, state: LoopState) -> Fact:
     known = (c.candidate for c in state.cycles.values() if c.candidate)
     version = next((c.version for c in known if c.weights_digest == digest), "")
     name = f"version {version}" if version else "weights this ledger does not know"
     detail = {"version": version, "weights_digest": digest}
-    return [Fact("parent", detail, f"it started from {name} ({digest[:12]})")]
+    return Fact(what, detail, f"{verb} {name} ({digest[:12]})")
 
 
 def _run(cycle: Cycle, candidate: CandidateRegistered) -> list[Fact]:

@@ -110,7 +110,8 @@ class TinyModel:
         return SimpleNamespace(weights_digest=digest)
 
     def _weights(self, request: Any) -> bytes:
-        seen = [request.dataset.fingerprint, request.parent_digest, request.steps, request.learning_rate]
+        origins = [request.dataset.fingerprint, request.parent_digest, request.teacher_digest]
+        seen = [*origins, request.steps, request.learning_rate]
         return canonical_json({"quality": self.quality, "seen": seen}).encode()
 
     def _step(self) -> None:

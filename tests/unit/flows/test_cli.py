@@ -121,8 +121,8 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    promised = "init ingest train monitor retrain approve reject promote rollback reconcile status history"
-    promised += " lineage predict report up demo abandon serve export benchmark"
+    promised = "init ingest train monitor retrain distil approve reject promote rollback reconcile status"
+    promised += " history lineage predict report up demo abandon serve export benchmark"
     groups = {
         "data": "list restore diff verify preview anchors",
         "feedback": "list ingest",
@@ -185,6 +185,7 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
         (["approve", "7", "--by", "anna"], 66, "nothing waits for a decision on version 7"),
         (["reject", "7", "--by", "anna"], 66, "nothing waits for a decision on version 7"),
         (["retrain"], 77, "run `maskloop train` for a first model"),
+        (["distil"], 77, "run `maskloop train` for a first model"),
         (["rollback", "--why", "it is slow"], 77, "there is no earlier champion"),
         (["data", "restore", "data-v9"], 66, "there is no data version data-v9"),
         (["data", "verify", "data-v9"], 66, "there is no data version data-v9"),

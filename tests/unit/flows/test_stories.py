@@ -32,6 +32,7 @@ from maskloop.records import (
     TrainingStarted,
     VersionIngested,
 )
+from registry.lineage import lineage
 from tests.fakes.loop_world import World, put_in_place
 
 
@@ -105,6 +106,28 @@ def test_retraining_starts_from_the_champion_and_mixes_old_pictures_with_new(wor
     train = version.by_split["train"]
     assert set(request.new_digests) == {p.digest for p in train if p.added_in == "data-v2"}
     assert set(request.replay_digests) == {p.digest for p in train if p.added_in == "data-v1"}
+
+
+def test_a_network_that_the_champion_teaches_starts_from_first_weights_and_says_who_taught_it(
+    world: World,
+) -> None:
+    first_champion(world)
+    champion = world.state.champion
+    assert champion is not None
+    cycle = run_turn(world.app(), starts_from="first-weights", is_taught=True)
+    request = world.model.requests[-1]
+    assert (request.parent_artifact, request.teacher_digest) == (None, champion.weights_digest)
+    assert request.teacher_artifact == fetch_champion(world.app()).directory
+    assert cycle.training is not None
+    assert cycle.candidate is not None
+    assert cycle.verdict is not None
+    assert cycle.verdict.champion_digest == champion.weights_digest
+    assert f"taught by the weights {champion.weights_digest[:12]}" in cycle.training.sentence()
+    assert world.tracker.runs[cycle.training.run_id].params["teacher_digest"] == champion.weights_digest
+    page = world.tracker.runs[cycle.training.run_id].files["approval/evidence.html"].decode()
+    assert "version 1, beside the labels" in page
+    (teacher,) = [f for f in lineage(world.state, cycle.candidate.version) if f.what == "teacher"]
+    assert teacher.detail == {"version": "1", "weights_digest": champion.weights_digest}
 
 
 def test_the_new_champion_replaces_the_old_one_and_the_history_tells_who_served_when(world: World) -> None:

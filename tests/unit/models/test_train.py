@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskloop.errors import TrainingError, UnavailableError
+from maskloop.errors import ConfigurationError, TrainingError, UnavailableError
 from models.artifact import save_artifact
 from models.batches import PictureCache
 from models.checkpoint import load_checkpoint
@@ -262,3 +262,42 @@ def test_thresholds_are_calibrated_on_what_a_trained_model_finds(shapes, uninter
     )
     assert found.keys() <= set(shapes.CLASS_NAMES)
     assert all(0.0 < threshold < 1.0 for threshold in found.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_that_a_teacher_helps_is_continued_bitwise(shapes, artifact, tmp_path, precision):
+    folder, manifest = artifact
+    settings = shapes.tiny_settings(precision=precision)
+    taught = {"teacher_artifact": folder, "teacher_digest": manifest.weights_digest}
+
+    def request(name):
+        return shapes.make_request(tmp_path / name, settings, steps=4, **taught)
+
+    losses = []
+    whole = train(
+        request("whole"),
+        load_picture=shapes.load_picture,
+        on_step=lambda _step, values, *_: losses.append(values),
+    )
+    assert all(each["loss_taught_class"] >= 0.0 and "loss_taught_mask" in each for each in losses)
+    with pytest.raises(UnavailableError, match="step 3 of 4"):
+        train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
+    _assert_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
+
+
+def test_what_was_learnt_without_the_teacher_is_not_continued_with_it(shapes, artifact, tmp_path):
+    folder, manifest = artifact
+    train(shapes.make_request(tmp_path / "run", steps=2), load_picture=shapes.load_picture)
+    steps = []
+    taught = {"teacher_artifact": folder, "teacher_digest": manifest.weights_digest}
+    other = shapes.make_request(tmp_path / "run", steps=2, **taught)
+    train(other, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
+    assert steps == [1, 2]
+
+
+def test_torchvisions_own_heads_are_not_silently_left_untaught(shapes, artifact, tmp_path):
+    folder, _ = artifact
+    settings = shapes.tiny_settings(fast_parts=["anchors"])
+    request = shapes.make_request(tmp_path / "run", settings, teacher_artifact=folder)
+    with pytest.raises(ConfigurationError, match="cannot be taught"):
+        train(request, load_picture=shapes.load_picture)
