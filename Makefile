@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+EXPORT_STAMP := .venv-export/.installed
 UV := $(BIN)/uv
 
 .PHONY: demo test test-export check lock real load bench clean
@@ -12,9 +13,7 @@ demo: $(STAMP)          ## one whole turn of the loop, on a laptop CPU
 test: $(STAMP) check    ## everything proven
 	$(BIN)/python -m pytest
 
-test-export: requirements-export.lock | $(UV)  ## what exports need, in an environment of its own, and their tests
-	test -x .venv-export/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-export
-	$(UV) pip install --quiet --python .venv-export/bin/python --require-hashes -r requirements-export.lock
+test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	.venv-export/bin/python -m pytest tests/unit/models/test_exports.py tests/unit/flows/test_export.py
 
 check: $(STAMP)         ## lint, types, layers
@@ -30,9 +29,10 @@ real: $(STAMP)          ## the loop on real photographs (see benchmarks/real/REA
 load: $(STAMP)          ## the service under load, beside other servers (see benchmarks/serving/README.md)
 	$(BIN)/python -m benchmarks.serving
 
-bench: $(STAMP)         ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
+bench: $(STAMP) $(EXPORT_STAMP)  ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
 	$(BIN)/python -m benchmarks.speed predict masks evaluate --budget-s 30
 	$(BIN)/python -m benchmarks.speed train loading --quick --budget-s 60
+	.venv-export/bin/python -m benchmarks.speed export --batches 1 --min-size-px 320 --budget-s 30
 
 LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
 	  --generate-hashes --no-header --no-annotate
@@ -46,6 +46,11 @@ clean:                  ## remove what `make demo` and the checks left
 $(STAMP): requirements.lock pyproject.toml | $(UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(EXPORT_STAMP): requirements-export.lock | $(UV)
+	test -x .venv-export/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-export
+	$(UV) pip install --quiet --python .venv-export/bin/python --require-hashes -r requirements-export.lock
 	@touch $@
 
 $(UV):
