@@ -13,7 +13,7 @@ FastPart = Literal["anchors", "convolutions", "heads", "pooling", "preparation",
 
 
 class PredictionSettings(Section):
-    """How a network answers, at the cost of time. Nothing of it changes the training."""
+    """How a network answers. Nothing of it changes the training."""
 
     soft_nms: Literal["off", "linear", "gaussian"] = "off"
     """Detections that overlap a better one of their class get a lower score instead of being dropped."""
@@ -23,6 +23,8 @@ class PredictionSettings(Section):
     """Look at each picture's mirror image too, and join the answers."""
     extra_scales: tuple[Positive, ...] = ()
     """Look at each picture scaled by these factors too, and join the answers."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What the networks compute in."""
 
 
 BackboneName = Literal[

@@ -35,7 +35,8 @@ def use_fast_parts(model: MaskRCNN, settings: ModelSettings, parts: Collection[F
         ConfigurationError: if the network is to predict in a way that torchvision's own parts cannot.
     """
     left_out = {"heads", "preparation"} - {*parts}
-    if settings.prediction != PredictionSettings() and left_out:
+    wanted = settings.prediction.model_copy(update={"precision": "fp32"})
+    if wanted != PredictionSettings() and left_out:
         raise ConfigurationError(
             "torchvision's own parts know neither soft suppression nor several views",
             where="[model.prediction]",

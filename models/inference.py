@@ -44,12 +44,25 @@ class Regions:
     masks: Tensor
 
 
-def copy_for_inference(model: MaskRCNN, device: torch.device) -> MaskRCNN:
-    """Return a copy that answers the same up to rounding, faster, on a device. The model stays as it is."""
+def copy_for_inference(model: MaskRCNN, device: torch.device, *, bf16: bool = False) -> MaskRCNN:
+    """Return a copy that answers the same up to rounding, faster, on a device. The model stays as it is.
+
+    Args:
+        model: A trained one.
+        device: Where it is to compute.
+        bf16: Let its networks compute in bfloat16, in `models.parts.in_bf16`; rounding is coarser then.
+    """
     fast = copy.deepcopy(model).to(device).eval().requires_grad_(False)
     fold_norms(fast)
     if device.type == "cpu":
-        _suit_a_cpu(fast)
+        _cut_by_gathering(fast)
+    if bf16:
+        heads = fast.roi_heads
+        networks = (fast.backbone, fast.rpn.head, heads.box_head, heads.box_predictor)
+        for network in (*networks, heads.mask_head, heads.mask_predictor):
+            network.to(torch.bfloat16).to(memory_format=torch.channels_last)
+    elif device.type == "cpu":
+        _convolve_for_a_cpu(fast)
     return fast
 
 
@@ -63,12 +76,17 @@ def keep_choosing_alone(model: MaskRCNN) -> MaskRCNN:
     return model
 
 
-def _suit_a_cpu(model: MaskRCNN) -> None:
-    """Cut regions by gathering, with channels last, and convolve where it pays with fewer products."""
+def _cut_by_gathering(model: MaskRCNN) -> None:
+    """Cut regions with channels last, as the first layer of the box head then wants them."""
     heads = model.roi_heads
     heads.box_roi_pool, heads.mask_roi_pool = map(_gathering, (heads.box_roi_pool, heads.mask_roi_pool))
     if isinstance(heads.box_head, TwoMLPHead):
         heads.box_head = _ConvolvedMlp(heads.box_head, heads.box_roi_pool.output_size)
+
+
+def _convolve_for_a_cpu(model: MaskRCNN) -> None:
+    """Keep channels last where that is faster, and convolve where it pays with fewer products."""
+    heads = model.roi_heads
     for part in (model.backbone.body, model.backbone.fpn.inner_blocks, heads.box_head, heads.mask_predictor):
         part.to(memory_format=torch.channels_last)
     use_fewer_products(model)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
@@ -47,5 +48,24 @@ def parts_of(model: MaskRCNN) -> Parts:
 
     def outline(regions: Tensor, labels_N: Tensor) -> Tensor:
         return draw_masks(heads, regions, labels_N)
+
+    return Parts(scan, classify, outline)
+
+
+def in_bf16(parts: Parts) -> Parts:
+    """Return the same networks for models that hold them in bfloat16: what lies between stays float32."""
+
+    def scan(pictures: Tensor) -> Scanned:
+        given = pictures.bfloat16().contiguous(memory_format=torch.channels_last)
+        maps, objectness, deltas = parts.scan(given)
+        floats = {name: each.float() for name, each in maps.items()}
+        return floats, [each.float() for each in objectness], [each.float() for each in deltas]
+
+    def classify(regions: Tensor) -> tuple[Tensor, Tensor]:
+        logits, deltas = parts.classify(regions.bfloat16())
+        return logits.float(), deltas.float()
+
+    def outline(regions: Tensor, labels_N: Tensor) -> Tensor:
+        return parts.outline(regions.bfloat16(), labels_N).float()
 
     return Parts(scan, classify, outline)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -16,12 +17,13 @@ from torchvision.models.detection import MaskRCNN
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import IntegrityError, PictureError
 from models.artifact import load_model
-from models.devices import choose_device
+from models.devices import choose_device, computes_bf16
 from models.inference import Regions, copy_for_inference, find_regions
-from models.parts import Parts
+from models.parts import Parts, in_bf16, parts_of
 from models.pasting import paste_masks
 from models.views import find_regions_in_views
 
+_log = logging.getLogger(__name__)
 _MAX_PICTURES_PER_PASS: Final = 8
 _MAX_PIXELS_PER_PASS: Final = 4_000_000
 
@@ -61,6 +63,7 @@ class Predictor:
         score_threshold: ScoreThreshold = 0.5,
         shortcuts: bool = True,
         parts: Parts | None = None,
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         """Take a model as it is now; training it further does not change the answers.
 
@@ -73,11 +76,15 @@ class Predictor:
             shortcuts: Answer from a faster copy, equal up to rounding (see `models.inference`); False runs
                 torchvision's own modules.
             parts: Networks to run instead of the model's own (see `models.exports`).
+            precision: Of the shortcuts; a device that would only imitate bfloat16 computes in float32.
         """
         model.to(device).eval()
-        self._model = copy_for_inference(model, device) if shortcuts else model
+        bf16 = shortcuts and precision == "bf16" and computes_bf16(device)
+        if precision == "bf16" and not bf16:
+            _log.warning("%s does not compute in bfloat16: the model answers in float32", device)
+        self._model = copy_for_inference(model, device, bf16=bf16) if shortcuts else model
         self._device = device
-        self._parts = parts
+        self._parts = in_bf16(parts_of(self._model)) if bf16 else parts
         self.class_names = tuple(class_names)
         self.weights_digest = weights_digest
         self.score_threshold = score_threshold
@@ -99,6 +106,7 @@ class Predictor:
             device=chosen,
             weights_digest=manifest.weights_digest,
             score_threshold=manifest.thresholds(),
+            precision=manifest.model.prediction.precision,
         )
 
     def predict(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,13 +27,16 @@ from benchmarks.timing import take_turns
 from evaluation.instances import Detections
 from maskloop.model_settings import ModelSettings
 from models.build import build_model
+from models.devices import computes_bf16
 from models.environment import describe_environment
 from models.predict import Predictor
 
-STOCK, STOCK_ENCODED, OURS = "torchvision, float masks", "torchvision, masks encoded", "maskloop"
+STOCK, STOCK_ENCODED = "torchvision, float masks", "torchvision, masks encoded"
+OURS, OURS_BF16 = "maskloop", "maskloop, bf16"
 _QUESTION = (
     "Pictures (uint8) to boxes, classes, scores and masks: the same ResNet-50 FPN weights in torchvision's "
-    "`model.eval()` with its `paste_masks_in_image`, and in maskloop's `Predictor`."
+    "`model.eval()` with its `paste_masks_in_image`, and in maskloop's `Predictor`; with bfloat16, where the "
+    "device computes it, other instances of random weights pass the threshold."
 )
 
 
@@ -62,6 +67,9 @@ def measure_predict(
                 run_stock(stock, pictures[:1])[0], predictor.predict(pictures[:1])[0].detections
             )
             contestants = _contestants(stock, predictor, pictures[:batch])
+            if computes_bf16(device):
+                coarse = _predictor_like(stock, ours, device, precision="bf16")
+                contestants[OURS_BF16] = partial(coarse.predict, pictures[:batch])
             rounds = take_turns(
                 contestants,
                 rounds=3 if quick else 7,
@@ -81,10 +89,13 @@ def _with_the_weights_of(stock: MaskRCNN, settings: ModelSettings) -> MaskRCNN:
     return model
 
 
-def _predictor_like(stock: MaskRCNN, ours: MaskRCNN, device: torch.device) -> Predictor:
+def _predictor_like(
+    stock: MaskRCNN, ours: MaskRCNN, device: torch.device, *, precision: Literal["fp32", "bf16"] = "fp32"
+) -> Predictor:
     ours.roi_heads.score_thresh = stock.roi_heads.score_thresh
     ours.roi_heads.detections_per_img = stock.roi_heads.detections_per_img
-    return Predictor(ours, class_names=[str(index) for index in range(NUM_CLASSES)], device=device)
+    names = [str(index) for index in range(NUM_CLASSES)]
+    return Predictor(ours, class_names=names, device=device, precision=precision)
 
 
 def _contestants(

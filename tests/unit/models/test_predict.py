@@ -3,6 +3,10 @@ import pytest
 import torch
 
 from maskloop.errors import IntegrityError, PictureError
+from maskloop.model_settings import PredictionSettings
+from models.artifact import save_artifact
+from models.inference import copy_for_inference
+from models.parts import parts_of
 from models.predict import Predictor
 
 
@@ -115,3 +119,59 @@ def test_a_picture_of_which_scaling_would_leave_nothing_is_refused(predictor):
     with pytest.raises(PictureError, match="20000 x 1 px is too thin"):
         predictor.predict([thin])
     assert len(predictor.predict([np.zeros((1, 40, 3), np.uint8)])) == 1
+
+
+def _in_bf16(model, shapes, monkeypatch, *, is_computed):
+    monkeypatch.setattr("models.predict.computes_bf16", lambda _device: is_computed)
+    return Predictor(model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), precision="bf16")
+
+
+def test_in_bf16_only_the_networks_round_and_what_lies_between_is_float32(tiny_model, shapes, monkeypatch):
+    predictor = _in_bf16(tiny_model, shapes, monkeypatch, is_computed=True)
+    inner = predictor._model
+    networks = (inner.backbone, inner.rpn.head, inner.roi_heads.box_predictor, inner.roi_heads.mask_predictor)
+    assert {each.dtype for network in networks for each in network.parameters()} == {torch.bfloat16}
+    assert {each.dtype for each in tiny_model.parameters()} == {torch.float32}
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    regions = torch.rand(3, 8, 7, 7, generator=torch.Generator().manual_seed(1))
+    rounded, exact = predictor._parts, parts_of(copy_for_inference(tiny_model, torch.device("cpu")))
+    with torch.inference_mode():
+        for ours, theirs in zip(_scanned(rounded, pictures), _scanned(exact, pictures), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * float(theirs.abs().max()))
+        labels = torch.tensor([1, 2, 1])
+        ours, theirs = (each.outline(regions, labels) for each in (rounded, exact))
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.02)
+    found = predictor.predict(_pictures((48, 48)))[0].detections
+    assert len(found) > 0
+    assert found.boxes_xyxy.dtype == np.float32
+
+
+def _scanned(parts, pictures):
+    maps, objectness, deltas = parts.scan(pictures)
+    return [*maps.values(), *objectness, *deltas]
+
+
+def test_a_device_that_does_not_compute_bf16_answers_in_float32_and_says_so(
+    tiny_model, shapes, monkeypatch, caplog
+):
+    predictor = _in_bf16(tiny_model, shapes, monkeypatch, is_computed=False)
+    assert "does not compute in bfloat16" in caplog.text
+    plain = Predictor(tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"))
+    ours, theirs = (each.predict(_pictures((48, 48)))[0].detections for each in (predictor, plain))
+    np.testing.assert_array_equal(ours.scores, theirs.scores)
+
+
+def test_a_model_answers_in_the_precision_its_settings_name(shapes, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.predict.computes_bf16", lambda _device: True)
+    settings = shapes.tiny_settings().model
+    settings = settings.model_copy(update={"prediction": PredictionSettings(precision="bf16")})
+    save_artifact(
+        tmp_path / "model",
+        tiny_model,
+        class_names=shapes.CLASS_NAMES,
+        settings=settings,
+        score_threshold=0.5,
+        dataset_tag="data-v1",
+    )
+    predictor = Predictor.load(tmp_path / "model", device="cpu")
+    assert next(predictor._model.backbone.parameters()).dtype == torch.bfloat16
