@@ -153,6 +153,8 @@ class TrainingSettings(Section):
     """`auto`: bf16 where the device computes it natively, else fp32."""
     fast_parts: tuple[FastPart, ...] = get_args(FastPart)
     """Those that take torchvision's places; it does without those left out."""
+    compile: bool = False
+    """Let torch compile body and pyramid before the first step."""
     evaluate_every_steps: Count = 200
     early_stopping_evaluations: Annotated[int, Field(ge=0)] = 0
     """Stop after this many evaluations on the validation pictures without a better IoU; 0 never stops."""

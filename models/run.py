@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from models.weights import load_weights
 
 _log = logging.getLogger(__name__)
 
+_COMPILER: Final = "inductor"
+
 OnStep = Callable[[int, Mapping[str, float], float, float, float], None]
 OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
@@ -47,6 +49,8 @@ class Run:
         if device.type != "mps":
             self.model = self.model.to(memory_format=torch.channels_last)
         self.teacher = _load_teacher(request, device)
+        if self.training.compile:
+            self.model.backbone.compile(backend=_COMPILER)  # in place: names and weights stay
         self.trained = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = _build_optimizer(self.trained, request)
         limit_bytes = self.training.picture_cache_mb * 2**20

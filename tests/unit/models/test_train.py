@@ -143,6 +143,16 @@ def test_threads_that_prepare_batches_change_nothing(shapes, tmp_path):
     _assert_same_weights(run(0), run(3))
 
 
+def test_a_compiled_network_learns_the_same_under_the_same_names(
+    shapes, uninterrupted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("models.run._COMPILER", "eager")  # traced as always; what is traced is run by torch
+    request = shapes.make_request(tmp_path, shapes.tiny_settings(ema_decay=0.5, compile=True))
+    torch._dynamo.reset()
+    _assert_same_weights(train(request, load_picture=shapes.load_picture), uninterrupted)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(shapes, tmp_path):
     request = shapes.make_request(tmp_path, learning_rate=1e30)
     with pytest.raises(
