@@ -28,6 +28,7 @@ class FittedAnchors:
         for boxes, recall in (("boxes", self.of_all), ("small boxes", self.of_small)):
             figures[boxes] = recall.num_boxes
             figures |= {f"{boxes}, IoU 0.5": recall.at_50, f"{boxes}, IoU 0.7": recall.at_70}
+        figures["mean IoU"] = None if self.of_all.mean_iou is None else f"{self.of_all.mean_iou:.3f}"
         return {key: _in_percent(value) for key, value in figures.items()}
 
     def as_settings(self) -> str:
@@ -44,6 +45,14 @@ class AnchorReport:
     num_pictures: int
     present: FittedAnchors
     fitted: FittedAnchors
+
+    def what_is_lost(self) -> tuple[str, ...]:
+        """Name the boxes of which the fitted anchors reach fewer with IoU 0.7 than the present ones."""
+        pairs = {
+            "boxes": (self.present.of_all.at_70, self.fitted.of_all.at_70),
+            "small boxes": (self.present.of_small.at_70, self.fitted.of_small.at_70),
+        }
+        return tuple(name for name, (now, then) in pairs.items() if (now or 0.0) > (then or 0.0))
 
 
 def report_anchors(app: App, tag: str = "") -> AnchorReport:

@@ -134,6 +134,10 @@ def data_anchors(root: Path, out: Output, *, tag: str) -> None:
 
     def show() -> None:
         out.table(rows, f"training boxes of {report.tag} that anchors reach")
+        if lost := report.what_is_lost():
+            click.echo(
+                f"with IoU 0.7 the present anchors reach more {' and '.join(lost)}: weigh what you need"
+            )
         click.echo(f"for [model] in maskloop.toml, before a first training:\n{report.fitted.as_settings()}")
 
     out.answer({**asdict(report), "settings": report.fitted.as_settings()}, show)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maskloop.errors import PictureError
+
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion, Picture
     from evaluation.report import Evaluation
@@ -79,10 +81,13 @@ def evaluate_model(
 
 
 def load_picture(path: Path, max_mpx: float) -> np.ndarray:
-    """Read and decode one picture of a verified data version, uint8 (H, W, 3)."""
+    """Read and decode one picture, uint8 (H, W, 3). Raises PictureError, which names the file."""
     from dataset.decoding import decode_picture
 
-    return decode_picture(path.read_bytes(), max_mpx=max_mpx)
+    try:
+        return decode_picture(path.read_bytes(), max_mpx=max_mpx)
+    except PictureError as error:
+        raise PictureError(error.headline, where=str(path), hint=error.hint) from error
 
 
 def _batches(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:

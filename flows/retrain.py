@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from flows.judge import judge_candidate
 from flows.train import train_candidate
 from flows.wiring import App
-from maskloop.errors import BusyError, DataError, MaskloopError, NotFoundError, RefusedError, UnavailableError
+from maskloop.errors import (
+    BusyError,
+    ConfigurationError,
+    DataError,
+    MaskloopError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
 from maskloop.leases import leased
 from maskloop.records import (
     CycleClosed,
@@ -76,7 +84,8 @@ def open_cycle(app: App, trigger_key: str) -> str:
 def work_on_cycle(app: App, cycle_id: str) -> Cycle:
     """Train and judge, whichever is still to be done, holding the one lease on training.
 
-    A failure is recorded; the next reconcile tries again until the attempts are used up.
+    A failure is recorded; the next reconcile tries again until the attempts are used up. Servers that do not
+    answer and settings that cannot be cost no attempt.
 
     Raises:
         UnavailableError: if another process is already working, or a server does not answer.
@@ -91,9 +100,12 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
                 cycle = find_cycle(app, cycle_id)
             if cycle.phase == "candidate":
                 judge_candidate(app, cycle, check_lease)
-        except UnavailableError as error:
+        except (UnavailableError, ConfigurationError) as error:
             if find_cycle(app, cycle_id).num_attempts > cycle.num_attempts:  # it had begun: give it back
-                way_out = "it is tried again by itself"
+                is_outage = isinstance(error, UnavailableError)
+                way_out = (
+                    "it is tried again by itself" if is_outage else "mend the settings and start it again"
+                )
                 waiting = CycleWaiting(waiting_for="retry", reason=str(error), way_out=way_out)
                 write_record(app.ledger, waiting, cycle=cycle_id)
             raise
@@ -150,7 +162,8 @@ def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> C
     A turn that was interrupted before its verdict is carried on instead.
 
     Raises:
-        BusyError: if another turn waits for a person or for labels, or its work is running.
+        BusyError: if another turn waits for a person or for labels, its work is running, or it is unfinished
+            and of another kind.
         ConfigurationError: if no gates are configured.
         DataError: if there is nothing to train on.
         MaskloopError: whatever ended the attempt; it is recorded, and the next start tries again.
@@ -170,6 +183,8 @@ def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> C
         raise BusyError(
             f"{open_now[0].id} is open, {open_now[0].waiting.sentence()}", hint="or `maskloop abandon` it"
         )
+    if open_now:
+        _refuse_another_kind(open_now[0], starts_from, is_taught)
     key = f"manual:{app.state().last_sequence + 1}"
     if not open_now:
         record_trigger(
@@ -179,6 +194,17 @@ def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> C
     cycles = list(reversed(app.state().cycles.values()))
     own = (cycle for cycle in cycles if cycle.opened.trigger_key == key)
     return next(own, cycles[0])  # an older one was open or pending: this one has joined it
+
+
+def _refuse_another_kind(cycle: Cycle, starts_from: StartsFrom, is_taught: bool) -> None:
+    opened = cycle.opened
+    if (opened.starts_from, opened.is_taught) == (starts_from, is_taught):
+        return
+    begun = "distil" if opened.is_taught else "retrain" if opened.starts_from == "champion" else "train"
+    raise BusyError(
+        f"{cycle.id} is unfinished, and it is another kind of training",
+        hint=f"carry it on with `maskloop {begun}`, or end it with `maskloop abandon {cycle.id}`",
+    )
 
 
 def _work_or_say_why(app: App, cycle_id: str) -> None:

@@ -53,14 +53,17 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     version = _version_to_train_on(app, cycle)
     start = find_start(app, cycle)
     device = choose_device(app.settings.training.device)
+    settings_digest = digest_settings(app.settings)
     run_id = app.tracker.open_run(
-        key=cycle.id, name=f"{cycle.id} on {version.tag}", tags={"maskloop.cycle": cycle.id}
+        key=f"{cycle.id}:{settings_digest[:12]}",  # other settings train another network
+        name=f"{cycle.id} on {version.tag}",
+        tags={"maskloop.cycle": cycle.id},
     )
     started = TrainingStarted(
         attempt=cycle.num_attempts + 1,
         data_tag=version.tag,
         data_fingerprint=version.fingerprint,
-        settings_digest=digest_settings(app.settings),
+        settings_digest=settings_digest,
         code_revision=describe_code(),
         parent_digest=start.weights_digest,
         run_id=run_id,
@@ -206,6 +209,12 @@ def _version_to_train_on(app: App, cycle: Cycle) -> DatasetVersion:
         raise DataError("there is nothing to train on yet", hint="run `maskloop ingest` first")
     if not version.by_split["train"]:
         raise DataError("the data version has no training pictures", where=version.tag)
+    if not version.by_split["test"]:
+        raise DataError(
+            "the data version has no test pictures, so no candidate could be judged",
+            where=version.tag,
+            hint="raise data.test_percent and ingest more pictures",
+        )
     return version
 
 
@@ -321,7 +330,9 @@ def _calibrate(
     named = {f"validation/threshold/{name}": threshold for name, threshold in found.items()}
     app.tracker.log_metrics(started.run_id, named, step=result.steps_done)
     if left_out := [name for name in version.class_names if name not in found]:
-        app.teller.say(f"too few validation instances to calibrate a threshold for {', '.join(left_out)}")
+        app.teller.say(
+            f"no own threshold for {', '.join(left_out)}: too few validation instances, or none of them found"
+        )
     return found
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 
 from maskloop.sections import Count, Percent, Positive, Section, Share
 
+Scale = Annotated[float, Field(ge=0.05, le=20.0)]
 FastPart = Literal["anchors", "convolutions", "heads", "pooling", "preparation", "proposals"]
 """A part of a training step that does what torchvision's does, in less time. See `models.fast_parts`."""
 
@@ -21,7 +22,7 @@ class PredictionSettings(Section):
     """Of `gaussian`: the larger, the less a score is lowered."""
     mirrored: bool = False
     """Look at each picture's mirror image too, and join the answers."""
-    extra_scales: tuple[Positive, ...] = ()
+    extra_scales: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = ()
     """Look at each picture scaled by these factors too, and join the answers."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the networks compute in."""
@@ -43,7 +44,7 @@ class ModelSettings(Section):
     max_size_px: Count = 1333
     anchor_sizes_px: tuple[tuple[Count, ...], ...] = ()
     """One tuple per FPN level, finest first. Empty: the backbone's own default."""
-    anchor_aspect_ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)
+    anchor_aspect_ratios: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
     fpn_channels: Count = 256
     box_head_width: Count = 1024
     mask_head_layers: tuple[Count, ...] = (256, 256, 256, 256)
@@ -85,7 +86,7 @@ _NEWER_KEYS: Final = ("class_agnostic_masks", "prediction")
 class AugmentationSettings(Section):
     """How training pictures are varied, besides the flips and colours in `[training]`. All off by default."""
 
-    scale_range: tuple[Positive, Positive] = (1.0, 1.0)
+    scale_range: tuple[Scale, Scale] = (1.0, 1.0)
     """Pictures are scaled by a factor drawn from this range, then cut or padded to their size."""
     crop: Share = 0.0
     """Chance of cutting a window out of a picture, around one of its instances."""
@@ -175,3 +176,8 @@ class TrainingSettings(Section):
     augmentation: AugmentationSettings = AugmentationSettings()
     sampling: PictureSamplingSettings = PictureSamplingSettings()
     distillation: DistillationSettings = DistillationSettings()
+
+    @field_validator("fast_parts")
+    @classmethod
+    def _each_once_and_in_order(cls, parts: tuple[FastPart, ...]) -> tuple[FastPart, ...]:
+        return tuple(part for part in get_args(FastPart) if part in parts)

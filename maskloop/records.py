@@ -137,8 +137,8 @@ class TrainingStarted(Record):
         )
         if self.teacher_digest:
             start = f"{start}, taught by the weights {self.teacher_digest[:12]}"
-        verb = "began" if self.attempt == 1 else "goes on where it was, begun"
-        return f"training on {self.data_tag} {verb} {start} (attempt {self.attempt}, run {self.run_id[:8]})"
+        attempt = f"attempt {self.attempt}, run {self.run_id[:8]}"
+        return f"training on {self.data_tag}, {start} ({attempt})"
 
 
 class JudgingStarted(Record):

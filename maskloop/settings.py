@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -288,7 +289,8 @@ class Settings(Section):
     def _a_mirror_image_names_the_same_classes(self) -> Settings:
         if self.model.prediction.mirrored and self.training.augmentation.mirrored_classes:
             raise ValueError(
-                "model.prediction.mirrored cannot tell training.augmentation.mirrored_classes apart"
+                "model.prediction.mirrored cannot tell training.augmentation.mirrored_classes apart; "
+                "leave one of them out"
             )
         return self
 
@@ -331,8 +333,8 @@ def load_settings(path: Path) -> Settings:
 
 def parse_settings(values: dict[str, Any], *, where: str = "settings") -> Settings:
     """Check plain values. Raises ConfigurationError naming every wrong key."""
-    try:
-        return Settings.model_validate(values)
+    try:  # strict as JSON: lists may become tuples, but no text becomes a number
+        return Settings.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors(include_url=False)]
         raise ConfigurationError("; ".join(problems), where=where) from error
@@ -342,4 +344,5 @@ def _describe(problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown setting {path}"
-    return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {said}" if path else said

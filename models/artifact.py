@@ -216,7 +216,7 @@ def check_files(directory: Path, files: Mapping[str, str]) -> None:
             raise IntegrityError(
                 f"the bytes of {name} do not match the digest recorded for them",
                 where=str(directory),
-                hint="fetch the model again, or roll back",
+                hint="delete the folder to have it fetched again, or roll back",
             )
 
 

@@ -88,14 +88,20 @@ def load_weights(
         for name in own
         if name.startswith(_PREDICTORS) and not (same_classes and _has_shape(state, name, own[name].shape))
     )
+    given = {**state, **{name: own[name] for name in kept}}
     try:
-        model.load_state_dict({**state, **{name: own[name] for name in kept}})
+        model.load_state_dict(given)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
+        wrong = sorted(
+            name
+            for name in own.keys() | given.keys()
+            if name not in own or not _has_shape(given, name, own[name].shape)
+        )
         raise ConfigurationError(
-            f"the weights belong to another network: {reason}",
+            f"the weights belong to another network: {len(wrong)} tensors are missing, unknown or of another "
+            f"shape, {wrong[0]} first",
             where=where,
-            hint="make [model] the settings they were trained with",
+            hint="make [model] the settings they were trained with, or begin anew with `maskloop train`",
         ) from error
     if kept:
         _log.warning("%s has other classes; these layers start random: %s", where, ", ".join(kept))

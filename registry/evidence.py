@@ -133,7 +133,7 @@ class JudgedEvidence:
         machine: That machine, in words.
         num_pictures: Test pictures.
         gates: Those of the verdict.
-        candidate_diagnosis: Why it is no better; None in evidence from before this was kept.
+        candidate_diagnosis: Where it errs; None in evidence from before this was kept.
         champion_diagnosis: Likewise; None for no champion.
     """
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.anchors import compare_anchors, report_anchors
+from flows.anchors import AnchorReport, FittedAnchors, compare_anchors, report_anchors
 from flows.cli import main
 from flows.retrain import run_turn
 from maskloop.errors import DataError
 from maskloop.model_settings import ModelSettings
+from models.anchor_fit import AnchorRecall, AnchorShapes
 from tests.fakes.loop_world import World
 
 
@@ -69,3 +70,17 @@ def test_the_command_answers_people_and_machines(
     answer = json.loads(capsys.readouterr().out)
     assert answer["present"]["of_all"]["num_boxes"] == answer["fitted"]["of_all"]["num_boxes"]
     assert answer["settings"].startswith("anchor_sizes_px = ")
+
+
+def test_boxes_of_which_fitting_reaches_fewer_are_named() -> None:
+    def reaching(of_all: float | None, of_small: float | None) -> FittedAnchors:
+        shapes = AnchorShapes(((8,),), (1.0,))
+        recalls = (AnchorRecall(9, 0.8, 1.0, of_all), AnchorRecall(3, 0.8, 1.0, of_small))
+        return FittedAnchors(shapes, *recalls)
+
+    def lost(present: FittedAnchors, fitted: FittedAnchors) -> tuple[str, ...]:
+        return AnchorReport("data-v1", 5, present, fitted).what_is_lost()
+
+    assert lost(reaching(0.96, 0.5), reaching(0.92, 0.4)) == ("boxes", "small boxes")
+    assert lost(reaching(0.4, 0.5), reaching(0.7, 0.4)) == ("small boxes",)
+    assert lost(reaching(0.4, None), reaching(0.4, None)) == ()

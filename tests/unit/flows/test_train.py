@@ -64,7 +64,7 @@ def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded
     assert world.model.saved[0]["class_score_thresholds"] == {"bolt": 0.7}
     assert cycle.candidate is not None
     assert world.tracker.runs[cycle.candidate.run_id].metrics["validation/threshold/bolt"] == [(2, 0.7)]
-    assert any("calibrate a threshold for nut" in sentence for sentence in listener.sentences)
+    assert any("no own threshold for nut" in sentence for sentence in listener.sentences)
 
 
 def test_without_being_asked_no_threshold_is_calibrated(world: World) -> None:

@@ -31,6 +31,12 @@ def test_an_empty_file_takes_the_defaults_but_has_no_gates() -> None:
         ({"approval": {"policy": "never"}}, "approval.policy"),
         ({"training": {"augmentation": {"scale_range": [2.0, 0.1]}}}, "the smaller scale comes first"),
         ({"training": {"augmentation": {"mirrored_classes": [["l", "r"], ["r", "x"]]}}}, "named twice"),
+        ({"training": {"steps": "12"}}, "training.steps: Input should be a valid integer"),
+        ({"training": {"batch_size": True}}, "training.batch_size"),
+        ({"thresholds": {"per_class": "yes"}}, "thresholds.per_class"),
+        ({"model": {"anchor_aspect_ratios": []}}, "model.anchor_aspect_ratios"),
+        ({"model": {"prediction": {"extra_scales": [0.001]}}}, "model.prediction.extra_scales"),
+        ({"training": {"augmentation": {"scale_range": [0.001, 1.0]}}}, "training.augmentation.scale_range"),
         ({"training": {"sampling": {"hard_example_weight": 0.5}}}, "training.sampling.hard_example_weight"),
     ],
 )
@@ -67,6 +73,15 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "maskloop.toml")
     assert settings.classes == ("nut",)
     assert settings.required_gates().min_class_iou == 0.5
+
+
+def test_the_order_of_fast_parts_and_naming_one_twice_make_no_difference() -> None:
+    one, other = (
+        parse_settings({"training": {"fast_parts": parts}})
+        for parts in (["heads", "anchors", "heads"], ["anchors", "heads"])
+    )
+    assert one == other
+    assert one.training.fast_parts == ("anchors", "heads")
 
 
 def test_mirror_images_are_not_looked_at_where_they_name_other_classes() -> None:

@@ -129,4 +129,4 @@ def test_evidence_from_before_there_were_diagnoses_is_read_and_shown_without() -
     del old["candidate_diagnosis"], old["champion_diagnosis"]
     kept = read_evidence(json.dumps(old))
     assert kept.diagnoses == []
-    assert "Why it is no better" not in Reader(render_page(approval_page(evidence=kept))).text
+    assert "Where it errs" not in Reader(render_page(approval_page(evidence=kept))).text
