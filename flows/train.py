@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,12 +47,29 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         TrainingError: if the training diverged; the batch is named.
         UnavailableError: if MLflow does not answer, or this process lost its lease.
     """
-    from models.devices import choose_device
     from models.train import train
 
     version = _version_to_train_on(app, cycle)
     start = find_start(app, cycle)
-    device = choose_device(app.settings.training.device)
+    started = _begin(app, cycle, version, start)
+    request = make_request(app, cycle, version, start)
+    log = _StepLog(app, started.run_id, request.steps, check_lease)
+    try:
+        reach = measure_present_anchors(version, app.settings.model)
+        app.tracker.log_metrics(started.run_id, reach, step=0)
+        with app.teller.progress("training") as progress:
+            result = train(request, on_step=log.on_step, on_evaluation=log.on_evaluation, progress=progress)
+    except Exception:
+        app.tracker.close_run(started.run_id, "failed")
+        raise
+    _say_if_starved(app, log.waits_percent)
+    return _register(app, cycle, version, started, request, result)
+
+
+def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> TrainingStarted:
+    """Open the run, or the one of an earlier attempt with these settings, and record the attempt."""
+    from models.devices import choose_device
+
     settings_digest = digest_settings(app.settings)
     run_id = app.tracker.open_run(
         key=f"{cycle.id}:{settings_digest[:12]}",  # other settings train another network
@@ -67,44 +84,44 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         code_revision=describe_code(),
         parent_digest=start.weights_digest,
         run_id=run_id,
-        device=str(device),
+        device=str(choose_device(app.settings.training.device)),
         teacher_digest=start.teacher_digest,
     )
     write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
     app.teller.say(started.sentence())
     _log_inputs(app, run_id, version, started)
-    request = make_request(app, cycle, version, start)
-    waits_percent: list[float] = []
-    try:
-        reach = measure_present_anchors(version, app.settings.model)
-        app.tracker.log_metrics(run_id, reach, step=0)
-        with app.teller.progress("training") as progress:
+    return started
 
-            def on_step(
-                step: int,
-                losses: Mapping[str, float],
-                rate: float,
-                pictures_per_s: float,
-                wait_percent: float,
-            ) -> None:
-                check_lease()
-                waits_percent.append(wait_percent)
-                if step % 10 == 0 or step == request.steps:
-                    rows = {f"loss/{name}": value for name, value in losses.items()}
-                    speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
-                    rows |= {"learning_rate": rate, **speed}
-                    app.tracker.log_metrics(run_id, rows, step=step)
 
-            def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
-                named = {f"validation/{name}": value for name, value in metrics.items()}
-                app.tracker.log_metrics(run_id, named, step=step)
+@dataclass(frozen=True)
+class _StepLog:
+    """Writes down what a training tells as it goes, and stops it if this process lost its lease."""
 
-            result = train(request, on_step=on_step, on_evaluation=on_evaluation, progress=progress)
-    except Exception:
-        app.tracker.close_run(run_id, "failed")
-        raise
-    _say_if_starved(app, waits_percent)
-    return _register(app, cycle, version, started, request, result)
+    app: App
+    run_id: str
+    num_steps: int
+    check_lease: Callable[[], None]
+    waits_percent: list[float] = field(default_factory=list)
+
+    def on_step(
+        self,
+        step: int,
+        losses: Mapping[str, float],
+        rate: float,
+        pictures_per_s: float,
+        wait_percent: float,
+    ) -> None:
+        self.check_lease()
+        self.waits_percent.append(wait_percent)
+        if step % 10 == 0 or step == self.num_steps:
+            rows = {f"loss/{name}": value for name, value in losses.items()}
+            speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
+            rows |= {"learning_rate": rate, **speed}
+            self.app.tracker.log_metrics(self.run_id, rows, step=step)
+
+    def on_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+        named = {f"validation/{name}": value for name, value in metrics.items()}
+        self.app.tracker.log_metrics(self.run_id, named, step=step)
 
 
 def _say_if_starved(app: App, waits_percent: Sequence[float]) -> None:

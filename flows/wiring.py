@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from flows.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.ledger import Ledger, SqlLedger
+from maskloop.ledger import Ledger
 from maskloop.settings import Settings
+from maskloop.sql_ledger import SqlLedger
 from maskloop.state import LoopState, StateReader
 from maskloop.workspace import Workspace
 

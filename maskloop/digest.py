@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,3 @@ def digest_value(value: Any) -> str:
     True
     """
     return digest_bytes(canonical_json(value).encode())
-
-
-def digest_files(root: Path, names: list[str]) -> Mapping[str, str]:
-    """Map each file name (relative to ``root``) to the sha256 of its content."""
-    return {name: digest_file(root / name) for name in sorted(names)}

@@ -216,24 +216,16 @@ class _Question:
 
 
 def _questions(limits: Limits, settings: RolloutSettings, slo: SloSettings) -> tuple[_Question, ...]:
+    return (*_of_the_answers(limits, settings), *_of_the_errors(settings, slo), _of_the_promise(slo))
+
+
+def _of_the_answers(limits: Limits, settings: RolloutSettings) -> tuple[_Question, ...]:
     ratio = settings.max_latency_ratio
-    failed = _Question("", "", 0.0, measure=lambda c: float(bool(c.challenger_error)))
+    shift = _Question("count.fewer", "mean count shift", -1.0, measure=lambda c: c.count_shift)
     return (
         _Question("agreement", "mean agreement", 0.0, limits.agreement, measure=lambda c: c.agreement),
-        _Question(
-            "count.fewer",
-            "mean count shift",
-            -1.0,
-            at_least=limits.lowest_count_shift,
-            measure=lambda c: c.count_shift,
-        ),
-        _Question(
-            "count.more",
-            "mean count shift",
-            -1.0,
-            at_most=limits.highest_count_shift,
-            measure=lambda c: c.count_shift,
-        ),
+        replace(shift, at_least=limits.lowest_count_shift),
+        replace(shift, name="count.more", at_most=limits.highest_count_shift),
         _Question(
             "class_flips",
             "share of instances named otherwise",
@@ -255,28 +247,36 @@ def _questions(limits: Limits, settings: RolloutSettings, slo: SloSettings) -> t
             at_most=SLOW_SHARE,
             measure=lambda c: float(c.challenger_s > ratio * c.champion_s),
         ),
-        replace(
-            failed,
-            name="errors",
-            what="share of pictures only the champion answered",
-            at_most=settings.max_error_percent / 100.0,
-            pick=_tried,
-        ),
-        replace(
-            failed,
-            name="slo.errors",
-            what="share of its own requests it failed",
-            at_most=min(1.0, slo.max_burn_rate * slo.max_error_percent / 100.0),
-            pick=_live,
-        ),
-        _Question(
-            "slo.latency",
-            f"share of its answers over {slo.p95_ms:g} ms by its own doing",
-            0.0,
-            at_most=min(1.0, slo.max_burn_rate * P95_BUDGET),
-            pick=_live,
-            measure=lambda c: float(breaks_latency_promise(c, slo)),
-        ),
+    )
+
+
+def _of_the_errors(settings: RolloutSettings, slo: SloSettings) -> tuple[_Question, ...]:
+    failed = _Question(
+        "errors",
+        "share of pictures only the champion answered",
+        0.0,
+        at_most=settings.max_error_percent / 100.0,
+        pick=_tried,
+        measure=lambda c: float(bool(c.challenger_error)),
+    )
+    of_its_own = replace(
+        failed,
+        name="slo.errors",
+        what="share of its own requests it failed",
+        at_most=min(1.0, slo.max_burn_rate * slo.max_error_percent / 100.0),
+        pick=_live,
+    )
+    return failed, of_its_own
+
+
+def _of_the_promise(slo: SloSettings) -> _Question:
+    return _Question(
+        "slo.latency",
+        f"share of its answers over {slo.p95_ms:g} ms by its own doing",
+        0.0,
+        at_most=min(1.0, slo.max_burn_rate * P95_BUDGET),
+        pick=_live,
+        measure=lambda c: float(breaks_latency_promise(c, slo)),
     )
 
 

@@ -73,19 +73,26 @@ AskedBy = Annotated[Caller, Depends(recognise)]
 def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
     """Return the routes of version 1."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=_security(needs_keys))
+    _add_pictures(router, service, _may("predict", service, needs_keys=needs_keys))
+    _add_feedback(router, service, _may("feedback", service, needs_keys=needs_keys))
+    _add_model(router, service, _may("predict", service, needs_keys=needs_keys))
+    return router
 
-    def may(scope: Scope) -> list[Any]:
-        async def check(request: Request) -> None:
-            if getattr(request.state, "is_over_capacity", False):
-                raise OverloadedError("too many connections are open", retry_after_s=1.0)
-            authorise(service, request, scope, needs_keys=needs_keys)
 
-        return [Depends(check)]
+def _may(scope: Scope, service: Service, *, needs_keys: bool) -> list[Any]:
+    async def check(request: Request) -> None:
+        if getattr(request.state, "is_over_capacity", False):
+            raise OverloadedError("too many connections are open", retry_after_s=1.0)
+        authorise(service, request, scope, needs_keys=needs_keys)
 
+    return [Depends(check)]
+
+
+def _add_pictures(router: APIRouter, service: Service, may: list[Any]) -> None:
     @router.post(
         "/predict",
         summary="Instances of one picture",
-        dependencies=may("predict"),
+        dependencies=may,
         openapi_extra=ONE_PICTURE_BODY,
         tags=["predict"],
     )
@@ -100,7 +107,7 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
     @router.post(
         "/predict/batch",
         summary="Instances of several pictures",
-        dependencies=may("predict"),
+        dependencies=may,
         openapi_extra=MANY_PICTURES_BODY,
         tags=["predict"],
     )
@@ -118,7 +125,7 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
     @router.post(
         "/overlay",
         summary="Instances drawn onto the picture",
-        dependencies=may("predict"),
+        dependencies=may,
         responses={200: OVERLAY_ANSWER},
         openapi_extra=ONE_PICTURE_BODY,
         response_class=Response,
@@ -133,20 +140,20 @@ def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
         named = {"X-Model-Version": model.version, "X-Blessing-Id": model.blessing_id}
         return Response(png, media_type="image/png", headers=named)
 
-    @router.post(
-        "/feedback", summary="Judge or correct an answer", dependencies=may("feedback"), tags=["feedback"]
-    )
+
+def _add_feedback(router: APIRouter, service: Service, may: list[Any]) -> None:
+    @router.post("/feedback", summary="Judge or correct an answer", dependencies=may, tags=["feedback"])
     async def feedback(said: FeedbackRequest, caller: AskedBy) -> FeedbackAnswer:
         """Say whether an answer was right, or what it should have been."""
         becomes_a_label = await asyncio.to_thread(service.take_feedback, said, caller.name)
         return FeedbackAnswer(request_id=said.request_id, becomes_a_label=becomes_a_label)
 
-    @router.get("/model", summary="What serves", dependencies=may("predict"), tags=["service"])
+
+def _add_model(router: APIRouter, service: Service, may: list[Any]) -> None:
+    @router.get("/model", summary="What serves", dependencies=may, tags=["service"])
     async def model() -> ModelAnswer:
         """Say which model serves, and what it knows."""
         return service.describe_model()
-
-    return router
 
 
 def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:

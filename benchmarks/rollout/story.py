@@ -25,7 +25,7 @@ from flows.ingest import ingest
 from flows.promote import decide_by_hand
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
-from flows.servers import find_free_port, stop_process
+from flows.servers import HOST, find_free_port, stop_process
 from flows.wiring import App, open_app
 from flows.workspaces import init_workspace
 from maskloop.errors import MaskloopError
@@ -165,7 +165,7 @@ def service(app: App) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://{HOST}:{port}"
         _wait(lambda: _is_ready(url) or process.poll() is not None, 180, "the service is ready")
         if process.poll() is not None:
             raise MaskloopError("the service did not start", where=str(log))

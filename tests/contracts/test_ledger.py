@@ -9,7 +9,8 @@ import pytest
 
 from maskloop.errors import UnavailableError
 from maskloop.leases import leased
-from maskloop.ledger import Ledger, SqlLedger, check_chain
+from maskloop.ledger import Ledger, check_chain
+from maskloop.sql_ledger import SqlLedger
 from tests.fakes.ledger import FakeClock, FakeLedger
 
 

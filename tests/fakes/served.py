@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from maskloop.settings import ServingSettings
-from serving.server import open_listener, run_server, stop_noticed
+from serving.server import address_of, open_listener, run_server, stop_noticed
 from tests.fakes.service_world import ServiceWorld
 from tests.fakes.serving_world import FakeSource
 
@@ -54,7 +54,7 @@ def main() -> None:
     directory, port = Path(sys.argv[1]), int(sys.argv[2])
     settings = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     listener = open_listener("127.0.0.1", port)
-    print(listener.getsockname()[1], flush=True)
+    print(address_of(listener), flush=True)
     run_server(partial(make_application, directory, settings), ServingSettings(**settings), listener)
 
 

@@ -71,8 +71,10 @@ def note(workspace: Workspace, **notes: object) -> None:
 
 
 def test_a_free_port_can_be_listened_on() -> None:
+    port = find_free_port()
     with socket.socket() as listener:
-        listener.bind((HOST, find_free_port()))
+        listener.bind((HOST, port))
+        assert listener.getsockname() == (HOST, port)
 
 
 def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flows.promote import decide_by_hand, roll_back
 from flows.reconcile import reconcile
-from flows.retrain import abandon_cycle, record_trigger, run_turn
+from flows.retrain import record_trigger, run_turn
 from flows.serve import fetch_champion
 from flows.status import describe_serving_at, describe_status, tell_history
 from maskloop.errors import (
     BusyError,
-    ConfigurationError,
-    DataError,
-    IntegrityError,
     NotFoundError,
     RefusedError,
-    TrainingError,
-    UnavailableError,
 )
 from maskloop.records import (
     AliasTampered,
@@ -28,30 +22,12 @@ from maskloop.records import (
     CandidateRegistered,
     ChampionChanged,
     CycleClosed,
-    TrainingFailed,
     TrainingStarted,
     VersionIngested,
 )
 from registry.lineage import lineage
+from tests.fakes.loop_stories import first_champion, judged
 from tests.fakes.loop_world import World, put_in_place
-
-
-def first_champion(world: World) -> str:
-    """Take the loop through its first turn; returns the version that serves."""
-    cycle = run_turn(world.app(), starts_from="first-weights")
-    assert cycle.candidate is not None
-    world.tag_version(cycle.candidate.version, "approved")
-    reconcile(world.app())
-    return cycle.candidate.version
-
-
-def judged(world: World) -> str:
-    """Take a cycle to its verdict; returns the version that waits for a decision."""
-    cycle = run_turn(world.app(), starts_from="first-weights")
-    assert cycle.phase == "judged"
-    assert cycle.candidate is not None
-    return cycle.candidate.version
-
 
 # --- from data to a champion ---------------------------------------------------------------------
 
@@ -358,154 +334,6 @@ def test_drift_without_labels_is_given_up_at_its_deadline(world: World) -> None:
     assert world.alias("champion") == "1"
 
 
-# --- failures ----------------------------------------------------------------------------------------
-
-
-def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
-    with pytest.raises(TrainingError):
-        raise_from_turn(world)
-    for attempt in (1, 2, 3):
-        assert [failed.attempt for failed in world.of_kind(TrainingFailed)] == list(range(1, attempt + 1))
-        reconcile(world.app())
-    assert world.last_cycle.closed == CycleClosed(
-        outcome="failed", reason="3 attempts: the loss is not finite"
-    )
-    assert len(world.model.requests) == 3
-    assert reconcile(world.app()).done == ()
-
-
-def raise_from_turn(world: World) -> None:
-    cycle = run_turn(world.app(), starts_from="first-weights")
-    if cycle.failures:
-        raise TrainingError(cycle.failures[-1])
-
-
-def test_a_training_that_fails_once_succeeds_the_next_time(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
-    with pytest.raises(TrainingError):
-        run_turn(world.app(), starts_from="first-weights")
-    assert next(iter(world.tracker.runs.values())).status == "failed"
-    world.model.error = None
-    reconcile(world.app())
-    assert world.last_cycle.phase == "judged"
-    assert next(iter(world.tracker.runs.values())).status == "finished"
-
-
-def test_a_training_that_always_fails_is_given_up(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
-    with pytest.raises(TrainingError):
-        run_turn(world.app(), starts_from="first-weights")
-    for _ in range(3):
-        reconcile(world.app())
-    assert world.last_cycle.closed is not None
-    assert "3 attempts: the loss is not finite" in world.last_cycle.closed.reason
-    assert len(world.of_kind(TrainingFailed)) == 3
-    assert reconcile(world.app()).done == ()
-
-
-def test_a_turn_asked_for_again_goes_on_with_the_one_that_was_interrupted(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
-    with pytest.raises(TrainingError):
-        run_turn(world.app(), starts_from="first-weights")
-    world.model.error = None
-    assert run_turn(world.app(), starts_from="first-weights").phase == "judged"
-    assert len(world.state.cycles) == 1
-
-
-def test_without_gates_nothing_is_trained_and_nothing_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(tmp_path / "workspace")
-    (world.workspace.root / "maskloop.toml").write_text('[training]\nsteps = 1\ndevice = "cpu"\n')
-    put_in_place(monkeypatch, lambda: world)
-    world.label(range(12))
-    before = world.state
-    with pytest.raises(ConfigurationError, match="no gates are configured"):
-        run_turn(world.app(), starts_from="first-weights")
-    assert world.state == before
-
-
-def test_a_yes_said_twice_is_recorded_once(world: World) -> None:
-    version = judged(world)
-    first = decide_by_hand(world.app(), version, "approved", by="otto", why="fine")
-    assert decide_by_hand(world.app(), version, "approved", by="anna", why="fine too") == first
-    assert len(world.of_kind(ApprovalDecided)) == 1
-
-
-def test_a_turn_asked_for_while_labels_are_waited_for_says_so(world: World) -> None:
-    first_champion(world)
-    record_trigger(world.app(), "drift:1", "drift", "the lamp changed")
-    reconcile(world.app())
-    with pytest.raises(BusyError, match="more labelled pictures"):
-        run_turn(world.app(), starts_from="champion")
-
-
-def test_nothing_is_decided_or_served_from_a_ledger_that_was_changed_by_hand(world: World) -> None:
-    first_champion(world)
-    entries = world.ledger.entries()
-    forged = replace(entries[-1], actor="somebody else")
-    world.ledger.entries = lambda *, after=0: (*entries[:-1], forged)  # type: ignore[method-assign]
-    for act in (reconcile, fetch_champion, describe_status):
-        with pytest.raises(IntegrityError, match="changed by hand"):
-            act(world.app())
-
-
-def test_an_abandoned_cycle_ends_and_makes_room_for_the_next(world: World) -> None:
-    version = judged(world)
-    cycle = world.last_cycle.id
-    abandon_cycle(world.app(), cycle, by="otto", why="the camera is being replaced")
-    assert world.last_cycle.closed is not None
-    assert world.last_cycle.closed.outcome == "abandoned"
-    with pytest.raises(RefusedError):
-        abandon_cycle(world.app(), cycle, by="otto", why="again")
-    world.tag_version(version, "approved")
-    assert reconcile(world.app()).done == (), "an approval that comes after the end changes nothing"
-
-
-def test_a_registry_that_does_not_answer_leaves_everything_as_it_was(world: World) -> None:
-    version = judged(world)
-    world.tag_version(version, "approved")
-    before = world.state
-    world.models.is_offline = True
-    with pytest.raises(UnavailableError):
-        reconcile(world.app())
-    assert world.state == before
-    world.models.is_offline = False
-    reconcile(world.app())
-    assert world.alias("champion") == version
-
-
-def test_an_outage_after_training_costs_no_attempt_however_often_it_is_met(world: World) -> None:
-    world.models.is_offline = True
-    with pytest.raises(UnavailableError):
-        run_turn(world.app(), starts_from="first-weights")
-    for _ in range(5):
-        with pytest.raises(UnavailableError):
-            reconcile(world.app())
-    world.models.is_offline = False
-    reconcile(world.app())
-    assert world.last_cycle.phase == "judged"
-
-
-def test_the_champion_serves_on_without_the_registry(world: World) -> None:
-    version = first_champion(world)
-    fetch_champion(world.app())
-    world.models.is_offline = True
-    assert fetch_champion(world.app()).version == version
-
-
-def test_a_version_deleted_by_hand_does_not_stop_the_loop(world: World) -> None:
-    first_champion(world)
-    world.label(range(12, 24))
-    run_turn(world.app(), starts_from="champion")
-    world.models.delete_version_by_hand("2")
-    world.tag_version("1", "approved")
-    reconcile(world.app())
-    assert reconcile(world.app()).done == ()
-    assert world.alias("champion") == "1"
-
-
 # --- hands in the registry ---------------------------------------------------------------------------
 
 
@@ -542,37 +370,3 @@ def test_a_rollback_serves_at_once_and_is_told(world: World) -> None:
     assert (changed.version, changed.cause) == ("1", "rollback")
     assert fetch_champion(world.app()).version == "1"
     assert reconcile(world.app()).done == ()
-
-
-# --- ingest ------------------------------------------------------------------------------------------
-
-
-def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed between the tag and the ledger, then run again: the batch is no longer new, its labels are."""
-    from types import SimpleNamespace
-
-    from flows.ingest import ingest
-
-    reconcile(world.app())
-    version = world.label(range(12, 24))
-    again = SimpleNamespace(version=version, changed=False, num_added=0, num_updated=0, num_quarantined=0)
-    monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: again)
-    ingest(world.app(), Path("batch.json"), Path("images"))
-    assert [one.num_new_labelled for one in world.of_kind(VersionIngested)] == [12, 12]
-
-
-def test_a_refused_batch_is_not_a_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.ingest import ingest
-
-    reconcile(world.app())
-    before = world.state
-
-    def refuse(*_args: object, **_more: object) -> None:
-        raise DataError("the batch is empty")
-
-    monkeypatch.setattr("dataset.ingestion.ingest_batch", refuse)
-    with pytest.raises(DataError):
-        ingest(world.app(), Path("batch.json"), Path("images"))
-    assert world.state == before

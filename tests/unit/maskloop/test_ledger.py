@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from maskloop.errors import IntegrityError, StorageError
-from maskloop.ledger import SqlLedger, check_chain
+from maskloop.ledger import check_chain
+from maskloop.sql_ledger import SqlLedger
 from tests.fakes.ledger import FakeClock, FakeLedger
 
 
@@ -81,7 +82,7 @@ def test_many_writers_at_once_lose_and_double_nothing(ledger: SqlLedger) -> None
 
 def test_the_lease_of_a_process_that_died_is_free_at_once(ledger: SqlLedger, file: Path) -> None:
     take_and_die = (
-        "import os, sys; from pathlib import Path; from maskloop.ledger import SqlLedger\n"
+        "import os, sys; from pathlib import Path; from maskloop.sql_ledger import SqlLedger\n"
         "assert SqlLedger.at(Path(sys.argv[1])).take_lease('training', ttl_s=3600)\n"
         "os._exit(9)"
     )

@@ -218,7 +218,7 @@ def test_what_is_handed_in_is_not_written_to():
     example.pixels.setflags(write=False)
     example.crops[0].pixels.setflags(write=False)
     for scale in (0.5, 1.0, 2.0):
-        zoom(example, scale, (6, 6), np.random.default_rng(0), 0.1)
+        assert zoom(example, scale, (6, 6), np.random.default_rng(0), 0.1).size_px == (6, 6)
 
 
 def test_an_empty_mask_has_no_box():

@@ -52,7 +52,9 @@ def test_a_minimum_score_is_a_parameter(model):
 def test_the_package_needs_none_of_the_loops_other_libraries():
     code = (
         "import sys, models.train, models.pyfunc\n"
-        "heavy = {'mlflow', 'dvc', 'evidently', 'prefect', 'pycocotools', 'pandas'} & sys.modules.keys()\n"
-        "assert not heavy, heavy"
+        "print({'mlflow', 'dvc', 'evidently', 'prefect', 'pycocotools', 'pandas'} & sys.modules.keys())"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True
+    )
+    assert done.stdout == "set()\n"

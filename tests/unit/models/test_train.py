@@ -16,10 +16,9 @@ from models.train import train
 from models.validation import calibrate_model
 
 
-def _assert_same_weights(one, other):
+def have_same_weights(one, other):
     ours, theirs = one.model.state_dict(), other.model.state_dict()
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def test_a_run_killed_at_any_step_ends_with_bitwise_the_same_weights(shapes, uni
         on_step=lambda step, *_: steps.append(step),
     )
     assert steps[0] == (1 if die_at == 1 else 5)  # a checkpoint is written every second step
-    _assert_same_weights(resumed, uninterrupted)
+    assert have_same_weights(resumed, uninterrupted)
     assert [h["mean_iou"] for h in resumed.history] == [h["mean_iou"] for h in uninterrupted.history]
 
 
@@ -68,7 +67,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(shapes, uninterr
     steps = []
     resumed = train(request, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
     assert steps[0] == 7  # the one after step 6 is the newest intact one
-    _assert_same_weights(resumed, uninterrupted)
+    assert have_same_weights(resumed, uninterrupted)
 
 
 def _after(count):
@@ -80,7 +79,7 @@ def test_a_finished_run_started_again_takes_no_step(shapes, tmp_path):
     request = shapes.make_request(tmp_path, steps=4)
     first = train(request, load_picture=shapes.load_picture)
     again = train(request, load_picture=shapes.load_picture, on_step=_never)
-    _assert_same_weights(first, again)
+    assert have_same_weights(first, again)
     assert again.best_step == first.best_step
 
 
@@ -140,7 +139,7 @@ def test_threads_that_prepare_batches_change_nothing(shapes, tmp_path):
         request = shapes.make_request(tmp_path / str(workers), settings, steps=3)
         return train(request, load_picture=shapes.load_picture)
 
-    _assert_same_weights(run(0), run(3))
+    assert have_same_weights(run(0), run(3))
 
 
 def test_a_compiled_network_learns_the_same_under_the_same_names(
@@ -149,7 +148,7 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(
     monkeypatch.setattr("models.run._COMPILER", "eager")  # traced as always; what is traced is run by torch
     request = shapes.make_request(tmp_path, shapes.tiny_settings(ema_decay=0.5, compile=True))
     torch._dynamo.reset()
-    _assert_same_weights(train(request, load_picture=shapes.load_picture), uninterrupted)
+    assert have_same_weights(train(request, load_picture=shapes.load_picture), uninterrupted)
     assert torch._dynamo.utils.counters["frames"]["ok"] > 0
 
 
@@ -248,7 +247,7 @@ def test_a_run_with_every_augmentation_and_weights_of_pictures_is_continued_bitw
     whole = train(request("whole"), load_picture=shapes.load_picture)
     with pytest.raises(UnavailableError, match="step 3 of 6"):
         train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
-    _assert_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
+    assert have_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
 
 
 def test_other_weights_of_pictures_are_another_request(shapes, tmp_path):
@@ -292,7 +291,7 @@ def test_a_run_that_a_teacher_helps_is_continued_bitwise(shapes, artifact, tmp_p
     assert all(each["loss_taught_class"] >= 0.0 and "loss_taught_mask" in each for each in losses)
     with pytest.raises(UnavailableError, match="step 3 of 4"):
         train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
-    _assert_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
+    assert have_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
 
 
 def test_what_was_learnt_without_the_teacher_is_not_continued_with_it(shapes, artifact, tmp_path):

@@ -66,6 +66,7 @@ def test_a_damaged_copy_is_fetched_again(world: RegistryWorld, tmp_path: Path) -
     (served.directory / WEIGHTS_FILE).write_bytes(b"bit rot")
     again = copy(world, tmp_path)
     verify_weights(again.directory, again.weights_digest)
+    assert (again.directory / WEIGHTS_FILE).read_bytes() != b"bit rot"
 
 
 @pytest.mark.parametrize("trouble", ["offline", "deleted"])

@@ -123,7 +123,7 @@ def served(directory: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[
         )
     try:
         assert process.stdout is not None
-        url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        url = process.stdout.readline().strip()
         wait_until(lambda: is_ready(url))
         yield process, url
     finally:

@@ -1,0 +1,24 @@
+"""The first steps of many stories: a turn to its verdict, and one to a champion."""
+
+from __future__ import annotations
+
+from flows.reconcile import reconcile
+from flows.retrain import run_turn
+from tests.fakes.loop_world import World
+
+
+def first_champion(world: World) -> str:
+    """Take the loop through its first turn; returns the version that serves."""
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.candidate is not None
+    world.tag_version(cycle.candidate.version, "approved")
+    reconcile(world.app())
+    return cycle.candidate.version
+
+
+def judged(world: World) -> str:
+    """Take a cycle to its verdict; returns the version that waits for a decision."""
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.phase == "judged"
+    assert cycle.candidate is not None
+    return cycle.candidate.version
