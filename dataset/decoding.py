@@ -1,4 +1,4 @@
-"""Bytes to pixels: one path for training and serving, in this process or in a child that may die.
+"""Bytes to pixels: one path for training and serving.
 
 The formats are JPEG, PNG and WebP, told by their first bytes. The size is read from the header and refused
 before anything is decoded. Pixels are always uint8 RGB of shape (H, W, 3):
@@ -12,21 +12,10 @@ before anything is decoded. Pixels are always uint8 RGB of shape (H, W, 3):
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import io
-import os
-import select
-import struct
-import subprocess
-import sys
-import threading
-import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +24,6 @@ from PIL import ExifTags, Image, ImageOps
 from maskloop.errors import PictureError
 
 MAGIC_BYTES: Final = ((b"\xff\xd8\xff", "JPEG", ".jpg"), (b"\x89PNG\r\n\x1a\n", "PNG", ".png"))
-REQUEST_HEADER: Final = struct.Struct(">QB")
-"""To the child: the number of bytes that follow, and whether to apply the orientation."""
-ANSWER_HEADER: Final = struct.Struct(">BIIQ")
-"""From the child: status (0 picture, 1 refusal), height, width, and the number of bytes that follow."""
-FACTS: Final = struct.Struct(">5sBB")
-"""At the head of a decoded picture's bytes: extension, orientation, whether it tells its location."""
-_CHILD_STOP_S: Final = 2.0
-_PIPE_BYTES: Final = 2**20
-"""The most a pipe may hold unless the system says otherwise."""
 _TURNED_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 
 
@@ -162,7 +142,7 @@ def _open(
         orientation = exif.get(ExifTags.Base.Orientation, 1)
         orientation = orientation if orientation in range(1, 9) else 1
         has_location = bool(exif.get_ifd(ExifTags.IFD.GPSInfo)) or b"exif:GPS" in data
-        upright = ImageOps.exif_transpose(image) if apply_orientation else image
+        upright = ImageOps.exif_transpose(image) if apply_orientation and orientation != 1 else image
         return DecodedPicture(_to_rgb(upright), extension, orientation, has_location)
 
 
@@ -174,147 +154,4 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
-
-
-class SandboxedDecoder:
-    """Decodes outside bytes in one long-lived child process with limited memory and time.
-
-    A decoder that crashes, hangs or asks for too much memory costs that one picture: the child is replaced
-    for the next. May be shared between threads; pictures are decoded one after the other.
-
-    >>> with SandboxedDecoder(max_mpx=1.0) as decoder:
-    ...     decoder.decode(encode_png(np.zeros((2, 3, 3), np.uint8))).shape
-    (2, 3, 3)
-    """
-
-    def __init__(
-        self,
-        *,
-        max_mpx: float = 25.0,
-        timeout_s: float = 20.0,
-        memory_mb: int = 2048,
-        max_frames: int = 0,
-    ) -> None:
-        self._max_mpx, self._timeout_s, self._memory_mb = max_mpx, timeout_s, memory_mb
-        self._max_frames = max_frames
-        self._child: subprocess.Popen[bytes] | None = None
-        self._one_at_a_time = threading.Lock()
-
-    def __enter__(self) -> SandboxedDecoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def decode(self, data: bytes, *, apply_orientation: bool = True) -> NDArray[np.uint8]:
-        """Do what `decode_picture` does, in the child. Raises PictureError."""
-        return self.open(data, apply_orientation=apply_orientation).pixels
-
-    def open(self, data: bytes, *, apply_orientation: bool = True) -> DecodedPicture:
-        """Do what `open_picture` does, in the child. Raises PictureError."""
-        sniff_format(data)
-        with self._one_at_a_time:
-            child = self._running_child()
-            try:
-                return _ask(child, data, apply_orientation, time.monotonic() + self._timeout_s)
-            except (OSError, EOFError) as error:
-                child.kill()
-                self._stop()
-                is_late = isinstance(error, TimeoutError)
-                reason = "took too long" if is_late else "crashed or ran out of memory"
-                raise PictureError(f"decoding the picture {reason}") from error
-
-    def close(self) -> None:
-        """Stop the child. The next picture starts another."""
-        with self._one_at_a_time:
-            self._stop()
-
-    def _running_child(self) -> subprocess.Popen[bytes]:
-        if self._child is None or self._child.poll() is not None:
-            self._stop()
-            here = str(Path(__file__).resolve().parents[1])
-            search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-            limits = (str(self._max_mpx), str(self._memory_mb), str(self._max_frames))
-            self._child = subprocess.Popen(
-                (sys.executable, "-m", "dataset.decoding_child", *limits),
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": search_path, "OPENBLAS_NUM_THREADS": "1"},
-            )
-            for pipe in (self._child.stdin, self._child.stdout):
-                _prepare(_required(pipe))
-        return self._child
-
-    def _stop(self) -> None:
-        child, self._child = self._child, None
-        if child is None:
-            return
-        for pipe in (child.stdin, child.stdout):
-            try:
-                _required(pipe).close()
-            except BrokenPipeError:
-                continue  # the child died with a request half written
-        try:
-            child.wait(_CHILD_STOP_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _ask(
-    child: subprocess.Popen[bytes], data: bytes, apply_orientation: bool, deadline_s: float
-) -> DecodedPicture:
-    _send(_required(child.stdin), REQUEST_HEADER.pack(len(data), apply_orientation) + data, deadline_s)
-    answers = _required(child.stdout)
-    refused, height, width, length = ANSWER_HEADER.unpack(_receive(answers, ANSWER_HEADER.size, deadline_s))
-    body = _receive(answers, length, deadline_s)
-    if refused:
-        raise PictureError(body.decode())
-    extension, orientation, has_location = FACTS.unpack_from(body)
-    pixels = np.frombuffer(body, np.uint8, offset=FACTS.size).reshape(height, width, 3)
-    return DecodedPicture(pixels, extension.rstrip(b"\0").decode(), orientation, bool(has_location))
-
-
-def _prepare(pipe: IO[bytes]) -> None:
-    """Make a pipe wait only where it is told how long, and hold much: each time it is full costs a switch."""
-    os.set_blocking(pipe.fileno(), False)
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(PermissionError):  # many pipes of this user are large already
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _send(pipe: IO[bytes], data: bytes, deadline_s: float) -> None:
-    rest = memoryview(data)
-    while rest:
-        _wait_for(pipe, select.POLLOUT, deadline_s)
-        rest = rest[pipe.write(rest) or 0 :]
-
-
-def _receive(pipe: IO[bytes], length: int, deadline_s: float) -> bytearray:
-    data = bytearray(length)
-    rest = memoryview(data)
-    while rest:
-        _wait_for(pipe, select.POLLIN, deadline_s)
-        count = pipe.readinto(rest)  # type: ignore[attr-defined]
-        if count == 0:
-            raise EOFError("the other side of the pipe has gone")
-        rest = rest[count or 0 :]
-    return data
-
-
-def _wait_for(pipe: IO[bytes], event: int, deadline_s: float) -> None:
-    poll = select.poll()
-    poll.register(pipe, event)
-    if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
-        raise TimeoutError
-
-
-def _required(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise EOFError("the child has no pipe")
-    return pipe
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)

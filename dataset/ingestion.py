@@ -13,12 +13,12 @@ from typing import Final
 
 from dataset.catalog import read_catalog, write_catalog
 from dataset.coco import CocoFile, is_safe_name, read_coco
-from dataset.decoding import SandboxedDecoder
 from dataset.dvc_objects import link_or_copy
 from dataset.metadata import without_metadata
 from dataset.planning import Batch, IngestPlan, plan_ingest
 from dataset.problems import Problem
 from dataset.samples import DatasetVersion, Split
+from dataset.sandbox import SandboxedDecoder
 from dataset.splitting import Resident, difference_hash
 from dataset.store import DatasetStore, next_tag
 from dataset.validation import FoundPicture, ValidationReport, picture_names

@@ -96,7 +96,7 @@ class IncomingPicture:
 
 def decode_in_batches(app: App, files: Sequence[Path]) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
-    from dataset.decoding import SandboxedDecoder
+    from dataset.sandbox import SandboxedDecoder
 
     with SandboxedDecoder(max_mpx=app.settings.data.max_picture_mpx) as decoder:
         for start in range(0, len(files), BATCH_SIZE):

@@ -142,13 +142,14 @@ class RunningService:
                 await self._look_before_accepting()
             with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
                 async with running(
-                    asyncio.to_thread(self.service.decoders.warm_up),
+                    self.service.decoders.warm_up(),
                     repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
                     repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
                 ):
                     yield
         finally:
             await engine.close()
+            await self.service.decoders.close()
             await asyncio.to_thread(self._close)
 
     async def _look_before_accepting(self) -> None:
@@ -167,5 +168,4 @@ class RunningService:
     def _close(self) -> None:
         self.recorder.close()
         self.sampler.close()
-        self.service.decoders.close()
         self.host.close()

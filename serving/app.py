@@ -21,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskloop.errors import MaskloopError
-from serving.endpoints import REQUEST_ID, make_public_router, make_router
+from serving.endpoints import make_public_router, make_router
 from serving.intake import BodyLimit
 from serving.problems import (
     BadRequestError,
@@ -31,7 +31,7 @@ from serving.problems import (
     status_of,
     title_of,
 )
-from serving.schemas import Problem
+from serving.schemas import REQUEST_ID, Problem
 from serving.service import Service
 from serving.tracing import NO_TRACER, Tracer
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
 
-from dataset.decoding import DecodedPicture, SandboxedDecoder, encode_png, sniff_format
+from dataset.decoding import DecodedPicture, encode_png, sniff_format
+from dataset.sandbox import SandboxedDecoder
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
 from maskloop.settings import ServingSettings
 
@@ -25,6 +24,8 @@ class UnsupportedPictureError(PictureError):
 class DecoderPool:
     """A few decoding children, each used by one request at a time. The queue before them is bounded by time.
 
+    Belongs to one event loop.
+
     Args:
         settings: ``decoders``, ``max_frames``, ``max_queue_s``.
         max_mpx: Larger pictures are refused before they are decoded.
@@ -36,18 +37,19 @@ class DecoderPool:
             SandboxedDecoder(max_mpx=max_mpx, max_frames=settings.max_frames)
             for _ in range(settings.decoders)
         ]
-        self._free: queue.SimpleQueue[SandboxedDecoder] = queue.SimpleQueue()
+        self._free: asyncio.Queue[SandboxedDecoder] = asyncio.Queue()
         for decoder in self._decoders:
-            self._free.put(decoder)
-        self._threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decoding")
-        self._open: set[Future[DecodedPicture]] = set()
+            self._free.put_nowait(decoder)
+        self._at_work: set[asyncio.Task[DecodedPicture]] = set()
+        self._num_waiting = 0
         self._seconds_per_picture = 0.0
+        self._is_closed = False
 
     @property
     def waiting_s(self) -> float:
         """About how long a new picture would wait for its turn."""
-        num_ahead = max(0, len(self._open) + 1 - self._settings.decoders)
-        return num_ahead * self._seconds_per_picture / self._settings.decoders
+        num_ahead = self._num_waiting + len(self._at_work) + 1 - len(self._decoders)
+        return max(0, num_ahead) * self._seconds_per_picture / len(self._decoders)
 
     async def decode(self, data: bytes) -> DecodedPicture:
         """Decode one picture, upright. Cancelled while it waits, it costs nothing.
@@ -62,36 +64,43 @@ class DecoderPool:
             sniff_format(data)
         except PictureError as error:
             raise UnsupportedPictureError(error.headline) from error
+        if self._is_closed:
+            raise UnavailableError("the service is stopping")
         if self.waiting_s > self._settings.max_queue_s:
             raise OverloadedError(
                 "more pictures come than can be decoded", retry_after_s=max(1.0, self.waiting_s)
             )
+        self._num_waiting += 1
         try:
-            future = self._threads.submit(self._decode, data)
-        except RuntimeError as error:  # the executor is shut down
-            raise UnavailableError("the service is stopping") from error
-        self._open.add(future)
-        future.add_done_callback(self._open.discard)
-        return await asyncio.wrap_future(future)
-
-    def warm_up(self) -> None:
-        """Start the children, so that no client waits for that. Blocking."""
-        picture = encode_png(np.zeros((8, 8, 3), np.uint8))
-        for decoder in self._decoders:
-            decoder.open(picture)
-
-    def close(self) -> None:
-        """Stop the children."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        for decoder in self._decoders:
-            decoder.close()
-
-    def _decode(self, data: bytes) -> DecodedPicture:
-        decoder = self._free.get()
-        started = time.monotonic()
-        try:
-            return decoder.open(data)
+            decoder = await self._free.get()
         finally:
-            self._free.put(decoder)
-            seconds = time.monotonic() - started
-            self._seconds_per_picture += _NEWEST_WEIGHT * (seconds - self._seconds_per_picture)
+            self._num_waiting -= 1
+        work = asyncio.create_task(self._decode(decoder, data))
+        self._at_work.add(work)
+        work.add_done_callback(self._at_work.discard)
+        return await asyncio.shield(
+            work
+        )  # a child must be heard to the end, or its next answer is the wrong one
+
+    async def warm_up(self) -> None:
+        """Start the children, so that no client waits for that."""
+        picture = encode_png(np.zeros((8, 8, 3), np.uint8))
+        await asyncio.gather(*(self.decode(picture) for _ in self._decoders))
+
+    async def close(self) -> None:
+        """Finish what was begun and stop the children."""
+        self._is_closed = True
+        await asyncio.gather(*self._at_work, return_exceptions=True)
+        await asyncio.gather(*(asyncio.to_thread(decoder.close) for decoder in self._decoders))
+
+    async def _decode(self, decoder: SandboxedDecoder, data: bytes) -> DecodedPicture:
+        is_typical, started = decoder.is_running, time.monotonic()
+        try:
+            return await decoder.open_async(data)
+        finally:
+            self._free.put_nowait(decoder)
+            if is_typical:
+                self._learn(time.monotonic() - started)
+
+    def _learn(self, seconds: float) -> None:
+        self._seconds_per_picture += _NEWEST_WEIGHT * (seconds - self._seconds_per_picture)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -15,12 +14,14 @@ from fastapi.security import HTTPBearer
 from maskloop.errors import OverloadedError, UnavailableError
 from serving.examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.intake import ClientLeftError, read_form, read_picture
-from serving.keys import ApiKey, ForbiddenError, Scope, UnauthorisedError
+from serving.keys import ForbiddenError, Scope, UnauthorisedError
+from serving.picture_route import Caller, PictureRoute, recognise
 from serving.problems import PROBLEMS, problem_of, status_of
 from serving.schemas import (
     Asked,
     BatchAnswer,
     BatchItem,
+    CallerHeaders,
     FeedbackAnswer,
     FeedbackRequest,
     ModelAnswer,
@@ -30,50 +31,22 @@ from serving.service import Service
 
 _log = logging.getLogger("maskloop.serving")
 _Answer = TypeVar("_Answer")
-REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,100}$"
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks.
-
-    Attributes:
-        request_id: Names the answer.
-        sticky_key: What stays with one model during a rollout.
-        name: Of the API key, or ``anonymous``.
-    """
-
-    request_id: str
-    sticky_key: str
-    name: str
-
-
-async def recognise(
-    request: Request,
-    x_request_id: Annotated[
-        str | None,
-        Header(pattern=REQUEST_ID, description="Names the answer. The same id is the same request, again."),
-    ] = None,
-    x_sticky_key: Annotated[
-        str | None,
-        Header(max_length=256, description="A client's name: it stays with one model during a rollout."),
-    ] = None,
-) -> Caller:
-    """Say who asks, once `authorise` has let them in."""
-    key: ApiKey | None = request.state.key
-    request_id = x_request_id or request.state.request_id
-    sticky_key = x_sticky_key or (key.id if key else request_id)
-    return Caller(request_id, sticky_key, key.name if key else "anonymous")
+async def _recognise(request: Request, headers: Annotated[CallerHeaders, Header()]) -> Caller:
+    return recognise(request, headers)
 
 
 AskedFor = Annotated[Asked, Query()]
-AskedBy = Annotated[Caller, Depends(recognise)]
+AskedBy = Annotated[Caller, Depends(_recognise)]
 
 
 def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
     """Return the routes of version 1."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=_security(needs_keys))
-    _add_pictures(router, service, _may("predict", service, needs_keys=needs_keys))
+    pictures = APIRouter(route_class=PictureRoute)
+    _add_pictures(pictures, service, _may("predict", service, needs_keys=needs_keys))
+    router.include_router(pictures)
     _add_feedback(router, service, _may("feedback", service, needs_keys=needs_keys))
     _add_model(router, service, _may("predict", service, needs_keys=needs_keys))
     return router

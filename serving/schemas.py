@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MaskFormat = Literal["rle", "polygon", "png", "none"]
+REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,100}$"
 _EXAMPLE_ID = "2d62195817b243e3985d19ea41f11d08"
 _EXAMPLE_MODEL: dict[str, Any] = {
     "name": "metal-parts",
@@ -46,6 +47,23 @@ class Asked(Message):
     )
     source: str = Field(
         "production", pattern=r"^[\w .:/-]{1,64}$", description="Where the picture comes from, for the loop."
+    )
+
+
+class CallerHeaders(Message):
+    """What a client says about itself."""
+
+    x_request_id: str | None = Field(
+        None,
+        alias="x-request-id",
+        pattern=REQUEST_ID,
+        description="Names the answer. The same id is the same request, again.",
+    )
+    x_sticky_key: str | None = Field(
+        None,
+        alias="x-sticky-key",
+        max_length=256,
+        description="A client's name: it stays with one model during a rollout.",
     )
 
 

@@ -57,7 +57,9 @@ class DirectDecoder:
     def __init__(self, *, max_mpx: float, max_frames: int) -> None:
         self._limits = {"max_mpx": max_mpx, "max_frames": max_frames}
 
-    def open(self, data: bytes) -> DecodedPicture:
+    is_running = True
+
+    async def open_async(self, data: bytes) -> DecodedPicture:
         return open_picture(data, **self._limits)  # type: ignore[arg-type]
 
     def close(self) -> None:
@@ -135,7 +137,7 @@ class ServiceWorld:
             async with running(repeat("models", host.refresh, every_s=self.settings.refresh_s)):
                 yield
             await engine.close()
-            decoders.close()
+            await decoders.close()
             host.close()
 
         return create_app(

@@ -1,10 +1,7 @@
 import contextlib
 import io
-import os
-import signal
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from dataset.decoding import (
-    SandboxedDecoder,
     decode_picture,
     encode_png,
     open_picture,
@@ -138,52 +134,3 @@ class TestMetadata:
     def test_a_clean_picture_stays_as_it_is(self):
         data = encode_png(PIXELS)
         assert without_metadata(data, orientation=1) == data
-
-
-class TestSandbox:
-    def test_it_decodes_like_this_process_and_passes_on_what_the_file_told(self):
-        data = with_exif("JPEG", 6, gps=True)
-        with SandboxedDecoder(max_mpx=1) as decoder:
-            there, here = decoder.open(data), open_picture(data, max_mpx=1)
-        assert np.array_equal(there.pixels, here.pixels)
-        assert (there.extension, there.orientation, there.has_location) == (".jpg", 6, True)
-
-    def test_a_broken_picture_costs_only_itself_and_keeps_the_child(self):
-        with SandboxedDecoder(max_mpx=1) as decoder:
-            decoder.decode(encode_png(PIXELS))
-            child = decoder._child
-            with pytest.raises(PictureError):
-                decoder.decode(encode_png(PIXELS)[:60])
-            assert np.array_equal(decoder.decode(encode_png(PIXELS)), PIXELS)
-            assert decoder._child is child
-
-    def test_a_dead_child_is_replaced(self):
-        with SandboxedDecoder(max_mpx=1) as decoder:
-            decoder.decode(encode_png(PIXELS))
-            decoder._child.kill()
-            decoder._child.wait()
-            assert np.array_equal(decoder.decode(encode_png(PIXELS)), PIXELS)
-
-    def test_a_hanging_child_costs_the_picture_it_hangs_on(self):
-        with SandboxedDecoder(max_mpx=1, timeout_s=0.2) as decoder:
-            decoder._timeout_s = 30.0
-            decoder.decode(encode_png(PIXELS))
-            decoder._timeout_s = 0.2
-            os.kill(decoder._child.pid, signal.SIGSTOP)
-            with pytest.raises(PictureError, match="too long"):
-                decoder.decode(encode_png(PIXELS))
-            decoder._timeout_s = 30.0
-            assert np.array_equal(decoder.decode(encode_png(PIXELS)), PIXELS)
-
-    @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's memory limit")
-    def test_a_picture_that_needs_too_much_memory_is_refused(self):
-        big = Image.new("RGB", (6000, 4000))
-        with SandboxedDecoder(max_mpx=25, memory_mb=160) as decoder, pytest.raises(PictureError):
-            decoder.decode(saved(big))
-
-    def test_closing_twice_is_fine(self):
-        decoder = SandboxedDecoder()
-        before = decoder.decode(encode_png(PIXELS))
-        decoder.close()
-        decoder.close()
-        assert np.array_equal(before, PIXELS)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.decoding import DecodedPicture, SandboxedDecoder, open_picture, orient
+from dataset.decoding import DecodedPicture, open_picture, orient
 from dataset.samples import Instance, Picture
+from dataset.sandbox import SandboxedDecoder
 from flows.feedback import ingest_corrections, take_feedback
 from flows.reconcile import reconcile
 from flows.retrain import record_trigger

@@ -6,10 +6,9 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 import struct
 import termios
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,15 @@ from tests.fakes.service_world import PNG, ServiceWorld
 class GatedDecoder:
     """Decodes when it is let, and counts."""
 
-    opened = threading.Event()
-    arrived = threading.Event()
-    decoded = 0
+    is_running = True
 
     def __init__(self, **_limits: Any) -> None:
-        type(self).opened, type(self).arrived = threading.Event(), threading.Event()
-        type(self).decoded = 0
+        self.arrived, self.opened, self.decoded = asyncio.Event(), asyncio.Event(), 0
 
-    def open(self, data: bytes) -> DecodedPicture:
+    async def open_async(self, data: bytes) -> DecodedPicture:
         self.arrived.set()
-        assert self.opened.wait(20)
-        type(self).decoded += 1
+        await self.opened.wait()
+        self.decoded += 1
         return open_picture(data, max_mpx=1.0)
 
     def close(self) -> None:
@@ -46,38 +42,61 @@ class GatedDecoder:
 
 
 @pytest.fixture
-def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecoderPool]:
-    monkeypatch.setattr("serving.decoding.SandboxedDecoder", GatedDecoder)
-    pool = DecoderPool(ServingSettings(max_queue_s=1.0), max_mpx=1.0)
-    yield pool
-    GatedDecoder.opened.set()
-    pool.close()
+def gate() -> GatedDecoder:
+    return GatedDecoder()
 
 
-def test_a_cancelled_picture_that_waits_is_never_decoded(gated: DecoderPool) -> None:
+@pytest.fixture
+def gated(monkeypatch: pytest.MonkeyPatch, gate: GatedDecoder) -> DecoderPool:
+    monkeypatch.setattr("serving.decoding.SandboxedDecoder", lambda **_limits: gate)
+    return DecoderPool(ServingSettings(max_queue_s=1.0), max_mpx=1.0)
+
+
+def test_a_cancelled_picture_that_waits_is_never_decoded(gated: DecoderPool, gate: GatedDecoder) -> None:
     async def story() -> None:
         first = asyncio.create_task(gated.decode(PNG))
-        assert await asyncio.to_thread(GatedDecoder.arrived.wait, 20)
+        await gate.arrived.wait()
         second = asyncio.create_task(gated.decode(PNG))
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
-        GatedDecoder.opened.set()
+        gate.opened.set()
         await first
         await gated.decode(PNG)
 
     asyncio.run(story())
-    assert GatedDecoder.decoded == 2
+    assert gate.decoded == 2
 
 
-def test_a_rush_is_refused_at_once_with_a_time_to_come_back(gated: DecoderPool) -> None:
+def test_a_picture_nobody_waits_for_any_more_is_heard_to_the_end(
+    gated: DecoderPool, gate: GatedDecoder
+) -> None:
+    """Otherwise the child's answer would be taken for the next picture's."""
+
+    async def story() -> int:
+        left = asyncio.create_task(gated.decode(PNG))
+        await gate.arrived.wait()
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+        next_one = asyncio.create_task(gated.decode(PNG))
+        await asyncio.sleep(0)
+        num_decoded_before = gate.decoded
+        gate.opened.set()
+        await next_one
+        return num_decoded_before
+
+    assert asyncio.run(story()) == 0
+    assert gate.decoded == 2
+
+
+def test_a_rush_is_refused_at_once_with_a_time_to_come_back(gated: DecoderPool, gate: GatedDecoder) -> None:
     async def story() -> float:
         gated._seconds_per_picture = 0.6
         accepted = [asyncio.create_task(gated.decode(PNG)) for _ in range(2)]
-        await asyncio.sleep(0)
+        await gate.arrived.wait()
         with pytest.raises(OverloadedError) as refused:
             await gated.decode(PNG)
-        GatedDecoder.opened.set()
+        gate.opened.set()
         await asyncio.gather(*accepted)
         await gated.decode(PNG)
         return refused.value.retry_after_s
@@ -85,20 +104,23 @@ def test_a_rush_is_refused_at_once_with_a_time_to_come_back(gated: DecoderPool) 
     assert asyncio.run(story()) == pytest.approx(1.2)
 
 
-def test_bytes_that_are_no_picture_never_reach_a_decoder(gated: DecoderPool) -> None:
+def test_bytes_that_are_no_picture_never_reach_a_decoder(gated: DecoderPool, gate: GatedDecoder) -> None:
     async def story() -> None:
         for data in (b"", b"GIF89a", b"\x89PN"):
             with pytest.raises(UnsupportedPictureError):
                 await gated.decode(data)
 
     asyncio.run(story())
-    assert not GatedDecoder.arrived.is_set()
+    assert not gate.arrived.is_set()
 
 
 def test_a_closed_pool_says_that_the_service_is_stopping(gated: DecoderPool) -> None:
-    gated.close()
+    async def story() -> None:
+        await gated.close()
+        await gated.decode(PNG)
+
     with pytest.raises(UnavailableError, match="stopping"):
-        asyncio.run(gated.decode(PNG))
+        asyncio.run(story())
 
 
 def test_a_decoder_that_dies_costs_its_picture_and_no_other(tmp_path: Path) -> None:
@@ -110,13 +132,13 @@ def test_a_decoder_that_dies_costs_its_picture_and_no_other(tmp_path: Path) -> N
         pool = world.service.decoders
         first = await client.post("/v1/predict", content=PNG)
         (decoder,) = pool._decoders
-        assert decoder._child is not None
-        os.kill(decoder._child.pid, signal.SIGSTOP)
+        child = decoder.start()
+        os.kill(child.process.pid, signal.SIGSTOP)
         asking = [asyncio.create_task(client.post("/v1/predict", content=PNG)) for _ in range(2)]
-        while len(pool._open) < 2 or not num_bytes_in(decoder._child.stdin):
+        while not pool._num_waiting or not num_bytes_unread(child.socket):
             await asyncio.sleep(0.001)
-        os.kill(decoder._child.pid, signal.SIGSEGV)
-        os.kill(decoder._child.pid, signal.SIGCONT)
+        os.kill(child.process.pid, signal.SIGSEGV)
+        os.kill(child.process.pid, signal.SIGCONT)
         return [first, *await asyncio.gather(*asking)]
 
     first, struck, after = world.run(story)
@@ -124,18 +146,22 @@ def test_a_decoder_that_dies_costs_its_picture_and_no_other(tmp_path: Path) -> N
     assert "crashed or ran out of memory" in struck.json()["detail"]
 
 
-def num_bytes_in(pipe: Any) -> int:
-    """Tell how much of what was written into a pipe nobody has read yet."""
-    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0])
+def num_bytes_unread(sender: socket.socket) -> int:
+    """Tell how much of what was sent nobody has read yet, on Linux (unix(7), SIOCOUTQ)."""
+    return int(struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, b"\0" * 4))[0])
 
 
 def test_the_pool_leaves_no_children_behind() -> None:
-    pool = DecoderPool(ServingSettings(decoders=2), max_mpx=1.0)
-    before = set(psutil.Process().children())
-    pool.warm_up()
-    children = set(psutil.Process().children()) - before
+    async def story() -> list[psutil.Process]:
+        pool = DecoderPool(ServingSettings(decoders=2), max_mpx=1.0)
+        before = set(psutil.Process().children())
+        await pool.warm_up()
+        children = set(psutil.Process().children()) - before
+        with pytest.raises(PictureError):
+            await pool.decode(PNG[:60])
+        await pool.close()
+        return list(children)
+
+    children = asyncio.run(story())
     assert len(children) == 2
-    with pytest.raises(PictureError):
-        asyncio.run(pool.decode(PNG[:60]))
-    pool.close()
     assert not any(child.is_running() for child in children)

@@ -1,0 +1,278 @@
+"""Pictures decoded in a child process that may die: bytes go through a socket, pixels come in shared memory.
+
+A native decoder fed with hostile bytes may crash, hang or take all the memory. Here that costs one picture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import mmap
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import numpy as np
+
+from dataset.decoding import DecodedPicture, sniff_format
+from maskloop.errors import PictureError
+
+REQUEST: Final = struct.Struct(">QB")
+"""To the child: the number of bytes that follow, and whether to apply the orientation."""
+ANSWER: Final = struct.Struct(">IIBBH")
+"""From the child: height, width, orientation, whether the file tells its location, and the number of bytes
+that follow: none with a picture, which lies in the shared memory; otherwise why there is no picture."""
+_CHILD_STOP_S: Final = 2.0
+_LARGE_BYTES: Final = 2**22
+"""More than an event loop should copy itself."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use.
+
+    Attributes:
+        max_mpx: Larger pictures are refused before they are decoded, in million px.
+        timeout_s: For one picture.
+        memory_mb: For one picture and the libraries; MiB.
+        max_frames: A file with more is refused; 0 for any number.
+    """
+
+    max_mpx: float
+    timeout_s: float
+    memory_mb: int
+    max_frames: int
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of the largest picture."""
+        return max(3 * int(self.max_mpx * 1e6), 1)
+
+
+class SandboxedDecoder:
+    """Decodes outside bytes in one long-lived child process with limited memory and time.
+
+    A decoder that crashes, hangs or asks for too much memory costs that one picture: the child is replaced
+    for the next. May be shared between threads: `open` decodes one picture after the other.
+
+    Args:
+        max_mpx: See `Limits`, which says what the other arguments mean.
+
+    >>> from dataset.decoding import encode_png
+    >>> with SandboxedDecoder(max_mpx=1.0) as decoder:
+    ...     decoder.open(encode_png(np.zeros((2, 3, 3), np.uint8))).pixels.shape
+    (2, 3, 3)
+    """
+
+    def __init__(
+        self,
+        *,
+        max_mpx: float = 25.0,
+        timeout_s: float = 20.0,
+        memory_mb: int = 2048,
+        max_frames: int = 0,
+    ) -> None:
+        self._limits = Limits(max_mpx, timeout_s, memory_mb, max_frames)
+        self._child: _Child | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> SandboxedDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self, data: bytes, *, apply_orientation: bool = True) -> DecodedPicture:
+        """Do what `open_picture` does, in the child. Raises PictureError."""
+        _, extension = sniff_format(data)
+        with self._one_at_a_time, self._stopping_a_child_that_fails():
+            child, deadline_s = self.start(), time.monotonic() + self._limits.timeout_s
+            _send(child.socket, _pack(data, apply_orientation), deadline_s)
+            answer = _Answer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
+            answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
+            return child.take(answer, extension)
+
+    async def open_async(self, data: bytes) -> DecodedPicture:
+        """Do what `open` does, on an event loop. For one caller at a time, who waits for the end."""
+        _, extension = sniff_format(data)
+        loop = asyncio.get_running_loop()
+        with self._stopping_a_child_that_fails():
+            child = self._child if self.is_running else await asyncio.to_thread(self.start)
+            assert child  # noqa: S101 - it runs
+            async with asyncio.timeout(self._limits.timeout_s):
+                await loop.sock_sendall(child.socket, _pack(data, apply_orientation=True))
+                answer = _Answer(*ANSWER.unpack(await _receive_async(child.socket, ANSWER.size)))
+                answer.refuse(await _receive_async(child.socket, answer.num_bytes))
+            if answer.num_pixel_bytes > _LARGE_BYTES:
+                return await asyncio.to_thread(child.take, answer, extension)
+            return child.take(answer, extension)
+
+    @property
+    def is_running(self) -> bool:
+        """A child is there and lives."""
+        return self._child is not None and self._child.process.poll() is None
+
+    def start(self) -> _Child:
+        """Start the child if none lives, so that no picture waits for that. Blocking."""
+        if self._child is None or not self.is_running:
+            self._stop()
+            self._child = _Child(self._limits)
+        return self._child
+
+    def close(self) -> None:
+        """Stop the child. The next picture starts another."""
+        with self._one_at_a_time:
+            self._stop()
+
+    @contextlib.contextmanager
+    def _stopping_a_child_that_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, EOFError) as error:
+            if self._child:
+                self._child.process.kill()
+            self._stop()
+            is_late = isinstance(error, TimeoutError)
+            reason = "took too long" if is_late else "crashed or ran out of memory"
+            raise PictureError(f"decoding the picture {reason}") from error
+
+    def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child:
+            child.stop()
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The fields of `ANSWER`."""
+
+    height_px: int
+    width_px: int
+    orientation: int
+    has_location: int
+    num_bytes: int
+
+    @property
+    def num_pixel_bytes(self) -> int:
+        return 3 * self.height_px * self.width_px
+
+    def refuse(self, reason: bytes | bytearray) -> None:
+        """Raise PictureError if the child has said why there is no picture."""
+        if reason:
+            raise PictureError(reason.decode(errors="replace"))
+
+
+class _Child:
+    """One child process, the socket to it, and the memory it puts pixels into."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._memory_fd = _share_memory(limits.shared_bytes)
+        self._memory = mmap.mmap(self._memory_fd, limits.shared_bytes, prot=mmap.PROT_READ)
+        self.socket, theirs = socket.socketpair()
+        self.socket.setblocking(False)
+        with theirs:
+            self.process = self._start(limits, theirs)
+
+    def _start(self, limits: Limits, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        here = str(Path(__file__).resolve().parents[1])
+        search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+        told = (limits.max_mpx, limits.memory_mb, limits.max_frames, self._memory_fd, limits.shared_bytes)
+        return subprocess.Popen(
+            (sys.executable, "-m", "dataset.sandbox_child", *map(str, told)),
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._memory_fd,),
+            env={**os.environ, "PYTHONPATH": search_path, "OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def take(self, answer: _Answer, extension: str) -> DecodedPicture:
+        """Copy the picture out of the shared memory, which the next one is put into.
+
+        Raises:
+            EOFError: if no picture can be as the child says: something else speaks through it.
+        """
+        if answer.num_pixel_bytes > len(self._memory) or answer.orientation not in range(1, 9):
+            raise EOFError("the child says what cannot be")
+        shared = np.frombuffer(self._memory, np.uint8, answer.num_pixel_bytes)
+        pixels = shared.reshape(answer.height_px, answer.width_px, 3).copy()
+        return DecodedPicture(pixels, extension, answer.orientation, bool(answer.has_location))
+
+    def stop(self) -> None:
+        """Let it end by itself, or else end it."""
+        self.socket.close()
+        try:
+            self.process.wait(_CHILD_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._memory.close()
+        os.close(self._memory_fd)
+
+
+def _share_memory(num_bytes: int) -> int:
+    """Return a descriptor of memory without a name. On Linux nobody can make it smaller (memfd_create(2)):
+    reading what was cut off would end this process."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryFile() as file:
+            os.ftruncate(file.fileno(), num_bytes)
+            return os.dup(file.fileno())
+    descriptor = os.memfd_create("pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, num_bytes)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return descriptor
+
+
+def _pack(data: bytes, apply_orientation: bool) -> bytes:
+    return REQUEST.pack(len(data), apply_orientation) + data
+
+
+def _send(to: socket.socket, data: bytes, deadline_s: float) -> None:
+    rest = memoryview(data)
+    while rest:
+        _wait_for(to, select.POLLOUT, deadline_s)
+        rest = rest[to.send(rest) :]
+
+
+def _receive(source: socket.socket, length: int, deadline_s: float) -> bytearray:
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        _wait_for(source, select.POLLIN, deadline_s)
+        rest = rest[_count(source.recv_into(rest)) :]
+    return data
+
+
+async def _receive_async(source: socket.socket, length: int) -> bytearray:
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[_count(await asyncio.get_running_loop().sock_recv_into(source, rest)) :]
+    return data
+
+
+def _count(received: int) -> int:
+    if received == 0:
+        raise EOFError("the other side of the socket has gone")
+    return received
+
+
+def _wait_for(what: socket.socket, event: int, deadline_s: float) -> None:
+    poll = select.poll()
+    poll.register(what, event)
+    if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+        raise TimeoutError

@@ -1,0 +1,67 @@
+"""The child process of `SandboxedDecoder`: reads pictures from its socket, puts pixels into shared memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import socket
+import sys
+
+import numpy as np
+
+from dataset.decoding import open_picture
+from dataset.sandbox import ANSWER, REQUEST
+from maskloop.errors import PictureError
+from maskloop.memory import keep_freed_memory
+
+_MAX_REASON_BYTES = 2000
+
+
+def main() -> None:
+    """Serve until the parent closes the socket, which is the standard input.
+
+    Arguments: most million px, memory in MiB, most frames, the shared memory's descriptor and size in bytes.
+    """
+    max_mpx, max_frames = float(sys.argv[1]), int(sys.argv[3])
+    descriptor, shared_bytes = int(sys.argv[4]), int(sys.argv[5])
+    memory_bytes = int(sys.argv[2]) * 2**20 + shared_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_freed_memory()
+    shared = np.frombuffer(mmap.mmap(descriptor, shared_bytes), np.uint8)
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as parent:
+        while header := parent.recv(REQUEST.size, socket.MSG_WAITALL):
+            length, apply_orientation = REQUEST.unpack(header)
+            data = _receive(parent, length)
+            parent.sendall(_answer(data, shared, max_mpx, bool(apply_orientation), max_frames))
+
+
+def _receive(parent: socket.socket, length: int) -> bytes:
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        count = parent.recv_into(rest)
+        if count == 0:
+            raise EOFError("the other side of the socket has gone")
+        rest = rest[count:]
+    return bytes(data)
+
+
+def _answer(
+    data: bytes, shared: np.ndarray, max_mpx: float, apply_orientation: bool, max_frames: int
+) -> bytes:
+    try:
+        picture = open_picture(
+            data, max_mpx=max_mpx, apply_orientation=apply_orientation, max_frames=max_frames
+        )
+    except PictureError as error:
+        reason = (str(error) or "the picture is broken").encode()[:_MAX_REASON_BYTES]
+        return ANSWER.pack(0, 0, 0, 0, len(reason)) + reason
+    height, width, _ = picture.pixels.shape
+    shared[: picture.pixels.size] = picture.pixels.reshape(-1)
+    return ANSWER.pack(height, width, picture.orientation, picture.has_location, 0)
+
+
+if __name__ == "__main__":
+    main()
