@@ -21,13 +21,14 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskloop.errors import MaskloopError
-from serving.endpoints import make_public_router, make_router
+from serving.endpoints import make_picture_router, make_public_router, make_router
 from serving.intake import BodyLimit
+from serving.picture_routes import PictureRoutes
 from serving.problems import (
-    BadRequestError,
     UnknownHostError,
     headers_of,
     problem_of,
+    refuse_parameter,
     status_of,
     title_of,
 )
@@ -70,9 +71,12 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
     )
+    pictures = make_picture_router(service, needs_keys=needs_keys)
+    app.include_router(pictures)
     app.include_router(make_router(service, needs_keys=needs_keys))
     app.include_router(make_public_router(service, needs_keys=needs_keys))
     _answer_errors(app)
+    app.add_middleware(PictureRoutes, routes=pictures.routes)
     max_bytes = int(service.settings.max_body_mb * 1e6)
     app.add_middleware(BodyLimit, max_bytes=max_bytes, timeout_s=_BODY_TIMEOUT_S)
     app.add_middleware(TrustedHosts, allowed_hosts=list(trusted_hosts))
@@ -95,13 +99,10 @@ class TrustedHosts:
         if scope["type"] == "http" and scope["path"] not in ("/healthz", "/readyz"):
             await self._guard(scope, receive, _ignore)
             if "is_trusted" not in scope["state"]:
-                error = UnknownHostError(
+                raise UnknownHostError(
                     "the Host header names another service",
                     hint="serving.trusted_hosts lists what is accepted",
                 )
-                scope["state"]["cause"] = status_of(error)[1]
-                await _answer(error, scope["state"]["request_id"])(scope, receive, send)
-                return
         await self._app(scope, receive, send)
 
 
@@ -116,7 +117,7 @@ async def _ignore(_message: Message) -> None:
 class RequestLog:
     """ASGI middleware: a name, a log line, a metric and a span for each request; never its key or picture.
 
-    Whatever nobody else has answered becomes a 500 here, so that it has all of these too.
+    Errors nobody else has answered are answered here, so that they have all of these too.
     """
 
     def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer) -> None:
@@ -143,11 +144,10 @@ class RequestLog:
             try:
                 await self._app(scope, receive, watched)
             except Exception as error:
-                state["cause"] = "unexpected"
-                _log.error("an unexpected error in request %s", state["request_id"], exc_info=error)
+                answer = _answer(error, state)
                 if status:  # half an answer is out already
                     raise
-                await _answer(error, state["request_id"])(scope, receive, watched)
+                await answer(scope, receive, watched)
             finally:
                 span.set("http.response.status_code", status)
                 span.set("maskloop.model_version", state.get("version", ""))
@@ -183,18 +183,12 @@ def _name_request(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(MaskloopError)
     async def ours(request: Request, error: Exception) -> JSONResponse:
-        request.state.cause = status_of(error)[1]
-        if request.state.cause == "unexpected":
-            _log.error("request %s: %s", request.state.request_id, error, exc_info=error)
-        return _answer(error, request.state.request_id)
+        return _answer(error, request.scope["state"])
 
     @app.exception_handler(RequestValidationError)
     async def parameters(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        said = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
-        return await ours(request, BadRequestError(f"{place}: {said}"))
+        return await ours(request, refuse_parameter(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: Exception) -> JSONResponse:
@@ -211,8 +205,12 @@ def _answer_errors(app: FastAPI) -> None:
         return _write(problem, dict(error.headers or {}))
 
 
-def _answer(error: Exception, request_id: str) -> JSONResponse:
-    return _write(problem_of(error, request_id), headers_of(error))
+def _answer(error: Exception, state: dict[str, Any]) -> JSONResponse:
+    """Put an error into words for the client, and into a word for the metrics and the log."""
+    state["cause"] = status_of(error)[1]
+    if state["cause"] == "unexpected":
+        _log.error("an unexpected error in request %s", state["request_id"], exc_info=error)
+    return _write(problem_of(error, state["request_id"]), headers_of(error))
 
 
 def _write(problem: Problem, headers: dict[str, str]) -> JSONResponse:

@@ -15,7 +15,7 @@ from maskloop.errors import OverloadedError, UnavailableError
 from serving.examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.intake import ClientLeftError, read_form, read_picture
 from serving.keys import ForbiddenError, Scope, UnauthorisedError
-from serving.picture_route import Caller, PictureRoute, recognise
+from serving.picture_routes import Caller, PictureRoute, recognise
 from serving.problems import PROBLEMS, problem_of, status_of
 from serving.schemas import (
     Asked,
@@ -41,12 +41,22 @@ AskedFor = Annotated[Asked, Query()]
 AskedBy = Annotated[Caller, Depends(_recognise)]
 
 
+def make_picture_router(service: Service, *, needs_keys: bool) -> APIRouter:
+    """Return the routes that take pictures."""
+    router = APIRouter(
+        prefix="/v1",
+        responses=PROBLEMS,
+        dependencies=_security(needs_keys),
+        route_class=PictureRoute,
+        tags=["predict"],
+    )
+    _add_pictures(router, service, _may("predict", service, needs_keys=needs_keys))
+    return router
+
+
 def make_router(service: Service, *, needs_keys: bool) -> APIRouter:
-    """Return the routes of version 1."""
+    """Return the other routes of version 1."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=_security(needs_keys))
-    pictures = APIRouter(route_class=PictureRoute)
-    _add_pictures(pictures, service, _may("predict", service, needs_keys=needs_keys))
-    router.include_router(pictures)
     _add_feedback(router, service, _may("feedback", service, needs_keys=needs_keys))
     _add_model(router, service, _may("predict", service, needs_keys=needs_keys))
     return router
@@ -67,7 +77,6 @@ def _add_pictures(router: APIRouter, service: Service, may: list[Any]) -> None:
         summary="Instances of one picture",
         dependencies=may,
         openapi_extra=ONE_PICTURE_BODY,
-        tags=["predict"],
     )
     async def predict(request: Request, asked: AskedFor, caller: AskedBy) -> PredictAnswer:
         """Find the instances in one JPEG, PNG or WebP picture."""
@@ -82,7 +91,6 @@ def _add_pictures(router: APIRouter, service: Service, may: list[Any]) -> None:
         summary="Instances of several pictures",
         dependencies=may,
         openapi_extra=MANY_PICTURES_BODY,
-        tags=["predict"],
     )
     async def predict_batch(request: Request, asked: AskedFor, caller: AskedBy) -> BatchAnswer:
         """Find the instances in several pictures; one that cannot be answered costs only itself."""
@@ -102,7 +110,6 @@ def _add_pictures(router: APIRouter, service: Service, may: list[Any]) -> None:
         responses={200: OVERLAY_ANSWER},
         openapi_extra=ONE_PICTURE_BODY,
         response_class=Response,
-        tags=["predict"],
     )
     async def overlay(request: Request, asked: AskedFor, caller: AskedBy) -> Response:
         """Draw what was found onto the picture, upright and for people: large pictures are made smaller."""

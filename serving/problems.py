@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -53,6 +54,13 @@ _STATUSES: Final[tuple[tuple[type[MaskloopError], int, str], ...]] = (
     (IntegrityError, 503, "model_fails"),
 )
 """The first that fits counts."""
+
+
+def refuse_parameter(error: Mapping[str, Any]) -> BadRequestError:
+    """Return pydantic's word about a parameter as an error of ours. The first part of ``loc`` says where."""
+    place = ".".join(map(str, error["loc"]))
+    said = "there is no such parameter" if error["type"] == "extra_forbidden" else error["msg"]
+    return BadRequestError(f"{place}: {said}")
 
 
 def status_of(error: Exception) -> tuple[int, str]:

@@ -1,22 +1,24 @@
-"""The routes that every picture takes: documented by FastAPI, their parameters read here.
+"""The routes that every picture takes: documented by FastAPI, called past it.
 
-FastAPI looks through a route's dependencies at each request. That is a quarter of what the service's own
-code costs a prediction, so these routes call their guards and read query and headers themselves, with the
-models that the documentation shows.
+Looking for the route, solving its dependencies and wrapping what it answers cost FastAPI as much as all of
+the service's own code for a prediction. So these routes are found by their path, and call their guards and
+read query and headers themselves, with the models that the documentation shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.keys import ApiKey
+from serving.problems import refuse_parameter
 from serving.schemas import Asked, CallerHeaders
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -46,11 +48,14 @@ def recognise(request: Request, headers: CallerHeaders) -> Caller:
     return Caller(request_id, sticky_key, key.name if key else "anonymous")
 
 
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
 class PictureRoute(APIRoute):
     """Calls its dependencies with the request alone, and its function with ``request, asked, caller``."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what FastAPI calls with each request."""
+    def get_route_handler(self) -> Handle:
+        """Return what answers a request."""
         guards = [one.dependency for one in self.dependencies if one.dependency]
 
         async def handle(request: Request) -> Response:
@@ -66,10 +71,28 @@ class PictureRoute(APIRoute):
         return handle
 
 
+class PictureRoutes:
+    """ASGI middleware: answers the picture routes; everything else, errors too, is left to others."""
+
+    def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._handles = {
+            route.path: route.get_route_handler() for route in routes if isinstance(route, PictureRoute)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        handle = self._handles.get(scope["path"]) if scope["type"] == "http" else None
+        if handle is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        response = await handle(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
 def _read(model: type[_Model], values: Mapping[str, str], place: str) -> _Model:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**one, "loc": (place, *one["loc"])} for one in error.errors()]
-        ) from error
+        first = error.errors()[0]
+        raise refuse_parameter({**first, "loc": (place, *first["loc"])}) from error
