@@ -192,7 +192,7 @@ class _Child:
         search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
         told = (limits.max_mpx, limits.memory_mb, limits.max_frames, self._memory_fd, limits.shared_bytes)
         return subprocess.Popen(
-            (sys.executable, "-m", "dataset.sandbox_child", *map(str, told)),
+            (sys.executable, "-P", "-m", "dataset.sandbox_child", *map(str, told)),
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

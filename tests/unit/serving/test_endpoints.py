@@ -166,6 +166,21 @@ def test_what_cannot_be_answered_says_why(
     assert says in answer.json()["detail"]
 
 
+def test_a_parameter_that_comes_twice_counts_as_it_came_last(world: ServiceWorld) -> None:
+    answer = world.post("/v1/predict?masks=rle&masks=none", content=PNG).json()
+    assert [one["mask"] for one in answer["instances"]] == [None]
+
+
+@pytest.mark.parametrize(("name", "value"), [("X-Sticky-Key", "k" * 257), ("X-Request-Id", "a b")])
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/overlay", "/v1/feedback"])
+def test_a_header_that_cannot_be_is_refused_by_its_name(
+    world: ServiceWorld, path: str, name: str, value: str
+) -> None:
+    answer = world.post(path, content=PNG, headers={name: value})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(f"header.{name.lower()}: ")
+
+
 def test_bytes_that_are_no_picture_are_offered_as_a_failed_sample(world: ServiceWorld) -> None:
     world.post("/v1/predict?source=line+7", content=PNG[:60])
     ((picture, answer, error, source),) = world.samples.offered
