@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -36,30 +37,50 @@ def bring_files_along(root: Path, database: Path, artifacts_dir: Path) -> tuple[
         UnavailableError: if it stays locked.
     """
     tail = f"/{artifacts_dir.relative_to(root).as_posix()}"
+    with _opened(database) as connection:
+        elsewhere = [old for old in _named_folders(connection, tail) if not _is_same(old, artifacts_dir)]
+        for old in elsewhere:
+            _refuse_if_left_behind(old, artifacts_dir)
+            new = artifacts_dir.as_uri() if old.startswith("file:") else str(artifacts_dir)
+            _replace(connection, old, new)
+        connection.commit()
+    return tuple(elsewhere)
+
+
+def holds_runs(database: Path) -> bool:
+    """Tell whether a run was ever recorded here: MLflow begins an empty database wherever there is none.
+
+    Raises:
+        StorageError: if it cannot be read.
+        UnavailableError: if it stays locked.
+    """
+    if not database.exists():
+        return False
+    with _opened(database) as connection:
+        return _has_table(connection, "runs") and bool(connection.execute("SELECT 1 FROM runs").fetchone())
+
+
+@contextmanager
+def _opened(database: Path) -> Iterator[sqlite3.Connection]:
     try:
-        with closing(_open(database)) as connection:
-            elsewhere = [old for old in _named_folders(connection, tail) if not _is_same(old, artifacts_dir)]
-            for old in elsewhere:
-                _refuse_if_left_behind(old, artifacts_dir)
-                new = artifacts_dir.as_uri() if old.startswith("file:") else str(artifacts_dir)
-                _replace(connection, old, new)
-            connection.commit()
+        uri = f"{database.as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, timeout=_LOCK_TIMEOUT_S, uri=True)) as connection:
+            yield connection
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise UnavailableError("MLflow's database is in use", where=str(database)) from error
         raise StorageError(f"MLflow's database cannot be used: {error}", where=str(database)) from error
     except sqlite3.DatabaseError as error:
         raise StorageError(f"MLflow's database cannot be read: {error}", where=str(database)) from error
-    return tuple(elsewhere)
 
 
-def _open(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{database.as_uri()}?mode=rw", timeout=_LOCK_TIMEOUT_S, uri=True)
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone())
 
 
 def _named_folders(connection: sqlite3.Connection, tail: str) -> list[str]:
     """Return each different path that ends with ``tail`` and that an experiment's files lie below."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+    if not _has_table(connection, "experiments"):
         return []  # brand new
     rows = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
     locations = [location for (location,) in rows if tail in (location or "")]
