@@ -18,13 +18,27 @@ from flows.cli_feedback import feedback
 from flows.cli_rollout import rollout
 from flows.cli_serving import serving
 from flows.console import Output, command, images_beside, open_workspace, user_name
-from maskloop.errors import EXIT_CODES, MaskloopError, NotFoundError
+from maskloop.errors import EXIT_CODES, INTERRUPTED, MaskloopError, NotFoundError
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
-@click.group(epilog=EPILOG, context_settings=CONTEXT)
+class CommandLine(click.Group):
+    """Says what holds after a Ctrl-C; click alone says "Aborted!"."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. A KeyboardInterrupt in it ends with a sentence and exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            again = "begins anew" if ctx.invoked_subcommand == "demo" else "goes on from there"
+            said = f"stopped by Ctrl-C. What was recorded is kept; the same command, run again, {again}."
+            click.echo(f"\n{said}", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=CommandLine, epilog=EPILOG, context_settings=CONTEXT)
 @click.version_option(package_name="maskloop")
 def cli() -> None:
     """Keep a Mask R-CNN good in production: versioned data, training, gates, approval, drift, retraining."""
