@@ -188,6 +188,8 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
         (["retrain"], 77, "run `maskloop train` for a first model"),
         (["distil"], 77, "run `maskloop train` for a first model"),
         (["rollback", "--why", "it is slow"], 77, "there is no earlier champion"),
+        (["rollback", "9", "--why", "it is slow"], 66, "there is no version 9"),
+        (["keys", "add", " "], 78, "an API key needs a name"),
         (["data", "restore", "data-v9"], 66, "there is no data version data-v9"),
         (["data", "verify", "data-v9"], 66, "there is no data version data-v9"),
         (["data", "preview"], 65, "there is nothing to look at yet"),
