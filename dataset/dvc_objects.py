@@ -13,14 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def directory_md5(root: Path) -> str:
-    """Return the hash DVC 3 gives a folder: md5 over the sorted list of its files' names and md5s."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    listed = [{"md5": _md5_of(path), "relpath": path.relative_to(root).as_posix()} for path in files]
-    listed.sort(key=lambda entry: entry["relpath"])
-    return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
 def damaged_objects(objects: Path, dvc_md5: str) -> tuple[str, ...]:
     """Return the hashes of a ``.dir`` object's files that are missing or altered, itself included.
 

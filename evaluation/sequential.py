@@ -12,7 +12,6 @@ The values must be bounded; nothing else about their distribution is assumed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -21,47 +20,7 @@ from numpy.typing import NDArray
 Outcome = Literal["pass", "fail", "undecided"]
 _LARGEST_BET: Final = 0.75
 """Of what can be lost at once: below 1, so that no single value ruins the doubter."""
-_BISECTIONS: Final = 24
 _FIRST_RESTART: Final = 20
-
-
-@dataclass(frozen=True)
-class MeanBounds:
-    """Where the mean lies, at every moment at once, up to the error rate.
-
-    Attributes:
-        low: Lower bound; the smallest possible value before there are samples.
-        high: Upper bound.
-        mean: Of the values so far; the middle of the possible range before there are any.
-        num_samples: How many there are.
-    """
-
-    low: float
-    high: float
-    mean: float
-    num_samples: int
-
-
-def mean_bounds(values: NDArray[np.float64], *, lower: float, upper: float, error_rate: float) -> MeanBounds:
-    """Bound the mean of bounded values; bounds only ever tighten as values come.
-
-    Args:
-        values: float64 (N,), in order of arrival.
-        lower: Smallest possible value.
-        upper: Largest possible value.
-        error_rate: 0..1, the chance that the bounds ever miss the mean; half of it on each side.
-
-    Raises:
-        ValueError: if a value is not finite or outside its bounds, or the bounds make no sense.
-    """
-    scaled = _scaled(values, lower, upper)
-    if not scaled.size:
-        return MeanBounds(lower, upper, (lower + upper) / 2, 0)
-    low = _lower_bound(scaled, error_rate / 2)
-    high = 1.0 - _lower_bound(1.0 - scaled, error_rate / 2)
-    span = upper - lower
-    mean = float(values.mean())
-    return MeanBounds(min(lower + span * low, mean), max(lower + span * high, mean), mean, len(values))
 
 
 def judge_mean(
@@ -162,15 +121,3 @@ def _is_implausible(values: NDArray[np.float64], mean: float, error_rate: float)
             return True
         start, share = max(2 * start, _FIRST_RESTART), share + 1
     return False
-
-
-def _lower_bound(values: NDArray[np.float64], error_rate: float) -> float:
-    """Return the smallest mean that the bettors on "more than it" have not made implausible."""
-    implausible, plausible, threshold = 0.0, 1.0, math.log(1.0 / error_rate)
-    for _ in range(_BISECTIONS):
-        middle = (implausible + plausible) / 2
-        if _log_fortune(values, middle, error_rate) >= threshold:
-            implausible = middle
-        else:
-            plausible = middle
-    return implausible

@@ -114,11 +114,10 @@ class _Scene:
     def of(cls, version: DatasetVersion, settings: ModelSettings) -> _Scene:
         from models.anchor_fit import AnchorShapes, see_boxes
         from models.backbones import describe_pyramid
-        from models.build import choose_anchor_sizes
 
         pictures, pyramid = version.by_split["train"], describe_pyramid(settings)
         boxes = see_boxes(pictures, min_size_px=settings.min_size_px, max_size_px=settings.max_size_px)
-        sizes = choose_anchor_sizes(settings, pyramid.anchor_sizes_px)
+        sizes = settings.anchor_sizes_px or pyramid.anchor_sizes_px
         return cls(boxes, AnchorShapes(sizes, settings.anchor_aspect_ratios), pyramid.strides_px)
 
     def measure(self, shapes: AnchorShapes) -> FittedAnchors:

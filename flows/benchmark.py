@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,14 @@ from flows.latency import LatencyRow, measure_latency, resident_mib
 from flows.predict import list_pictures
 from flows.serve import fetch_version
 from flows.wiring import App
-from maskloop.errors import ConfigurationError, DataError, NotFoundError
+from maskloop.errors import (
+    ConfigurationError,
+    DataError,
+    IntegrityError,
+    MaskloopError,
+    NotFoundError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +44,7 @@ class Benchmark:
     Attributes:
         model: The version or folder.
         rows: By batch size and runtime.
-        missing: Formats there is an export of that could not be run here, with the reason.
+        missing: What could not be run here, with the reason: a package or a file is missing, or damaged.
         environment: Versions and hardware.
         num_pictures: Different pictures that were answered.
     """
@@ -51,31 +59,41 @@ class Benchmark:
 def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: int = 20) -> Benchmark:
     """Time a version (default: the champion), or a folder with a model or an export, on this machine.
 
+    An export that cannot be run is told about, and the others go on.
+
     Raises:
         NotFoundError: if there is no such version, model or export.
         DataError: if there are no pictures.
-        IntegrityError: if files are not those that were recorded.
+        IntegrityError: if the version's own files, or all there are, are not those that were recorded.
+        ConfigurationError: if the packages are missing that would run what there is.
     """
     from models.environment import describe_environment
 
-    folders, data_tag = _find_folders(app, model)
+    missing: dict[str, MaskloopError] = {}
+    folders, data_tag = _find_folders(app, model, missing)
     pictures = _find_pictures(app, images, data_tag)
-    predictors, memory_mib, missing = _load_all(app, folders, pictures)
+    predictors, memory_mib = _load_all(folders, pictures, missing)
+    for runtime, error in missing.items():
+        app.teller.say(f"{runtime} is left out: {error}")
+    if not predictors:
+        raise next(iter(missing.values()))
     with app.teller.progress("in turns") as progress:
         rows = measure_latency(predictors, pictures, rounds=rounds, memory_mib=memory_mib, progress=progress)
-    return Benchmark(model or "champion", tuple(rows), missing, describe_environment(), len(pictures))
+    reasons = {name: str(error) for name, error in missing.items()}
+    return Benchmark(model or "champion", tuple(rows), reasons, describe_environment(), len(pictures))
 
 
-def _find_folders(app: App, model: str) -> tuple[dict[str, Path], str]:
+def _find_folders(app: App, model: str, missing: dict[str, MaskloopError]) -> tuple[dict[str, Path], str]:
     """Return the model and its exports, by runtime, and the data version to take pictures from, if known."""
     if model and Path(model).is_dir():
-        return _folders_below(Path(model)), ""
+        return _folders_below(Path(model), missing), ""
     candidate = find_candidate(app, model)
     folders = {TORCH: fetch_version(app, candidate.version, candidate.weights_digest)}
     tags = app.models.version(candidate.version).tags
     for wanted in _formats():
         if digest := tags.get(export_tag(wanted), ""):
-            folders[wanted] = fetch_export(app, candidate.run_id, wanted, digest)
+            with _noting(missing, wanted):
+                folders[wanted] = fetch_export(app, candidate.run_id, wanted, digest)
     return folders, candidate.data_tag
 
 
@@ -90,7 +108,7 @@ def fetch_export(app: App, run_id: str, wanted: str, digest: str) -> Path:
     return directory
 
 
-def _folders_below(directory: Path) -> dict[str, Path]:
+def _folders_below(directory: Path, missing: dict[str, MaskloopError]) -> dict[str, Path]:
     """Return the model in a folder, or the export, and the exports in folders in it."""
     from models.artifact import MANIFEST_FILE
     from models.exports import EXPORT_FILE, verify_export
@@ -98,8 +116,9 @@ def _folders_below(directory: Path) -> dict[str, Path]:
     found = {TORCH: directory} if (directory / MANIFEST_FILE).is_file() else {}
     for folder in (directory, *sorted(each for each in directory.iterdir() if each.is_dir())):
         if (folder / EXPORT_FILE).is_file():
-            found[verify_export(folder).format] = folder
-    if not found:
+            with _noting(missing, folder.name):
+                found[verify_export(folder).format] = folder
+    if not found and not missing:
         raise NotFoundError("there is neither a model nor an export here", where=str(directory))
     return found
 
@@ -114,26 +133,28 @@ def _find_pictures(app: App, images: Path | None, data_tag: str) -> list[np.ndar
     return load_pictures(app, data, data.by_split["test"][:BATCH_SIZE])
 
 
+@contextmanager
+def _noting(missing: dict[str, MaskloopError], runtime: str) -> Iterator[None]:
+    """Note why one of several cannot be run, and go on."""
+    try:
+        yield
+    except (ConfigurationError, IntegrityError, NotFoundError, UnavailableError) as error:
+        missing[runtime] = error
+
+
 def _load_all(
-    app: App, folders: Mapping[str, Path], pictures: list[np.ndarray]
-) -> tuple[dict[str, Predictor], dict[str, float], dict[str, str]]:
+    folders: Mapping[str, Path], pictures: list[np.ndarray], missing: dict[str, MaskloopError]
+) -> tuple[dict[str, Predictor], dict[str, float]]:
     """Load one after the other, and let each answer once; say how much memory each added."""
     predictors: dict[str, Predictor] = {}
     memory_mib: dict[str, float] = {}
-    missing: dict[str, str] = {}
     for runtime, folder in folders.items():
         before = resident_mib()
-        try:
+        with _noting(missing, runtime):
             predictor = _loader(runtime)(folder)
-        except ConfigurationError as error:
-            missing[runtime] = str(error)
-            app.teller.say(str(error))
-            continue
-        predictor.predict(pictures)
-        predictors[runtime], memory_mib[runtime] = predictor, resident_mib() - before
-    if not predictors:
-        raise ConfigurationError("nothing of this can be run here: " + "; ".join(missing.values()))
-    return predictors, memory_mib, missing
+            predictor.predict(pictures)
+            predictors[runtime], memory_mib[runtime] = predictor, resident_mib() - before
+    return predictors, memory_mib
 
 
 def _loader(runtime: str) -> Callable[[Path], Predictor]:

@@ -18,13 +18,27 @@ from flows.cli_feedback import feedback
 from flows.cli_rollout import rollout
 from flows.cli_serving import serving
 from flows.console import Output, command, images_beside, open_workspace, user_name
-from maskloop.errors import EXIT_CODES, MaskloopError, NotFoundError
+from maskloop.errors import EXIT_CODES, INTERRUPTED, MaskloopError, NotFoundError
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
-@click.group(epilog=EPILOG, context_settings=CONTEXT)
+class CommandLine(click.Group):
+    """Says what holds after a Ctrl-C; click alone says "Aborted!"."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. A KeyboardInterrupt in it ends with a sentence and exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            again = "begins anew" if ctx.invoked_subcommand == "demo" else "goes on from there"
+            said = f"stopped by Ctrl-C. What was recorded is kept; the same command, run again, {again}."
+            click.echo(f"\n{said}", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=CommandLine, epilog=EPILOG, context_settings=CONTEXT)
 @click.version_option(package_name="maskloop")
 def cli() -> None:
     """Keep a Mask R-CNN good in production: versioned data, training, gates, approval, drift, retraining."""
@@ -149,14 +163,16 @@ def monitor(root: Path, out: Output) -> None:
     from flows.foreground import run_story
     from flows.monitor import monitor as story
 
-    found = run_story(open_workspace(root), "monitor", story)
+    app = open_workspace(root)
+    found = run_story(app, "monitor", story)
+    said = found.judged.sentence() if found.judged else f"{found.num_pending} samples wait"
     out.answer(
         {
             "judged": found.judged.model_dump(mode="json") if found.judged else None,
             "pending": found.num_pending,
             "trigger": found.trigger,
         },
-        lambda: click.echo(found.judged.sentence() if found.judged else f"{found.num_pending} samples wait"),
+        lambda: out.sentences([said], app.teller),
     )
 
 
@@ -166,8 +182,9 @@ def reconcile(root: Path, out: Output) -> None:
     from flows.foreground import run_story
     from flows.reconcile import reconcile as story
 
-    done = run_story(open_workspace(root), "reconcile", story).done
-    out.answer({"done": list(done)}, lambda: click.echo("\n".join(done) or "nothing is due"))
+    app = open_workspace(root)
+    done = run_story(app, "reconcile", story).done
+    out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is due"], app.teller))
 
 
 @command("approve", group=cli)
@@ -194,8 +211,9 @@ def promote(root: Path, out: Output) -> None:
     from flows.foreground import run_story
     from flows.reconcile import reconcile as story
 
-    done = run_story(open_workspace(root), "promote", story, start_work=lambda _app, _cycle: None).done
-    out.answer({"done": list(done)}, lambda: click.echo("\n".join(done) or "nothing is approved"))
+    app = open_workspace(root)
+    done = run_story(app, "promote", story, start_work=lambda _app, _cycle: None).done
+    out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is approved"], app.teller))
 
 
 @command("rollback", group=cli)
@@ -209,8 +227,9 @@ def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str)
     """
     from flows.rollout import roll_back_last_change
 
-    changed = roll_back_last_change(open_workspace(root), to_version=version, by=by or user_name(), why=why)
-    out.answer(changed.model_dump(mode="json"), lambda: click.echo(changed.sentence()))
+    app = open_workspace(root)
+    changed = roll_back_last_change(app, to_version=version, by=by or user_name(), why=why)
+    out.answer(changed.model_dump(mode="json"), lambda: out.sentences([changed.sentence()], app.teller))
 
 
 @command("abandon", group=cli)
@@ -354,8 +373,9 @@ def _turn(root: Path, out: Output, by: str, starts_from: Any, *, is_taught: bool
 def _decide(root: Path, out: Output, version: str, decision: Any, by: str, why: str) -> None:
     from flows.promote import decide_by_hand
 
-    record = decide_by_hand(open_workspace(root), version, decision, by=by or user_name(), why=why)
-    out.answer(record.model_dump(mode="json"), lambda: click.echo(record.sentence()))
+    app = open_workspace(root)
+    record = decide_by_hand(app, version, decision, by=by or user_name(), why=why)
+    out.answer(record.model_dump(mode="json"), lambda: out.sentences([record.sentence()], app.teller))
 
 
 if __name__ == "__main__":

@@ -94,9 +94,20 @@ def data_verify(root: Path, out: Output, *, tag: str) -> None:
         sys.exit(1)
 
 
+def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+    if file is not None and file.suffix.lower() != ".png":
+        raise click.BadParameter(f"the sheet is a PNG file: its name must end with .png, not {file.name!r}")
+    return file
+
+
 @command("preview", group=data)
 @click.argument("tag", default="")
-@click.option("--output", type=click.Path(path_type=Path), help="Default: .maskloop/reports/preview.png")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_png_file,
+    help="A .png file. Default: .maskloop/reports/preview.png",
+)
 @click.option("--count", type=click.IntRange(1, 100), default=12, show_default=True, help="Pictures shown.")
 def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, count: int) -> None:
     """Draw training pictures as the network gets them: flipped, scaled, pasted, with their masks.
@@ -111,11 +122,10 @@ def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, coun
             "sheet": str(sheet.file),
             "tag": sheet.tag,
             "pictures": sheet.num_pictures,
+            "asked": sheet.num_asked,
             "instances": sheet.num_instances,
         },
-        lambda: click.echo(
-            f"{sheet.file}: {sheet.num_pictures} pictures of {sheet.tag} with {sheet.num_instances} instances"
-        ),
+        lambda: click.echo(sheet.sentence()),
     )
 
 

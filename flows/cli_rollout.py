@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from flows.console import Output, command, open_workspace, user_name
+
+if TYPE_CHECKING:
+    from flows.wiring import App
+    from maskloop.records import RolloutMoved
 
 
 @click.group()
@@ -39,7 +43,8 @@ def resume(root: Path, out: Output, *, accept: bool, by: str) -> None:
     """Go on with a paused rollout: its step gets more time, or is accepted as it is."""
     from flows.rollout import resume_rollout
 
-    _answer(out, resume_rollout(open_workspace(root), by=by or user_name(), accept=accept))
+    app = open_workspace(root)
+    _answer(app, out, resume_rollout(app, by=by or user_name(), accept=accept))
 
 
 @command("stop", group=rollout)
@@ -49,8 +54,9 @@ def stop(root: Path, out: Output, *, by: str, why: str) -> None:
     """Take the challenger out of all traffic, at once; the champion serves on."""
     from flows.rollout import stop_rollout
 
-    _answer(out, stop_rollout(open_workspace(root), by=by or user_name(), why=why))
+    app = open_workspace(root)
+    _answer(app, out, stop_rollout(app, by=by or user_name(), why=why))
 
 
-def _answer(out: Output, moved: Any) -> None:
-    out.answer(moved.model_dump(mode="json"), lambda: click.echo(moved.sentence()))
+def _answer(app: App, out: Output, moved: RolloutMoved) -> None:
+    out.answer(moved.model_dump(mode="json"), lambda: out.sentences([moved.sentence()], app.teller))

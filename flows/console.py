@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import getpass
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from flows.telling import Teller
     from flows.wiring import App
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -31,6 +34,18 @@ class Output:
             click.echo(json.dumps(_plain(value), indent=1, ensure_ascii=False))
         else:
             show()
+
+    def sentences(self, sentences: Sequence[str], teller: Teller) -> None:
+        """Print sentences on standard output, except those that its reader has just read on standard error.
+
+        Both are read by one person on a terminal. Where they go apart, each is complete.
+        """
+        from flows.telling import TerminalTeller
+
+        terminal = teller if isinstance(teller, TerminalTeller) and is_one_stream() else None
+        for sentence in sentences:
+            if terminal is None or not terminal.has_said(sentence):
+                click.echo(sentence)
 
     def table(self, rows: Sequence[dict[str, Any]], title: str) -> None:
         """Print rows as a table on standard output."""
@@ -73,6 +88,14 @@ def open_workspace(root: Path, *, actor: str = "") -> App:
     from flows.wiring import open_app
 
     return open_app(root, teller=TerminalTeller(), actor=actor)
+
+
+def is_one_stream() -> bool:
+    """Tell whether standard output and standard error go to the same terminal, file or pipe."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # one of them is closed, or no file at all
+        return False
 
 
 def images_beside(annotations: Path) -> Path:

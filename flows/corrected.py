@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.instances import GroundTruth
-from maskloop.masks import Rle, decode_masks, encode_masks
 
 if TYPE_CHECKING:
     from monitoring.corrections import Correction
@@ -29,8 +28,10 @@ def truth_of(
         orientation: The picture's EXIF orientation.
         size_px: The upright picture's height and width.
     """
+    from dataset.orientation import orient_mask
+
     instances = correction.instances or ()
-    masks = tuple(turn_upright(mask, orientation) for _, mask in instances)
+    masks = tuple(orient_mask(mask, orientation) for _, mask in instances)
     index_of = {name: index for index, name in enumerate(class_names)}
     return GroundTruth(
         picture_id=correction.sample_id,
@@ -41,12 +42,3 @@ def truth_of(
         masks=masks,
         is_crowd=np.zeros(len(masks), dtype=bool),
     )
-
-
-def turn_upright(mask: Rle, orientation: int) -> Rle:
-    """Turn a mask of a stored picture the way the picture's EXIF orientation turns its pixels."""
-    from dataset.decoding import orient
-
-    if orientation == 1:
-        return mask
-    return encode_masks(np.ascontiguousarray(orient(decode_masks([mask]), orientation)))[0]

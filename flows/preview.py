@@ -25,6 +25,14 @@ class PreviewSheet:
     tag: str
     num_pictures: int
     num_instances: int
+    num_asked: int
+
+    def sentence(self) -> str:
+        """Say it in words, and why there are fewer pictures than were asked for, if so."""
+        said = f"{self.file}: {self.num_pictures} pictures of {self.tag} with {self.num_instances} instances"
+        if self.num_pictures == self.num_asked:
+            return said
+        return f"{said}; {self.num_asked} were asked for, but the steps of a training see no more"
 
 
 def write_preview(app: App, output: Path | None = None, *, tag: str = "", count: int = 12) -> PreviewSheet:
@@ -65,4 +73,4 @@ def write_preview(app: App, output: Path | None = None, *, tag: str = "", count:
     captions = [f"{one.name}: {len(one.truth.masks)} instances" for one in seen]
     file = output or app.workspace.reports_dir / "preview.png"
     write_bytes(file, encode_png(montage(drawn, captions, columns=_COLUMNS)))
-    return PreviewSheet(file, version.tag, len(seen), sum(len(one.truth.masks) for one in seen))
+    return PreviewSheet(file, version.tag, len(seen), sum(len(one.truth.masks) for one in seen), count)

@@ -46,7 +46,9 @@ def running_server_url(workspace: Workspace, name: str) -> str:
     try:
         noted = _read_notes(workspace)[name]
         process = psutil.Process(noted["pid"])
-        return str(noted["url"]) if abs(process.create_time() - noted["created"]) < 1.0 else ""
+        is_copied = noted.get("workspace", str(workspace.root)) != str(workspace.root)
+        is_alive = abs(process.create_time() - noted["created"]) < 1.0
+        return str(noted["url"]) if is_alive and not is_copied else ""
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return ""
 
@@ -258,7 +260,8 @@ def _note_servers(workspace: Workspace, servers: Sequence[Server]) -> None:
     notes = _read_notes(workspace)
     for server in servers:
         created = psutil.Process(server.process.pid).create_time()
-        notes[server.name] = {"url": server.url, "pid": server.process.pid, "created": created}
+        note = {"url": server.url, "pid": server.process.pid, "created": created}
+        notes[server.name] = {**note, "workspace": str(workspace.root)}
     write_text(_notes_file(workspace), json.dumps(notes))
 
 

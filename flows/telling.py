@@ -54,9 +54,15 @@ class TerminalTeller:
         from rich.console import Console
 
         self.console = Console(stderr=True, highlight=False)
+        self._said: list[str] = []
+
+    def has_said(self, sentence: str) -> bool:
+        """Tell whether a sentence was printed, by itself or after the name of a cycle."""
+        return any(said == sentence or said.endswith(f": {sentence}") for said in self._said)
 
     def say(self, sentence: str) -> None:
         """Print one sentence."""
+        self._said.append(sentence)
         self.console.print(sentence, markup=False)
 
     @contextmanager

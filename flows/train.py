@@ -14,7 +14,7 @@ from flows.wiring import REPOSITORY, App
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, RefusedError
 from maskloop.records import CandidateRegistered, TrainingStarted, write_record
-from maskloop.settings import Settings
+from maskloop.settings import GateSettings, Settings, ThresholdSettings
 from maskloop.state import Cycle, LoopState
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> Tra
 
     settings_digest = digest_settings(app.settings)
     run_id = app.tracker.open_run(
-        key=f"{cycle.id}:{settings_digest[:12]}",  # other settings train another network
+        key=f"{cycle.id}:{settings_digest[:12]}",  # other settings make another model
         name=f"{cycle.id} on {version.tag}",
         tags={"maskloop.cycle": cycle.id},
     )
@@ -181,7 +181,7 @@ def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) 
 
 
 def _name_of_request(app: App, version: DatasetVersion, start: Start) -> str:
-    """Name the folder after what shapes the weights, so that edited settings start afresh."""
+    """Name the folder after what shapes the model, so that edited settings start afresh."""
     origins = [start.weights_digest, start.teacher_digest]
     shaping = [version.fingerprint, digest_settings(app.settings), *origins]
     return digest_value(shaping)[:12]
@@ -203,13 +203,23 @@ def tag_number(tag: str) -> int:
 
 
 def digest_settings(settings: Settings) -> str:
-    """Return the digest of everything in the settings that shapes the weights."""
-    return digest_value(
-        {
-            "model": settings.model.model_dump(mode="json"),
-            "training": settings.training.model_dump(mode="json"),
-        }
-    )
+    """Return the digest of everything in the settings that shapes a model: its weights and its thresholds.
+
+    Thresholds at their defaults are left out, so that trainings recorded before they counted keep theirs.
+    """
+    shaping: dict[str, Any] = {
+        "model": settings.model.model_dump(mode="json"),
+        "training": settings.training.model_dump(mode="json"),
+    }
+    if _score_threshold(settings) != GateSettings().score_threshold:
+        shaping["score_threshold"] = _score_threshold(settings)
+    if settings.thresholds != ThresholdSettings():
+        shaping["thresholds"] = settings.thresholds.model_dump(mode="json")
+    return digest_value(shaping)
+
+
+def _score_threshold(settings: Settings) -> float:
+    return (settings.gates or GateSettings()).score_threshold
 
 
 def describe_code() -> str:
@@ -306,7 +316,6 @@ def _save(
 
     if directory.exists():  # an earlier attempt ended between saving and registering
         return verify_artifact(directory)
-    gates = app.settings.gates
     return save_artifact(
         directory,
         result.model,
@@ -318,7 +327,7 @@ def _save(
         parent_digest=started.parent_digest,
         teacher_digest=started.teacher_digest,
         code_revision=started.code_revision,
-        score_threshold=gates.score_threshold if gates else 0.5,
+        score_threshold=_score_threshold(app.settings),
         class_score_thresholds=_calibrate(app, version, started, result),
         created_at=app.clock.now(),
     )

@@ -136,20 +136,26 @@ class App:
         return not named
 
     def check_mlflow(self) -> None:
-        """Refuse to begin a new MLflow database where the ledger knows of versions in an old one.
+        """See to it that the workspace's own MLflow is the one the ledger knows, with its files beside it.
 
         Raises:
-            UnavailableError: if the workspace's own database is gone.
+            UnavailableError: if its database is gone, or begun anew, and the ledger knows of versions.
+            StorageError: if the workspace was copied without MLflow's files.
         """
-        database = self.workspace.mlflow_dir / "mlflow.db"
-        if not self._mlflow_is_ours or database.exists():
+        if not self._mlflow_is_ours:
             return
-        if any(cycle.candidate for cycle in self.state().cycles.values()):
+        from registry.mlflow_files import bring_files_along, holds_runs
+
+        workspace, database = self.workspace, self.workspace.mlflow_dir / "mlflow.db"
+        if not holds_runs(database) and any(cycle.candidate for cycle in self.state().cycles.values()):
             raise UnavailableError(
-                "MLflow's database is gone",
+                "MLflow's database is gone, or empty",
                 where=str(database),
                 hint="put it back, from a backup if need be: the ledger names versions that were in it",
             )
+        if database.exists():
+            for old in bring_files_along(workspace.root, database, workspace.mlflow_dir / "artifacts"):
+                self.teller.say(f"this workspace was copied or moved: MLflow named files in {old} until now")
 
     @property
     def tracking_uri(self) -> str:

@@ -121,4 +121,7 @@ EXIT_CODES: dict[int, str] = {
     76: "bytes do not match their recorded digest",
     77: "a rule forbids it",
     78: "maskloop.toml or the environment is wrong",
+    130: "stopped by Ctrl-C",
 }
+INTERRUPTED = 130
+"""What a shell makes of a program that SIGINT has ended."""

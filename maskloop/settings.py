@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from maskloop.errors import ConfigurationError
 from maskloop.model_settings import ModelSettings, TrainingSettings
+from maskloop.network_rules import find_contradictions
 from maskloop.sections import Count, Percent, Positive, Section, Share
 
 
@@ -332,12 +333,19 @@ def load_settings(path: Path) -> Settings:
 
 
 def parse_settings(values: dict[str, Any], *, where: str = "settings") -> Settings:
-    """Check plain values. Raises ConfigurationError naming every wrong key."""
+    """Check plain values. Raises ConfigurationError naming every wrong key, or each contradiction."""
     try:  # strict as JSON: lists may become tuples, but no text becomes a number
-        return Settings.model_validate_json(json.dumps(values, default=str), strict=True)
+        settings = Settings.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors(include_url=False)]
         raise ConfigurationError("; ".join(problems), where=where) from error
+    if found := find_contradictions(settings.model, settings.training):
+        raise ConfigurationError(
+            "; ".join(f"{one.key}: {one.said}" for one in found),
+            where=where,
+            hint="; ".join(one.hint for one in found),
+        )
+    return settings
 
 
 def _describe(problem: Any) -> str:

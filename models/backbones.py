@@ -21,11 +21,10 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
-from maskloop.errors import ConfigurationError
 from maskloop.model_settings import ModelSettings
+from maskloop.network_rules import HAVE_OWN_NORMS, check_network, default_anchor_sizes_px, refuse
 
 NormLayer = Callable[[int], nn.Module]
-_RESNET_ANCHORS_PX: Final = ((32,), (64,), (128,), (256,), (512,))
 _SMALL_CHANNELS: Final = (32, 64, 96)
 SMALL_FINEST_STRIDE_PX: Final = 4
 _ASKED_SIDE_PX: Final = 256
@@ -74,8 +73,9 @@ def build_backbone(settings: ModelSettings) -> Backbone:
     """Build the body and pyramid named in the settings, with random weights.
 
     Raises:
-        ConfigurationError: if the settings name a norm for a body that has norms of its own.
+        ConfigurationError: if the settings contradict each other.
     """
+    refuse(check_network(settings))
     if settings.backbone == "small":
         return _build_small(settings)
     if settings.backbone == "mobilenet_v3":
@@ -153,7 +153,8 @@ def _small_stage(in_channels: int, out_channels: int, norm: NormLayer) -> nn.Seq
 
 def _build_small(settings: ModelSettings) -> Backbone:
     module = SmallBackbone(settings.fpn_channels, norm_layer(settings.norm))
-    return Backbone(module, ("0",), ((28,), (52,)), (("stage3.",), ("stage2.",), ("stage1.",)))
+    anchors_px = default_anchor_sizes_px(settings.backbone)
+    return Backbone(module, ("0",), anchors_px, (("stage3.",), ("stage2.",), ("stage1.",)))
 
 
 def _build_resnet(settings: ModelSettings) -> Backbone:
@@ -169,7 +170,7 @@ def _build_resnet(settings: ModelSettings) -> Backbone:
         norm_layer=norm if settings.backbone == "resnet50_v2" else None,
     )
     stages = (("layer4.",), ("layer3.",), ("layer2.",), ("layer1.",), ("conv1.", "bn1."))
-    return Backbone(module, ("0", "1", "2", "3"), _RESNET_ANCHORS_PX, stages)
+    return Backbone(module, ("0", "1", "2", "3"), default_anchor_sizes_px(settings.backbone), stages)
 
 
 class _ChannelsFirst(IntermediateLayerGetter):  # type: ignore[misc]
@@ -188,37 +189,31 @@ class _Features:
         ends: Places of the last layers of strides 4, 8, 16 and 32.
         channels: How many maps come out of each of these.
         getter: Takes the stages' maps out.
-        has_own_norm: The body brings norms of its own, which settings do not choose.
     """
 
     ends: tuple[int, ...]
     channels: tuple[int, ...]
     getter: type[Any] = IntermediateLayerGetter
-    has_own_norm: bool = False
 
 
 _BY_FEATURES: Final = {
     "efficientnet_b0": _Features((2, 3, 5, 7), (24, 40, 112, 320)),
-    "convnext_tiny": _Features((1, 3, 5, 7), (96, 192, 384, 768), has_own_norm=True),
-    "swin_t": _Features((1, 3, 5, 7), (96, 192, 384, 768), _ChannelsFirst, has_own_norm=True),
+    "convnext_tiny": _Features((1, 3, 5, 7), (96, 192, 384, 768)),
+    "swin_t": _Features((1, 3, 5, 7), (96, 192, 384, 768), _ChannelsFirst),
 }
 
 
 def _build_from_features(settings: ModelSettings, kind: _Features) -> Backbone:
-    if kind.has_own_norm and settings.norm != "frozen_batch":
-        raise ConfigurationError(
-            f"the backbone {settings.backbone!r} has layer norms of its own",
-            where="[model] norm",
-            hint="leave the key out",
-        )
-    norm: Any = {} if kind.has_own_norm else {"norm_layer": norm_layer(settings.norm)}
+    norm: Any = {} if settings.backbone in HAVE_OWN_NORMS else {"norm_layer": norm_layer(settings.norm)}
     body = torchvision.models.get_model(settings.backbone, weights=None, **norm).features
     layers = {str(end): str(level) for level, end in enumerate(kind.ends)}
     module = BackboneWithFPN(body, layers, [*kind.channels], settings.fpn_channels)
     module.body = kind.getter(body, layers)
     ends = [end + 1 for end in kind.ends]
     stages = [tuple(f"{layer}." for layer in range(*some)) for some in pairwise([0, *ends])]
-    return Backbone(module, ("0", "1", "2", "3"), _RESNET_ANCHORS_PX, tuple(reversed(stages)))
+    return Backbone(
+        module, ("0", "1", "2", "3"), default_anchor_sizes_px(settings.backbone), tuple(reversed(stages))
+    )
 
 
 def _build_mobilenet(settings: ModelSettings) -> Backbone:
@@ -234,4 +229,6 @@ def _build_mobilenet(settings: ModelSettings) -> Backbone:
     )
     starts = [0, *strided, last, last + 1]
     stages = [tuple(f"{block}." for block in range(start, end)) for start, end in pairwise(starts)]
-    return Backbone(module, ("0", "1", "2", "3"), _RESNET_ANCHORS_PX, tuple(reversed(stages)))
+    return Backbone(
+        module, ("0", "1", "2", "3"), default_anchor_sizes_px(settings.backbone), tuple(reversed(stages))
+    )

@@ -123,27 +123,8 @@ def _pool(settings: ModelSettings, backbone: Backbone, side_px: int) -> MultiSca
 
 
 def _anchor_generator(settings: ModelSettings, backbone: Backbone) -> Any:
-    sizes = choose_anchor_sizes(settings, backbone.anchor_sizes_px)
+    sizes = settings.anchor_sizes_px or backbone.anchor_sizes_px
     return AnchorGenerator(sizes, (settings.anchor_aspect_ratios,) * len(sizes))
-
-
-def choose_anchor_sizes(
-    settings: ModelSettings, default_px: tuple[tuple[int, ...], ...]
-) -> tuple[tuple[int, ...], ...]:
-    """Return the sizes in the settings, or else the backbone's own.
-
-    Raises:
-        ConfigurationError: if they do not fit the backbone's pyramid.
-    """
-    sizes, num_levels = settings.anchor_sizes_px or default_px, len(default_px)
-    if len(sizes) != num_levels or len({len(level) for level in sizes}) != 1:
-        raise ConfigurationError(
-            f"the backbone {settings.backbone!r} has {num_levels} pyramid levels and needs equally many "
-            f"anchor sizes for each, not {[list(level) for level in sizes]}",
-            where="[model] anchor_sizes_px",
-            hint=f"for example {[list(level) for level in default_px]}",
-        )
-    return sizes
 
 
 def _use_the_epsilon_of_the_coco_weights(model: MaskRCNN, settings: ModelSettings) -> None:

@@ -12,8 +12,8 @@ from typing import Final, get_args
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import MultiScaleRoIAlign
 
-from maskloop.errors import ConfigurationError
-from maskloop.model_settings import FastPart, ModelSettings, PredictionSettings
+from maskloop.model_settings import FastPart, ModelSettings
+from maskloop.network_rules import check_prediction, refuse
 from models.anchors import CachedAnchors
 from models.backbones import SMALL_FINEST_STRIDE_PX
 from models.batches import Batch
@@ -34,14 +34,7 @@ def use_fast_parts(model: MaskRCNN, settings: ModelSettings, parts: Collection[F
     Raises:
         ConfigurationError: if the network is to predict in a way that torchvision's own parts cannot.
     """
-    left_out = {"heads", "preparation"} - {*parts}
-    wanted = settings.prediction.model_copy(update={"precision": "fp32"})
-    if wanted != PredictionSettings() and left_out:
-        raise ConfigurationError(
-            "torchvision's own parts know neither soft suppression nor several views",
-            where="[model.prediction]",
-            hint=f"leave {' and '.join(sorted(left_out))} in training.fast_parts",
-        )
+    refuse(check_prediction(settings.prediction, parts))
     for part, put in _PUT.items():
         if part in parts:
             put(model, settings)

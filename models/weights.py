@@ -16,9 +16,10 @@ from torchvision.models.detection import MaskRCNN
 
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.model_settings import ModelSettings
+from maskloop.network_rules import alternatives_to_weights, check_weights, refuse
 
 _log = logging.getLogger(__name__)
-_WHERE: Final = "[model] weights"
+_WHERE: Final = "model.weights"
 _COCO: Final = {
     "resnet50": "MaskRCNN_ResNet50_FPN_Weights.COCO_V1",
     "resnet50_v2": "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
@@ -50,9 +51,11 @@ def load_pretrained(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]
         The names of the tensors that kept their random weights although weights were loaded.
 
     Raises:
-        ConfigurationError: if the file is missing, unreadable or belongs to another network.
+        ConfigurationError: if there are no such weights for this network, or the file is missing, unreadable
+            or belongs to another network.
         UnavailableError: if a download failed.
     """
+    refuse(check_weights(settings))
     if settings.weights == "scratch":
         return ()
     if settings.weights == "imagenet":
@@ -124,7 +127,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ConfigurationError(
-            "the file of weights does not exist", where=f"{_WHERE} = {path}", hint=_alternatives("")
+            "the file of weights does not exist", where=f"{_WHERE} = {path}", hint=alternatives_to_weights()
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         raise ConfigurationError(
@@ -146,12 +149,6 @@ def _load_imagenet(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]:
 
 
 def _download(names: dict[str, str], settings: ModelSettings) -> dict[str, Tensor]:
-    if settings.backbone not in names:
-        raise ConfigurationError(
-            f"there are no {settings.weights!r} weights for the backbone {settings.backbone!r}",
-            where=_WHERE,
-            hint=_alternatives(settings.backbone),
-        )
     try:
         state: dict[str, Tensor] = torchvision.models.get_weight(names[settings.backbone]).get_state_dict(
             progress=False, check_hash=True
@@ -160,11 +157,6 @@ def _download(names: dict[str, str], settings: ModelSettings) -> dict[str, Tenso
         raise UnavailableError(
             f"the {settings.weights!r} weights could not be downloaded: {error}",
             where=_WHERE,
-            hint=_alternatives(settings.backbone),
+            hint=alternatives_to_weights(settings.backbone),
         ) from error
     return state
-
-
-def _alternatives(backbone: str) -> str:
-    imagenet = '"imagenet" (downloaded), ' if backbone in _IMAGENET else ""
-    return f'use {imagenet}"scratch" (no download), or the path of a .pth or .safetensors file'

@@ -72,11 +72,6 @@ class DriftVerdict:
     min_drifted_features: int
     signals: tuple[FeatureSignal, ...]
 
-    def to_payload(self) -> dict[str, Any]:
-        """Return plain JSON data for the ledger."""
-        payload = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "signals"}
-        return payload | {"signals": [vars(signal) for signal in self.signals]}
-
 
 def judge_drift(
     baseline: Baseline, window: Window, settings: MonitoringSettings, *, seed: int = 0

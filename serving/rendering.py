@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.decoding import orient
+from dataset.orientation import orient_boxes, orient_mask, orient_size, undo
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.masks import Rle, crop_mask, place_mask
 from serving.answers import Answer, HostedModel
@@ -21,12 +21,6 @@ from serving.schemas import Instance, MaskFormat, ModelName, NoveltyScore, RleMa
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_BACK: Final = {6: 8, 8: 6}
-"""The EXIF orientation that undoes another one; all others undo themselves."""
-_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
-_FLIPS_X: Final = frozenset({2, 3, 6, 7})
-_FLIPS_Y: Final = frozenset({3, 4, 7, 8})
 
 
 def to_stored(detections: Detections, orientation: int) -> Detections:
@@ -38,40 +32,11 @@ def to_stored(detections: Detections, orientation: int) -> Detections:
     """
     if orientation == 1:
         return detections
-    back = _BACK.get(orientation, orientation)
-    height, width = detections.height_px, detections.width_px
-    boxes = _orient_boxes(detections.boxes_xyxy, back, height, width)
-    masks = tuple(_orient_mask(mask, back) for mask in detections.masks)
-    if back in _SIDEWAYS:
-        height, width = width, height
+    back = undo(orientation)
+    boxes = orient_boxes(detections.boxes_xyxy, back, detections.height_px, detections.width_px)
+    masks = tuple(orient_mask(mask, back) for mask in detections.masks)
+    height, width = orient_size(detections.height_px, detections.width_px, back)
     return Detections(height, width, boxes, detections.scores, detections.class_indices, masks)
-
-
-def _orient_boxes(
-    boxes: NDArray[np.float32], orientation: int, height: int, width: int
-) -> NDArray[np.float32]:
-    """Turn boxes (N, 4) the way `orient` turns the picture of that height and width."""
-    if orientation in _SIDEWAYS:
-        height, width, boxes = width, height, boxes[:, [1, 0, 3, 2]]
-    if orientation in _FLIPS_X:
-        boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
-    if orientation in _FLIPS_Y:
-        boxes = np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1)
-    return boxes
-
-
-def _orient_mask(mask: Rle, orientation: int) -> Rle:
-    left, top, pixels = crop_mask(mask)
-    box = np.array([[left, top, left + pixels.shape[1], top + pixels.shape[0]]], np.float32)
-    left, top, *_ = _orient_boxes(box, orientation, mask.height_px, mask.width_px)[0].astype(int)
-    sideways = orientation in _SIDEWAYS
-    return place_mask(
-        orient(pixels, orientation).astype(bool),
-        left_px=left,
-        top_px=top,
-        height_px=mask.width_px if sideways else mask.height_px,
-        width_px=mask.height_px if sideways else mask.width_px,
-    )
 
 
 def make_smaller(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dataset import revision
-from dataset.dvc_objects import damaged_objects, directory_md5
+from dataset.dvc_objects import damaged_objects
 from dataset.ingestion import ingest_batch
 from dataset.revision import DvcDatasetStore, init_workspace_repository
 from maskloop.errors import IntegrityError, StorageError, UnavailableError
@@ -19,6 +19,7 @@ from maskloop.files import locked
 from maskloop.settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.coco_batches import write_batch
+from tests.fakes.dvc_hash import directory_md5
 
 
 def ingest(root: Path, numbers: range):

@@ -6,13 +6,14 @@ import pytest
 
 from dataset.coco import read_coco
 from dataset.decoding import decode_picture
-from dataset.dvc_objects import directory_md5, pinned_md5
+from dataset.dvc_objects import pinned_md5
 from dataset.synthetic import SHIFTS, build_demo_catalog, generate, stored_png
 from dataset.synthetic_draw import Draw
 from dataset.synthetic_parts import CLASS_NAMES, OVERSAMPLING, draw_part
 from dataset.synthetic_scene import photograph_scene
 from maskloop.digest import digest_bytes
 from maskloop.errors import ConfigurationError
+from tests.fakes.dvc_hash import directory_md5
 
 ROOT = Path(__file__).parents[3]
 PINNED_NUMBERS = [854167119, 114967827, 394289215]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.sequential import judge_mean, mean_bounds, share_error_rate
+from evaluation.sequential import judge_mean, share_error_rate
 
 UNIT = {"lower": 0.0, "upper": 1.0, "error_rate": 0.05}
 
@@ -25,8 +25,6 @@ def test_a_fortune_grows_as_worked_out_by_hand():
 
 def test_nothing_is_decided_without_values_or_with_too_few():
     assert judge_mean(np.zeros(0), at_least=0.5, **UNIT) == "undecided"
-    bounds = mean_bounds(np.zeros(0), **UNIT)
-    assert (bounds.low, bounds.high, bounds.num_samples) == (0.0, 1.0, 0)
     assert judge_mean(np.zeros(50), at_least=0.5, min_samples=51, **UNIT) == "undecided"
     assert judge_mean(np.zeros(51), at_least=0.5, min_samples=51, **UNIT) == "fail"
 
@@ -77,18 +75,6 @@ def _peeking_t_test_stops(values, required):
 def test_a_clear_case_is_decided_within_a_hundred_values(mean_of, outcome):
     values = np.random.default_rng(2).beta(*mean_of, 100)
     assert judge_mean(values, at_least=0.7, **UNIT) == outcome
-
-
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=200), st.integers(0, 199))
-@settings(max_examples=60)
-def test_bounds_hold_the_mean_and_never_widen(values, cut):
-    values = np.array(values)
-    earlier = mean_bounds(values[: cut + 1], lower=-1.0, upper=1.0, error_rate=0.05)
-    later = mean_bounds(values, lower=-1.0, upper=1.0, error_rate=0.05)
-    assert later.low <= later.mean + 1e-12
-    assert later.high >= later.mean - 1e-12
-    assert later.low >= min(earlier.low, later.mean) - 1e-6
-    assert later.high <= max(earlier.high, later.mean) + 1e-6
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=100), st.floats(0.05, 0.95))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -187,6 +188,8 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
         (["retrain"], 77, "run `maskloop train` for a first model"),
         (["distil"], 77, "run `maskloop train` for a first model"),
         (["rollback", "--why", "it is slow"], 77, "there is no earlier champion"),
+        (["rollback", "9", "--why", "it is slow"], 66, "there is no version 9"),
+        (["keys", "add", " "], 78, "an API key needs a name"),
         (["data", "restore", "data-v9"], 66, "there is no data version data-v9"),
         (["data", "verify", "data-v9"], 66, "there is no data version data-v9"),
         (["data", "preview"], 65, "there is nothing to look at yet"),
@@ -231,6 +234,31 @@ def test_a_full_disk_is_said_and_worth_another_try_after_cleaning_up(
     ran = run("report", "-w", workspace)
     assert ran.code == 74
     assert "the disk is full (loop.html). free some space" in ran.err
+
+
+@pytest.mark.parametrize("arguments", [["report"], ["data", "preview"], ["report", "--json"]])
+def test_ctrl_c_says_what_holds_and_how_to_go_on(
+    arguments: list[str], run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(*_args: object, **_more: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("flows.report.write_report", press_ctrl_c)
+    monkeypatch.setattr("flows.preview.write_preview", press_ctrl_c)
+    ran = run(*arguments, "-w", workspace)
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.strip() == (
+        "stopped by Ctrl-C. What was recorded is kept; the same command, run again, goes on from there."
+    )
+
+
+def test_ctrl_c_in_a_demo_does_not_promise_that_it_goes_on(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.demo.run_demo", lambda *_args, **_more: signal.raise_signal(signal.SIGINT))
+    ran = run("demo", tmp_path / "demo")
+    assert ran.code == 130
+    assert "begins anew" in ran.err
 
 
 def test_a_prefect_server_that_does_not_answer_is_said(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ from flows.latency import measure_latency
 from flows.promote import decide_by_hand
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
+from flows.telling import SilentTeller
 from maskloop.digest import digest_file
 from maskloop.errors import ConfigurationError, DataError, ExportError, IntegrityError, NotFoundError
 from maskloop.files import directory_written_atomically
@@ -51,7 +54,10 @@ class Exporter:
     def verify_export(self, directory: Path, *, expected_digest: str | None = None) -> Any:
         if expected_digest not in (None, digest_file(directory / "export.json")):
             raise IntegrityError("this is not the export that was recorded")
-        return SimpleNamespace(**json.loads((directory / "export.json").read_text()))
+        try:
+            return SimpleNamespace(**json.loads((directory / "export.json").read_text()))
+        except ValueError as error:
+            raise IntegrityError("this is not an export's manifest") from error
 
     def load_export(self, directory: Path, *, expected_digest: str | None = None) -> Any:
         if self.missing:
@@ -87,6 +93,16 @@ def promote(world: World) -> None:
 def files_in_mlflow(world: World) -> list[str]:
     (run,) = [run for run in world.tracker.runs.values() if run.name != "drift"]
     return sorted(path for path in run.files if path.startswith("exports/"))
+
+
+@dataclass
+class Listener(SilentTeller):
+    """Remembers what is said."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
 
 
 def tag(world: World, wanted: str = "openvino") -> str:
@@ -208,9 +224,37 @@ def test_an_export_that_is_not_here_is_fetched_and_verified(judged: World) -> No
         file.unlink()
     export_directory(judged.app(), digest).rmdir()
     assert len(benchmark(judged.app(), model="1", rounds=1).rows) == 4
-    (export_directory(judged.app(), digest) / "export.json").write_text("{}")
-    with pytest.raises(IntegrityError):
-        benchmark(judged.app(), model="1", rounds=1)
+
+
+def test_a_damaged_export_is_told_about_and_the_others_are_timed(judged: World) -> None:
+    digest = export(judged.app(), version="1").export_digest
+    export(judged.app(), version="1", wanted="openvino-int8")
+    damaged = export_directory(judged.app(), digest)
+    (damaged / "export.json").write_text("{}")
+    listener = Listener()
+    found = benchmark(replace(judged.app(), teller=listener), model="1", rounds=1)
+    assert [row.runtime for row in found.rows] == ["torch", "openvino-int8"] * 2
+    assert found.missing == {"openvino": "this is not the export that was recorded"}
+    assert "openvino is left out: this is not the export that was recorded" in listener.sentences
+
+
+def test_an_export_that_is_gone_from_mlflow_as_well_is_told_about(judged: World) -> None:
+    digest = export(judged.app(), version="1").export_digest
+    shutil.rmtree(export_directory(judged.app(), digest))
+    for run in judged.tracker.runs.values():
+        run.files.clear()
+    found = benchmark(judged.app(), model="1", rounds=1)
+    assert [row.runtime for row in found.rows] == ["torch", "torch"]
+    assert set(found.missing) == {"openvino"}
+
+
+def test_where_nothing_is_whole_the_benchmark_ends_with_what_is_wrong(judged: World, tmp_path: Path) -> None:
+    digest = export(judged.app(), version="1").export_digest
+    damaged = tmp_path / "exports" / "of 1"
+    shutil.copytree(export_directory(judged.app(), digest), damaged)
+    (damaged / "export.json").write_text("not json")
+    with pytest.raises(IntegrityError, match="manifest"):
+        benchmark(judged.app(), model=str(damaged.parent), rounds=1)
 
 
 def test_an_export_that_cannot_be_run_here_is_said_and_the_rest_is_timed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import urllib.error
@@ -106,6 +107,22 @@ def test_a_note_whose_number_another_process_has_now_is_stale(workspace: Workspa
     here = psutil.Process()
     note(workspace, mlflow={"url": "http://x", "pid": here.pid, "created": here.create_time() - 100.0})
     assert running_server_url(workspace, "mlflow") == ""
+
+
+def test_a_server_noted_in_the_workspace_that_this_one_is_a_copy_of_is_not_ours(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(one: Workspace, name: str) -> servers.Server:
+        command = [sys.executable, "-c", ANSWERS_HEALTH, str(port := find_free_port())]
+        process = start_process(command, one.state_dir / "x.log", os.environ, one.root)
+        return servers.Server(name, f"http://{HOST}:{port}", process)
+
+    monkeypatch.setattr(servers, "_start_server", start)
+    copy = Workspace(tmp_path / "copy")
+    with servers_running(workspace, names=("mlflow",)) as urls:
+        shutil.copytree(workspace.state_dir, copy.state_dir)
+        assert running_server_url(workspace, "mlflow") == urls["mlflow"]
+        assert running_server_url(copy, "mlflow") == ""
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"mlflow": {}}', '{"mlflow": null}'])

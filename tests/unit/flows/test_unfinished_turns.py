@@ -6,8 +6,11 @@ import pytest
 
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
-from maskloop.errors import BusyError, ConfigurationError, DataError, TrainingError
+from flows.train import digest_settings
+from maskloop.digest import digest_value
+from maskloop.errors import BusyError, ConfigurationError, DataError, TrainingError, UnavailableError
 from maskloop.records import TrainingFailed, TrainingStarted
+from maskloop.settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.loop_world import World
 
@@ -20,10 +23,13 @@ def leave_unfinished(world: World, error: Exception) -> None:
 
 
 def set_steps(world: World, steps: int) -> None:
-    path = world.workspace.root / "maskloop.toml"
-    text = path.read_text()
-    assert "[training]\n" in text
-    path.write_text(text.replace("[training]\n", f"[training]\nwarmup_steps = {steps}\n"))
+    edit_settings(world, "[training]\n", f"[training]\nwarmup_steps = {steps}\n")
+
+
+def edit_settings(world: World, old: str, new: str) -> None:
+    path = world.workspace.settings_file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
     world.workspace = Workspace(path.parent)  # as the next command reads it
 
 
@@ -68,6 +74,39 @@ def test_with_the_same_settings_an_attempt_goes_on_in_its_run_and_with_others_in
     assert runs[first.run_id].params["training.warmup_steps"] != "3"
     assert runs[changed.run_id].params["training.warmup_steps"] == "3"
     assert runs[first.run_id].status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("new", "name", "saved"),
+    [
+        ("[thresholds]\nper_class = true\n\n[gates]\n", "class_score_thresholds", {"nut": 0.7}),
+        ("[gates]\nscore_threshold = 0.4\n", "score_threshold", 0.4),
+    ],
+)
+def test_a_model_saved_but_not_registered_is_not_taken_for_one_with_other_thresholds(
+    world: World, monkeypatch: pytest.MonkeyPatch, new: str, name: str, saved: object
+) -> None:
+    monkeypatch.setattr("models.validation.calibrate_model", lambda *_args, **_more: {"nut": 0.7})
+    with monkeypatch.context() as dying:
+        dying.setattr(type(world.models), "register", _die)
+        with pytest.raises(UnavailableError):
+            run_turn(world.app(), starts_from="first-weights")
+    assert len(world.model.saved) == 1
+    edit_settings(world, "[gates]\n", new)
+    assert run_turn(world.app(), starts_from="first-weights").phase == "judged"
+    assert world.model.saved[-1][name] == saved
+    first, second = world.of_kind(TrainingStarted)
+    assert first.settings_digest != second.settings_digest
+
+
+def test_thresholds_at_their_defaults_leave_earlier_digests_as_they_are() -> None:
+    settings = Settings()
+    shaping = {part: getattr(settings, part).model_dump(mode="json") for part in ("model", "training")}
+    assert digest_settings(settings) == digest_value(shaping)
+
+
+def _die(*_args: object, **_more: object) -> None:
+    raise UnavailableError("MLflow does not answer")
 
 
 def test_without_test_pictures_nothing_is_trained(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ def test_a_new_workspace_may_begin_a_new_mlflow_database(app: App) -> None:
     app.check_mlflow()
 
 
-def test_a_lost_mlflow_database_is_not_replaced_by_an_empty_one(app: App) -> None:
+def register_a_candidate(app: App) -> None:
     candidate = CandidateRegistered(
         version="1",
         weights_digest="w" * 64,
@@ -35,10 +37,28 @@ def test_a_lost_mlflow_database_is_not_replaced_by_an_empty_one(app: App) -> Non
         requested_by="rita",
     )
     write_record(app.ledger, candidate, cycle="cycle-1")
+
+
+def test_a_lost_mlflow_database_is_not_replaced_by_an_empty_one(app: App) -> None:
+    register_a_candidate(app)
     for use in (app.models.versions, lambda: app.tracker.open_run("k", name="n", tags={})):
         with pytest.raises(UnavailableError, match="database is gone"):
             use()
     assert not (app.workspace.mlflow_dir / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("script", ["", "create table runs (run_uuid text)"])
+def test_an_mlflow_database_that_was_begun_anew_is_no_better_than_none(app: App, script: str) -> None:
+    register_a_candidate(app)
+    database = app.workspace.mlflow_dir / "mlflow.db"
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executescript(script)
+    with pytest.raises(UnavailableError, match=r"database is gone, or empty.*put it back"):
+        app.models.version("1")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executescript("drop table if exists runs; create table runs as select 'r' as run_uuid")
+    app.check_mlflow()
 
 
 def test_whoever_names_another_mlflow_keeps_nothing_here(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import pytest
 from maskloop.errors import ConfigurationError
 from maskloop.settings import Settings, load_settings, parse_settings
 
+REPOSITORY = Path(__file__).resolve().parents[3]
+
 
 def test_an_empty_file_takes_the_defaults_but_has_no_gates() -> None:
     settings = parse_settings({})
@@ -43,6 +45,66 @@ def test_an_empty_file_takes_the_defaults_but_has_no_gates() -> None:
 def test_what_is_wrong_is_named_with_its_path(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         parse_settings(values, where="maskloop.toml")
+
+
+SMALL = {"backbone": "small", "weights": "scratch"}
+
+
+@pytest.mark.parametrize(
+    ("model", "says", "hint"),
+    [
+        ({**SMALL, "anchor_sizes_px": [[8]]}, "model.anchor_sizes_px: .* 2 pyramid levels", "[[28], [52]]"),
+        ({**SMALL, "anchor_sizes_px": [[8], [8, 16]]}, "equally many anchor sizes", "[[28], [52]]"),
+        ({**SMALL, "anchor_sizes_px": [[], []]}, "equally many anchor sizes", "[[28], [52]]"),
+        ({"anchor_sizes_px": [[8], [16]]}, "'resnet50_v2' has 5 pyramid levels", "[512]"),
+        ({**SMALL, "min_size_px": 300, "max_size_px": 200}, "shorter side cannot have 300 px", "max_size_px"),
+        ({"backbone": "small"}, "model.weights: there are no 'coco' weights", '"scratch"'),
+        ({"backbone": "resnet18"}, "no 'coco' weights for the backbone 'resnet18'", '"imagenet"'),
+        ({"backbone": "small", "weights": "imagenet"}, "no 'imagenet' weights", '"scratch"'),
+        ({"weights": "imagenett"}, "'imagenett' is neither the name", '"imagenet" (downloaded)'),
+        ({"fpn_channels": 64}, "fpn_channels make another", "leave the default of fpn_channels"),
+        ({**SMALL, "backbone": "swin_t", "norm": "batch"}, "model.norm: .* of its own", "leave model.norm"),
+    ],
+)
+def test_settings_of_a_network_that_cannot_hold_together_are_refused_when_they_are_read(
+    model: dict[str, object], says: str, hint: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        parse_settings({"model": model}, where="maskloop.toml")
+    assert refused.value.where == "maskloop.toml"
+    assert hint in refused.value.hint
+
+
+def test_predicting_in_a_way_torchvisions_own_parts_do_not_know_is_refused_when_settings_are_read() -> None:
+    values: dict[str, Any] = {"model": {"prediction": {"mirrored": True}}, "training": {"fast_parts": []}}
+    with pytest.raises(ConfigurationError, match=r"model.prediction: .* leave heads and preparation in"):
+        parse_settings(values)
+    values["model"]["prediction"] = {"precision": "bf16"}
+    parse_settings(values)
+
+
+def test_every_contradiction_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_settings({"model": {"backbone": "swin_t", "norm": "group"}})
+    assert str(refused.value) == (
+        "model.norm: the backbone 'swin_t' has layer norms of its own; model.weights: there are no 'coco' "
+        "weights for the backbone 'swin_t' (settings). leave model.norm out; use \"imagenet\" (downloaded), "
+        '"scratch" (no download), or the path of a .pth or .safetensors file'
+    )
+
+
+@pytest.mark.parametrize("backbone", ["small", "resnet18"])
+def test_a_file_of_weights_is_first_looked_for_when_it_is_needed(backbone: str) -> None:
+    model = {"backbone": backbone, "weights": "nowhere/w.safetensors", "fpn_channels": 64}
+    assert parse_settings({"model": model}).model.weights == "nowhere/w.safetensors"
+
+
+SHIPPED = sorted([*REPOSITORY.glob("configs/*.toml"), *REPOSITORY.glob("benchmarks/*/*.toml")])
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_the_settings_that_come_with_it_hold_together(file: Path) -> None:
+    load_settings(file)
 
 
 def test_every_wrong_key_is_named_at_once() -> None:

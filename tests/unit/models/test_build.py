@@ -9,10 +9,11 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.model_settings import BackboneName, ModelSettings
+from maskloop.network_rules import check_weights
 from models.backbones import build_backbone, describe_pyramid
 from models.build import build_model
 from models.devices import choose_device
-from models.weights import _IMAGENET, load_pretrained, read_weights
+from models.weights import _COCO, _IMAGENET, load_pretrained, load_weights, read_weights
 
 BACKBONES = get_args(BackboneName)
 
@@ -152,6 +153,37 @@ def test_a_missing_file_of_weights_names_the_alternatives(tmp_path):
 def test_coco_weights_for_a_backbone_without_them_are_refused():
     with pytest.raises(ConfigurationError, match=r"no 'coco' weights for the backbone 'small'.*scratch"):
         build_model(_small(weights="coco"), num_classes=2)
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet50_v2"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fpn_channels": 128}, {"box_head_width": 512}, {"mask_head_layers": (256,) * 3},
+        {"mask_head_width": 128},
+        {"anchor_aspect_ratios": (1.0,)}, {"anchor_sizes_px": ((8, 16),) * 5}, {"norm": "group"},
+        {"norm": "batch"}, {"anchor_sizes_px": ((8,),) * 5}, {"anchor_aspect_ratios": (1.0, 2.0, 3.0)},
+        {"mask_roi_size_px": 28}, {"class_agnostic_masks": True}, {"rois_per_picture": 64},
+    ],
+)  # fmt: skip
+def test_coco_weights_are_refused_beforehand_exactly_where_they_do_not_fit(backbone, changes):
+    settings = ModelSettings(backbone=backbone, **changes)
+    with torch.device("meta"):
+        weights = build_model(ModelSettings(backbone=backbone), num_classes=90, pretrained=False).state_dict()
+        try:
+            load_weights(build_model(settings, num_classes=2, pretrained=False), weights, where="coco")
+        except ConfigurationError:
+            fits = False
+        else:
+            fits = True
+    assert fits == (not list(check_weights(settings)))
+
+
+def test_what_the_rules_say_of_each_backbone_is_so():
+    for backbone in BACKBONES:
+        for weights, known in (("coco", _COCO), ("imagenet", _IMAGENET)):
+            settings = ModelSettings(backbone=backbone, weights=weights)
+            assert (backbone in known) == (not list(check_weights(settings)))
 
 
 def test_a_failed_download_says_what_to_use_instead(monkeypatch):
