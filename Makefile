@@ -4,14 +4,16 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 EXPORT_STAMP := .venv-export/.installed
 UV := $(BIN)/uv
+unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
 .PHONY: demo test test-export check lock real load bench clean
 
 demo: $(STAMP)          ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
 
-test: $(STAMP) check    ## everything proven
-	$(BIN)/python -m pytest
+# Tests of one file stay together and share what is slow to start; the longest begin (tests/e2e/conftest.py).
+test: $(STAMP) check    ## everything proven, in a process for each core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	.venv-export/bin/python -m pytest tests/unit/models/test_exports.py tests/unit/flows/test_export.py

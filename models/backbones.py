@@ -10,6 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -98,6 +99,7 @@ class Pyramid:
     anchor_sizes_px: tuple[tuple[int, ...], ...]
 
 
+@cache  # building a ResNet-50 only to ask it takes a third of a second, and the answer never changes
 def describe_pyramid(settings: ModelSettings) -> Pyramid:
     """Ask the backbone named in the settings for the shapes of its maps, without computing any."""
     with torch.device("meta"):

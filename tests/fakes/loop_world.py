@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -288,10 +288,15 @@ def _swapped(picture: Picture) -> Picture:
     return replace(picture, instances=swapped)
 
 
+@cache
+def _drawn(number: int) -> tuple[bytes, tuple[Instance, ...]]:
+    pixels, instances = draw_picture(number)
+    return encode_png(pixels), instances
+
+
 def _store(folder: Path, number: int, tag: str) -> Picture:
     """Write one picture; of six, two are for the test, one for validation."""
-    pixels, instances = draw_picture(number)
-    data = encode_png(pixels)
+    data, instances = _drawn(number)
     digest = digest_bytes(data)
     splits: tuple[Split, ...] = ("train", "train", "train", "val", "test", "test")
     file = f"images/{digest}.png"
@@ -303,7 +308,11 @@ def _store(folder: Path, number: int, tag: str) -> Picture:
 
 
 def put_in_place(monkeypatch: pytest.MonkeyPatch, world: Callable[[], World]) -> None:
-    """Replace what needs torch; whichever world is current when it is called trains."""
+    """Replace what needs torch; whichever world is current when it is called trains.
+
+    Nothing is waited for until it is on the disk: here processes die, but nobody cuts the power.
+    """
+    monkeypatch.setattr("os.fsync", lambda _file: None)
     monkeypatch.setattr("models.train.train", lambda *a, **k: world().model.train(*a, **k))
     monkeypatch.setattr("models.artifact.save_artifact", lambda *a, **k: world().model.save_artifact(*a, **k))
     monkeypatch.setattr("models.artifact.verify_artifact", TinyModel.verify_artifact)
