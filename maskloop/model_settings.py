@@ -157,6 +157,8 @@ class TrainingSettings(Section):
     compile: bool = False
     """Let torch compile body and pyramid before the first step."""
     evaluate_every_steps: Count = 200
+    evaluate_beside: bool = False
+    """Evaluate in a thread of its own while the next steps go on; the result counts one interval later."""
     early_stopping_evaluations: Annotated[int, Field(ge=0)] = 0
     """Stop after this many evaluations on the validation pictures without a better IoU; 0 never stops."""
     checkpoint_every_steps: Count = 50

@@ -16,7 +16,6 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from maskloop.errors import ConfigurationError, TrainingError
-from maskloop.settings import GateSettings
 from models.artifact import load_model
 from models.batches import Batch, BatchStream, LoadPicture, PictureCache
 from models.build import build_model
@@ -25,9 +24,9 @@ from models.determinism import seeded
 from models.devices import uses_bf16
 from models.distillation import Teacher
 from models.fast_parts import feed
+from models.judging import Examiner, Snapshot, Standing, make_judge
 from models.request import TrainingRequest, identify, plan_training
 from models.schedule import learning_rate_at, momentum_at
-from models.validation import measure_class_iou
 from models.waiting import WaitMeter
 from models.weights import load_weights
 
@@ -57,26 +56,24 @@ class Run:
         self.cache = PictureCache(request.dataset, load_picture, limit_bytes=limit_bytes)
         self.stream = BatchStream(self.cache, plan_training(request), self.training)
         self.waiting = WaitMeter()
-        self.validation = request.dataset.by_split["val"]
         self.average = copy.deepcopy(self.model.state_dict()) if self.training.ema_decay else None
-        self.step, self.seconds, self.evaluations_without_better = 0, 0.0, 0
-        self.best: dict[str, Tensor] | None = None
-        self.best_step, self.best_iou = 0, -math.inf
+        examiner = Examiner(self.model, request, self.cache, device)
+        self.judge = make_judge(examiner, beside=self.training.evaluate_beside)
+        self.standing = Standing()
+        self.step, self.seconds = 0, 0.0
         self.losses: list[float] = []
-        self.history: list[dict[str, float]] = []
 
     @property
     def is_finished(self) -> bool:
         """All steps are done, or it has stopped early."""
-        patience = self.training.early_stopping_evaluations
-        out_of_patience = 0 < patience <= self.evaluations_without_better
-        return self.step >= self.request.steps or out_of_patience
+        return self.step >= self.request.steps or self._is_out_of_patience
 
     @property
     def is_evaluation_due(self) -> bool:
         """The step just done asks for an evaluation, and there is something to evaluate on."""
         is_last = self.step == self.request.steps
-        return bool(self.validation) and (is_last or self.step % self.training.evaluate_every_steps == 0)
+        is_due = is_last or self.step % self.training.evaluate_every_steps == 0
+        return is_due and bool(self.request.dataset.by_split["val"])
 
     @property
     def is_checkpoint_due(self) -> bool:
@@ -109,29 +106,17 @@ class Run:
             on_step(self.step, values, rate, len(batch.images) / seconds, waited_percent)
 
     def evaluate(self, on_evaluation: OnEvaluation | None) -> None:
-        """Measure the (averaged) weights on the validation pictures and keep them if they are the best."""
-        start = time.perf_counter()
-        own = copy.deepcopy(self.model.state_dict()) if self.average is not None else None
-        self._load(self.average)
-        gates = self.request.settings.gates or GateSettings()
-        class_iou = measure_class_iou(
-            self.model,
-            self.validation,
-            self.cache,
-            class_names=self.request.dataset.class_names,
-            score_threshold=gates.score_threshold,
-            device=self.device,
-        )
-        if class_iou and np.mean([*class_iou.values()]) > self.best_iou:
-            self.best_iou, self.best_step = float(np.mean([*class_iou.values()])), self.step
-            self.best = copy.deepcopy(self.model.state_dict())
-            self.evaluations_without_better = 0
-        else:
-            self.evaluations_without_better += 1
-        self._load(own)
-        self.model.train()
-        self.seconds += time.perf_counter() - start
-        self._remember(class_iou, on_evaluation)
+        """Have the (averaged) weights judged on the validation pictures; the best ones are kept.
+
+        Beside the steps, this step hears about the weights of an evaluation ago. Only at the last one is
+        there nothing to go on with meanwhile.
+        """
+        self._hear(on_evaluation)
+        if self._is_out_of_patience:
+            return
+        self._hand_in()
+        if self.step == self.request.steps or not self.training.evaluate_beside:
+            self._hear(on_evaluation)
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -140,7 +125,8 @@ class Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
-            "best": self.best,
+            "standing": vars(self.standing),
+            "judging": self.judge.pending and vars(self.judge.pending),
             **{name: getattr(self, name) for name in _PLAIN},
         }
         save_checkpoint(self.request.checkpoint_dir, self.step, state)
@@ -156,14 +142,24 @@ class Run:
         self._load(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = _on_device(state["average"], self.device)
-        self.best = _on_device(state["best"], self.device)
+        self.standing = Standing(**state["standing"])
         for name in _PLAIN:
             setattr(self, name, state[name])
+        if state["judging"] is not None:
+            self.judge.hand_in(Snapshot(**state["judging"]))
         _log.info("training continues after step %d", self.step)
 
     def take_best_weights(self) -> None:
         """Load the best weights seen on the validation pictures; without any, the average or the last."""
-        self._load(self.best or self.average)
+        self._load(self.standing.best or self.average)
+
+    def close(self) -> None:
+        """Give up what is still being judged."""
+        self.judge.close()
+
+    @property
+    def _is_out_of_patience(self) -> bool:
+        return 0 < self.training.early_stopping_evaluations <= self.standing.evaluations_without_better
 
     def _load(self, state: dict[str, Tensor] | None) -> None:
         if state is not None:
@@ -206,19 +202,24 @@ class Run:
             else:
                 self.average[name].copy_(tensor)
 
-    def _remember(self, class_iou: Mapping[str, float], on_evaluation: OnEvaluation | None) -> None:
-        metrics = {
-            "step": float(self.step),
-            "loss": float(np.mean(self.losses)),
-            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
-            **{f"iou/{name}": value for name, value in class_iou.items()},
-        }
-        if class_iou:
-            metrics["mean_iou"] = float(np.mean([*class_iou.values()]))
-        self.history.append(metrics)
+    def _hand_in(self) -> None:
+        start = time.perf_counter()
+        weights = self.model.state_dict() if self.average is None else self.average
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        self.judge.hand_in(Snapshot(self.step, weights, float(np.mean(self.losses)), rate))
         self.losses = []
+        self.seconds += time.perf_counter() - start
+
+    def _hear(self, on_evaluation: OnEvaluation | None) -> None:
+        start = time.perf_counter()
+        heard = self.judge.hear()
+        self.seconds += time.perf_counter() - start
+        if heard is None:
+            return
+        judged, class_iou = heard
+        self.standing = self.standing.after(judged, class_iou)
         if on_evaluation:
-            on_evaluation(self.step, metrics)
+            on_evaluation(judged.step, self.standing.history[-1])
 
     def _refuse_unless(self, is_finite: bool, what: str, values: Mapping[str, float], batch: Batch) -> None:
         if is_finite:
@@ -231,9 +232,7 @@ class Run:
         )
 
 
-_PLAIN = (
-    "step", "seconds", "evaluations_without_better", "best_step", "best_iou", "losses", "history",
-)  # fmt: skip
+_PLAIN = ("step", "seconds", "losses")
 """The plain values among a run's state."""
 
 

@@ -9,6 +9,7 @@ always has one thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from torchvision.models.detection import MaskRCNN
@@ -35,7 +36,7 @@ class TrainingResult:
         history: For each evaluation ``step``, ``loss`` (mean since the one before), ``learning_rate``,
             ``mean_iou`` and ``iou/<class>``; a class without validation instances has no entry.
         peak_memory_bytes: Of the accelerator, or of this process on a CPU.
-        seconds: Over all attempts.
+        seconds: Of steps, and of waiting for evaluations, over all attempts.
     """
 
     model: MaskRCNN
@@ -62,7 +63,8 @@ def train(
         on_step: Called after each step with its number (from 1), the losses by name, the learning rate, the
             pictures per second of the step itself, and the share of the time before and in it that it waited
             for its batch, 0..100.
-        on_evaluation: Called after each evaluation with the step and the metrics of `TrainingResult.history`.
+        on_evaluation: Called when the result of an evaluation takes effect, with the step that was evaluated
+            and the metrics of `TrainingResult.history`; like all of these, in the thread that trains.
         progress: Called with steps done and steps in all.
         should_stop: Asked after each step; when true, a checkpoint is written and UnavailableError raised.
         load_picture: Reads a picture file as uint8 (H, W, 3); the default is the data set's decoder.
@@ -75,8 +77,11 @@ def train(
     """
     device = choose_device(request.device)
     load = load_picture or _decode_with(request.settings.data.max_picture_mpx)
-    with deterministic(device), threads_for(request.settings.model.backbone):
-        run = Run(request, device, load)
+    with (
+        deterministic(device),
+        threads_for(request.settings.model.backbone),
+        closing(Run(request, device, load)) as run,
+    ):
         run.resume()
         for batch in run.waiting.watch(run.stream.from_step(run.step)):
             if run.is_finished:
@@ -101,9 +106,9 @@ def _result(run: Run) -> TrainingResult:
     run.take_best_weights()
     return TrainingResult(
         model=run.model.cpu().eval(),
-        best_step=run.best_step or run.step,
+        best_step=run.standing.best_step or run.step,
         steps_done=run.step,
-        history=tuple(run.history),
+        history=run.standing.history,
         peak_memory_bytes=peak_memory_bytes(run.device),
         seconds=run.seconds,
     )

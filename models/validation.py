@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torchvision.models.detection import MaskRCNN
 
 from dataset.samples import Picture
@@ -16,6 +17,8 @@ from models.batches import PictureCache
 from models.predict import Predictor
 
 _PICTURES_AT_ONCE = 32
+PixelsOf = Callable[[Picture], NDArray[np.uint8]]
+"""Returns a picture, uint8 (H, W, 3); `models.batches.PictureCache.pixels` is one."""
 
 
 def ground_truth(picture: Picture) -> GroundTruth:
@@ -34,7 +37,7 @@ def ground_truth(picture: Picture) -> GroundTruth:
 def measure_class_iou(
     model: MaskRCNN,
     pictures: Sequence[Picture],
-    cache: PictureCache,
+    pixels_of: PixelsOf,
     *,
     class_names: tuple[str, ...],
     score_threshold: float,
@@ -42,14 +45,14 @@ def measure_class_iou(
 ) -> dict[str, float]:
     """Return each class's mask IoU, 0..1; a class without instances has no entry.
 
-    The model is left in evaluation mode.
+    The model is left in evaluation mode. What ``pixels_of`` raises, this raises.
 
     Raises:
         IntegrityError: if the model computes numbers that are not finite.
     """
     predictor = Predictor(model, class_names=class_names, device=device)
     table = measure_mask_iou(
-        _detect(predictor, pictures, cache, min_score=score_threshold),
+        _detect(predictor, pictures, pixels_of, min_score=score_threshold),
         [ground_truth(picture) for picture in pictures],
         class_names=class_names,
         score_threshold=score_threshold,
@@ -74,8 +77,9 @@ def calibrate_model(
     Raises:
         IntegrityError: if the model computes numbers that are not finite.
     """
+    predictor = Predictor(model, class_names=class_names, device=device)
     return calibrate_thresholds(
-        _detect(Predictor(model, class_names=class_names, device=device), pictures, cache, min_score=0.0),
+        _detect(predictor, pictures, cache.pixels, min_score=0.0),
         [ground_truth(picture) for picture in pictures],
         class_names=class_names,
         min_instances=min_instances,
@@ -83,12 +87,12 @@ def calibrate_model(
 
 
 def _detect(
-    predictor: Predictor, pictures: Sequence[Picture], cache: PictureCache, *, min_score: float
+    predictor: Predictor, pictures: Sequence[Picture], pixels_of: PixelsOf, *, min_score: float
 ) -> dict[str, Detections]:
     """Return what is found in each picture, by its digest."""
     detections = {}
     for start in range(0, len(pictures), _PICTURES_AT_ONCE):
         some = pictures[start : start + _PICTURES_AT_ONCE]
-        found = predictor.predict([cache.pixels(each) for each in some], min_score=min_score)
+        found = predictor.predict([pixels_of(each) for each in some], min_score=min_score)
         detections.update({each.digest: one.detections for each, one in zip(some, found, strict=True)})
     return detections

@@ -155,7 +155,7 @@ def _measure(model: MaskRCNN, version: DatasetVersion) -> float:
     iou: Mapping[str, float] = measure_class_iou(
         model,
         version.by_split["test"],
-        PictureCache(version, _load),
+        PictureCache(version, _load).pixels,
         class_names=version.class_names,
         score_threshold=0.5,
         device=torch.device("cpu"),

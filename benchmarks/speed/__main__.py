@@ -1,4 +1,4 @@
-"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|train|loading|export [--quick]``."""
+"""Measure speed: ``python -m benchmarks.speed predict|masks|evaluate|train|judging|loading|export``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.speed.evaluate import measure_evaluate
 from benchmarks.speed.export import measure_export
+from benchmarks.speed.judging import measure_judging
 from benchmarks.speed.loading import measure_loading
 from benchmarks.speed.masks import measure_masks
 from benchmarks.speed.predict import measure_predict
@@ -16,7 +17,7 @@ from benchmarks.speed.report import Report
 from benchmarks.speed.train import measure_train
 from models.devices import choose_device
 
-SUBJECTS = ("predict", "masks", "evaluate", "train", "loading", "export")
+SUBJECTS = ("predict", "masks", "evaluate", "train", "judging", "loading", "export")
 RESULTS = Path(__file__).resolve().parent / "runs"
 
 
@@ -48,6 +49,8 @@ def measure(subject: str, wanted: argparse.Namespace) -> Report:
         return measure_evaluate(quick=quick, budget_s=budget_s)
     if subject == "loading":
         return measure_loading(quick=quick, budget_s=budget_s)
+    if subject == "judging":
+        return measure_judging(choose_device(wanted.device), quick=quick, budget_s=budget_s)
     if subject == "masks":
         return measure_masks(quick=quick, budget_s=budget_s)
     if subject == "train":

@@ -40,7 +40,7 @@ class Report:
     """All cases of one subject.
 
     Attributes:
-        subject: ``predict``, ``masks``, ``evaluate``, ``train`` or ``loading``.
+        subject: ``predict``, ``masks``, ``evaluate``, ``train``, ``judging`` or ``loading``.
         question: What was compared, in a sentence.
         machine: Versions and hardware.
         lines: Contestants, case by case, the reference first.

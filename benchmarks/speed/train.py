@@ -58,7 +58,7 @@ class Case:
     side_px: tuple[int, int]
 
 
-def _small() -> ModelSettings:
+def small_network() -> ModelSettings:
     """The demo's network, as `configs/demo.toml` has it."""
     return ModelSettings(
         backbone="small", weights="scratch", norm="batch", min_size_px=128, max_size_px=256,
@@ -70,7 +70,7 @@ def _small() -> ModelSettings:
 
 def cases(*, quick: bool) -> list[Case]:
     """Return the demo's network, and ResNet-50 FPN with few and with many instances."""
-    small = Case("small, 4 x 128 x 128 px, 5 instances", _small(), 4, 128, 128, 5, (32, 62))
+    small = Case("small, 4 x 128 x 128 px, 5 instances", small_network(), 4, 128, 128, 5, (32, 62))
     height, width = (192, 320) if quick else (800, 1344)
     # Frozen as a pretrained one would be: stem and first stage are not trained, nor any norm.
     large = ModelSettings(backbone="resnet50", weights="imagenet", min_size_px=height, max_size_px=width)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.ops import masks_to_boxes
 
-from benchmarks.speed import train
+from benchmarks.speed import judging, train
 from benchmarks.speed.__main__ import measure
 from benchmarks.speed.loading import CACHED, FIRST, VARIED, StockDataset, write_pictures
 from benchmarks.speed.loading import STOCK as STOCK_LOADING
@@ -126,7 +126,7 @@ def test_loading_counts_the_same_instances_for_all(monkeypatch):
 
 
 TINY = train.Case(
-    "tiny", ModelSettings(**{**train._small().model_dump(), "min_size_px": 64}), 2, 64, 64, 3, (16, 30)
+    "tiny", ModelSettings(**{**train.small_network().model_dump(), "min_size_px": 64}), 2, 64, 64, 3, (16, 30)
 )
 
 
@@ -148,3 +148,27 @@ def test_training_is_reported_with_memory_and_profile(monkeypatch):
     report = train.measure_train(torch.device("cpu"), quick=True, budget_s=0.01, profiled=True)
     assert [line.name for line in report.lines][:2] == [train.STOCK, train.OURS]
     assert any("waits" in str(remark) for remark in report.remarks.values())
+
+
+def test_whole_runs_hear_the_same_verdicts_between_and_beside_their_steps(monkeypatch):
+    tiny = judging.Case("tiny", TINY.settings, 2, 4, 3)
+    monkeypatch.setattr(judging, "cases", lambda _device, *, quick: [tiny])
+    report = judging.measure_judging(torch.device("cpu"), quick=True, budget_s=0.01)
+    assert [line.name for line in report.lines] == [judging.NEVER, judging.BETWEEN, judging.BESIDE]
+    assert report.remarks["both ways said the same, tiny"] is True
+
+
+def test_a_run_that_is_never_evaluated_differs_in_nothing_else():
+    tiny, results = judging.Case("tiny", TINY.settings, 2, 4, 3), {}
+    for run in judging.make_contestants(tiny, torch.device("cpu"), results).values():
+        run()
+    assert [len(each.history) for each in results.values()] == [0, 4, 4]
+    assert {each.steps_done for each in results.values()} == {4}
+
+
+@pytest.mark.parametrize(("device", "count"), [("cpu", 1), ("cuda", 2)])
+def test_only_a_gpu_trains_the_large_network_to_its_end(device, count):
+    for quick in (False, True):
+        found = judging.cases(torch.device(device), quick=quick)
+        assert len(found) == count
+        assert all(case.steps % 4 == 0 for case in found)

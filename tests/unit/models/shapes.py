@@ -1,7 +1,7 @@
 """A data set small enough to train on in a second: bright squares and discs on a dark ground.
 
 Run as a program it trains on that data set, so that a test can kill it:
-``python shapes.py FOLDER [--die-at STEP]``.
+``python shapes.py FOLDER [--die-at STEP] [--beside]``.
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ def make_request(folder: Path, settings: Settings | None = None, *, steps: int =
 
 
 def main() -> None:
-    """Train; with ``--die-at N`` kill this process without warning as step N ends."""
+    """Train; with ``--die-at N`` kill this process without warning as step N ends.
+
+    With ``--beside``, evaluate beside the steps.
+    """
     import torch
 
     from models.train import train
@@ -121,7 +124,8 @@ def main() -> None:
         if step == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train(make_request(Path(sys.argv[1])), on_step=on_step, load_picture=load_picture)
+    settings = tiny_settings(ema_decay=0.5, evaluate_beside="--beside" in sys.argv)
+    train(make_request(Path(sys.argv[1]), settings), on_step=on_step, load_picture=load_picture)
 
 
 if __name__ == "__main__":
