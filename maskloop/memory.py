@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
+_MADV_COLLAPSE: Final = 25
 _KEPT_BYTES: Final = 2**30
+_LARGE_PAGES: Final = Path("/sys/kernel/mm/transparent_hugepage")
 
 
 def keep_freed_memory() -> bool:
@@ -20,10 +23,50 @@ def keep_freed_memory() -> bool:
     faults. Threads share one arena, since what one has freed the other cannot use otherwise. Nothing happens
     where the C library is another one. Parameters: mallopt(3).
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _c_function("mallopt")
     if mallopt is None:
         return False
     wanted = {_M_ARENA_MAX: 1, _M_TRIM_THRESHOLD: _KEPT_BYTES, _M_MMAP_THRESHOLD: _KEPT_BYTES}
     return all(mallopt(parameter, value) for parameter, value in wanted.items())
+
+
+def use_large_pages() -> int:
+    """Put what this process has in memory onto large pages; returns how many stretches of it were.
+
+    While a service waits for a picture, others use the cores, and where its pages lie is forgotten. Of a
+    process with 4 KiB pages that is much: a pass of a small network took 0.3 ms of 12 less with pages of
+    2 MiB. Takes about 3 ms for each MiB that is not on one yet. Nothing happens where the system cannot do it
+    (madvise(2), MADV_COLLAPSE, Linux 6.1) or an administrator has switched large pages off.
+    """
+    madvise = _c_function("madvise")
+    try:
+        page_bytes = int((_LARGE_PAGES / "hpage_pmd_size").read_text())
+        is_off = "[never]" in (_LARGE_PAGES / "enabled").read_text()
+        mappings = Path("/proc/self/maps").read_text().splitlines()
+    except (OSError, ValueError):
+        return 0
+    if madvise is None or is_off:
+        return 0
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    stretches = [_whole_pages(mapping, page_bytes) for mapping in mappings if _is_own_data(mapping)]
+    return sum(madvise(start, size, _MADV_COLLAPSE) == 0 for start, size in stretches if size)
+
+
+def _is_own_data(mapping: str) -> bool:
+    """Tell whether a line of /proc/PID/maps (proc(5)) is memory of no file that may be written."""
+    _, access, _, _, inode, *name = mapping.split()
+    return access.startswith("rw") and inode == "0" and name in ([], ["[heap]"])
+
+
+def _whole_pages(mapping: str, page_bytes: int) -> tuple[int, int]:
+    """Return start and size of the part of a mapping that is whole large pages; size 0 for none."""
+    first, last = (int(address, 16) for address in mapping.split()[0].split("-"))
+    start = -(-first // page_bytes) * page_bytes
+    return start, max(0, last // page_bytes * page_bytes - start)
+
+
+def _c_function(name: str) -> Any:
+    """Return a function of the C library, or None where it lacks it."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)

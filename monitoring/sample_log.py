@@ -21,6 +21,7 @@ import numpy as np
 from sqlalchemy import (
     Column,
     Connection,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -81,6 +82,12 @@ _samples = Table(
     Column("schema_version", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
+Index(
+    "samples_with_a_picture",
+    _samples.c.sequence,
+    _samples.c.picture_file,
+    sqlite_where=_samples.c.picture_file.is_not(None),
+)  # the quota is looked at with every sample: without this it reads thousands of whole rows
 _scores = Table(
     "scores",
     _metadata,
@@ -237,6 +244,8 @@ class SqlSampleLog:
         over = connection.execute(
             newest_first.order_by(_samples.c.sequence.desc()).offset(self._keep_pictures)
         ).all()
+        if not over:
+            return []
         sequences = [row.sequence for row in over]
         connection.execute(
             update(_samples).where(_samples.c.sequence.in_(sequences)).values(picture_file=None)

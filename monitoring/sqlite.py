@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.schema import CreateIndex
 
 from maskloop.errors import StorageError, UnavailableError
 
@@ -33,12 +34,20 @@ class SqliteFile:
             event.listen(self._engine, "connect", _prepare)
             event.listen(self._engine, "begin", _begin_writing)
             metadata.create_all(self._engine)
+            self._add_indexes(metadata)
         except (OSError, SQLAlchemyError) as error:
             raise StorageError(f"{what} cannot be opened: {error}", where=str(file)) from error
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+    def _add_indexes(self, metadata: MetaData) -> None:
+        """Add those that an earlier version's file lacks."""
+        with self._engine.begin() as connection:
+            for table in metadata.sorted_tables:
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -44,10 +45,18 @@ class ModelHost:
         source: Says what should serve, and loads it.
         observer: Is told when that changes.
         cores: Loading takes one of them: it takes the least from the requests that are answered meanwhile.
+        settle: Is called when a model is loaded and warm, before it answers.
     """
 
-    def __init__(self, source: ModelSource, observer: Observer, *, cores: Cores | None = None) -> None:
-        self._source, self._observer = source, observer
+    def __init__(
+        self,
+        source: ModelSource,
+        observer: Observer,
+        *,
+        cores: Cores | None = None,
+        settle: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._source, self._observer, self._settle = source, observer, settle
         self._hosted: Hosted | None = None
         self._problem, self._said = "no model has been loaded yet", ""
         self._given_up, self._try_again_at = "", 0.0
@@ -120,6 +129,7 @@ class ModelHost:
                 return model if same else replace(model, role=role, served=served)
         model = self._source.load(served, role)
         warm_up(model)
+        self._settle()
         _log.info("version %s is loaded as %s", served.version, role)
         return model
 

@@ -21,6 +21,7 @@ from serving.keys import ApiKey
 from serving.problems import refuse_parameter
 from serving.schemas import Asked, CallerHeaders
 
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 _Model = TypeVar("_Model", bound=BaseModel)
 _UNASKED: Final = Asked()
 
@@ -46,9 +47,6 @@ def recognise(request: Request, headers: CallerHeaders) -> Caller:
     request_id = headers.x_request_id or request.state.request_id
     sticky_key = headers.x_sticky_key or (key.id if key else request_id)
     return Caller(request_id, sticky_key, key.name if key else "anonymous")
-
-
-Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PictureRoute(APIRoute):

@@ -91,7 +91,7 @@ class Sender:
         async def client(number: int) -> None:
             picture = number
             while time.monotonic() < ends_s:
-                await self.send(picture % len(self._messages), time.monotonic())
+                await self.send(picture % len(self._messages), None)
                 picture += self._plan.clients
 
         await asyncio.gather(*map(client, range(self._plan.clients)))
@@ -106,10 +106,15 @@ class Sender:
             tasks.append(asyncio.create_task(self.send(number % len(self._messages), due_s)))
         await asyncio.gather(*tasks)
 
-    async def send(self, picture: int, due_s: float) -> None:
-        """Send one picture until there is an answer, or no attempt is left."""
+    async def send(self, picture: int, due_s: float | None) -> None:
+        """Send one picture until there is an answer, or no attempt is left.
+
+        Args:
+            picture: Its number.
+            due_s: When it should have been sent; None for as soon as it is ready.
+        """
         message = self._messages[picture](uuid.uuid4().hex)
-        trouble = ""
+        trouble, due_s = "", due_s or time.monotonic()
         for attempt in range(1, self._plan.attempts + 1):
             if attempt > 1:
                 await asyncio.sleep(_PAUSE_S)

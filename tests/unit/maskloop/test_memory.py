@@ -1,13 +1,15 @@
-"""Freed memory is kept: seen from a process of its own, as it holds for the rest of a process's life."""
+"""Memory is kept and laid onto large pages: seen from processes of their own, as it holds for their life."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from maskloop.memory import keep_freed_memory
+from maskloop import memory
+from maskloop.memory import keep_freed_memory, use_large_pages
 
 _COUNT_FAULTS = """
 import resource, sys
@@ -35,6 +37,44 @@ def _count_faults(how: str) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def test_where_the_c_library_is_another_one_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+_COUNT_LARGE_PAGES = """
+import re
+from pathlib import Path
+from maskloop.memory import use_large_pages
+def large_kb():
+    return int(re.search(r"AnonHugePages: *([0-9]+)", Path("/proc/self/smaps_rollup").read_text())[1])
+block = bytearray(b"x" * 32 * 2**20)
+before = large_kb()
+use_large_pages()
+print(large_kb() - before, block == b"x" * len(block))
+"""
+
+
+@pytest.mark.skipif(use_large_pages() == 0, reason="this system has no large pages to give")
+def test_memory_is_put_onto_large_pages_and_stays_what_it_was() -> None:
+    command = [sys.executable, "-c", _COUNT_LARGE_PAGES]
+    added_kb, is_same = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(added_kb) >= 28 * 1024
+    assert is_same == "True"
+
+
+def test_only_whole_large_pages_of_own_data_are_touched() -> None:
+    heap = "55d0c0100000-55d0c0900000 rw-p 00000000 00:00 0                          [heap]"
+    assert memory._is_own_data(heap)
+    assert memory._whole_pages(heap, 0x200000) == (0x55D0C0200000, 0x600000)
+    assert memory._whole_pages("7f0000100000-7f0000300000 rw-p 0 00:00 0", 0x200000)[1] == 0
+    for other in ("r--p 00000000 00:00 0", "rw-p 00000000 fe:00 77 /a file", "rw-p 00000000 00:00 0 [stack]"):
+        assert not memory._is_own_data(f"7f0000000000-7f0000900000 {other}")
+
+
+def test_an_administrator_may_switch_large_pages_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hpage_pmd_size").write_text("2097152\n")
+    (tmp_path / "enabled").write_text("always madvise [never]\n")
+    monkeypatch.setattr(memory, "_LARGE_PAGES", tmp_path)
+    assert use_large_pages() == 0
+
+
+def test_where_the_system_is_another_one_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
+    assert use_large_pages() == 0

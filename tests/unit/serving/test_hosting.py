@@ -67,6 +67,21 @@ def test_after_a_restart_the_champion_answers_before_its_challenger_is_loaded() 
     assert seen == [True]
 
 
+def test_memory_is_settled_once_for_each_model_before_it_answers() -> None:
+    source, answering = FakeSource(), list[bool]()
+
+    async def story() -> None:
+        host = ModelHost(source, Watching(), settle=lambda: answering.append(host.is_ready))
+        await host.refresh()
+        await host.refresh()
+        source.roll_out("2", share_percent=5.0)
+        await host.refresh()
+        host.close()
+
+    asyncio.run(story())
+    assert answering == [False, True]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), IntegrityError("other bytes")])
 def test_a_challenger_that_cannot_be_loaded_is_left_alone_for_a_while_then_tried_again(
     error: Exception,
