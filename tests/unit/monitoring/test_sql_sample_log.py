@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta, timezone
 from pathlib import Path
 from threading import Thread
@@ -55,6 +57,23 @@ def test_files_over_the_quota_leave_the_disk(tmp_path: Path) -> None:
         log.add(sample_of(str(number)), b"%d" % number)
     assert pictures_in(tmp_path) == [b"3", b"4"]
     log.close()
+
+
+def test_the_quota_is_looked_at_without_reading_samples_in_an_earlier_versions_file_too(
+    tmp_path: Path, log: SqlSampleLog
+) -> None:
+    """With thousands of pictures kept, reading their rows took five times as long as writing the sample."""
+    log.close()
+    with closing(sqlite3.connect(tmp_path / "samples.db")) as database:
+        database.execute("DROP INDEX samples_with_a_picture")
+        database.commit()
+    SqlSampleLog(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "samples.db")) as database:
+        (step,) = database.execute(
+            "EXPLAIN QUERY PLAN SELECT sequence, picture_file FROM samples"
+            " WHERE picture_file IS NOT NULL ORDER BY sequence DESC LIMIT -1 OFFSET 2000"
+        ).fetchall()
+    assert "COVERING INDEX samples_with_a_picture" in step[-1]
 
 
 def test_pruning_sweeps_what_a_crash_left_behind_but_nothing_fresh(tmp_path: Path, log: SqlSampleLog) -> None:
