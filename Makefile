@@ -32,9 +32,9 @@ load: $(STAMP)          ## the service under load, beside other servers (see ben
 	$(BIN)/python -m benchmarks.serving
 
 bench: $(STAMP) $(EXPORT_STAMP)  ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
-	$(BIN)/python -m benchmarks.speed predict --min-size-px 320 --budget-s 15
+	$(BIN)/python -m benchmarks.speed predict --min-size-px 320 --budget-s 12
 	$(BIN)/python -m benchmarks.speed masks evaluate --budget-s 10
-	$(BIN)/python -m benchmarks.speed train judging loading --quick --budget-s 40
+	$(BIN)/python -m benchmarks.speed train judging loading --quick --budget-s 25
 	.venv-export/bin/python -m benchmarks.speed export --batches 1 --min-size-px 320 --budget-s 20
 
 LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
