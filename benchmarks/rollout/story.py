@@ -6,13 +6,9 @@ is real: training, MLflow, the ledger, `maskloop serve` in a process of its own,
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +21,7 @@ from flows.ingest import ingest
 from flows.promote import decide_by_hand
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
-from flows.servers import HOST, find_free_port, stop_process
+from flows.servers import service_running
 from flows.wiring import App, open_app
 from flows.workspaces import init_workspace
 from maskloop.errors import MaskloopError
@@ -129,7 +125,7 @@ def configure(root: Path, size: Size, *, model: str = "", rollout: str = "", ser
         kept = re.sub(rf"(?m)^{key} = .*$", line, kept)
     steps = f"min_pictures = {size.min_pictures}\nmin_step_pictures = {size.min_step_pictures}\n"
     rollout = f"\n[rollout]\n{steps}min_step_minutes = 0\n{rollout}"
-    serving = f'\n[serving]\nrate_limit = "1000000/minute"\n{serving}'
+    serving = f'\n[serving]\nport = 0\nrate_limit = "1000000/minute"\n{serving}'
     write_text(root / "maskloop.toml", kept + BLIND_GATES + AUTOMATIC + rollout + serving)
     return open_app(root, actor="benchmark")
 
@@ -147,33 +143,6 @@ def change_labels(
     return erode_masks(annotations) if erode else annotations
 
 
-@contextmanager
-def service(app: App) -> Iterator[str]:
-    """Run `maskloop serve` for this workspace; gives its URL once it is ready."""
-    port = find_free_port()
-    command = [str(Path(sys.executable).with_name("maskloop")), "serve", "--port", str(port)]
-    log = app.workspace.state_dir / "logs" / "serve.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=app.workspace.root,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://{HOST}:{port}"
-        _wait(lambda: _is_ready(url) or process.poll() is not None, 180, "the service is ready")
-        if process.poll() is not None:
-            raise MaskloopError("the service did not start", where=str(log))
-        yield url
-    finally:
-        stop_process(process)
-
-
 def tell(app: App, name: str, pictures: list[bytes], *, timeout_s: float = 300.0) -> Told:
     """Train a challenger on what was ingested last, send traffic until its rollout is over, and tell."""
     cycle = run_turn(app, starts_from="champion")
@@ -185,9 +154,11 @@ def tell(app: App, name: str, pictures: list[bytes], *, timeout_s: float = 300.0
         decide_by_hand(
             app, cycle.candidate.version, "approved", by="nobody careful", why="let the rollout tell"
         )
-    with service(app) as url, Traffic(url, pictures) as traffic:
-        _wait(lambda: _is_over(app, cycle.id), timeout_s, f"the rollout of {name} ends")
-        time.sleep(2)  # late answers of the challenger, if there are any, must be seen
+    with service_running(app.workspace) as url:
+        _wait(lambda: _is_ready(url), 180, "the service is ready")
+        with Traffic(url, pictures) as traffic:
+            _wait(lambda: _is_over(app, cycle.id), timeout_s, f"the rollout of {name} ends")
+            time.sleep(2)  # late answers of the challenger, if there are any, must be seen
     rollout = app.state().rollouts[cycle.id]
     reconcile(app)  # closes the cycle
     return _conclude(app, name, rollout, traffic)

@@ -231,14 +231,13 @@ def test_prometheus_itself_finds_the_rules_good_and_they_fire_when_they_should(t
     boards.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recorded}]}))
     folder = DEPLOY / "prometheus"
 
-    ask_promtool("check", "config", "--syntax-only", folder / "prometheus.yml")
-    ask_promtool("check", "rules", folder / "recording.yml", folder / "alerts.yml", boards)
-    ask_promtool("test", "rules", folder / "tests/alerts_test.yml")
-
-
-def ask_promtool(*arguments: str | Path) -> None:
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for question in (
+        ("check", "config", "--syntax-only", folder / "prometheus.yml"),
+        ("check", "rules", folder / "recording.yml", folder / "alerts.yml", boards),
+        ("test", "rules", folder / "tests/alerts_test.yml"),
+    ):
+        done = subprocess.run(["promtool", *question], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- dashboards ------------------------------------------------------------------------------------------
