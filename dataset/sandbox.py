@@ -5,7 +5,6 @@ A native decoder fed with hostile bytes may crash, hang or take all the memory. 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import mmap
@@ -35,8 +34,6 @@ ANSWER: Final = struct.Struct(">IIBBH")
 """From the child: height, width, orientation, whether the file tells its location, and the number of bytes
 that follow: none with a picture, which lies in the shared memory; otherwise why there is no picture."""
 _CHILD_STOP_S: Final = 2.0
-_LARGE_BYTES: Final = 2**22
-"""More than an event loop should copy itself."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class SandboxedDecoder:
         max_frames: int = 0,
     ) -> None:
         self._limits = Limits(max_mpx, timeout_s, memory_mb, max_frames)
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> SandboxedDecoder:
@@ -101,36 +98,21 @@ class SandboxedDecoder:
         _, extension = sniff_format(data)
         with self._one_at_a_time, self._stopping_a_child_that_fails():
             child, deadline_s = self.start(), time.monotonic() + self._limits.timeout_s
-            _send(child.socket, _pack(data, apply_orientation), deadline_s)
-            answer = _Answer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
+            _send(child.socket, pack(data, apply_orientation), deadline_s)
+            answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
             answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
-            return child.take(answer, extension)
-
-    async def open_async(self, data: bytes) -> DecodedPicture:
-        """Do what `open` does, on an event loop. For one caller at a time, who waits for the end."""
-        _, extension = sniff_format(data)
-        loop = asyncio.get_running_loop()
-        with self._stopping_a_child_that_fails():
-            child = self._child if self.is_running else await asyncio.to_thread(self.start)
-            assert child  # noqa: S101 - it runs
-            async with asyncio.timeout(self._limits.timeout_s):
-                await loop.sock_sendall(child.socket, _pack(data, apply_orientation=True))
-                answer = _Answer(*ANSWER.unpack(await _receive_async(child.socket, ANSWER.size)))
-                answer.refuse(await _receive_async(child.socket, answer.num_bytes))
-            if answer.num_pixel_bytes > _LARGE_BYTES:
-                return await asyncio.to_thread(child.take, answer, extension)
             return child.take(answer, extension)
 
     @property
     def is_running(self) -> bool:
         """A child is there and lives."""
-        return self._child is not None and self._child.process.poll() is None
+        return self._child is not None and self._child.is_running
 
-    def start(self) -> _Child:
+    def start(self) -> Child:
         """Start the child if none lives, so that no picture waits for that. Blocking."""
         if self._child is None or not self.is_running:
             self._stop()
-            self._child = _Child(self._limits)
+            self._child = Child(self._limits)
         return self._child
 
     def close(self) -> None:
@@ -146,9 +128,7 @@ class SandboxedDecoder:
             if self._child:
                 self._child.process.kill()
             self._stop()
-            is_late = isinstance(error, TimeoutError)
-            reason = "took too long" if is_late else "crashed or ran out of memory"
-            raise PictureError(f"decoding the picture {reason}") from error
+            raise name_failure(error) from error
 
     def _stop(self) -> None:
         child, self._child = self._child, None
@@ -157,7 +137,7 @@ class SandboxedDecoder:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class ChildAnswer:
     """The fields of `ANSWER`."""
 
     height_px: int
@@ -168,6 +148,7 @@ class _Answer:
 
     @property
     def num_pixel_bytes(self) -> int:
+        """Of the picture."""
         return 3 * self.height_px * self.width_px
 
     def refuse(self, reason: bytes | bytearray) -> None:
@@ -176,7 +157,7 @@ class _Answer:
             raise PictureError(reason.decode(errors="replace"))
 
 
-class _Child:
+class Child:
     """One child process, the socket to it, and the memory it puts pixels into."""
 
     def __init__(self, limits: Limits) -> None:
@@ -200,7 +181,12 @@ class _Child:
             env={**os.environ, "PYTHONPATH": search_path, "OPENBLAS_NUM_THREADS": "1"},
         )
 
-    def take(self, answer: _Answer, extension: str) -> DecodedPicture:
+    @property
+    def is_running(self) -> bool:
+        """It has not ended."""
+        return self.process.poll() is None
+
+    def take(self, answer: ChildAnswer, extension: str) -> DecodedPicture:
         """Copy the picture out of the shared memory, which the next one is put into.
 
         Raises:
@@ -220,8 +206,15 @@ class _Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._memory.close()
+        with contextlib.suppress(BufferError):  # a picture is being copied, and takes the memory with it
+            self._memory.close()
         os.close(self._memory_fd)
+
+
+def name_failure(error: Exception) -> PictureError:
+    """Say what a picture suffers whose child has failed."""
+    reason = "took too long" if isinstance(error, TimeoutError) else "crashed or ran out of memory"
+    return PictureError(f"decoding the picture {reason}")
 
 
 def _share_memory(num_bytes: int) -> int:
@@ -237,7 +230,8 @@ def _share_memory(num_bytes: int) -> int:
     return descriptor
 
 
-def _pack(data: bytes, apply_orientation: bool) -> bytes:
+def pack(data: bytes, apply_orientation: bool) -> bytes:
+    """Return what a child is told about one picture."""
     return REQUEST.pack(len(data), apply_orientation) + data
 
 
@@ -254,14 +248,6 @@ def _receive(source: socket.socket, length: int, deadline_s: float) -> bytearray
     while rest:
         _wait_for(source, select.POLLIN, deadline_s)
         rest = rest[_count(source.recv_into(rest)) :]
-    return data
-
-
-async def _receive_async(source: socket.socket, length: int) -> bytearray:
-    data = bytearray(length)
-    rest = memoryview(data)
-    while rest:
-        rest = rest[_count(await asyncio.get_running_loop().sock_recv_into(source, rest)) :]
     return data
 
 

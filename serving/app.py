@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -139,6 +140,8 @@ class RequestLog:
                 name = (b"x-request-id", state["request_id"].encode())
                 message["headers"] = [*message["headers"], name]
             await send(message)
+            if message["type"] == "http.response.body":
+                await asyncio.sleep(0)  # the loop sends it now, before anybody is told about it
 
         with self._tracer.span(f"{scope['method']} {scope['path']}", headers=scope["headers"]) as span:
             try:

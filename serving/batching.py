@@ -21,8 +21,8 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from maskloop.errors import DeadlineError, OverloadedError, UnavailableError
@@ -61,14 +61,18 @@ class _Lane:
     Attributes:
         thread: Computes.
         role: Whose pass is running, or ran last.
-        num_passing: Pictures in the pass that is running.
-        task: The pass that is running, or ran last.
+        batch: The pass that is running.
+        again: Of a pass that failed: each goes once more, alone.
     """
 
     thread: ThreadPoolExecutor
     role: Role
-    num_passing: int = 0
-    task: asyncio.Task[None] | None = None
+    batch: Sequence[_Waiting] = ()
+    again: deque[_Waiting] = field(default_factory=deque)
+
+    @property
+    def num_passing(self) -> int:
+        return len(self.batch) + len(self.again)
 
 
 class MicroBatcher:
@@ -89,9 +93,8 @@ class MicroBatcher:
         self._lanes: list[_Lane] = []
         self._num_beside = 1
         self._seconds_per_picture: float | None = None
-        self._something_waits = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None
         self._is_draining = False
-        self._runner: asyncio.Task[None] | None = None
 
     @property
     def waiting_s(self) -> float:
@@ -128,16 +131,15 @@ class MicroBatcher:
             self._refuse_if_shadow_is_full()
         else:
             self.refuse_if_full(deadline_s)
-        if self._runner is None:
+        if not self._lanes:
             self._open_lanes()
-            self._runner = asyncio.create_task(self._run())
         now = time.monotonic()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         (self._shadow if shadow else self._live).append(
             _Waiting(model, picture, future, now, now + deadline_s)
         )
         self._tell_queue()
-        self._something_waits.set()
+        self._gather()
         try:
             async with asyncio.timeout(deadline_s):
                 return await future
@@ -149,16 +151,11 @@ class MicroBatcher:
         self._is_draining = True
         for waiting in self._shadow:
             waiting.future.cancel()
-        open_futures = [waiting.future for waiting in self._live]
+        accepted = [*self._live, *(waiting for lane in self._all_lanes for waiting in _held(lane))]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await asyncio.gather(*open_futures, return_exceptions=True)
-                await asyncio.gather(*(lane.task for lane in self._all_lanes if lane.task))
-        tasks = [task for task in (self._runner, *(lane.task for lane in self._all_lanes)) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for waiting in (*self._live, *self._shadow):
+                await asyncio.gather(*(waiting.future for waiting in accepted), return_exceptions=True)
+        for waiting in (*accepted, *self._shadow):
             waiting.future.cancel()
         for lane in self._all_lanes:
             lane.thread.shutdown(wait=False, cancel_futures=True)
@@ -185,16 +182,23 @@ class MicroBatcher:
         if self._is_draining:
             raise UnavailableError("the service is stopping")
 
-    async def _run(self) -> None:
-        while True:
-            await self._something_waits.wait()
-            if self._live and len(self._live) < self._settings.max_batch and self._settings.batch_wait_ms:
-                await asyncio.sleep(self._settings.batch_wait_ms / 1000)
-            self._something_waits.clear()
-            for role in _ROLES:
-                while (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane)):
-                    lane.role, lane.num_passing = role, len(batch)
-                    lane.task = asyncio.create_task(self._pass(lane, batch))
+    def _gather(self) -> None:
+        """Start passes: at once, or when the time is over that settings let a batch wait for company."""
+        is_alone = 0 < len(self._live) < self._settings.max_batch
+        if not (is_alone and self._settings.batch_wait_ms):
+            self._start_passes()
+        elif self._gathering is None:
+            wait_s = self._settings.batch_wait_ms / 1000
+            self._gathering = asyncio.get_running_loop().call_later(wait_s, self._start_passes)
+
+    def _start_passes(self) -> None:
+        if self._gathering:
+            self._gathering.cancel()
+            self._gathering = None
+        for role in _ROLES:
+            while (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane)):
+                lane.role = role
+                self._start_pass(lane, batch)
 
     def _open_lanes(self) -> None:
         """Divide the cores between lanes, now that a model is there and knows its device."""
@@ -227,12 +231,6 @@ class MicroBatcher:
         num_free = sum(lane.role == role and not lane.num_passing for lane in self._lanes)
         return math.ceil(min(len(self._live) / num_free, self._settings.max_batch / self._num_beside))
 
-    async def _pass(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
-        await self._answer(lane, batch)
-        lane.num_passing = 0
-        self._tell_queue()
-        self._something_waits.set()
-
     def _take_batch(self, role: Role, lane: _Lane) -> list[_Waiting]:
         """Take what goes into a role's next pass: pictures of one model, the longest waiting first."""
         now = time.monotonic()
@@ -255,36 +253,42 @@ class MicroBatcher:
         self._shadow = deque(waiting for waiting in left if waiting is not chosen)
         return [chosen] if chosen else []
 
-    async def _answer(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
-        started = time.monotonic()
-        try:
-            pictures = [waiting.picture for waiting in batch]
-            predictions = await self._predict(lane, pictures, batch[0].model)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to whoever asked
-            if len(batch) == 1:
-                _fail(batch[0].future, error)
-                return
-            for waiting in batch:  # one bad picture costs only itself
-                await self._answer(lane, [waiting])
-            return
-        seconds = time.monotonic() - started
-        num_beside = sum(other.num_passing > 0 for other in self._all_lanes)
-        self._learn(seconds / len(batch) / num_beside)
-        model = batch[0].model
-        self._observer.batch_ended(
-            role=model.role, version=model.served.version, size=len(batch), seconds=seconds
-        )
-        for waiting, prediction in zip(batch, predictions, strict=True):
-            stages_s = {"queue": started - waiting.since, "model": seconds}
-            if not waiting.future.done():
-                waiting.future.set_result(Answer(model, prediction, None, stages_s, len(batch)))
+    def _start_pass(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
+        lane.batch = batch
+        loop, started = asyncio.get_running_loop(), time.monotonic()
+        pixels = [waiting.picture.pixels for waiting in batch]
+        work = lane.thread.submit(batch[0].model.predictor.predict, pixels)
 
-    async def _predict(
-        self, lane: _Lane, pictures: Sequence[Picture], model: HostedModel
-    ) -> list[Prediction]:
-        loop = asyncio.get_running_loop()
-        pixels = [picture.pixels for picture in pictures]
-        return await loop.run_in_executor(lane.thread, model.predictor.predict, pixels)
+        def tell_loop(work: Future[list[Prediction]]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(self._end_pass, lane, started, work)
+
+        work.add_done_callback(tell_loop)
+
+    def _end_pass(self, lane: _Lane, started: float, work: Future[list[Prediction]]) -> None:
+        if work.cancelled():  # the service is stopping
+            return
+        batch, seconds = lane.batch, time.monotonic() - started
+        num_beside = sum(other.num_passing > 0 for other in self._all_lanes)
+        lane.batch = ()
+        error = work.exception()
+        if error and len(batch) > 1:
+            lane.again.extend(batch)  # one bad picture costs only itself
+        elif error:
+            _fail(batch[0].future, error)
+        else:
+            _answer(batch, work.result(), started, seconds)
+        while lane.again and not lane.batch:
+            if not (alone := lane.again.popleft()).future.done():
+                self._start_pass(lane, [alone])
+        self._gather()
+        if not error:
+            self._learn(seconds / len(batch) / num_beside)
+            model = batch[0].model
+            self._observer.batch_ended(
+                role=model.role, version=model.served.version, size=len(batch), seconds=seconds
+            )
+        self._tell_queue()
 
     def _learn(self, seconds: float) -> None:
         before = self._seconds_per_picture
@@ -296,6 +300,19 @@ class MicroBatcher:
         self._observer.queue_changed(length=len(self._live), waiting_s=self.waiting_s)
 
 
-def _fail(future: asyncio.Future[Answer], error: Exception) -> None:
+def _held(lane: _Lane) -> Sequence[_Waiting]:
+    return [*lane.batch, *lane.again]
+
+
+def _answer(
+    batch: Sequence[_Waiting], predictions: Sequence[Prediction], started: float, seconds: float
+) -> None:
+    for waiting, prediction in zip(batch, predictions, strict=True):
+        stages_s = {"queue": started - waiting.since, "model": seconds}
+        if not waiting.future.done():
+            waiting.future.set_result(Answer(waiting.model, prediction, None, stages_s, len(batch)))
+
+
+def _fail(future: asyncio.Future[Answer], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Final
 
 import numpy as np
 
+from dataset.async_sandbox import AsyncSandboxedDecoder
 from dataset.decoding import DecodedPicture, encode_png, sniff_format
-from dataset.sandbox import SandboxedDecoder
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
 from maskloop.settings import ServingSettings
 
@@ -34,13 +35,13 @@ class DecoderPool:
     def __init__(self, settings: ServingSettings, *, max_mpx: float) -> None:
         self._settings = settings
         self._decoders = [
-            SandboxedDecoder(max_mpx=max_mpx, max_frames=settings.max_frames)
+            AsyncSandboxedDecoder(max_mpx=max_mpx, max_frames=settings.max_frames)
             for _ in range(settings.decoders)
         ]
-        self._free: asyncio.Queue[SandboxedDecoder] = asyncio.Queue()
+        self._free: asyncio.Queue[AsyncSandboxedDecoder] = asyncio.Queue()
         for decoder in self._decoders:
             self._free.put_nowait(decoder)
-        self._at_work: set[asyncio.Task[DecodedPicture]] = set()
+        self._at_work: set[asyncio.Future[DecodedPicture]] = set()
         self._num_waiting = 0
         self._seconds_per_picture = 0.0
         self._is_closed = False
@@ -75,12 +76,13 @@ class DecoderPool:
             decoder = await self._free.get()
         finally:
             self._num_waiting -= 1
-        work = asyncio.create_task(self._decode(decoder, data))
+        if decoder.is_running:
+            started, work = time.monotonic(), decoder.ask(data)
+        else:
+            started, work = None, asyncio.create_task(decoder.open(data))
         self._at_work.add(work)
-        work.add_done_callback(self._at_work.discard)
-        return await asyncio.shield(
-            work
-        )  # a child must be heard to the end, or its next answer is the wrong one
+        work.add_done_callback(partial(self._end, decoder, started))
+        return await asyncio.shield(work)  # a child must be heard to the end
 
     async def warm_up(self) -> None:
         """Start the children, so that no client waits for that."""
@@ -91,16 +93,13 @@ class DecoderPool:
         """Finish what was begun and stop the children."""
         self._is_closed = True
         await asyncio.gather(*self._at_work, return_exceptions=True)
-        await asyncio.gather(*(asyncio.to_thread(decoder.close) for decoder in self._decoders))
+        await asyncio.gather(*(decoder.close() for decoder in self._decoders))
 
-    async def _decode(self, decoder: SandboxedDecoder, data: bytes) -> DecodedPicture:
-        is_typical, started = decoder.is_running, time.monotonic()
-        try:
-            return await decoder.open_async(data)
-        finally:
-            self._free.put_nowait(decoder)
-            if is_typical:
-                self._learn(time.monotonic() - started)
-
-    def _learn(self, seconds: float) -> None:
-        self._seconds_per_picture += _NEWEST_WEIGHT * (seconds - self._seconds_per_picture)
+    def _end(
+        self, decoder: AsyncSandboxedDecoder, started: float | None, work: asyncio.Future[DecodedPicture]
+    ) -> None:
+        self._at_work.discard(work)
+        self._free.put_nowait(decoder)
+        if started is not None:  # otherwise the child had to be started first
+            seconds = time.monotonic() - started
+            self._seconds_per_picture += _NEWEST_WEIGHT * (seconds - self._seconds_per_picture)

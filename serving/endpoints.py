@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -31,6 +31,8 @@ from serving.service import Service
 
 _log = logging.getLogger("maskloop.serving")
 _Answer = TypeVar("_Answer")
+_UNWATCHED_S: Final = 0.02
+"""Most answers are there by then, and need nobody who looks whether the client has left."""
 
 
 async def _recognise(request: Request, headers: Annotated[CallerHeaders, Header()]) -> Caller:
@@ -220,7 +222,13 @@ async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _
         has_left = True
         mine.cancel()
 
-    watching = asyncio.create_task(watch())
+    watching: asyncio.Task[None] | None = None
+
+    def begin() -> None:
+        nonlocal watching
+        watching = asyncio.create_task(watch())
+
+    timer = asyncio.get_running_loop().call_later(_UNWATCHED_S, begin)
     try:
         return await work
     except asyncio.CancelledError as error:
@@ -229,7 +237,9 @@ async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _
         mine.uncancel()
         raise ClientLeftError("the client has left") from error
     finally:
-        watching.cancel()
+        timer.cancel()
+        if watching:
+            watching.cancel()
 
 
 async def _left(receive: Callable[[], Awaitable[Any]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -94,13 +95,15 @@ class Service:
         else:
             rendered = await asyncio.to_thread(self._render, picture, answer, asked)
         stages_s = {**answer.stages_s, "encode": time.perf_counter() - started}
-        self._tell(answer, stages_s)
+        record_stages(stages_s)
+        _later(partial(self._tell, answer, stages_s))
         timings_ms = {name: round(seconds * 1000, 3) for name, seconds in stages_s.items()}
         return rendered.model_copy(update={"timings_ms": timings_ms})
 
     async def draw(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[bytes, ModelName]:
         """Answer one picture as a PNG with the instances drawn on it, upright; raises what `predict` does."""
         picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
+        record_stages(answer.stages_s)
         self._tell(answer, answer.stages_s)
         png = await asyncio.to_thread(_draw, picture, answer, asked.min_score)
         return png, name_model(answer.model, self.model_name)
@@ -126,7 +129,7 @@ class Service:
             self.samples.offer(picture, None, error=reason, source=asked.source)
             raise
         answer = replace(answer, stages_s={"decode": decode_s, **answer.stages_s})
-        self.samples.offer(picture, answer, source=asked.source)
+        _later(partial(self.samples.offer, picture, answer, source=asked.source))
         self._refuse_if_strange(answer)
         return picture, answer
 
@@ -189,7 +192,6 @@ class Service:
             if stage in stages_s:
                 self.observer.stage_ended(stage, version=version, seconds=stages_s[stage])
         self.observer.answered(answer, score_threshold=answer.model.predictor.score_threshold)
-        record_stages(stages_s)
 
     def why_not_ready(self) -> str:
         """Return why no request can be answered now, or an empty string."""
@@ -231,6 +233,11 @@ class Service:
         if not feedback.request_id.isprintable():
             raise NotFoundError("there is no such request")
         return self.give_feedback(feedback, by)
+
+
+def _later(tell: Callable[[], None]) -> None:
+    """Tell others of an answer once it has gone out: nobody waits for that."""
+    asyncio.get_running_loop().call_soon(tell)
 
 
 def _draw(picture: Picture, answer: Answer, min_score: float | None) -> bytes:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from dataset.decoding import DecodedPicture, encode_png, open_picture
 from maskloop.clock import Clock
+from maskloop.errors import PictureError
 from maskloop.settings import ServingSettings
 from serving.answers import Answer, PairedAnswer, Picture
 from serving.app import create_app
@@ -52,17 +53,22 @@ PNG = encode_png(draw_picture())
 
 
 class DirectDecoder:
-    """Stands in for `SandboxedDecoder`: the same decoding, in this process."""
+    """Stands in for `AsyncSandboxedDecoder`: the same decoding, in this process."""
 
     def __init__(self, *, max_mpx: float, max_frames: int) -> None:
         self._limits = {"max_mpx": max_mpx, "max_frames": max_frames}
 
     is_running = True
 
-    async def open_async(self, data: bytes) -> DecodedPicture:
-        return open_picture(data, **self._limits)  # type: ignore[arg-type]
+    def ask(self, data: bytes) -> asyncio.Future[DecodedPicture]:
+        picture: asyncio.Future[DecodedPicture] = asyncio.get_running_loop().create_future()
+        try:
+            picture.set_result(open_picture(data, **self._limits))  # type: ignore[arg-type]
+        except PictureError as error:
+            picture.set_exception(error)
+        return picture
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing to stop."""
 
 
@@ -110,7 +116,7 @@ class ServiceWorld:
     def make_app(self) -> FastAPI:
         """Build everything anew: an event loop needs its own."""
         with (
-            patch("serving.decoding.SandboxedDecoder", DirectDecoder)
+            patch("serving.decoding.AsyncSandboxedDecoder", DirectDecoder)
             if not self.sandboxed
             else patch.dict({})
         ):

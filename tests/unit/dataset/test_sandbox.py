@@ -7,36 +7,71 @@ import io
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from dataset.async_sandbox import AsyncSandboxedDecoder
 from dataset.decoding import DecodedPicture, encode_png, open_picture
-from dataset.sandbox import ANSWER, REQUEST, SandboxedDecoder
+from dataset.sandbox import ANSWER, REQUEST, Child, Limits, SandboxedDecoder
 from maskloop.errors import PictureError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 31, 3), dtype=np.uint8)
 PNG = encode_png(PIXELS)
 
-Open = Callable[[SandboxedDecoder, bytes], DecodedPicture]
+
+class OnALoop:
+    """`AsyncSandboxedDecoder` with an event loop of its own, used like `SandboxedDecoder`."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.decoder, self._runner = AsyncSandboxedDecoder(**limits), asyncio.Runner()
+
+    def __enter__(self) -> OnALoop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._runner.close()
+
+    @property
+    def is_running(self) -> bool:
+        return self.decoder.is_running
+
+    @property
+    def _child(self) -> Child | None:
+        return self.decoder._child
+
+    def run(self, story: Coroutine[Any, Any, DecodedPicture]) -> DecodedPicture:
+        return self._runner.run(story)
+
+    def start(self) -> Child:
+        self._runner.run(self.decoder.start())
+        assert self._child
+        return self._child
+
+    def open(self, data: bytes) -> DecodedPicture:
+        return self._runner.run(self.decoder.open(data))
+
+    def close(self) -> None:
+        self._runner.run(self.decoder.close())
 
 
-def open_async(decoder: SandboxedDecoder, data: bytes) -> DecodedPicture:
-    return asyncio.run(decoder.open_async(data))
+Decoder = SandboxedDecoder | OnALoop
 
 
-@pytest.fixture(params=[SandboxedDecoder.open, open_async], ids=["waiting", "on an event loop"])
-def opened(request: pytest.FixtureRequest) -> Open:
-    way: Open = request.param
-    return way
+@pytest.fixture(params=[SandboxedDecoder, OnALoop], ids=["waiting", "on an event loop"])
+def make_decoder(request: pytest.FixtureRequest) -> Callable[..., Decoder]:
+    kind: Callable[..., Decoder] = request.param
+    return kind
 
 
 @pytest.fixture
-def decoder() -> Iterator[SandboxedDecoder]:
-    with SandboxedDecoder(max_mpx=2) as decoder:
+def decoder(make_decoder: Callable[..., Decoder]) -> Iterator[Decoder]:
+    with make_decoder(max_mpx=2) as decoder:
         yield decoder
 
 
@@ -49,51 +84,45 @@ def turned_jpeg_with_a_location() -> bytes:
     return file.getvalue()
 
 
-def pid_of(decoder: SandboxedDecoder) -> int:
+def pid_of(decoder: Decoder) -> int:
     assert decoder._child
     return decoder._child.process.pid
 
 
-def test_it_decodes_like_this_process_and_passes_on_what_the_file_told(
-    decoder: SandboxedDecoder, opened: Open
-) -> None:
+def test_it_decodes_like_this_process_and_passes_on_what_the_file_told(decoder: Decoder) -> None:
     data = turned_jpeg_with_a_location()
-    there, here = opened(decoder, data), open_picture(data, max_mpx=1)
+    there, here = decoder.open(data), open_picture(data, max_mpx=1)
     assert np.array_equal(there.pixels, here.pixels)
     assert (there.extension, there.orientation, there.has_location) == (".jpg", 6, True)
 
 
-def test_a_picture_stays_as_it_is_when_the_next_one_comes(decoder: SandboxedDecoder, opened: Open) -> None:
-    first = opened(decoder, PNG)
-    opened(decoder, encode_png(255 - PIXELS))
+def test_a_picture_stays_as_it_is_when_the_next_one_comes(decoder: Decoder) -> None:
+    first = decoder.open(PNG)
+    decoder.open(encode_png(255 - PIXELS))
     assert np.array_equal(first.pixels, PIXELS)
     assert first.pixels.flags.writeable
 
 
-def test_a_large_picture_comes_whole(decoder: SandboxedDecoder, opened: Open) -> None:
+def test_a_large_picture_comes_whole(decoder: Decoder) -> None:
     """Its bytes fill the socket, its pixels are more than an event loop copies itself."""
     pixels = np.random.default_rng(1).integers(0, 256, (1200, 1250, 3), dtype=np.uint8)
-    assert np.array_equal(opened(decoder, encode_png(pixels)).pixels, pixels)
+    assert np.array_equal(decoder.open(encode_png(pixels)).pixels, pixels)
 
 
-def test_a_broken_picture_costs_only_itself_and_keeps_the_child(
-    decoder: SandboxedDecoder, opened: Open
-) -> None:
-    opened(decoder, PNG)
+def test_a_broken_picture_costs_only_itself_and_keeps_the_child(decoder: Decoder) -> None:
+    decoder.open(PNG)
     child = pid_of(decoder)
     with pytest.raises(PictureError, match="cannot be decoded"):
-        opened(decoder, PNG[:60])
-    assert np.array_equal(opened(decoder, PNG).pixels, PIXELS)
+        decoder.open(PNG[:60])
+    assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
     assert pid_of(decoder) == child
 
 
-def test_a_picture_of_the_largest_size_fits_and_one_row_more_does_not(
-    decoder: SandboxedDecoder, opened: Open
-) -> None:
+def test_a_picture_of_the_largest_size_fits_and_one_row_more_does_not(decoder: Decoder) -> None:
     largest = Image.new("L", (2000, 1000), 7)
-    assert opened(decoder, saved(largest)).pixels.shape == (1000, 2000, 3)
+    assert decoder.open(saved(largest)).pixels.shape == (1000, 2000, 3)
     with pytest.raises(PictureError, match="more than the 2 million"):
-        opened(decoder, saved(Image.new("L", (2000, 1001))))
+        decoder.open(saved(Image.new("L", (2000, 1001))))
 
 
 def saved(image: Image.Image) -> bytes:
@@ -102,42 +131,41 @@ def saved(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def test_a_dead_child_is_replaced(decoder: SandboxedDecoder, opened: Open) -> None:
-    opened(decoder, PNG)
+def test_a_dead_child_is_replaced(decoder: Decoder) -> None:
+    decoder.open(PNG)
     assert decoder._child
     decoder._child.process.kill()
     decoder._child.process.wait()
-    assert np.array_equal(opened(decoder, PNG).pixels, PIXELS)
+    assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
 
 
-def test_a_hanging_child_costs_the_picture_it_hangs_on(opened: Open) -> None:
-    with SandboxedDecoder(max_mpx=1, timeout_s=0.2) as decoder:
+def test_a_hanging_child_costs_the_picture_it_hangs_on(make_decoder: Callable[..., Decoder]) -> None:
+    with make_decoder(max_mpx=1, timeout_s=0.2) as decoder:
         decoder.start()
         os.kill(pid_of(decoder), signal.SIGSTOP)
         with pytest.raises(PictureError, match="took too long"):
-            opened(decoder, PNG)
+            decoder.open(PNG)
         assert not decoder.is_running
 
 
-def test_a_crash_costs_the_picture_it_happens_on(
-    decoder: SandboxedDecoder, opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_costs_the_picture_it_happens_on(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request for more bytes than there is memory ends the child while the answer is waited for."""
     with monkeypatch.context() as patched:
-        patched.setattr("dataset.sandbox._pack", lambda _data, apply_orientation: REQUEST.pack(2**60, 1))
+        for module in ("dataset.sandbox", "dataset.async_sandbox"):
+            patched.setattr(f"{module}.pack", lambda _data, apply_orientation: REQUEST.pack(2**60, 1))
         with pytest.raises(PictureError, match="crashed or ran out of memory"):
-            opened(decoder, PNG)
-    assert np.array_equal(opened(decoder, PNG).pixels, PIXELS)
+            decoder.open(PNG)
+    assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's memory limit")
-def test_a_picture_that_needs_too_much_memory_is_refused(opened: Open) -> None:
-    with SandboxedDecoder(max_mpx=25, memory_mb=160) as decoder, pytest.raises(PictureError):
-        opened(decoder, saved(Image.new("RGB", (6000, 4000))))
+def test_a_picture_that_needs_too_much_memory_is_refused(make_decoder: Callable[..., Decoder]) -> None:
+    with make_decoder(max_mpx=25, memory_mb=160) as decoder, pytest.raises(PictureError):
+        decoder.open(saved(Image.new("RGB", (6000, 4000))))
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs Linux's seals")
-def test_the_child_cannot_cut_off_memory_that_this_process_reads(decoder: SandboxedDecoder) -> None:
+def test_the_child_cannot_cut_off_memory_that_this_process_reads(decoder: Decoder) -> None:
     decoder.start()
     assert decoder._child
     with pytest.raises(PermissionError):
@@ -148,32 +176,59 @@ def test_the_child_cannot_cut_off_memory_that_this_process_reads(decoder: Sandbo
     "said", [(100_000, 100_000, 1), (10, 10, 0), (10, 10, 9)], ids=["too large", "unknown", "unknown, too"]
 )
 def test_what_cannot_be_is_taken_for_a_crash(
-    decoder: SandboxedDecoder, opened: Open, monkeypatch: pytest.MonkeyPatch, said: tuple[int, int, int]
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch, said: tuple[int, int, int]
 ) -> None:
     """A child that a hostile picture has taken over may answer anything."""
-    child = decoder.start()
-    mine, theirs = socket.socketpair()
-    mine.setblocking(False)
-    with child.socket, mine, theirs:
-        monkeypatch.setattr(child, "socket", mine)
+    start = Child._start
+
+    def say_it_first(child: Child, limits: Limits, theirs: socket.socket) -> Any:
         theirs.sendall(ANSWER.pack(*said, 0, 0))
-        with pytest.raises(PictureError, match="crashed or ran out of memory"):
-            opened(decoder, PNG)
+        return start(child, limits, theirs)
+
+    monkeypatch.setattr(Child, "_start", say_it_first)
+    with pytest.raises(PictureError, match="crashed or ran out of memory"):
+        decoder.open(PNG)
 
 
-def test_nothing_is_left_open_after_the_end(opened: Open) -> None:
+def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise its words would be taken for the answer about the next picture."""
+    theirs: list[socket.socket] = []
+    start = Child._start
+
+    def keep_their_end(child: Child, limits: Limits, end: socket.socket) -> Any:
+        theirs.append(end.dup())
+        return start(child, limits, end)
+
+    async def story(decoder: AsyncSandboxedDecoder) -> DecodedPicture:
+        await decoder.open(PNG)
+        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0, 0))
+        while decoder.is_running:
+            await asyncio.sleep(0)
+        return await decoder.open(PNG)
+
+    monkeypatch.setattr(Child, "_start", keep_their_end)
+    with OnALoop(max_mpx=1) as decoder:
+        picture = decoder.run(story(decoder.decoder))
+    assert np.array_equal(picture.pixels, PIXELS)
+    for end in theirs:
+        end.close()
+
+
+def test_nothing_is_left_open_after_the_end(make_decoder: Callable[..., Decoder]) -> None:
     before = set(Path("/dev/fd").iterdir())
     for _ in range(3):
-        with SandboxedDecoder(max_mpx=1) as decoder:
-            opened(decoder, PNG)
+        with make_decoder(max_mpx=1) as decoder:
+            decoder.open(PNG)
             child = pid_of(decoder)
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
     assert set(Path("/dev/fd").iterdir()) == before
 
 
-def test_closing_twice_is_fine(decoder: SandboxedDecoder, opened: Open) -> None:
-    picture = opened(decoder, PNG)
+def test_closing_twice_is_fine(decoder: Decoder) -> None:
+    picture = decoder.open(PNG)
     decoder.close()
     decoder.close()
     assert np.array_equal(picture.pixels, PIXELS)

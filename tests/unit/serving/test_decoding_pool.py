@@ -31,13 +31,16 @@ class GatedDecoder:
     def __init__(self, **_limits: Any) -> None:
         self.arrived, self.opened, self.decoded = asyncio.Event(), asyncio.Event(), 0
 
-    async def open_async(self, data: bytes) -> DecodedPicture:
+    def ask(self, data: bytes) -> asyncio.Future[DecodedPicture]:
+        return asyncio.ensure_future(self._decode(data))
+
+    async def _decode(self, data: bytes) -> DecodedPicture:
         self.arrived.set()
         await self.opened.wait()
         self.decoded += 1
         return open_picture(data, max_mpx=1.0)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing to stop."""
 
 
@@ -48,7 +51,7 @@ def gate() -> GatedDecoder:
 
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch, gate: GatedDecoder) -> DecoderPool:
-    monkeypatch.setattr("serving.decoding.SandboxedDecoder", lambda **_limits: gate)
+    monkeypatch.setattr("serving.decoding.AsyncSandboxedDecoder", lambda **_limits: gate)
     return DecoderPool(ServingSettings(max_queue_s=1.0), max_mpx=1.0)
 
 
@@ -132,7 +135,8 @@ def test_a_decoder_that_dies_costs_its_picture_and_no_other(tmp_path: Path) -> N
         pool = world.service.decoders
         first = await client.post("/v1/predict", content=PNG)
         (decoder,) = pool._decoders
-        child = decoder.start()
+        child = decoder._child
+        assert child is not None
         os.kill(child.process.pid, signal.SIGSTOP)
         asking = [asyncio.create_task(client.post("/v1/predict", content=PNG)) for _ in range(2)]
         while not pool._num_waiting or not num_bytes_unread(child.socket):

@@ -1,0 +1,161 @@
+"""`dataset.sandbox` for an event loop: no thread waits for the child."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from dataset.decoding import DecodedPicture, sniff_format
+from dataset.sandbox import ANSWER, Child, ChildAnswer, Limits, name_failure, pack
+from maskloop.errors import PictureError
+
+_CHUNK_BYTES: Final = 2**16
+_LARGE_BYTES: Final = 2**22
+"""More than an event loop should copy itself."""
+
+
+class AsyncSandboxedDecoder:
+    """Does what `SandboxedDecoder` does. Belongs to one event loop, and decodes one picture at a time.
+
+    Args:
+        max_mpx: See `Limits`, which says what the other arguments mean.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_mpx: float = 25.0,
+        timeout_s: float = 20.0,
+        memory_mb: int = 2048,
+        max_frames: int = 0,
+    ) -> None:
+        self._limits = Limits(max_mpx, timeout_s, memory_mb, max_frames)
+        self._child: Child | None = None
+        self._asked: _Asked | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """A child is there and lives."""
+        return self._child is not None and self._child.is_running
+
+    async def open(self, data: bytes) -> DecodedPicture:
+        """Do what `ask` does, starting a child if none lives. Raises PictureError."""
+        await self.start()
+        return await self.ask(data)
+
+    async def start(self) -> None:
+        """Start the child if none lives, so that no picture waits for that."""
+        if not self.is_running:
+            await self.close()
+            self._child = await asyncio.to_thread(Child, self._limits)
+            asyncio.get_running_loop().add_reader(self._child.socket, self._hear, self._child)
+
+    def ask(self, data: bytes) -> asyncio.Future[DecodedPicture]:
+        """Let the child, which must be running, do what `open_picture` does.
+
+        Returns a future that may raise PictureError.
+        Wait for its end before asking again; who waits for it no longer must not cancel it.
+        """
+        assert self._child  # noqa: S101 - it runs
+        loop, child = asyncio.get_running_loop(), self._child
+        self._asked = _Asked(
+            memoryview(pack(data, apply_orientation=True)),
+            sniff_format(data)[1],
+            loop.create_future(),
+            loop.call_later(self._limits.timeout_s, self._fail, child, TimeoutError()),
+        )
+        self._say(child, self._asked)
+        return self._asked.picture
+
+    async def close(self) -> None:
+        """Stop the child. `start` starts another."""
+        if self._child:
+            await asyncio.to_thread(self._let_go(self._child).stop)
+
+    def _say(self, child: Child, asked: _Asked) -> None:
+        try:
+            asked.unsent = asked.unsent[child.socket.send(asked.unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._fail(child, error)
+            return
+        if asked.unsent:
+            asyncio.get_running_loop().add_writer(child.socket, self._say, child, asked)
+            asked.is_waiting_to_send = True
+        elif asked.is_waiting_to_send:
+            asyncio.get_running_loop().remove_writer(child.socket)
+
+    def _hear(self, child: Child) -> None:
+        try:
+            heard = child.socket.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(child, error)
+            return
+        asked = self._asked
+        if not heard or not asked:
+            self._fail(child, EOFError("the child has ended, or speaks unasked"))
+            return
+        asked.heard += heard
+        if len(asked.heard) < ANSWER.size:
+            return
+        answer, reason = ChildAnswer(*ANSWER.unpack_from(asked.heard)), asked.heard[ANSWER.size :]
+        if len(reason) < answer.num_bytes:
+            return
+        if reason:
+            self._end().set_exception(PictureError(reason.decode(errors="replace")))
+            return
+        take = partial(child.take, answer, asked.extension)
+        if answer.num_pixel_bytes > _LARGE_BYTES:
+            copying = asyncio.get_running_loop().run_in_executor(None, take)
+            copying.add_done_callback(lambda copied: self._settle(child, copied.result))
+        else:
+            self._settle(child, take)
+
+    def _settle(self, child: Child, take: Callable[[], DecodedPicture]) -> None:
+        if child is not self._child:  # it has failed meanwhile
+            return
+        try:
+            picture = take()
+        except EOFError as error:
+            self._fail(child, error)
+        else:
+            self._end().set_result(picture)
+
+    def _fail(self, child: Child, error: Exception) -> None:
+        child.process.kill()
+        self._let_go(child).stop()
+        if self._asked:
+            failure = name_failure(error)
+            failure.__cause__ = error
+            self._end().set_exception(failure)
+
+    def _let_go(self, child: Child) -> Child:
+        self._child = None
+        asyncio.get_running_loop().remove_reader(child.socket)
+        asyncio.get_running_loop().remove_writer(child.socket)
+        return child
+
+    def _end(self) -> asyncio.Future[DecodedPicture]:
+        """Return the future of what was asked, which is over."""
+        asked, self._asked = self._asked, None
+        assert asked  # noqa: S101 - nothing ends twice
+        asked.timer.cancel()
+        return asked.picture
+
+
+@dataclass(eq=False)
+class _Asked:
+    """The picture that is with the child."""
+
+    unsent: memoryview
+    extension: str
+    picture: asyncio.Future[DecodedPicture]
+    timer: asyncio.TimerHandle
+    heard: bytearray = field(default_factory=bytearray)
+    is_waiting_to_send: bool = False
