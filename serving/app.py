@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -40,6 +39,7 @@ from serving.tracing import NO_TRACER, Tracer
 _log = logging.getLogger("maskloop.serving")
 _request_log = logging.getLogger("maskloop.serving.requests")
 _BODY_TIMEOUT_S: Final = 15.0
+_MAX_KNOWN_HOSTS: Final = 100
 _DESCRIPTION: Final = """
 Send a picture to `/v1/predict`, or to `/v1/overlay` to see it drawn. Every answer names the model version
 that gave it and the blessing that let it serve. `/v1/feedback` takes corrections, which become labels.
@@ -94,17 +94,28 @@ class TrustedHosts:
     def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str]) -> None:
         self._app = app
         self._guard = TrustedHostMiddleware(_trust, allowed_hosts=allowed_hosts)
+        self._known: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse other hosts."""
         if scope["type"] == "http" and scope["path"] not in ("/healthz", "/readyz"):
-            await self._guard(scope, receive, _ignore)
-            if "is_trusted" not in scope["state"]:
-                raise UnknownHostError(
-                    "the Host header names another service",
-                    hint="serving.trusted_hosts lists what is accepted",
-                )
+            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+            if host not in self._known:
+                await self._check(scope, receive)
+                self._remember(host)
         await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope, receive: Receive) -> None:
+        await self._guard(scope, receive, _ignore)
+        if "is_trusted" not in scope["state"]:
+            raise UnknownHostError(
+                "the Host header names another service",
+                hint="serving.trusted_hosts lists what is accepted",
+            )
+
+    def _remember(self, host: bytes) -> None:
+        if len(self._known) < _MAX_KNOWN_HOSTS:  # a pattern may accept any number
+            self._known.add(host)
 
 
 async def _trust(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -140,8 +151,6 @@ class RequestLog:
                 name = (b"x-request-id", state["request_id"].encode())
                 message["headers"] = [*message["headers"], name]
             await send(message)
-            if message["type"] == "http.response.body":
-                await asyncio.sleep(0)  # the loop sends it now, before anybody is told about it
 
         with self._tracer.span(f"{scope['method']} {scope['path']}", headers=scope["headers"]) as span:
             try:

@@ -139,12 +139,12 @@ class MicroBatcher:
             _Waiting(model, picture, future, now, now + deadline_s)
         )
         self._tell_queue()
+        timer = asyncio.get_running_loop().call_later(deadline_s, _expire, future, deadline_s)
         self._gather()
         try:
-            async with asyncio.timeout(deadline_s):
-                return await future
-        except TimeoutError as error:
-            raise DeadlineError(f"there was no answer within {deadline_s:g} s") from error
+            return await future
+        finally:
+            timer.cancel()
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing more, answer what was accepted, and stop."""
@@ -284,6 +284,11 @@ class MicroBatcher:
         self._gather()
         if not error:
             self._learn(seconds / len(batch) / num_beside)
+        # what comes next in the loop are the answers, which need not wait for this
+        asyncio.get_running_loop().call_soon(self._tell_pass, batch, seconds, error)
+
+    def _tell_pass(self, batch: Sequence[_Waiting], seconds: float, error: BaseException | None) -> None:
+        if not error:
             model = batch[0].model
             self._observer.batch_ended(
                 role=model.role, version=model.served.version, size=len(batch), seconds=seconds
@@ -311,6 +316,10 @@ def _answer(
         stages_s = {"queue": started - waiting.since, "model": seconds}
         if not waiting.future.done():
             waiting.future.set_result(Answer(waiting.model, prediction, None, stages_s, len(batch)))
+
+
+def _expire(future: asyncio.Future[Answer], deadline_s: float) -> None:
+    _fail(future, DeadlineError(f"there was no answer within {deadline_s:g} s"))
 
 
 def _fail(future: asyncio.Future[Answer], error: BaseException) -> None:

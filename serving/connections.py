@@ -8,12 +8,18 @@ refused by the routes that do work; health is still answered. At twice the limit
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
 _PATIENCE_S: Final = 10.0
 _MAX_HEAD_BYTES: Final = 64 * 1024
+_CAN_CORK: Final = hasattr(socket, "TCP_CORK")
 _REFUSAL: Final = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -32,6 +38,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._is_in_body = False
+        self.app = partial(self._answer_whole, self.app)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
@@ -73,9 +80,25 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Let the rest of a body come, but not for ever."""
+        self._cork(False)
         super().on_response_complete()
         if self._is_in_body and self.cycle.response_complete:
             self._wait()
+
+    async def _answer_whole(self, app: ASGI3Application, scope: Any, receive: Any, send: Any) -> None:
+        """Send head and body together: uvicorn writes twice, and would wake the client twice."""
+
+        async def corked(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._cork(True)
+            await send(message)
+
+        await app(scope, receive, corked)
+
+    def _cork(self, is_on: bool) -> None:
+        """Hold back what is written, or let it go (tcp(7), TCP_CORK)."""
+        if _CAN_CORK and not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, is_on)
 
     def _wait(self) -> None:
         if self._timer is None:

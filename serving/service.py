@@ -97,8 +97,8 @@ class Service:
         stages_s = {**answer.stages_s, "encode": time.perf_counter() - started}
         record_stages(stages_s)
         _later(partial(self._tell, answer, stages_s))
-        timings_ms = {name: round(seconds * 1000, 3) for name, seconds in stages_s.items()}
-        return rendered.model_copy(update={"timings_ms": timings_ms})
+        rendered.timings_ms.update({name: round(seconds * 1000, 3) for name, seconds in stages_s.items()})
+        return rendered
 
     async def draw(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[bytes, ModelName]:
         """Answer one picture as a PNG with the instances drawn on it, upright; raises what `predict` does."""
