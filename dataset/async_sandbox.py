@@ -44,7 +44,7 @@ class AsyncSandboxedDecoder:
     async def open(self, data: bytes) -> DecodedPicture:
         """Do what `ask` does, starting a child if none lives. Raises PictureError."""
         await self.start()
-        return await self.ask(data)
+        return await self.ask(data, lambda: None)
 
     async def start(self) -> None:
         """Start the child if none lives, so that no picture waits for that."""
@@ -53,25 +53,32 @@ class AsyncSandboxedDecoder:
             self._child = await asyncio.to_thread(Child, self._limits)
             asyncio.get_running_loop().add_reader(self._child.socket, self._hear, self._child)
 
-    def ask(self, data: bytes) -> asyncio.Future[DecodedPicture]:
+    def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
         """Let the child, which must be running, do what `open_picture` does.
 
+        Args:
+            data: The file's bytes.
+            when_over: Called when the next picture may be asked for. That may be after the future was
+                cancelled: the child is heard to the end, or its answer would be taken for the next one's.
+
         Returns a future that may raise PictureError.
-        Wait for its end before asking again; who waits for it no longer must not cancel it.
         """
         assert self._child  # noqa: S101 - it runs
         loop, child = asyncio.get_running_loop(), self._child
-        self._asked = _Asked(
+        self._asked = asked = _Asked(
             memoryview(pack(data, apply_orientation=True)),
             sniff_format(data)[1],
             loop.create_future(),
+            when_over,
             loop.call_later(self._limits.timeout_s, self._fail, child, TimeoutError()),
         )
-        self._say(child, self._asked)
-        return self._asked.picture
+        self._say(child, asked)
+        return asked.picture
 
     async def close(self) -> None:
         """Stop the child. `start` starts another."""
+        if self._asked:
+            self._end(PictureError("the decoder was closed"))
         if self._child:
             await asyncio.to_thread(self._let_go(self._child).stop)
 
@@ -108,7 +115,7 @@ class AsyncSandboxedDecoder:
         if len(reason) < answer.num_bytes:
             return
         if reason:
-            self._end().set_exception(PictureError(reason.decode(errors="replace")))
+            self._end(PictureError(reason.decode(errors="replace")))
             return
         take = partial(child.take, answer, asked.extension)
         if answer.num_pixel_bytes > _LARGE_BYTES:
@@ -125,7 +132,7 @@ class AsyncSandboxedDecoder:
         except EOFError as error:
             self._fail(child, error)
         else:
-            self._end().set_result(picture)
+            self._end(picture)
 
     def _fail(self, child: Child, error: Exception) -> None:
         child.process.kill()
@@ -133,7 +140,7 @@ class AsyncSandboxedDecoder:
         if self._asked:
             failure = name_failure(error)
             failure.__cause__ = error
-            self._end().set_exception(failure)
+            self._end(failure)
 
     def _let_go(self, child: Child) -> Child:
         self._child = None
@@ -141,12 +148,17 @@ class AsyncSandboxedDecoder:
         asyncio.get_running_loop().remove_writer(child.socket)
         return child
 
-    def _end(self) -> asyncio.Future[DecodedPicture]:
-        """Return the future of what was asked, which is over."""
+    def _end(self, outcome: DecodedPicture | PictureError) -> None:
         asked, self._asked = self._asked, None
         assert asked  # noqa: S101 - nothing ends twice
         asked.timer.cancel()
-        return asked.picture
+        asked.when_over()
+        if asked.picture.cancelled():
+            return
+        if isinstance(outcome, PictureError):
+            asked.picture.set_exception(outcome)
+        else:
+            asked.picture.set_result(outcome)
 
 
 @dataclass(eq=False)
@@ -156,6 +168,7 @@ class _Asked:
     unsent: memoryview
     extension: str
     picture: asyncio.Future[DecodedPicture]
+    when_over: Callable[[], None]
     timer: asyncio.TimerHandle
     heard: bytearray = field(default_factory=bytearray)
     is_waiting_to_send: bool = False

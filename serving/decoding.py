@@ -41,7 +41,6 @@ class DecoderPool:
         self._free: asyncio.Queue[AsyncSandboxedDecoder] = asyncio.Queue()
         for decoder in self._decoders:
             self._free.put_nowait(decoder)
-        self._at_work: set[asyncio.Future[DecodedPicture]] = set()
         self._num_waiting = 0
         self._seconds_per_picture = 0.0
         self._is_closed = False
@@ -49,7 +48,7 @@ class DecoderPool:
     @property
     def waiting_s(self) -> float:
         """About how long a new picture would wait for its turn."""
-        num_ahead = self._num_waiting + len(self._at_work) + 1 - len(self._decoders)
+        num_ahead = self._num_waiting - self._free.qsize() + 1
         return max(0, num_ahead) * self._seconds_per_picture / len(self._decoders)
 
     async def decode(self, data: bytes) -> DecodedPicture:
@@ -76,13 +75,9 @@ class DecoderPool:
             decoder = await self._free.get()
         finally:
             self._num_waiting -= 1
-        if decoder.is_running:
-            started, work = time.monotonic(), decoder.ask(data)
-        else:
-            started, work = None, asyncio.create_task(decoder.open(data))
-        self._at_work.add(work)
-        work.add_done_callback(partial(self._end, decoder, started))
-        return await asyncio.shield(work)  # a child must be heard to the end
+        if not decoder.is_running:
+            return await asyncio.shield(asyncio.create_task(self._start_and_decode(decoder, data)))
+        return await decoder.ask(data, partial(self._free_again, decoder, time.monotonic()))
 
     async def warm_up(self) -> None:
         """Start the children, so that no client waits for that."""
@@ -92,13 +87,17 @@ class DecoderPool:
     async def close(self) -> None:
         """Finish what was begun and stop the children."""
         self._is_closed = True
-        await asyncio.gather(*self._at_work, return_exceptions=True)
+        for _ in self._decoders:
+            await self._free.get()
         await asyncio.gather(*(decoder.close() for decoder in self._decoders))
 
-    def _end(
-        self, decoder: AsyncSandboxedDecoder, started: float | None, work: asyncio.Future[DecodedPicture]
-    ) -> None:
-        self._at_work.discard(work)
+    async def _start_and_decode(self, decoder: AsyncSandboxedDecoder, data: bytes) -> DecodedPicture:
+        try:
+            return await decoder.open(data)
+        finally:
+            self._free_again(decoder, None)
+
+    def _free_again(self, decoder: AsyncSandboxedDecoder, started: float | None) -> None:
         self._free.put_nowait(decoder)
         if started is not None:  # otherwise the child had to be started first
             seconds = time.monotonic() - started

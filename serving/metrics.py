@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -30,6 +30,7 @@ from serving.loop_figures import LoopFigures
 from serving.observing import Judgement, MirrorOutcome, Stage
 
 _log = logging.getLogger("maskloop.serving")
+_Rows = TypeVar("_Rows", Counter, Histogram)
 _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _KEPT_VERSIONS: Final = 5
 """Figures of versions that served longer ago are let go, or a service that runs for years grows."""
@@ -62,6 +63,7 @@ class Metrics:
         self._folder = Path(folder) if folder else None
         self._loop, self._versions, self._is_unreadable = LoopFigures(model_name), tuple[str, ...](), False
         self._served: set[tuple[Role, str, str]] = set()
+        self._rows: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}
         self._registry = CollectorRegistry()
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -124,12 +126,12 @@ class Metrics:
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """Count an answer and its time."""
         version = self._known(version)
-        self._requests.labels(str(status), cause, version).inc()
-        self._request_s.labels(version).observe(seconds)
+        self._row(self._requests, str(status), cause, version).inc()
+        self._row(self._request_s, version).observe(seconds)
 
     def stage_ended(self, stage: Stage, *, version: str, seconds: float) -> None:
         """Count a stage's time."""
-        self._stage_s.labels(stage, self._known(version)).observe(seconds)
+        self._row(self._stage_s, stage, self._known(version)).observe(seconds)
 
     def answered(self, answer: Answer, *, score_threshold: ScoreThreshold) -> None:
         """Count what was found, at or above the threshold, by class; and strange pictures."""
@@ -137,16 +139,17 @@ class Metrics:
         version, names = self._known(model.served.version), model.predictor.class_names
         if answer.novelty is not None and answer.novelty.is_out_of_distribution:
             self._strange.labels(version).inc()
-        sure = found.select(found.reach(score_threshold))
-        for index, score in zip(sure.class_indices.tolist(), sure.scores.tolist(), strict=True):
-            self._detections.labels(names[index], version, model.role).inc()
-            self._score.labels(names[index], version).observe(score)
+        is_sure = found.reach(score_threshold)
+        indices, scores = found.class_indices[is_sure], found.scores[is_sure]
+        for index, score in zip(indices.tolist(), scores.tolist(), strict=True):
+            self._row(self._detections, names[index], version, model.role).inc()
+            self._row(self._score, names[index], version).observe(score)
 
     def batch_ended(self, *, role: Role, version: str, size: int, seconds: float) -> None:
         """Count a pass of a model."""
         version = self._known(version)
-        self._batch_size.labels(role, version).observe(size)
-        self._batch_s.labels(role, version).observe(seconds)
+        self._row(self._batch_size, role, version).observe(size)
+        self._row(self._batch_s, role, version).observe(seconds)
 
     def queue_changed(self, *, length: int, waiting_s: float) -> None:
         """Show the queue."""
@@ -174,7 +177,7 @@ class Metrics:
 
     def sampled(self, outcome: str) -> None:
         """Count what became of an answer as a sample."""
-        self._samples.labels(outcome).inc()
+        self._row(self._samples, outcome).inc()
 
     def sample_log_lagged(self, *, waiting: int, oldest_s: float) -> None:
         """Show how far the sample log is behind."""
@@ -196,7 +199,15 @@ class Metrics:
             for version in newest_last[:-_KEPT_VERSIONS]:
                 self._forget(version)
 
+    def _row(self, metric: _Rows, *labels: str) -> _Rows:
+        """Return the metric's row of these labels. Asking the library each time takes several times as long."""
+        row = self._rows.get((metric, labels))
+        if row is None:
+            row = self._rows[metric, labels] = metric.labels(*labels)
+        return cast("_Rows", row)
+
     def _forget(self, version: str) -> None:
+        self._rows.clear()
         by_version: tuple[Counter | Histogram, ...] = (
             self._requests,
             self._request_s,

@@ -1,7 +1,8 @@
 """The second process: sends pictures as a plan says, and writes what it saw to standard output as JSON.
 
 It costs little (about 0.1 ms of one core for a request), because it shares the cores with what it measures:
-plain sockets, httptools for the answers, nothing looked at before the end.
+plain sockets, httptools for the answers, nothing looked at before the end. A request's time goes from its
+first byte on the socket (in an open loop: from when it was due) to the last of its answer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.is_open = True
         self.status, self.headers, self._body = 0, dict[str, str](), b""
+        self.sent_s = self.answered_s = 0.0
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[bytes] | None = None
 
@@ -51,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self.headers, self._body = {}, b""
         self._answer = asyncio.get_running_loop().create_future()
+        self.sent_s = time.monotonic()
         self._transport.write(message)
         async with asyncio.timeout(timeout_s):
             return await self._answer
@@ -68,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
+        self.answered_s = time.monotonic()
         self.status = self._parser.get_status_code()
         self.is_open = self.is_open and self._parser.should_keep_alive()
         if self._answer and not self._answer.done():
@@ -114,25 +118,39 @@ class Sender:
             due_s: When it should have been sent; None for as soon as it is ready.
         """
         message = self._messages[picture](uuid.uuid4().hex)
-        trouble, due_s = "", due_s or time.monotonic()
+        trouble, begun_s = "", time.monotonic()
         for attempt in range(1, self._plan.attempts + 1):
             if attempt > 1:
                 await asyncio.sleep(_PAUSE_S)
             try:
-                status, retry_after, body = await self._attempt(message)
+                connection, body = await self._attempt(message)
             except (OSError, TimeoutError, httptools.HttpParserError) as error:
                 trouble = f"{type(error).__name__}: {error}"
                 continue
-            self._note(Sent(picture, due_s, time.monotonic(), status, attempt, retry_after, body, trouble))
+            since_s = due_s or (connection.sent_s if attempt == 1 else begun_s)
+            retry_after = connection.headers.get("retry-after", "")
+            self.requests.append(
+                Sent(
+                    picture,
+                    since_s,
+                    connection.answered_s,
+                    connection.status,
+                    attempt,
+                    retry_after,
+                    body.decode(),
+                    trouble,
+                )
+            )
             return
-        self._note(Sent(picture, due_s, time.monotonic(), 0, self._plan.attempts, "", "", trouble))
+        lost_s = time.monotonic()
+        self.requests.append(Sent(picture, due_s or begun_s, lost_s, 0, self._plan.attempts, "", "", trouble))
 
     def close(self) -> None:
         """Leave."""
         for connection in self._free:
             connection.close()
 
-    async def _attempt(self, message: bytes) -> tuple[int, str, str]:
+    async def _attempt(self, message: bytes) -> tuple[Connection, bytes]:
         connection = await self._take_connection()
         try:
             body = await connection.ask(message, self._plan.timeout_s)
@@ -143,7 +161,7 @@ class Sender:
             connection.close()
         else:
             self._free.append(connection)
-        return connection.status, connection.headers.get("retry-after", ""), body.decode()
+        return connection, body
 
     async def _take_connection(self) -> Connection:
         while self._free:
@@ -153,9 +171,6 @@ class Sender:
         async with asyncio.timeout(self._plan.timeout_s):
             _, connection = await loop.create_connection(Connection, HOST, self._plan.port)
         return connection
-
-    def _note(self, sent: Sent) -> None:
-        self.requests.append(sent)
 
 
 def _make_message(plan: Plan, file: Path) -> Callable[[str], bytes]:

@@ -60,7 +60,8 @@ class DirectDecoder:
 
     is_running = True
 
-    def ask(self, data: bytes) -> asyncio.Future[DecodedPicture]:
+    def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
+        when_over()
         picture: asyncio.Future[DecodedPicture] = asyncio.get_running_loop().create_future()
         try:
             picture.set_result(open_picture(data, **self._limits))  # type: ignore[arg-type]

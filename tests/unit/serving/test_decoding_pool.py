@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import termios
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,20 @@ class GatedDecoder:
     def __init__(self, **_limits: Any) -> None:
         self.arrived, self.opened, self.decoded = asyncio.Event(), asyncio.Event(), 0
 
-    def ask(self, data: bytes) -> asyncio.Future[DecodedPicture]:
-        return asyncio.ensure_future(self._decode(data))
+    def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
+        picture = asyncio.get_running_loop().create_future()
+        self._work = asyncio.create_task(self._decode(data, picture, when_over))
+        return picture
 
-    async def _decode(self, data: bytes) -> DecodedPicture:
+    async def _decode(
+        self, data: bytes, picture: asyncio.Future[DecodedPicture], when_over: Callable[[], None]
+    ) -> None:
         self.arrived.set()
         await self.opened.wait()
         self.decoded += 1
-        return open_picture(data, max_mpx=1.0)
+        when_over()
+        if not picture.cancelled():
+            picture.set_result(open_picture(data, max_mpx=1.0))
 
     async def close(self) -> None:
         """Nothing to stop."""
