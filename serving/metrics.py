@@ -200,7 +200,7 @@ class Metrics:
                 self._forget(version)
 
     def _row(self, metric: _Rows, *labels: str) -> _Rows:
-        """Return the metric's row of these labels. Asking the library each time takes several times as long."""
+        """Return the metric's row of these labels, which the library looks up several times as slowly."""
         row = self._rows.get((metric, labels))
         if row is None:
             row = self._rows[metric, labels] = metric.labels(*labels)
