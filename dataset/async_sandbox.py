@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from dataset.decoding import DecodedPicture, sniff_format
-from dataset.sandbox import ANSWER, Child, ChildAnswer, Limits, name_failure, pack
+from dataset.sandbox import ANSWER, Child, ChildAnswer, Limits, name_failure
 from maskloop.errors import PictureError
 
 _CHUNK_BYTES: Final = 2**16
@@ -66,13 +66,17 @@ class AsyncSandboxedDecoder:
         assert self._child  # noqa: S101 - it runs
         loop, child = asyncio.get_running_loop(), self._child
         self._asked = asked = _Asked(
-            memoryview(pack(data, apply_orientation=True)),
             sniff_format(data)[1],
             loop.create_future(),
             when_over,
             loop.call_later(self._limits.timeout_s, self._fail, child, TimeoutError()),
         )
-        self._say(child, asked)
+        try:
+            child.socket.send(child.put(data))
+        except PictureError as error:
+            self._end(error)
+        except OSError as error:
+            self._fail(child, error)
         return asked.picture
 
     async def close(self) -> None:
@@ -81,20 +85,6 @@ class AsyncSandboxedDecoder:
             self._end(PictureError("the decoder was closed"))
         if self._child:
             await asyncio.to_thread(self._let_go(self._child).stop)
-
-    def _say(self, child: Child, asked: _Asked) -> None:
-        try:
-            asked.unsent = asked.unsent[child.socket.send(asked.unsent) :]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._fail(child, error)
-            return
-        if asked.unsent:
-            asyncio.get_running_loop().add_writer(child.socket, self._say, child, asked)
-            asked.is_waiting_to_send = True
-        elif asked.is_waiting_to_send:
-            asyncio.get_running_loop().remove_writer(child.socket)
 
     def _hear(self, child: Child) -> None:
         try:
@@ -145,7 +135,6 @@ class AsyncSandboxedDecoder:
     def _let_go(self, child: Child) -> Child:
         self._child = None
         asyncio.get_running_loop().remove_reader(child.socket)
-        asyncio.get_running_loop().remove_writer(child.socket)
         return child
 
     def _end(self, outcome: DecodedPicture | PictureError) -> None:
@@ -165,10 +154,8 @@ class AsyncSandboxedDecoder:
 class _Asked:
     """The picture that is with the child."""
 
-    unsent: memoryview
     extension: str
     picture: asyncio.Future[DecodedPicture]
     when_over: Callable[[], None]
     timer: asyncio.TimerHandle
     heard: bytearray = field(default_factory=bytearray)
-    is_waiting_to_send: bool = False

@@ -1,4 +1,4 @@
-"""Pictures decoded in a child process that may die: bytes go through a socket, pixels come in shared memory.
+"""Pictures decoded in a child process that may die: pixels come in shared memory.
 
 A native decoder fed with hostile bytes may crash, hang or take all the memory. Here that costs one picture.
 """
@@ -28,11 +28,13 @@ import numpy as np
 from dataset.decoding import DecodedPicture, sniff_format
 from maskloop.errors import PictureError
 
-REQUEST: Final = struct.Struct(">QB")
-"""To the child: the number of bytes that follow, and whether to apply the orientation."""
+REQUEST: Final = struct.Struct(">QBB")
+"""To the child: the file's number of bytes, whether to apply the orientation, and whether the file lies in
+the shared memory; otherwise it follows."""
 ANSWER: Final = struct.Struct(">IIBBH")
 """From the child: height, width, orientation, whether the file tells its location, and the number of bytes
 that follow: none with a picture, which lies in the shared memory; otherwise why there is no picture."""
+_MAX_SHARED_FILE_BYTES: Final = 2**26
 _CHILD_STOP_S: Final = 2.0
 
 
@@ -54,8 +56,8 @@ class Limits:
 
     @property
     def shared_bytes(self) -> int:
-        """Of the largest picture."""
-        return max(3 * int(self.max_mpx * 1e6), 1)
+        """Of the largest picture, or the largest file. Memory nobody has touched costs nothing."""
+        return max(3 * int(self.max_mpx * 1e6), _MAX_SHARED_FILE_BYTES)
 
 
 class SandboxedDecoder:
@@ -98,7 +100,7 @@ class SandboxedDecoder:
         _, extension = sniff_format(data)
         with self._one_at_a_time, self._stopping_a_child_that_fails():
             child, deadline_s = self.start(), time.monotonic() + self._limits.timeout_s
-            _send(child.socket, pack(data, apply_orientation), deadline_s)
+            _send(child.socket, _pack(data, apply_orientation), deadline_s)
             answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
             answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
             return child.take(answer, extension)
@@ -162,7 +164,7 @@ class Child:
 
     def __init__(self, limits: Limits) -> None:
         self._memory_fd = _share_memory(limits.shared_bytes)
-        self._memory = mmap.mmap(self._memory_fd, limits.shared_bytes, prot=mmap.PROT_READ)
+        self._memory = mmap.mmap(self._memory_fd, limits.shared_bytes)
         self.socket, theirs = socket.socketpair()
         self.socket.setblocking(False)
         with theirs:
@@ -185,6 +187,17 @@ class Child:
     def is_running(self) -> bool:
         """It has not ended."""
         return self.process.poll() is None
+
+    def put(self, data: bytes) -> bytes:
+        """Put a file where the picture will replace it; return what to tell the child.
+
+        Raises:
+            PictureError: if it is too large.
+        """
+        if len(data) > len(self._memory):
+            raise PictureError(f"the file has more than the {len(self._memory) / 1e6:g} MB that are read")
+        self._memory[: len(data)] = data
+        return REQUEST.pack(len(data), True, True)
 
     def take(self, answer: ChildAnswer, extension: str) -> DecodedPicture:
         """Copy the picture out of the shared memory, which the next one is put into.
@@ -230,9 +243,8 @@ def _share_memory(num_bytes: int) -> int:
     return descriptor
 
 
-def pack(data: bytes, apply_orientation: bool) -> bytes:
-    """Return what a child is told about one picture."""
-    return REQUEST.pack(len(data), apply_orientation) + data
+def _pack(data: bytes, apply_orientation: bool) -> bytes:
+    return REQUEST.pack(len(data), apply_orientation, False) + data
 
 
 def _send(to: socket.socket, data: bytes, deadline_s: float) -> None:

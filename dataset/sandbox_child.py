@@ -32,8 +32,8 @@ def main() -> None:
     shared = np.frombuffer(mmap.mmap(descriptor, shared_bytes), np.uint8)
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as parent:
         while header := parent.recv(REQUEST.size, socket.MSG_WAITALL):
-            length, apply_orientation = REQUEST.unpack(header)
-            data = _receive(parent, length)
+            length, apply_orientation, is_shared = REQUEST.unpack(header)
+            data = shared[:length].tobytes() if is_shared else _receive(parent, length)
             parent.sendall(_answer(data, shared, max_mpx, bool(apply_orientation), max_frames))
 
 

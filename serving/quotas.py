@@ -73,6 +73,8 @@ class Taken:
 
     def at(self, now_s: float) -> Taken:
         """Return what still counts at this moment, in seconds since the epoch."""
+        if self.minute.at(now_s) is self.minute:  # hours and days begin with a minute
+            return self
         windows = (self.minute, self.hour, self.day, self.classes)
         return Taken(*(window.at(now_s) for window in windows))
 

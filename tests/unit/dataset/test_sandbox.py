@@ -151,8 +151,9 @@ def test_a_hanging_child_costs_the_picture_it_hangs_on(make_decoder: Callable[..
 def test_a_crash_costs_the_picture_it_happens_on(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request for more bytes than there is memory ends the child while the answer is waited for."""
     with monkeypatch.context() as patched:
-        for module in ("dataset.sandbox", "dataset.async_sandbox"):
-            patched.setattr(f"{module}.pack", lambda _data, apply_orientation: REQUEST.pack(2**60, 1))
+        too_many = REQUEST.pack(2**60, True, False)
+        patched.setattr("dataset.sandbox._pack", lambda _data, apply_orientation: too_many)
+        patched.setattr(Child, "put", lambda _child, _data: too_many)
         with pytest.raises(PictureError, match="crashed or ran out of memory"):
             decoder.open(PNG)
     assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
@@ -214,6 +215,16 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
     assert np.array_equal(picture.pixels, PIXELS)
     for end in theirs:
         end.close()
+
+
+def test_a_file_that_the_shared_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataset.sandbox._MAX_SHARED_FILE_BYTES", 10)
+    with OnALoop(max_mpx=0.001) as decoder:
+        with pytest.raises(PictureError, match=r"more than the 0\.003 MB"):
+            decoder.open(PNG + b"." * 3000)
+        child = decoder._child
+        assert decoder.open(encode_png(np.zeros((4, 4, 3), np.uint8))).pixels.shape == (4, 4, 3)
+        assert decoder._child is child
 
 
 def test_nothing_is_left_open_after_the_end(make_decoder: Callable[..., Decoder]) -> None:
