@@ -24,6 +24,7 @@ from serving.schemas import Asked, CallerHeaders
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 _Model = TypeVar("_Model", bound=BaseModel)
 _UNASKED: Final = Asked()
+_CALLER_HEADERS: Final = {str(field.alias).encode() for field in CallerHeaders.model_fields.values()}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class PictureRoute(APIRoute):
             for guard in guards:
                 await guard(request)
             asked = _read(Asked, request.query_params, "query") if request.query_params else _UNASKED
-            caller = recognise(request, _read(CallerHeaders, request.headers, "header"))
+            caller = recognise(request, _read(CallerHeaders, _find_caller_headers(request.scope), "header"))
             answer = await self.endpoint(request, asked, caller)
             if isinstance(answer, Response):
                 return answer
@@ -86,6 +87,14 @@ class PictureRoutes:
             return
         response = await handle(Request(scope, receive, send))
         await response(scope, receive, send)
+
+
+def _find_caller_headers(scope: Scope) -> dict[str, str]:
+    return {
+        name.decode(): value.decode("latin-1")
+        for name, value in reversed(scope["headers"])  # the first of several counts
+        if name in _CALLER_HEADERS
+    }
 
 
 def _read(model: type[_Model], values: Mapping[str, str], place: str) -> _Model:

@@ -70,14 +70,16 @@ def render_instances(
 ) -> list[Instance]:
     """Put detections into words, best score first."""
     kept = np.flatnonzero(detections.reach(min_score))[:max_instances]
+    classes, scores = detections.class_indices[kept].tolist(), detections.scores[kept].tolist()
+    boxes = detections.boxes_xyxy[kept].tolist()
     return [
         Instance(
-            class_name=class_names[int(detections.class_indices[index])],
-            score=round(float(detections.scores[index]), 4),
-            box_xyxy=_round_box(detections.boxes_xyxy[index]),
+            class_name=class_names[class_index],
+            score=round(score, 4),
+            box_xyxy=tuple(round(side, 2) for side in box),
             mask=render_mask(detections.masks[index], masks),
         )
-        for index in kept
+        for index, class_index, score, box in zip(kept.tolist(), classes, scores, boxes, strict=True)
     ]
 
 
@@ -146,8 +148,3 @@ def _png(mask: Rle) -> str:
     file = io.BytesIO()
     whole.save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
-
-
-def _round_box(box: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    left, top, right, bottom = (round(float(side), 2) for side in box)
-    return left, top, right, bottom
