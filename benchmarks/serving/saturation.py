@@ -5,27 +5,37 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.serving.bare import BareModel
 from benchmarks.serving.contestants import Contestant
-from benchmarks.serving.plans import Plan, Seen, percentile, run_client
+from benchmarks.serving.plans import Plan, Seen, Sent, percentile, run_client
 from benchmarks.timing import Spread
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long everything takes: rounds of turns, each of so many seconds."""
+    """How long everything takes.
+
+    Attributes:
+        rounds: Of turns at full load.
+        turn_s: Seconds of each.
+        pairs: Of short turns without load: the bare model, then the service.
+        pair_s: Seconds of each of both.
+    """
 
     rounds: int
     turn_s: float
+    pairs: int
+    pair_s: float
 
 
-FULL = Length(6, 8.0)
-QUICK = Length(2, 2.0)
+FULL = Length(6, 6.0, 40, 1.0)
+QUICK = Length(2, 2.0, 4, 1.0)
 
 
 def measure_saturation(
@@ -51,6 +61,7 @@ def measure_saturation(
             for count in (1, *clients):
                 seen = run_client(replace(plan, clients=count, seconds=length.turn_s))
                 service_turns[count].append(seen)
+        added_ms = _measure_added(bare, plan, length)
         after, memory_mb = server.resources(), server.pss_mb()
     best = max(bare_turns, key=lambda batch: _median(bare_turns[batch], "per_second"))
     return {
@@ -65,7 +76,7 @@ def measure_saturation(
             f"{count} clients": _describe(turns, bare_turns[best]) for count, turns in service_turns.items()
         },
         "ratio_is_to_bare_batch": best,
-        "added_ms": _describe_added(service_turns[1], bare_turns[1]),
+        "added_ms": added_ms,
         "resources": {"before": before, "after": after, "memory_mb": round(memory_mb)},
         "rounds": length.rounds,
         "turn_s": length.turn_s,
@@ -89,31 +100,55 @@ def _describe(turns: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) -> dict[
     }
 
 
-def _describe_added(turns: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Compare the same pictures, asked for one at a time; say in which stage the time goes."""
-    alone: dict[int, list[float]] = defaultdict(list)
-    for turn in bare:
-        for picture, milliseconds in turn["ms_by_picture"].items():
-            alone[int(picture)].append(milliseconds)
-    served: dict[int, list[float]] = defaultdict(list)
+def _measure_added(bare: BareModel, plan: Plan, length: Length) -> dict[str, Any]:
+    """Take many short turns without load, so that what else the machine does comes to both alike."""
+    alone, served = [bare.loop(batch=1, seconds=length.pair_s)], []
+    for _ in range(length.pairs):
+        served.append(run_client(replace(plan, clients=1, seconds=length.pair_s)))
+        alone.append(bare.loop(batch=1, seconds=length.pair_s))
+    return describe_added(served, alone)
+
+
+def describe_added(served: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Compare the same pictures, asked for one at a time; say in which stage the time goes.
+
+    Args:
+        served: Turns of the service.
+        bare: Turns of the bare model around them, one more.
+
+    Returns milliseconds: p50 of both; for each turn the median of what was added to the same picture's time in
+    the bare turns around it, as median and quartiles over the turns; p50 by stage.
+    """
+    added = [
+        statistics.median(one.ms - (before + after) / 2 for one, before, after in _match(turn, *around))
+        for turn, around in zip(served, pairwise(bare), strict=True)
+    ]
     stages: dict[str, list[float]] = defaultdict(list)
-    for one in (one for seen in turns for one in seen.answered):
-        served[one.picture].append(one.ms)
+    for one in (one for turn in served for one in turn.answered):
         timings = one.answer()["timings_ms"]
         for stage, milliseconds in timings.items():
             stages[stage].append(milliseconds)
         stages["everything else"].append(one.ms - sum(timings.values()))
-    both = [picture for picture in served if picture in alone]
-    differences = [statistics.median(served[picture]) - statistics.median(alone[picture]) for picture in both]
-    bare_ms = [ms for picture in both for ms in alone[picture]]
-    served_ms = [ms for picture in both for ms in served[picture]]
+    served_p50_ms = percentile([one.ms for turn in served for one in turn.answered], 50)
+    bare_p50_ms = percentile([ms for turn in bare for ms in turn["ms_by_picture"].values()], 50)
     return {
-        "bare_p50_ms": round(percentile(bare_ms, 50), 2),
-        "service_p50_ms": round(percentile(served_ms, 50), 2),
-        "added_p50_ms": round(percentile(served_ms, 50) - percentile(bare_ms, 50), 2),
-        "median_of_differences_by_picture_ms": round(statistics.median(differences), 2),
+        "bare_p50_ms": round(bare_p50_ms, 2),
+        "service_p50_ms": round(served_p50_ms, 2),
+        "added_p50_ms": round(served_p50_ms - bare_p50_ms, 2),
+        "added_by_turn_ms": _round(Spread.of(added), 2),
+        "turns": len(served),
         "stages_p50_ms": {stage: round(percentile(each, 50), 2) for stage, each in stages.items()},
     }
+
+
+def _match(
+    turn: Seen, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[Sent, float, float]]:
+    """Yield each answer with what the bare model took for its picture before and after."""
+    for one in turn.answered:
+        number = str(one.picture)
+        if number in before["ms_by_picture"] and number in after["ms_by_picture"]:
+            yield one, before["ms_by_picture"][number], after["ms_by_picture"][number]
 
 
 def _median(turns: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -12,6 +12,7 @@ from benchmarks.serving.client import Sender
 from benchmarks.serving.plans import Plan, Seen, Sent
 from benchmarks.serving.processes import MemoryWatch
 from benchmarks.serving.report import to_markdown
+from benchmarks.serving.saturation import describe_added
 
 BOLT = {
     "class_name": "bolt",
@@ -52,6 +53,19 @@ def test_time_counts_from_when_a_request_was_due_and_only_answers_count():
     seen = Seen(plan, 0.0, [sent(), sent(done_s=1.5), sent(done_s=9.0), sent(status=503), sent(status=0)])
     assert seen.per_second() == 1.0  # two in two seconds; the third came after the end
     assert seen.ms(50) == 1000.0
+
+
+def test_what_is_added_to_a_picture_is_told_from_the_bare_turns_around_it():
+    """Between them the machine became 4 ms slower, for both alike."""
+    bare = [{"ms_by_picture": {"0": 10.0, "1": 20.0}}, {"ms_by_picture": {"0": 14.0, "1": 24.0}}]
+    body = json.dumps({"timings_ms": {"decode": 1.0, "model": 10.0}})
+    times_s = [(0, 0.0135), (1, 0.0235), (1, 0.0255), (2, 0.5)]
+    requests = [Sent(picture, 0.0, seconds, 200, 1, "", body) for picture, seconds in times_s]
+    told = describe_added([Seen(Plan(1, "/", "", seconds=1.0), 0.0, requests)], bare)
+    # 13.5 - 12, 23.5 - 22, 25.5 - 22; the bare model has not seen the third picture
+    assert told["added_by_turn_ms"] == {"median": 1.5, "low": 1.5, "high": 1.5}
+    assert (told["bare_p50_ms"], told["service_p50_ms"], told["added_p50_ms"]) == (17.0, 24.5, 7.5)
+    assert told["stages_p50_ms"] == {"decode": 1.0, "model": 10.0, "everything else": 13.5}
 
 
 async def read_head(reader):
