@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.wiring import App, open_app
-from maskloop.memory import use_large_pages
+from maskloop.memory import spare_the_collector, use_large_pages
 from maskloop.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
 
     metrics = Metrics(app.settings.model_name)
     cores = _Cores(app.settings.training.device)
-    host = ModelHost(LedgerModelSource(app), metrics, cores=cores, settle=use_large_pages)
+    host = ModelHost(LedgerModelSource(app), metrics, cores=cores, settle=_settle)
     sampling = share_quotas(settings.sampling, settings.workers)
     sampler = Sampler(app.samples, sampling, metrics, app.clock)
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
@@ -101,6 +101,11 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
         render_metrics=metrics.render,
     )
     return RunningService(app, service, host, sampler, recorder, metrics)
+
+
+def _settle() -> None:
+    spare_the_collector()
+    use_large_pages()
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,10 @@ class MicroBatcher:
         return (len(self._live) + self._num_passing) * (self._seconds_per_picture or 0.0)
 
     @property
+    def _has_work(self) -> bool:
+        return bool(self._live or self._shadow)
+
+    @property
     def _all_lanes(self) -> list[_Lane]:
         return [*self._lanes, self._wide] if self._wide else self._lanes
 
@@ -196,7 +200,9 @@ class MicroBatcher:
             self._gathering.cancel()
             self._gathering = None
         for role in _ROLES:
-            while (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane)):
+            while (
+                self._has_work and (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane))
+            ):
                 lane.role = role
                 self._start_pass(lane, batch)
 

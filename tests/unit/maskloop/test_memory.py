@@ -37,6 +37,27 @@ def _count_faults(how: str) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+_WATCH_THE_COLLECTOR = """
+import gc
+from maskloop.memory import spare_the_collector
+class Ring:
+    def __init__(self):
+        self.itself = self
+spared = Ring()
+spare_the_collector()
+before = len(gc.get_objects())
+later = Ring()
+spare_the_collector()
+print(before < 100, any(one is spared for one in gc.get_objects()), any(one is later for one in gc.get_objects()))
+"""
+
+
+def test_the_collector_passes_over_what_was_there_and_over_nothing_that_comes_later() -> None:
+    command = [sys.executable, "-c", _WATCH_THE_COLLECTOR]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert told == ["True", "False", "True"]
+
+
 _COUNT_LARGE_PAGES = """
 import re
 from pathlib import Path
