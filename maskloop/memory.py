@@ -57,7 +57,7 @@ def spare_the_collector() -> None:
     """Let the garbage collector pass over everything that is there now, when that is for the first time.
 
     Modules and models stay; looking through them took a tenth of what a service computes besides its model.
-    What is spared and no longer needed still goes when its last reference does; only rings of references stay.
+    What is spared still goes when its last reference does; only rings of references stay.
     """
     if gc.get_freeze_count() == 0:
         gc.collect()

@@ -102,10 +102,6 @@ class MicroBatcher:
         return (len(self._live) + self._num_passing) * (self._seconds_per_picture or 0.0)
 
     @property
-    def _has_work(self) -> bool:
-        return bool(self._live or self._shadow)
-
-    @property
     def _all_lanes(self) -> list[_Lane]:
         return [*self._lanes, self._wide] if self._wide else self._lanes
 
@@ -200,9 +196,7 @@ class MicroBatcher:
             self._gathering.cancel()
             self._gathering = None
         for role in _ROLES:
-            while (
-                self._has_work and (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane))
-            ):
+            while (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane)):
                 lane.role = role
                 self._start_pass(lane, batch)
 
@@ -222,7 +216,9 @@ class MicroBatcher:
         return _Lane(open_thread(name, self._cores, num_cores), role)
 
     def _find_lane(self, role: Role) -> _Lane | None:
-        """Return where a role's next pass may run now."""
+        """Return where a role's next pass may run now, if anything waits."""
+        if not self._live and not self._shadow:
+            return None
         if self._wide:
             if not self._num_passing and len(self._live) < self._num_beside:
                 return self._wide

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.serving.bare import BareModel
 from benchmarks.serving.contestants import Contestant
-from benchmarks.serving.plans import Plan, Seen, Sent, percentile, run_client
+from benchmarks.serving.plans import Plan, Seen, percentile, run_client
 from benchmarks.timing import Spread
 
 
@@ -24,7 +23,7 @@ class Length:
     Attributes:
         rounds: Of turns at full load.
         turn_s: Seconds of each.
-        pairs: Of short turns without load: the bare model, then the service.
+        pairs: Of short turns without load: the bare model and the service.
         pair_s: Seconds of each of both.
     """
 
@@ -34,8 +33,8 @@ class Length:
     pair_s: float
 
 
-FULL = Length(6, 6.0, 40, 1.0)
-QUICK = Length(2, 2.0, 4, 1.0)
+FULL = Length(6, 6.0, 80, 0.6)
+QUICK = Length(2, 2.0, 4, 0.6)
 
 
 def measure_saturation(
@@ -101,11 +100,15 @@ def _describe(turns: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) -> dict[
 
 
 def _measure_added(bare: BareModel, plan: Plan, length: Length) -> dict[str, Any]:
-    """Take many short turns without load, so that what else the machine does comes to both alike."""
-    alone, served = [bare.loop(batch=1, seconds=length.pair_s)], []
-    for _ in range(length.pairs):
+    """Take short turns without load, either of both first in turn: the machine changes within seconds."""
+    served: list[Seen] = []
+    alone: list[dict[str, Any]] = []
+    for pair in range(length.pairs):
+        if pair % 2:
+            alone.append(bare.loop(batch=1, seconds=length.pair_s))
         served.append(run_client(replace(plan, clients=1, seconds=length.pair_s)))
-        alone.append(bare.loop(batch=1, seconds=length.pair_s))
+        if not pair % 2:
+            alone.append(bare.loop(batch=1, seconds=length.pair_s))
     return describe_added(served, alone)
 
 
@@ -114,23 +117,24 @@ def describe_added(served: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) ->
 
     Args:
         served: Turns of the service.
-        bare: Turns of the bare model around them, one more.
+        bare: For each the turn of the bare model beside it.
 
-    Returns milliseconds: p50 of both; for each turn the median of what was added to the same picture's time in
-    the bare turns around it, as median and quartiles over the turns; p50 by stage.
+    Returns milliseconds: p50 of both; for each turn the median of what was added to the same picture's time,
+    as median and quartiles over the turns; p50 by stage.
     """
-    added = [
-        statistics.median(one.ms - (before + after) / 2 for one, before, after in _match(turn, *around))
-        for turn, around in zip(served, pairwise(bare), strict=True)
+    pairs = [
+        [(one.ms, turn["ms_by_picture"].get(str(one.picture))) for one in seen.answered]
+        for seen, turn in zip(served, bare, strict=True)
     ]
+    added = [statistics.median(ms - alone for ms, alone in pair if alone is not None) for pair in pairs]
     stages: dict[str, list[float]] = defaultdict(list)
     for one in (one for turn in served for one in turn.answered):
         timings = one.answer()["timings_ms"]
         for stage, milliseconds in timings.items():
             stages[stage].append(milliseconds)
         stages["everything else"].append(one.ms - sum(timings.values()))
-    served_p50_ms = percentile([one.ms for turn in served for one in turn.answered], 50)
-    bare_p50_ms = percentile([ms for turn in bare for ms in turn["ms_by_picture"].values()], 50)
+    served_p50_ms = statistics.median(seen.ms(50) for seen in served)
+    bare_p50_ms = _median(bare, "p50_ms")
     return {
         "bare_p50_ms": round(bare_p50_ms, 2),
         "service_p50_ms": round(served_p50_ms, 2),
@@ -139,16 +143,6 @@ def describe_added(served: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) ->
         "turns": len(served),
         "stages_p50_ms": {stage: round(percentile(each, 50), 2) for stage, each in stages.items()},
     }
-
-
-def _match(
-    turn: Seen, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[tuple[Sent, float, float]]:
-    """Yield each answer with what the bare model took for its picture before and after."""
-    for one in turn.answered:
-        number = str(one.picture)
-        if number in before["ms_by_picture"] and number in after["ms_by_picture"]:
-            yield one, before["ms_by_picture"][number], after["ms_by_picture"][number]
 
 
 def _median(turns: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -48,7 +48,8 @@ spare_the_collector()
 before = len(gc.get_objects())
 later = Ring()
 spare_the_collector()
-print(before < 100, any(one is spared for one in gc.get_objects()), any(one is later for one in gc.get_objects()))
+looked_at = {id(one) for one in gc.get_objects()}
+print(before < 100, id(spared) in looked_at, id(later) in looked_at)
 """
 
 
