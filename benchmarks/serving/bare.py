@@ -83,9 +83,12 @@ class BareModel:
             self.process.stdin.close()
         self.process.wait(30)
 
-    def loop(self, *, batch: int, seconds: float) -> dict[str, Any]:
-        """Answer the pictures again and again; returns ``per_second``, ``p50_ms``, ``ms_by_picture``."""
-        return dict(self._ask({"do": "loop", "batch": batch, "seconds": seconds}))
+    def loop(self, *, batch: int, seconds: float, pause_s: float = 0.0) -> dict[str, Any]:
+        """Answer the pictures again and again, after a pause each time.
+
+        Returns ``per_second``, pauses included, and without them ``p50_ms`` and ``ms_by_picture``.
+        """
+        return dict(self._ask({"do": "loop", "batch": batch, "seconds": seconds, "pause_s": pause_s}))
 
     def answers(self, *, batch: int) -> list[list[dict[str, Any]]]:
         """Return the instances of every picture, computed in batches of that size."""
@@ -99,12 +102,17 @@ class BareModel:
         return json.loads(self.process.stdout.readline())
 
 
-def _loop(predictor: Predictor, pictures: Sequence[bytes], batch: int, seconds: float) -> dict[str, Any]:
+def _loop(
+    predictor: Predictor, pictures: Sequence[bytes], *, batch: int, seconds: float, pause_s: float
+) -> dict[str, Any]:
     took_ms: dict[int, list[float]] = defaultdict(list)
     start_s = now_s = time.perf_counter()
     first = count = 0
     while now_s - start_s < seconds:
         numbers = [number % len(pictures) for number in range(first, first + batch)]
+        if pause_s:
+            time.sleep(pause_s)
+            now_s = time.perf_counter()
         json.dumps(answer(predictor, [pictures[number] for number in numbers]))
         before_s, now_s = now_s, time.perf_counter()
         took_ms[first % len(pictures)].append((now_s - before_s) * 1000)
@@ -132,7 +140,8 @@ def main() -> None:
         wanted = json.loads(line)
         match wanted["do"]:
             case "loop":
-                told: Any = _loop(predictor, pictures, wanted["batch"], wanted["seconds"])
+                how = {name: wanted[name] for name in ("batch", "seconds", "pause_s")}
+                told: Any = _loop(predictor, pictures, **how)
             case "answer":
                 told = _answer_all(predictor, pictures, wanted["batch"])
             case _:

@@ -95,6 +95,8 @@ class Sender:
         async def client(number: int) -> None:
             picture = number
             while time.monotonic() < ends_s:
+                if self._plan.pause_s:
+                    await asyncio.sleep(self._plan.pause_s)
                 await self.send(picture % len(self._messages), None)
                 picture += self._plan.clients
 

@@ -27,6 +27,7 @@ class Plan:
         pictures: Folder; its files are sent by turns, in the order of their names.
         seconds: For so long requests are sent; what was sent is waited for.
         clients: A closed loop of so many: each sends the next picture when it has the answer.
+        pause_s: Each of them waits so long before it sends.
         rate: Requests a second, whether answers come or not (an open loop); 0 for a closed loop.
         body: How a picture is sent: as it is, or in JSON as base64, alone or in a list.
         fresh_connections: Every request is another client: it connects, asks once and leaves.
@@ -39,6 +40,7 @@ class Plan:
     pictures: str
     seconds: float
     clients: int = 1
+    pause_s: float = 0.0
     rate: float = 0.0
     body: Body = "raw"
     fresh_connections: bool = False

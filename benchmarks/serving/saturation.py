@@ -33,7 +33,8 @@ class Length:
     pair_s: float
 
 
-FULL = Length(6, 6.0, 80, 0.6)
+_PAUSE_S = 0.005
+FULL = Length(6, 6.0, 40, 0.8)
 QUICK = Length(2, 2.0, 4, 0.6)
 
 
@@ -60,7 +61,7 @@ def measure_saturation(
             for count in (1, *clients):
                 seen = run_client(replace(plan, clients=count, seconds=length.turn_s))
                 service_turns[count].append(seen)
-        added_ms = _measure_added(bare, plan, length)
+        added = {pause_s: _measure_added(bare, plan, length, pause_s) for pause_s in (0.0, _PAUSE_S)}
         after, memory_mb = server.resources(), server.pss_mb()
     best = max(bare_turns, key=lambda batch: _median(bare_turns[batch], "per_second"))
     return {
@@ -75,7 +76,8 @@ def measure_saturation(
             f"{count} clients": _describe(turns, bare_turns[best]) for count, turns in service_turns.items()
         },
         "ratio_is_to_bare_batch": best,
-        "added_ms": added_ms,
+        "added_without_a_pause_ms": added[0.0],
+        f"added_after_pauses_of_{_PAUSE_S * 1000:g}_ms": added[_PAUSE_S],
         "resources": {"before": before, "after": after, "memory_mb": round(memory_mb)},
         "rounds": length.rounds,
         "turn_s": length.turn_s,
@@ -99,16 +101,21 @@ def _describe(turns: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) -> dict[
     }
 
 
-def _measure_added(bare: BareModel, plan: Plan, length: Length) -> dict[str, Any]:
-    """Take short turns without load, either of both first in turn: the machine changes within seconds."""
+def _measure_added(bare: BareModel, plan: Plan, length: Length, pause_s: float) -> dict[str, Any]:
+    """Take short turns without load, either of both first in turn: the machine changes within seconds.
+
+    Without a pause, what the service and the client do after an answer delays the next one; and the bare
+    model, which has nothing else to do, finds all its data in the caches. With one, both are asked like a
+    service that few use.
+    """
     served: list[Seen] = []
     alone: list[dict[str, Any]] = []
     for pair in range(length.pairs):
         if pair % 2:
-            alone.append(bare.loop(batch=1, seconds=length.pair_s))
-        served.append(run_client(replace(plan, clients=1, seconds=length.pair_s)))
+            alone.append(bare.loop(batch=1, seconds=length.pair_s, pause_s=pause_s))
+        served.append(run_client(replace(plan, clients=1, seconds=length.pair_s, pause_s=pause_s)))
         if not pair % 2:
-            alone.append(bare.loop(batch=1, seconds=length.pair_s))
+            alone.append(bare.loop(batch=1, seconds=length.pair_s, pause_s=pause_s))
     return describe_added(served, alone)
 
 
