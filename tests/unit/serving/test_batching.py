@@ -204,6 +204,44 @@ def test_draining_answers_what_was_accepted_and_accepts_nothing_more() -> None:
     assert len(run(story)) == 3
 
 
+def test_a_pass_that_hangs_is_left_behind_when_the_time_to_stop_is_over() -> None:
+    gate = Gate()
+    model = make_model(before=gate)
+
+    async def story(batcher: MicroBatcher) -> Any:
+        stuck = start(batcher, model, "a")
+        await reached(gate)
+        waiting = start(batcher, model, "b")
+        await asyncio.sleep(0)
+        await batcher.drain(0.01)
+        outcomes = await asyncio.gather(stuck, waiting, return_exceptions=True)
+        gate.opened.set()
+        return outcomes
+
+    assert [type(outcome) for outcome in run(story)] == [asyncio.CancelledError] * 2
+    assert model.predictor.passes == [1]
+
+
+def test_an_idle_model_waits_for_company_until_the_batch_is_full() -> None:
+    model = make_model()
+
+    async def story(batcher: MicroBatcher) -> list[int]:
+        first = start(batcher, model, "a")
+        await asyncio.sleep(0)
+        before = list(model.predictor.passes)
+        await asyncio.gather(first, start(batcher, model, "b"))
+        return before
+
+    assert run(story, max_batch=2, batch_wait_ms=60_000) == []
+    assert model.predictor.passes == [2]
+
+
+def test_an_idle_model_waits_for_company_no_longer_than_settings_say() -> None:
+    model = make_model()
+    run(lambda batcher: start(batcher, model, "a"), max_batch=2, batch_wait_ms=1)
+    assert model.predictor.passes == [1]
+
+
 def test_passes_are_told() -> None:
     observer = RememberingObserver()
 

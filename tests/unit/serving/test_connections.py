@@ -54,6 +54,18 @@ def test_a_head_that_never_ends_is_given_up(world: ServiceWorld) -> None:
         assert read_all(slow).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="needs Linux's TCP_CORK")
+def test_an_answer_comes_in_one_piece(world: ServiceWorld) -> None:
+    """Each piece would wake the client."""
+    request = HEAD + f"Content-Type: image/png\r\nContent-Length: {len(PNG)}\r\n\r\n".encode() + PNG
+    with live(world) as url, closing(connect(url)) as client:
+        for _ in range(3):
+            client.sendall(request)
+            piece = client.recv(65536)
+            assert piece.startswith(b"HTTP/1.1 200 ")
+            assert piece.endswith(b"}")
+
+
 def test_a_connection_that_says_nothing_is_closed(world: ServiceWorld) -> None:
     with live(world, patience_s=0.1) as url, closing(connect(url)) as silent:
         assert read_all(silent) == b""
