@@ -236,6 +236,15 @@ def test_a_full_disk_is_said_and_worth_another_try_after_cleaning_up(
     assert "the disk is full (loop.html). free some space" in ran.err
 
 
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """Python's own handler: who is started in the background is told to ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_ctrl_c")
 @pytest.mark.parametrize("arguments", [["report"], ["data", "preview"], ["report", "--json"]])
 def test_ctrl_c_says_what_holds_and_how_to_go_on(
     arguments: list[str], run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
@@ -252,6 +261,7 @@ def test_ctrl_c_says_what_holds_and_how_to_go_on(
     )
 
 
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_in_a_demo_does_not_promise_that_it_goes_on(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

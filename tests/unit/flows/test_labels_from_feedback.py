@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,7 @@ def test_what_the_service_answered_can_be_sent_back_as_a_correction(
     async def story(client: httpx.AsyncClient) -> Any:
         headers = {"X-Request-Id": "r1"}
         answer = (await client.post("/v1/predict?source=belt", content=data, headers=headers)).json()
+        await asyncio.sleep(0)  # it is offered as a sample once the answer is out
         sampler.close()
         instances = [{"class_name": one["class_name"], "mask": one["mask"]} for one in answer["instances"]]
         correction = {"request_id": "r1", "verdict": "right", "instances": instances}
