@@ -21,18 +21,11 @@ class AsyncSandboxedDecoder:
     """Does what `SandboxedDecoder` does. Belongs to one event loop, and decodes one picture at a time.
 
     Args:
-        max_mpx: See `Limits`, which says what the other arguments mean.
+        limits: What a child may use.
     """
 
-    def __init__(
-        self,
-        *,
-        max_mpx: float = 25.0,
-        timeout_s: float = 20.0,
-        memory_mb: int = 2048,
-        max_frames: int = 0,
-    ) -> None:
-        self._limits = Limits(max_mpx, timeout_s, memory_mb, max_frames)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._child: Child | None = None
         self._asked: _Asked | None = None
 

@@ -18,7 +18,7 @@ from dataset.metadata import without_metadata
 from dataset.planning import Batch, IngestPlan, plan_ingest
 from dataset.problems import Problem
 from dataset.samples import DatasetVersion, Split
-from dataset.sandbox import SandboxedDecoder
+from dataset.sandbox import Limits, SandboxedDecoder
 from dataset.splitting import Resident, difference_hash
 from dataset.store import DatasetStore, next_tag
 from dataset.validation import FoundPicture, ValidationReport, picture_names
@@ -126,7 +126,7 @@ def find_pictures(
     """Look at every picture the COCO file lists; decode it in a child process."""
     names = picture_names(coco)
     found: dict[str, FoundPicture | Problem] = {}
-    with SandboxedDecoder(max_mpx=max_mpx) as decoder:
+    with SandboxedDecoder(Limits(max_mpx=max_mpx)) as decoder:
         for number, name in enumerate(names, start=1):
             found[name] = _find(name, images_dir, decoder)
             if progress:

@@ -49,10 +49,10 @@ class Limits:
         max_frames: A file with more is refused; 0 for any number.
     """
 
-    max_mpx: float
-    timeout_s: float
-    memory_mb: int
-    max_frames: int
+    max_mpx: float = 25.0
+    timeout_s: float = 20.0
+    memory_mb: int = 2048
+    max_frames: int = 0
 
     @property
     def shared_bytes(self) -> int:
@@ -67,23 +67,16 @@ class SandboxedDecoder:
     for the next. May be shared between threads: `open` decodes one picture after the other.
 
     Args:
-        max_mpx: See `Limits`, which says what the other arguments mean.
+        limits: What a child may use.
 
     >>> from dataset.decoding import encode_png
-    >>> with SandboxedDecoder(max_mpx=1.0) as decoder:
+    >>> with SandboxedDecoder(Limits(max_mpx=1.0)) as decoder:
     ...     decoder.open(encode_png(np.zeros((2, 3, 3), np.uint8))).pixels.shape
     (2, 3, 3)
     """
 
-    def __init__(
-        self,
-        *,
-        max_mpx: float = 25.0,
-        timeout_s: float = 20.0,
-        memory_mb: int = 2048,
-        max_frames: int = 0,
-    ) -> None:
-        self._limits = Limits(max_mpx, timeout_s, memory_mb, max_frames)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._child: Child | None = None
         self._one_at_a_time = threading.Lock()
 

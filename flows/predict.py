@@ -96,9 +96,9 @@ class IncomingPicture:
 
 def decode_in_batches(app: App, files: Sequence[Path]) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
-    from dataset.sandbox import SandboxedDecoder
+    from dataset.sandbox import Limits, SandboxedDecoder
 
-    with SandboxedDecoder(max_mpx=app.settings.data.max_picture_mpx) as decoder:
+    with SandboxedDecoder(Limits(max_mpx=app.settings.data.max_picture_mpx)) as decoder:
         for start in range(0, len(files), BATCH_SIZE):
             yield [_receive(decoder, file) for file in files[start : start + BATCH_SIZE]]
 

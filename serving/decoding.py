@@ -11,6 +11,7 @@ import numpy as np
 
 from dataset.async_sandbox import AsyncSandboxedDecoder
 from dataset.decoding import DecodedPicture, encode_png, sniff_format
+from dataset.sandbox import Limits
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
 from maskloop.settings import ServingSettings
 
@@ -35,7 +36,7 @@ class DecoderPool:
     def __init__(self, settings: ServingSettings, *, max_mpx: float) -> None:
         self._settings = settings
         self._decoders = [
-            AsyncSandboxedDecoder(max_mpx=max_mpx, max_frames=settings.max_frames)
+            AsyncSandboxedDecoder(Limits(max_mpx=max_mpx, max_frames=settings.max_frames))
             for _ in range(settings.decoders)
         ]
         self._free: asyncio.Queue[AsyncSandboxedDecoder] = asyncio.Queue()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dataset.decoding import encode_png
 from flows.reconcile import reconcile
@@ -12,7 +15,7 @@ from flows.rollout import (
 )
 from maskloop.state import Rollout
 from serving.pairs import Comparison, KeptPair
-from tests.fakes.loop_world import CLASS_NAMES, ColourPredictor, World, draw_picture
+from tests.fakes.loop_world import CLASS_NAMES, ColourPredictor, World, draw_picture, put_in_place
 
 ROLLOUT = """
 min_pictures = 30
@@ -20,6 +23,14 @@ min_step_pictures = 20
 min_step_minutes = 5
 steps_percent = [5, 50, 100]
 """
+
+
+def make_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A champion serves, and a candidate of the same quality was judged against it."""
+    world = World(folder / "workspace", rollout=ROLLOUT)
+    put_in_place(monkeypatch, lambda: world)
+    make_challenger(world)
+    return world
 
 
 def make_challenger(world: World) -> None:
@@ -55,11 +66,11 @@ def position(world: World) -> tuple[str, float]:
     return rollout.phase, rollout.share_percent
 
 
-def climb(world: World) -> None:
-    """Take the challenger to its promotion."""
+def climb(world: World, *, num_moves: int = 4) -> None:
+    """Take the challenger to its promotion, or only so many moves towards it."""
     world.tag_version("2", "approved", by="anna")
     reconcile(world.app())
-    for _ in range(4):
+    for _ in range(num_moves):
         traffic(world, 90)
         world.clock.advance(minutes=6)
         advance_rollout(world.app())

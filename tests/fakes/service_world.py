@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from dataset.decoding import DecodedPicture, encode_png, open_picture
+from dataset.sandbox import Limits
 from maskloop.clock import Clock
 from maskloop.errors import PictureError
 from maskloop.settings import ServingSettings
@@ -55,8 +56,8 @@ PNG = encode_png(draw_picture())
 class DirectDecoder:
     """Stands in for `AsyncSandboxedDecoder`: the same decoding, in this process."""
 
-    def __init__(self, *, max_mpx: float, max_frames: int) -> None:
-        self._limits = {"max_mpx": max_mpx, "max_frames": max_frames}
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
 
     is_running = True
 
@@ -64,7 +65,9 @@ class DirectDecoder:
         when_over()
         picture: asyncio.Future[DecodedPicture] = asyncio.get_running_loop().create_future()
         try:
-            picture.set_result(open_picture(data, **self._limits))  # type: ignore[arg-type]
+            limits = self._limits
+            decoded = open_picture(data, max_mpx=limits.max_mpx, max_frames=limits.max_frames)
+            picture.set_result(decoded)
         except PictureError as error:
             picture.set_exception(error)
         return picture

@@ -27,8 +27,8 @@ PNG = encode_png(PIXELS)
 class OnALoop:
     """`AsyncSandboxedDecoder` with an event loop of its own, used like `SandboxedDecoder`."""
 
-    def __init__(self, **limits: Any) -> None:
-        self.decoder, self._runner = AsyncSandboxedDecoder(**limits), asyncio.Runner()
+    def __init__(self, limits: Limits) -> None:
+        self.decoder, self._runner = AsyncSandboxedDecoder(limits), asyncio.Runner()
 
     def __enter__(self) -> OnALoop:
         return self
@@ -65,8 +65,8 @@ Decoder = SandboxedDecoder | OnALoop
 
 @pytest.fixture(params=[SandboxedDecoder, OnALoop], ids=["waiting", "on an event loop"])
 def make_decoder(request: pytest.FixtureRequest) -> Callable[..., Decoder]:
-    kind: Callable[..., Decoder] = request.param
-    return kind
+    kind: Callable[[Limits], Decoder] = request.param
+    return lambda **limits: kind(Limits(**limits))
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
         return await decoder.open(PNG)
 
     monkeypatch.setattr(Child, "_start", keep_their_end)
-    with OnALoop(max_mpx=1) as decoder:
+    with OnALoop(Limits(max_mpx=1)) as decoder:
         picture = decoder.run(story(decoder.decoder))
     assert np.array_equal(picture.pixels, PIXELS)
     for end in theirs:
@@ -219,7 +219,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
 
 def test_a_file_that_the_shared_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dataset.sandbox._MAX_SHARED_FILE_BYTES", 10)
-    with OnALoop(max_mpx=0.001) as decoder:
+    with OnALoop(Limits(max_mpx=0.001)) as decoder:
         with pytest.raises(PictureError, match=r"more than the 0\.003 MB"):
             decoder.open(PNG + b"." * 3000)
         child = decoder._child

@@ -26,7 +26,7 @@ from tests.fakes.loop_world import World, put_in_place
 from tests.fakes.rollout_world import (
     ROLLOUT,
     climb,
-    make_challenger,
+    make_world,
     position,
     rollout_of,
     traffic,
@@ -35,11 +35,7 @@ from tests.fakes.rollout_world import (
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A champion serves, and a candidate of the same quality was judged against it."""
-    made = World(tmp_path / "workspace", rollout=ROLLOUT)
-    put_in_place(monkeypatch, lambda: made)
-    make_challenger(made)
-    return made
+    return make_world(tmp_path, monkeypatch)
 
 
 # --- the way up ----------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from tests.fakes.rollout_world import (
     ROLLOUT,
     climb,
     make_challenger,
+    make_world,
     position,
     rollout_of,
     traffic,
@@ -40,11 +41,7 @@ from tests.fakes.rollout_world import (
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A champion serves, and a candidate of the same quality was judged against it."""
-    made = World(tmp_path / "workspace", rollout=ROLLOUT)
-    put_in_place(monkeypatch, lambda: made)
-    make_challenger(made)
-    return made
+    return make_world(tmp_path, monkeypatch)
 
 
 # --- waiting -------------------------------------------------------------------------------------
@@ -76,12 +73,7 @@ def test_a_person_accepts_what_traffic_could_not_show(world: World) -> None:
 
 
 def test_an_approval_that_expired_on_the_way_waits_for_a_person(world: World) -> None:
-    world.tag_version("2", "approved", by="anna")
-    reconcile(world.app())
-    for _ in range(3):
-        traffic(world, 90)
-        world.clock.advance(minutes=6)
-        advance_rollout(world.app())
+    climb(world, num_moves=3)
     world.clock.advance(days=15)
     traffic(world, 90)
     advance_rollout(world.app())
@@ -96,12 +88,7 @@ def test_an_approval_that_expired_on_the_way_waits_for_a_person(world: World) ->
 def test_an_outage_of_the_registry_delays_the_promotion_and_nothing_else(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.tag_version("2", "approved", by="anna")
-    reconcile(world.app())
-    for _ in range(3):
-        traffic(world, 90)
-        world.clock.advance(minutes=6)
-        advance_rollout(world.app())
+    climb(world, num_moves=3)
 
     def away(*_args: Any, **_more: Any) -> Any:
         raise UnavailableError("MLflow does not answer")

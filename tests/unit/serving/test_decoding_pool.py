@@ -11,7 +11,6 @@ import struct
 import termios
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -29,7 +28,7 @@ class GatedDecoder:
 
     is_running = True
 
-    def __init__(self, **_limits: Any) -> None:
+    def __init__(self) -> None:
         self.arrived, self.opened, self.decoded = asyncio.Event(), asyncio.Event(), 0
 
     def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
@@ -58,7 +57,7 @@ def gate() -> GatedDecoder:
 
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch, gate: GatedDecoder) -> DecoderPool:
-    monkeypatch.setattr("serving.decoding.AsyncSandboxedDecoder", lambda **_limits: gate)
+    monkeypatch.setattr("serving.decoding.AsyncSandboxedDecoder", lambda _limits: gate)
     return DecoderPool(ServingSettings(max_queue_s=1.0), max_mpx=1.0)
 
 
