@@ -47,3 +47,9 @@ def artifact(shapes, tiny_model, tmp_path):
         dataset_tag="data-v1",
     )
     return folder, manifest
+
+
+@pytest.fixture
+def _no_judge_is_left(shapes):
+    yield
+    assert shapes.judges_alive() == []

@@ -2,56 +2,35 @@
 
 import itertools
 import math
-import random
 import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import CancelledError
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from maskloop.errors import ConfigurationError, IntegrityError, TrainingError, UnavailableError
-from maskloop.settings import GateSettings
+from maskloop.errors import IntegrityError, TrainingError, UnavailableError
 from models.artifact import save_artifact
-from models.batches import PictureCache
-from models.build import build_model
 from models.checkpoint import load_checkpoint
-from models.judging import Examiner, JudgeBeside, Snapshot, Standing, make_judge
+from models.judging import Examiner, Snapshot, Standing
 from models.request import identify
 from models.train import train
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("_no_judge_is_left")
 VAL_PICTURES = {f"{1000 + index}" for index in range(4)}
 
 
-def settings_of(shapes, **training):
-    """Evaluated at steps 3, 6, 9 and 10 of 10; what the network hardly believes counts too, so IoU differ."""
-    known = {"ema_decay": 0.5, "evaluate_every_steps": 3, "evaluate_beside": True, **training}
-    return shapes.tiny_settings(**known).model_copy(update={"gates": GateSettings(score_threshold=0.0)})
-
-
 def run(shapes, folder, *, changes=None, **training):
-    request = shapes.make_request(folder, settings_of(shapes, **training), **(changes or {}))
+    request = shapes.make_request(folder, shapes.settings_beside(**training), **(changes or {}))
     return train(request, load_picture=shapes.load_picture)
 
 
 def same_weights(one, other):
     ours, theirs = one.model.state_dict(), other.model.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def judges_alive():
-    return [each for each in threading.enumerate() if each.name.startswith("judge")]
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left():
-    yield
-    assert judges_alive() == []
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +96,7 @@ def test_a_verdict_is_heard_when_the_next_evaluation_is_due_and_in_the_runs_own_
 
     def hear_all(folder, *, is_beside):
         heard.clear()
-        request = shapes.make_request(folder, settings_of(shapes, evaluate_beside=is_beside))
+        request = shapes.make_request(folder, shapes.settings_beside(evaluate_beside=is_beside))
         train(
             request,
             load_picture=shapes.load_picture,
@@ -141,7 +120,7 @@ def test_the_steps_go_on_while_a_thread_evaluates(shapes, tmp_path):
             seen_from.add(threading.current_thread().name)
         return shapes.load_picture(path)
 
-    request = shapes.make_request(tmp_path, settings_of(shapes, picture_cache_mb=0), steps=6)
+    request = shapes.make_request(tmp_path, shapes.settings_beside(picture_cache_mb=0), steps=6)
     train(
         request,
         load_picture=load,
@@ -160,7 +139,7 @@ def test_both_ways_compute_with_as_many_threads(shapes, tmp_path):
         return shapes.load_picture(path)
 
     torch.set_num_threads(2)
-    request = shapes.make_request(tmp_path, settings_of(shapes, picture_cache_mb=0), steps=3)
+    request = shapes.make_request(tmp_path, shapes.settings_beside(picture_cache_mb=0), steps=3)
     train(request, load_picture=load)
     torch.set_num_threads(1)
     assert counts == [1] * len(VAL_PICTURES)
@@ -173,7 +152,7 @@ def test_both_ways_compute_with_as_many_threads(shapes, tmp_path):
 def test_a_run_stopped_at_any_step_judges_again_and_ends_bitwise_as_one_that_was_not(
     shapes, beside, tmp_path, stop_at
 ):
-    request = shapes.make_request(tmp_path, settings_of(shapes))
+    request = shapes.make_request(tmp_path, shapes.settings_beside())
     asked = itertools.count(1)
     with pytest.raises(UnavailableError, match=f"step {stop_at} of 10"):
         train(request, load_picture=shapes.load_picture, should_stop=lambda: next(asked) >= stop_at)
@@ -204,7 +183,7 @@ def beside_request(shapes, folder):
 def test_a_finished_run_has_nothing_left_to_judge_and_is_not_continued(shapes, tmp_path):
     first = run(shapes, tmp_path)
     assert load_checkpoint(tmp_path)["judging"] is None
-    request = shapes.make_request(tmp_path, settings_of(shapes))
+    request = shapes.make_request(tmp_path, shapes.settings_beside())
     again = train(request, load_picture=shapes.load_picture, on_step=_never)
     assert (again.history, again.best_step) == (first.history, first.best_step)
 
@@ -215,7 +194,8 @@ def _never(*_):
 
 def test_when_a_run_hears_its_verdicts_is_part_of_the_request(shapes, tmp_path):
     requests = [
-        shapes.make_request(tmp_path, settings_of(shapes, evaluate_beside=beside)) for beside in (False, True)
+        shapes.make_request(tmp_path, shapes.settings_beside(evaluate_beside=beside))
+        for beside in (False, True)
     ]
     assert len({identify(each) for each in requests}) == 2
 
@@ -265,11 +245,11 @@ def test_an_error_of_the_evaluation_ends_the_run_with_that_error_at_the_step_tha
 
     monkeypatch.setattr("models.judging.measure_class_iou", fail)
     steps = []
-    request = shapes.make_request(tmp_path, settings_of(shapes))
+    request = shapes.make_request(tmp_path, shapes.settings_beside())
     with pytest.raises(IntegrityError, match="not finite"):
         train(request, load_picture=shapes.load_picture, on_step=lambda step, *_: steps.append(step))
     assert steps[-1] == 6
-    assert judges_alive() == []
+    assert shapes.judges_alive() == []
 
 
 def test_a_run_that_fails_does_not_wait_for_the_rest_of_an_evaluation(shapes, tmp_path, monkeypatch):
@@ -290,10 +270,10 @@ def test_a_run_that_fails_does_not_wait_for_the_rest_of_an_evaluation(shapes, tm
             assert is_loading.wait(timeout=60)
             raise TrainingError("the loss is not finite")
 
-    request = shapes.make_request(tmp_path, settings_of(shapes, picture_cache_mb=0))
+    request = shapes.make_request(tmp_path, shapes.settings_beside(picture_cache_mb=0))
     with pytest.raises(TrainingError, match="not finite"):
         train(request, load_picture=load, on_step=fail)
-    assert judges_alive() == []
+    assert shapes.judges_alive() == []
     assert len(loaded) == 1
 
 
@@ -302,68 +282,10 @@ def test_an_interrupted_run_leaves_no_thread(shapes, tmp_path):
         if step == 4:
             raise KeyboardInterrupt
 
-    request = shapes.make_request(tmp_path, settings_of(shapes))
+    request = shapes.make_request(tmp_path, shapes.settings_beside())
     with pytest.raises(KeyboardInterrupt):
         train(request, load_picture=shapes.load_picture, on_step=interrupt)
-    assert judges_alive() == []
-
-
-@pytest.fixture
-def examiner(shapes, tiny_model, tmp_path):
-    request = shapes.make_request(tmp_path, settings_of(shapes))
-    return Examiner(tiny_model, request, PictureCache(request.dataset, shapes.load_picture), CPU)
-
-
-def test_what_was_given_up_is_not_measured_to_its_end(examiner, tiny_model):
-    judge = JudgeBeside(examiner)
-    examiner.give_up()
-    judge.hand_in(Snapshot(1, tiny_model.state_dict(), 0.0, 0.0))
-    with pytest.raises(CancelledError):
-        judge.hear()
-    judge.close()
-
-
-def test_on_mps_it_is_refused(examiner):
-    examiner.device = torch.device("mps")
-    with pytest.raises(ConfigurationError, match="two threads"):
-        make_judge(examiner, beside=True)
-    make_judge(examiner, beside=False).close()
-
-
-# --- what must not be touched -----------------------------------------------------------------------
-
-
-def test_measuring_draws_nothing_and_leaves_the_trained_network_as_it_is(shapes, tiny_model, tmp_path):
-    request = shapes.make_request(tmp_path, settings_of(shapes))
-    model = tiny_model.train()
-    examiner = Examiner(model, request, PictureCache(request.dataset, shapes.load_picture), CPU)
-    before = {name: each.clone() for name, each in model.state_dict().items()}
-    states = [torch.get_rng_state(), str(np.random.get_state()), random.getstate()]
-    other = build_other(shapes)
-    torch.set_rng_state(states[0])
-    examiner.measure(other.state_dict())
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert [str(np.random.get_state()), random.getstate()] == states[1:]
-    assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
-    assert all(module.training for module in model.modules())
-    assert all(each.requires_grad for each in model.parameters())
-
-
-def build_other(shapes):
-    torch.manual_seed(1)
-    return build_model(shapes.tiny_settings().model, num_classes=2)
-
-
-def test_the_weights_under_judgement_are_a_copy(examiner, tiny_model):
-    judge, weights = JudgeBeside(examiner), tiny_model.state_dict()
-    name, tensor = next((name, each) for name, each in weights.items() if each.is_floating_point())
-    before = tensor.clone()
-    judge.hand_in(Snapshot(1, weights, 0.0, 0.0))
-    tensor.fill_(math.nan)
-    judged, _ = judge.hear()
-    judge.close()
-    assert torch.equal(judged.weights[name], before)
-    assert judge.pending is None
+    assert shapes.judges_alive() == []
 
 
 # --- with everything else ---------------------------------------------------------------------------
@@ -392,7 +314,7 @@ def test_threads_that_make_batches_and_one_that_judges_get_along(shapes, beside,
 
 
 def test_a_warm_start_is_judged_as_any_other(shapes, tiny_model, tmp_path):
-    settings = settings_of(shapes)
+    settings = shapes.settings_beside()
     save_artifact(
         tmp_path / "parent",
         tiny_model,
