@@ -85,9 +85,9 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     cores = _Cores(app.settings.training.device)
     host = ModelHost(LedgerModelSource(app), metrics, cores=cores, settle=_settle)
     sampling = share_quotas(settings.sampling, settings.workers)
-    sampler = Sampler(app.samples, sampling, metrics, app.clock)
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
     batcher = MicroBatcher(settings, metrics, cores=cores)
+    sampler = Sampler(app.samples, sampling, metrics, app.clock, is_computing=lambda: batcher.is_computing)
     service = Service(
         model_name=app.settings.model_name,
         settings=settings,

@@ -88,6 +88,7 @@ Index(
     _samples.c.picture_file,
     sqlite_where=_samples.c.picture_file.is_not(None),
 )  # the quota is looked at with every sample: without this it reads thousands of whole rows
+_INSERT_SAMPLE: Final = insert(_samples).on_conflict_do_nothing()
 _scores = Table(
     "scores",
     _metadata,
@@ -137,22 +138,24 @@ class SqlSampleLog:
     def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
         """Write a sample down; False, and nothing changed, if its id is already there.
 
-        With a ``skip_reason`` it is left out from the first moment. The picture is on disk before the row
-        that names it.
+        With a ``skip_reason`` it is left out from the first moment. The picture is on disk before anybody
+        can see the row that names it.
 
         Raises:
             StorageError: if it cannot be written.
             UnavailableError: if the database stays locked.
         """
-        if self.get(sample.sample_id) is not None:
-            return False
-        kept = dataclasses.replace(sample, picture_file=self._keep(picture_bytes))
+        name = picture_file_name(picture_bytes) if picture_bytes and self._keep_pictures else None
+        row = _to_row(dataclasses.replace(sample, picture_file=name), skip_reason)
+        dropped: Sequence[str] = ()
         with self._database.transaction() as connection:
-            statement = insert(_samples).values(_to_row(kept, skip_reason)).on_conflict_do_nothing()
-            is_new = connection.execute(statement).rowcount == 1
-            dropped = self._drop_pictures_over_quota(connection) if is_new and kept.picture_file else []
+            if connection.execute(_INSERT_SAMPLE, row).rowcount == 0:
+                return False
+            if name and picture_bytes:
+                self._keep(name, picture_bytes)
+                dropped = self._drop_pictures_over_quota(connection)
         self._unlink(dropped)
-        return is_new
+        return True
 
     def newest(
         self,
@@ -229,13 +232,9 @@ class SqlSampleLog:
         self._unlink(unused)
         return Pruned(num_samples, len(unused))
 
-    def _keep(self, picture_bytes: bytes | None) -> str | None:
-        if picture_bytes is None or self._keep_pictures == 0:
-            return None
-        name = picture_file_name(picture_bytes)
+    def _keep(self, name: str, picture_bytes: bytes) -> None:
         if not (self._directory / name).is_file():
             write_bytes(self._directory / name, picture_bytes)
-        return name
 
     def _drop_pictures_over_quota(self, connection: Connection) -> list[str]:
         """Forget the oldest kept pictures beyond the quota; return the files nobody refers to any more."""

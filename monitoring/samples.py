@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.digest import digest_bytes, digest_value
-from monitoring.features import finite_embedding, finite_features, observe
+from monitoring.features import Pause, finite_embedding, finite_features, go_on, observe
 
 NUM_TOP_SCORES: Final = 5
 
@@ -167,6 +167,7 @@ def measure(
     *,
     score_threshold: ScoreThreshold,
     embedding: NDArray[np.float32] | None,
+    pause: Pause = go_on,
 ) -> Sample:
     """Fill in what a sample's picture and the answer to it look like in figures, and its stored size.
 
@@ -177,12 +178,13 @@ def measure(
         class_names: What a class index counts into.
         score_threshold: The model's own.
         embedding: float32 (D,).
+        pause: Is called between the steps of about a millisecond.
 
     Raises:
         PictureError: if the pixels are no such picture.
     """
     confident = found.select(found.reach(score_threshold))
-    seen = observe(pixels, confident, class_names, embedding)
+    seen = observe(pixels, confident, class_names, embedding, pause=pause)
     counts = Counter(class_names[index] for index in confident.class_indices.tolist())
     height_px, width_px = pixels.shape[:2]
     if sample.orientation >= 5:  # stored with rows and columns exchanged

@@ -102,6 +102,11 @@ class MicroBatcher:
         return (len(self._live) + self._num_passing) * (self._seconds_per_picture or 0.0)
 
     @property
+    def is_computing(self) -> bool:
+        """A pass is running; safe to ask from another thread."""
+        return self._num_passing > 0
+
+    @property
     def _all_lanes(self) -> list[_Lane]:
         return [*self._lanes, self._wide] if self._wide else self._lanes
 

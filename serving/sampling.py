@@ -11,14 +11,17 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from maskloop.clock import Clock
 from maskloop.digest import digest_bytes
 from maskloop.errors import MaskloopError
 from maskloop.settings import SamplingSettings
+from monitoring.features import Pause
 from monitoring.samples import Sample, SampleLog, measure
 from serving.answers import Answer, Picture
 from serving.observing import Observer
@@ -27,6 +30,9 @@ from serving.quotas import Candidate, Decision, Rule, Taken, decide
 _log = logging.getLogger("maskloop.serving")
 _MAX_WAITING_BYTES: Final = 256_000_000
 """A queue of a few hundred large pictures would be gigabytes."""
+_LONGEST_IN_LINE_S: Final = 2.0
+"""A busy service leaves no gap; samples are then written beside its passes."""
+_LOOK_AGAIN_S: Final = 0.1
 _PRUNE_EVERY_S: Final = 3600.0
 _MAX_REASON: Final = 120
 
@@ -57,10 +63,20 @@ class Sampler:
         settings: Of sampling.
         observer: Is told about each answer and how far behind the log is.
         clock: Tells which minute, hour and day it is.
+        is_computing: Tells whether a model computes, and so whether to measure would take a core from it.
     """
 
-    def __init__(self, log: SampleLog, settings: SamplingSettings, observer: Observer, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: SampleLog,
+        settings: SamplingSettings,
+        observer: Observer,
+        clock: Clock,
+        *,
+        is_computing: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._log, self._settings, self._observer, self._clock = log, settings, observer, clock
+        self._is_computing = is_computing
         self._taken = Taken()
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
@@ -104,6 +120,8 @@ class Sampler:
         candidate = describe(picture, answer, doubtful_below=self._settings.always_keep_below_score)
         now = self._clock.now()
         with self._changed:
+            if self._waiting:
+                self._changed.notify()  # the answer has gone out: what waits for a gap may have found one
             taken = self._taken.at(now.timestamp())
             decision = decide(candidate, taken, self._settings)
             if decision.budget is None:
@@ -142,6 +160,19 @@ class Sampler:
                 self._changed.wait(max(until - time.monotonic(), 0.0))
             return self._waiting[0] if self._waiting else None
 
+    def _wait_for_a_gap(self, item: _Waiting) -> None:
+        """Wait while a model computes: cores that share a pass all wait for the one that measures.
+
+        Not for long, and not if many samples wait.
+        """
+        ends_at = item.since + _LONGEST_IN_LINE_S
+        with self._changed:
+            while self._is_computing() and self._has_time() and (left_s := ends_at - time.monotonic()) > 0:
+                self._changed.wait(min(left_s, _LOOK_AGAIN_S))
+
+    def _has_time(self) -> bool:
+        return not self._is_closing and len(self._waiting) <= self._settings.max_waiting // 2
+
     def _done(self) -> None:
         with self._changed:
             self._waiting_bytes -= self._waiting.popleft().num_bytes
@@ -151,7 +182,11 @@ class Sampler:
         """Measure and write one sample; return what became of it."""
         picture = item.picture.data if item.answer and self._settings.keep_pictures else None
         try:
-            is_new = self._log.add(_make_sample(item), picture, skip_reason=_why_skipped(item))
+            pause = partial(self._wait_for_a_gap, item)
+            pause()
+            sample = _make_sample(item, pause)
+            pause()
+            is_new = self._log.add(sample, picture, skip_reason=_why_skipped(item))
         except Exception as error:  # noqa: BLE001 - one sample is lost, and counted; the next may be well
             self._say_once(error)
             return "unwritten"
@@ -193,7 +228,7 @@ def describe(picture: Picture, answer: Answer | None, *, doubtful_below: float) 
     )
 
 
-def _make_sample(item: _Waiting) -> Sample:
+def _make_sample(item: _Waiting, pause: Pause) -> Sample:
     """Measure an answer. A failure has a name of its own: the same request, sent again, may be answered."""
     picture, answer = item.picture, item.answer
     served = answer.model.served if answer else None
@@ -217,6 +252,7 @@ def _make_sample(item: _Waiting) -> Sample:
         predictor.class_names,
         score_threshold=predictor.score_threshold,
         embedding=answer.prediction.embedding,
+        pause=pause,
     )
 
 

@@ -71,6 +71,15 @@ def test_noise_is_the_standard_deviation_of_added_noise(sd: float) -> None:
     assert picture_features(picture)["noise"] == pytest.approx(sd, rel=0.05)
 
 
+def test_one_white_pixel_has_the_sharpness_and_noise_computed_by_hand() -> None:
+    picture = painted(0, 0, 0, side_px=5)
+    picture[2, 2] = 255
+    features = picture_features(picture)
+    assert features["sharpness"] == pytest.approx(np.log10(1 + 255**2 * (4 * 1 + 4**2) / 9), abs=1e-6)
+    lower = 255 * (4 * 1 + 3 * 2) / 7  # of four 1, four 2 and one 4, seven are kept
+    assert features["noise"] == pytest.approx(lower / 6 / 0.514903, abs=1e-5)
+
+
 def test_noise_hardly_sees_edges() -> None:
     picture = painted(40, 40, 40, side_px=100)
     picture[::10] = 200

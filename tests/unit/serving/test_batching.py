@@ -53,6 +53,22 @@ def test_pictures_that_come_while_the_model_is_busy_share_the_next_pass() -> Non
     assert all(answer.model is model for answer in answers)
 
 
+def test_a_batcher_computes_while_a_pass_runs_and_no_longer() -> None:
+    gate = Gate()
+    model = make_model(before=gate)
+
+    async def story(batcher: MicroBatcher) -> None:
+        assert not batcher.is_computing
+        first = start(batcher, model, "a")
+        await reached(gate)
+        assert batcher.is_computing
+        gate.opened.set()
+        await first
+        assert not batcher.is_computing
+
+    run(story)
+
+
 def test_no_pass_holds_more_than_settings_allow_or_two_models() -> None:
     gate = Gate()
     one, other = make_model("1", before=gate), make_model("2")
