@@ -6,7 +6,6 @@ import argparse
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +79,10 @@ def measure(name: str, prepared: Prepared | None, logs: Path, wanted: argparse.N
 
 def measure_demo(prepared: Prepared, logs: Path, length: saturation.Length) -> dict[str, Any]:
     """Measure the demo's champion beside its bare model."""
-    contestant = ours(prepared.app.workspace.root)
-    model = prepared.directories[prepared.champion]
+    root, model = prepared.app.workspace.root, prepared.directories[prepared.champion]
+    log = logs / "saturation.log"
     return saturation.measure_saturation(
-        contestant, model, prepared.pictures, logs / "saturation.log", length
+        ours(root), model, prepared.pictures, log, length, several_workers=ours(root, workers=2)
     )
 
 
@@ -93,7 +92,7 @@ def measure_all_servers(prepared: Prepared, logs: Path, wanted: argparse.Namespa
     seconds = 4.0 if wanted.quick else 20.0
     expected = compute_expected({prepared.champion: model}, pictures, max_batch=8)
     root = prepared.app.workspace.root
-    contestants = [ours(root), replace(ours(root, workers=2), name="maskloop serve, 2 workers")]
+    contestants = [ours(root), ours(root, workers=2)]
     rows = [measure_bare(model, pictures, seconds=seconds / 2)]
     try:
         python = make_environment(wanted.other_servers or default_environment())

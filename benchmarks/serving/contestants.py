@@ -68,7 +68,8 @@ def is_answered(plan: Plan) -> bool:
 def ours(root: Path, *, workers: int = 1) -> Contestant:
     """Return `maskloop serve` in a workspace."""
     command = (command_of_maskloop(), "serve", "--port", "@port@", "--workers", str(workers))
-    return Contestant("maskloop serve", command, root)
+    name = "maskloop serve" if workers == 1 else f"maskloop serve, {workers} workers"
+    return Contestant(name, command, root)
 
 
 def others(python: Path, model: Path) -> list[Contestant]:

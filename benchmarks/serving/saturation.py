@@ -47,8 +47,20 @@ def measure_saturation(
     *,
     clients: Sequence[int] = (4, 8, 16),
     max_batch: int = 8,
+    several_workers: Contestant | None = None,
 ) -> dict[str, Any]:
-    """Take turns: the bare model alone and in full batches, the service with one client and with several."""
+    """Take turns: the bare model alone and in full batches, the service with one client and with several.
+
+    Args:
+        contestant: The service.
+        model: The folder of the weights that it serves.
+        pictures: What is sent.
+        log: Where the service's output goes.
+        length: How long everything takes.
+        clients: At full load.
+        max_batch: Of the bare model's full batches.
+        several_workers: The service with more processes, which is then measured too, at full load alone.
+    """
     bare_turns: dict[int, list[dict[str, Any]]] = defaultdict(list)
     service_turns: dict[int, list[Seen]] = defaultdict(list)
     with BareModel(model, pictures) as bare, contestant.running(pictures, log) as (server, plan):
@@ -64,6 +76,15 @@ def measure_saturation(
         added = {pause_s: _measure_added(bare, plan, length, pause_s) for pause_s in (0.0, _PAUSE_S)}
         after, memory_mb = server.resources(), server.pss_mb()
     best = max(bare_turns, key=lambda batch: _median(bare_turns[batch], "per_second"))
+    service = {
+        f"{count} clients": _describe(turns, bare_turns[best]) for count, turns in service_turns.items()
+    }
+    if several_workers:
+        name = f"{several_workers.name}, {2 * max(clients)} clients"
+        with BareModel(model, pictures) as bare, several_workers.running(pictures, log) as (_, plan):
+            _warm(plan)
+            full = replace(plan, clients=2 * max(clients), seconds=length.turn_s)
+            service[name] = _describe_pairs(bare, full, best, length.rounds)
     return {
         "bare": {
             f"batch {batch}": {
@@ -72,9 +93,7 @@ def measure_saturation(
             }
             for batch, turns in bare_turns.items()
         },
-        "service": {
-            f"{count} clients": _describe(turns, bare_turns[best]) for count, turns in service_turns.items()
-        },
+        "service": service,
         "ratio_is_to_bare_batch": best,
         "added_without_a_pause_ms": added[0.0],
         f"added_after_pauses_of_{_PAUSE_S * 1000:g}_ms": added[_PAUSE_S],
@@ -86,6 +105,11 @@ def measure_saturation(
 
 def _warm(plan: Plan) -> None:
     run_client(replace(plan, clients=16, seconds=2.0))
+
+
+def _describe_pairs(bare: BareModel, plan: Plan, batch: int, rounds: int) -> dict[str, Any]:
+    pairs = [(bare.loop(batch=batch, seconds=plan.seconds), run_client(plan)) for _ in range(rounds)]
+    return _describe([seen for _, seen in pairs], [alone for alone, _ in pairs])
 
 
 def _describe(turns: Sequence[Seen], bare: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
