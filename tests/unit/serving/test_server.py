@@ -162,6 +162,8 @@ def is_refused(url: str) -> bool:
         httpx.get(f"{url}/healthz")
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:  # taken in just before the end, and closed before it asked
+        return False
     return False
 
 
