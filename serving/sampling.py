@@ -171,7 +171,11 @@ class Sampler:
                 self._changed.wait(min(left_s, _LOOK_AGAIN_S))
 
     def _has_time(self) -> bool:
-        return not self._is_closing and len(self._waiting) <= self._settings.max_waiting // 2
+        is_half_full = (
+            len(self._waiting) > self._settings.max_waiting // 2
+            or self._waiting_bytes > _MAX_WAITING_BYTES // 2
+        )
+        return not (self._is_closing or is_half_full)
 
     def _done(self) -> None:
         with self._changed:

@@ -86,13 +86,7 @@ def measure_saturation(
             full = replace(plan, clients=2 * max(clients), seconds=length.turn_s)
             service[name] = _describe_pairs(bare, full, best, length.rounds)
     return {
-        "bare": {
-            f"batch {batch}": {
-                "per_second": _round(Spread.of([turn["per_second"] for turn in turns])),
-                "p50_ms_of_a_pass": round(_median(turns, "p50_ms"), 2),
-            }
-            for batch, turns in bare_turns.items()
-        },
+        "bare": {f"batch {batch}": _describe_bare(turns) for batch, turns in bare_turns.items()},
         "service": service,
         "ratio_is_to_bare_batch": best,
         "added_without_a_pause_ms": added[0.0],
@@ -105,6 +99,13 @@ def measure_saturation(
 
 def _warm(plan: Plan) -> None:
     run_client(replace(plan, clients=16, seconds=2.0))
+
+
+def _describe_bare(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "per_second": _round(Spread.of([turn["per_second"] for turn in turns])),
+        "p50_ms_of_a_pass": round(_median(turns, "p50_ms"), 2),
+    }
 
 
 def _describe_pairs(bare: BareModel, plan: Plan, batch: int, rounds: int) -> dict[str, Any]:

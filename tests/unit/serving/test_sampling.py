@@ -43,19 +43,6 @@ class Held(FakeSampleLog):
         return super().add(sample, *arguments, **more)
 
 
-class Written(FakeSampleLog):
-    """A log that tells when something was written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = threading.Event()
-
-    def add(self, *arguments: Any, **more: Any) -> bool:
-        is_new = super().add(*arguments, **more)
-        self.written.set()
-        return is_new
-
-
 class ComputingModel:
     """Computes when told to, and knows when it was asked."""
 
@@ -302,53 +289,6 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(bench: MakeBench) -> None:
     log.let_go.set()
     world.close()
     assert world.outcomes == {"dropped": 2, "kept": 1}
-
-
-def test_nothing_is_measured_while_a_model_computes(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.sampling._LONGEST_IN_LINE_S", 1000.0)
-    monkeypatch.setattr("serving.sampling._LOOK_AGAIN_S", 1000.0)
-    world = bench(Written())
-    world.model.computes = True
-    world.offer("during a pass")
-    assert world.model.asked.acquire(timeout=20)
-    assert not world.log.written.is_set()
-    world.model.computes = False
-    world.offer("the answer to that pass")
-    assert world.log.written.wait(20)
-
-
-def test_a_service_that_always_computes_has_its_samples_after_a_while(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.sampling._LONGEST_IN_LINE_S", 0.01)
-    world = bench(Written())
-    world.model.computes = True
-    world.offer()
-    assert world.log.written.wait(20)
-
-
-def test_where_many_samples_wait_none_waits_for_the_model(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.sampling._LONGEST_IN_LINE_S", 1000.0)
-    world = bench(Written(), max_waiting=4)
-    world.model.computes = True
-    for number in range(3):
-        world.offer(str(number))
-    assert world.log.written.wait(20)
-
-
-def test_a_service_that_stops_writes_its_samples_though_a_model_computes(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.sampling._LONGEST_IN_LINE_S", 1000.0)
-    world = bench()
-    world.model.computes = True
-    world.offer()
-    world.close()
-    assert world.outcomes == {"kept": 1}
 
 
 def test_quotas_follow_the_clock(bench: MakeBench) -> None:
