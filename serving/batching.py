@@ -206,7 +206,11 @@ class MicroBatcher:
                 self._start_pass(lane, batch)
 
     def _open_lanes(self) -> None:
-        """Divide the cores between lanes, now that a model is there and knows its device."""
+        """Divide the cores between lanes, now that a model is there and knows its device.
+
+        No second lane may be wide: once its threads, idle ones included, outnumber the cores, libgomp lets
+        them sleep between operations (config/linux/wait.h), and a pass of 11 ms takes 17.
+        """
         num_cores = self._cores.count()
         self._num_beside = min(num_cores, _MAX_BESIDE)
         if self._num_beside > 1:

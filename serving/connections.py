@@ -8,7 +8,6 @@ refused by the routes that do work; health is still answered. At twice the limit
 from __future__ import annotations
 
 import asyncio
-import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,8 +18,35 @@ if TYPE_CHECKING:
 
 _PATIENCE_S: Final = 10.0
 _MAX_HEAD_BYTES: Final = 64 * 1024
-_CAN_CORK: Final = hasattr(socket, "TCP_CORK")
 _REFUSAL: Final = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class _InOnePiece(asyncio.Transport):
+    """Sends an answer's head together with what follows it: uvicorn writes twice, and would wake the client
+    twice.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport, self._held = transport, b""
+        self.is_holding = False
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        """Send what was held and this, or hold it too."""
+        self._held += data
+        if not self.is_holding:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was held."""
+        if self._held:
+            self._transport.write(self._held)
+            self._held = b""
+
+    def close(self) -> None:
+        """Send what was held, and close."""
+        self.flush()
+        self._transport.close()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -43,6 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self._answers = _InOnePiece(transport)
         if len(self.connections) > 2 * self._max_connections:
             transport.abort()
         else:
@@ -69,6 +96,7 @@ class GuardedProtocol(HttpToolsProtocol):
         is_over_capacity = len(self.connections) > self._max_connections
         self.scope["state"]["is_over_capacity"] = is_over_capacity
         super().on_headers_complete()
+        self.cycle.transport = self._answers
         if is_over_capacity:
             self.cycle.keep_alive = False
 
@@ -80,25 +108,17 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Let the rest of a body come, but not for ever."""
-        self._cork(False)
+        self._answers.flush()
         super().on_response_complete()
         if self._is_in_body and self.cycle.response_complete:
             self._wait()
 
     async def _answer_whole(self, app: ASGI3Application, scope: Any, receive: Any, send: Any) -> None:
-        """Send head and body together: uvicorn writes twice, and would wake the client twice."""
-
-        async def corked(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                self._cork(True)
+        async def whole(message: Any) -> None:
+            self._answers.is_holding = message["type"] == "http.response.start"
             await send(message)
 
-        await app(scope, receive, corked)
-
-    def _cork(self, is_on: bool) -> None:
-        """Hold back what is written, or let it go (tcp(7), TCP_CORK)."""
-        if _CAN_CORK and not self.transport.is_closing():
-            self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, is_on)
+        await app(scope, receive, whole)
 
     def _wait(self) -> None:
         if self._timer is None:

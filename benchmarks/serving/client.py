@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(exc or ConnectionResetError("closed before the answer"))
 
     def data_received(self, data: bytes) -> None:
+        self.answered_s = time.monotonic()
         self._parser.feed_data(data)
 
     async def ask(self, message: bytes, timeout_s: float) -> bytes:
@@ -71,7 +72,6 @@ class Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        self.answered_s = time.monotonic()
         self.status = self._parser.get_status_code()
         self.is_open = self.is_open and self._parser.should_keep_alive()
         if self._answer and not self._answer.done():
