@@ -31,7 +31,7 @@ async def repeat(name: str, work: Callable[[], Awaitable[None]], *, every_s: flo
         await asyncio.sleep(every_s)
 
 
-def in_thread(call: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def in_thread(call: Callable[[], object]) -> Callable[[], Awaitable[None]]:
     """Turn a blocking call into work for `repeat`."""
 
     async def work() -> None:

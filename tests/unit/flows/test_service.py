@@ -210,3 +210,16 @@ def test_an_application_is_not_made_for_strangers(tmp_path: Path) -> None:
         make_application(tmp_path, ServingSettings(host="0.0.0.0"))
     application = make_application(tmp_path, ServingSettings())
     assert application.title == "maskloop: mask-rcnn"
+
+
+def test_memory_that_load_has_added_is_laid_onto_large_pages_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid: list[None] = []
+    monkeypatch.setattr("flows.service.use_large_pages", lambda: laid.append(None))
+    monkeypatch.setattr("flows.service._LARGE_PAGES_EVERY_S", 0.02)
+
+    async def story(_client: httpx.AsyncClient, _running: RunningService) -> None:
+        await until(lambda: len(laid) > 2)
+
+    serve(world, story)
