@@ -22,9 +22,7 @@ _REFUSAL: Final = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n
 
 
 class _InOnePiece(asyncio.Transport):
-    """Sends an answer's head together with what follows it: uvicorn writes twice, and would wake the client
-    twice.
-    """
+    """Sends an answer's head together with what follows it: each write would wake the client."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()

@@ -219,7 +219,8 @@ def test_memory_that_load_has_added_is_laid_onto_large_pages_too(
     monkeypatch.setattr("flows.service.use_large_pages", lambda: laid.append(None))
     monkeypatch.setattr("flows.service._LARGE_PAGES_EVERY_S", 0.02)
 
-    async def story(_client: httpx.AsyncClient, _running: RunningService) -> None:
+    async def story(_client: httpx.AsyncClient, _running: RunningService) -> int:
         await until(lambda: len(laid) > 2)
+        return len(laid)
 
-    serve(world, story)
+    assert serve(world, story) > 2
