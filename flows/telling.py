@@ -71,7 +71,7 @@ class TerminalTeller:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -91,14 +91,18 @@ class TerminalTeller:
 
 
 def make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Any:
-    """Build a rich table from rows that share their keys; numbers with three decimals, None as a dash."""
-    from rich.table import Table
+    """Build a rich table from rows that share their keys; numbers with three decimals, None as a dash.
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    Every text is shown as it is: rich would take the `[steel]` of a class `bolt [steel]` for markup.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title, style="bold"), title_justify="left")
     for name, value in rows[0].items():
-        table.add_column(name, justify="right" if isinstance(value, int | float) else "left")
+        table.add_column(Text(name), justify="right" if isinstance(value, int | float) else "left")
     for row in rows:
-        table.add_row(*(format_cell(value) for value in row.values()))
+        table.add_row(*(Text(format_cell(value)) for value in row.values()))
     return table
 
 
