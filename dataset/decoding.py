@@ -68,13 +68,16 @@ def open_picture(
     format_name, extension = sniff_format(data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter(
+                "ignore"
+            )  # Pillow warns of large pictures; `_open` knows the limit in force
             return _open(data, format_name, extension, max_mpx, apply_orientation, max_frames)
     except PictureError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"the picture is too large: {error}") from error
+    except Image.DecompressionBombError as error:  # at twice Pillow's own limit, which is above any of ours
+        raise _too_large(
+            f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million px", max_mpx
+        ) from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         raise PictureError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
 
@@ -129,10 +132,7 @@ def _open(
     with Image.open(io.BytesIO(data), formats=[format_name]) as image:
         width, height = image.size
         if width * height > max_mpx * 1e6:
-            raise PictureError(
-                f"the picture has {width} x {height} px, more than the {max_mpx:g} million accepted",
-                hint="downscale it, or raise data.max_picture_mpx",
-            )
+            raise _too_large(f"{width} x {height} px", max_mpx)
         # further pictures in a JPEG are a camera's stills (MPO), not frames of an animation
         num_frames = 1 if format_name == "JPEG" else getattr(image, "n_frames", 1)
         if 0 < max_frames < num_frames:
@@ -144,6 +144,13 @@ def _open(
         has_location = bool(exif.get_ifd(ExifTags.IFD.GPSInfo)) or b"exif:GPS" in data
         upright = ImageOps.exif_transpose(image) if apply_orientation and orientation != 1 else image
         return DecodedPicture(_to_rgb(upright), extension, orientation, has_location)
+
+
+def _too_large(size: str, max_mpx: float) -> PictureError:
+    return PictureError(
+        f"the picture has {size}, more than the {max_mpx:g} million accepted",
+        hint="downscale it, or raise data.max_picture_mpx (100 at most)",
+    )
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ its key and never changes, whatever comes in later.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -146,11 +147,11 @@ def difference_hash(pixels: NDArray[np.uint8]) -> int:
     The picture (H, W, 3) is averaged to 8 x 9 grey cells; each bit says whether a cell is brighter than its
     left neighbour. Source: N. Krawetz, "Kind of Like That", 2013 (dHash).
     """
-    red, green, blue = (pixels[:, :, channel].astype(np.int64) * _GREY[channel] for channel in range(3))
     height, width = pixels.shape[:2]
     rows, columns = np.arange(_ROWS + 1) * height // _ROWS, np.arange(_COLUMNS + 1) * width // _COLUMNS
-    sums = np.add.reduceat(red + green + blue, rows[:-1], axis=0)
-    sums = np.add.reduceat(sums, columns[:-1], axis=1)
+    bands = [pixels[top : max(bottom, top + 1)] for top, bottom in itertools.pairwise(rows)]
+    greys = np.stack([band.sum(axis=0, dtype=np.int64) @ _GREY for band in bands])
+    sums = np.add.reduceat(greys, columns[:-1], axis=1)
     cells = sums / (np.maximum(np.diff(rows), 1)[:, np.newaxis] * np.maximum(np.diff(columns), 1))
     return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
 

@@ -24,7 +24,8 @@ class DataSettings(Section):
     test_percent: Percent = 20.0
     near_duplicate_distance_bits: Annotated[int, Field(ge=0, le=16)] = 3
     """Pictures whose 64-bit difference hashes differ in at most this many bits are one group."""
-    max_picture_mpx: Positive = 25.0
+    max_picture_mpx: Annotated[float, Field(gt=0.0, le=100.0)] = 25.0
+    """Larger pictures are refused, in million px; masks end at 100 (`maskloop.masks.MAX_AREA_PX`)."""
     max_quarantined_percent: Percent = 5.0
     """A batch with a larger share of unusable pictures is refused as a whole."""
     remote: str = ".maskloop/remote"

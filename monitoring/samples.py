@@ -11,8 +11,10 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.decoding import sniff_format
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.digest import digest_bytes, digest_value
+from maskloop.errors import PictureError
 from monitoring.features import Pause, finite_embedding, finite_features, go_on, observe
 
 NUM_TOP_SCORES: Final = 5
@@ -222,6 +224,7 @@ def tally(rows: Iterable[tuple[str, str, int]]) -> SampleCounts:
 
 
 def _suffix(picture_bytes: bytes) -> str:
-    if picture_bytes.startswith(b"\x89PNG"):
-        return ".png"
-    return ".jpg" if picture_bytes.startswith(b"\xff\xd8") else ".bin"
+    try:
+        return sniff_format(picture_bytes)[1]
+    except PictureError:
+        return ".bin"

@@ -125,6 +125,14 @@ def test_a_picture_of_the_largest_size_fits_and_one_row_more_does_not(decoder: D
         decoder.open(saved(Image.new("L", (2000, 1001))))
 
 
+def test_a_limit_above_pillows_own_holds(make_decoder: Callable[..., Decoder]) -> None:
+    scan = saved(Image.new("1", (9600, 9500)))
+    with make_decoder(max_mpx=100) as decoder:
+        assert decoder.open(scan).pixels.shape == (9500, 9600, 3)
+        with pytest.raises(PictureError, match="more than the 100 million accepted"):
+            decoder.open(saved(Image.new("1", (10_001, 10_000))))
+
+
 def saved(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")

@@ -163,3 +163,9 @@ class TestDifferenceHash:
     @pytest.mark.parametrize("shape", [(1, 1, 3), (8, 9, 3), (3, 200, 3), (200, 2, 3)])
     def test_any_size_has_a_hash(self, shape):
         assert 0 <= difference_hash(RNG.integers(0, 256, shape, dtype=np.uint8)) < 2**64
+
+    def test_the_hash_of_a_known_picture_has_not_changed(self):
+        """Catalogs hold hashes of earlier versions, which new pictures are compared with."""
+        rows, columns = np.mgrid[:37, :53]
+        picture = np.stack([rows * columns % 251, rows * 7 % 256, columns * 5 % 256], axis=2).astype(np.uint8)
+        assert f"{difference_hash(picture):016x}" == "fff9e6daafaddaee"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from maskloop.errors import ConfigurationError
+from maskloop.masks import MAX_AREA_PX
 from maskloop.settings import Settings, load_settings, parse_settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -30,6 +31,7 @@ def test_an_empty_file_takes_the_defaults_but_has_no_gates() -> None:
         ({"gates": {"class_iou_floors": {"nut": -1}}}, "gates.class_iou_floors.nut"),
         ({"classes": ["nut", "nut"]}, "two classes have the same name"),
         ({"data": {"val_percent": 50, "test_percent": 50}}, "leave nothing to train on"),
+        ({"data": {"max_picture_mpx": 100.5}}, "data.max_picture_mpx"),
         ({"model_name": "../evil"}, "model_name"),
         ({"approval": {"policy": "never"}}, "approval.policy"),
         ({"training": {"augmentation": {"scale_range": [2.0, 0.1]}}}, "the smaller scale comes first"),
@@ -155,3 +157,10 @@ def test_mirror_images_are_not_looked_at_where_they_name_other_classes() -> None
     values["training"] = {"augmentation": {"mirrored_classes": [["left", "right"]]}}
     with pytest.raises(ConfigurationError, match="cannot tell"):
         parse_settings(values)
+
+
+def test_the_largest_picture_allowed_is_the_largest_that_masks_can_follow() -> None:
+    largest_mpx = MAX_AREA_PX / 1e6
+    assert parse_settings({"data": {"max_picture_mpx": largest_mpx}}).data.max_picture_mpx == largest_mpx
+    with pytest.raises(ConfigurationError, match=r"data.max_picture_mpx.*100"):
+        parse_settings({"data": {"max_picture_mpx": largest_mpx + 0.001}})

@@ -41,10 +41,11 @@ def test_everything_survives_a_restart(tmp_path: Path, log: SqlSampleLog) -> Non
 
 
 def test_the_picture_file_is_content_addressed_and_keeps_its_type(tmp_path: Path, log: SqlSampleLog) -> None:
-    log.add(sample_of("a"), b"\x89PNG x")
-    log.add(sample_of("b"), b"\x89PNG x")
-    log.add(sample_of("c"), b"\xff\xd8 y")
-    assert pictures_in(tmp_path) == [b"\x89PNG x", b"\xff\xd8 y"]
+    png, jpeg = b"\x89PNG\r\n\x1a\n x", b"\xff\xd8\xff y"
+    log.add(sample_of("a"), png)
+    log.add(sample_of("b"), png)
+    log.add(sample_of("c"), jpeg)
+    assert sorted(pictures_in(tmp_path)) == [png, jpeg]
     files = {one.sample_id: one.picture_file or "" for one in log.newest(3)}
     assert files["a"] == files["b"]
     assert files["a"].endswith(".png")
@@ -124,6 +125,19 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError):
         SqlSampleLog(tmp_path / "file" / "samples")
+
+
+@pytest.mark.parametrize(
+    ("start", "suffix"),
+    [
+        (b"\xff\xd8\xff\xe0", ".jpg"),
+        (b"\x89PNG\r\n\x1a\n", ".png"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", ".webp"),
+        (b"nothing known", ".bin"),
+    ],
+)
+def test_a_picture_is_kept_under_the_suffix_of_its_format(start: bytes, suffix: str) -> None:
+    assert picture_file_name(start).endswith(suffix)
 
 
 def test_a_picture_that_cannot_be_written_leaves_no_sample(tmp_path: Path, log: SqlSampleLog) -> None:
