@@ -15,7 +15,7 @@ from dataset.catalog import read_catalog, write_catalog
 from dataset.coco import CocoFile, is_safe_name, read_coco
 from dataset.dvc_objects import link_or_copy
 from dataset.metadata import without_metadata
-from dataset.planning import Batch, IngestPlan, plan_ingest
+from dataset.planning import Batch, IngestPlan, plan_ingest, refuse_other_schema
 from dataset.problems import Problem
 from dataset.samples import DatasetVersion, Split
 from dataset.sandbox import Limits, SandboxedDecoder
@@ -89,6 +89,8 @@ def ingest_batch(
     """
     batch = Batch(source, split, label_origin, allow_schema_change)
     coco = read_coco(annotations)
+    present = store.current()
+    refuse_other_schema(coco, batch, settings, present.class_names if present else ())
     found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx, progress=progress)
     with store.staging() as folder:
         previous, versions = store.current(), store.versions()

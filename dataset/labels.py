@@ -4,16 +4,53 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from dataset.coco import Identifier, identifier
+from dataset.coco import CocoFile, Identifier, identifier
 from dataset.problems import Problem
 
 _TOTAL_VARIATION_WARNED: Final = 0.15
 _Z_ONE_IN_A_THOUSAND: Final = 3.0902
+_SCHEMA_HINT: Final = "pass --allow-schema-change to change them, or restore the classes in maskloop.toml"
+_VANISHED_HINT: Final = (
+    "list every class in the file's categories, also those without objects, or pass --allow-schema-change; "
+    "`maskloop data classes --drop` takes a class out of the schema for good"
+)
+
+
+@dataclass(frozen=True)
+class BatchClasses:
+    """The categories a COCO file lists.
+
+    Attributes:
+        names: All of them, by category id.
+        unused: Those that no annotation names.
+        umbrellas: Unused ones that another category gives as its ``supercategory``. Roboflow's exports begin
+            with one: it is the project's name.
+    """
+
+    names: tuple[str, ...]
+    unused: frozenset[str] = frozenset()
+    umbrellas: frozenset[str] = frozenset()
+
+
+def read_batch_classes(coco: CocoFile) -> BatchClasses:
+    """Return the classes of a batch; `read_categories` says what is wrong with them."""
+    names = read_categories(coco.categories, [])
+    used = {identifier(one.get("category_id")) for one in coco.annotations if isinstance(one, dict)}
+    unused = frozenset(name for key, name in names.items() if key not in used)
+    above = frozenset(filter(None, map(_name_above, coco.categories)))
+    return BatchClasses(tuple(names.values()), unused, unused & above)
+
+
+def _name_above(category: Any) -> str:
+    """Return the name of the group a category belongs to, or an empty string."""
+    above = category.get("supercategory") if isinstance(category, dict) else None
+    name = category.get("name") if isinstance(category, dict) else None
+    return above.strip() if isinstance(above, str) and above != name else ""
 
 
 def read_categories(categories: Sequence[Any], problems: list[Problem]) -> dict[Identifier, str]:
@@ -43,34 +80,17 @@ def read_categories(categories: Sequence[Any], problems: list[Problem]) -> dict[
     return dict(sorted(names.items(), key=lambda item: (isinstance(item[0], str), item[0])))
 
 
-def compare_label_schema(old: Sequence[str], new: Sequence[str]) -> tuple[Problem, ...]:
-    """Say which classes are new and which are gone; either is an error.
-
-    >>> [str(problem.code) for problem in compare_label_schema(("bolt", "nut"), ("bolt", "gear"))]
-    ['class-new', 'class-vanished']
-    """
-    hint = "agree to a new label schema with allow_schema_change, or put the categories right"
-    appeared = [
-        Problem("error", "class-new", "/categories", f"class {name!r} is not in the label schema", hint)
-        for name in new
-        if name not in old
-    ]
-    vanished = [
-        Problem("error", "class-vanished", "/categories", f"class {name!r} is missing from the batch", hint)
-        for name in old
-        if name not in new
-    ]
-    return (*appeared, *vanished)
-
-
 def settle_schema(
     *,
     configured: tuple[str, ...],
     previous: tuple[str, ...],
-    incoming: tuple[str, ...],
+    incoming: BatchClasses,
     allow_change: bool,
 ) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
     """Decide the label schema of the next version, and what stands against it.
+
+    A first batch sets the schema, its umbrella categories left out. Later the schema grows only by classes
+    that have instances: a category that no annotation uses is a remark.
 
     Args:
         configured: ``classes`` of the settings, or empty.
@@ -79,20 +99,52 @@ def settle_schema(
         allow_change: A person has agreed: changes are then warnings, and new classes are appended. A class
             the settings do not name stays an error.
     """
-    target = configured or previous or incoming
-    problems = list(compare_label_schema(target, incoming))
+    of_batch = tuple(name for name in incoming.names if name not in incoming.umbrellas)
+    target = configured or previous or of_batch
+    new = [name for name in incoming.names if name not in target]
+    problems = [
+        *(_left_out(name) for name in new if name in incoming.unused),
+        *(_new_class(name, bool(configured)) for name in new if name not in incoming.unused),
+        *(_vanished_class(name) for name in target if name not in incoming.names),
+    ]
     if configured and previous and configured != previous:
-        message = f"the settings' classes {configured} are not the current version's {previous}"
-        hint = "agree to it with allow_schema_change, or restore the classes in maskloop.toml"
-        problems.append(Problem("error", "schema-changed", "maskloop.toml: classes", message, hint))
+        message = f"maskloop.toml lists the classes {_listed(configured)}, the data have {_listed(previous)}"
+        problems.append(Problem("error", "schema-changed", "maskloop.toml: classes", message, _SCHEMA_HINT))
     if not allow_change:
         return target, tuple(problems)
     if not configured:
-        target += tuple(name for name in incoming if name not in target)
-    fatal = {"class-new"} if configured else set()
-    return target, tuple(
-        problem if problem.code in fatal else replace(problem, severity="warning") for problem in problems
+        target += tuple(name for name in new if name not in incoming.unused)
+    return target, tuple(_agreed(problem, bool(configured)) for problem in problems)
+
+
+def _agreed(problem: Problem, is_configured: bool) -> Problem:
+    """Make an error a person has agreed to a warning, without the advice to agree to it."""
+    if problem.severity != "error" or (problem.code == "class-new" and is_configured):
+        return problem
+    return replace(problem, severity="warning", hint="")
+
+
+def _new_class(name: str, is_configured: bool) -> Problem:
+    hint = (
+        "add it to `classes` in maskloop.toml, or give its annotations a class that is listed there"
+        if is_configured
+        else "pass --allow-schema-change to add it, or rename the category in the file"
     )
+    return Problem("error", "class-new", "/categories", f"class {name!r} is not in the label schema", hint)
+
+
+def _vanished_class(name: str) -> Problem:
+    message = f"class {name!r} is missing from the batch"
+    return Problem("error", "class-vanished", "/categories", message, _VANISHED_HINT)
+
+
+def _left_out(name: str) -> Problem:
+    message = f"category {name!r} was left out: no annotation uses it, and the label schema lacks it"
+    return Problem("info", "category-unused", "/categories", message)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def compare_label_distribution(
@@ -110,7 +162,8 @@ def compare_label_distribution(
         class_names: As long as both.
     """
     counts = np.array([old_counts, new_counts], dtype=np.float64)
-    counts, names = counts[:, counts.sum(axis=0) > 0], np.array(class_names)[counts.sum(axis=0) > 0]
+    names = [name for name, total in zip(class_names, counts.sum(axis=0), strict=True) if total]
+    counts = counts[:, counts.sum(axis=0) > 0]
     totals = counts.sum(axis=1, keepdims=True)
     if counts.shape[1] < 2 or not totals.all():
         return ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dataset.catalog import Catalog, picture_file
 from dataset.coco import CocoFile
-from dataset.labels import compare_label_distribution, settle_schema
+from dataset.labels import compare_label_distribution, read_batch_classes, read_categories, settle_schema
 from dataset.problems import Problem, collapsed
 from dataset.samples import Picture, Split
 from dataset.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
@@ -94,19 +94,40 @@ def plan_ingest(
         BatchRefusedError: if the batch cannot be used as a whole.
     """
     old_names = previous.class_names if previous else ()
-    report = validate_batch(coco, found, class_names=settings.classes or old_names)
-    class_names, schema_problems = settle_schema(
-        configured=settings.classes,
-        previous=old_names,
-        incoming=report.batch_classes,
-        allow_change=batch.allow_schema_change,
-    )
+    class_names, schema_problems = _settle_schema(coco, batch, settings, old_names)
+    report = validate_batch(coco, found, class_names=class_names)
     splits = _split(report.usable, batch, settings, residents)
     old = _reindexed(previous, class_names, report) if previous else {}
     mix_problems = _mix_problems(old, report, class_names)
     report = _merged(report, (*schema_problems, *splits.problems, *mix_problems))
     _refuse_if_unusable(report, settings.data.max_quarantined_percent, str(coco.path))
     return _planned(report, batch, splits.places, old, previous, class_names, tag)
+
+
+def refuse_other_schema(
+    coco: CocoFile, batch: Batch, settings: Settings, previous_names: tuple[str, ...]
+) -> None:
+    """Refuse a batch for its classes alone, before any of its pictures is read. Pure.
+
+    Raises:
+        BatchRefusedError: if its categories are unusable or do not fit the label schema.
+    """
+    problems: list[Problem] = []
+    read_categories(coco.categories, problems)
+    class_names, schema_problems = _settle_schema(coco, batch, settings, previous_names)
+    report = ValidationReport(collapsed((*problems, *schema_problems)), class_names, (), ())
+    _refuse_if_unusable(report, settings.data.max_quarantined_percent, str(coco.path))
+
+
+def _settle_schema(
+    coco: CocoFile, batch: Batch, settings: Settings, previous_names: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+    return settle_schema(
+        configured=settings.classes,
+        previous=previous_names,
+        incoming=read_batch_classes(coco),
+        allow_change=batch.allow_schema_change,
+    )
 
 
 def _split(
@@ -144,7 +165,7 @@ def _reindexed(
             f"the current version has instances of {', '.join(sorted(gone))}, which the schema would drop",
             report,
             where="maskloop.toml: classes",
-            hint="keep the class, or start a new workspace without it",
+            hint="`maskloop data classes` drops, renames or merges classes that have instances",
         )
     index = {old: class_names.index(name) for old, name in enumerate(previous.class_names) if old in used}
     return {

@@ -21,7 +21,7 @@ from dataset.coco import (
     reaches_outside,
 )
 from dataset.decoding import orient
-from dataset.labels import read_categories
+from dataset.labels import read_batch_classes, read_categories
 from dataset.problems import Problem, collapsed
 from dataset.samples import Instance
 from maskloop.errors import MaskError
@@ -71,14 +71,12 @@ class ValidationReport:
     Attributes:
         problems: Errors first; warnings and remarks of one kind are told once, with their number.
         class_names: The schema the instances index into, followed by the batch's classes outside it.
-        batch_classes: The classes the batch itself lists.
         usable: Pictures that may be stored.
         quarantined: Names of pictures left out, each with an error among the problems.
     """
 
     problems: tuple[Problem, ...]
     class_names: tuple[str, ...]
-    batch_classes: tuple[str, ...]
     usable: tuple[UsablePicture, ...]
     quarantined: tuple[str, ...]
 
@@ -128,20 +126,20 @@ def validate_batch(
         coco: The file as read.
         found: For every name of `picture_names`: the picture, or why there is none.
         class_names: The label schema to index into; empty: the file's own, by category id. Categories
-            outside it are still read, so that `dataset.labels.settle_schema` can compare.
+            outside it are still read if an annotation uses them: `dataset.labels.settle_schema` tells.
     """
     problems: list[Problem] = []
     names_by_key = read_categories(coco.categories, problems)
-    own_names = tuple(names_by_key.values())
-    schema = class_names or own_names
-    schema += tuple(name for name in own_names if name not in schema)
-    class_index = {key: schema.index(name) for key, name in names_by_key.items()}
+    own = read_batch_classes(coco)
+    schema = class_names or own.names
+    schema += tuple(name for name in own.names if name not in schema and name not in own.unused)
+    class_index = {key: schema.index(name) for key, name in names_by_key.items() if name in schema}
     listed = _listed_pictures(coco, problems)
     annotations = _annotations_by_picture(coco, {entry.key for entry in listed}, problems)
     judged = [_judge(entry, found, annotations[entry.key], class_index, problems) for entry in listed]
     usable = _without_duplicates([picture for picture in judged if picture], problems)
     quarantined = tuple(sorted({problem.picture for problem in problems if problem.picture}))
-    report = ValidationReport((), schema, own_names, usable, quarantined)
+    report = ValidationReport((), schema, usable, quarantined)
     problems += _judge_whole(coco, report)
     return replace(report, problems=collapsed(problems))
 

@@ -1,11 +1,13 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 from dataset.catalog import Catalog, fingerprint, picture_file, read_catalog, write_catalog
-from dataset.labels import compare_label_distribution, settle_schema
+from dataset.coco import CocoFile
+from dataset.labels import BatchClasses, compare_label_distribution, read_batch_classes, settle_schema
 from dataset.samples import Instance, Picture
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.masks import encode_masks
@@ -130,14 +132,23 @@ class TestLabelMix:
 
 
 class TestSchema:
-    def settle(self, configured=(), previous=(), incoming=("a", "b"), allow=False):
+    def settle(self, configured=(), previous=(), incoming=("a", "b"), allow=False, unused=(), umbrellas=()):
         names, problems = settle_schema(
-            configured=configured, previous=previous, incoming=incoming, allow_change=allow
+            configured=configured,
+            previous=previous,
+            incoming=BatchClasses(incoming, frozenset(unused), frozenset(umbrellas)),
+            allow_change=allow,
         )
         return names, [(problem.severity, problem.code) for problem in problems]
 
     def test_the_first_batch_sets_the_schema(self):
         assert self.settle() == (("a", "b"), [])
+
+    def test_a_first_batch_keeps_a_class_without_instances_but_no_umbrella(self):
+        assert self.settle(incoming=("all", "a", "b"), unused=("all", "b"), umbrellas=("all",)) == (
+            ("a", "b"),
+            [("info", "category-unused")],
+        )
 
     def test_settings_come_before_the_batch(self):
         assert self.settle(configured=("b", "a")) == (("b", "a"), [])
@@ -154,3 +165,43 @@ class TestSchema:
 
     def test_a_class_the_settings_do_not_name_stays_an_error(self):
         assert self.settle(configured=("a",), allow=True) == (("a",), [("error", "class-new")])
+
+    @pytest.mark.parametrize("allow", [False, True])
+    @pytest.mark.parametrize("schema", [{"configured": ("a",)}, {"previous": ("a",)}])
+    def test_a_category_that_nothing_uses_and_the_schema_lacks_is_a_remark(self, schema, allow):
+        assert self.settle(**schema, unused=("b",), allow=allow) == (("a",), [("info", "category-unused")])
+
+    @pytest.mark.parametrize("configured", [(), ("a",)])
+    def test_a_hint_is_in_the_spelling_of_the_command_line_and_never_what_was_just_done(self, configured):
+        for allow in (False, True):
+            _, problems = settle_schema(
+                configured=configured,
+                previous=("a", "c"),
+                incoming=BatchClasses(("a", "b")),
+                allow_change=allow,
+            )
+            hints = " ".join(problem.hint for problem in problems)
+            assert "allow_schema_change" not in hints
+            assert ("--allow-schema-change" in hints) is not allow
+
+    @pytest.mark.parametrize(
+        ("above", "umbrellas"), [("parts", {"parts"}), ("none", set()), (None, set()), (7, set())]
+    )
+    def test_an_umbrella_is_an_unused_category_above_another_one(self, above, umbrellas):
+        categories = [
+            {"id": 0, "name": "parts", "supercategory": "none"},
+            {"id": 1, "name": "bolt", "supercategory": above},
+            {"id": 2, "name": "nut"},
+        ]
+        coco = CocoFile(Path("a.json"), (), ({"category_id": 1.0},), tuple(categories))
+        classes = read_batch_classes(coco)
+        assert classes == BatchClasses(
+            ("parts", "bolt", "nut"), frozenset({"parts", "nut"}), frozenset(umbrellas)
+        )
+
+    def test_a_category_above_itself_or_with_annotations_is_no_umbrella(self):
+        categories = ({"id": 0, "name": "parts", "supercategory": "parts"}, {"id": 1, "name": "bolt"})
+        assert not read_batch_classes(CocoFile(Path("a.json"), (), (), categories)).umbrellas
+        categories = ({"id": 0, "name": "parts"}, {"id": 1, "name": "bolt", "supercategory": "parts"})
+        used = ({"category_id": 0}, {"category_id": 1})
+        assert not read_batch_classes(CocoFile(Path("a.json"), (), used, categories)).umbrellas

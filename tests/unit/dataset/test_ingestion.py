@@ -150,6 +150,36 @@ class TestLabelSchema:
         )
         assert agreed.version.class_names == ("bolt", "nut", "gear")
 
+    def test_a_batch_is_refused_for_its_classes_before_a_picture_is_read(self, ingest):
+        ingest(range(4))
+        read = []
+        with pytest.raises(BatchRefusedError, match="'gear' is not in the label schema"):
+            ingest(
+                range(4, 8),
+                coco_content(range(4, 8), ("bolt", "gear")),
+                progress=lambda done, total: read.append(done),
+            )
+        assert read == []
+
+    def test_an_umbrella_category_never_becomes_a_class(self, ingest):
+        content = coco_content(range(4))
+        for category in content["categories"]:
+            category["supercategory"] = "line"
+        content["categories"].insert(0, {"id": 0, "name": "line", "supercategory": "none"})
+        result = ingest(range(4), content)
+        masks = {picture.digest: picture.instances for picture in result.version.pictures}
+        assert result.version.class_names == ("bolt", "nut")
+        assert [(p.severity, p.code) for p in result.report.problems] == [("info", "category-unused")]
+        again = ingest(range(4))
+        assert not again.changed
+        assert {p.digest: p.instances for p in again.version.pictures} == masks
+
+    def test_a_category_beside_the_configured_classes_that_nothing_uses_is_left_out(self, ingest):
+        content = coco_content(range(4))
+        content["categories"].append({"id": 9, "name": "line"})
+        settings = parse_settings({"classes": ["nut", "bolt"]})
+        assert ingest(range(4), content, settings=settings).version.class_names == ("nut", "bolt")
+
     def test_a_vanished_class_is_refused(self, ingest):
         ingest(range(4))
         with pytest.raises(BatchRefusedError, match="'nut' is missing"):
@@ -170,7 +200,7 @@ class TestLabelSchema:
     def test_settings_may_reorder_the_classes_when_somebody_agrees(self, ingest):
         first = ingest(range(4)).version
         settings = parse_settings({"classes": ["nut", "bolt"]})
-        with pytest.raises(BatchRefusedError, match="are not the current version's"):
+        with pytest.raises(BatchRefusedError, match="lists the classes"):
             ingest(range(4), settings=settings)
         second = ingest(range(4), settings=settings, allow_schema_change=True).version
         diff = compare_versions(first, second)
