@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows.wiring import App
 from maskloop.records import VersionIngested, write_record
+from registry.metric_names import translated
 
 if TYPE_CHECKING:
     from dataset.ingestion import IngestResult
@@ -62,6 +63,8 @@ def ingest(
     )
     write_record(app.ledger, record, actor=app.actor, key=f"data:{result.version.fingerprint}:{record.tag}")
     app.teller.say(record.sentence() if result.changed else f"nothing new: {record.tag} holds all of it")
+    for name, given in translated(result.version.class_names).items():
+        app.teller.say(f"MLflow does not take the name {name!r}: its charts call this class {given!r}")
     return result
 
 

@@ -12,6 +12,7 @@ from flows.agreement import record_agreements
 from flows.evaluate import ModelOnPictures, evaluate_model
 from flows.evidence_pack import PAGE_PATH, refresh_pack
 from flows.examples import draw_examples
+from flows.figure_log import FigureLog
 from flows.report import save_iou_rows
 from flows.serve import fetch_champion, fetch_version
 from flows.wiring import App
@@ -141,7 +142,7 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
     app.tracker.log_text(run_id, json.dumps(contest.candidate.evaluation.to_json()), "evaluation/report.json")
     for number, example in enumerate(examples, start=1):
         app.tracker.log_picture(run_id, example.picture, f"evaluation/example_{number}.png")
-    app.tracker.log_metrics(run_id, _headline_metrics(contest), step=0)
+    FigureLog(app, run_id).log(_headline_metrics(contest), step=0)
     app.models.set_tag(version, EVIDENCE_TAG, "not written yet")
     app.models.set_tag(version, "verdict", verdict.outcome)
     app.models.set_tag(version, "approval", "pending")  # a yes from before the verdict counts for nothing

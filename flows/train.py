@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.anchors import measure_present_anchors
+from flows.figure_log import FigureLog
 from flows.hard_examples import weigh_hard_examples
 from flows.wiring import REPOSITORY, App
 from maskloop.digest import digest_value
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from models.train import TrainingRequest, TrainingResult
 
 _STARVED_PERCENT: Final = 20.0
+_OF_TRAINING: Final = ("step", "loss", "learning_rate")
+"""What an evaluation's figures say about the training itself, which its steps have recorded."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     start = find_start(app, cycle)
     started = _begin(app, cycle, version, start)
     request = make_request(app, cycle, version, start)
-    log = _StepLog(app, started.run_id, request.steps, check_lease)
+    figures = FigureLog(app, started.run_id)
+    log = _StepLog(figures, request.steps, check_lease)
     try:
-        reach = measure_present_anchors(version, app.settings.model)
-        app.tracker.log_metrics(started.run_id, reach, step=0)
+        figures.log(measure_present_anchors(version, app.settings.model), step=0)
         with app.teller.progress("training") as progress:
             result = train(request, on_step=log.on_step, on_evaluation=log.on_evaluation, progress=progress)
+        figures.flush()
     except Exception:
         app.tracker.close_run(started.run_id, "failed")
         raise
@@ -97,8 +101,7 @@ def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> Tra
 class _StepLog:
     """Writes down what a training tells as it goes, and stops it if this process lost its lease."""
 
-    app: App
-    run_id: str
+    figures: FigureLog
     num_steps: int
     check_lease: Callable[[], None]
     waits_percent: list[float] = field(default_factory=list)
@@ -114,14 +117,14 @@ class _StepLog:
         self.check_lease()
         self.waits_percent.append(wait_percent)
         if step % 10 == 0 or step == self.num_steps:
-            rows = {f"loss/{name}": value for name, value in losses.items()}
             speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
-            rows |= {"learning_rate": rate, **speed}
-            self.app.tracker.log_metrics(self.run_id, rows, step=step)
+            rows = {"loss/total": sum(losses.values()), "learning_rate": rate, **speed}
+            rows |= {f"loss/{name}": value for name, value in losses.items()}
+            self.figures.log({f"train/{name}": value for name, value in rows.items()}, step=step)
 
     def on_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
-        named = {f"validation/{name}": value for name, value in metrics.items()}
-        self.app.tracker.log_metrics(self.run_id, named, step=step)
+        measured = {name: value for name, value in metrics.items() if name not in _OF_TRAINING}
+        self.figures.log({f"validation/{name}": value for name, value in measured.items()}, step=step)
 
 
 def _say_if_starved(app: App, waits_percent: Sequence[float]) -> None:
@@ -354,7 +357,7 @@ def _calibrate(
         device=choose_device(app.settings.training.device),
     )
     named = {f"validation/threshold/{name}": threshold for name, threshold in found.items()}
-    app.tracker.log_metrics(started.run_id, named, step=result.steps_done)
+    FigureLog(app, started.run_id).log(named, step=result.steps_done)
     if left_out := [name for name in version.class_names if name not in found]:
         app.teller.say(
             f"no own threshold for {', '.join(left_out)}: too few validation instances, or none of them found"

@@ -7,7 +7,8 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from maskloop.errors import NotFoundError
 from maskloop.files import directory_written_atomically
+from registry.metric_names import to_metric_name, translated
 from registry.mlflow_connection import connect, plain_errors, without_password
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _Item = TypeVar("_Item")
 _KEY_TAG: Final = "maskloop.key"
 _PARAMS_AT_ONCE: Final = 100
 _METRICS_AT_ONCE: Final = 1000
+NAMES_FILE: Final = "names.json"
+"""Of a run: MLflow's names and the true ones behind them, where they are not the same."""
+_NAMES_TAG: Final = "maskloop.names"
 
 
 class MlflowRunTracker:
@@ -60,6 +65,7 @@ class MlflowRunTracker:
         self._system_metrics_every_s = system_metrics_every_s
         self._artifacts_dir, self._check = artifacts_dir, check
         self._monitors: dict[str, Any] = {}
+        self._true_names: dict[str, dict[str, str]] = {}
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -104,7 +110,9 @@ class MlflowRunTracker:
 
         with self._about(run_id):
             known = self._client.get_run(run_id).data.params
-            new = [Param(name, str(value)[:6000]) for name, value in params.items() if name not in known]
+            given = {to_metric_name(name): str(value)[:6000] for name, value in params.items()}
+            self._write_true_names(run_id, params)
+            new = [Param(name, value) for name, value in given.items() if name not in known]
             for some in _in_parts(new, _PARAMS_AT_ONCE):
                 self._client.log_batch(run_id, params=some)
 
@@ -113,8 +121,11 @@ class MlflowRunTracker:
         from mlflow.entities import Metric
 
         now_ms = int(time.time() * 1000)
-        figures = [Metric(name, float(value), now_ms, step) for name, value in metrics.items()]
+        figures = [
+            Metric(to_metric_name(name), float(value), now_ms, step) for name, value in metrics.items()
+        ]
         with self._about(run_id):
+            self._write_true_names(run_id, metrics)
             for some in _in_parts(figures, _METRICS_AT_ONCE):
                 self._client.log_batch(run_id, metrics=some)
 
@@ -219,6 +230,19 @@ class MlflowRunTracker:
             order_by=["start_time ASC"],
         )
         return str(runs[0].info.run_id) if runs else ""
+
+    def _write_true_names(self, run_id: str, names: Iterable[str]) -> None:
+        """Put the true names of those that MLflow does not take beside the run, once for each name."""
+        changed = {given: name for name, given in translated(names).items()}
+        known = self._true_names.get(run_id, {})
+        if changed.keys() <= known.keys():
+            return
+        with suppress(NotFoundError):  # an earlier process of this run wrote some
+            known = known | json.loads(self.read_text(run_id, NAMES_FILE))
+        known = known | changed
+        self._client.log_text(run_id, json.dumps(known, indent=1), NAMES_FILE)
+        self._client.set_tag(run_id, _NAMES_TAG, f"{NAMES_FILE} has the true names of {len(known)} figures")
+        self._true_names[run_id] = known
 
     def _start_monitor(self, run_id: str) -> None:
         if not self._system_metrics_every_s or run_id in self._monitors:

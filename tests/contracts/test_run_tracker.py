@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from maskloop.errors import NotFoundError
 from registry.store import RunTracker
@@ -54,7 +57,16 @@ class MlflowView:
         return dict(self.client.get_run(run_id).data.params)
 
     def metric(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        given = {true: given for given, true in self.true_names(run_id).items()}
+        name = given.get(name, name)
         return [(one.step, one.value) for one in self.client.get_metric_history(run_id, name)]
+
+    def true_names(self, run_id: str) -> Mapping[str, str]:
+        """Read MLflow's names and the true ones as a person would, from the run's files."""
+        if not any(file.path == "names.json" for file in self.client.list_artifacts(run_id)):
+            return {}
+        names: Mapping[str, str] = json.loads(self.file(run_id, "names.json"))
+        return names
 
     def file(self, run_id: str, path: str) -> bytes:
         return Path(self.client.download_artifacts(run_id, path, str(self.folder))).read_bytes()
@@ -119,6 +131,35 @@ def test_metrics_keep_their_steps_also_when_not_finite(tracked: Tracked) -> None
     assert first == (1, 2.5)
     assert second[0] == 2
     assert math.isnan(second[1])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.text(max_size=300), min_size=1, max_size=8, unique=True))
+@example(names=["screw (M6)", "screw [M6]", "screw _M6_", "c++ clip", "50 % worn, bent"])
+@example(names=["nut/bolt", "nut/", "a//b", "/", "..", ".", "", " ", "a/../b", "line\nend", "x\n"])
+@example(names=["Öse", "电池", "🔩", "O\u0308se", "\ud800", "\x00", "a" * 500, "a" * 499 + "b"])
+def test_a_figure_of_a_class_with_any_name_is_recorded_and_found_by_its_true_name(
+    tracked: Tracked, names: list[str]
+) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    figures = {f"validation/iou/{name}": number / 8 for number, name in enumerate(names)}
+    tracker.log_metrics(run_id, figures, step=1)
+    for name, value in figures.items():
+        assert view.metric(run_id, name)[-1] == (1, value)
+
+
+def test_the_true_names_of_an_earlier_process_are_kept(tracked: Tracked, mlflow_uri: str) -> None:
+    tracker, view = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    tracker.log_metrics(run_id, {"iou/screw (M6)": 0.5}, step=1)
+    if isinstance(view, MlflowView):
+        from registry.mlflow_tracker import MlflowRunTracker
+
+        tracker = MlflowRunTracker(mlflow_uri, "Default")
+    tracker.log_metrics(run_id, {"iou/screw (M8)": 0.25}, step=1)
+    assert view.metric(run_id, "iou/screw (M6)") == [(1, 0.5)]
+    assert view.metric(run_id, "iou/screw (M8)") == [(1, 0.25)]
 
 
 def test_a_table_replaces_the_one_before(tracked: Tracked) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from flows.evaluate import evaluate_model
+from flows.figure_log import FigureLog
 from flows.retrain import run_turn
 from flows.telling import SilentTeller
+from maskloop.errors import MaskloopError, StorageError, UnavailableError
 from tests.fakes.loop_world import ColourPredictor, World
+from tests.fakes.run_tracker import FakeRunTracker
 
 
 @dataclass
@@ -32,11 +36,69 @@ def test_steps_that_wait_for_pictures_are_recorded_and_told(
     listener = Listener()
     cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
     assert cycle.candidate is not None
-    assert world.tracker.runs[cycle.candidate.run_id].metrics["wait_percent"] == [(2, wait_percent)]
+    assert world.tracker.runs[cycle.candidate.run_id].metrics["train/wait_percent"] == [(2, wait_percent)]
     told = [sentence for sentence in listener.sentences if "waiting for pictures" in sentence]
     assert bool(told) is is_told
     if is_told:
         assert f"{wait_percent:.0f} % of their time" in told[0]
+
+
+def test_the_parts_of_the_training_loss_and_their_sum_are_recorded_and_no_rate_as_a_validation(
+    world: World,
+) -> None:
+    cycle = run_turn(world.app(), starts_from="first-weights")
+    assert cycle.candidate is not None
+    metrics = world.tracker.runs[cycle.candidate.run_id].metrics
+    assert metrics["train/loss/mask"] == [(2, 0.5)]
+    assert metrics["train/loss/total"] == [(2, 0.5)]
+    assert [step for step, _ in metrics["train/learning_rate"]] == [2]
+    assert {name for name in metrics if name.startswith("validation/")} == {"validation/mean_iou"}
+
+
+class RefusingTracker(FakeRunTracker):
+    """Refuses figures, with one error after the other."""
+
+    def __init__(self, errors: list[MaskloopError]) -> None:
+        super().__init__()
+        self.errors = errors
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        super().log_metrics(run_id, metrics, step=step)
+
+
+def test_figures_that_the_tracker_refuses_end_no_training_and_are_told_once(world: World) -> None:
+    world.tracker = RefusingTracker([StorageError("MLflow refused: a name")] * 3)
+    listener = Listener()
+    cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
+    assert cycle.candidate is not None
+    assert len([said for said in listener.sentences if "MLflow refused" in said]) == 1
+
+
+def test_figures_wait_for_a_tracker_that_does_not_answer_and_lose_none(world: World) -> None:
+    world.tracker = RefusingTracker([UnavailableError("MLflow does not answer")])
+    listener = Listener()
+    cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
+    assert cycle.candidate is not None
+    metrics = world.tracker.runs[cycle.candidate.run_id].metrics
+    assert metrics["anchors/reach/iou_50"][0][0] == 0
+    assert metrics["train/loss/total"] == [(2, 0.5)]
+    assert len([said for said in listener.sentences if "does not answer" in said]) == 1
+
+
+def test_a_tracker_that_does_not_answer_is_left_alone_for_a_while(world: World) -> None:
+    world.tracker = RefusingTracker([UnavailableError("MLflow does not answer")] * 2)
+    run_id = world.tracker.open_run("k", name="n", tags={})
+    log = FigureLog(world.app(), run_id)
+    log.log({"loss": 1.0}, step=1)
+    log.log({"loss": 0.5}, step=2)
+    assert len(world.tracker.errors) == 1
+    world.clock.advance(seconds=61)
+    log.log({"loss": 0.25}, step=3)
+    assert world.tracker.errors == []
+    log.flush()
+    assert world.tracker.runs[run_id].metrics["loss"] == [(1, 1.0), (2, 0.5), (3, 0.25)]
 
 
 def calibrating(world: World, monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float]) -> list[Any]:
