@@ -69,6 +69,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
         four_eyes_against=cycle.actor if app.settings.approval.four_eyes else "",
         data_came=tuple(_data_since_champion(cycle, state)),
         run_url=app.tracker.url(cycle.candidate.run_id) if cycle.candidate else "",
+        champion_version=_version_of(cycle.verdict.champion_digest, state),
     )
 
 
@@ -162,9 +163,13 @@ def _describe_start(parent_digest: str, state: LoopState) -> str:
     return f"{_name_version(parent_digest, state)}, trained on"
 
 
-def _name_version(weights_digest: str, state: LoopState) -> str:
+def _version_of(weights_digest: str, state: LoopState) -> str:
     candidates = [cycle.candidate for cycle in state.cycles.values() if cycle.candidate]
-    version = next((c.version for c in candidates if c.weights_digest == weights_digest), "")
+    return next((c.version for c in candidates if c.weights_digest == weights_digest), "")
+
+
+def _name_version(weights_digest: str, state: LoopState) -> str:
+    version = _version_of(weights_digest, state)
     return f"version {version}" if version else "weights this ledger does not know"
 
 

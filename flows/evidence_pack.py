@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flows.approval_facts import gather_page, is_about
-from flows.report import APPROVAL_PAGE, contest_folder
+from flows.report import APPROVAL_PAGE, PAGE, contest_folder, relative_address
 from flows.shadow_evidence import stage_of
 from flows.wiring import App
 from maskloop.digest import digest_value
@@ -21,6 +21,7 @@ from registry.store import EVIDENCE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from maskloop.ledger import Entry
     from maskloop.state import Cycle
@@ -86,10 +87,18 @@ def _write(app: App, cycle: Cycle, entries: Sequence[Entry]) -> None:
     assert cycle.verdict is not None  # noqa: S101 - checked by the caller
     name = made_from(app, cycle, entries)
     page = gather_page(app, cycle, app.state(), entries)
-    text = render_page(page)
-    write_text(contest_folder(app, page.version) / APPROVAL_PAGE, text)
-    _publish(app, cycle, page, text)
+    folder = contest_folder(app, page.version)
+    write_text(folder / APPROVAL_PAGE, render_page(page, beside=_pages_beside(app, folder, page)))
+    _publish(app, cycle, page, render_page(page))
     app.models.set_tag(page.version, EVIDENCE_TAG, name)  # last: until then the page counts as not written
+
+
+def _pages_beside(app: App, folder: Path, page: ApprovalPage) -> dict[str, str]:
+    """Return the workspace's other pages, relative to a folder, so that they still work when all is moved."""
+    pages = {"the loop": app.workspace.reports_dir / PAGE}
+    if page.drift:
+        pages["the drift page"] = app.workspace.root / page.drift.page
+    return {text: relative_address(file, folder) for text, file in pages.items()}
 
 
 def _publish(app: App, cycle: Cycle, page: ApprovalPage, text: str) -> None:

@@ -153,7 +153,9 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
 
 
 def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:
-    """Lay the checks out as table rows."""
+    """Lay the checks out as table rows, those that did not pass first."""
+    from registry.evidence import worst_checks_first
+
     return [
         {
             "check": check.name,
@@ -162,7 +164,7 @@ def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:
             "required": check.required,
             "reason": check.reason,
         }
-        for check in verdict.checks
+        for check in worst_checks_first(verdict.checks)
     ]
 
 

@@ -33,14 +33,14 @@ def collect_evidence(
 ) -> JudgedEvidence:
     """Put together what the ledger does not hold about a verdict."""
     from registry.diagnosis import diagnose
-    from registry.evidence import JudgedEvidence, class_rows
+    from registry.evidence import JudgedEvidence, class_rows, source_rows
 
-    gates = app.settings.required_gates()
-    old = champion.evaluation.iou if champion else None
-    rows = class_rows(candidate.evaluation.iou, old, verdict.checks, gates, seed=app.settings.training.seed)
+    gates, seed = app.settings.required_gates(), app.settings.training.seed
+    new, old = candidate.evaluation.iou, champion.evaluation.iou if champion else None
     return JudgedEvidence(
         blessing_id=verdict.blessing_id,
-        rows=rows,
+        rows=class_rows(new, old, verdict.checks, gates, seed=seed),
+        source_rows=source_rows(new, old, gates, seed=seed),
         confidence=gates.confidence,
         pictures=tuple(_show(example) for example in examples if example.panels),
         data=compare_data(app, verdict, version),

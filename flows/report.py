@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from flows.status import describe_status, tell_history
 from flows.wiring import App
@@ -106,6 +108,11 @@ def read_iou_rows(app: App, version: str) -> list[dict[str, Any]]:
 def contest_folder(app: App, version: str) -> Path:
     """Return the folder of one version's verdict."""
     return app.workspace.reports_dir / "verdicts" / f"version-{version}"
+
+
+def relative_address(file: Path, folder: Path) -> str:
+    """Return a file's address as a page in ``folder`` links it: relative, so that both can move together."""
+    return quote(Path(os.path.relpath(file, folder)).as_posix())
 
 
 def _describe_contest(app: App, cycle: Cycle) -> dict[str, Any]:

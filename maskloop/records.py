@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from maskloop.ledger import Entry, Ledger
+from maskloop.wording import count
 
 TriggerReason = Literal["manual", "schedule", "drift", "labels"]
 Outcome = Literal["pass", "inconclusive", "fail"]
@@ -218,9 +219,14 @@ class VerdictReached(Record):
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        worst = [check for check in self.checks if check.outcome == self.outcome and self.outcome != "pass"]
-        why = "; ".join(check.reason for check in worst[:3]) or f"{len(self.checks)} checks hold"
-        return f"the gates say {self.outcome} to version {self.candidate_version}: {why}"
+        version, gates = f"version {self.candidate_version}", count(len(self.checks), "gate")
+        if self.outcome == "pass":
+            return f"{version} passes {'the only gate' if len(self.checks) == 1 else f'all {gates}'}"
+        worst = [check.reason for check in self.checks if check.outcome == self.outcome]
+        why = "; ".join([*worst[:3], *([f"and {len(worst) - 3} more"] if len(worst) > 3 else [])])
+        if self.outcome == "fail":
+            return f"{version} fails {len(worst)} of {gates}: {why}"
+        return f"{version} needs a person's judgement, {len(worst)} of {gates} cannot tell: {why}"
 
 
 class ApprovalDecided(Record):

@@ -50,7 +50,10 @@ class GateSettings(Section):
     critical_classes: tuple[str, ...] = ()
     """Empty: all classes."""
     max_class_iou_drop: Share = 0.05
-    """Largest drop of any class against the champion, on the same pictures, in any source of pictures."""
+    """Largest drop of any class against the champion, on the same pictures, in any source of pictures.
+
+    To pass, the upper bound of the drop has to be within twice this value too.
+    """
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     resamples: Annotated[int, Field(ge=200)] = 2000
     min_instances: Count = 20

@@ -5,7 +5,7 @@ The same facts give the same page, so it can be written as often as one likes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from maskloop.records import Check, Outcome, RolloutPhase, VerdictReached
 from maskloop.settings import GateSettings
+from maskloop.wording import count
 from registry.diagnosis import KINDS_IN_WORDS, calibration_in_words
+from registry.drops import MEAN, allowance_in_words, amount
 from registry.evidence import (
     SIGNS,
+    ClassRow,
     JudgedEvidence,
     Latency,
     ShownPicture,
+    SourceRow,
     worst_checks_first,
     worst_rows_first,
 )
@@ -32,6 +36,10 @@ if TYPE_CHECKING:
 MAX_LINES: Final = 100
 """Of the history; what came before is counted."""
 MAX_SOURCES: Final = 12
+MAX_SOURCE_ROWS: Final = 40
+_OUTCOMES: Final[Mapping[Outcome, str]] = {"pass": "pass", "inconclusive": "cannot tell", "fail": "fail"}
+MAX_DOUBTS: Final = 6
+"""Checks named in the first lines; the rest is counted there and listed below."""
 _GATES_SAY: Final[Mapping[Outcome, str]] = {
     "pass": "The gates pass this candidate",
     "inconclusive": "The gates cannot tell: a person has to decide",
@@ -147,6 +155,7 @@ class ApprovalPage:
         four_eyes_against: Who may not approve; empty if anybody may.
         data_came: Data versions that came since the champion's, in words.
         run_url: Page of the training run, where a server is known.
+        champion_version: What the candidate was compared with; empty for no champion, or one not known.
     """
 
     model_name: str
@@ -167,6 +176,7 @@ class ApprovalPage:
     four_eyes_against: str = ""
     data_came: tuple[str, ...] = ()
     run_url: str = ""
+    champion_version: str = ""
 
     @property
     def version(self) -> str:
@@ -183,23 +193,42 @@ class ApprovalPage:
         """A person may still say yes."""
         return self.standing.next == "decide"
 
+    @property
+    def question(self) -> str:
+        """What the reviewer has to decide; empty when nothing is open."""
+        if not self.can_be_approved:
+            return ""
+        beside = f"in place of version {self.champion_version}" if self.champion_version else ""
+        if not self.verdict.champion_digest:
+            beside = "as the first model"
+        return f"Decide whether version {self.version} may serve{f' {beside}' if beside else ''}."
+
     def highlights(self) -> list[tuple[str, str]]:
-        """Return the page in a few signs and sentences, for who reads no further."""
+        """Return the page in a few signs and sentences, what did not pass first."""
         return [
-            *_about_gates(self),
-            *_about_loss(self.evidence),
+            *_about_doubts(self.verdict.checks),
+            *_about_gates(self.verdict.checks),
+            *_about_loss(self.verdict.checks, self.evidence),
             *_about_traffic(self.rollout),
             *_about_edits(self),
         ]
 
 
-def render_page(page: ApprovalPage) -> str:
-    """Write the page: outcome first, then why, then what to do. It needs no network to be read."""
+def render_page(page: ApprovalPage, *, beside: Mapping[str, str] | None = None) -> str:
+    """Write the page: outcome first, then why, then what to do. It needs no network to be read.
+
+    Args:
+        page: What it says.
+        beside: Relative address by text, of pages in the same workspace; none for a copy that lies elsewhere.
+    """
     return _template().render(
         page=page,
         verdict=page.verdict,
+        beside=beside or {},
         signs=SIGNS,
         rows=worst_rows_first(page.evidence.rows) if page.evidence else [],
+        source_rows=worst_rows_first(page.evidence.source_rows) if page.evidence else [],
+        allowance=allowance_in_words(_loss_limit(page)),
         checks=worst_checks_first(page.verdict.checks),
         shadow_says=_SHADOW_SAYS,
         shadow_checks=_rollout_checks(page.rollout) if page.rollout else [],
@@ -207,8 +236,11 @@ def render_page(page: ApprovalPage) -> str:
         history=page.history[-MAX_LINES:],
         num_left_out=max(0, len(page.history) - MAX_LINES),
         max_sources=MAX_SOURCES,
+        max_rows=MAX_SOURCE_ROWS,
+        words=_OUTCOMES,
+        count=count,
         figure=figure,
-        signed=signed,
+        change=_change,
         when=when,
         sentence=sentence,
         latency=_describe_latency,
@@ -234,21 +266,65 @@ def compare_gates(then: Mapping[str, Any], now: GateSettings | None) -> tuple[st
     )
 
 
-def _about_gates(page: ApprovalPage) -> list[tuple[str, str]]:
-    checks = page.verdict.checks
+def _about_doubts(checks: Sequence[Check]) -> list[tuple[str, str]]:
+    doubtful = [check for check in worst_checks_first(checks) if check.outcome != "pass"]
+    said = [(SIGNS[check.outcome], check.reason) for check in doubtful[:MAX_DOUBTS]]
+    left_out = len(doubtful) - len(said)
+    return [*said, (SIGNS[doubtful[-1].outcome], f"and {left_out} more")] if left_out else said
+
+
+def _about_gates(checks: Sequence[Check]) -> list[tuple[str, str]]:
     held = sum(check.outcome == "pass" for check in checks)
-    return [(SIGNS[page.verdict.outcome], f"{held} of {len(checks)} checks of the gates hold")]
+    if held == len(checks):
+        return [(SIGNS["pass"], f"it passes {'the only gate' if held == 1 else f'all {held} gates'}")]
+    return [(SIGNS["pass"], f"{held} of {count(len(checks), 'gate')} passed")] if held else []
 
 
-def _about_loss(evidence: JudgedEvidence | None) -> list[tuple[str, str]]:
-    rows = [row for row in evidence.rows if row.drop is not None] if evidence else []
-    if not rows:
+def _about_loss(checks: Sequence[Check], evidence: JudgedEvidence | None) -> list[tuple[str, str]]:
+    """Name the largest loss on any source, or, only where there is none at all, the smallest gain.
+
+    A check that did not pass is said already, and is not said twice.
+    """
+    rows = [*evidence.rows, *evidence.source_rows] if evidence else []
+    known = [row for row in rows if row.drop is not None and row.name != MEAN]
+    compared = [check for check in checks if check.name.startswith("drop.") and check.measured is not None]
+    if not known or not compared:
         return []
-    worst = max(rows, key=lambda row: row.drop or 0.0)
-    what = "lost most" if (worst.drop or 0.0) > 0 else "gained least, nothing was lost"
-    interval = f"between {signed(worst.drop_low)} and {signed(worst.drop_high)}"
-    said = f"against the champion {worst.name} {what}: a drop of {signed(worst.drop)} IoU ({interval})"
-    return [(worst.sign, said)]
+    worst = max(known, key=lambda row: row.drop or 0.0)
+    largest = max(worst.drop or 0.0, *(check.measured or 0.0 for check in compared))
+    if largest > 0:
+        return _about_largest_loss(worst, largest, compared)
+    where = ", on every source" if any(row.source for row in known) else ""
+    bounds = f"(change between {_change(worst.drop_high)} and {_change(worst.drop_low)})"
+    if largest == 0:
+        return [(worst.sign, f"no class lost anything{where}; {worst.name} kept its IoU {bounds}")]
+    place = f" on {worst.source}" if worst.source else ""
+    least = f"{worst.name}{place} least: {_change(worst.drop)} IoU {bounds}"
+    return [(worst.sign, f"every class gained{where}; {least}")]
+
+
+def _about_largest_loss(
+    worst: ClassRow | SourceRow, largest: float, compared: Sequence[Check]
+) -> list[tuple[str, str]]:
+    if any(check.measured == largest and check.outcome != "pass" for check in compared):
+        return []
+    if (worst.drop or 0.0) < largest:  # by source, in evidence that does not hold the figures by source
+        check = max(compared, key=lambda check: check.measured or 0.0)
+        return [(SIGNS[check.outcome], f"the largest loss: {check.reason}")]
+    place = f" on {worst.source}" if worst.source else ""
+    bounds = f"(change between {_change(worst.drop_high)} and {_change(worst.drop_low)})"
+    return [(worst.sign, f"the largest loss is that of {worst.name}{place}: {amount(largest)} IoU {bounds}")]
+
+
+def _change(drop: float | None) -> str:
+    """Write a drop as a change: what was lost has a minus."""
+    return signed(None if drop is None else -drop)
+
+
+def _loss_limit(page: ApprovalPage) -> float:
+    """Return the largest drop allowed, as it was when the gates judged."""
+    required = [check.required for check in page.verdict.checks if check.name.startswith("drop.")]
+    return next((limit for limit in required if limit is not None), GateSettings().max_class_iou_drop)
 
 
 def _about_traffic(rollout: RolloutReport | None) -> list[tuple[str, str]]:

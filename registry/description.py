@@ -6,20 +6,18 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
-from maskloop.records import Check
 from registry.approval_page import ApprovalPage
-from registry.evidence import SIGNS, ClassRow, worst_checks_first, worst_rows_first
-from registry.wording import figure, signed
+from registry.evidence import SIGNS, ClassRow, worst_rows_first
+from registry.wording import figure, sentence, signed
 
 MAX_CHARACTERS: Final = 5000
 """MLflow's database keeps no more."""
-_MOST_REASONS: Final = 6
-_LONGEST_CELL: Final = 200
+_LONGEST_CELL: Final = 240
 _SPECIAL: Final = frozenset(r"\|[]*_`!#~")
 
 
 def describe_version(page: ApprovalPage, *, page_route: str) -> str:
-    """Write the description: outcome, link, classes worst first, reasons, what to do.
+    """Write the description: outcome, decision, link, what did not pass, classes worst first.
 
     Args:
         page: What the approval page says.
@@ -40,27 +38,24 @@ def describe_version(page: ApprovalPage, *, page_route: str) -> str:
 def _head(page: ApprovalPage, page_route: str) -> Iterator[str]:
     yield f"## {SIGNS[page.verdict.outcome]} {page.gates_say}"
     yield ""
-    yield f"**{page.standing.sign} {page.standing.headline}.** {_plain(page.standing.sentence)}"
-    yield ""
+    if page.question:
+        yield f"**{_plain(page.question)}**"
+        yield ""
     if page_route:
         yield f"### [Look at the evidence]({page_route}) (pictures, drift, data, shadow)"
         yield ""
-    yield from (f"- {sign} {_plain(said)}" for sign, said in page.highlights())
+    yield from (f"- {sign} {_plain(sentence(said))}" for sign, said in page.highlights())
+    yield f"- {page.standing.sign} {page.standing.headline}. {_plain(page.standing.sentence)}"
     drift = page.drift
     where = f" ([the drift page]({drift.route}))" if drift and drift.route else ""
-    yield f"- asked for by {_plain(page.asked.who)} ({page.reason}): {_plain(page.asked.sentence)}{where}"
+    yield f"- Asked for by {_plain(page.asked.who)} ({page.reason}): {_plain(page.asked.sentence)}{where}"
     yield ""
     if page.evidence:
-        yield "| | class | IoU | champion | drop | floor |"
+        yield "| | class | IoU | champion | change | floor |"
         yield "|---|---|---|---|---|---|"
 
 
 def _tail(page: ApprovalPage) -> Iterator[str]:
-    yield ""
-    doubtful = [check for check in worst_checks_first(page.verdict.checks) if check.outcome != "pass"]
-    yield from (_markdown_check(check) for check in doubtful[:_MOST_REASONS])
-    if len(doubtful) > _MOST_REASONS:
-        yield f"- … and {len(doubtful) - _MOST_REASONS} more checks"
     yield ""
     if page.can_be_approved:
         yield (
@@ -75,17 +70,13 @@ def _tail(page: ApprovalPage) -> Iterator[str]:
     )
 
 
-def _markdown_check(check: Check) -> str:
-    return f"- {SIGNS[check.outcome]} {_plain(check.reason)}"
-
-
 def _markdown_row(row: ClassRow) -> str:
     cells = (
         row.sign,
         _plain(row.name),
         figure(row.candidate_iou),
         figure(row.champion_iou),
-        signed(row.drop),
+        signed(None if row.drop is None else -row.drop),
         figure(row.floor),
     )
     return f"| {' | '.join(cells)} |"

@@ -12,22 +12,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bootstrap import class_iou_interval, paired_drop
+from evaluation.bootstrap import class_iou_interval
 from evaluation.instances import IouTable
 from maskloop.errors import IntegrityError
 from maskloop.records import Check, Outcome
 from maskloop.settings import GateSettings
 from registry.diagnosis import Diagnosis
+from registry.drops import Drop, measure_drops
 from registry.gates import outcome_of
 
 if TYPE_CHECKING:
     from dataset.difference import VersionDiff
     from dataset.samples import Picture
+
+Row = TypeVar("Row", "ClassRow", "SourceRow")
 
 SIGNS: Final[Mapping[Outcome, str]] = {"pass": "✓", "inconclusive": "?", "fail": "✗"}
 MAX_PICTURE_BYTES: Final = 72_000
@@ -50,6 +53,35 @@ class ClassRow:
     drop_low: float | None
     drop_high: float | None
     floor: float
+    outcome: Outcome
+
+    @property
+    def sign(self) -> str:
+        """The outcome as a sign, for whoever cannot see the colour."""
+        return SIGNS[self.outcome]
+
+    @property
+    def source(self) -> str:
+        """Empty: all pictures."""
+        return ""
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One class on the pictures of one source; None where there is nothing to say.
+
+    An empty ``name`` stands for the mean of the classes. ``drop`` is champion minus candidate; its interval
+    is the one the gates judged.
+    """
+
+    source: str
+    name: str
+    num_instances: int
+    candidate_iou: float | None
+    champion_iou: float | None
+    drop: float | None
+    drop_low: float | None
+    drop_high: float | None
     outcome: Outcome
 
     @property
@@ -135,6 +167,7 @@ class JudgedEvidence:
         gates: Those of the verdict.
         candidate_diagnosis: Where it errs; None in evidence from before this was kept.
         champion_diagnosis: Likewise; None for no champion.
+        source_rows: From `source_rows`; empty for one source or no champion, and in older evidence.
     """
 
     blessing_id: str
@@ -149,6 +182,7 @@ class JudgedEvidence:
     gates: dict[str, Any] = field(default_factory=dict)
     candidate_diagnosis: Diagnosis | None = None
     champion_diagnosis: Diagnosis | None = None
+    source_rows: tuple[SourceRow, ...] = ()
 
     @property
     def diagnoses(self) -> list[tuple[str, Diagnosis]]:
@@ -181,11 +215,14 @@ def class_rows(
     *,
     seed: int,
 ) -> tuple[ClassRow, ...]:
-    """Put each class's figures together, with two-sided intervals at ``gates.confidence``."""
+    """Put each class's figures together.
+
+    Its IoU has a two-sided interval at ``gates.confidence``; its drop has the interval the gates judged.
+    """
     sampling: dict[str, Any] = {"resamples": gates.resamples, "confidence": gates.confidence, "seed": seed}
-    drops = paired_drop(candidate, champion, **sampling) if champion else None
     candidate_iou, (low, high) = candidate.class_iou(), class_iou_interval(candidate, **sampling)
-    champion_iou = champion.class_iou() if champion else None
+    drops = measure_drops(candidate, champion, gates, seed=seed) if champion else ()
+    drop_of = {drop.name: drop for drop in drops if not drop.source and not drop.is_mean}
     return tuple(
         ClassRow(
             name=name,
@@ -193,10 +230,7 @@ def class_rows(
             candidate_iou=_known(candidate_iou[index]),
             iou_low=_known(low[index]),
             iou_high=_known(high[index]),
-            champion_iou=_known(champion_iou[index]) if champion_iou is not None else None,
-            drop=_known(drops.drop[index]) if drops else None,
-            drop_low=_known(drops.low[index]) if drops else None,
-            drop_high=_known(drops.high[index]) if drops else None,
+            **_drop_figures(drop_of.get(name)),
             floor=gates.class_iou_floors.get(name, gates.min_class_iou),
             outcome=_outcome_for_class(name, checks),
         )
@@ -204,7 +238,40 @@ def class_rows(
     )
 
 
-def worst_rows_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
+def source_rows(
+    candidate: IouTable, champion: IouTable | None, gates: GateSettings, *, seed: int
+) -> tuple[SourceRow, ...]:
+    """Return a row for each class, and their mean, on each source's pictures, as the gates judged them.
+
+    Empty without a champion, and where all pictures come from one source.
+    """
+    drops = measure_drops(candidate, champion, gates, seed=seed) if champion else ()
+    return tuple(
+        SourceRow(
+            source=drop.source,
+            name=drop.name,
+            num_instances=drop.num_instances,
+            candidate_iou=_known(drop.candidate_iou),
+            **_drop_figures(drop),
+            outcome=drop.outcome,
+        )
+        for drop in drops
+        if drop.source
+    )
+
+
+def _drop_figures(drop: Drop | None) -> dict[str, float | None]:
+    if drop is None:
+        return dict.fromkeys(("champion_iou", "drop", "drop_low", "drop_high"))
+    return {
+        "champion_iou": _known(drop.champion_iou),
+        "drop": _known(drop.drop),
+        "drop_low": _known(drop.low),
+        "drop_high": _known(drop.high),
+    }
+
+
+def worst_rows_first(rows: Sequence[Row]) -> list[Row]:
     """Sort by outcome, then by what was lost, then by how little there is."""
     order: list[Outcome] = ["fail", "inconclusive", "pass"]
     return sorted(

@@ -24,18 +24,17 @@ fails. docs/adr/0004-gates.md has the measured error rates.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from evaluation.bootstrap import DropIntervals, paired_drop
 from evaluation.instances import IouTable
 from maskloop.errors import ConfigurationError, RefusedError
 from maskloop.records import Check, Outcome
 from maskloop.settings import GateSettings
+from maskloop.wording import count
+from registry.drops import Drop, allowance_in_words, describe_change, measure_drops
 
 _SEVERITY: Final[dict[Outcome, int]] = {"pass": 0, "inconclusive": 1, "fail": 2}
 _ROUNDING: Final = 1e-6
@@ -149,15 +148,19 @@ def _impossible_values(table: IouTable, who: str) -> Check | None:
 
 
 def _too_few_pictures(table: IouTable, gates: GateSettings) -> Check | None:
-    count = len(table.picture_ids)
-    if count >= gates.min_pictures and table.num_instances.sum() > 0:
+    num_pictures, num_instances = len(table.picture_ids), int(table.num_instances.sum())
+    if num_pictures >= gates.min_pictures and num_instances > 0:
         return None
     reason = (
-        f"{count} test pictures with {table.num_instances.sum()} instances: at least {gates.min_pictures} "
-        "pictures and one instance are needed"
+        f"there are {count(num_pictures, 'test picture')} with {count(num_instances, 'instance')}; a verdict "
+        f"needs at least {count(gates.min_pictures, 'picture')} and one instance"
     )
     return Check(
-        name="pictures", outcome="inconclusive", measured=count, required=gates.min_pictures, reason=reason
+        name="pictures",
+        outcome="inconclusive",
+        measured=num_pictures,
+        required=gates.min_pictures,
+        reason=reason,
     )
 
 
@@ -184,11 +187,12 @@ def _mean_floor(table: IouTable, gates: GateSettings) -> Check:
             outcome="inconclusive",
             measured=None,
             required=gates.min_mean_iou,
-            reason=f"no mean IoU without test instances of {', '.join(without)}",
+            reason=f"the mean IoU needs test instances of {', '.join(without)}, and there are none",
         )
     mean = math.fsum(class_iou[name] for name in critical) / len(critical)
     outcome: Outcome = "pass" if mean >= gates.min_mean_iou else "fail"
-    reason = f"mean IoU of {len(critical)} classes is {mean:.3f}, floor {gates.min_mean_iou:.3f}"
+    classes = count(len(critical), "class", "classes")
+    reason = f"the mean IoU of {classes} is {mean:.3f}; the floor is {gates.min_mean_iou:.3f}"
     return Check(name="iou.mean", outcome=outcome, measured=mean, required=gates.min_mean_iou, reason=reason)
 
 
@@ -199,10 +203,14 @@ def _class_floor(name: str, iou: float, num_instances: int, floor: float, gates:
             outcome="inconclusive",
             measured=None if math.isnan(iou) else iou,
             required=floor,
-            reason=f"{num_instances} test instances of {name}, {gates.min_instances} are needed",
+            reason=(
+                f"there {'is' if num_instances == 1 else 'are'} {count(num_instances, 'test instance')} of "
+                f"{name}; {gates.min_instances} are needed"
+            ),
         )
     outcome: Outcome = "pass" if iou >= floor else "fail"
-    reason = f"IoU of {name} is {iou:.3f} over {num_instances} instances, floor {floor:.3f}"
+    instances = count(num_instances, "instance")
+    reason = f"the IoU of {name} is {iou:.3f} over {instances}; the floor is {floor:.3f}"
     return Check(name=f"iou.class.{name}", outcome=outcome, measured=iou, required=floor, reason=reason)
 
 
@@ -213,9 +221,10 @@ def _false_positives(table: IouTable, gates: GateSettings) -> list[Check]:
     wrong, right = int(table.num_false_positives.sum()), int(table.num_true_positives.sum())
     measured = wrong / right if right else None
     outcome: Outcome = "pass" if measured is not None and measured <= limit else "fail"
-    reason = f"{wrong} false positives beside {right} true positives, at most {limit:g} each"
-    if not right:
-        reason = f"not one true positive, and {wrong} false ones"
+    found = f"{count(wrong, 'false positive')} and {count(right, 'true positive')}"
+    reason = (
+        f"{found}: {wrong / right:.2f} false for each true one; the limit is {limit:g}" if right else found
+    )
     name = "false_positives"
     return [Check(name=name, outcome=outcome, measured=measured, required=limit, reason=reason)]
 
@@ -225,10 +234,10 @@ def _latency(latency_p95_ms: float | None, gates: GateSettings) -> list[Check]:
     if budget is None:
         return []
     if latency_p95_ms is None or not math.isfinite(latency_p95_ms) or latency_p95_ms < 0:
-        reason = f"no usable latency was measured, but the budget is {budget:g} ms"
+        reason = f"no usable latency was measured; the budget is {budget:g} ms"
         return [Check(name="latency_p95", outcome="fail", measured=None, required=budget, reason=reason)]
     outcome: Outcome = "pass" if latency_p95_ms <= budget else "fail"
-    reason = f"95 % of pictures within {latency_p95_ms:.0f} ms, budget {budget:g} ms"
+    reason = f"95 % of the pictures take at most {latency_p95_ms:.0f} ms; the budget is {budget:g} ms"
     return [
         Check(name="latency_p95", outcome=outcome, measured=latency_p95_ms, required=budget, reason=reason)
     ]
@@ -237,94 +246,26 @@ def _latency(latency_p95_ms: float | None, gates: GateSettings) -> list[Check]:
 # --- the candidate against the champion ----------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Drop:
-    """One class (or the mean) in one group of pictures: what was lost, and how sure that is."""
-
-    what: str
-    drop: float
-    low: float
-    high: float
-    num_instances: int
-    num_pictures: int
-
-
 def _drops(candidate: IouTable, champion: IouTable, gates: GateSettings, seed: int) -> list[Check]:
-    grouped = _with_small_sources_together(candidate, gates.min_pictures)
-    groups = sorted(set(grouped))
-    if len(groups) == 1:  # the same as all pictures
-        groups = []
-    num_drops = (1 + len(groups)) * (1 + len(candidate.class_names))
-    overall = _measure_drops(candidate, champion, gates, seed=seed, num_drops=num_drops)
-    checks = [_drop_check(f"drop.{_slug(drop.what)}", [drop], gates) for drop in overall]
-    for group in groups:
-        ours = replace(candidate, sources=grouped).only_source(group)
-        theirs = replace(champion, sources=grouped).only_source(group)
-        drops = _measure_drops(ours, theirs, gates, seed=seed, num_drops=num_drops)
-        checks.append(_drop_check(f"drop.source.{group}", drops, gates, where=f" on {group}"))
+    drops = measure_drops(candidate, champion, gates, seed=seed)
+    checks = [
+        _drop_check("drop.mean" if drop.is_mean else f"drop.class.{drop.name}", [drop], gates)
+        for drop in drops
+        if not drop.source
+    ]
+    for source in dict.fromkeys(drop.source for drop in drops if drop.source):
+        own = [drop for drop in drops if drop.source == source]
+        checks.append(_drop_check(f"drop.source.{source}", own, gates))
     return checks
 
 
-def _slug(what: str) -> str:
-    return what if what == "mean" else f"class.{what}"
-
-
-def _with_small_sources_together(table: IouTable, min_pictures: int) -> tuple[str, ...]:
-    """Return each picture's group: its source, or one common name for all too small to judge alone."""
-    count = Counter(table.sources)
-    return tuple(
-        source if count[source] >= min_pictures else "(small sources together)" for source in table.sources
-    )
-
-
-def _measure_drops(
-    candidate: IouTable, champion: IouTable, gates: GateSettings, *, seed: int, num_drops: int
-) -> list[_Drop]:
-    """Return the drop of the mean and of each class that occurs, with its one-sided bounds."""
-
-    def bounds_at(one_sided: float) -> DropIntervals:
-        two_sided = 2 * one_sided - 1
-        return paired_drop(candidate, champion, resamples=gates.resamples, confidence=two_sided, seed=seed)
-
-    upper = bounds_at(gates.confidence)
-    lower = bounds_at(1 - (1 - gates.confidence) / num_drops)
-    total = int(upper.num_instances.sum())
-    mean = _Drop("mean", upper.mean_drop, lower.mean_low, upper.mean_high, total, len(candidate.picture_ids))
-    classes = [
-        _Drop(
-            name,
-            float(upper.drop[index]),
-            float(lower.low[index]),
-            float(upper.high[index]),
-            int(upper.num_instances[index]),
-            int(upper.num_pictures[index]),
-        )
-        for index, name in enumerate(upper.class_names)
-        if upper.num_instances[index] > 0
-    ]
-    return [mean, *classes]
-
-
-def _drop_check(name: str, drops: Sequence[_Drop], gates: GateSettings, *, where: str = "") -> Check:
+def _drop_check(name: str, drops: Sequence[Drop], gates: GateSettings) -> Check:
     """Make one check of a group's drops: the worst outcome, explained by the drop behind it."""
-    judged = [(_drop_outcome(drop, gates), drop) for drop in drops]
-    outcome = _worst(outcome for outcome, _ in judged)
-    worst = max((drop for o, drop in judged if o == outcome), key=lambda drop: drop.drop)
-    reason = (
-        f"IoU drop of {worst.what}{where} against the champion: {worst.drop:+.3f} (between {worst.low:+.3f} "
-        f"and {worst.high:+.3f}, {worst.num_instances} instances), limit {gates.max_class_iou_drop:.3f}"
-    )
-    return Check(
-        name=name, outcome=outcome, measured=worst.drop, required=gates.max_class_iou_drop, reason=reason
-    )
-
-
-def _drop_outcome(drop: _Drop, gates: GateSettings) -> Outcome:
+    outcome = _worst(drop.outcome for drop in drops)
+    worst = max((drop for drop in drops if drop.outcome == outcome), key=lambda drop: drop.drop)
     limit = gates.max_class_iou_drop
-    if not all(math.isfinite(value) for value in (drop.drop, drop.low, drop.high)):
-        return "inconclusive"
-    if drop.drop <= limit and drop.high <= 2 * limit and drop.num_pictures >= gates.min_pictures:
-        return "pass"
-    if drop.low > limit and drop.num_instances >= gates.min_instances:
-        return "fail"
-    return "inconclusive"
+    others = [drop for drop in drops if drop.outcome == outcome and drop is not worst and not drop.is_mean]
+    also = f", and likewise {', '.join(drop.name for drop in others)}" if outcome != "pass" and others else ""
+    instances = count(worst.num_instances, "instance")
+    reason = f"{describe_change(worst)}, over {instances}{also}; {allowance_in_words(limit)}"
+    return Check(name=name, outcome=outcome, measured=worst.drop, required=limit, reason=reason)

@@ -11,8 +11,14 @@ def figure(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Write a difference with its sign; a dash for nothing."""
-    return "–" if value is None else f"{value:+.3f}"
+    """Write a difference with its sign; a dash for nothing.
+
+    >>> signed(0.0123), signed(-0.0001), signed(None)
+    ('+0.012', '0.000', '–')
+    """
+    if value is None:
+        return "–"
+    return "0.000" if f"{abs(value):.3f}" == "0.000" else f"{value:+.3f}"
 
 
 def when(time: datetime) -> str:

@@ -18,6 +18,7 @@ from registry.evidence import (
     Latency,
     Panel,
     ShownPicture,
+    SourceRow,
 )
 from registry.standing import Standing
 
@@ -40,6 +41,21 @@ def verdict(*checks: Check, champion: bool = True) -> VerdictReached:
         policy_digest="p" * 64,
         evaluated_pictures_digest="e" * 64,
     )
+
+
+def drop_check(name: str, drop: float, outcome: Outcome = "pass", *, source: str = "") -> Check:
+    """What the gates say about a class, or about the worst class of a source."""
+    return Check(
+        name=f"drop.source.{source}" if source else f"drop.class.{name}",
+        outcome=outcome,
+        measured=drop,
+        required=0.05,
+        reason=f"the change of {name} {source}",
+    )
+
+
+def source_row(source: str, name: str, drop: float, outcome: Outcome = "pass") -> SourceRow:
+    return SourceRow(source, name, 40, 0.8 - drop, 0.8, drop, drop - 0.02, drop + 0.03, outcome)
 
 
 def row(name: str = "bolt", outcome: Outcome = "pass", drop: float | None = 0.01) -> ClassRow:

@@ -14,10 +14,12 @@ from tests.fakes.approval_pages import (
     Reader,
     approval_page,
     check,
+    drop_check,
     evidence,
     panels,
     rollout,
     row,
+    source_row,
     verdict,
 )
 
@@ -42,19 +44,80 @@ def test_the_outcome_comes_first_as_a_sign_and_in_words(outcome: Outcome, words:
     assert "because of this" in page.text
 
 
-def test_a_reader_of_the_first_lines_knows_the_loss_the_traffic_and_the_standing() -> None:
-    rows = (row("bolt", "pass", 0.01), row("nut", "inconclusive", 0.04))
-    top = read(evidence=evidence(*rows)).text[:700]
-    assert "against the champion nut lost most: a drop of +0.040 IoU (between -0.010 and +0.030)" in top
+def test_a_reader_of_the_first_lines_knows_the_decision_the_loss_the_traffic_and_the_standing() -> None:
+    rows = (row("bolt", "pass", 0.01), row("nut", "pass", 0.04))
+    checks = (drop_check("bolt", 0.01), drop_check("nut", 0.04))
+    top = read(verdict=verdict(*checks), evidence=evidence(*rows), champion_version="6").text[:700]
+    assert "Decide whether version 7 may serve in place of version 6. How to decide" in top
+    assert "It passes all 2 gates." in top
+    assert "The largest loss is that of nut: 0.040 IoU (change between -0.030 and +0.010)." in top
     assert "240 pictures of production were shown to both" in top
     assert "? It waits for a person's decision." in top
 
 
-def test_where_nothing_was_lost_the_page_says_so() -> None:
-    assert (
-        "bolt gained least, nothing was lost: a drop of -0.100"
-        in read(evidence=evidence(row(drop=-0.1))).text
+def test_what_did_not_pass_comes_before_everything_else_and_only_once() -> None:
+    doubt = drop_check("washer", 0.09, "inconclusive", source="belt camera 2")
+    source = source_row("belt camera 2", "washer", 0.09, "inconclusive")
+    page = read(
+        verdict=verdict(check("iou.mean"), drop_check("washer", -0.02), doubt),
+        evidence=evidence(row("washer", "pass", -0.02), source_rows=(source,)),
     )
+    assert page.text.index("The change of washer belt camera 2") < page.text.index("2 of 3 gates passed")
+    first_lines = page.text.partition("Classes, worst first")[0]
+    assert first_lines.count("washer") == 1, "the same loss is not said again"
+
+
+def test_a_loss_on_one_source_is_named_even_where_every_class_gained_over_all() -> None:
+    top = read(
+        verdict=verdict(drop_check("bolt", -0.1), drop_check("bolt", 0.041, source="belt camera 1")),
+        evidence=evidence(row(drop=-0.1), source_rows=(source_row("belt camera 1", "bolt", 0.041),)),
+    ).text[:500]
+    assert (
+        "The largest loss is that of bolt on belt camera 1: 0.041 IoU (change between -0.071 and -0.021)."
+        in top
+    )
+    assert "gained" not in top
+
+
+def test_evidence_of_an_older_version_without_sources_still_names_the_loss_of_a_source() -> None:
+    checks = (drop_check("bolt", -0.1), drop_check("bolt", 0.041, source="belt camera 1"))
+    top = read(verdict=verdict(*checks), evidence=evidence(row(drop=-0.1))).text[:500]
+    assert "The largest loss: the change of bolt belt camera 1." in top
+    assert "gained" not in top
+
+
+def test_where_every_class_gained_on_every_source_the_smallest_gain_is_named() -> None:
+    page = read(
+        verdict=verdict(drop_check("gear", -0.119), drop_check("gear", -0.05, source="belt camera 2")),
+        evidence=evidence(
+            row("gear", drop=-0.119), source_rows=(source_row("belt camera 2", "gear", -0.05),)
+        ),
+    )
+    said = "Every class gained, on every source; gear on belt camera 2 least: +0.050 IoU"
+    assert f"{said} (change between +0.020 and +0.070)." in page.text
+
+
+def test_many_doubts_are_counted_in_the_first_lines_and_listed_below() -> None:
+    checks = [drop_check(f"class {number}", 0.2, "fail") for number in range(9)]
+    text = read(verdict=verdict(*checks), evidence=None).text
+    assert "And 3 more." in text[:900]
+    assert text.count("the change of class 8") == 1
+
+
+def test_figures_by_source_are_a_table_worst_first_with_the_limit_in_words() -> None:
+    rows = (source_row("belt 1", "", 0.01), source_row("belt 2", "nut", 0.09, "inconclusive"))
+    text = read(verdict=verdict(drop_check("nut", 0.09)), evidence=evidence(source_rows=rows)).text
+    table = text.partition("By source, worst first")[2]
+    assert table.index("? cannot tell belt 2 nut 0.710 0.800 -0.090 -0.120 … -0.070 40") < table.index(
+        "✓ pass belt 1 mean"
+    )
+    assert "A loss passes up to 0.050 as measured and up to 0.100 at the lower end of the interval" in text
+
+
+def test_the_pages_of_the_workspace_are_linked_from_the_copy_that_lies_there_only() -> None:
+    beside = Reader(render_page(approval_page(), beside={"the loop": "../../loop.html"}))
+    assert "../../loop.html" in beside.addresses
+    assert not any("loop.html" in address for address in read().addresses)
 
 
 def test_the_worst_class_is_the_first_of_the_table() -> None:
@@ -141,7 +204,7 @@ def test_the_drift_that_asked_is_named_with_its_features_and_its_page() -> None:
 
 def test_gates_edited_since_the_verdict_are_named_at_the_top_and_explained() -> None:
     page = read(gate_changes=("min_mean_iou was 0.7 and is 0.6 now",), policy_now="q" * 64)
-    assert "! the gates were edited since the verdict: min_mean_iou was 0.7 and is 0.6 now" in page.text[:500]
+    assert "! The gates were edited since the verdict: min_mean_iou was 0.7 and is 0.6 now" in page.text[:500]
     assert "This verdict counts by the gates of its time ( pppppppppppp ; now qqqqqqqqqqqq )" in page.text
     assert "are those of the verdict" in read().text
 

@@ -18,8 +18,18 @@ def test_the_description_says_the_outcome_links_the_evidence_and_tells_how_to_de
     text = describe()
     assert text.startswith("## ✓ The gates pass this candidate")
     assert f"[Look at the evidence]({ROUTE})" in text
-    assert "| ✓ | bolt | 0.810 | 0.820 | +0.010 | 0.600 |" in text
+    assert "| ✓ | bolt | 0.810 | 0.820 | -0.010 | 0.600 |" in text
     assert "maskloop approve 7 --by NAME" in text
+
+
+def test_the_description_begins_with_the_decision_and_then_with_what_did_not_pass() -> None:
+    checks = (
+        check("iou.mean"),
+        check("drop.source.belt 2", "inconclusive", "the IoU of washer on belt 2 fell by 0.090"),
+    )
+    lines = [line for line in describe(verdict=verdict(*checks)).splitlines() if line]
+    assert lines[1] == "**Decide whether version 7 may serve.**"
+    assert lines[3] == "- ? The IoU of washer on belt 2 fell by 0.090."
 
 
 def test_without_a_page_there_is_no_link() -> None:
@@ -33,7 +43,8 @@ def test_the_drift_page_is_linked_where_links_work() -> None:
 
 def test_what_is_decided_is_said_and_nobody_is_asked_again() -> None:
     text = describe(standing=Standing("no", "It was rejected", "Anna rejected version 7."))
-    assert "**✗ It was rejected.** Anna rejected version 7." in text
+    assert "- ✗ It was rejected. Anna rejected version 7." in text
+    assert "Decide" not in text
     assert "To decide" not in text
 
 
@@ -51,7 +62,7 @@ def test_names_become_no_markup_and_no_links(nasty: str, harmless: str) -> None:
     text = describe(
         evidence=evidence(row(nasty)),
         asked=Line(AT, nasty, nasty),
-        verdict=verdict(check(outcome="fail", reason=nasty)),
+        verdict=verdict(check(outcome="fail", reason=f"about {nasty}")),
     )
     assert text.count(harmless) >= 4
     assert nasty not in text

@@ -93,7 +93,7 @@ def test_too_few_instances_of_a_class_are_inconclusive() -> None:
     counts = np.array([[5, 1]] * 19)
     outcome, checks = verdict(iou_table([[0.9, 0.9]] * 19, num_instances=counts))
     assert outcome == "inconclusive"
-    assert checks["iou.class.b"].reason == "19 test instances of b, 20 are needed"
+    assert checks["iou.class.b"].reason == "there are 19 test instances of b; 20 are needed"
 
 
 def test_a_class_without_instances_is_inconclusive_and_so_is_the_mean() -> None:
@@ -192,7 +192,10 @@ def test_a_certain_drop_fails_and_says_by_how_much() -> None:
     assert outcome == "fail"
     assert checks["drop.class.b"].measured == pytest.approx(0.15)
     assert checks["drop.class.a"].outcome == "pass"
-    assert "IoU drop of b against the champion: +0.150" in checks["drop.class.b"].reason
+    assert checks["drop.class.b"].reason == (
+        "the IoU of b fell by 0.150 (change between -0.150 and -0.150), over 200 instances; a loss passes up "
+        "to 0.050 as measured and up to 0.100 at the lower end of the interval"
+    )
 
 
 def test_a_drop_in_few_instances_is_inconclusive_not_failed() -> None:
@@ -227,6 +230,20 @@ def test_the_old_camera_cannot_be_paid_with_the_new_one() -> None:
     assert checks["drop.class.a"].outcome == "pass"
     assert checks["drop.source.new"].outcome == "pass"
     assert checks["drop.source.old"].outcome == "fail"
+
+
+def test_a_source_names_every_class_that_did_not_pass_there() -> None:
+    sources = ("new",) * 20 + ("old",) * 20
+    champion = iou_table([[0.9, 0.9, 0.9]] * 40, sources=sources)
+    candidate = iou_table([[0.9, 0.9, 0.9]] * 20 + [[0.6, 0.7, 0.9]] * 20, sources=sources)
+    reason = verdict(candidate, champion)[1]["drop.source.old"].reason
+    assert reason.startswith("the IoU of a on old fell by 0.300")
+    assert ", and likewise b;" in reason
+
+
+def test_a_class_called_mean_is_not_taken_for_the_mean() -> None:
+    table = iou_table([[0.9, 0.7]] * 20, class_names=("mean", "nut"))
+    assert {"drop.mean", "drop.class.mean"} <= set(verdict(table, table)[1])
 
 
 def test_a_single_source_is_not_judged_twice() -> None:
