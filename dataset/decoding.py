@@ -35,13 +35,11 @@ class DecodedPicture:
         pixels: uint8 (H, W, 3), RGB, upright if the orientation was applied.
         extension: ``.jpg``, ``.png`` or ``.webp``.
         orientation: The EXIF orientation, 1 (upright) to 8.
-        has_location: The file carries GPS coordinates.
     """
 
     pixels: NDArray[np.uint8]
     extension: str
     orientation: int
-    has_location: bool
 
 
 def decode_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = True) -> NDArray[np.uint8]:
@@ -68,16 +66,12 @@ def open_picture(
     format_name, extension = sniff_format(data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow warns of large pictures; `_open` knows the limit in force
+            warnings.simplefilter("ignore")  # of large pictures too: `_open` asks the limit in force
             return _open(data, format_name, extension, max_mpx, apply_orientation, max_frames)
     except PictureError:
         raise
-    except Image.DecompressionBombError as error:  # at twice Pillow's own limit, which is above any of ours
-        raise _too_large(
-            f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million px", max_mpx
-        ) from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, beyond any of ours
+        raise _too_large("over 178 million px", max_mpx) from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         raise PictureError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
 
@@ -138,12 +132,10 @@ def _open(
         if 0 < max_frames < num_frames:
             raise PictureError(f"the picture has {num_frames} frames, more than the {max_frames} accepted")
         image.load()
-        exif = image.getexif()
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         orientation = orientation if orientation in range(1, 9) else 1
-        has_location = bool(exif.get_ifd(ExifTags.IFD.GPSInfo)) or b"exif:GPS" in data
         upright = ImageOps.exif_transpose(image) if apply_orientation and orientation != 1 else image
-        return DecodedPicture(_to_rgb(upright), extension, orientation, has_location)
+        return DecodedPicture(_to_rgb(upright), extension, orientation)
 
 
 def _too_large(size: str, max_mpx: float) -> PictureError:

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from dataset.catalog import read_catalog, write_catalog
 from dataset.coco import CocoFile, is_safe_name, read_coco
+from dataset.decoding import DecodedPicture
 from dataset.dvc_objects import link_or_copy
+from dataset.location import tells_place
 from dataset.metadata import without_metadata
 from dataset.planning import Batch, IngestPlan, plan_ingest, refuse_other_schema
 from dataset.problems import Problem
@@ -150,9 +154,13 @@ def _find(name: str, images_dir: Path, decoder: SandboxedDecoder) -> FoundPictur
         return Problem("error", "picture-unreadable", name, f"the picture cannot be read: {error}")
     except PictureError as error:
         return Problem("error", "picture-broken", name, error.headline, error.hint)
-    height, width, _ = decoded.pixels.shape
-    if decoded.has_location:
+    told_location = tells_place(data)
+    if told_location:
         data = without_metadata(data, orientation=decoded.orientation)
+        if tells_place(data) or not _shows_the_same(data, decoded, decoder):
+            message = "the picture tells where it was taken, and that cannot be removed without changing it"
+            return Problem("error", "location-not-removed", name, message, "save it again without metadata")
+    height, width, _ = decoded.pixels.shape
     return FoundPicture(
         name,
         digest_bytes(data),
@@ -160,9 +168,17 @@ def _find(name: str, images_dir: Path, decoder: SandboxedDecoder) -> FoundPictur
         width,
         height,
         decoded.orientation,
-        decoded.has_location,
+        told_location,
         difference_hash(decoded.pixels),
     )
+
+
+def _shows_the_same(data: bytes, before: DecodedPicture, decoder: SandboxedDecoder) -> bool:
+    try:
+        after = decoder.open(data)
+    except PictureError:
+        return False
+    return after.orientation == before.orientation and np.array_equal(after.pixels, before.pixels)
 
 
 def _residents(

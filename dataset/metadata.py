@@ -1,24 +1,35 @@
 """Taking out what a picture file says about people and places, without touching its pixels.
 
-JPEG's APP1 segments, PNG's text and eXIf chunks and WebP's EXIF and XMP chunks go; only the orientation is
-written back, because it says which way is up. Sources: ISO/IEC 10918-1 annex B (JPEG markers), PNG third
-edition section 5, WebP container specification, EXIF 2.3 (TIFF 6.0 layout).
+Only the parts that a decoder needs are written again, so everything else goes: EXIF, XMP, IPTC, comments,
+texts, a maker's own segments, and whatever lies behind the picture. The orientation is written back, because
+it says which way is up. `dataset.location` says whether anything of a place is left.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import Final
 
-_PNG_METADATA: Final = (b"tEXt", b"zTXt", b"iTXt", b"eXIf")
-_START_OF_SCAN: Final = 0xDA
-_APP1: Final = 0xE1
+from dataset.containers import COMMENT, Chunk, jpeg_segments, png_chunks, riff_chunks, webp_chunks
+
+_APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
+_APP_KEPT: Final = ((_APP0, b"JFIF\0"), (_APP2, b"ICC_PROFILE\0"), (_APP14, b"Adobe"))
+_PNG_KEPT: Final = frozenset(
+    b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP bKGD hIST pHYs sPLT tIME".split()
+)
+_WEBP_PIXELS: Final = frozenset({b"VP8 ", b"VP8L", b"ALPH"})
+_WEBP_KEPT: Final = _WEBP_PIXELS | {b"VP8X", b"ICCP", b"ANIM", b"ANMF"}
 _WEBP_METADATA_FLAGS: Final = 0b00001100
+_WEBP_EXIF_FLAG: Final = 0b00001000
+_FRAME_HEADER_BYTES: Final = 16
 
 
 def without_metadata(data: bytes, *, orientation: int) -> bytes:
-    """Return the same picture without EXIF, XMP and texts, keeping only its orientation (1-8).
+    """Return the same picture with nothing but its pixels, colour profile and orientation (1-8).
+
+    Of a PNG that moves the first picture stays.
 
     Args:
         data: A JPEG, PNG or WebP file that decodes.
@@ -37,51 +48,61 @@ def _orientation_tiff(orientation: int) -> bytes:
 
 
 def _clean_jpeg(data: bytes, exif: bytes) -> bytes:
-    payload = b"Exif\0\0" + exif
-    kept = [data[:2]]
+    kept = [b"\xff\xd8"]
     if exif:
-        kept.append(struct.pack(">BBH", 0xFF, _APP1, len(payload) + 2) + payload)
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != _START_OF_SCAN:
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        if data[position + 1] != _APP1:
-            kept.append(data[position:end])
-        position = end
-    return b"".join(kept) + data[position:]
+        kept.append(_jpeg_segment(_APP1, b"Exif\0\0" + exif))
+    for marker, payload, scan in jpeg_segments(data):
+        if _is_needed(marker, payload):
+            kept.append(_jpeg_segment(marker, payload) + scan)
+    return b"".join(kept) + b"\xff\xd9"
+
+
+def _is_needed(marker: int, payload: bytes) -> bool:
+    if _APP0 <= marker <= _APP15:
+        return any(marker == kept and payload.startswith(start) for kept, start in _APP_KEPT)
+    return marker != COMMENT
+
+
+def _jpeg_segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
 def _clean_png(data: bytes, exif: bytes) -> bytes:
-    kept, position = [data[:8]], 8
-    while position + 12 <= len(data):
-        name = data[position + 4 : position + 8]
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        if name not in _PNG_METADATA:
-            kept.append(data[position:end])
-        if name == b"IHDR" and exif:
-            kept.append(struct.pack(">I", len(exif)) + b"eXIf" + exif + _crc(b"eXIf" + exif))
-        position = end
+    kept = [data[:8]]
+    for chunk in png_chunks(data):
+        if chunk.name in _PNG_KEPT:
+            kept.append(_png_chunk(chunk))
+        if chunk.name == b"IHDR" and exif:
+            kept.append(_png_chunk(Chunk(b"eXIf", exif)))
     return b"".join(kept)
 
 
+def _png_chunk(chunk: Chunk) -> bytes:
+    named = chunk.name + chunk.content
+    return struct.pack(">I", len(chunk.content)) + named + struct.pack(">I", zlib.crc32(named))
+
+
 def _clean_webp(data: bytes, exif: bytes) -> bytes:
-    kept, position = [], 12
-    while position + 8 <= len(data):
-        name, length = (
-            data[position : position + 4],
-            int.from_bytes(data[position + 4 : position + 8], "little"),
-        )
-        end = position + 8 + length + length % 2
-        chunk = bytearray(data[position:end])
-        if name == b"VP8X":
-            chunk[8] = (chunk[8] & ~_WEBP_METADATA_FLAGS) | (0b1000 if exif else 0)
-        if name not in (b"EXIF", b"XMP "):
-            kept.append(bytes(chunk))
-        position = end
+    kept = [_clean_webp_chunk(chunk, bool(exif)) for chunk in webp_chunks(data) if chunk.name in _WEBP_KEPT]
     if exif:
-        kept.append(b"EXIF" + struct.pack("<I", len(exif)) + exif)
-    body = b"WEBP" + b"".join(kept)
+        kept.append(Chunk(b"EXIF", exif))
+    body = b"WEBP" + _riff(kept)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def _crc(data: bytes) -> bytes:
-    return struct.pack(">I", zlib.crc32(data))
+def _clean_webp_chunk(chunk: Chunk, has_exif: bool) -> Chunk:
+    name, content = chunk
+    if name == b"VP8X":
+        flags = (content[0] & ~_WEBP_METADATA_FLAGS) | (_WEBP_EXIF_FLAG if has_exif else 0)
+        return Chunk(name, bytes([flags]) + content[1:])
+    if name == b"ANMF":
+        inner = [part for part in riff_chunks(content[_FRAME_HEADER_BYTES:]) if part.name in _WEBP_PIXELS]
+        return Chunk(name, content[:_FRAME_HEADER_BYTES] + _riff(inner))
+    return chunk
+
+
+def _riff(chunks: Iterable[Chunk]) -> bytes:
+    return b"".join(
+        name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+        for name, content in chunks
+    )

@@ -31,9 +31,9 @@ from maskloop.errors import PictureError
 REQUEST: Final = struct.Struct(">QBB")
 """To the child: the file's number of bytes, whether to apply the orientation, and whether the file lies in
 the shared memory; otherwise it follows."""
-ANSWER: Final = struct.Struct(">IIBBH")
-"""From the child: height, width, orientation, whether the file tells its location, and the number of bytes
-that follow: none with a picture, which lies in the shared memory; otherwise why there is no picture."""
+ANSWER: Final = struct.Struct(">IIBH")
+"""From the child: height, width, orientation, and the number of bytes that follow: none with a picture, which
+lies in the shared memory; otherwise why there is no picture."""
 _MAX_SHARED_FILE_BYTES: Final = 2**26
 _CHILD_STOP_S: Final = 2.0
 
@@ -138,7 +138,6 @@ class ChildAnswer:
     height_px: int
     width_px: int
     orientation: int
-    has_location: int
     num_bytes: int
 
     @property
@@ -202,7 +201,7 @@ class Child:
             raise EOFError("the child says what cannot be")
         shared = np.frombuffer(self._memory, np.uint8, answer.num_pixel_bytes)
         pixels = shared.reshape(answer.height_px, answer.width_px, 3).copy()
-        return DecodedPicture(pixels, extension, answer.orientation, bool(answer.has_location))
+        return DecodedPicture(pixels, extension, answer.orientation)
 
     def stop(self) -> None:
         """Let it end by itself, or else end it."""

@@ -57,10 +57,10 @@ def _answer(
         )
     except PictureError as error:
         reason = (str(error) or "the picture is broken").encode()[:_MAX_REASON_BYTES]
-        return ANSWER.pack(0, 0, 0, 0, len(reason)) + reason
+        return ANSWER.pack(0, 0, 0, len(reason)) + reason
     height, width, _ = picture.pixels.shape
     shared[: picture.pixels.size] = picture.pixels.reshape(-1)
-    return ANSWER.pack(height, width, picture.orientation, picture.has_location, 0)
+    return ANSWER.pack(height, width, picture.orientation, 0)
 
 
 if __name__ == "__main__":

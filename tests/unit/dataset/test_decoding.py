@@ -15,7 +15,6 @@ from dataset.decoding import (
     open_picture,
     orient,
 )
-from dataset.metadata import without_metadata
 from maskloop.errors import PictureError
 
 RNG = np.random.default_rng(0)
@@ -28,12 +27,9 @@ def saved(image: Image.Image, format_name: str = "PNG", **options: object) -> by
     return buffer.getvalue()
 
 
-def with_exif(format_name: str, orientation: int, *, gps: bool = False) -> bytes:
+def with_exif(format_name: str, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    if gps:
-        exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
-        exif.get_ifd(ExifTags.IFD.GPSInfo)[2] = (52.0, 31.0, 0.0)
     return saved(Image.fromarray(PIXELS), format_name, exif=exif.tobytes(), lossless=True)
 
 
@@ -117,20 +113,3 @@ def test_a_flipped_bit_gives_pixels_or_a_picture_error(position, bit, format_nam
     data[position % len(data)] ^= 1 << bit
     with contextlib.suppress(PictureError):
         assert decode(bytes(data)).ndim == 3
-
-
-class TestMetadata:
-    @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP"])
-    @pytest.mark.parametrize("orientation", [1, 6])
-    def test_the_place_goes_and_pixels_and_orientation_stay(self, format_name, orientation):
-        data = with_exif(format_name, orientation, gps=True)
-        before = open_picture(data, max_mpx=1)
-        after = open_picture(without_metadata(data, orientation=before.orientation), max_mpx=1)
-        assert before.has_location
-        assert not after.has_location
-        assert after.orientation == orientation
-        assert np.array_equal(before.pixels, after.pixels)
-
-    def test_a_clean_picture_stays_as_it_is(self):
-        data = encode_png(PIXELS)
-        assert without_metadata(data, orientation=1) == data

@@ -1,8 +1,11 @@
+import io
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from dataset.decoding import encode_png
+from dataset.decoding import decode_picture, encode_png
 from dataset.difference import compare_versions
 from dataset.ingestion import ingest_batch
 from dataset.planning import BatchRefusedError
@@ -259,3 +262,42 @@ def test_other_tools_can_read_the_stored_coco_file(ingest):
     assert ids == list(range(1, 7))
     assert {image["file_name"] for image in coco["images"]} == {p.file for p in version.pictures}
     assert all(set(record["segmentation"]) == {"size", "counts"} for record in coco["annotations"])
+
+
+class TestPicturesThatTellAPlace:
+    """The stored file tells none; where that cannot be, nothing is stored and nothing claimed."""
+
+    def jpeg(self, *, behind=b"", comment=b""):
+        file = io.BytesIO()
+        Image.fromarray(noise_pixels(1)).save(file, "JPEG", comment=comment)
+        return file.getvalue() + behind
+
+    def put(self, tmp_path, data):
+        """Write a batch whose second picture is this file."""
+        content = coco_content(range(40))
+        content["images"][1]["file_name"] = "phone.jpg"
+        folder = tmp_path / "batch" / "images"
+        folder.mkdir(parents=True)
+        (folder / "phone.jpg").write_bytes(data)
+        return content
+
+    def test_a_second_still_behind_the_picture_goes(self, ingest, tmp_path):
+        data = self.jpeg(behind=self.jpeg(comment=b"GPSLatitude 51.4778"))
+        result = ingest(range(40), self.put(tmp_path, data))
+        (picture,) = [one for one in result.version.pictures if one.name == "phone.jpg"]
+        stored = result.version.path(picture).read_bytes()
+        assert [problem.code for problem in result.report.problems] == ["location-removed"]
+        assert b"GPS" not in stored
+        assert np.array_equal(decode_picture(stored, max_mpx=1), decode_picture(data, max_mpx=1))
+
+    def test_a_place_that_stays_in_the_file_costs_the_picture(self, ingest, tmp_path):
+        """It is written into the segment that every JPEG begins with."""
+        data = self.jpeg()
+        length = int.from_bytes(data[4:6], "big")
+        word = b"GPSLatitude 51.4778"
+        told = data[:4] + (length + len(word)).to_bytes(2, "big") + data[6 : 4 + length] + word
+        result = ingest(range(40), self.put(tmp_path, told + data[4 + length :]))
+        assert [(p.code, p.picture) for p in result.report.problems] == [
+            ("location-not-removed", "phone.jpg")
+        ]
+        assert "phone.jpg" not in {picture.name for picture in result.version.pictures}

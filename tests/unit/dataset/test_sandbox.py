@@ -75,10 +75,9 @@ def decoder(make_decoder: Callable[..., Decoder]) -> Iterator[Decoder]:
         yield decoder
 
 
-def turned_jpeg_with_a_location() -> bytes:
+def turned_jpeg() -> bytes:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, "JPEG", exif=exif.tobytes())
     return file.getvalue()
@@ -90,10 +89,10 @@ def pid_of(decoder: Decoder) -> int:
 
 
 def test_it_decodes_like_this_process_and_passes_on_what_the_file_told(decoder: Decoder) -> None:
-    data = turned_jpeg_with_a_location()
+    data = turned_jpeg()
     there, here = decoder.open(data), open_picture(data, max_mpx=1)
     assert np.array_equal(there.pixels, here.pixels)
-    assert (there.extension, there.orientation, there.has_location) == (".jpg", 6, True)
+    assert (there.extension, there.orientation) == (".jpg", 6)
 
 
 def test_a_picture_stays_as_it_is_when_the_next_one_comes(decoder: Decoder) -> None:
@@ -191,7 +190,7 @@ def test_what_cannot_be_is_taken_for_a_crash(
     start = Child._start
 
     def say_it_first(child: Child, limits: Limits, theirs: socket.socket) -> Any:
-        theirs.sendall(ANSWER.pack(*said, 0, 0))
+        theirs.sendall(ANSWER.pack(*said, 0))
         return start(child, limits, theirs)
 
     monkeypatch.setattr(Child, "_start", say_it_first)
@@ -212,7 +211,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
 
     async def story(decoder: AsyncSandboxedDecoder) -> DecodedPicture:
         await decoder.open(PNG)
-        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0, 0))
+        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0))
         while decoder.is_running:
             await asyncio.sleep(0)
         return await decoder.open(PNG)
