@@ -285,7 +285,7 @@ def _about_loss(checks: Sequence[Check], evidence: JudgedEvidence | None) -> lis
 
     A check that did not pass is said already, and is not said twice.
     """
-    rows = [*evidence.rows, *evidence.source_rows] if evidence else []
+    rows: list[ClassRow | SourceRow] = [*evidence.rows, *evidence.source_rows] if evidence else []
     known = [row for row in rows if row.drop is not None and row.name != MEAN]
     compared = [check for check in checks if check.name.startswith("drop.") and check.measured is not None]
     if not known or not compared:
