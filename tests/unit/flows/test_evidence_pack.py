@@ -150,7 +150,7 @@ def test_gates_edited_since_the_verdict_show_at_the_next_reconcile(world: World)
     reconcile(world.app())
     text = page_of(world, version).text
     assert "! The gates were edited since the verdict: min_mean_iou was 0.7 and is 0.95 now" in text
-    assert "the gates were edited" in world.models.descriptions[version]
+    assert "The gates were edited" in world.models.descriptions[version]
 
 
 def edit_settings(world: World, old: str, new: str) -> None:
