@@ -18,7 +18,7 @@ from flows.cli_feedback import feedback
 from flows.cli_rollout import rollout
 from flows.cli_serving import serving
 from flows.console import Output, command, images_beside, open_workspace, user_name
-from maskloop.errors import EXIT_CODES, INTERRUPTED, MaskloopError, NotFoundError
+from maskloop.errors import EXIT_CODES, INTERRUPTED, MaskloopError, NotFoundError, StoppedError
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
@@ -27,15 +27,22 @@ EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXI
 class CommandLine(click.Group):
     """Says what holds after a Ctrl-C; click alone says "Aborted!"."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. A KeyboardInterrupt in it ends with a sentence and exit code 130."""
+    def invoke(self, ctx: click.Context) -> None:
+        """Run a command. What was stopped ends with a sentence and the signal's exit code."""
         try:
-            return super().invoke(ctx)
+            super().invoke(ctx)
+            return
         except KeyboardInterrupt:
-            again = "begins anew" if ctx.invoked_subcommand == "demo" else "goes on from there"
-            said = f"stopped by Ctrl-C. What was recorded is kept; the same command, run again, {again}."
-            click.echo(f"\n{said}", err=True)
-            ctx.exit(INTERRUPTED)
+            said = " by Ctrl-C. Nothing that was recorded is lost"
+            again = "Run the same command again to finish it"
+            exit_code = INTERRUPTED
+        except StoppedError as error:
+            said, again = f": {error.headline}", "The same command, run again, goes on from there"
+            exit_code = error.exit_code
+        if ctx.invoked_subcommand == "demo":
+            again = "The same command, run again, begins anew"
+        click.echo(f"\nStopped{said}. {again}.", err=True)
+        ctx.exit(exit_code)
 
 
 @click.group(cls=CommandLine, epilog=EPILOG, context_settings=CONTEXT)

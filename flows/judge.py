@@ -14,6 +14,7 @@ from flows.evidence_pack import PAGE_PATH, refresh_pack
 from flows.examples import draw_examples
 from flows.figure_log import FigureLog
 from flows.report import save_iou_rows
+from flows.running import WorkNote
 from flows.serve import fetch_champion, fetch_version
 from flows.wiring import App
 from maskloop.errors import DataError, RefusedError
@@ -97,12 +98,13 @@ def hold_contest(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> Con
         )
     directory = fetch_version(app, cycle.candidate.version, cycle.candidate.weights_digest)
     title = "candidate on the test pictures"
-    candidate = _run(app, title, directory, cycle.candidate.weights_digest, version, check_lease)
+    note = WorkNote(app.workspace, cycle.id)
+    candidate = _run(app, title, directory, cycle.candidate.weights_digest, version, check_lease, note)
     if app.state().champion is None:
         return Contest(version, candidate, None, "")
     served = fetch_champion(app)
     title = "champion on the same pictures"
-    champion = _run(app, title, served.directory, served.weights_digest, version, check_lease)
+    champion = _run(app, title, served.directory, served.weights_digest, version, check_lease, note)
     return Contest(version, candidate, champion, served.weights_digest)
 
 
@@ -175,11 +177,13 @@ def _run(
     digest: str,
     version: DatasetVersion,
     check_lease: Callable[[], None],
+    note: WorkNote,
 ) -> ModelOnPictures:
     with app.teller.progress(title) as progress:
 
         def on_progress(done: int, total: int) -> None:
             check_lease()
+            note.write("judging", done, total)
             progress(done, total)
 
         return evaluate_model(

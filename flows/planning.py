@@ -171,9 +171,10 @@ def count_new_labels(state: LoopState, since_tag: str) -> int:
 def _plan_work(cycle: Cycle, state: LoopState, facts: Facts, settings: RetrainingSettings) -> Step | None:
     if cycle.id in facts.working:
         return None
-    if cycle.num_attempts >= settings.max_training_attempts:
-        reason = cycle.failures[-1] if cycle.failures else "the process ended every time"
-        return CloseCycle(cycle.id, "failed", f"{cycle.num_attempts} attempts: {reason}")
+    if cycle.num_fruitless_attempts >= settings.max_training_attempts:
+        reason = cycle.failures[-1] if cycle.failures else "the process was killed every time"
+        why = f"{cycle.num_fruitless_attempts} attempts without progress: {reason}"
+        return CloseCycle(cycle.id, "failed", why)
     if cycle.phase == "opened" and not cycle.num_attempts:
         missing = settings.min_new_labelled_samples - count_new_labels(state, cycle.opened.baseline_tag)
         if cycle.opened.reason == "drift" and missing > 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,10 +25,18 @@ from flows.planning import (
     plan,
 )
 from flows.promote import promote_cycle, read_approvals, record_decision, settle_tags
-from flows.retrain import close_cycle, find_cycle, is_working, open_cycle, work_on_cycle
+from flows.retrain import close_cycle, find_cycle, open_cycle, work_on_cycle
 from flows.rollout import advance_rollout, start_rollout
+from flows.running import is_working, refuse_if_running
 from flows.wiring import App
-from maskloop.errors import MaskloopError, NotFoundError, RefusedError, UnavailableError
+from maskloop.errors import (
+    BusyError,
+    MaskloopError,
+    NotFoundError,
+    RefusedError,
+    StoppedError,
+    UnavailableError,
+)
 from maskloop.leases import leased
 from maskloop.records import CycleClosed, CycleWaiting, TriggerSuppressed, write_record
 
@@ -43,7 +53,7 @@ def work_here(app: App, cycle_id: str) -> None:
     """Train and judge in this process, and leave a recorded failure to the next plan."""
     try:
         work_on_cycle(app, cycle_id)
-    except UnavailableError:
+    except (UnavailableError, StoppedError):
         raise
     except MaskloopError as error:
         app.teller.say(f"{cycle_id}: {error}")
@@ -63,7 +73,7 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
         UnavailableError: if another reconcile is running, or the registry does not answer.
     """
     done: list[str] = []
-    with leased(app.ledger, "reconcile", ttl_s=app.settings.retraining.lease_s):
+    with _alone(app):
         if count := record_missing_versions(app):
             done.append(f"recorded {count} data versions that an interrupted ingest had left out")
         done += restore_aliases(app)
@@ -82,6 +92,18 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
             done += restore_aliases(app)  # the challenger follows what was just judged or decided
         refresh_packs(app)
     return Reconciled(tuple(done))
+
+
+@contextmanager
+def _alone(app: App) -> Iterator[None]:
+    """Hold the reconcile's lease. Raises BusyError, which names a training if that is what holds it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(leased(app.ledger, "reconcile", ttl_s=app.settings.retraining.lease_s))
+        except BusyError:
+            refuse_if_running(app.ledger, app.state(), app.workspace)
+            raise
+        yield
 
 
 def restore_aliases(app: App) -> list[str]:

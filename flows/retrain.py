@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from flows.judge import judge_candidate
+from flows.running import WORK_LEASE, refuse_if_running
 from flows.train import train_candidate
 from flows.wiring import App
 from maskloop.errors import (
@@ -14,6 +16,7 @@ from maskloop.errors import (
     MaskloopError,
     NotFoundError,
     RefusedError,
+    StoppedError,
     UnavailableError,
 )
 from maskloop.leases import leased
@@ -28,11 +31,7 @@ from maskloop.records import (
     write_record,
 )
 from maskloop.state import Cycle
-
-if TYPE_CHECKING:
-    from maskloop.ledger import Ledger
-
-WORK_LEASE = "cycle work"
+from maskloop.stopping import StopRequest, stop_request
 
 
 def record_trigger(
@@ -84,36 +83,60 @@ def open_cycle(app: App, trigger_key: str) -> str:
 def work_on_cycle(app: App, cycle_id: str) -> Cycle:
     """Train and judge, whichever is still to be done, holding the one lease on training.
 
-    A failure is recorded; the next reconcile tries again until the attempts are used up. Servers that do not
-    answer and settings that cannot be cost no attempt.
+    A failure is recorded; the next reconcile tries again until attempts without progress are used up. Servers
+    that do not answer, settings that cannot be, and being asked to stop cost no attempt.
 
     Raises:
         UnavailableError: if another process is already working, or a server does not answer.
+        StoppedError: after Ctrl-C or SIGTERM; a training has written a checkpoint.
         MaskloopError: whatever ended the attempt, after it was recorded.
     """
-    with leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s) as check_lease:
+    with stop_request() as stop, _work_lease(app) as check_lease:
         cycle = find_cycle(app, cycle_id)
         try:
-            app.settings.required_gates()  # a training that nobody can judge is not worth its time
-            if cycle.phase in ("opened", "training"):
-                train_candidate(app, cycle, check_lease)
-                cycle = find_cycle(app, cycle_id)
-            if cycle.phase == "candidate":
-                judge_candidate(app, cycle, check_lease)
-        except (UnavailableError, ConfigurationError) as error:
+            _train_and_judge(app, cycle, check_lease, stop)
+        except (UnavailableError, StoppedError, ConfigurationError, KeyboardInterrupt) as error:
             if find_cycle(app, cycle_id).num_attempts > cycle.num_attempts:  # it had begun: give it back
-                is_outage = isinstance(error, UnavailableError)
-                way_out = (
-                    "it is tried again by itself" if is_outage else "mend the settings and start it again"
-                )
-                waiting = CycleWaiting(waiting_for="retry", reason=str(error), way_out=way_out)
-                write_record(app.ledger, waiting, cycle=cycle_id)
+                _record_retry(app, cycle_id, error)
+            if isinstance(error, StoppedError):
+                error.exit_code = stop.exit_code
             raise
         except MaskloopError as error:
             failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
             write_record(app.ledger, failed, actor=app.actor, cycle=cycle_id)
             raise
     return find_cycle(app, cycle_id)
+
+
+def _train_and_judge(app: App, cycle: Cycle, check_lease: Callable[[], None], stop: StopRequest) -> None:
+    def check() -> None:
+        check_lease()
+        stop.check()
+
+    app.settings.required_gates()  # a training that nobody can judge is not worth its time
+    if cycle.phase in ("opened", "training"):
+        train_candidate(app, cycle, check_lease, stop.is_made)
+        cycle = find_cycle(app, cycle.id)
+    if cycle.phase == "candidate":
+        check()
+        judge_candidate(app, cycle, check)
+
+
+def _record_retry(app: App, cycle_id: str, error: BaseException) -> None:
+    """Write down that an attempt ended for a reason that is not its own, so that it costs none."""
+    reason, way_out = str(error), "it is tried again by itself"
+    if isinstance(error, StoppedError):
+        reason, way_out = error.headline, "`maskloop reconcile` goes on from there"
+    elif isinstance(error, KeyboardInterrupt):
+        reason, way_out = "the work was stopped by Ctrl-C", "`maskloop reconcile` takes it up again"
+    elif isinstance(error, ConfigurationError):
+        way_out = "mend the settings and start it again"
+    waiting = CycleWaiting(waiting_for="retry", reason=reason, way_out=way_out)
+    write_record(app.ledger, waiting, cycle=cycle_id)
+
+
+def _work_lease(app: App) -> AbstractContextManager[Callable[[], None]]:
+    return leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s)
 
 
 def close_cycle(app: App, cycle_id: str, record: CycleClosed) -> None:
@@ -134,7 +157,7 @@ def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
     if cycle.phase in ("closed", "promoting"):
         raise RefusedError(f"{cycle_id} is {cycle.phase}; there is nothing to abandon")
     closed = CycleClosed(outcome="abandoned", reason=why)
-    with leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s):
+    with _work_lease(app):
         write_record(app.ledger, closed, actor=by, cycle=cycle_id, key=f"closed:{cycle_id}")
     return closed
 
@@ -145,15 +168,6 @@ def find_cycle(app: App, cycle_id: str) -> Cycle:
     if cycle is None:
         raise NotFoundError(f"there is no {cycle_id}", hint="`maskloop history` lists the cycles")
     return cycle
-
-
-def is_working(ledger: Ledger) -> bool:
-    """Tell whether somebody alive holds the lease on training."""
-    lease = ledger.take_lease(WORK_LEASE, ttl_s=1.0)
-    if lease is None:
-        return True
-    ledger.free_lease(lease)
-    return False
 
 
 def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> Cycle:
@@ -171,6 +185,7 @@ def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> C
     from flows.reconcile import reconcile
 
     app.settings.required_gates()
+    refuse_if_running(app.ledger, app.state(), app.workspace)
     if not app.state().versions and app.data.current() is None:
         raise DataError("there is nothing to train on yet", hint="run `maskloop ingest` first")
     open_now = app.state().open_cycles

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from flows.anchors import measure_present_anchors
 from flows.figure_log import FigureLog
 from flows.hard_examples import weigh_hard_examples
+from flows.running import WorkNote
 from flows.wiring import REPOSITORY, App
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, RefusedError
-from maskloop.records import CandidateRegistered, TrainingStarted, write_record
+from maskloop.records import CandidateRegistered, TrainingAdvanced, TrainingStarted, write_record
 from maskloop.settings import GateSettings, Settings, ThresholdSettings
 from maskloop.state import Cycle, LoopState
 
@@ -42,12 +43,15 @@ class Start:
     teacher_digest: str = ""
 
 
-def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> CandidateRegistered:
+def train_candidate(
+    app: App, cycle: Cycle, check_lease: Callable[[], None], should_stop: Callable[[], bool]
+) -> CandidateRegistered:
     """Train (or go on training) for a cycle and register the result as a version awaiting judgement.
 
     Raises:
         DataError: if there is no data version to train on.
         TrainingError: if the training diverged; the batch is named.
+        StoppedError: if ``should_stop`` became true; a checkpoint was written.
         UnavailableError: if MLflow does not answer, or this process lost its lease.
     """
     from models.train import train
@@ -57,11 +61,19 @@ def train_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     started = _begin(app, cycle, version, start)
     request = make_request(app, cycle, version, start)
     figures = FigureLog(app, started.run_id)
-    log = _StepLog(figures, request.steps, check_lease)
+    advance = _Advance(app, app.state().cycles[cycle.id], started.attempt, request.steps)
+    log = _StepLog(figures, request.steps, check_lease, advance)
     try:
         figures.log(measure_present_anchors(version, app.settings.model), step=0)
         with app.teller.progress("training") as progress:
-            result = train(request, on_step=log.on_step, on_evaluation=log.on_evaluation, progress=progress)
+            result = train(
+                request,
+                on_step=log.on_step,
+                on_evaluation=log.on_evaluation,
+                progress=progress,
+                on_checkpoint=advance.on_checkpoint,
+                should_stop=should_stop,
+            )
         figures.flush()
     except Exception:
         app.tracker.close_run(started.run_id, "failed")
@@ -97,6 +109,25 @@ def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> Tra
     return started
 
 
+class _Advance:
+    """Notes how far a training is, for `maskloop status`; records once that it got further than before."""
+
+    def __init__(self, app: App, cycle: Cycle, attempt: int, num_steps: int) -> None:
+        self._app, self._cycle, self._attempt, self._num_steps = app, cycle, attempt, num_steps
+        self._note = WorkNote(app.workspace, cycle.id)
+        self._is_recorded = False
+
+    def on_step(self, step: int) -> None:
+        self._note.write("training", step, self._num_steps)
+
+    def on_checkpoint(self, step: int) -> None:
+        if self._is_recorded or step <= self._cycle.furthest_step:
+            return
+        self._is_recorded = True
+        advanced = TrainingAdvanced(attempt=self._attempt, step=step, steps=self._num_steps)
+        write_record(self._app.ledger, advanced, actor=self._app.actor, cycle=self._cycle.id)
+
+
 @dataclass(frozen=True)
 class _StepLog:
     """Writes down what a training tells as it goes, and stops it if this process lost its lease."""
@@ -104,6 +135,7 @@ class _StepLog:
     figures: FigureLog
     num_steps: int
     check_lease: Callable[[], None]
+    advance: _Advance
     waits_percent: list[float] = field(default_factory=list)
 
     def on_step(
@@ -115,6 +147,7 @@ class _StepLog:
         wait_percent: float,
     ) -> None:
         self.check_lease()
+        self.advance.on_step(step)
         self.waits_percent.append(wait_percent)
         if step % 10 == 0 or step == self.num_steps:
             speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}

@@ -75,6 +75,16 @@ class DeadlineError(UnavailableError):
     """An answer was not ready in time."""
 
 
+class StoppedError(MaskloopError):
+    """This process was asked to stop; what it had done is kept, and the same command goes on from there.
+
+    Ends with what a shell makes of a program that the signal has ended, 128 + its number: 130 for Ctrl-C
+    (SIGINT), 143 for SIGTERM.
+    """
+
+    exit_code = 130
+
+
 class TrainingError(MaskloopError):
     """Training stopped: a loss was not finite, or nothing could be learned from."""
 
@@ -122,6 +132,7 @@ EXIT_CODES: dict[int, str] = {
     77: "a rule forbids it",
     78: "maskloop.toml or the environment is wrong",
     130: "stopped by Ctrl-C",
+    143: "stopped by SIGTERM",
 }
 INTERRUPTED = 130
 """What a shell makes of a program that SIGINT has ended."""

@@ -22,7 +22,11 @@ def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], 
     """
     lease = ledger.take_lease(name, ttl_s=ttl_s)
     if lease is None:
-        raise BusyError(f"{name} is already running", hint="wait for it to end; `maskloop status` shows it")
+        holder = ledger.lease_holder(name)
+        where = f" (process {holder.pid} on {holder.host})" if holder else ""
+        raise BusyError(
+            f"{name} is already running{where}", hint="Wait for it to end; `maskloop status` shows it"
+        )
     ended, lost = threading.Event(), threading.Event()
 
     def keep_alive() -> None:

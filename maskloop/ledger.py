@@ -58,6 +58,22 @@ class Lease:
     """Grows with every holder: work stamped with an older epoch has lost the right to finish."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """Who took a lease last and has not given it back.
+
+    Attributes:
+        host: Name of the machine.
+        pid: Process id on that machine.
+        is_alive: False once the lease has expired, or its process is known to have ended: both mean that the
+            work died.
+    """
+
+    host: str
+    pid: int
+    is_alive: bool
+
+
 class Ledger(Protocol):
     """The port. `maskloop.sql_ledger` has the real one, `tests.fakes.ledger` one in memory."""
 
@@ -79,6 +95,10 @@ class Ledger(Protocol):
 
     def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
         """Take a free or expired lease; None if somebody alive holds it."""
+        ...
+
+    def lease_holder(self, name: str) -> LeaseHolder | None:
+        """Say who holds a lease, without touching it; None if it was never taken or was given back."""
         ...
 
     def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:

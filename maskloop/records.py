@@ -142,6 +142,20 @@ class TrainingStarted(Record):
         return f"training on {self.data_tag}, {start} ({attempt})"
 
 
+class TrainingAdvanced(Record):
+    """An attempt at training saved a checkpoint further on than any attempt before it; once per attempt."""
+
+    kind: ClassVar[str] = "training.advanced"
+    attempt: int
+    step: int
+    steps: int
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        saved = f"step {self.step} of {self.steps} is saved"
+        return f"attempt {self.attempt} got further than those before: {saved}"
+
+
 class JudgingStarted(Record):
     """The evaluation of a candidate began."""
 
@@ -438,6 +452,7 @@ RECORDS: dict[str, type[Record]] = {
         CycleOpened,
         CycleWaiting,
         TrainingStarted,
+        TrainingAdvanced,
         JudgingStarted,
         TrainingFailed,
         CandidateRegistered,

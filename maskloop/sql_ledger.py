@@ -33,9 +33,18 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from maskloop.clock import Clock, SystemClock
 from maskloop.digest import canonical_json
 from maskloop.errors import StorageError, UnavailableError
-from maskloop.ledger import FIRST_PREVIOUS, SCHEMA_VERSION, Entry, Lease, make_entry, write_time
+from maskloop.ledger import (
+    FIRST_PREVIOUS,
+    SCHEMA_VERSION,
+    Entry,
+    Lease,
+    LeaseHolder,
+    make_entry,
+    write_time,
+)
 
 _APPEND_ATTEMPTS: Final = 20
+_FREED: Final = datetime.min.replace(tzinfo=UTC)
 
 _metadata = MetaData()
 _entries = Table(
@@ -154,6 +163,16 @@ class SqlLedger:
             )
             return Lease(name, owner, row["epoch"] + 1) if taken.rowcount == 1 else None
 
+    def lease_holder(self, name: str) -> LeaseHolder | None:
+        """Say who holds a lease, without touching it; None if it was never taken or was given back."""
+        with self._transaction() as connection:
+            row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
+        if row is None or _read_time(row["expires_at"]) == _FREED:
+            return None
+        host, pid, _created = row["owner"].rsplit("/", 2)
+        is_alive = _is_alive(row["owner"]) and _read_time(row["expires_at"]) > self._clock.now()
+        return LeaseHolder(host, int(pid), is_alive)
+
     def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
         """Prolong a lease; False if it was lost to another holder."""
         expires = write_time(self._clock.now() + timedelta(seconds=ttl_s))
@@ -161,7 +180,7 @@ class SqlLedger:
 
     def free_lease(self, lease: Lease) -> None:
         """Give a lease back, if it is still held."""
-        self._set_expiry(lease, write_time(datetime.min.replace(tzinfo=UTC)))
+        self._set_expiry(lease, write_time(_FREED))
 
     def _set_expiry(self, lease: Lease, expires_at: str) -> bool:
         with self._transaction() as connection:

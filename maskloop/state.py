@@ -36,6 +36,7 @@ from maskloop.records import (
     RolloutPhase,
     RolloutStarted,
     SliceRecorded,
+    TrainingAdvanced,
     TrainingFailed,
     TrainingStarted,
     TriggerRecorded,
@@ -61,6 +62,10 @@ class Cycle:
     waiting_since: datetime | None = None
     num_attempts: int = 0
     """At the present step, training or judging."""
+    last_attempt_with_progress: int = 0
+    """The newest attempt that saved a checkpoint further on than those before it; 0 for none."""
+    furthest_step: int = 0
+    """The step up to which progress was recorded for the present settings and data."""
     training: TrainingStarted | None = None
     candidate: CandidateRegistered | None = None
     verdict: VerdictReached | None = None
@@ -72,6 +77,11 @@ class Cycle:
     closed_at: datetime | None = None
     failures: tuple[str, ...] = ()
     """Of the present step."""
+
+    @property
+    def num_fruitless_attempts(self) -> int:
+        """Attempts in a row, up to the newest one, that got no further than those before them."""
+        return self.num_attempts - self.last_attempt_with_progress
 
 
 @dataclass(frozen=True)
@@ -308,10 +318,13 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             waiting = replace(cycle, waiting=record, waiting_since=entry.at)
             if record.waiting_for != "retry":
                 return waiting
-            return replace(waiting, num_attempts=max(cycle.num_attempts - 1, 0))  # an outage costs no attempt
+            return _without_last_attempt(waiting)
         case TrainingStarted():
-            attempts = max(cycle.num_attempts, record.attempt)
-            return replace(going_on, phase="training", training=record, num_attempts=attempts)
+            return _with_training(going_on, record)
+        case TrainingAdvanced():
+            attempt = max(cycle.last_attempt_with_progress, record.attempt)
+            furthest = max(cycle.furthest_step, record.step)
+            return replace(cycle, last_attempt_with_progress=attempt, furthest_step=furthest)
         case JudgingStarted():
             return replace(going_on, num_attempts=max(cycle.num_attempts, record.attempt))
         case TrainingFailed():
@@ -320,7 +333,8 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             failures = (*cycle.failures, record.reason)
             return replace(going_on, phase=phase, num_attempts=attempts, failures=failures)
         case CandidateRegistered():
-            return replace(going_on, phase="candidate", candidate=record, num_attempts=0, failures=())
+            fresh = replace(going_on, num_attempts=0, last_attempt_with_progress=0, failures=())
+            return replace(fresh, phase="candidate", candidate=record)
         case VerdictReached():
             return replace(going_on, phase="judged", verdict=record, verdict_at=entry.at)
         case ApprovalDecided() if cycle.approval and cycle.approval.decision == "rejected":
@@ -336,3 +350,27 @@ def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             return replace(going_on, phase="closed", closed=record, closed_at=entry.at)
         case _:
             return cycle
+
+
+def _without_last_attempt(cycle: Cycle) -> Cycle:
+    """An outage, or being asked to stop, costs no attempt."""
+    left = max(cycle.num_attempts - 1, 0)
+    progress = min(cycle.last_attempt_with_progress, left)
+    return replace(cycle, num_attempts=left, last_attempt_with_progress=progress)
+
+
+def _with_training(cycle: Cycle, started: TrainingStarted) -> Cycle:
+    """Begin an attempt. With other settings, data or start it is another training, from its first step."""
+    is_same = cycle.training is not None and _is_same_training(cycle.training, started)
+    return replace(
+        cycle,
+        phase="training",
+        training=started,
+        num_attempts=max(cycle.num_attempts, started.attempt),
+        furthest_step=cycle.furthest_step if is_same else 0,
+    )
+
+
+def _is_same_training(one: TrainingStarted, other: TrainingStarted) -> bool:
+    shaping = ("data_fingerprint", "settings_digest", "parent_digest", "teacher_digest")
+    return all(getattr(one, name) == getattr(other, name) for name in shaping)

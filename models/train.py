@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from torchvision.models.detection import MaskRCNN
 
 from dataset.decoding import decode_picture
-from maskloop.errors import UnavailableError
+from maskloop.errors import StoppedError
 from models.batches import LoadPicture
 from models.determinism import deterministic, threads_for
 from models.devices import choose_device, peak_memory_bytes
@@ -53,6 +53,7 @@ def train(
     on_step: OnStep | None = None,
     on_evaluation: OnEvaluation | None = None,
     progress: Callable[[int, int], None] | None = None,
+    on_checkpoint: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     load_picture: LoadPicture | None = None,
 ) -> TrainingResult:
@@ -66,13 +67,14 @@ def train(
         on_evaluation: Called when the result of an evaluation takes effect, with the step that was evaluated
             and the metrics of `TrainingResult.history`; like all of these, in the thread that trains.
         progress: Called with steps done and steps in all.
-        should_stop: Asked after each step; when true, a checkpoint is written and UnavailableError raised.
+        on_checkpoint: Called with the steps done once their checkpoint is safely on disk.
+        should_stop: Asked after each step; when true, a checkpoint is written and StoppedError raised.
         load_picture: Reads a picture file as uint8 (H, W, 3); the default is the data set's decoder.
 
     Raises:
         TrainingError: if a loss or a gradient is not finite, naming the step and its pictures, or if there
             is nothing to train on. No checkpoint is written in that case.
-        UnavailableError: if it was asked to stop; the same request continues.
+        StoppedError: if it was asked to stop; the same request continues.
         ConfigurationError, IntegrityError, NotFoundError: from the settings and the parent.
     """
     device = choose_device(request.device)
@@ -94,10 +96,11 @@ def train(
             stop = should_stop is not None and should_stop() and not run.is_finished
             if stop or run.is_checkpoint_due:
                 run.save()
+                if on_checkpoint:
+                    on_checkpoint(run.step)
             if stop:
-                raise UnavailableError(
-                    f"training was asked to stop after step {run.step} of {request.steps}",
-                    hint="start it again with the same request and it continues",
+                raise StoppedError(
+                    f"the training was stopped after step {run.step} of {request.steps}, which is saved"
                 )
         return _result(run)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,3 +124,26 @@ def test_a_held_lease_keeps_everybody_else_out(ledger: Ledger) -> None:
     assert ledger.take_lease("training", ttl_s=60)
     with pytest.raises(UnavailableError, match="already running"), leased(ledger, "training", ttl_s=60):
         pass
+
+
+def test_who_holds_a_lease_can_be_asked_without_touching_it(ledger: Ledger, clock: FakeClock) -> None:
+    assert ledger.lease_holder("training") is None
+    lease = ledger.take_lease("training", ttl_s=60)
+    assert lease is not None
+    holder = ledger.lease_holder("training")
+    assert holder is not None
+    assert (holder.pid, holder.host, holder.is_alive) == (os.getpid(), socket.gethostname(), True)
+    clock.advance(seconds=61)
+    expired = ledger.lease_holder("training")
+    assert expired is not None
+    assert not expired.is_alive
+    assert ledger.renew_lease(lease, ttl_s=60), "asking has taken nothing"
+    ledger.free_lease(lease)
+    assert ledger.lease_holder("training") is None
+
+
+def test_a_refusal_names_the_process_that_is_at_it(ledger: Ledger) -> None:
+    with leased(ledger, "training", ttl_s=60):
+        pattern = rf"training is already running \(process {os.getpid()} on "
+        with pytest.raises(UnavailableError, match=pattern), leased(ledger, "training", ttl_s=60):
+            pass

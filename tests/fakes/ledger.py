@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from maskloop.clock import Clock
-from maskloop.ledger import SCHEMA_VERSION, Entry, Lease, make_entry
+from maskloop.ledger import SCHEMA_VERSION, Entry, Lease, LeaseHolder, make_entry
+
+_FREED = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -60,11 +64,17 @@ class FakeLedger:
         self._leases[name] = (lease, self._until(ttl_s))
         return lease
 
+    def lease_holder(self, name: str) -> LeaseHolder | None:
+        held = self._leases.get(name)
+        if held is None or held[1] == _FREED:
+            return None
+        return LeaseHolder(socket.gethostname(), os.getpid(), held[1] > self.clock.now())
+
     def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
         return self._set_expiry(lease, self._until(ttl_s))
 
     def free_lease(self, lease: Lease) -> None:
-        self._set_expiry(lease, datetime.min.replace(tzinfo=UTC))
+        self._set_expiry(lease, _FREED)
 
     def _set_expiry(self, lease: Lease, until: datetime) -> bool:
         held = self._leases.get(lease.name)

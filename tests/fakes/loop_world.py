@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -25,7 +26,7 @@ from evaluation.instances import Detections
 from flows.evaluate import ModelOnPictures, evaluate_model
 from flows.wiring import App
 from maskloop.digest import canonical_json, digest_bytes, digest_file
-from maskloop.errors import IntegrityError
+from maskloop.errors import IntegrityError, StoppedError
 from maskloop.files import directory_written_atomically
 from maskloop.ledger import Entry
 from maskloop.masks import encode_masks
@@ -33,7 +34,7 @@ from maskloop.records import Record, read_record
 from maskloop.state import Cycle, LoopState, fold
 from maskloop.workspace import Workspace
 from tests.fakes.correction_log import FakeCorrectionLog
-from tests.fakes.crashing import Countdown, crashing
+from tests.fakes.crashing import Countdown, Killed, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
 from tests.fakes.ledger import FakeClock, FakeLedger
 from tests.fakes.model_store import FakeModelStore
@@ -81,15 +82,41 @@ class TinyModel:
     wait_percent: float = 0.0
     error: BaseException | None = None
     countdown: Countdown | None = None
+    dies_after_steps: int = 0
+    ask_to_stop_at: int = 0
+    stop_signal: int = signal.SIGINT
+    checkpoint_every_steps: int = 1_000_000
+    steps_saved: dict[Path, int] = field(default_factory=dict)
+    resumed_at: list[int] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
     saved: list[dict[str, Any]] = field(default_factory=list)
 
-    def train(self, request: Any, *, on_step: Any, on_evaluation: Any, progress: Any) -> Any:
+    def train(
+        self,
+        request: Any,
+        *,
+        on_step: Any,
+        on_evaluation: Any,
+        progress: Any,
+        on_checkpoint: Any,
+        should_stop: Any,
+    ) -> Any:
         self._step()
         self.requests.append(request)
-        for step in range(1, request.steps + 1):
+        done = self.steps_saved.get(request.checkpoint_dir, 0)
+        self.resumed_at.append(done)
+        for step in range(done + 1, request.steps + 1):
             on_step(step, {"mask": 1.0 / step}, request.learning_rate, 10.0, self.wait_percent)
             progress(step, request.steps)
+            if step == self.ask_to_stop_at:
+                signal.raise_signal(self.stop_signal)
+            if step % self.checkpoint_every_steps == 0 or should_stop():
+                self.steps_saved[request.checkpoint_dir] = step
+                on_checkpoint(step)
+            if should_stop():
+                raise StoppedError(f"the training was stopped after step {step} of {request.steps}")
+            if step - done == self.dies_after_steps:
+                raise Killed
         if self.error:
             raise self.error
         on_evaluation(request.steps, {"mean_iou": self.quality})

@@ -20,7 +20,7 @@ from flows.cli import cli, main
 from flows.console import Output
 from flows.servers import find_free_port
 from flows.wiring import REPOSITORY
-from maskloop.errors import EXIT_CODES, MaskloopError
+from maskloop.errors import EXIT_CODES, MaskloopError, StoppedError
 from maskloop.settings import load_settings
 from registry.lineage import Fact
 
@@ -257,7 +257,7 @@ def test_ctrl_c_says_what_holds_and_how_to_go_on(
     ran = run(*arguments, "-w", workspace)
     assert (ran.code, ran.out) == (130, "")
     assert ran.err.strip() == (
-        "stopped by Ctrl-C. What was recorded is kept; the same command, run again, goes on from there."
+        "Stopped by Ctrl-C. Nothing that was recorded is lost. Run the same command again to finish it."
     )
 
 
@@ -269,6 +269,24 @@ def test_ctrl_c_in_a_demo_does_not_promise_that_it_goes_on(
     ran = run("demo", tmp_path / "demo")
     assert ran.code == 130
     assert "begins anew" in ran.err
+
+
+@pytest.mark.parametrize(("command", "told"), [("train", "goes on from there"), ("demo", "begins anew")])
+def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
+    command: str, told: str, run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_args: object, **_more: object) -> None:
+        error = StoppedError("the training was stopped after step 12 of 100, which is saved")
+        error.exit_code = 143
+        raise error
+
+    monkeypatch.setattr("flows.retrain.run_turn", stopped)
+    monkeypatch.setattr("flows.demo.run_demo", stopped)
+    ran = run(command, workspace / "x") if command == "demo" else run(command, "-w", workspace)
+    assert (ran.code, ran.out) == (143, "")
+    assert ran.err.strip().startswith("Stopped: the training was stopped after step 12 of 100")
+    assert told in ran.err
+    assert "error" not in ran.err
 
 
 def test_a_prefect_server_that_does_not_answer_is_said(

@@ -39,7 +39,7 @@ def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world
         assert [failed.attempt for failed in world.of_kind(TrainingFailed)] == list(range(1, attempt + 1))
         reconcile(world.app())
     assert world.last_cycle.closed == CycleClosed(
-        outcome="failed", reason="3 attempts: the loss is not finite"
+        outcome="failed", reason="3 attempts without progress: the loss is not finite"
     )
     assert len(world.model.requests) == 3
     assert reconcile(world.app()).done == ()
@@ -69,7 +69,7 @@ def test_a_training_that_always_fails_is_given_up(world: World) -> None:
     for _ in range(3):
         reconcile(world.app())
     assert world.last_cycle.closed is not None
-    assert "3 attempts: the loss is not finite" in world.last_cycle.closed.reason
+    assert "3 attempts without progress: the loss is not finite" in world.last_cycle.closed.reason
     assert len(world.of_kind(TrainingFailed)) == 3
     assert reconcile(world.app()).done == ()
 

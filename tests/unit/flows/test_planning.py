@@ -139,12 +139,14 @@ def test_a_closed_cycle_is_left_alone() -> None:
 @pytest.mark.parametrize("phase", ["opened", "training", "candidate"])
 def test_used_up_attempts_end_the_cycle_with_the_last_reason(phase: Phase) -> None:
     (step,) = planned(state(cycle(phase, num_attempts=3, failures=("no memory", "loss is not finite"))))
-    assert step == CloseCycle("cycle-1", "failed", "3 attempts: loss is not finite")
+    assert step == CloseCycle("cycle-1", "failed", "3 attempts without progress: loss is not finite")
 
 
 def test_attempts_that_all_died_without_a_word_end_the_cycle_too() -> None:
     (step,) = planned(state(cycle("training", num_attempts=3)))
-    assert step == CloseCycle("cycle-1", "failed", "3 attempts: the process ended every time")
+    assert step == CloseCycle(
+        "cycle-1", "failed", "3 attempts without progress: the process was killed every time"
+    )
 
 
 def test_the_last_attempt_is_not_cut_off_while_it_runs() -> None:

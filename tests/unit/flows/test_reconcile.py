@@ -263,7 +263,7 @@ def test_a_process_that_dies_every_time_it_trains_is_given_up_and_blocks_nothing
         world.clock.advance(seconds=121)
     reconcile(world.app())
     assert world.last_cycle.closed == CycleClosed(
-        outcome="failed", reason="3 attempts: the process ended every time"
+        outcome="failed", reason="3 attempts without progress: the process was killed every time"
     )
     assert [one.attempt for one in world.of_kind(TrainingStarted)] == [1, 2, 3]
     world.model.error = None

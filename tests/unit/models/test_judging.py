@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskloop.errors import IntegrityError, TrainingError, UnavailableError
+from maskloop.errors import IntegrityError, StoppedError, TrainingError
 from models.artifact import save_artifact
 from models.checkpoint import load_checkpoint
 from models.judging import Examiner, Snapshot, Standing
@@ -154,7 +154,7 @@ def test_a_run_stopped_at_any_step_judges_again_and_ends_bitwise_as_one_that_was
 ):
     request = shapes.make_request(tmp_path, shapes.settings_beside())
     asked = itertools.count(1)
-    with pytest.raises(UnavailableError, match=f"step {stop_at} of 10"):
+    with pytest.raises(StoppedError, match=f"step {stop_at} of 10"):
         train(request, load_picture=shapes.load_picture, should_stop=lambda: next(asked) >= stop_at)
     judging = load_checkpoint(tmp_path)["judging"]
     assert judging["step"] == stop_at // 3 * 3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskloop.errors import ConfigurationError, TrainingError, UnavailableError
+from maskloop.errors import ConfigurationError, StoppedError, TrainingError
 from models.artifact import save_artifact
 from models.batches import PictureCache
 from models.checkpoint import load_checkpoint
@@ -58,7 +58,7 @@ def test_the_small_network_learns_on_one_thread_and_leaves_the_number_as_it_was(
 
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(shapes, uninterrupted, tmp_path):
     request = shapes.make_request(tmp_path)
-    with pytest.raises(UnavailableError, match="step 7 of 10"):
+    with pytest.raises(StoppedError, match="step 7 of 10"):
         train(request, load_picture=shapes.load_picture, should_stop=_after(7))
     newest = max(tmp_path.glob("*.pt"))
     data = bytearray(newest.read_bytes())
@@ -245,7 +245,7 @@ def test_a_run_with_every_augmentation_and_weights_of_pictures_is_continued_bitw
         return shapes.make_request(tmp_path / folder, settings, steps=6, draw_weights={hard: 2.5})
 
     whole = train(request("whole"), load_picture=shapes.load_picture)
-    with pytest.raises(UnavailableError, match="step 3 of 6"):
+    with pytest.raises(StoppedError, match="step 3 of 6"):
         train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
     assert have_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
 
@@ -289,7 +289,7 @@ def test_a_run_that_a_teacher_helps_is_continued_bitwise(shapes, artifact, tmp_p
         on_step=lambda _step, values, *_: losses.append(values),
     )
     assert all(each["loss_taught_class"] >= 0.0 and "loss_taught_mask" in each for each in losses)
-    with pytest.raises(UnavailableError, match="step 3 of 4"):
+    with pytest.raises(StoppedError, match="step 3 of 4"):
         train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
     assert have_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)
 
