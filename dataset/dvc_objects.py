@@ -37,12 +37,13 @@ def link_or_copy(source: Path, target: Path) -> None:
 def is_intact(objects: Path, md5: str) -> bool:
     """Say whether an object is there and is what its name says."""
     try:
-        return _md5_of(object_file(objects, md5)) == md5.removesuffix(".dir")
+        return md5_of(object_file(objects, md5)) == md5.removesuffix(".dir")
     except OSError:
         return False
 
 
-def _md5_of(path: Path) -> str:
+def md5_of(path: Path) -> str:
+    """Return the md5 of a file's bytes, as DVC names objects."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -66,5 +67,10 @@ def forget(objects: Path, hashes: Sequence[str]) -> None:
 
 def pinned_md5(pin: Path) -> str:
     """Return the ``….dir`` hash a `data.dvc` pins, or an empty string if there is none."""
-    match = re.search(r"md5: ([0-9a-f]{32}\.dir)", pin.read_text()) if pin.exists() else None
+    return find_md5(pin.read_text()) if pin.exists() else ""
+
+
+def find_md5(pin: str) -> str:
+    """Return the ``….dir`` hash in the text of a `data.dvc`, or an empty string."""
+    match = re.search(r"md5: ([0-9a-f]{32}\.dir)", pin)
     return match.group(1) if match else ""

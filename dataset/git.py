@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from maskloop.errors import StorageError
+from maskloop.errors import ConfigurationError, MaskloopError, StorageError, UnavailableError
 
 _SURROUNDING_GIT: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 _NOBODY: Final = ("-c", "user.name=maskloop", "-c", "user.email=maskloop@localhost")
 _UNATTENDED: Final = ("-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
+_LABEL: Final = re.compile(r"^(ERROR|error|fatal): ")
+_NOISE: Final = ("dvc.org/support", "hint: ")
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git in a folder and return what it says. Raises StorageError."""
+    """Run git in a folder and return what it prints.
+
+    Raises:
+        ConfigurationError: if the repository belongs to another user, whom git does not trust.
+        UnavailableError: if another git command holds the repository's lock.
+        StorageError: for anything else git refuses.
+    """
     done = run(("git", *arguments), root, environment())
     if done.returncode:
-        raise StorageError(f"git {arguments[0]} failed: {last_line(done.stderr)}", where=str(root))
+        raise _explain(arguments, done.stderr, root)
     return done.stdout
 
 
@@ -42,7 +51,33 @@ def run(
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def last_line(text: str) -> str:
-    """Return the last line that says something; DVC ends with where to ask for help."""
-    lines = [line for line in text.splitlines() if line.strip() and "dvc.org/support" not in line]
-    return lines[-1] if lines else "it said nothing"
+def read_complaint(program: str, stderr: str) -> tuple[str, str]:
+    """Return the line of an error output that says what happened, and the rest of it as advice.
+
+    >>> read_complaint("DVC", "ERROR: 'data' is tracked by git.\\n    git rm -r --cached data\\n")
+    ("'data' is tracked by git.", 'DVC says:\\n    git rm -r --cached data')
+    """
+    lines = [line for line in stderr.splitlines() if line.strip() and not any(n in line for n in _NOISE)]
+    if not lines:
+        return "it said nothing", ""
+    first = next((number for number, line in enumerate(lines) if _LABEL.match(line)), len(lines) - 1)
+    rest = [*lines[:first], *lines[first + 1 :]]
+    headline = _LABEL.sub("", lines[first]).strip()
+    return headline, "\n    ".join([f"{program} says:", *(line.strip() for line in rest)]) if rest else ""
+
+
+def _explain(arguments: Sequence[str], stderr: str, root: Path) -> MaskloopError:
+    headline, advice = read_complaint("git", stderr)
+    if "dubious ownership" in stderr:
+        return ConfigurationError(
+            "git does not trust this folder, because it belongs to another user",
+            where=str(root),
+            hint=f"Run the command as its owner, or run `git config --global --add safe.directory '{root}'`",
+        )
+    if ".lock'" in headline and "File exists" in headline:
+        return UnavailableError(
+            f"git {arguments[0]} failed: {headline}",
+            where=str(root),
+            hint="Another git command is at work there; if none is, delete that file",
+        )
+    return StorageError(f"git {arguments[0]} failed: {headline}", where=str(root), hint=advice)

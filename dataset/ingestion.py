@@ -88,11 +88,13 @@ def ingest_batch(
     Raises:
         DataError: if the annotation file cannot be read.
         BatchRefusedError: if the batch is refused as a whole; its ``report`` says why.
+        RefusedError: if `data/` holds anything that no data version put there.
         StorageError: if something could not be written; the previous version is still current.
         UnavailableError: if another ingest is running, or the remote does not answer.
     """
     batch = Batch(source, split, label_origin, allow_schema_change)
     coco = read_coco(annotations)
+    store.refuse_to_lose()
     present = store.current()
     refuse_other_schema(coco, batch, settings, present.class_names if present else ())
     found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx, progress=progress)

@@ -8,10 +8,7 @@ kill between any two steps leaves the previous version current, and the same com
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import stat
-import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -21,18 +18,25 @@ from pathlib import Path
 from typing import Final
 
 from dataset.catalog import fingerprint, read_catalog
-from dataset.dvc_objects import damaged_objects, forget, link_or_copy, manifest, object_file, pinned_md5
-from dataset.git import environment, git, identity, last_line, run
+from dataset.data_folder import DataFolder
+from dataset.dvc import prepare_repository, run_dvc, throwaway_repository
+from dataset.dvc_objects import (
+    damaged_objects,
+    find_md5,
+    forget,
+    is_intact,
+    link_or_copy,
+    manifest,
+    object_file,
+    pinned_md5,
+)
+from dataset.dvc_remote import DvcRemote
+from dataset.git import environment, git, identity, run
 from dataset.samples import DatasetVersion
 from dataset.store import DatasetStore as DatasetStore
 from dataset.store import next_tag, tag_number
 from maskloop.digest import canonical_json
-from maskloop.errors import (
-    IntegrityError,
-    NotFoundError,
-    StorageError,
-    UnavailableError,
-)
+from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, RefusedError, StorageError
 from maskloop.files import directory_written_atomically, locked, write_text
 from maskloop.workspace import Workspace
 
@@ -62,7 +66,9 @@ class DvcDatasetStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._root = workspace.root
-        self._cache = self._root / ".dvc" / "cache" / "files" / "md5"
+        self._cache_dir = self._root / ".dvc" / "cache"
+        self._cache = self._cache_dir / "files" / "md5"
+        self._folder, self._remote = DataFolder(workspace, self._cache), DvcRemote(workspace)
         self._opened: dict[str, DatasetVersion] = {}
         self._held = threading.local()
 
@@ -108,50 +114,71 @@ class DvcDatasetStore:
             folder = staging_dir / uuid.uuid4().hex[:8]
             folder.mkdir(parents=True)
             try:
-                init_workspace_repository(self._workspace)
-                self._finish_interrupted()
+                self._prepare()
                 yield folder
             finally:
                 shutil.rmtree(staging_dir, ignore_errors=True)
 
+    def refuse_to_lose(self) -> None:
+        """Make sure that `data/` can be replaced. Raises RefusedError, naming what the user keeps there."""
+        refuse_tracked_data(self._root)
+        pinned = pinned_md5(self._root / "data.dvc")
+        if pinned and not is_intact(self._cache, pinned):  # without its list of files all would look foreign
+            with suppress(MaskloopError):
+                self._remote.fetch(pinned, self._cache_dir)
+        self._folder.refuse_to_lose()
+
     def commit(self, staged_dir: Path, message: str) -> DatasetVersion:
-        """Move the staged folder to `data/` and make it the next version: add, push, verify, commit, tag.
+        """Make the staged folder the next version: add, push, verify, move to `data/`, commit, tag.
+
+        `data/` is not touched before the remote holds everything; after a failure it is as it was.
 
         Raises:
+            RefusedError: if `data/` holds anything of the user's.
             StorageError: if not every byte arrived in the cache or the remote; the version does not exist.
             UnavailableError: if another writer, or the remote, keeps us waiting.
         """
         with self._writing():
-            init_workspace_repository(self._workspace)
-            self._finish_interrupted()
+            self._prepare()
             catalog = read_catalog(staged_dir)
             content = fingerprint(catalog.class_names, catalog.pictures)
             current = self.current()
             if current and current.fingerprint == content:
                 return current
-            self._replace_data(staged_dir)
-            dvc_md5 = self._add()
-            self._push(dvc_md5)
-            release = _Release(next_tag(self.versions()), content, dvc_md5, " ".join(message.split()))
-            self._commit_files(release)
+            with throwaway_repository(self._workspace, self._cache_dir) as repository:
+                staged_dir.rename(repository / "data")
+                dvc_md5 = self._add(repository)
+                self._remote.push(repository, dvc_md5)
+                release = _Release(next_tag(self.versions()), content, dvc_md5, " ".join(message.split()))
+                pin = (repository / "data.dvc").read_text()
+                with self._folder.replaced(repository / "data", pin):
+                    self._commit_files(release)
             self._tag(release, "HEAD")
             return self.open(release.tag)
 
     def restore(self, tag: str) -> DatasetVersion:
-        """Bring `data/` and `data.dvc` to a version; the next ingest builds on it. Raises like `open`."""
+        """Bring `data/` and `data.dvc` to a version; the next ingest builds on it. Raises like `open`.
+
+        Raises:
+            RefusedError: if `data/` holds anything of the user's.
+        """
         version = self.open(tag)
         with self.staging() as folder:
             restored = folder / "data"
             shutil.copytree(version.root, restored)
-            self._replace_data(restored)
             pin = git(self._root, "show", f"{version.git_commit}:data.dvc")
-            write_text(self._root / "data.dvc", pin)
+            with self._folder.replaced(restored, pin):
+                pass
         return version
 
     def verify(self, tag: str) -> tuple[str, ...]:
         """Re-hash everything the version has in the remote; return what is missing or altered."""
-        release = self._release(tag)
-        return self._remote_damage(release.dvc_md5)
+        return self._remote.damage(self._release(tag).dvc_md5)
+
+    def _prepare(self) -> None:
+        init_workspace_repository(self._workspace)
+        self._finish_interrupted()
+        self.refuse_to_lose()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -183,6 +210,8 @@ class DvcDatasetStore:
 
     def _finish_interrupted(self) -> None:
         """Tag a version that was committed (hence pushed and verified) before somebody pulled the plug."""
+        committed = run(("git", "show", "HEAD:data.dvc"), self._root, environment()).stdout
+        self._folder.undo_interrupted(find_md5(committed))
         if git(self._root, "rev-list", "-n1", "--all") == "":
             return
         log = git(self._root, "log", "-1", f"--grep=^{_RECORD_LINE}", "--format=%H%n%B").splitlines()
@@ -192,17 +221,10 @@ class DvcDatasetStore:
             if release.tag not in self._releases():
                 self._tag(release, log[0])
 
-    def _replace_data(self, folder: Path) -> None:
-        data, replaced = self._workspace.data_dir, folder.with_name("replaced")
-        if data.exists():
-            data.rename(replaced)
-        shutil.move(folder, data)
-        shutil.rmtree(replaced, ignore_errors=True)
-
-    def _add(self) -> str:
-        """Let DVC take `data/` into its cache; return the .dir hash after re-hashing every object."""
-        _dvc(self._workspace, self._root, "add", "data")
-        dvc_md5 = pinned_md5(self._root / "data.dvc")
+    def _add(self, repository: Path) -> str:
+        """Let DVC take `data/` into the cache; return the .dir hash after re-hashing every object."""
+        run_dvc(self._workspace, repository, "add", "data")
+        dvc_md5 = pinned_md5(repository / "data.dvc")
         damage = damaged_objects(self._cache, dvc_md5)
         if damage:
             forget(self._cache, (*damage, dvc_md5))
@@ -212,32 +234,6 @@ class DvcDatasetStore:
                 hint="free some space and run the same command again",
             )
         return dvc_md5
-
-    def _push(self, dvc_md5: str) -> None:
-        """Push until re-hashing the remote finds every object; a damaged local remote is mended once."""
-        damage: tuple[str, ...] = ()
-        for _ in range(2):
-            _dvc(self._workspace, self._root, "push", "data.dvc")
-            damage = self._remote_damage(dvc_md5)
-            if not damage:
-                return
-            remote = _local_remote(self._workspace)
-            if remote is None:
-                break
-            forget(remote / "files" / "md5", (*damage, dvc_md5))  # DVC skips a push when it sees the .dir
-        raise StorageError(
-            f"{len(damage)} files did not arrive in the DVC remote",
-            where=self._workspace.settings.data.remote,
-            hint="free some space there and run the same command again",
-        )
-
-    def _remote_damage(self, dvc_md5: str) -> tuple[str, ...]:
-        remote = _local_remote(self._workspace)
-        if remote is not None:
-            return damaged_objects(remote / "files" / "md5", dvc_md5)
-        with self._scratch_dir() as scratch:
-            self._fetch(dvc_md5, scratch / "cache")
-            return damaged_objects(scratch / "cache" / "files" / "md5", dvc_md5)
 
     def _commit_files(self, release: _Release) -> None:
         paths = [path for path in _COMMITTED if (self._root / path).exists()]
@@ -255,7 +251,7 @@ class DvcDatasetStore:
         damage = damaged_objects(self._cache, release.dvc_md5)
         if damage:
             forget(self._cache, (*damage, release.dvc_md5))
-            self._fetch(release.dvc_md5, self._root / ".dvc" / "cache")
+            self._remote.fetch(release.dvc_md5, self._cache_dir)
             damage = damaged_objects(self._cache, release.dvc_md5)
         if damage:
             raise IntegrityError(
@@ -269,37 +265,12 @@ class DvcDatasetStore:
                 link_or_copy(object_file(self._cache, md5), beside / name)
                 (beside / name).chmod(0o444)
 
-    def _fetch(self, dvc_md5: str, cache: Path) -> None:
-        """Have DVC bring a version's objects into a cache folder, from a throw-away repository."""
-        with self._scratch_dir() as scratch:
-            remote = _local_remote(self._workspace)
-            url = str(remote) if remote else self._workspace.settings.data.remote
-            core = f"[core]\n    no_scm = true\n    remote = maskloop\n[cache]\n    dir = {cache}\n"
-            own = self._root / ".dvc" / "config.local"
-            (scratch / ".dvc").mkdir()
-            (scratch / ".dvc" / "config").write_text(core + _remote_section(url))
-            (scratch / ".dvc" / "config.local").write_text(own.read_text() if own.exists() else "")
-            (scratch / "data.dvc").write_text(f"outs:\n- md5: {dvc_md5}\n  hash: md5\n  path: data\n")
-            before = _num_files(cache)
-            with suppress(StorageError):  # judged by what arrived, not by what DVC says
-                _dvc(self._workspace, scratch, "fetch", "data.dvc")
-            if remote is None and _num_files(cache) == before:
-                raise UnavailableError("nothing could be fetched from the DVC remote", where=url)
-
-    @contextmanager
-    def _scratch_dir(self) -> Iterator[Path]:
-        folder = self._workspace.state_dir / f"dvc-scratch-{uuid.uuid4().hex[:8]}"
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
 
 def init_workspace_repository(workspace: Workspace) -> None:
     """Make the workspace a git and DVC repository with its remote, as far as it is not one yet."""
     root = workspace.root
     root.mkdir(parents=True, exist_ok=True)
+    refuse_tracked_data(root)
     if not (root / ".git").exists():
         git(root, "init", "--quiet")
     ignore_file = root / ".gitignore"
@@ -307,17 +278,20 @@ def init_workspace_repository(workspace: Workspace) -> None:
     missing = [line for line in _IGNORED if line not in lines]
     if missing:
         write_text(ignore_file, "\n".join([*lines, *missing]) + "\n")
-    config = root / ".dvc" / "config"
-    if not config.exists():
-        _dvc(workspace, root, "init", "--force")
-    if not config.read_text().strip():
-        core = "[core]\n    analytics = false\n    remote = maskloop\n"
-        write_text(config, core + _remote_section(_remote_url(workspace)))
-    elif f"url = {_remote_url(workspace)}\n" not in config.read_text():
-        _dvc(workspace, root, "remote", "add", "--force", "--default", "maskloop", _remote_url(workspace))
-    remote = _local_remote(workspace)
-    if remote is not None:
-        remote.mkdir(parents=True, exist_ok=True)
+    prepare_repository(workspace)
+
+
+def refuse_tracked_data(root: Path) -> None:
+    """Raise RefusedError if git tracks files below `data/`, which maskloop keeps in DVC instead."""
+    if not (root / ".git").exists():
+        return
+    tracked = git(root, "ls-files", "-z", "--", "data").split("\0")[:-1]
+    if tracked:
+        raise RefusedError(
+            f"git tracks {len(tracked)} files below data/, which maskloop alone writes: {tracked[0]}, ...",
+            where=str(root),
+            hint="Move them, for example by `git mv data raw` and a commit, and run the same command again",
+        )
 
 
 def _parse_release(tag: str, commit: str, subject: str) -> _Release | None:
@@ -326,10 +300,6 @@ def _parse_release(tag: str, commit: str, subject: str) -> _Release | None:
         return _Release(tag, record["fingerprint"], record["dvc_md5"], record["message"], commit)
     except (ValueError, KeyError, TypeError):
         return None  # somebody else's tag, which happens to be called like ours
-
-
-def _num_files(folder: Path) -> int:
-    return sum(path.is_file() for path in folder.rglob("*"))
 
 
 def _read_version(release: _Release, folder: Path) -> DatasetVersion:
@@ -349,42 +319,3 @@ def _read_version(release: _Release, folder: Path) -> DatasetVersion:
         pictures=catalog.pictures,
         root=folder,
     )
-
-
-def _local_remote(workspace: Workspace) -> Path | None:
-    remote = workspace.settings.data.remote.removeprefix("file://")  # which DVC would take for a file name
-    return None if "://" in remote else (workspace.root / remote).resolve()
-
-
-def _remote_url(workspace: Workspace) -> str:
-    remote = workspace.settings.data.remote.removeprefix("file://")
-    if "://" in remote or Path(remote).is_absolute():
-        return remote
-    return os.path.relpath(workspace.root / remote, workspace.root / ".dvc")
-
-
-def _remote_section(url: str) -> str:
-    return f"['remote \"maskloop\"']\n    url = {url}\n"
-
-
-def _close_to_others(workspace: Workspace) -> None:
-    """Make the folders that DVC would else make writable for everybody, and mend those it has made."""
-    dvc_dir = workspace.state_dir / "dvc"
-    dvc_dir.mkdir(parents=True, exist_ok=True)
-    dvc_dir.chmod(0o700)
-    workspace.state_dir.chmod(stat.S_IMODE(workspace.state_dir.stat().st_mode) & ~stat.S_IWOTH)
-
-
-def _dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
-    _close_to_others(workspace)
-    extra = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(workspace.state_dir / "dvc")}
-    command = (sys.executable, "-m", "dvc", *arguments)
-    done = run(command, folder, {**environment(), **extra})
-    if done.returncode and "No space left on device" in done.stderr:
-        raise StorageError(
-            "the disk is full", where=str(folder), hint="free some space and run the same command again"
-        )
-    if done.returncode:
-        reason = last_line(done.stderr)
-        problem = UnavailableError if "lock" in reason.lower() else StorageError
-        raise problem(f"dvc {arguments[0]} failed: {reason}", where=workspace.settings.data.remote)

@@ -28,6 +28,10 @@ class DatasetStore(Protocol):
         """Return a version, its files lying ready and verified. Raises NotFoundError, IntegrityError."""
         ...
 
+    def refuse_to_lose(self) -> None:
+        """Make sure that a commit or restore would overwrite nothing of the user's. Raises RefusedError."""
+        ...
+
     def staging(self) -> AbstractContextManager[Path]:
         """Be the only writer, with an empty folder to fill for `commit`."""
         ...

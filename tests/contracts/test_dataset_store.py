@@ -11,7 +11,7 @@ import pytest
 from dataset.catalog import Catalog, fingerprint, read_catalog
 from dataset.ingestion import ingest_batch
 from dataset.revision import DatasetStore, DvcDatasetStore
-from maskloop.errors import NotFoundError
+from maskloop.errors import NotFoundError, RefusedError
 from maskloop.settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.coco_batches import write_batch
@@ -96,6 +96,21 @@ def test_the_same_content_again_is_the_same_version(store):
         again = store.commit(folder, "the same")
     assert again.tag == "data-v1"
     assert store.versions() == ("data-v1",)
+
+
+def test_what_a_user_keeps_in_data_is_refused_before_anything_is_written(store, tmp_path):
+    if isinstance(store, FakeDatasetStore):
+        store.kept_by_user = ("notes.txt",)
+    else:
+        (tmp_path / "workspace" / "data" / "notes.txt").write_text("mine")
+
+    def stage() -> None:
+        with store.staging():
+            raise AssertionError("not reached")
+
+    for attempt in (store.refuse_to_lose, stage, lambda: store.restore("data-v1")):
+        with pytest.raises(RefusedError, match=r"notes\.txt"):
+            attempt()
 
 
 def test_what_an_interrupted_writer_left_is_cleared_away(store):

@@ -11,17 +11,21 @@ from dataset.catalog import fingerprint, read_catalog
 from dataset.samples import DatasetVersion
 from dataset.store import next_tag
 from maskloop.digest import digest_bytes, digest_file
-from maskloop.errors import NotFoundError
+from maskloop.errors import NotFoundError, RefusedError
 
 
 class FakeDatasetStore:
-    """Versions as folders ``root/data-vN``, the newest one or the restored one being current."""
+    """Versions as folders ``root/data-vN``, the newest one or the restored one being current.
+
+    `kept_by_user` stands for what a user keeps in `data/`.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._versions: dict[str, DatasetVersion] = {}
         self._file_digests: dict[str, dict[str, str]] = {}
         self._current = ""
+        self.kept_by_user: tuple[str, ...] = ()
 
     def current(self) -> DatasetVersion | None:
         return self._versions.get(self._current)
@@ -34,8 +38,13 @@ class FakeDatasetStore:
             raise NotFoundError(f"there is no data version {tag}")
         return self._versions[tag]
 
+    def refuse_to_lose(self) -> None:
+        if self.kept_by_user:
+            raise RefusedError(f"data/ holds {', '.join(self.kept_by_user)}")
+
     @contextmanager
     def staging(self) -> Iterator[Path]:
+        self.refuse_to_lose()
         folder = self.root / "staging"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -63,6 +72,7 @@ class FakeDatasetStore:
 
     def restore(self, tag: str) -> DatasetVersion:
         version = self.open(tag)
+        self.refuse_to_lose()
         self._current = tag
         return version
 

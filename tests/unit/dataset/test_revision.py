@@ -10,11 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from dataset import revision
+from dataset import dvc_remote, revision
+from dataset.dvc import run_dvc
 from dataset.dvc_objects import damaged_objects
 from dataset.ingestion import ingest_batch
 from dataset.revision import DvcDatasetStore, init_workspace_repository
-from maskloop.errors import IntegrityError, StorageError, UnavailableError
+from maskloop.errors import (
+    ConfigurationError,
+    IntegrityError,
+    RefusedError,
+    StorageError,
+    UnavailableError,
+)
 from maskloop.files import locked
 from maskloop.settings import Settings
 from maskloop.workspace import Workspace
@@ -167,8 +174,8 @@ def test_a_hole_in_the_remote_is_mended_before_the_tag_and_nobody_needs_a_git_na
             if len(pushes) == 1:
                 remote_objects(root)[0].unlink()
 
-    real = revision._dvc
-    monkeypatch.setattr(revision, "_dvc", push_with_a_hole)
+    real = dvc_remote.run_dvc
+    monkeypatch.setattr(dvc_remote, "run_dvc", push_with_a_hole)
     version = ingest(root, range(7)).version
     assert len(pushes) == 2
     assert version.tag == "data-v2"
@@ -200,12 +207,101 @@ def test_objects_missing_from_the_cache_after_add_are_an_error_and_no_version(ro
         cache = root / ".dvc" / "cache" / "files" / "md5"
         next(path for path in cache.rglob("*") if path.is_file() and path.suffix != ".dir").unlink()
 
-    real = revision._dvc
-    monkeypatch.setattr(revision, "_dvc", add_on_a_full_disk)
+    real = revision.run_dvc
+    monkeypatch.setattr(revision, "run_dvc", add_on_a_full_disk)
     with pytest.raises(StorageError, match="did not arrive in DVC's cache"):
         ingest(root, range(6))
     assert seen == ["add"]
     assert DvcDatasetStore(Workspace(root)).versions() == ("data-v1",)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def keep_own_file(root: Path) -> None:
+    (root / "data" / "new_from_camera").mkdir()
+    (root / "data" / "new_from_camera" / "0001.png").write_bytes(b"unlabelled")
+
+
+def edit_catalog(root: Path) -> None:
+    catalog = root / "data" / "instances.json"
+    catalog.write_text(catalog.read_text().replace('"nut"', '"wing nut"'))
+
+
+@pytest.mark.parametrize(
+    ("touch", "named"),
+    [(keep_own_file, "new_from_camera/0001.png"), (edit_catalog, "1 file edited .* instances.json")],
+)
+def test_what_a_user_keeps_in_data_is_named_and_stays(store, root, touch, named):
+    touch(root)
+    before, tags = contents(root / "data"), git(root, "tag")
+    for attempt in (lambda: ingest(root, range(7)), lambda: store.restore("data-v1")):
+        with pytest.raises(RefusedError, match=named) as caught:
+            attempt()
+        assert "Move them out of data/" in str(caught.value)
+        assert contents(root / "data") == before
+        assert git(root, "tag") == tags
+        assert git(root, "status", "--porcelain", "data.dvc") == ""
+
+
+def test_moved_out_of_data_they_hold_up_nothing_even_if_a_file_is_missing_then(store, root):
+    edit_catalog(root)
+    (root / "data" / "instances.json").rename(root / "mine.json")
+    assert store.restore("data-v1").tag == "data-v1"
+    assert contents(root / "data") == contents(store.current().root)
+
+
+def test_data_without_a_version_are_the_users(tmp_path):
+    (tmp_path / "maskloop.toml").write_text("")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "notes.txt").write_text("which camera took what")
+    with pytest.raises(RefusedError, match=r"notes\.txt"):
+        ingest(tmp_path, range(3))
+    assert contents(tmp_path / "data") == {"notes.txt": b"which camera took what"}
+
+
+def test_data_that_git_tracks_are_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("tracked")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "data")
+    with pytest.raises(RefusedError, match="git tracks 1 file"):
+        init_workspace_repository(Workspace(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"data", ".git"}
+
+
+def test_a_version_that_cannot_be_committed_leaves_data_as_they_were(store, root):
+    before = contents(root / "data")
+    (root / ".git" / "index.lock").write_text("")
+    with pytest.raises(UnavailableError, match=r"index\.lock") as caught:
+        ingest(root, range(7))
+    assert "if none is, delete that file" in caught.value.hint
+    assert contents(root / "data") == before
+    assert git(root, "status", "--porcelain", "data.dvc") == ""
+    (root / ".git" / "index.lock").unlink()
+    assert ingest(root, range(7)).version.tag == "data-v2"
+
+
+def test_a_lost_cache_does_not_make_the_data_look_foreign(store, root):
+    shutil.rmtree(root / ".dvc" / "cache")
+    assert store.restore("data-v1").tag == "data-v1"
+
+
+def test_a_folder_of_another_user_names_the_cure(root, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(ConfigurationError, match="belongs to another user") as caught:
+        DvcDatasetStore(Workspace(root)).versions()
+    assert f"safe.directory '{root}'" in caught.value.hint
+
+
+def test_all_that_dvc_says_is_passed_on(root):
+    (root / "data.dvc").write_text("outs: nonsense")
+    with pytest.raises(StorageError, match="dvc status failed") as caught:
+        run_dvc(Workspace(root), root, "status")
+    assert len(str(caught.value).splitlines()) > 1
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -237,7 +333,7 @@ def test_a_remote_given_as_a_url_is_verified_by_fetching_it_back(root, served_re
 def test_a_remote_that_does_not_answer_is_not_called_damaged(root, monkeypatch):
     """`dvc fetch` exits 0 when the server is not there, saying that everything is up to date."""
     (root / "maskloop.toml").write_text('[data]\nremote = "https://not.answering.invalid"\n')
-    monkeypatch.setattr(revision, "_dvc", lambda *_: None)
+    monkeypatch.setattr(dvc_remote, "run_dvc", lambda *_: None)
     store = DvcDatasetStore(Workspace(root))
     with pytest.raises(UnavailableError, match="nothing could be fetched"):
         store.verify("data-v1")
