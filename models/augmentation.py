@@ -21,13 +21,12 @@ from models.examples import (
     Example,
     choose_window,
     cut,
-    enough_of,
     flip_sideways,
     flip_upside_down,
-    keep,
     moved,
     place_of,
     tighten,
+    transform,
     zoom,
 )
 
@@ -106,9 +105,10 @@ def paste_instances(
 ) -> Example:
     """Paste each instance of a donor of the same size with a chance of one half.
 
-    What they cover is taken from the instances below, which are dropped if less than ``min_visible`` of them
-    is left. Edges are not blended, which was found to make no difference: Ghiasi et al., "Simple Copy-Paste
-    is a Strong Data Augmentation Method for Instance Segmentation", 2021, arXiv:2012.07177.
+    What they cover is taken from the instances and crowd regions below. Instances of which less than
+    ``min_visible`` is left are dropped. Edges are not blended, which was found to make no difference: Ghiasi
+    et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation", 2021,
+    arXiv:2012.07177.
     """
     chosen = np.flatnonzero(random.random(len(donor.crops)) < _PASTED_SHARE)
     if not chosen.size:
@@ -119,9 +119,9 @@ def paste_instances(
         place = place_of(crop)
         pixels[place][crop.pixels] = donor.pixels[place][crop.pixels]
         covered[place] |= crop.pixels
-    left = [enough_of(crop, _uncovered(crop, covered), min_visible) for crop in example.crops]
-    below = keep(pixels, example.labels, left)
-    return Example(pixels, np.concatenate([below.labels, donor.labels[chosen]]), (*below.crops, *pasted))
+    below = transform(example, pixels, lambda crop: _uncovered(crop, covered), min_visible)
+    labels = np.concatenate([below.labels, donor.labels[chosen]])
+    return Example(pixels, labels, (*below.crops, *pasted), below.crowds)
 
 
 def make_mosaic(four: Sequence[Example], random: np.random.Generator, min_visible: float) -> Example:
@@ -138,13 +138,15 @@ def make_mosaic(four: Sequence[Example], random: np.random.Generator, min_visibl
     pixels = np.empty((height_px, width_px, 3), dtype=np.uint8)
     labels: list[NDArray[np.int64]] = []
     crops: list[MaskCrop] = []
+    crowds: list[MaskCrop] = []
     for part, (top, left, high, wide) in zip(four, corners, strict=True):
         scale = max(high / part.size_px[0], wide / part.size_px[1])
         filled = zoom(part, scale, (high, wide), random, min_visible)
         pixels[top : top + high, left : left + wide] = filled.pixels
         labels.append(filled.labels)
         crops += [moved(crop, left, top) for crop in filled.crops]
-    return Example(pixels, np.concatenate(labels), tuple(crops))
+        crowds += [moved(crop, left, top) for crop in filled.crowds]
+    return Example(pixels, np.concatenate(labels), tuple(crops), tuple(crowds))
 
 
 def _flip_at_random(

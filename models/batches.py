@@ -159,7 +159,10 @@ def make_example(
     jittered = jitter_colours(example.pixels, settings.colour_jitter, random)
     image = torch.from_numpy(np.array(jittered, order="C")).permute(2, 0, 1)  # a copy: pixels may be cached
     height_px, width_px = example.size_px
-    return image, make_target(example.crops, example.labels, height_px=height_px, width_px=width_px)
+    target = make_target(
+        example.crops, example.labels, height_px=height_px, width_px=width_px, crowds=example.crowds
+    )
+    return image, target
 
 
 def jitter_colours(

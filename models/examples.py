@@ -1,12 +1,13 @@
 """A training picture with its instances, and what can be done to both at once.
 
 Masks travel cut to their boxes, so an operation costs what the instances are large, not the picture. Arrays
-handed in are never written to. An instance of which nothing is left is dropped, with its label.
+handed in are never written to. An instance of which nothing is left is dropped, with its label. Crowd regions
+go along: they are moved, cut and covered as instances are, as long as a pixel of them is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,11 +31,13 @@ class Example:
         pixels: uint8 (H, W, 3).
         labels: int64 (M,), from 1.
         crops: M masks inside their tight boxes, none empty.
+        crowds: Regions where nobody said what is an instance, none empty; see `models.crowds`.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     crops: tuple[MaskCrop, ...]
+    crowds: tuple[MaskCrop, ...] = ()
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -54,42 +57,44 @@ class Window:
 
 
 def read_example(picture: Picture, pixels: NDArray[np.uint8]) -> Example:
-    """Put a picture's instances beside its pixels. Crowds and empty masks are left out."""
-    instances = [instance for instance in picture.instances if not instance.is_crowd]
-    labels = np.array([instance.class_index + 1 for instance in instances], dtype=np.int64)
-    crops = [MaskCrop(*crop_mask(instance.mask)) for instance in instances]
-    return keep(pixels, labels, [crop if crop.pixels.size else None for crop in crops])
+    """Put a picture's instances and crowd regions beside its pixels. Empty masks are left out."""
+    cropped = [(each, MaskCrop(*crop_mask(each.mask))) for each in picture.instances]
+    held = [(each, crop) for each, crop in cropped if crop.pixels.size]
+    labels = [each.class_index + 1 for each, _ in held if not each.is_crowd]
+    crops = tuple(crop for each, crop in held if not each.is_crowd)
+    crowds = tuple(crop for each, crop in held if each.is_crowd)
+    return Example(pixels, np.array(labels, dtype=np.int64), crops, crowds)
 
 
 def flip_sideways(example: Example) -> Example:
     """Exchange left and right."""
     _, width_px = example.size_px
-    crops = tuple(
-        MaskCrop(width_px - crop.left_px - crop.pixels.shape[1], crop.top_px, crop.pixels[:, ::-1])
-        for crop in example.crops
-    )
-    return Example(example.pixels[:, ::-1], example.labels, crops)
+
+    def flip(crop: MaskCrop) -> MaskCrop:
+        return MaskCrop(width_px - crop.left_px - crop.pixels.shape[1], crop.top_px, crop.pixels[:, ::-1])
+
+    return transform(example, example.pixels[:, ::-1], flip)
 
 
 def flip_upside_down(example: Example) -> Example:
     """Exchange top and bottom."""
     height_px, _ = example.size_px
-    crops = tuple(
-        MaskCrop(crop.left_px, height_px - crop.top_px - crop.pixels.shape[0], crop.pixels[::-1])
-        for crop in example.crops
-    )
-    return Example(example.pixels[::-1], example.labels, crops)
+
+    def flip(crop: MaskCrop) -> MaskCrop:
+        return MaskCrop(crop.left_px, height_px - crop.top_px - crop.pixels.shape[0], crop.pixels[::-1])
+
+    return transform(example, example.pixels[::-1], flip)
 
 
 def cut(example: Example, window: Window, min_visible: float) -> Example:
     """Cut a window out. Instances of which less than ``min_visible`` (0..1) is left are dropped."""
     right, bottom = window.left_px + window.width_px, window.top_px + window.height_px
-    left = [
-        enough_of(crop, _cut_crop(crop, window.left_px, window.top_px, right, bottom), min_visible)
-        for crop in example.crops
-    ]
+
+    def cut_out(crop: MaskCrop) -> MaskCrop | None:
+        return _cut_crop(crop, window.left_px, window.top_px, right, bottom)
+
     pixels = example.pixels[window.top_px : bottom, window.left_px : right]
-    return keep(pixels, example.labels, left)
+    return transform(example, pixels, cut_out, min_visible)
 
 
 def resize(example: Example, height_px: int, width_px: int) -> Example:
@@ -104,8 +109,7 @@ def resize(example: Example, height_px: int, width_px: int) -> Example:
     picture = Image.fromarray(np.ascontiguousarray(example.pixels))
     scaled = picture.resize((width_px, height_px), Image.Resampling.BILINEAR)
     rows, columns = nearest(old_height_px, height_px), nearest(old_width_px, width_px)
-    crops = [_sample_crop(crop, rows, columns) for crop in example.crops]
-    return keep(np.array(scaled), example.labels, crops)
+    return transform(example, np.array(scaled), lambda crop: _sample_crop(crop, rows, columns))
 
 
 def zoom(
@@ -165,9 +169,9 @@ def tighten(left_px: int, top_px: int, pixels: NDArray[np.bool_]) -> MaskCrop | 
 
 def enough_of(before: MaskCrop, after: MaskCrop | None, min_visible: float) -> MaskCrop | None:
     """Return what is left of a mask; None if that is less than ``min_visible`` (0..1) of its area."""
-    if after is None or after.pixels.sum() < min_visible * before.pixels.sum():
-        return None
-    return after
+    if after is None or min_visible == 0.0:
+        return after
+    return None if after.pixels.sum() < min_visible * before.pixels.sum() else after
 
 
 def moved(crop: MaskCrop, right_px: int, down_px: int) -> MaskCrop:
@@ -181,11 +185,25 @@ def place_of(crop: MaskCrop) -> tuple[slice, slice]:
     return slice(crop.top_px, crop.top_px + height_px), slice(crop.left_px, crop.left_px + width_px)
 
 
-def keep(pixels: NDArray[np.uint8], labels: NDArray[np.int64], crops: Sequence[MaskCrop | None]) -> Example:
-    """Put together what is left, each label beside its crop."""
-    left = [(label, crop) for label, crop in zip(labels.tolist(), crops, strict=True) if crop is not None]
-    kept = np.array([label for label, _ in left], dtype=np.int64)
-    return Example(pixels, kept, tuple(crop for _, crop in left))
+def transform(
+    example: Example,
+    pixels: NDArray[np.uint8],
+    change: Callable[[MaskCrop], MaskCrop | None],
+    min_visible: float = 0.0,
+) -> Example:
+    """Change every mask and crowd region, and put what is left of them beside the new pixels.
+
+    Args:
+        example: With the masks as they were.
+        pixels: As they are now.
+        change: Returns None where nothing is left of a mask.
+        min_visible: Instances of whose area less than this share is left are dropped, 0..1.
+    """
+    changed = [enough_of(crop, change(crop), min_visible) for crop in example.crops]
+    left = [(n, crop) for n, crop in zip(example.labels.tolist(), changed, strict=True) if crop is not None]
+    labels = np.array([label for label, _ in left], dtype=np.int64)
+    crowds = tuple(crop for crop in map(change, example.crowds) if crop is not None)
+    return Example(pixels, labels, tuple(crop for _, crop in left), crowds)
 
 
 def _fit(old_px: int, scale: float, new_px: int) -> tuple[int, int]:
@@ -210,7 +228,7 @@ def _pad(example: Example, size_px: tuple[int, int], random: np.random.Generator
     left = int(random.integers(size_px[1] - width_px + 1))
     pixels = np.full((*size_px, 3), PADDING_RGB, dtype=np.uint8)
     pixels[top : top + height_px, left : left + width_px] = example.pixels
-    return Example(pixels, example.labels, tuple(moved(crop, left, top) for crop in example.crops))
+    return transform(example, pixels, lambda crop: moved(crop, left, top))
 
 
 def _sample_crop(crop: MaskCrop, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> MaskCrop | None:

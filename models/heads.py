@@ -18,6 +18,7 @@ from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
 from models.assignment import draw_balanced, match_boxes, pad_rows
+from models.crowds import leave_out_crowds
 from models.mask_targets import Crops, cut_mask_targets
 from models.suppression import Suppression
 
@@ -118,7 +119,7 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
             )
             return found
         truth_BG4, is_real_BG = pad_rows([target["boxes"].to(proposals[0].dtype) for target in targets])
-        regions = self._draw(proposals, truth_BG4, is_real_BG, targets)
+        regions = self._draw(proposals, truth_BG4, is_real_BG, targets, image_shapes)
         by_picture = regions.boxes_by_picture(len(targets))
         logits, deltas = self.box_predictor(
             self.box_head(self.box_roi_pool(features, by_picture, image_shapes))
@@ -190,6 +191,7 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         truth_BG4: Tensor,
         is_real_BG: Tensor,
         targets: Sequence[dict[str, Tensor]],
+        sizes: Sequence[tuple[int, int]],
     ) -> Regions:
         """Draw regions from the proposals and, as torchvision does, the instances' own boxes."""
         truth = [own[: len(target["boxes"])] for own, target in zip(truth_BG4, targets, strict=True)]
@@ -200,6 +202,7 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         labels_BN = classes_BG.gather(1, instance_BN)
         labels_BN.masked_fill_(matched_BN == self.proposal_matcher.BELOW_LOW_THRESHOLD, 0)
         labels_BN.masked_fill_((matched_BN == self.proposal_matcher.BETWEEN_THRESHOLDS) | ~is_box_BN, -1)
+        leave_out_crowds(labels_BN, boxes_BN4, targets, sizes)
         sampler = self.fg_bg_sampler
         drawn_BS, is_drawn_BS = draw_balanced(
             labels_BN, sampler.batch_size_per_image, sampler.positive_fraction

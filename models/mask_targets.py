@@ -21,12 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.crops import MaskCrop
+from models.crowds import CROWD_AREA, sum_crowds
 
 _CELLS_AT_ONCE: Final = 2**20
 
 
 def make_target(
-    crops: Sequence[MaskCrop], labels: NDArray[np.int64], *, height_px: int, width_px: int
+    crops: Sequence[MaskCrop],
+    labels: NDArray[np.int64],
+    *,
+    height_px: int,
+    width_px: int,
+    crowds: Sequence[MaskCrop] = (),
 ) -> dict[str, Tensor]:
     """Return one picture's instances as the network learns from them.
 
@@ -35,22 +41,26 @@ def make_target(
         labels: int64 (M,), from 1.
         height_px: Of the picture.
         width_px: Of the picture.
+        crowds: Regions that teach nothing.
 
     Returns:
         ``boxes`` float32 (M, 4), x0, y0, x1, y1 in px, and ``labels`` int64 (M,), as torchvision wants them;
         ``crop_boxes`` int64 (M, 4), the same boxes, which stay as they are when the picture is resized;
         ``crop_pixels`` uint8, the crops' pixels row by row, one crop after the other; ``size_px`` int64 (2,),
-        height and width.
+        height and width. With crowd regions also ``crowd_area``; see `models.crowds.sum_crowds`.
     """
     boxes = torch.tensor([crop.box_xyxy for crop in crops], dtype=torch.int64).reshape(-1, 4)
     pixels = np.concatenate([np.zeros(0, np.uint8), *(crop.pixels.ravel() for crop in crops)], dtype=np.uint8)
-    return {
+    target = {
         "boxes": boxes.float(),
         "labels": torch.from_numpy(labels),
         "crop_boxes": boxes,
         "crop_pixels": torch.from_numpy(pixels),
         "size_px": torch.tensor([height_px, width_px]),
     }
+    if crowds:
+        target[CROWD_AREA] = sum_crowds(crowds, height_px=height_px, width_px=width_px)
+    return target
 
 
 def read_crops(target: Mapping[str, Tensor]) -> list[MaskCrop]:

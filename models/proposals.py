@@ -22,6 +22,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
 from models.assignment import draw_balanced, match_boxes, pad_rows
+from models.crowds import leave_out_crowds
 
 _BETA: Final = 1 / 9
 """Where torchvision's smooth L1 loss turns from a parabola to a line."""
@@ -58,7 +59,7 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
         anchors_N4 = self.anchor_generator(images, maps)[0]
         with torch.no_grad():
             proposals = self._propose(maps, anchors_N4, images.image_sizes)
-        return proposals, self._learn(maps, anchors_N4, [target["boxes"] for target in targets])
+        return proposals, self._learn(maps, anchors_N4, targets, images.image_sizes)
 
     def _propose(
         self, maps: Sequence[Tensor], anchors_N4: Tensor, sizes: Sequence[tuple[int, int]]
@@ -91,12 +92,17 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
         return thinned
 
     def _learn(
-        self, maps: Sequence[Tensor], anchors_N4: Tensor, boxes: Sequence[Tensor]
+        self,
+        maps: Sequence[Tensor],
+        anchors_N4: Tensor,
+        targets: Sequence[dict[str, Tensor]],
+        sizes: Sequence[tuple[int, int]],
     ) -> dict[str, Tensor]:
-        truth_BG4, is_real_BG = pad_rows([own.to(anchors_N4.dtype) for own in boxes])
+        truth_BG4, is_real_BG = pad_rows([target["boxes"].to(anchors_N4.dtype) for target in targets])
         matched_BN = match_boxes(truth_BG4, is_real_BG, anchors_N4[None], self.proposal_matcher)
         labels_BN = (matched_BN >= 0).long()
         labels_BN.masked_fill_(matched_BN == self.proposal_matcher.BETWEEN_THRESHOLDS, -1)
+        leave_out_crowds(labels_BN, anchors_N4[None], targets, sizes)
         sampler = self.fg_bg_sampler
         drawn_BS, is_drawn_BS = draw_balanced(
             labels_BN, sampler.batch_size_per_image, sampler.positive_fraction
