@@ -16,8 +16,8 @@ from flows.export import (
     find_candidate,
     load_pictures,
 )
+from flows.incoming import list_files
 from flows.latency import LatencyRow, measure_latency, resident_mib
-from flows.predict import list_pictures
 from flows.serve import fetch_version
 from flows.wiring import App
 from maskloop.errors import (
@@ -126,7 +126,8 @@ def _folders_below(directory: Path, missing: dict[str, MaskloopError]) -> dict[s
 def _find_pictures(app: App, images: Path | None, data_tag: str) -> list[np.ndarray]:
     if images is not None:
         max_mpx = app.settings.data.max_picture_mpx
-        return [load_picture(file, max_mpx) for file in list_pictures([images])[:BATCH_SIZE]]
+        files = [file.path for file in list_files([images]) if not file.passed_over]
+        return [load_picture(file, max_mpx) for file in files[:BATCH_SIZE]]
     data = app.data.open(data_tag) if data_tag else app.data.current()
     if data is None or not data.by_split["test"]:
         raise DataError("there are no test pictures to answer", hint="name a folder with --images")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from flows.console import Output, command, open_workspace
-from maskloop.errors import MaskloopError
+from maskloop.errors import DataError, MaskloopError
 
 if TYPE_CHECKING:
-    from flows.predict import PictureAnswer
+    from flows.incoming import PictureAnswer
     from flows.wiring import App
 
+_ROWS_SHOWN: Final = 50
 serving = click.Group()
 """The commands of this page; the command line takes them over one by one."""
 
@@ -148,6 +151,11 @@ def _show_once(out: Output, key: str) -> None:
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--source", default="production", show_default=True, help="Where the pictures come from.")
 @click.option("--overlays", type=click.Path(path_type=Path), help="Draw the answers into this folder.")
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    help="Leave out instances with a lower score. Default: the model's own threshold.",
+)
 @click.option("--url", default="", help="Ask the service there instead of loading the model here.")
 @click.option("--key", default="", envvar="MASKLOOP_API_KEY", help="An API key for --url.")
 def predict(
@@ -157,41 +165,53 @@ def predict(
     pictures: tuple[Path, ...],
     source: str,
     overlays: Path | None,
+    min_score: float | None,
     url: str,
     key: str,
 ) -> None:
-    """Answer PICTURES (files or folders) with the champion and log them as production samples."""
+    """Predict on PICTURES with the model that serves, and log them as production samples.
+
+    PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the names end in. With and without
+    --url the answers are the same: in --json, boxes (px) and masks (COCO RLE) lie in the picture as its file
+    stores it, before any EXIF orientation. Drawings are upright. Exit code 65: nothing could be answered.
+    """
+    how: dict[str, Any] = {"source": source, "overlays_dir": overlays, "min_score": min_score}
     if url:
-        answers = _ask_service(url, key, pictures, source, overlays)
+        answers = _ask_service(url, key, pictures, how)
     else:
         from flows.foreground import run_story
         from flows.predict import predict as story
 
-        answers = run_story(
-            open_workspace(root), "predict", story, files=list(pictures), source=source, overlays_dir=overlays
-        )
+        answers = run_story(open_workspace(root), "predict", story, files=list(pictures), **how)
+    _show_answers(out, answers)
+    if all(answer.error for answer in answers):
+        sys.exit(DataError.exit_code)
+
+
+def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:
+    from flows.incoming import balance
+
     rows = [
         {
-            "picture": Path(answer.file).name,
+            "picture": answer.name,
             "instances": len(answer.instances),
             "best": answer.instances[0]["class_name"] if answer.instances else None,
             "score": answer.instances[0]["score"] if answer.instances else None,
             "error": answer.error,
         }
         for answer in answers
+        if not answer.passed_over
     ]
-    out.answer(
-        answers,
-        lambda: out.table(rows[:50], f"{len(rows)} pictures" + (", the first 50" if len(rows) > 50 else "")),
-    )
+    title = f"{len(rows)} pictures" + (f", the first {_ROWS_SHOWN}" if len(rows) > _ROWS_SHOWN else "")
+    out.answer(answers, lambda: out.table(rows[:_ROWS_SHOWN], title))
+    for sentence in balance(answers):
+        click.echo(sentence, err=out.as_json)
 
 
-def _ask_service(
-    url: str, key: str, pictures: tuple[Path, ...], source: str, overlays: Path | None
-) -> list[PictureAnswer]:
+def _ask_service(url: str, key: str, pictures: tuple[Path, ...], how: dict[str, Any]) -> list[PictureAnswer]:
     from flows.ask_service import ask_service
     from flows.telling import TerminalTeller
     from serving.client import Client
 
     with Client(url, key=key) as client:
-        return ask_service(client, pictures, TerminalTeller(), source=source, overlays_dir=overlays)
+        return ask_service(client, pictures, TerminalTeller(), **how)

@@ -8,93 +8,74 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.evaluate import BATCH_SIZE
+from flows.incoming import IncomingFile, PictureAnswer, list_files, overlay_file, tell_passed_over
 from flows.serve import fetch_champion
 from flows.wiring import App
 from maskloop.digest import digest_bytes
-from maskloop.errors import DataError, PictureError
+from maskloop.errors import PictureError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from dataset.decoding import DecodedPicture
+    from evaluation.instances import ScoreThreshold
     from models.predict import Prediction, Predictor
     from registry.serving_copy import ServedModel
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-
-
-@dataclass(frozen=True)
-class PictureAnswer:
-    """What the champion said about one picture, or why it could not.
-
-    Attributes:
-        file: The picture's path as given.
-        model_version: The registered version that answered.
-        weights_digest: Its weights.
-        blessing_id: The verdict that let it serve.
-        instances: One dict per instance: class_name, score, box_xyxy (px), segmentation (COCO RLE).
-        error: Why there is no answer; empty if there is one.
-    """
-
-    file: str
-    model_version: str
-    weights_digest: str
-    blessing_id: str
-    instances: tuple[dict[str, Any], ...]
-    error: str = ""
-
 
 def predict(
-    app: App, files: Sequence[Path], *, source: str = "production", overlays_dir: Path | None = None
+    app: App,
+    files: Sequence[Path],
+    *,
+    source: str = "production",
+    overlays_dir: Path | None = None,
+    min_score: float | None = None,
 ) -> list[PictureAnswer]:
-    """Answer every picture and log it; a bad picture costs only itself.
+    """Answer every picture and log it as a sample; a bad picture costs only itself.
+
+    Args:
+        app: The workspace.
+        files: Pictures, and folders with pictures.
+        source: Where they come from.
+        overlays_dir: Draw the answers into this folder.
+        min_score: Leave out instances with a lower score. Default: the model's own threshold.
+
+    Returns:
+        One answer for each file: the pictures in order, then what was passed over.
 
     Raises:
         NotFoundError: if no champion serves yet.
         DataError: if there is no picture among the files.
     """
-    pictures = list_pictures(files)
+    incoming = list_files(files)
+    pictures = [file for file in incoming if not file.passed_over]
     served = fetch_champion(app)
     from models.predict import Predictor
 
     predictor = Predictor.load(
         served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
     )
+    story = _Answering(app, served, predictor, source, overlays_dir, min_score)
     answers: list[PictureAnswer] = []
     with app.teller.progress(f"version {served.version} answers") as progress:
         for batch in decode_in_batches(app, pictures):
-            answers += _answer_batch(app, predictor, served, batch, source, overlays_dir)
+            answers += story.answer_batch(batch)
             progress(len(answers), len(pictures))
-    return answers
-
-
-def list_pictures(files: Sequence[Path]) -> list[Path]:
-    """Expand folders into the pictures below them, sorted. Raises DataError if there are none."""
-    found: list[Path] = []
-    for file in files:
-        below = sorted(file.rglob("*")) if file.is_dir() else [file]
-        found += [path for path in below if not file.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES]
-    if not found:
-        raise DataError("there are no pictures here", where=", ".join(str(file) for file in files))
-    return found
+    return [*answers, *tell_passed_over(incoming)]
 
 
 @dataclass(frozen=True)
 class IncomingPicture:
     """A picture as received, and decoded if that was possible."""
 
-    file: Path
+    file: IncomingFile
     data: bytes
     decoded: DecodedPicture | None
     error: str
 
-    @property
-    def pixels(self) -> np.ndarray | None:
-        """uint8 (H, W, 3), RGB, upright."""
-        return self.decoded.pixels if self.decoded else None
 
-
-def decode_in_batches(app: App, files: Sequence[Path]) -> Iterator[list[IncomingPicture]]:
+def decode_in_batches(app: App, files: Sequence[IncomingFile]) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
     from dataset.sandbox import Limits, SandboxedDecoder
 
@@ -103,9 +84,9 @@ def decode_in_batches(app: App, files: Sequence[Path]) -> Iterator[list[Incoming
             yield [_receive(decoder, file) for file in files[start : start + BATCH_SIZE]]
 
 
-def _receive(decoder: Any, file: Path) -> IncomingPicture:
+def _receive(decoder: Any, file: IncomingFile) -> IncomingPicture:
     try:
-        data = file.read_bytes()
+        data = file.path.read_bytes()
     except OSError as error:
         return IncomingPicture(file, b"", None, f"cannot be read: {error.strerror}")
     try:
@@ -114,95 +95,87 @@ def _receive(decoder: Any, file: Path) -> IncomingPicture:
         return IncomingPicture(file, data, None, str(error))
 
 
-def _answer_batch(
-    app: App,
-    predictor: Predictor,
-    served: ServedModel,
-    batch: Sequence[IncomingPicture],
-    source: str,
-    overlays_dir: Path | None,
-) -> list[PictureAnswer]:
-    readable = [picture for picture in batch if picture.pixels is not None]
-    predictions = predictor.predict([picture.pixels for picture in readable if picture.pixels is not None])
-    by_file = dict(zip((picture.file for picture in readable), predictions, strict=True))
-    answers = []
-    for picture in batch:
-        prediction = by_file.get(picture.file)
-        _log_sample(app, served, predictor, picture, prediction, source)
-        if prediction and overlays_dir and picture.pixels is not None:
-            _write_overlay(overlays_dir, picture, prediction, predictor)
-        answers.append(
-            PictureAnswer(
-                file=str(picture.file),
-                model_version=served.version,
-                weights_digest=served.weights_digest,
-                blessing_id=served.blessing_id,
-                instances=describe_instances(prediction, predictor.class_names) if prediction else (),
-                error=picture.error,
-            )
+@dataclass(frozen=True)
+class _Answering:
+    """What every batch is answered with."""
+
+    app: App
+    served: ServedModel
+    predictor: Predictor
+    source: str
+    overlays_dir: Path | None
+    min_score: float | None
+
+    @property
+    def threshold(self) -> ScoreThreshold:
+        """From this score on an instance is told and drawn."""
+        return self.predictor.score_threshold if self.min_score is None else self.min_score
+
+    def answer_batch(self, batch: Sequence[IncomingPicture]) -> list[PictureAnswer]:
+        """Answer the pictures of a batch, log and draw them."""
+        decoded = [picture.decoded for picture in batch if picture.decoded]
+        predictions = iter(self.predictor.predict([one.pixels for one in decoded]))
+        return [self._answer(picture, next(predictions) if picture.decoded else None) for picture in batch]
+
+    def _answer(self, picture: IncomingPicture, prediction: Prediction | None) -> PictureAnswer:
+        self._log_sample(picture, prediction)
+        if self.overlays_dir and picture.decoded and prediction:
+            self._draw(self.overlays_dir, picture.file.name, picture.decoded.pixels, prediction)
+        return PictureAnswer(
+            file=str(picture.file.path),
+            model_version=self.served.version,
+            weights_digest=self.served.weights_digest,
+            blessing_id=self.served.blessing_id,
+            instances=self._tell(picture, prediction),
+            error=picture.error,
+            name=picture.file.name,
         )
-    return answers
 
+    def _tell(self, picture: IncomingPicture, prediction: Prediction | None) -> tuple[dict[str, Any], ...]:
+        from models.instance_json import list_instances
 
-def describe_instances(prediction: Prediction, class_names: Sequence[str]) -> tuple[dict[str, Any], ...]:
-    """Return a prediction's instances as plain JSON data, best score first."""
-    found = prediction.detections
-    return tuple(
-        {
-            "class_name": class_names[int(index)],
-            "score": round(float(score), 4),
-            "box_xyxy": [round(float(side), 2) for side in box],
-            "segmentation": mask.to_coco(),
-        }
-        for index, score, box, mask in zip(
-            found.class_indices, found.scores, found.boxes_xyxy, found.masks, strict=True
+        if picture.decoded is None or prediction is None:
+            return ()
+        told = list_instances(
+            prediction.detections,
+            self.predictor.class_names,
+            orientation=picture.decoded.orientation,
+            threshold=self.threshold,
         )
-    )
+        return tuple(one.to_json() for one in told)
 
+    def _log_sample(self, picture: IncomingPicture, prediction: Prediction | None) -> None:
+        from monitoring.samples import Sample, measure, sample_key
 
-def _log_sample(
-    app: App,
-    served: ServedModel,
-    predictor: Predictor,
-    picture: IncomingPicture,
-    prediction: Prediction | None,
-    source: str,
-) -> None:
-    from monitoring.samples import Sample, measure, sample_key
+        digest = digest_bytes(picture.data)
+        sample = Sample(
+            sample_id=sample_key(digest, self.served.weights_digest),
+            received_at=self.app.clock.now(),
+            model_version=self.served.version,
+            weights_digest=self.served.weights_digest,
+            picture_digest=digest,
+            source=self.source,
+            features={},
+            orientation=picture.decoded.orientation if picture.decoded else 1,
+        )
+        if picture.decoded is None or prediction is None:
+            self.app.samples.add(sample, skip_reason=picture.error)
+            return
+        answered = measure(
+            sample,
+            picture.decoded.pixels,
+            prediction.detections,
+            self.predictor.class_names,
+            score_threshold=self.predictor.score_threshold,
+            embedding=prediction.embedding,
+        )
+        self.app.samples.add(answered, picture.data)
 
-    digest = digest_bytes(picture.data)
-    sample = Sample(
-        sample_id=sample_key(digest, served.weights_digest),
-        received_at=app.clock.now(),
-        model_version=served.version,
-        weights_digest=served.weights_digest,
-        picture_digest=digest,
-        source=source,
-        features={},
-        orientation=picture.decoded.orientation if picture.decoded else 1,
-    )
-    if prediction is None or picture.pixels is None:
-        app.samples.add(sample, skip_reason=picture.error)
-        return
-    answered = measure(
-        sample,
-        picture.pixels,
-        prediction.detections,
-        predictor.class_names,
-        score_threshold=predictor.score_threshold,
-        embedding=prediction.embedding,
-    )
-    app.samples.add(answered, picture.data)
+    def _draw(self, directory: Path, name: str, pixels: NDArray[np.uint8], prediction: Prediction) -> None:
+        from dataset.decoding import encode_png
+        from evaluation.overlays import draw_overlay
+        from maskloop.files import write_bytes
 
-
-def _write_overlay(
-    directory: Path, picture: IncomingPicture, prediction: Prediction, predictor: Predictor
-) -> None:
-    from dataset.decoding import encode_png
-    from evaluation.overlays import draw_overlay
-    from maskloop.files import write_bytes
-
-    assert picture.pixels is not None  # noqa: S101 - checked by the caller
-    confident = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
-    drawn = draw_overlay(picture.pixels, confident, None, predictor.class_names)
-    write_bytes(directory / f"{picture.file.stem}.overlay.png", encode_png(drawn))
+        shown = prediction.detections.select(prediction.detections.reach(self.threshold))
+        drawn = draw_overlay(pixels, shown, None, self.predictor.class_names)
+        write_bytes(overlay_file(directory, name), encode_png(drawn))

@@ -33,6 +33,9 @@ NEWEST_SLICES: Final = 5
 """Older ones are not asked about any more: their pictures are of another time."""
 _CORRECTED_SHARE: Final = 0.5
 _FILE: Final = "slice.json"
+_VERSION: Final = 2
+_NEVER_WRITTEN: Final = {"score": 1.0, "box_xyxy": (0.0, 0.0, 0.0, 0.0)}
+"""What version 1 left out of an instance; a reference is compared by class and mask alone."""
 _ABOUT_TIME: Final = frozenset({"latency", "slo.latency"})
 """Checks that no picture explains."""
 
@@ -115,10 +118,21 @@ def judge_slice(record: SliceRecorded, agreements: Sequence[float], num_correcte
 
 @dataclass(frozen=True, eq=False)
 class _SlicePicture:
+    """One kept picture.
+
+    Attributes:
+        file: Its bytes as received.
+        request_id: Names the answer.
+        orientation: Of the file, 1 to 8.
+        instances: The champion's answer, see `FoundInstance.to_json`.
+        turned_by: The orientation that turns those instances upright; 1 where they already are.
+    """
+
     file: Path
     request_id: str
     orientation: int
     instances: Sequence[Mapping[str, Any]]
+    turned_by: int
 
 
 def _check_slice(app: App, record: SliceRecorded, predictor: Predictor) -> Check:
@@ -156,18 +170,24 @@ def _measure(
 def _reference_of(
     picture: _SlicePicture, class_names: Sequence[str], size_px: tuple[int, int]
 ) -> GroundTruth:
+    from dataset.orientation import orient_size, undo
     from evaluation.instances import GroundTruth
-    from maskloop.masks import rle_from_coco
+    from models.instance_json import read_instances
 
-    index_of = {name: index for index, name in enumerate(class_names)}
+    found = read_instances(
+        picture.instances,
+        class_names,
+        orientation=picture.turned_by,
+        stored_size_px=orient_size(*size_px, undo(picture.turned_by)),
+    )
     return GroundTruth(
         picture_id=picture.request_id,
         source="",
         height_px=size_px[0],
         width_px=size_px[1],
-        class_indices=np.array([index_of.get(one["class_name"], -1) for one in picture.instances], np.int64),
-        masks=tuple(rle_from_coco(one["segmentation"], *size_px) for one in picture.instances),
-        is_crowd=np.zeros(len(picture.instances), dtype=bool),
+        class_indices=found.class_indices,
+        masks=found.masks,
+        is_crowd=np.zeros(len(found), dtype=bool),
     )
 
 
@@ -179,29 +199,39 @@ def _write_pictures(directory: Path, pairs: Sequence[KeptPair]) -> None:
             name = digest_bytes(pair.picture)
             (beside / name).write_bytes(pair.picture)
             rows.append({"file": name, **_describe(pair)})
-        (beside / _FILE).write_text(json.dumps({"schema_version": 1, "pictures": rows}), encoding="utf-8")
+        (beside / _FILE).write_text(
+            json.dumps({"schema_version": _VERSION, "pictures": rows}), encoding="utf-8"
+        )
 
 
 def _describe(pair: KeptPair) -> dict[str, Any]:
+    from models.instance_json import list_instances
+
     found = pair.champion
     assert found is not None  # noqa: S101 - checked by the caller
-    instances = [
-        {"class_name": pair.class_names[int(index)], "segmentation": mask.to_coco()}
-        for index, mask in zip(found.class_indices, found.masks, strict=True)
-    ]
+    told = list_instances(
+        found, pair.class_names, orientation=pair.orientation, threshold=0.0, max_instances=len(found)
+    )
     return {
         "request_id": pair.comparison.request_id,
         "orientation": pair.orientation,
-        "instances": instances,
+        "instances": [one.to_json() for one in told],
     }
 
 
 def _read_pictures(directory: Path) -> list[_SlicePicture]:
     try:
-        rows = json.loads((directory / _FILE).read_text(encoding="utf-8"))["pictures"]
+        content = json.loads((directory / _FILE).read_text(encoding="utf-8"))
+        is_stored = content["schema_version"] > 1  # before, instances were written in the upright picture
         return [
-            _SlicePicture(directory / row["file"], row["request_id"], row["orientation"], row["instances"])
-            for row in rows
+            _SlicePicture(
+                directory / row["file"],
+                row["request_id"],
+                row["orientation"],
+                row["instances"] if is_stored else [{**_NEVER_WRITTEN, **one} for one in row["instances"]],
+                row["orientation"] if is_stored else 1,
+            )
+            for row in content["pictures"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError("a slice cannot be read", where=str(directory)) from error

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset.decoding import decode_picture
+from dataset.decoding import open_picture
 from maskloop.errors import PictureError
 from maskloop.settings import DataSettings
-from models.predict import Prediction, Predictor
+from models.instance_json import list_instances
+from models.predict import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,12 @@ class PicturesToInstances:
 
         Args:
             model_input: A column ``image`` of JPEG, PNG or WebP files, as bytes or base64 text.
-            params: ``min_score``: leave out detections with a lower score.
+            params: ``min_score``: leave out instances with a lower score. Default: the model's own threshold.
 
         Returns:
             One row for each row: ``instances``, JSON text of a list of ``class_name``, ``score``,
-            ``box_xyxy`` (px) and ``segmentation`` (COCO RLE); and ``error``, text, empty if all went well.
+            ``box_xyxy`` (px) and ``segmentation`` (COCO RLE), both in the picture as its file stores it,
+            before any EXIF orientation; and ``error``, text, empty if all went well.
         """
         import pandas as pd
 
@@ -46,31 +48,17 @@ class PicturesToInstances:
 
     def _answer(self, image: Any, min_score: float | None) -> tuple[str, str]:
         try:
-            pixels = decode_picture(_to_bytes(image), max_mpx=DataSettings().max_picture_mpx)
-            prediction = self._predictor.predict([pixels], min_score=min_score)[0]
+            picture = open_picture(_to_bytes(image), max_mpx=DataSettings().max_picture_mpx)
+            (prediction,) = self._predictor.predict([picture.pixels], min_score=min_score)
         except PictureError as error:
             return "[]", str(error)
-        return json.dumps(describe_instances(prediction, self._predictor.class_names)), ""
-
-
-def describe_instances(prediction: Prediction, class_names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return a prediction's instances as plain data, ready for JSON."""
-    found = prediction.detections
-    return [
-        {
-            "class_name": class_names[class_index],
-            "score": score,
-            "box_xyxy": box,
-            "segmentation": mask.to_coco(),
-        }
-        for class_index, score, box, mask in zip(
-            found.class_indices.tolist(),
-            found.scores.tolist(),
-            found.boxes_xyxy.tolist(),
-            found.masks,
-            strict=True,
+        told = list_instances(
+            prediction.detections,
+            self._predictor.class_names,
+            orientation=picture.orientation,
+            threshold=self._predictor.score_threshold if min_score is None else min_score,
         )
-    ]
+        return json.dumps([one.to_json() for one in told]), ""
 
 
 def _to_bytes(image: Any) -> bytes:

@@ -228,7 +228,7 @@ def _signature() -> Any:
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, "image")]),
         outputs=Schema([ColSpec(DataType.string, "instances"), ColSpec(DataType.string, "error")]),
-        params=ParamSchema([ParamSpec("min_score", DataType.double, 0.0)]),
+        params=ParamSchema([ParamSpec("min_score", DataType.double, None)]),
     )
 
 

@@ -1,8 +1,4 @@
-"""From an answer to what a client reads: instances in stored coordinates, masks in the format asked for.
-
-The model sees the picture upright, as in training. A client knows the file, so boxes and masks are turned
-back through the EXIF orientation before they leave.
-"""
+"""From an answer to what a client reads: instances with their masks in the format asked for, and drawings."""
 
 from __future__ import annotations
 
@@ -13,30 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.orientation import orient_boxes, orient_mask, orient_size, undo
-from evaluation.instances import Detections, ScoreThreshold
+from evaluation.instances import Detections
 from maskloop.masks import Rle, crop_mask, place_mask
+from models.instance_json import FoundInstance
 from serving.answers import Answer, HostedModel
 from serving.schemas import Instance, MaskFormat, ModelName, NoveltyScore, RleMask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-def to_stored(detections: Detections, orientation: int) -> Detections:
-    """Turn detections in an upright picture back into the coordinates of the file.
-
-    Args:
-        detections: In the upright picture.
-        orientation: The EXIF orientation of the file, 1 to 8.
-    """
-    if orientation == 1:
-        return detections
-    back = undo(orientation)
-    boxes = orient_boxes(detections.boxes_xyxy, back, detections.height_px, detections.width_px)
-    masks = tuple(orient_mask(mask, back) for mask in detections.masks)
-    height, width = orient_size(detections.height_px, detections.width_px, back)
-    return Detections(height, width, boxes, detections.scores, detections.class_indices, masks)
 
 
 def make_smaller(
@@ -60,26 +40,16 @@ def make_smaller(
     )
 
 
-def render_instances(
-    detections: Detections,
-    class_names: Sequence[str],
-    *,
-    masks: MaskFormat,
-    min_score: ScoreThreshold,
-    max_instances: int,
-) -> list[Instance]:
-    """Put detections into words, best score first."""
-    kept = np.flatnonzero(detections.reach(min_score))[:max_instances]
-    classes, scores = detections.class_indices[kept].tolist(), detections.scores[kept].tolist()
-    boxes = detections.boxes_xyxy[kept].tolist()
+def render_instances(told: Sequence[FoundInstance], masks: MaskFormat) -> list[Instance]:
+    """Write the instances of an answer for the wire, their masks in the format asked for."""
     return [
         Instance(
-            class_name=class_names[class_index],
-            score=round(score, 4),
-            box_xyxy=tuple(round(side, 2) for side in box),
-            mask=render_mask(detections.masks[index], masks),
+            class_name=one.class_name,
+            score=one.score,
+            box_xyxy=one.box_xyxy,
+            mask=render_mask(one.mask, masks),
         )
-        for index, class_index, score, box in zip(kept.tolist(), classes, scores, boxes, strict=True)
+        for one in told
     ]
 
 

@@ -11,16 +11,18 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from dataset.orientation import orient_size, undo
 from evaluation.instances import Detections
 from maskloop.errors import DataError, DeadlineError, MaskloopError, NotFoundError, UnavailableError
 from maskloop.settings import ServingSettings
+from models.instance_json import list_instances
 from serving.answers import Answer, Picture
 from serving.decoding import DecoderPool
 from serving.engine import Engine
 from serving.keys import KeyStore
 from serving.limits import RateLimiter
 from serving.observing import Observer, Stage
-from serving.rendering import make_smaller, name_model, render_instances, render_novelty, to_stored
+from serving.rendering import make_smaller, name_model, render_instances, render_novelty
 from serving.schemas import (
     Asked,
     FeedbackRequest,
@@ -162,19 +164,20 @@ class Service:
         return answers
 
     def _render(self, picture: Picture, answer: Answer, asked: Asked) -> PredictAnswer:
-        detections = to_stored(answer.prediction.detections, picture.orientation)
-        predictor = answer.model.predictor
+        found, predictor = answer.prediction.detections, answer.model.predictor
+        height_px, width_px = orient_size(found.height_px, found.width_px, undo(picture.orientation))
+        told = list_instances(
+            found,
+            predictor.class_names,
+            orientation=picture.orientation,
+            threshold=predictor.score_threshold if asked.min_score is None else asked.min_score,
+            max_instances=asked.max_instances,
+        )
         return PredictAnswer(
             request_id=picture.request_id,
             model=name_model(answer.model, self.model_name),
-            picture=PictureSize(width_px=detections.width_px, height_px=detections.height_px),
-            instances=render_instances(
-                detections,
-                predictor.class_names,
-                masks=asked.masks,
-                min_score=predictor.score_threshold if asked.min_score is None else asked.min_score,
-                max_instances=asked.max_instances,
-            ),
+            picture=PictureSize(width_px=width_px, height_px=height_px),
+            instances=render_instances(told, asked.masks),
             novelty=render_novelty(answer),
             timings_ms={},
             batch_size=answer.batch_size,

@@ -34,13 +34,16 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError as UniqueViolation
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from dataset.orientation import orient_size, undo
 from evaluation.instances import Detections
 from maskloop.digest import canonical_json
 from maskloop.errors import StorageError, UnavailableError
 from maskloop.masks import rle_from_coco
+from models.instance_json import list_instances, read_instances
 from serving.pairs import Comparison, KeptPair
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Of the column ``answers``."""
 _metadata = MetaData()
 _pairs = Table(
     "rollout_pairs",
@@ -178,8 +181,8 @@ def _to_row(pair: KeptPair) -> dict[str, Any]:
     record = asdict(pair.comparison)
     del record["sequence"]
     answers = {
-        "champion": _write(pair.champion),
-        "challenger": _write(pair.challenger),
+        "champion": _write(pair.champion, pair),
+        "challenger": _write(pair.challenger, pair),
         "class_names": pair.class_names,
         "orientation": pair.orientation,
     }
@@ -195,33 +198,42 @@ def _to_row(pair: KeptPair) -> dict[str, Any]:
 
 def _from_row(row: Any) -> KeptPair:
     answers = json.loads(zlib.decompress(row["answers"]))
-    return KeptPair(
-        _read_comparison(row["sequence"], row["record"]),
-        _read(answers["champion"]),
-        _read(answers["challenger"]),
-        tuple(answers["class_names"]),
-        answers["orientation"],
-        row["picture"],
-    )
+    read = _read if row["schema_version"] > 1 else _read_version_1
+    names, orientation = tuple(answers["class_names"]), answers["orientation"]
+    champion, challenger = (read(answers[side], names, orientation) for side in ("champion", "challenger"))
+    comparison = _read_comparison(row["sequence"], row["record"])
+    return KeptPair(comparison, champion, challenger, names, orientation, row["picture"])
 
 
 def _read_comparison(sequence: int, record: str) -> Comparison:
     return replace(Comparison(**json.loads(record)), sequence=sequence)
 
 
-def _write(found: Detections | None) -> dict[str, Any] | None:
+def _write(found: Detections | None, pair: KeptPair) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {
-        "size": [found.height_px, found.width_px],
-        "boxes_xyxy": found.boxes_xyxy.tolist(),
-        "scores": found.scores.tolist(),
-        "class_indices": found.class_indices.tolist(),
-        "masks": [mask.to_coco()["counts"] for mask in found.masks],
-    }
+    told = list_instances(
+        found, pair.class_names, orientation=pair.orientation, threshold=0.0, max_instances=len(found)
+    )
+    stored_size_px = orient_size(found.height_px, found.width_px, undo(pair.orientation))
+    return {"size": list(stored_size_px), "instances": [one.to_json() for one in told]}
 
 
-def _read(written: dict[str, Any] | None) -> Detections | None:
+def _read(
+    written: dict[str, Any] | None, class_names: tuple[str, ...], orientation: int
+) -> Detections | None:
+    if written is None:
+        return None
+    height_px, width_px = written["size"]
+    return read_instances(
+        written["instances"], class_names, orientation=orientation, stored_size_px=(height_px, width_px)
+    )
+
+
+def _read_version_1(
+    written: dict[str, Any] | None, _class_names: tuple[str, ...], _orientation: int
+) -> Detections | None:
+    """Read a side as it was written before answers had one form: in the upright picture, column by column."""
     if written is None:
         return None
     height_px, width_px = written["size"]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +136,48 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "pairs.db").write_bytes(b"this is not a database" * 100)
     with pytest.raises(StorageError, match="cannot be opened"):
         SqlPairLog.at(tmp_path / "pairs.db", keep_pictures=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_pair_of_a_turned_picture_is_read_upright(log: PairLog, orientation: int) -> None:
+    upright = pair("r1", picture=b"p")
+    log.add(replace(upright, orientation=orientation))
+    (found,) = log.worst("cycle-2", 1)
+    assert upright.champion is not None
+    assert found.champion is not None
+    assert_same(upright.champion, found.champion)
+
+
+def test_answers_are_written_in_the_frame_of_the_file(tmp_path: Path) -> None:
+    log = SqlPairLog.at(tmp_path / "pairs.db", keep_pictures=1)
+    log.add(pair("r1"))  # 8 x 12 px upright, orientation 6: the file has 12 rows
+    log.close()
+    with closing(sqlite3.connect(tmp_path / "pairs.db")) as database:
+        ((answers,),) = database.execute("select answers from rollout_pairs").fetchall()
+    written = json.loads(zlib.decompress(answers))["champion"]
+    (instance,) = written["instances"]
+    assert written["size"] == instance["segmentation"]["size"] == [12, 8]
+    assert instance["box_xyxy"] == [2.0, 3.0, 5.0, 9.0]
+
+
+def test_a_row_written_before_answers_had_this_form_is_read_as_it_was(tmp_path: Path) -> None:
+    log, written = SqlPairLog.at(tmp_path / "pairs.db", keep_pictures=1), pair("r1", picture=b"p")
+    log.add(written)
+    found = written.champion
+    assert found is not None
+    side = {
+        "size": [found.height_px, found.width_px],
+        "boxes_xyxy": found.boxes_xyxy.tolist(),
+        "scores": found.scores.tolist(),
+        "class_indices": found.class_indices.tolist(),
+        "masks": [mask.to_coco()["counts"] for mask in found.masks],
+    }
+    old = {"champion": side, "challenger": None, "class_names": ["bolt", "nut"], "orientation": 6}
+    with closing(sqlite3.connect(tmp_path / "pairs.db")) as database, database:
+        answers = zlib.compress(json.dumps(old).encode())
+        database.execute("update rollout_pairs set answers = ?, schema_version = 1", (answers,))
+    (read,) = log.worst("cycle-2", 1)
+    assert (read.orientation, read.challenger, read.picture) == (6, None, b"p")
+    assert read.champion is not None
+    assert_same(found, read.champion)
+    log.close()

@@ -30,6 +30,7 @@ file = io.BytesIO()
 Image.effect_noise((96, 80), 60).convert("RGB").save(file, "PNG")
 pictures = pd.DataFrame({"image": [file.getvalue(), b"not a picture"]})
 answer = model.predict(pictures, params={"min_score": 0.0})
+assert model.predict(pictures)["error"][0] == "", "min_score is a choice, not a must"
 ours = [m for m in list(sys.modules.values()) if (getattr(m, "__file__", None) or "").startswith(sys.argv[2])]
 imported = set()
 for module in ours:

@@ -134,7 +134,7 @@ def test_pictures_are_answered_by_a_service_as_by_the_model_itself(
     assert set(instance) == {"class_name", "score", "box_xyxy", "segmentation"}
     assert instance["segmentation"]["size"] == [16, 24]
     assert "cannot be decoded" in bad["error"]
-    assert [file.name for file in drawn.iterdir()] == ["a.overlay.png"]
+    assert [file.name for file in drawn.iterdir()] == ["a.png.overlay.png"]
     assert "2 pictures" in table
     first, overlay, *_ = [(picture.request_id, source) for picture, _, _, source in world.samples.offered]
     assert first == overlay, "a picture and its drawing are one sample"

@@ -27,7 +27,7 @@ def model(artifact):
 
 def test_bytes_and_base64_give_the_same_instances(model):
     table = pd.DataFrame({"image": [_png(), base64.b64encode(_png()).decode()]}, index=[7, 9])
-    answer = model.predict(table)
+    answer = model.predict(table, params={"min_score": 0.0})
     assert list(answer.index) == [7, 9]
     assert list(answer["error"]) == ["", ""]
     first, second = (json.loads(text) for text in answer["instances"])
@@ -41,12 +41,17 @@ def test_a_bad_picture_costs_its_own_row_only(model):
     answer = model.predict(pd.DataFrame({"image": [b"no picture", "%%%", 7, _png(), _png()[:60]]}))
     assert [bool(text) for text in answer["error"]] == [True, True, True, False, True]
     assert answer["instances"][0] == "[]"
-    assert len(json.loads(answer["instances"][3])) > 0
 
 
-def test_a_minimum_score_is_a_parameter(model):
-    answer = model.predict(pd.DataFrame({"image": [_png()]}), params={"min_score": 1.0})
-    assert answer["instances"][0] == "[]"
+def test_the_models_own_threshold_decides_unless_a_minimum_score_is_given(model):
+    def scores(**params):
+        (text,) = model.predict(pd.DataFrame({"image": [_png()]}), params)["instances"]
+        return [one["score"] for one in json.loads(text)]
+
+    everything = scores(min_score=0.0)
+    assert min(everything) < 0.5, "the untrained model must be unsure of something"
+    assert scores() == scores(min_score=None) == [score for score in everything if score >= 0.5]
+    assert scores(min_score=1.0) == []
 
 
 def test_the_package_needs_none_of_the_loops_other_libraries():
