@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -63,9 +63,7 @@ for one in (*serving.commands.values(), *exporting.commands.values()):
 @click.option(
     "--preset",
     type=click.Choice(["laptop", "gpu", "demo"]),
-    default="laptop",
-    show_default=True,
-    help="laptop: a small network. gpu: ResNet-50 FPN v2 from COCO weights. demo: for the generator.",
+    help="laptop (default): small network. gpu: ResNet-50 FPN v2 from COCO weights. demo: for the generator.",
 )
 @click.option("--name", "model_name", default="", help="The registered model's name.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
@@ -73,15 +71,26 @@ def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
     """Make DIRECTORY a workspace: settings, schedules, git and DVC."""
     from flows.workspaces import init_workspace
 
-    workspace = init_workspace(directory, preset=preset, model_name=model_name)
+    made = init_workspace(directory, preset=preset, model_name=model_name)
+    workspace, named = made.workspace, shlex.quote(str(directory))
 
     def show() -> None:
-        click.echo(f"{workspace.root} is a workspace. Next:")
-        click.echo(f"  edit {directory}/maskloop.toml (gates, budgets)")
-        click.echo(f"  maskloop ingest ANNOTATIONS.json --images FOLDER -w {directory}")
-        click.echo(f"  maskloop train -w {directory}")
+        click.echo(f"{workspace.root} is a workspace.")
+        for remark in made.remarks:
+            click.echo(remark)
+        click.echo("Next:")
+        click.echo(f"  edit {named}/maskloop.toml (gates, budgets)")
+        click.echo(f"  maskloop ingest ANNOTATIONS.json --images FOLDER -w {named}")
+        click.echo(f"  maskloop train -w {named}")
 
-    Output(as_json).answer({"workspace": str(workspace.root), "settings": str(workspace.settings_file)}, show)
+    Output(as_json).answer(
+        {
+            "workspace": str(workspace.root),
+            "settings": str(workspace.settings_file),
+            "remarks": made.remarks,
+        },
+        show,
+    )
 
 
 @command("ingest", group=cli)
@@ -340,10 +349,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MaskloopError as error:
         _fail(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        from maskloop.files import storage_error
+        from maskloop.files import EXPLAINED, storage_error
 
+        if error.errno not in EXPLAINED:
+            raise
         _fail(storage_error(error, Path(error.filename or ".")))
 
 

@@ -15,7 +15,7 @@ from maskloop.ledger import Ledger
 from maskloop.settings import Settings
 from maskloop.sql_ledger import SqlLedger
 from maskloop.state import LoopState, StateReader
-from maskloop.workspace import Workspace
+from maskloop.workspace import Workspace, refuse_unusable_place
 
 if TYPE_CHECKING:
     from dataset.revision import DatasetStore
@@ -186,7 +186,8 @@ class App:
 
 
 def open_app(root: Path, *, teller: Teller | None = None, actor: str = "") -> App:
-    """Open a workspace. Raises ConfigurationError if it has no usable `maskloop.toml`."""
+    """Open a workspace. Raises ConfigurationError if its `maskloop.toml` or its path cannot be used."""
+    refuse_unusable_place(root.resolve())
     workspace = Workspace(root.resolve())
     app = App(workspace, teller=teller or SilentTeller(), actor=actor or "maskloop")
     app.settings  # noqa: B018  - fail now, in plain words, and not in the middle of a story

@@ -101,6 +101,12 @@ class StorageError(MaskloopError):
     exit_code = 74
 
 
+class AccessError(StorageError):
+    """The operating system does not let this user read or write it."""
+
+    exit_code = 77
+
+
 class IntegrityError(MaskloopError):
     """Bytes do not match the digest that was recorded for them."""
 
@@ -129,7 +135,7 @@ EXIT_CODES: dict[int, str] = {
     74: "something could not be stored or read completely (disk full?)",
     75: "a server or lock did not answer; the same command may succeed later",
     76: "bytes do not match their recorded digest",
-    77: "a rule forbids it",
+    77: "a rule, or the permissions of a file, forbid it",
     78: "maskloop.toml or the environment is wrong",
     130: "stopped by Ctrl-C",
     143: "stopped by SIGTERM",

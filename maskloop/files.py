@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
-from maskloop.errors import StorageError, UnavailableError
+from maskloop.errors import AccessError, StorageError, UnavailableError
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_MAY_NOT: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+EXPLAINED: Final = (*_FULL, *_MAY_NOT)
+"""Error numbers that are no fault of the program: `storage_error` names their cure."""
 
 
 @contextmanager
@@ -90,11 +97,37 @@ def sync_directory(path: Path) -> None:
 
 def storage_error(error: OSError, path: Path) -> StorageError:
     """Say in plain words why ``path`` could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         return StorageError(
             "the disk is full", where=str(path), hint="free some space and run the same command again"
         )
+    if error.errno in _MAY_NOT:
+        return access_error(f"not permitted: {error.strerror or error}", path)
     return StorageError(f"could not write: {error.strerror or error}", where=str(path))
+
+
+def access_error(headline: str, path: Path) -> AccessError:
+    """Say whose ``path`` is, or whose the folder it would be made in, and who this process is."""
+    own, place = os.geteuid(), path.absolute()
+    for above in (place, *place.parents):
+        with suppress(OSError):
+            owner = above.stat().st_uid
+            break
+    if owner == own or own == 0:
+        hint = f"Make {above} writable: its mode or its file system forbids it"
+        return AccessError(headline, where=str(path), hint=hint)
+    return AccessError(
+        f"{headline}: {above} belongs to {_user_name(owner)}, and this process runs as {_user_name(own)}",
+        where=str(path),
+        hint=f"Run the command as {_user_name(owner)}, or give the whole workspace to {_user_name(own)}",
+    )
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psutil
 from sqlalchemy import (
+    URL,
     Column,
     Engine,
     Integer,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError as UniqueViolation
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.digest import canonical_json
@@ -42,6 +43,7 @@ from maskloop.ledger import (
     make_entry,
     write_time,
 )
+from maskloop.sql import explain, place_of, sqlite_url
 
 _APPEND_ATTEMPTS: Final = 20
 _FREED: Final = datetime.min.replace(tzinfo=UTC)
@@ -79,9 +81,9 @@ _APPEND_ONLY: Final = tuple(
 class SqlLedger:
     """The ledger in SQLite (WAL) or, by URL, in PostgreSQL."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, url: str | URL, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._where = url.split("@")[-1]
+        self._where = place_of(url)
         self._engine = _open_engine(url)
 
     @classmethod
@@ -92,14 +94,18 @@ class SqlLedger:
             StorageError: if it cannot be opened, or is missing while its write-ahead log is there: a new one
                 would empty that log.
         """
-        if path.with_name(f"{path.name}-wal").exists() and not path.exists():
+        try:
+            is_missing = path.with_name(f"{path.name}-wal").exists() and not path.exists()
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, "the ledger", str(path)) from error
+        if is_missing:
             raise StorageError(
                 "the ledger is missing, only its write-ahead log is there",
                 where=str(path),
                 hint="put the ledger back beside it before anything else runs",
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{path}", clock=clock)
+        return cls(sqlite_url(path), clock=clock)
 
     def close(self) -> None:
         """Close every connection."""
@@ -222,17 +228,11 @@ class SqlLedger:
                 yield connection
         except UniqueViolation:
             raise
-        except OperationalError as error:
-            if "locked" in str(error) or self._engine.dialect.name != "sqlite":
-                raise UnavailableError(
-                    f"the ledger does not answer: {error.orig}", where=self._where
-                ) from error
-            raise StorageError(f"the ledger cannot be used: {error.orig}", where=self._where) from error
         except SQLAlchemyError as error:
-            raise StorageError(f"the ledger cannot be used: {error}", where=self._where) from error
+            raise explain(error, "the ledger", self._where) from error
 
 
-def _open_engine(url: str) -> Engine:
+def _open_engine(url: str | URL) -> Engine:
     engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
@@ -243,7 +243,7 @@ def _open_engine(url: str) -> Engine:
                 for statement in _APPEND_ONLY:
                     connection.execute(text(statement))
     except SQLAlchemyError as error:
-        raise StorageError(f"the ledger cannot be opened: {error}", where=url.split("@")[-1]) from error
+        raise explain(error, "the ledger", place_of(url)) from error
     return engine
 
 

@@ -6,7 +6,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from maskloop.errors import ConfigurationError
 from maskloop.settings import Settings, load_settings
+
+
+def refuse_unusable_place(root: Path) -> None:
+    """Refuse a folder below which the loop's servers cannot keep their databases.
+
+    MLflow and Prefect take a database's address as text, where a question mark ends the file's name.
+
+    Raises:
+        ConfigurationError: if its path holds a question mark.
+    """
+    if "?" in str(root):
+        raise ConfigurationError(
+            "a workspace's path cannot hold a question mark: it would cut off the names of databases",
+            where=str(root),
+            hint="Choose another folder, or rename this one",
+        )
 
 
 @dataclass(frozen=True)

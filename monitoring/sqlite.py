@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
-from maskloop.errors import StorageError, UnavailableError
+from maskloop.sql import explain, sqlite_url
 
 
 class SqliteFile:
@@ -23,6 +23,7 @@ class SqliteFile:
         what: What it is, for error messages, such as ``the sample log``.
 
     Raises:
+        UnavailableError: if another process keeps it locked.
         StorageError: if it cannot be opened.
     """
 
@@ -30,13 +31,13 @@ class SqliteFile:
         self._file, self._what = file, what
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._engine: Engine = create_engine(f"sqlite:///{file}")
+            self._engine: Engine = create_engine(sqlite_url(file))
             event.listen(self._engine, "connect", _prepare)
             event.listen(self._engine, "begin", _begin_writing)
             metadata.create_all(self._engine)
             self._add_indexes(metadata)
         except (OSError, SQLAlchemyError) as error:
-            raise StorageError(f"{what} cannot be opened: {error}", where=str(file)) from error
+            raise explain(error, what, str(file)) from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -60,12 +61,8 @@ class SqliteFile:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
-            if "locked" in str(error):
-                raise UnavailableError(f"{self._what} is locked", where=str(self._file)) from error
-            raise StorageError(f"{self._what} cannot be used: {error.orig}", where=str(self._file)) from error
         except SQLAlchemyError as error:
-            raise StorageError(f"{self._what} cannot be used: {error}", where=str(self._file)) from error
+            raise explain(error, self._what, str(self._file)) from error
 
 
 def _prepare(connection: Any, _record: Any) -> None:

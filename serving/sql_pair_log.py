@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import (
+    URL,
     BigInteger,
     Column,
     Connection,
@@ -32,13 +33,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError as UniqueViolation
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from dataset.orientation import orient_size, undo
 from evaluation.instances import Detections
 from maskloop.digest import canonical_json
-from maskloop.errors import StorageError, UnavailableError
 from maskloop.masks import rle_from_coco
+from maskloop.sql import explain, place_of, sqlite_url
 from models.instance_json import list_instances, read_instances
 from serving.pairs import Comparison, KeptPair
 
@@ -72,21 +73,24 @@ class SqlPairLog:
         StorageError: if the database cannot be opened.
     """
 
-    def __init__(self, url: str, *, keep_pictures: int) -> None:
-        self._where, self._keep_pictures = url.split("@")[-1], keep_pictures
+    def __init__(self, url: str | URL, *, keep_pictures: int) -> None:
+        self._where, self._keep_pictures = place_of(url), keep_pictures
         self._engine = create_engine(url, pool_pre_ping=True)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _prepare_sqlite)
         try:
             _metadata.create_all(self._engine)
         except SQLAlchemyError as error:
-            raise StorageError(f"the pair log cannot be opened: {error}", where=self._where) from error
+            raise explain(error, "the pair log", self._where) from error
 
     @classmethod
     def at(cls, path: Path, *, keep_pictures: int) -> SqlPairLog:
         """Open (and create) a SQLite file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{path}", keep_pictures=keep_pictures)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, "the pair log", str(path)) from error
+        return cls(sqlite_url(path), keep_pictures=keep_pictures)
 
     def close(self) -> None:
         """Close every connection."""
@@ -162,12 +166,8 @@ class SqlPairLog:
                 yield connection
         except UniqueViolation:
             raise
-        except OperationalError as error:
-            raise UnavailableError(
-                f"the pair log does not answer: {error.orig}", where=self._where
-            ) from error
         except SQLAlchemyError as error:
-            raise StorageError(f"the pair log cannot be used: {error}", where=self._where) from error
+            raise explain(error, "the pair log", self._where) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

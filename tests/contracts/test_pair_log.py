@@ -134,7 +134,7 @@ def test_many_writers_lose_and_double_nothing(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "pairs.db").write_bytes(b"this is not a database" * 100)
-    with pytest.raises(StorageError, match="cannot be opened"):
+    with pytest.raises(StorageError, match="cannot be used: file is not a database"):
         SqlPairLog.at(tmp_path / "pairs.db", keep_pictures=1)
 
 

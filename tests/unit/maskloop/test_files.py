@@ -117,5 +117,5 @@ def test_a_lock_is_free_when_its_holder_dies(tmp_path: Path) -> None:
 
 
 def test_other_failures_are_said_in_plain_words() -> None:
-    error = files.storage_error(OSError(errno.EACCES, "Permission denied"), Path("x"))
-    assert str(error) == "could not write: Permission denied (x)"
+    error = files.storage_error(OSError(errno.EISDIR, "Is a directory"), Path("x"))
+    assert str(error) == "could not write: Is a directory (x)"
