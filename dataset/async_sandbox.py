@@ -9,8 +9,8 @@ from functools import partial
 from typing import Final
 
 from dataset.decoding import DecodedPicture, sniff_format
-from dataset.sandbox import ANSWER, Child, ChildAnswer, Limits, name_failure
-from maskloop.errors import PictureError
+from dataset.sandbox import ANSWER, Child, ChildAnswer, Limits, name_failure, to_refusal
+from maskloop.errors import MaskloopError, PictureError
 
 _CHUNK_BYTES: Final = 2**16
 _LARGE_BYTES: Final = 2**22
@@ -35,7 +35,7 @@ class AsyncSandboxedDecoder:
         return self._child is not None and self._child.is_running
 
     async def open(self, data: bytes) -> DecodedPicture:
-        """Do what `ask` does, starting a child if none lives. Raises PictureError."""
+        """Do what `ask` does, starting a child if none lives. Raises PictureError, UnavailableError."""
         await self.start()
         return await self.ask(data, lambda: None)
 
@@ -54,7 +54,7 @@ class AsyncSandboxedDecoder:
             when_over: Called when the next picture may be asked for. That may be after the future was
                 cancelled: the child is heard to the end, or its answer would be taken for the next one's.
 
-        Returns a future that may raise PictureError.
+        Returns a future that may raise PictureError, or UnavailableError if the child does not answer.
         """
         assert self._child  # noqa: S101 - it runs
         loop, child = asyncio.get_running_loop(), self._child
@@ -98,7 +98,7 @@ class AsyncSandboxedDecoder:
         if len(reason) < answer.num_bytes:
             return
         if reason:
-            self._end(PictureError(reason.decode(errors="replace")))
+            self._end(to_refusal(reason))
             return
         take = partial(child.take, answer, asked.extension)
         if answer.num_pixel_bytes > _LARGE_BYTES:
@@ -118,26 +118,25 @@ class AsyncSandboxedDecoder:
             self._end(picture)
 
     def _fail(self, child: Child, error: Exception) -> None:
-        child.process.kill()
-        self._let_go(child).stop()
+        failure = self._let_go(child).failed(error)
         if self._asked:
-            failure = name_failure(error)
-            failure.__cause__ = error
-            self._end(failure)
+            named = name_failure(failure, self._limits)
+            named.__cause__ = error
+            self._end(named)
 
     def _let_go(self, child: Child) -> Child:
         self._child = None
         asyncio.get_running_loop().remove_reader(child.socket)
         return child
 
-    def _end(self, outcome: DecodedPicture | PictureError) -> None:
+    def _end(self, outcome: DecodedPicture | MaskloopError) -> None:
         asked, self._asked = self._asked, None
         assert asked  # noqa: S101 - nothing ends twice
         asked.timer.cancel()
         asked.when_over()
         if asked.picture.cancelled():
             return
-        if isinstance(outcome, PictureError):
+        if isinstance(outcome, MaskloopError):
             asked.picture.set_exception(outcome)
         else:
             asked.picture.set_result(outcome)

@@ -1,6 +1,8 @@
 """Pictures decoded in a child process that may die: pixels come in shared memory.
 
-A native decoder fed with hostile bytes may crash, hang or take all the memory. Here that costs one picture.
+A native decoder fed with hostile bytes may crash, compute for ever or take all the memory. Here that costs
+one picture. A machine that is merely busy costs none: a child is ready before a picture's clock starts, its
+computing time is what is limited, and a picture whose child died or did not answer is tried in a fresh one.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import fcntl
 import mmap
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -17,7 +20,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +28,7 @@ from typing import Final
 import numpy as np
 
 from dataset.decoding import DecodedPicture, sniff_format
-from maskloop.errors import PictureError
+from maskloop.errors import MaskloopError, PictureError, UnavailableError
 
 REQUEST: Final = struct.Struct(">QBB")
 """To the child: the file's number of bytes, whether to apply the orientation, and whether the file lies in
@@ -35,7 +37,12 @@ ANSWER: Final = struct.Struct(">IIBH")
 """From the child: height, width, orientation, and the number of bytes that follow: none with a picture, which
 lies in the shared memory; otherwise why there is no picture."""
 _MAX_SHARED_FILE_BYTES: Final = 2**26
+_MAX_REASON_BYTES: Final = 2000
+_CHILD_START_S: Final = 120.0
+"""Python and the libraries, on a machine that is busy with something else."""
 _CHILD_STOP_S: Final = 2.0
+READY: Final = b"R"
+"""The child's first byte: it has imported everything."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,15 @@ class Limits:
 
     Attributes:
         max_mpx: Larger pictures are refused before they are decoded, in million px.
-        timeout_s: For one picture.
+        cpu_s: Computing time for one picture, which no load on the machine can use up; whole seconds.
+        timeout_s: Until a child that neither answers nor computes is given up.
         memory_mb: For one picture and the libraries; MiB.
         max_frames: A file with more is refused; 0 for any number.
     """
 
     max_mpx: float = 25.0
-    timeout_s: float = 20.0
+    cpu_s: float = 20.0
+    timeout_s: float = 120.0
     memory_mb: int = 2048
     max_frames: int = 0
 
@@ -63,8 +72,8 @@ class Limits:
 class SandboxedDecoder:
     """Decodes outside bytes in one long-lived child process with limited memory and time.
 
-    A decoder that crashes, hangs or asks for too much memory costs that one picture: the child is replaced
-    for the next. May be shared between threads: `open` decodes one picture after the other.
+    A decoder that crashes, computes too long or asks for too much memory costs that one picture: the child is
+    replaced for the next. May be shared between threads: `open` decodes one picture after the other.
 
     Args:
         limits: What a child may use.
@@ -89,14 +98,23 @@ class SandboxedDecoder:
         self.close()
 
     def open(self, data: bytes, *, apply_orientation: bool = True) -> DecodedPicture:
-        """Do what `open_picture` does, in the child. Raises PictureError."""
+        """Do what `open_picture` does, in the child; if that fails, once more in another child.
+
+        Raises:
+            PictureError: if the picture is refused, or costs both children.
+            UnavailableError: if no child can be started, or neither answers in time.
+        """
         _, extension = sniff_format(data)
-        with self._one_at_a_time, self._stopping_a_child_that_fails():
-            child, deadline_s = self.start(), time.monotonic() + self._limits.timeout_s
-            _send(child.socket, _pack(data, apply_orientation), deadline_s)
-            answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
-            answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
-            return child.take(answer, extension)
+        with self._one_at_a_time:
+            try:
+                return self._ask(data, apply_orientation, extension)
+            except ChildFailedError as first:
+                if first.exceeded_cpu:
+                    raise name_failure(first, self._limits) from first
+            try:
+                return self._ask(data, apply_orientation, extension)
+            except ChildFailedError as second:
+                raise name_failure(second, self._limits) from second
 
     @property
     def is_running(self) -> bool:
@@ -115,15 +133,17 @@ class SandboxedDecoder:
         with self._one_at_a_time:
             self._stop()
 
-    @contextlib.contextmanager
-    def _stopping_a_child_that_fails(self) -> Iterator[None]:
+    def _ask(self, data: bytes, apply_orientation: bool, extension: str) -> DecodedPicture:
+        child = self.start()
+        deadline_s = time.monotonic() + self._limits.timeout_s
         try:
-            yield
+            _send(child.socket, _pack(data, apply_orientation), deadline_s)
+            answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
+            answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
+            return child.take(answer, extension)
         except (OSError, EOFError) as error:
-            if self._child:
-                self._child.process.kill()
-            self._stop()
-            raise name_failure(error) from error
+            self._child = None
+            raise child.failed(error) from error
 
     def _stop(self) -> None:
         child, self._child = self._child, None
@@ -148,11 +168,28 @@ class ChildAnswer:
     def refuse(self, reason: bytes | bytearray) -> None:
         """Raise PictureError if the child has said why there is no picture."""
         if reason:
-            raise PictureError(reason.decode(errors="replace"))
+            raise to_refusal(reason)
+
+
+class ChildFailedError(Exception):
+    """A child ended, or was ended, while it had a picture.
+
+    Attributes:
+        exceeded_cpu: It computed for longer than it may, which no other child would do in less.
+        timed_out: It did not answer.
+    """
+
+    def __init__(self, *, exceeded_cpu: bool, timed_out: bool) -> None:
+        super().__init__()
+        self.exceeded_cpu, self.timed_out = exceeded_cpu, timed_out
 
 
 class Child:
-    """One child process, the socket to it, and the memory it puts pixels into."""
+    """One child process, ready for pictures, the socket to it, and the memory it puts pixels into.
+
+    Raises:
+        UnavailableError: if it does not get ready.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._memory_fd = _share_memory(limits.shared_bytes)
@@ -161,11 +198,26 @@ class Child:
         self.socket.setblocking(False)
         with theirs:
             self.process = self._start(limits, theirs)
+        try:
+            _receive(self.socket, len(READY), time.monotonic() + _CHILD_START_S)
+        except (OSError, EOFError) as error:
+            self.kill()
+            raise UnavailableError(
+                "the process that decodes pictures did not start",
+                hint="is the machine busy, or out of memory?",
+            ) from error
 
     def _start(self, limits: Limits, theirs: socket.socket) -> subprocess.Popen[bytes]:
         here = str(Path(__file__).resolve().parents[1])
         search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-        told = (limits.max_mpx, limits.memory_mb, limits.max_frames, self._memory_fd, limits.shared_bytes)
+        told = (
+            limits.max_mpx,
+            limits.memory_mb,
+            limits.max_frames,
+            limits.cpu_s,
+            self._memory_fd,
+            limits.shared_bytes,
+        )
         return subprocess.Popen(
             (sys.executable, "-P", "-m", "dataset.sandbox_child", *map(str, told)),
             stdin=theirs.fileno(),
@@ -203,6 +255,17 @@ class Child:
         pixels = shared.reshape(answer.height_px, answer.width_px, 3).copy()
         return DecodedPicture(pixels, extension, answer.orientation)
 
+    def failed(self, error: Exception) -> ChildFailedError:
+        """End it after an error, and say how it failed."""
+        self.kill()
+        exceeded_cpu = self.process.returncode == -signal.SIGXCPU
+        return ChildFailedError(exceeded_cpu=exceeded_cpu, timed_out=isinstance(error, TimeoutError))
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.stop()
+
     def stop(self) -> None:
         """Let it end by itself, or else end it."""
         self.socket.close()
@@ -216,10 +279,27 @@ class Child:
         os.close(self._memory_fd)
 
 
-def name_failure(error: Exception) -> PictureError:
-    """Say what a picture suffers whose child has failed."""
-    reason = "took too long" if isinstance(error, TimeoutError) else "crashed or ran out of memory"
-    return PictureError(f"decoding the picture {reason}")
+def to_refusal(reason: bytes | bytearray) -> PictureError:
+    """Return the error that `refusal_bytes` made these bytes of."""
+    headline, _, hint = reason.decode(errors="replace").partition("\0")
+    return PictureError(headline or "the picture is broken", hint=hint)
+
+
+def refusal_bytes(refusal: PictureError) -> bytes:
+    """Return what the child sends: the headline and the hint."""
+    return f"{refusal.headline}\0{refusal.hint}".encode()[:_MAX_REASON_BYTES]
+
+
+def name_failure(failure: ChildFailedError, limits: Limits) -> MaskloopError:
+    """Return the error of a picture whose child has failed: its own fault, or the machine's."""
+    if failure.exceeded_cpu:
+        return PictureError(f"decoding the picture took more than {limits.cpu_s:g} s of computing time")
+    if failure.timed_out:
+        return UnavailableError(
+            f"decoding a picture was not over after {limits.timeout_s:g} s",
+            hint="the machine may be busy; try again later",
+        )
+    return PictureError("decoding the picture crashed or ran out of memory")
 
 
 def _share_memory(num_bytes: int) -> int:

@@ -15,6 +15,8 @@ from dataset.sandbox import Limits
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
 from maskloop.settings import ServingSettings
 
+_GIVEN_UP_AFTER_S: Final = 20.0
+"""Clients wait for less, and others for the same child."""
 _NEWEST_WEIGHT: Final = 0.2
 """Of the latest picture in the running average of seconds."""
 
@@ -36,7 +38,9 @@ class DecoderPool:
     def __init__(self, settings: ServingSettings, *, max_mpx: float) -> None:
         self._settings = settings
         self._decoders = [
-            AsyncSandboxedDecoder(Limits(max_mpx=max_mpx, max_frames=settings.max_frames))
+            AsyncSandboxedDecoder(
+                Limits(max_mpx=max_mpx, max_frames=settings.max_frames, timeout_s=_GIVEN_UP_AFTER_S)
+            )
             for _ in range(settings.decoders)
         ]
         self._free: asyncio.Queue[AsyncSandboxedDecoder] = asyncio.Queue()
@@ -59,7 +63,7 @@ class DecoderPool:
             UnsupportedPictureError: if it is no JPEG, PNG or WebP.
             PictureError: if it is too large or broken.
             OverloadedError: if its turn would come too late.
-            UnavailableError: if the pool is closed.
+            UnavailableError: if the pool is closed, or the child does not answer.
         """
         try:
             sniff_format(data)

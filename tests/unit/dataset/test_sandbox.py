@@ -17,8 +17,8 @@ from PIL import ExifTags, Image
 
 from dataset.async_sandbox import AsyncSandboxedDecoder
 from dataset.decoding import DecodedPicture, encode_png, open_picture
-from dataset.sandbox import ANSWER, REQUEST, Child, Limits, SandboxedDecoder
-from maskloop.errors import PictureError
+from dataset.sandbox import ANSWER, READY, REQUEST, Child, Limits, SandboxedDecoder
+from maskloop.errors import PictureError, UnavailableError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 31, 3), dtype=np.uint8)
 PNG = encode_png(PIXELS)
@@ -124,12 +124,13 @@ def test_a_picture_of_the_largest_size_fits_and_one_row_more_does_not(decoder: D
         decoder.open(saved(Image.new("L", (2000, 1001))))
 
 
-def test_a_limit_above_pillows_own_holds(make_decoder: Callable[..., Decoder]) -> None:
+def test_a_limit_above_pillows_own_holds() -> None:
     scan = saved(Image.new("1", (9600, 9500)))
-    with make_decoder(max_mpx=100) as decoder:
+    with SandboxedDecoder(Limits(max_mpx=100)) as decoder:
         assert decoder.open(scan).pixels.shape == (9500, 9600, 3)
-        with pytest.raises(PictureError, match="more than the 100 million accepted"):
+        with pytest.raises(PictureError, match="more than the 100 million accepted") as caught:
             decoder.open(saved(Image.new("1", (10_001, 10_000))))
+    assert "data.max_picture_mpx" in caught.value.hint
 
 
 def saved(image: Image.Image) -> bytes:
@@ -146,13 +147,88 @@ def test_a_dead_child_is_replaced(decoder: Decoder) -> None:
     assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
 
 
-def test_a_hanging_child_costs_the_picture_it_hangs_on(make_decoder: Callable[..., Decoder]) -> None:
-    with make_decoder(max_mpx=1, timeout_s=0.2) as decoder:
+def test_a_picture_whose_child_does_not_answer_is_decoded_by_another() -> None:
+    with SandboxedDecoder(Limits(max_mpx=1, timeout_s=1.0)) as decoder:
         decoder.start()
-        os.kill(pid_of(decoder), signal.SIGSTOP)
-        with pytest.raises(PictureError, match="took too long"):
+        stuck = pid_of(decoder)
+        os.kill(stuck, signal.SIGSTOP)
+        assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
+        assert pid_of(decoder) != stuck
+
+
+def test_a_picture_whose_child_died_is_decoded_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may have taken the memory for something else."""
+    with SandboxedDecoder(Limits(max_mpx=1)) as decoder:
+        killed = decoder.start()
+        killed.process.kill()
+        killed.process.wait()
+        monkeypatch.setattr(Child, "is_running", property(lambda child: True))  # it dies a moment later
+        assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
+
+
+def test_what_never_answers_is_tried_later_and_not_called_broken(
+    make_decoder: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = children_stopped_once_ready(monkeypatch)
+    with make_decoder(max_mpx=1, timeout_s=0.2) as decoder:
+        with pytest.raises(UnavailableError, match=r"not over after 0.2 s.*try again later") as caught:
+            decoder.open(PNG)
+        assert caught.value.exit_code == 75
+        assert not decoder.is_running
+    assert len(children) == (2 if isinstance(decoder, SandboxedDecoder) else 1)
+
+
+def children_stopped_once_ready(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
+    """From now on each child stands still as soon as it is ready; return them as they come."""
+    children: list[Child] = []
+    prepare = Child.__init__
+
+    def prepare_and_stop(child: Child, limits: Limits) -> None:
+        prepare(child, limits)
+        os.kill(child.process.pid, signal.SIGSTOP)
+        children.append(child)
+
+    monkeypatch.setattr(Child, "__init__", prepare_and_stop)
+    return children
+
+
+def test_a_child_takes_pictures_only_when_it_is_ready_and_its_start_costs_them_no_time(
+    make_decoder: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that ends before it is ready is not the picture's fault."""
+    here = Child._start
+
+    def start_something_else(child: Child, limits: Limits, theirs: socket.socket) -> Any:
+        theirs.shutdown(socket.SHUT_RDWR)
+        return here(child, limits, theirs)
+
+    monkeypatch.setattr(Child, "_start", start_something_else)
+    with make_decoder(max_mpx=1) as decoder:
+        with pytest.raises(UnavailableError, match="did not start"):
             decoder.open(PNG)
         assert not decoder.is_running
+        monkeypatch.setattr(Child, "_start", here)
+        assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
+
+
+def test_a_picture_that_takes_too_much_computing_time_is_refused_and_not_tried_again(
+    make_decoder: Callable[..., Decoder],
+) -> None:
+    """Granted none, it is refused when a whole second of the child's ends in it: within a few pictures."""
+    data = saved(Image.new("RGBA", (4000, 4000)))
+
+    def decode_again_and_again(decoder: Decoder) -> None:
+        for _ in range(40):
+            decoder.open(data)
+
+    with make_decoder(max_mpx=16, cpu_s=0) as decoder:
+        decoder.start()
+        child = pid_of(decoder)
+        with pytest.raises(PictureError, match="more than 0 s of computing time"):
+            decode_again_and_again(decoder)
+        assert not decoder.is_running
+        decoder.open(PNG)
+        assert pid_of(decoder) != child
 
 
 def test_a_crash_costs_the_picture_it_happens_on(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +266,7 @@ def test_what_cannot_be_is_taken_for_a_crash(
     start = Child._start
 
     def say_it_first(child: Child, limits: Limits, theirs: socket.socket) -> Any:
-        theirs.sendall(ANSWER.pack(*said, 0))
+        theirs.sendall(READY + ANSWER.pack(*said, 0))
         return start(child, limits, theirs)
 
     monkeypatch.setattr(Child, "_start", say_it_first)
