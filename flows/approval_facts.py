@@ -66,7 +66,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
         origins=tuple(_origins(cycle, state)),
         decisions=tuple(_lines(own, ApprovalDecided)),
         history=tuple(_lines(own, Record)),
-        four_eyes_against=cycle.actor if app.settings.approval.four_eyes else "",
+        four_eyes_against=cycle.requested_by if app.settings.approval.four_eyes else "",
         data_came=tuple(_data_since_champion(cycle, state)),
         run_url=app.tracker.url(cycle.candidate.run_id) if cycle.candidate else "",
         champion_version=_version_of(cycle.verdict.champion_digest, state),
@@ -75,7 +75,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
 
 def is_about(entry: Entry, cycle: Cycle) -> bool:
     """Tell whether an entry says something about a cycle or about the weights it made."""
-    if entry.cycle == cycle.id:
+    if entry.cycle and entry.cycle in (cycle.id, cycle.opened.rejudges):
         return True
     if entry.kind not in _ABOUT_WEIGHTS or cycle.candidate is None:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from flows.cli_rollout import rollout
 from flows.cli_serving import serving
 from flows.console import Output, command, images_beside, open_workspace, user_name
 from maskloop.errors import EXIT_CODES, INTERRUPTED, MaskloopError, NotFoundError, StoppedError
+
+if TYPE_CHECKING:
+    from maskloop.state import Cycle
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
@@ -171,6 +174,22 @@ def distil(root: Path, out: Output, *, by: str) -> None:
     For a faster network than the champion: make [model] in maskloop.toml smaller first.
     """
     _turn(root, out, by, "first-weights", is_taught=True)
+
+
+@command("judge", group=cli)
+@click.argument("version")
+@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+def judge(root: Path, out: Output, *, version: str, by: str) -> None:
+    """Judge VERSION again under the gates of now, without training.
+
+    For a gate that was set wrongly: change [gates] in maskloop.toml first. The verdicts so far stay in the
+    record. Ends with 1 if the gates fail the version.
+    """
+    from flows.foreground import run_story
+    from flows.rejudge import judge_again
+
+    app = open_workspace(root, actor=by or user_name())
+    _answer_turn(out, run_story(app, "judge", judge_again, version=version))
 
 
 @command("monitor", group=cli)
@@ -370,8 +389,15 @@ def _turn(root: Path, out: Output, by: str, starts_from: Any, *, is_taught: bool
     if starts_from == "champion" or is_taught:
         refuse_without_champion(app.state())
     name = "retrain" if starts_from == "champion" else "train"
-    cycle = run_story(app, name, run_turn, starts_from=starts_from, is_taught=is_taught)
+    _answer_turn(out, run_story(app, name, run_turn, starts_from=starts_from, is_taught=is_taught))
+
+
+def _answer_turn(out: Output, cycle: Cycle) -> None:
+    """Say how far a cycle came; end with 1 if it has no verdict, or ended without a model to serve."""
     verdict = cycle.verdict.outcome if cycle.verdict else None
+    said = f", verdict {verdict}" if verdict else ""
+    if cycle.closed:
+        said += f", {cycle.closed.outcome}: {cycle.closed.reason}"
     out.answer(
         {
             "cycle": cycle.id,
@@ -379,10 +405,11 @@ def _turn(root: Path, out: Output, by: str, starts_from: Any, *, is_taught: bool
             "version": cycle.candidate.version if cycle.candidate else None,
             "verdict": verdict,
             "waiting_for": cycle.waiting.waiting_for if cycle.waiting else None,
+            "outcome": cycle.closed.outcome if cycle.closed else None,
         },
-        lambda: click.echo(f"{cycle.id}: {cycle.phase}" + (f", verdict {verdict}" if verdict else "")),
+        lambda: click.echo(f"{cycle.id}: {cycle.phase}{said}"),
     )
-    if verdict in (None, "fail"):
+    if verdict in (None, "fail") or (cycle.closed and cycle.closed.outcome != "promoted"):
         sys.exit(1)
 
 

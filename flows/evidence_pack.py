@@ -33,7 +33,8 @@ PAGE_PATH: Final = f"approval/{APPROVAL_PAGE}"
 
 def refresh_packs(app: App) -> None:
     """Write every page that is out of date: cheap while none is. Never raises for an away MLflow."""
-    judged = [cycle for cycle in app.state().cycles.values() if cycle.verdict]
+    newest = {c.verdict.candidate_version: c for c in app.state().cycles.values() if c.verdict}
+    judged = list(newest.values())  # of a version that was judged again, only the last verdict has the page
     if not judged:
         return
     try:

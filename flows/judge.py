@@ -80,7 +80,8 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         evaluated_pictures_digest=evaluated_pictures_digest(measured),
     )
     publish_evidence(app, cycle, contest, verdict)
-    write_record(app.ledger, verdict, actor=app.actor, cycle=cycle.id, key=f"verdict:{verdict.blessing_id}")
+    key = f"verdict:{cycle.id}:{verdict.blessing_id}"  # the same verdict may be reached in a later cycle
+    write_record(app.ledger, verdict, actor=app.actor, cycle=cycle.id, key=key)
     app.teller.say(verdict.sentence())
     refresh_pack(app, cycle.id)
     return verdict

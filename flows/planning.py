@@ -219,9 +219,16 @@ def _plan_decision(cycle: Cycle, facts: Facts) -> Step | None:
 
 
 def _plan_triggers(state: LoopState) -> tuple[Step, ...]:
-    pending = tuple(state.pending_triggers)
+    """Open a cycle for the oldest trigger, or let those that ask for a training join the one that trains.
+
+    What asks for another verdict on an old candidate, or comes while one is reached, waits for its turn.
+    """
+    pending = state.pending_triggers
     if not pending:
         return ()
-    if state.open_cycles:
-        return tuple(JoinCycle(key, state.open_cycles[0].id) for key in pending)
-    return (OpenCycle(pending[0]),)
+    if not state.open_cycles:
+        return (OpenCycle(next(iter(pending))),)
+    if state.open_cycles[0].opened.rejudges:
+        return ()
+    joining = [key for key, trigger in pending.items() if not trigger.rejudges]
+    return tuple(JoinCycle(key, state.open_cycles[0].id) for key in joining)

@@ -9,7 +9,13 @@ from typing import Literal
 from flows.wiring import App
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.leases import leased
-from maskloop.records import ApprovalDecided, ChampionChanged, CycleWaiting, write_record
+from maskloop.records import (
+    ApprovalDecided,
+    ChampionChanged,
+    CycleWaiting,
+    VerdictReached,
+    write_record,
+)
 from maskloop.state import Cycle
 from registry.store import APPROVAL_TAG, APPROVED_BY_TAG
 
@@ -43,7 +49,7 @@ def read_approvals(app: App) -> Approvals:
             app.settings.approval,
             tag_value=tags.get(APPROVAL_TAG, ""),
             approved_by=tags.get(APPROVED_BY_TAG, ""),
-            requested_by=cycle.actor,
+            requested_by=cycle.requested_by,
             earlier=state.approvals.get(cycle.verdict.candidate_digest),
             now=app.clock.now(),
         )
@@ -115,8 +121,7 @@ def decide_by_hand(
     if decision == "approved":
         earlier = _unread_no_if_the_registry_answers(app, cycle) or earlier
         if earlier and earlier.decision == "rejected":
-            said = "the gates failed it" if earlier.via == "policy" else earlier.sentence()
-            raise RefusedError(f"version {version} cannot be approved: {said}", hint="train again")
+            raise _refusal(verdict, earlier)
     if earlier and earlier.decision == decision and not _has_lapsed(app, cycle):
         return earlier
     record = decide_by_person(
@@ -125,7 +130,7 @@ def decide_by_hand(
         decision=decision,
         by=by,
         why=why,
-        requested_by=cycle.actor,
+        requested_by=cycle.requested_by,
         earlier=app.state().approvals.get(verdict.candidate_digest),
     )
     _write_decision(app, cycle, record)
@@ -168,6 +173,20 @@ def roll_back(app: App, *, to_version: str | None, by: str, why: str) -> Champio
     changed = rollback(app.ledger, app.models, to_version=to_version, by=by, why=why)
     app.teller.say(changed.sentence())
     return changed
+
+
+def _refusal(verdict: VerdictReached, no: ApprovalDecided) -> RefusedError:
+    """Say why a version that was rejected cannot be approved, and what can be done about it."""
+    version = verdict.candidate_version
+    if no.via != "policy":
+        return RefusedError(f"version {version} cannot be approved: {no.sentence()}", hint="Train again")
+    said = (
+        "the gates failed it" if verdict.outcome == "fail" else "the same gates rejected its weights before"
+    )
+    return RefusedError(
+        f"version {version} cannot be approved: {said}" + (f" ({no.why})" if no.why else ""),
+        hint=f"Train again; or, if a gate was set wrongly, change it and run `maskloop judge {version}`",
+    )
 
 
 def _write_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:

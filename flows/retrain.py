@@ -42,6 +42,7 @@ def record_trigger(
     *,
     starts_from: StartsFrom = "champion",
     is_taught: bool = False,
+    rejudges: str = "",
 ) -> TriggerRecorded:
     """Write down that a turn of the loop is wanted; the same key twice is one trigger."""
     versions = app.state().versions
@@ -52,6 +53,7 @@ def record_trigger(
         baseline_tag=versions[-1].tag if versions else "",
         starts_from=starts_from,
         is_taught=is_taught,
+        rejudges=rejudges,
     )
     write_record(app.ledger, trigger, actor=app.actor, key=f"trigger:{key}")
     return trigger
@@ -61,13 +63,16 @@ def open_cycle(app: App, trigger_key: str) -> str:
     """Open the cycle a recorded trigger asks for and return its id; twice gives the same cycle."""
     state = app.state()
     trigger = state.pending_triggers[trigger_key]
+    failed = None if trigger.rejudges else state.unanswered_failure
     opened = CycleOpened(
         trigger_key=trigger_key,
         reason=trigger.reason,
         detail=trigger.detail,
-        baseline_tag=trigger.baseline_tag,
+        baseline_tag=failed.opened.baseline_tag if failed else trigger.baseline_tag,
         starts_from=trigger.starts_from,
         is_taught=trigger.is_taught,
+        rejudges=trigger.rejudges,
+        takes_up=(*failed.opened.takes_up, failed.id) if failed else (),
     )
     entry = write_record(
         app.ledger,

@@ -68,6 +68,8 @@ class TriggerRecorded(Record):
     starts_from: StartsFrom = "champion"
     is_taught: bool = False
     """The champion teaches the network in training, which starts from first weights."""
+    rejudges: str = ""
+    """The cycle whose candidate is to be judged again, under the gates of now; empty to train."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -96,10 +98,16 @@ class CycleOpened(Record):
     baseline_tag: str = ""
     starts_from: StartsFrom = "champion"
     is_taught: bool = False
+    rejudges: str = ""
+    """The cycle whose candidate is judged again instead of training one; empty to train."""
+    takes_up: tuple[str, ...] = ()
+    """Failed cycles before it, whose triggers it answers too."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        return f"a cycle was opened ({self.reason}): {self.detail}"
+        also = f"; it takes up what {' and '.join(self.takes_up)} failed at" if self.takes_up else ""
+        opened = "judging again" if self.rejudges else "training" if self.reason == "manual" else "retraining"
+        return f"{opened} opened: {self.detail}{also}"
 
 
 class CycleWaiting(Record):
@@ -254,6 +262,8 @@ class ApprovalDecided(Record):
     by: str
     why: str
     via: Literal["mlflow", "cli", "policy"]
+    policy_digest: str = ""
+    """Of the gates a no of the policy was said under: it holds as long as these are the gates."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

@@ -83,6 +83,11 @@ class Cycle:
         """Attempts in a row, up to the newest one, that got no further than those before them."""
         return self.num_attempts - self.last_attempt_with_progress
 
+    @property
+    def requested_by(self) -> str:
+        """Who asked for the training of its candidate, which may be older than the cycle."""
+        return self.candidate.requested_by if self.candidate else self.actor
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -149,7 +154,7 @@ class LoopState:
     verdicts: dict[str, VerdictReached] = field(default_factory=dict)
     """By the candidate's weights digest; the newest verdict on them."""
     approvals: dict[str, tuple[datetime, ApprovalDecided]] = field(default_factory=dict)
-    """By weights digest; the newest decision on them, where a no is final."""
+    """By weights digest; the newest decision on them, where a person's no is final."""
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     """By cycle."""
     slices: tuple[SliceRecorded, ...] = ()
@@ -166,6 +171,12 @@ class LoopState:
     def champion(self) -> ChampionChanged | None:
         """The change that made the present champion, if there is one."""
         return self.serving[-1].change if self.serving else None
+
+    @property
+    def unanswered_failure(self) -> Cycle | None:
+        """The newest cycle, if it failed: the next one to train takes up what it was opened for."""
+        newest = next(reversed(self.cycles.values()), None)
+        return newest if newest and newest.closed and newest.closed.outcome == "failed" else None
 
     @property
     def epoch(self) -> int:
@@ -215,9 +226,17 @@ class StateReader:
 def _apply(state: LoopState, entry: Entry, record: Record) -> LoopState:
     state = _apply_to_loop(state, entry, record)
     if isinstance(record, CycleOpened):
-        return _with_cycle(state, Cycle(entry.cycle, record, entry.at, entry.actor))
+        return _with_cycle(state, _opened(state, entry, record))
     cycle = state.cycles.get(entry.cycle)
     return _with_cycle(state, _apply_to_cycle(cycle, entry, record)) if cycle else state
+
+
+def _opened(state: LoopState, entry: Entry, record: CycleOpened) -> Cycle:
+    opened = Cycle(entry.cycle, record, entry.at, entry.actor)
+    judged = state.cycles.get(record.rejudges)
+    if judged is None or judged.candidate is None:
+        return opened
+    return replace(opened, phase="candidate", training=judged.training, candidate=judged.candidate)
 
 
 def _with_cycle(state: LoopState, cycle: Cycle) -> LoopState:
@@ -271,7 +290,7 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
 
 def _with_approval(state: LoopState, at: datetime, decision: ApprovalDecided) -> LoopState:
     earlier = state.approvals.get(decision.weights_digest)
-    if earlier and earlier[1].decision == "rejected":
+    if earlier and earlier[1].decision == "rejected" and earlier[1].via != "policy":
         return state
     return replace(state, approvals={**state.approvals, decision.weights_digest: (at, decision)})
 

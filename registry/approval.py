@@ -1,8 +1,9 @@
 """Who says yes: the policy, or a person in the MLflow UI or at the command line. Pure.
 
-A decision is bound to one verdict, and so to one set of weights. A no is final for these weights. A yes
-counts for `ApprovalSettings.expires_days`; until then it must have become a promotion, and until it has,
-anybody can overturn it. A no that overturns a yes says whose.
+A decision is bound to one verdict, and so to one set of weights. A person's no is final for these weights;
+the policy's holds as long as the gates are the ones it was said under. A yes counts for
+`ApprovalSettings.expires_days`; until then it must have become a promotion, and until it has, anybody can
+overturn it. A no that overturns a yes says whose.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def decide_by_person(
     if decision == "approved":
         if verdict.outcome == "fail":
             raise RefusedError("the gates failed this version; nobody can approve it")
-        if earlier is not None and earlier[1].decision == "rejected":
-            raise RefusedError(f"{earlier[1].by} rejected these weights; a no is final", hint="train again")
+        if earlier is not None and is_final(earlier[1], verdict):
+            raise RefusedError(f"{_why_no(earlier[1])}; a no is final", hint="Train again")
     elif earlier is not None:
         why = _overturning(earlier[1], why)
     decided = _decision(decision, verdict, by=by.strip(), why=why, via="cli")
@@ -110,6 +111,21 @@ def reject_by_tag(
     by = _UNNAMED if not name or (earlier and _same_person(name, earlier.by)) else name
     why = _overturning(earlier, "") if earlier else ""
     return _decision("rejected", verdict, by=by, why=why, via="mlflow")
+
+
+def is_final(decision: ApprovalDecided, verdict: VerdictReached) -> bool:
+    """Tell whether a decision is a no that also holds for this verdict on the same weights.
+
+    A person's always does; the policy's under the gates it was said under. Old records do not name these:
+    they hold for their own verdict.
+    """
+    if decision.decision == "approved":
+        return False
+    if decision.via != "policy":
+        return True
+    if not decision.policy_digest:
+        return decision.blessing_id == verdict.blessing_id
+    return decision.policy_digest == verdict.policy_digest
 
 
 def says_no(tag_value: str) -> bool:
@@ -141,7 +157,7 @@ def _still_counts(
 ) -> ApprovalDecided | Waiting | None:
     decided_at, decision = earlier
     if decision.decision == "rejected":
-        return _rejected_again(decision, verdict)
+        return _rejected_again(decision, verdict) if is_final(decision, verdict) else None
     if decision.blessing_id != verdict.blessing_id:
         return None
     if now < expires_at(decided_at, settings):
@@ -156,8 +172,14 @@ def _rejected_again(no: ApprovalDecided, verdict: VerdictReached) -> ApprovalDec
     """Repeat a no for another version of the same weights."""
     if no.version == verdict.candidate_version:
         return no
-    why = f"these are the weights of version {no.version}, rejected before"
+    gates = " by the same gates" if no.via == "policy" else ""
+    why = f"these are the weights of version {no.version}, rejected before{gates}"
     return _decision("rejected", verdict, by=no.by, why=f"{why}: {no.why}" if no.why else why, via=no.via)
+
+
+def _why_no(no: ApprovalDecided) -> str:
+    who = "the same gates" if no.via == "policy" else no.by
+    return f"{who} rejected these weights" + (f" ({no.why})" if no.why else "")
 
 
 def _policy_approves(verdict: VerdictReached, settings: ApprovalSettings) -> bool:
@@ -219,4 +241,5 @@ def _decision(
         by=by,
         why=why,
         via=via,
+        policy_digest=verdict.policy_digest if via == "policy" else "",
     )

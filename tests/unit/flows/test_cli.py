@@ -122,7 +122,9 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    promised = "init ingest train monitor retrain distil approve reject promote rollback reconcile status"
+    promised = (
+        "init ingest train monitor retrain distil judge approve reject promote rollback reconcile status"
+    )
     promised += " history lineage predict report up demo abandon serve export benchmark"
     groups = {
         "data": "list restore diff verify preview anchors",
@@ -152,6 +154,7 @@ def test_every_error_has_a_told_exit_code() -> None:
 
 ARGUMENTS = {
     "ingest": ["batch.json"],
+    "judge": ["1"],
     "approve": ["1"],
     "reject": ["1"],
     "rollback": ["--why", "it is slow"],

@@ -151,6 +151,22 @@ def test_a_recorded_no_is_final() -> None:
     assert decide(tag="approved", earlier=no) == no[1]
 
 
+def test_a_no_of_the_policy_holds_for_the_gates_it_was_said_under() -> None:
+    no = decide("fail")
+    assert isinstance(no, ApprovalDecided)
+    assert said(decide("pass", "approved", earlier=(NOW, no))) == NO_BY_GATES, "the same gates, once more"
+    of_other_gates = no.model_copy(update={"policy_digest": "q" * 64})
+    assert said(decide("pass", "approved", earlier=(NOW, of_other_gates))) == YES_BY_TAG
+
+
+def test_a_no_of_the_policy_from_before_it_named_its_gates_holds_for_its_own_verdict() -> None:
+    no = decide("fail")
+    assert isinstance(no, ApprovalDecided)
+    old = no.model_copy(update={"policy_digest": ""})
+    assert said(decide("fail", earlier=(NOW, old))) == NO_BY_GATES
+    assert said(decide("pass", "approved", earlier=(NOW, old))) == YES_BY_TAG
+
+
 def test_a_yes_to_another_verdict_does_not_count() -> None:
     other = (NOW, earlier(of=verdict(data_tag="data-v2")))
     assert "needs a person" in waits(decide(earlier=other))
