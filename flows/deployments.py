@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _PROGRESS_STEPS = 20
+_PAGE = 200
 _LATE = 30
 """A run that waits for a worker is given this many leases."""
 
@@ -206,6 +207,25 @@ def start_train_run(app: App, cycle_id: str) -> None:
         timeout=0,
         as_subflow=False,
     )
+
+
+def drop_schedules(workspace: str) -> int:
+    """Remove every schedule that calls for this workspace, and return how many there were.
+
+    `prefect deploy` adds and changes schedules but never removes one, so those that left prefect.yaml, or
+    whose whole deployment did, would stay active: drop all, and then deploy what the file has now.
+    """
+    dropped, offset = 0, 0
+    with get_client(sync_client=True) as client:
+        while page := client.read_deployments(limit=_PAGE, offset=offset):
+            offset += len(page)
+            for deployment in page:
+                if deployment.parameters.get("workspace") != workspace:
+                    continue
+                for schedule in deployment.schedules:
+                    client.delete_deployment_schedule(deployment.id, schedule.id)
+                    dropped += 1
+    return dropped
 
 
 def _reconcile(app: App, *, start_work: Callable[[App, str], None] = start_train_run) -> list[str]:

@@ -94,6 +94,7 @@ def worker_running(workspace: Workspace, prefect_url: str) -> Iterator[None]:
     """Deploy the workspace's `prefect.yaml` and keep a worker running for the body."""
     environment = prefect_environment(workspace, prefect_url)
     _run_prefect(workspace, environment, "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
+    _drop_schedules(workspace, environment)
     _run_prefect(workspace, environment, "--no-prompt", "deploy", "--all")
     worker = start_process(
         [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL],
@@ -240,9 +241,23 @@ def _wait_until_healthy(server: Server, log: Path, timeout_s: float) -> None:
     raise UnavailableError(f"{server.name} did not answer within {timeout_s:.0f} s", where=str(log))
 
 
+def _drop_schedules(workspace: Workspace, environment: Mapping[str, str]) -> None:
+    """Drop the schedules of an earlier `prefect.yaml`, which deploying the present one would leave active."""
+    code = "import sys; from flows.deployments import drop_schedules; drop_schedules(sys.argv[1])"
+    arguments = ["-P", "-c", code, str(workspace.root)]
+    _run_python(workspace, environment, arguments, "the schedules in Prefect could not be renewed")
+
+
 def _run_prefect(workspace: Workspace, environment: Mapping[str, str], *arguments: str) -> None:
+    said = f"prefect {arguments[0]} {arguments[1]} failed"
+    _run_python(workspace, environment, ["-m", "prefect", *arguments], said)
+
+
+def _run_python(
+    workspace: Workspace, environment: Mapping[str, str], arguments: Sequence[str], said_on_failure: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments],
+        [sys.executable, *arguments],
         cwd=workspace.root,
         env={**environment, "PWD": str(workspace.root)},  # prefect.yaml names its folder so
         capture_output=True,
@@ -251,9 +266,7 @@ def _run_prefect(workspace: Workspace, environment: Mapping[str, str], *argument
     )
     if done.returncode:
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise UnavailableError(
-            f"prefect {arguments[0]} {arguments[1]} failed: {' '.join(reason)}", where=str(workspace.root)
-        )
+        raise UnavailableError(f"{said_on_failure}: {' '.join(reason)}", where=str(workspace.root))
 
 
 def _note_servers(workspace: Workspace, servers: Sequence[Server]) -> None:

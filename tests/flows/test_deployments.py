@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Running
 
 from flows.deployments import (
+    drop_schedules,
     ingest_flow,
     promote_flow,
     reconcile_flow,
@@ -224,3 +228,47 @@ def test_a_run_that_no_worker_takes_is_waited_for_and_replaced_in_the_end(
     start_train_run(world.app(), "cycle-1")
     states = [run.state for run in runs_of(client, world)]
     assert [bool(state and state.is_crashed()) for state in states] == [True, False]
+
+
+def deploy(world: World, schedules: str, *, flows: tuple[str, ...]) -> None:
+    """Write a prefect.yaml with these flows, and deploy it as `maskloop up` does."""
+    name, root = world.workspace.settings.model_name, world.workspace.root
+    entries = "".join(
+        f"""
+  - name: "{name}"
+    flow_name: {flow}
+    entrypoint: flows.deployments.{flow}_flow
+    parameters: {{workspace: "{root}"}}
+    work_pool: {{name: "{name}"}}
+{schedules}"""
+        for flow in flows
+    )
+    pull = f'[{{prefect.deployments.steps.set_working_directory: {{directory: "{root}"}}}}]'
+    (root / "prefect.yaml").write_text(f"name: maskloop\npull: {pull}\ndeployments:{entries}")
+    from prefect.settings import get_current_settings
+
+    environment = {**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)}
+    for arguments in (["work-pool", "create", name, "--type", "process", "--overwrite"], ["deploy", "--all"]):
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True)
+
+
+def schedules_of(client: SyncPrefectClient, world: World) -> dict[str, int]:
+    root = str(world.workspace.root)
+    own = [one for one in client.read_deployments() if one.parameters.get("workspace") == root]
+    return {str(one.entrypoint).rpartition(".")[2]: len(one.schedules) for one in own}
+
+
+def test_a_schedule_that_left_prefect_yaml_is_gone_after_the_next_deployment(
+    world: World, client: SyncPrefectClient
+) -> None:
+    every_minute = "    schedules: [{interval: 60}]\n"
+    deploy(world, every_minute, flows=("reconcile", "monitor"))
+    assert schedules_of(client, world) == {"reconcile_flow": 1, "monitor_flow": 1}
+    assert drop_schedules(str(world.workspace.root / "another")) == 0
+    assert drop_schedules(str(world.workspace.root)) == 2
+    deploy(world, every_minute, flows=("reconcile",))
+    assert schedules_of(client, world) == {"reconcile_flow": 1, "monitor_flow": 0}
+    assert drop_schedules(str(world.workspace.root)) == 1
+    deploy(world, "", flows=("reconcile",))
+    assert schedules_of(client, world) == {"reconcile_flow": 0, "monitor_flow": 0}
