@@ -1,37 +1,37 @@
 # The two commands are `make demo` and `make test`; everything else is for those who change maskloop.
 PYTHON ?= python3
+TORCH ?= default  # `cpu`: PyTorch's own build for CPUs; or another of uv's torch backends
 BIN := .venv/bin
-STAMP := .venv/.installed
 EXPORT_STAMP := .venv-export/.installed
 UV := $(BIN)/uv
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test test-export check lock real load bench clean
+.PHONY: demo test test-export check lock real load bench clean distclean environment
 
-demo: $(STAMP)          ## one whole turn of the loop, on a laptop CPU
+demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
 
 # Tests of one file stay together and share what is slow to start; the longest begin (tests/e2e/conftest.py).
-test: $(STAMP) check    ## everything proven, in a process for each core
+test: environment check  ## everything proven, in a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	.venv-export/bin/python -m pytest tests/unit/models/test_exports.py tests/unit/flows/test_export.py
 
-check: $(STAMP)         ## lint, types, layers
+check: environment      ## lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-real: $(STAMP)          ## the loop on real photographs (see benchmarks/real/README.md)
+real: environment       ## the loop on real photographs (see benchmarks/real/README.md)
 	$(BIN)/python -m benchmarks.real nuclei
 	$(BIN)/python -m benchmarks.real carparts
 
-load: $(STAMP)          ## the service under load, beside other servers (see benchmarks/serving/README.md)
+load: environment       ## the service under load, beside other servers (see benchmarks/serving/README.md)
 	$(BIN)/python -m benchmarks.serving
 
-bench: $(STAMP) $(EXPORT_STAMP)  ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
+bench: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
 	$(BIN)/python -m benchmarks.speed predict --min-size-px 320 --budget-s 12
 	$(BIN)/python -m benchmarks.speed masks evaluate --budget-s 10
 	$(BIN)/python -m benchmarks.speed train judging loading --quick --budget-s 25
@@ -39,23 +39,21 @@ bench: $(STAMP) $(EXPORT_STAMP)  ## speed beside stock torchvision and pycocotoo
 
 LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
 	  --generate-hashes --no-header --no-annotate
-lock: $(UV)             ## renew the pinned locks: hashes, no addresses
+lock: environment       ## renew the pinned locks: hashes, no addresses
 	$(LOCKED) --output-file requirements.lock
 	$(LOCKED) --extra export --output-file requirements-export.lock
 
 clean:                  ## remove what `make demo` and the checks left
 	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(STAMP): requirements.lock pyproject.toml | $(UV)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
+distclean: clean        ## the environments too
+	rm -rf .venv .venv-export
 
-$(EXPORT_STAMP): requirements-export.lock | $(UV)
+# Asks for the Python that was named; without a name, any that fits may stay.
+environment:            ## Python and everything pinned, in .venv
+	@$(PYTHON) environment.py --torch $(TORCH) $(if $(filter file default undefined,$(origin PYTHON)),,--this-python)
+
+$(EXPORT_STAMP): requirements-export.lock | environment
 	test -x .venv-export/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-export
 	$(UV) pip install --quiet --python .venv-export/bin/python --require-hashes -r requirements-export.lock
 	@touch $@
-
-$(UV):
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
