@@ -48,6 +48,7 @@ def serve(root: Path, out: Output, **named: Any) -> None:
 
     out.answer(where, show)
     run_server(partial(make_application, app.workspace.root, settings), settings, listener)
+    click.echo(f"The service at {url} has stopped.", err=True)
 
 
 def _say_what_serves(app: App) -> str:

@@ -86,7 +86,7 @@ def list_files(named: Sequence[Path]) -> list[IncomingFile]:
         raise DataError(
             "there are no pictures here" + (f": {passed_over}" if passed_over else ""),
             where=", ".join(map(str, named)),
-            hint="Name JPEG, PNG or WebP files, or a folder with some",
+            hint="name JPEG, PNG or WebP files, or a folder with some",
         )
     return files
 

@@ -100,7 +100,7 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     rollouts = app.state().rollouts
     rollout = rollouts.get(cycle_id) if cycle_id else next(reversed(rollouts.values()), None)
     if rollout is None:
-        raise NotFoundError("there was no such rollout", hint="one begins when a verdict is not a fail")
+        raise _no_rollout(app, cycle_id)
     analysis = analyse_rollout(app, rollout.cycle)
     assert analysis is not None  # noqa: S101 - its rollout was just found
     last = rollout.moved or rollout.started
@@ -121,6 +121,19 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
         "champion_ms": {"p50": analysis.champion_p50_ms, "p95": analysis.champion_p95_ms},
         "challenger_ms": {"p50": analysis.challenger_p50_ms, "p95": analysis.challenger_p95_ms},
     }
+
+
+def _no_rollout(app: App, cycle_id: str) -> NotFoundError:
+    if not app.settings.rollout.enabled:
+        return NotFoundError(
+            "there is no rollout: an approved version takes over at once",
+            where=f"rollout.enabled = false in {app.workspace.settings_file}",
+            hint="to let it earn its traffic step by step, delete that line",
+        )
+    what = f"{cycle_id} had no rollout" if cycle_id else "there was no rollout yet"
+    return NotFoundError(
+        what, hint="one begins when a version that the gates did not fail has a champion beside it"
+    )
 
 
 def resume_rollout(app: App, *, by: str, accept: bool) -> RolloutMoved:

@@ -119,6 +119,18 @@ class RefusedError(MaskloopError):
     exit_code = 77
 
 
+class UnauthorisedError(MaskloopError):
+    """No API key, or one that is not valid."""
+
+    exit_code = 77
+
+
+class ForbiddenError(MaskloopError):
+    """A valid API key that may not do this."""
+
+    exit_code = 77
+
+
 class ConfigurationError(MaskloopError):
     """`maskloop.toml` or the environment is wrong."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import sys
@@ -57,11 +58,14 @@ def spare_the_collector() -> None:
     """Let the garbage collector pass over everything that is there now, when that is for the first time.
 
     Modules and models stay; looking through them took a tenth of what a service computes besides its model.
-    What is spared still goes when its last reference does; only rings of references stay.
+    What is spared still goes when its last reference does; only rings of references stay, until the process
+    ends. Then all is looked at again: libraries that count what is left of them (nanobind, below triton)
+    would otherwise report every one of their types and functions as leaked.
     """
     if gc.get_freeze_count() == 0:
         gc.collect()
         gc.freeze()
+        atexit.register(gc.unfreeze)
 
 
 def _is_own_data(mapping: str) -> bool:

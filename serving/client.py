@@ -20,13 +20,14 @@ from pydantic import ValidationError
 from maskloop.errors import (
     DataError,
     DeadlineError,
+    ForbiddenError,
     MaskloopError,
     NotFoundError,
     OverloadedError,
     PictureError,
+    UnauthorisedError,
     UnavailableError,
 )
-from serving.keys import ForbiddenError, UnauthorisedError
 from serving.schemas import (
     BatchAnswer,
     FeedbackAnswer,

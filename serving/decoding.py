@@ -17,6 +17,7 @@ from maskloop.settings import ServingSettings
 
 _GIVEN_UP_AFTER_S: Final = 20.0
 """Clients wait for less, and others for the same child."""
+_HOW_TO_SEND: Final = "send the whole file of a JPEG, PNG or WebP (TIFF and BMP turn into PNG without loss)"
 _NEWEST_WEIGHT: Final = 0.2
 """Of the latest picture in the running average of seconds."""
 
@@ -68,7 +69,7 @@ class DecoderPool:
         try:
             sniff_format(data)
         except PictureError as error:
-            raise UnsupportedPictureError(error.headline) from error
+            raise UnsupportedPictureError(error.headline, hint=_HOW_TO_SEND) from error
         if self._is_closed:
             raise UnavailableError("the service is stopping")
         if self.waiting_s > self._settings.max_queue_s:

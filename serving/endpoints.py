@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 
-from maskloop.errors import OverloadedError, UnavailableError
+from maskloop.errors import ForbiddenError, OverloadedError, UnauthorisedError, UnavailableError
 from serving.examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.intake import ClientLeftError, read_form, read_picture
-from serving.keys import ForbiddenError, Scope, UnauthorisedError
+from serving.keys import Scope
 from serving.picture_routes import Caller, PictureRoute, recognise
 from serving.problems import PROBLEMS, problem_of, status_of
 from serving.schemas import (
@@ -141,6 +141,11 @@ def _add_model(router: APIRouter, service: Service, may: list[Any]) -> None:
 def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:
     """Return the routes for machines that watch the service."""
     router = APIRouter(tags=["service"])
+
+    @router.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        """Lead a person who has opened the address to the documentation."""
+        return RedirectResponse("docs")
 
     @router.get("/healthz", summary="Does the process live?")
     async def healthz() -> dict[str, str]:

@@ -8,7 +8,7 @@ import binascii
 import json
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from maskloop.errors import DataError, MaskloopError
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 Message = MutableMapping[str, Any]
+_JSON: Final = 'the JSON must be {"picture": "… base64 …"}'
+_HOW_TO_SEND: Final = (
+    "send the picture's bytes as image/jpeg, image/png, image/webp or application/octet-stream, "
+    "a form with the file in the field picture, or JSON with base64"
+)
 
 
 class BodyTooLargeError(DataError):
@@ -104,7 +109,7 @@ async def read_picture(request: Request) -> bytes:
         return _from_json(body)
     if kind.startswith("image/") or kind == "application/octet-stream":
         return body
-    raise _unsupported(kind, "send the picture's bytes, a form with the field picture, or JSON with base64")
+    raise _unsupported(kind, _HOW_TO_SEND)
 
 
 async def read_form(request: Request, field: str, *, max_files: int) -> list[tuple[str, bytes]]:
@@ -131,7 +136,9 @@ async def read_form(request: Request, field: str, *, max_files: int) -> list[tup
     found = [((file.filename or "picture")[:200], await file.read()) for file in files]
     await form.close()
     if not found:
-        raise DataError(f"the form has no file in the field {field}")
+        raise DataError(
+            f"the form has no file in the field {field}", hint=f"curl sends one with -F {field}=@FILE"
+        )
     return found
 
 
@@ -149,7 +156,7 @@ def _from_json(body: bytes) -> bytes:
         content = json.loads(body)
         text = content["picture"] if isinstance(content, dict) else None
         if not isinstance(text, str):
-            raise DataError('the JSON has no text in "picture"')
+            raise DataError('the JSON has no text in "picture"', hint=_JSON)
         return base64.b64decode(text, validate=True)
     except (ValueError, KeyError, RecursionError, binascii.Error) as error:
-        raise DataError('the JSON must be {"picture": "… base64 …"}') from error
+        raise DataError("the JSON cannot be read, or its text is not base64", hint=_JSON) from error

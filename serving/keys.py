@@ -19,24 +19,18 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from maskloop.clock import Clock, SystemClock
-from maskloop.errors import ConfigurationError, IntegrityError, MaskloopError, NotFoundError
+from maskloop.errors import (
+    ConfigurationError,
+    ForbiddenError,
+    IntegrityError,
+    NotFoundError,
+    UnauthorisedError,
+)
 from maskloop.files import locked, written_atomically
 
 Scope = Literal["predict", "feedback", "metrics"]
 ALL_SCOPES: Final[tuple[Scope, ...]] = ("predict", "feedback", "metrics")
 _PREFIX: Final = "mlk"
-
-
-class UnauthorisedError(MaskloopError):
-    """No key, or one that is not valid."""
-
-    exit_code = 77
-
-
-class ForbiddenError(MaskloopError):
-    """A valid key that may not do this."""
-
-    exit_code = 77
 
 
 class ApiKey(BaseModel):

@@ -10,18 +10,19 @@ from typing import Any, Final
 from maskloop.errors import (
     DataError,
     DeadlineError,
+    ForbiddenError,
     IntegrityError,
     MaskloopError,
     NotFoundError,
     OverloadedError,
     RefusedError,
+    UnauthorisedError,
     UnavailableError,
 )
 from serving.decoding import UnsupportedPictureError
 from serving.intake import BodyTooLargeError, ClientLeftError, SlowBodyError, UnsupportedBodyError
-from serving.keys import ForbiddenError, UnauthorisedError
 from serving.limits import RateLimitedError
-from serving.schemas import Problem
+from serving.schemas import Asked, FeedbackRequest, Problem
 from serving.service import OutOfDistributionError
 
 
@@ -59,8 +60,11 @@ _STATUSES: Final[tuple[tuple[type[MaskloopError], int, str], ...]] = (
 def refuse_parameter(error: Mapping[str, Any]) -> BadRequestError:
     """Return pydantic's word about a parameter as an error of ours. The first part of ``loc`` says where."""
     place = ".".join(map(str, error["loc"]))
-    said = "there is no such parameter" if error["type"] == "extra_forbidden" else error["msg"]
-    return BadRequestError(f"{place}: {said}")
+    if error["type"] != "extra_forbidden":
+        return BadRequestError(f"{place}: {error['msg']}")
+    known = Asked if error["loc"][0] == "query" else FeedbackRequest
+    hint = f"the parameters are {', '.join(known.model_fields)}"
+    return BadRequestError(f"{place}: there is no such parameter", hint=hint)
 
 
 def status_of(error: Exception) -> tuple[int, str]:

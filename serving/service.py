@@ -186,7 +186,11 @@ class Service:
     def _refuse_if_strange(self, answer: Answer) -> None:
         is_strange = answer.novelty is not None and answer.novelty.is_out_of_distribution
         if is_strange and self.settings.when_out_of_distribution == "refuse":
-            raise OutOfDistributionError("the picture is unlike everything the model knows")
+            raise OutOfDistributionError(
+                "the picture is unlike everything the model knows",
+                hint='send one of the kind it was trained on; serving.when_out_of_distribution = "flag" '
+                "answers such pictures and marks them",
+            )
 
     def _tell(self, answer: Answer, stages_s: Mapping[str, float]) -> None:
         version = answer.model.served.version

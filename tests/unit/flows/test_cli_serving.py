@@ -17,7 +17,7 @@ from flows.cli import main
 from flows.wiring import REPOSITORY
 from serving.keys import KeyStore
 from tests.fakes.live_service import live
-from tests.fakes.service_world import PNG, ServiceWorld
+from tests.fakes.service_world import PNG, ServiceWorld, write_picture
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +150,24 @@ def test_a_service_that_refuses_or_is_not_there_is_said(run: Any, tmp_path: Path
     assert (code, "cannot be asked" in err) == (75, True)
 
 
+def test_what_a_folder_holds_is_counted_and_nothing_answered_is_a_failure(run: Any, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    (pictures / "left").mkdir(parents=True)
+    (pictures / "left" / "a.jfif").write_bytes(write_picture("JPEG"))
+    (pictures / "b.tif").write_bytes(write_picture("TIFF"))
+    with live(ServiceWorld(tmp_path)) as url:
+        code, out, _ = run("predict", "--url", url, pictures)
+        assert (code, "left/a.jfif" in out) == (0, True)
+        assert "2 files: 1 answered, 0 failed, 1 passed over\npassed over: 1 .tif (not JPEG" in out
+        code, out, _ = run("predict", "--url", url, pictures / "b.tif")
+        assert (code, "1 file: 0 answered, 1 failed" in out) == (65, True)
+        code, out, err = run("predict", "--url", url, pictures, "--json", "--min-score", "0.95")
+    answered, passed_over = json.loads(out)
+    assert (code, answered["name"], answered["instances"]) == (0, "left/a.jfif", [])
+    assert (passed_over["name"], passed_over["passed_over"]) == ("b.tif", True)
+    assert "2 files: 1 answered" in err
+
+
 # --- running it --------------------------------------------------------------------------------------
 
 
@@ -158,7 +176,9 @@ def test_an_empty_workspace_is_served_says_what_it_waits_for_and_stops_in_order(
     (workspace / "maskloop.toml").write_text("[gates]\n[serving]\nstop_notice_s = 0\n")
     command = [sys.executable, "-m", "flows.cli", "serve", "--port", "0", "-w", str(workspace), "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment
+    )
     try:
         assert process.stdout is not None
         said = ""
@@ -174,7 +194,9 @@ def test_an_empty_workspace_is_served_says_what_it_waits_for_and_stops_in_order(
             assert client.get("/v1/model", headers={"Host": "evil.example"}).status_code == 400
         assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        _, log = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert log.endswith(f"The service at {where['url']} has stopped.\n")
     finally:
         process.kill()
         process.communicate()

@@ -11,6 +11,7 @@ from flows.reconcile import reconcile
 from flows.retrain import run_turn
 from flows.rollout import (
     advance_rollout,
+    describe_rollout,
     roll_back_last_change,
     stop_rollout,
 )
@@ -286,3 +287,14 @@ def test_rollback_while_the_challenger_is_in_the_shadow_means_the_champion(world
     changed = roll_back_last_change(world.app(), to_version=None, by="otto", why="it misses bolts")
     assert isinstance(changed, ChampionChanged)
     assert changed.version == "1"
+
+
+def test_that_rollouts_are_switched_off_is_said_where_one_is_looked_for(tmp_path: Path) -> None:
+    off, on = World(tmp_path / "off"), World(tmp_path / "on", rollout=ROLLOUT)
+    with pytest.raises(NotFoundError, match="takes over at once") as said:
+        describe_rollout(off.app())
+    assert "rollout.enabled = false" in str(said.value)
+    with pytest.raises(NotFoundError, match="there was no rollout yet"):
+        describe_rollout(on.app())
+    with pytest.raises(NotFoundError, match="cycle-9 had no rollout"):
+        describe_rollout(on.app(), "cycle-9")

@@ -13,14 +13,15 @@ import pytest
 from maskloop.errors import (
     DataError,
     DeadlineError,
+    ForbiddenError,
     MaskloopError,
     NotFoundError,
     OverloadedError,
     PictureError,
+    UnauthorisedError,
     UnavailableError,
 )
 from serving.client import Client
-from serving.keys import ForbiddenError, UnauthorisedError
 from serving.schemas import PredictAnswer, Problem
 from tests.fakes.live_service import live
 from tests.fakes.service_world import PNG, ServiceWorld

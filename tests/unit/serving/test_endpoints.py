@@ -133,8 +133,15 @@ def test_a_class_with_a_threshold_of_its_own_is_told_by_it(
         ("", b"hello", "image/png", 415, "neither a JPEG nor a PNG nor a WebP"),
         ("", write_picture("GIF"), "image/gif", 415, "neither a JPEG"),
         ("", write_picture("BMP"), "", 415, "neither a JPEG"),
-        ("", write_picture("TIFF"), "", 415, "neither a JPEG"),
+        ("", write_picture("TIFF"), "", 415, "TIFF and BMP turn into PNG without loss"),
         ("", PNG, "text/plain", 415, "bodies of type 'text/plain' are not read"),
+        (
+            "",
+            PNG,
+            "application/x-www-form-urlencoded",
+            415,
+            "send the picture's bytes as image/jpeg, image/png",
+        ),
         ("", PNG[:60], "image/png", 422, "cannot be decoded"),
         ("", write_picture(pixels=np.zeros((1100, 1000, 3), np.uint8)), "", 422, "more than the 1 million"),
         ("", b"{}", "application/json", 422, "base64"),
@@ -145,12 +152,19 @@ def test_a_class_with_a_threshold_of_its_own_is_told_by_it(
         ("", b"\xff\xfe", "application/json", 422, "base64"),
         ("", b"x", "multipart/form-data", 422, "form cannot be read"),
         ("", b"--a\r\n\r\nx", "multipart/form-data; boundary=a", 422, "form"),
+        ("", b"--a--\r\n", "multipart/form-data; boundary=a", 422, "curl sends one with -F picture=@FILE"),
         ("?masks=painted", PNG, "", 422, "query.masks"),
         ("?min_score=2", PNG, "", 422, "query.min_score"),
         ("?min_score=nan", PNG, "", 422, "query.min_score"),
         ("?max_instances=0", PNG, "", 422, "query.max_instances"),
         ("?tile_px=-1", PNG, "", 422, "query.tile_px"),
-        ("?mask=png", PNG, "", 422, "query.mask: there is no such parameter"),
+        (
+            "?mask=png",
+            PNG,
+            "",
+            422,
+            "query.mask: there is no such parameter; the parameters are masks, min_score",
+        ),
         ("?tile_px=8&tile_overlap_px=8", PNG, "", 422, "overlap must be smaller"),
         ("?tile_px=1", PNG, "", 422, "tiles, more than 64"),
         ("?source=%00", PNG, "", 422, "query.source"),
@@ -312,3 +326,9 @@ def test_an_overlay_is_a_picture_that_names_its_version(world: ServiceWorld) -> 
     drawn = np.asarray(Image.open(io.BytesIO(answer.content)))
     assert drawn.shape[1] >= 512
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 2
+
+
+def test_a_person_who_opens_the_address_is_led_to_the_documentation(world: ServiceWorld) -> None:
+    answer = world.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "docs")
+    assert world.get("/", follow_redirects=True).headers["content-type"].startswith("text/html")

@@ -14,8 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError
-from serving.keys import ForbiddenError, KeyStore, UnauthorisedError
+from maskloop.errors import (
+    ConfigurationError,
+    ForbiddenError,
+    IntegrityError,
+    NotFoundError,
+    UnauthorisedError,
+)
+from serving.keys import KeyStore
 from serving.limits import RateLimit, RateLimitedError, RateLimiter, read_rate_limit
 from tests.fakes.ledger import FakeClock
 from tests.fakes.service_world import PNG, ServiceWorld

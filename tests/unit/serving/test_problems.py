@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from maskloop import errors
+from maskloop.errors import ForbiddenError, UnauthorisedError
 from serving.decoding import UnsupportedPictureError
 from serving.intake import BodyTooLargeError, ClientLeftError, SlowBodyError, UnsupportedBodyError
-from serving.keys import ForbiddenError, UnauthorisedError
 from serving.limits import RateLimitedError
 from serving.problems import PROBLEMS, headers_of, problem_of, status_of, title_of
 from serving.service import OutOfDistributionError
