@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from models.train import TrainingRequest, TrainingResult
 
 _STARVED_PERCENT: Final = 20.0
-_OF_TRAINING: Final = ("step", "loss", "learning_rate")
+_OF_TRAINING: Final = ("step", "training_loss", "learning_rate")
 """What an evaluation's figures say about the training itself, which its steps have recorded."""
 
 
@@ -146,13 +146,14 @@ class _StepLog:
         pictures_per_s: float,
         wait_percent: float,
     ) -> None:
+        from models.judging import name_losses
+
         self.check_lease()
         self.advance.on_step(step)
         self.waits_percent.append(wait_percent)
         if step % 10 == 0 or step == self.num_steps:
             speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
-            rows = {"loss/total": sum(losses.values()), "learning_rate": rate, **speed}
-            rows |= {f"loss/{name}": value for name, value in losses.items()}
+            rows = {**name_losses(losses), "learning_rate": rate, **speed}
             self.figures.log({f"train/{name}": value for name, value in rows.items()}, step=step)
 
     def on_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:

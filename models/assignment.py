@@ -78,7 +78,9 @@ def _iou(truth_BG4: Tensor, boxes_BN4: Tensor) -> Tensor:
     return overlap.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
 
 
-def draw_balanced(labels_BN: Tensor, count: int, positive_share: float) -> tuple[Tensor, Tensor]:
+def draw_balanced(
+    labels_BN: Tensor, count: int, positive_share: float, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
     """Draw boxes at random: at most a share of objects, the rest background, none of what is neither.
 
     As torchvision's ``BalancedPositiveNegativeSampler`` does, but for all pictures in one tensor of fixed
@@ -88,12 +90,13 @@ def draw_balanced(labels_BN: Tensor, count: int, positive_share: float) -> tuple
         labels_BN: 1 and above for objects, 0 for background, below for neither.
         count: Boxes for each picture.
         positive_share: Of the objects among them, 0..1.
+        generator: On the device of the labels; None draws from torch's own.
 
     Returns:
         int64 (B, S), objects first, and bool (B, S): which of them were really drawn, where a picture has
         too few. S is ``count``, or N if that is less.
     """
-    keys_BN = torch.rand(labels_BN.shape, device=labels_BN.device)
+    keys_BN = torch.rand(labels_BN.shape, device=labels_BN.device, generator=generator)
     is_object = labels_BN >= 1
     size = labels_BN.shape[1]
     limit = min(int(count * positive_share), size)

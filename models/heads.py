@@ -79,9 +79,11 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
 
     Attributes:
         lesson: Makes other losses of what was drawn in a step and its losses; see `models.distillation`.
+        generator: Draws the regions that are learned from; None takes torch's own.
     """
 
     suppression = Suppression()
+    generator: torch.Generator | None = None
     lesson: Callable[[Drawn, dict[str, Tensor]], dict[str, Tensor]] | None = None
 
     @classmethod
@@ -205,7 +207,7 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         leave_out_crowds(labels_BN, boxes_BN4, targets, sizes)
         sampler = self.fg_bg_sampler
         drawn_BS, is_drawn_BS = draw_balanced(
-            labels_BN, sampler.batch_size_per_image, sampler.positive_fraction
+            labels_BN, sampler.batch_size_per_image, sampler.positive_fraction, self.generator
         )
         picture_K, place_K = is_drawn_BS.nonzero(as_tuple=True)
         at = picture_K, drawn_BS[picture_K, place_K]

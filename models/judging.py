@@ -27,6 +27,7 @@ from maskloop.settings import GateSettings
 from models.batches import PictureCache
 from models.request import TrainingRequest
 from models.validation import measure_class_iou
+from models.validation_loss import measure_losses
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What weights achieve on the validation pictures.
+
+    Attributes:
+        class_iou: Of each class with instances there, 0..1.
+        losses: Each part of the loss by torchvision's name; see `models.validation_loss`.
+    """
+
+    class_iou: Mapping[str, float]
+    losses: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Standing:
     """What all verdicts so far add up to.
 
@@ -64,21 +78,32 @@ class Standing:
     evaluations_without_better: int = 0
     history: tuple[dict[str, float], ...] = ()
 
-    def after(self, judged: Snapshot, class_iou: Mapping[str, float]) -> Standing:
+    def after(self, judged: Snapshot, measured: Measured) -> Standing:
         """Return what it is after one more verdict; a copy of the weights is kept if they are the best."""
         metrics = {
             "step": float(judged.step),
-            "loss": judged.loss,
+            "training_loss": judged.loss,
             "learning_rate": judged.learning_rate,
-            **{f"iou/{name}": value for name, value in class_iou.items()},
+            **name_losses(measured.losses),
+            **{f"iou/{name}": value for name, value in measured.class_iou.items()},
         }
-        if class_iou:
-            metrics["mean_iou"] = float(np.mean([*class_iou.values()]))
+        if measured.class_iou:
+            metrics["mean_iou"] = float(np.mean([*measured.class_iou.values()]))
         history = (*self.history, metrics)
         if metrics.get("mean_iou", -math.inf) > self.best_iou:
             return Standing(copy.deepcopy(judged.weights), judged.step, metrics["mean_iou"], 0, history)
         count = self.evaluations_without_better + 1
         return replace(self, evaluations_without_better=count, history=history)
+
+
+def name_losses(losses: Mapping[str, float]) -> dict[str, float]:
+    """Name the parts of a loss and their sum as they are recorded.
+
+    >>> name_losses({"loss_mask": 0.5, "loss_objectness": 0.25})
+    {'loss/total': 0.75, 'loss/mask': 0.5, 'loss/objectness': 0.25}
+    """
+    parts = {f"loss/{name.removeprefix('loss_')}": value for name, value in losses.items()}
+    return {"loss/total": sum(losses.values()), **parts} if losses else {}
 
 
 class Examiner:
@@ -88,26 +113,34 @@ class Examiner:
         self, model: MaskRCNN, request: TrainingRequest, cache: PictureCache, device: torch.device
     ) -> None:
         self.device = device
-        self._model = copy.deepcopy(model).requires_grad_(False)
+        self._model = copy.deepcopy(model).requires_grad_(False).eval()
         self._request, self._cache, self._is_given_up = request, cache, Event()
 
-    def measure(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
-        """Return each class's IoU on the validation pictures, 0..1.
+    def measure(self, weights: Mapping[str, Tensor]) -> Measured:
+        """Return what weights achieve on the validation pictures.
 
         Raises:
             IntegrityError: if the network computes numbers that are not finite.
             CancelledError: if it was given up meanwhile.
         """
         self._model.load_state_dict(weights)
-        dataset, gates = self._request.dataset, self._request.settings.gates or GateSettings()
-        return measure_class_iou(
+        settings, dataset = self._request.settings, self._request.dataset
+        class_iou = measure_class_iou(
             self._model,
             dataset.by_split["val"],
             self._pixels,
             class_names=dataset.class_names,
-            score_threshold=gates.score_threshold,
+            score_threshold=(settings.gates or GateSettings()).score_threshold,
             device=self.device,
         )
+        losses = measure_losses(
+            self._model,
+            dataset.by_split["val"],
+            self._pixels,
+            training=settings.training,
+            device=self.device,
+        )
+        return Measured(class_iou, losses)
 
     def give_up(self) -> None:
         """Let a measurement in another thread end soon: nobody waits for it any more."""
@@ -129,8 +162,8 @@ class Judge(Protocol):
     def hand_in(self, snapshot: Snapshot) -> None:
         """Have it judged. The verdict on the one before must have been heard."""
 
-    def hear(self) -> tuple[Snapshot, dict[str, float]] | None:
-        """Return what was handed in and its classes' IoU, waiting for it if need be; None if nothing was.
+    def hear(self) -> tuple[Snapshot, Measured] | None:
+        """Return what was handed in and what was measured, waiting for it if need be; None if nothing was.
 
         Raises:
             IntegrityError: if the network computes numbers that are not finite.
@@ -151,7 +184,7 @@ class JudgeBetween:
         """Have it judged; its weights must not change until then."""
         self.pending = snapshot
 
-    def hear(self) -> tuple[Snapshot, dict[str, float]] | None:
+    def hear(self) -> tuple[Snapshot, Measured] | None:
         """Measure."""
         judged, self.pending = self.pending, None
         return None if judged is None else (judged, self._examiner.measure(judged.weights))
@@ -166,7 +199,7 @@ class JudgeBeside:
     def __init__(self, examiner: Examiner) -> None:
         self._examiner = examiner
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        self._under_way: tuple[Snapshot, Future[dict[str, float]]] | None = None
+        self._under_way: tuple[Snapshot, Future[Measured]] | None = None
 
     @property
     def pending(self) -> Snapshot | None:
@@ -180,21 +213,21 @@ class JudgeBeside:
             torch.cuda.synchronize(self._examiner.device)  # the thread's stream would not wait for the copy
         self._under_way = own, self._thread.submit(self._measure, own.weights)
 
-    def hear(self) -> tuple[Snapshot, dict[str, float]] | None:
+    def hear(self) -> tuple[Snapshot, Measured] | None:
         """Wait for the thread. What it raised is raised here."""
         if self._under_way is None:
             return None
         judged, future = self._under_way
-        class_iou = future.result()
+        measured = future.result()
         self._under_way = None
-        return judged, class_iou
+        return judged, measured
 
     def close(self) -> None:
         """Let the thread end, without the rest of its pictures."""
         self._examiner.give_up()
         self._thread.shutdown()
 
-    def _measure(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def _measure(self, weights: Mapping[str, Tensor]) -> Measured:
         with _own_stream(self._examiner.device):
             return self._examiner.measure(weights)
 

@@ -29,7 +29,13 @@ _BETA: Final = 1 / 9
 
 
 class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
-    """torchvision's network, with the same weights, losses and proposals; it predicts as that does."""
+    """torchvision's network, with the same weights, losses and proposals; it predicts as that does.
+
+    Attributes:
+        generator: Draws the anchors that are learned from; None takes torch's own.
+    """
+
+    generator: torch.Generator | None = None
 
     @classmethod
     def like(cls, rpn: RegionProposalNetwork) -> SparseProposals:
@@ -105,7 +111,7 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
         leave_out_crowds(labels_BN, anchors_N4[None], targets, sizes)
         sampler = self.fg_bg_sampler
         drawn_BS, is_drawn_BS = draw_balanced(
-            labels_BN, sampler.batch_size_per_image, sampler.positive_fraction
+            labels_BN, sampler.batch_size_per_image, sampler.positive_fraction, self.generator
         )
         objectness, deltas = answer_at(self.head, maps, drawn_BS)
         is_object_BS = (labels_BN.gather(1, drawn_BS) == 1) & is_drawn_BS

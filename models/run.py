@@ -216,10 +216,9 @@ class Run:
         self.seconds += time.perf_counter() - start
         if heard is None:
             return
-        judged, class_iou = heard
-        self.standing = self.standing.after(judged, class_iou)
+        self.standing = self.standing.after(*heard)
         if on_evaluation:
-            on_evaluation(judged.step, self.standing.history[-1])
+            on_evaluation(heard[0].step, self.standing.history[-1])
 
     def _refuse_unless(self, is_finite: bool, what: str, values: Mapping[str, float], batch: Batch) -> None:
         if is_finite:

@@ -33,8 +33,9 @@ class TrainingResult:
         model: On the CPU, in evaluation mode, with the weights of ``best_step``.
         best_step: The step with the best mean IoU on the validation pictures; the last step without any.
         steps_done: Fewer than asked for if it stopped early.
-        history: For each evaluation ``step``, ``loss`` (mean since the one before), ``learning_rate``,
-            ``mean_iou`` and ``iou/<class>``; a class without validation instances has no entry.
+        history: For each evaluation ``step``, ``training_loss`` (mean since the one before),
+            ``learning_rate``, and of the validation pictures ``loss/total``, ``loss/<part>``, ``mean_iou``
+            and ``iou/<class>``; a class without validation instances has no entry.
         peak_memory_bytes: Of the accelerator, or of this process on a CPU.
         seconds: Of steps, and of waiting for evaluations, over all attempts.
     """

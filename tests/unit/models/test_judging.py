@@ -14,7 +14,7 @@ import torch
 from maskloop.errors import IntegrityError, StoppedError, TrainingError
 from models.artifact import save_artifact
 from models.checkpoint import load_checkpoint
-from models.judging import Examiner, Snapshot, Standing
+from models.judging import Examiner, Measured, Snapshot, Standing
 from models.request import identify
 from models.train import train
 
@@ -53,24 +53,27 @@ def snapshot_of(step, value=0.0):
 def test_the_first_of_the_best_weights_are_kept_and_evaluations_without_better_are_counted():
     standing = Standing()
     for step, iou in [(1, 0.25), (2, 0.5), (3, 0.5), (4, 0.25)]:
-        standing = standing.after(snapshot_of(step, float(step)), {"a": iou, "b": iou + 0.5})
+        standing = standing.after(
+            snapshot_of(step, float(step)), Measured({"a": iou, "b": iou + 0.5}, {"loss_mask": 0.25})
+        )
     assert (standing.best_step, standing.best_iou, standing.evaluations_without_better) == (2, 0.75, 2)
     assert standing.best["weight"].tolist() == [2.0]
     assert [each["mean_iou"] for each in standing.history] == [0.5, 0.75, 0.75, 0.5]
     assert standing.history[0] == {
-        "step": 1.0, "loss": 0.5, "learning_rate": 0.1, "iou/a": 0.25, "iou/b": 0.75, "mean_iou": 0.5
+        "step": 1.0, "training_loss": 0.5, "learning_rate": 0.1, "loss/total": 0.25, "loss/mask": 0.25,
+        "iou/a": 0.25, "iou/b": 0.75, "mean_iou": 0.5,
     }  # fmt: skip
 
 
 def test_a_verdict_without_any_instance_is_not_better():
-    standing = Standing().after(snapshot_of(1), {})
+    standing = Standing().after(snapshot_of(1), Measured({}, {}))
     assert (standing.best, standing.best_iou, standing.evaluations_without_better) == (None, -math.inf, 1)
     assert "mean_iou" not in standing.history[0]
 
 
 def test_the_best_weights_stay_when_those_that_were_judged_go_on_learning():
     judged = snapshot_of(1, 1.0)
-    standing = Standing().after(judged, {"a": 0.5})
+    standing = Standing().after(judged, Measured({"a": 0.5}, {}))
     judged.weights["weight"].fill_(7.0)
     assert standing.best["weight"].tolist() == [1.0]
 
@@ -142,7 +145,7 @@ def test_both_ways_compute_with_as_many_threads(shapes, tmp_path):
     request = shapes.make_request(tmp_path, shapes.settings_beside(picture_cache_mb=0), steps=3)
     train(request, load_picture=load)
     torch.set_num_threads(1)
-    assert counts == [1] * len(VAL_PICTURES)
+    assert counts == [1] * 2 * len(VAL_PICTURES)  # for the IoU, and for the loss
 
 
 # --- killed and continued ---------------------------------------------------------------------------

@@ -114,7 +114,11 @@ def test_training_makes_the_loss_smaller_and_reports_as_it_goes(shapes, tmp_path
     assert max(rates) == 0.01
     assert all(0.0 <= waited <= 100.0 for waited in waits)
     assert evaluated == [20, 40]
-    assert set(result.history[-1]) == {"step", "loss", "learning_rate", "mean_iou", "iou/square", "iou/disc"}
+    parts = ("total", "classifier", "box_reg", "mask", "objectness", "rpn_box_reg")
+    assert set(result.history[-1]) == {
+        "step", "training_loss", "learning_rate", "mean_iou", "iou/square", "iou/disc",
+        *(f"loss/{part}" for part in parts),
+    }  # fmt: skip
     assert result.peak_memory_bytes > 2**20
     assert result.seconds > 0
     assert not result.model.training
