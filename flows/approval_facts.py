@@ -56,7 +56,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
         verdict=cycle.verdict,
         judged=next(line for line in reversed(_lines(own, VerdictReached))),
         standing=standing_of(cycle, state),
-        asked=Line(cycle.opened_at, cycle.actor, cycle.opened.detail),
+        asked=Line(cycle.opened_at, cycle.actor, "; and ".join(cycle.causes)),
         reason=cycle.opened.reason,
         drift=_drift_cause(app, cycle, recorded) if cycle.opened.reason == "drift" else None,
         evidence=evidence,

@@ -90,7 +90,7 @@ def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
         now=app.clock.now(),
     )
     if decision.action == "record" and decision.kind:
-        app.teller.say(record_trigger(app, decision.key, decision.kind, decision.reason).sentence())
+        app.teller.say(record_trigger(app, decision.key, decision.kind, decision.cause).sentence())
     if decision.action == "suppress":
         suppressed = TriggerSuppressed(trigger_key=decision.key, reason=decision.reason)
         write_record(app.ledger, suppressed, key=f"suppressed:{decision.key}")
@@ -125,6 +125,7 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
         threshold_digest=verdict.threshold_digest,
         drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
         report=str((report / "index.html").relative_to(app.workspace.root)),
+        sources=tuple(sorted({sample.source for sample in window.samples})),
     )
     write_record(app.ledger, judged, key=f"drift:{verdict.window_id}")
     _publish(app, judged, closest, report)
@@ -275,12 +276,12 @@ def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> Trigge
 
     now = app.clock.now()
     ended = max((cycle.closed_at for cycle in state.cycles.values() if cycle.closed_at), default=None)
-    own = [judged for judged in state.unanswered_drift if judged.weights_digest == weights_digest]
+    own = [(at, judged) for at, judged in state.unanswered_drift if judged.weights_digest == weights_digest]
     tag = trained_on(state, weights_digest)
     return TriggerState(
         weights_digest=weights_digest,
-        baseline_digest=own[-1].baseline_digest if own else "",
-        windows=[JudgedWindow(judged.window_id, judged.outcome) for judged in own],
+        baseline_digest=own[-1][1].baseline_digest if own else "",
+        windows=[JudgedWindow(one.window_id, one.outcome, one.sources, at) for at, one in own],
         trigger_keys=frozenset(state.trigger_actors),
         open_cycle=state.open_cycles[0].id if state.open_cycles else "",
         last_cycle_ended_at=ended,

@@ -38,7 +38,8 @@ from maskloop.errors import (
     UnavailableError,
 )
 from maskloop.leases import leased
-from maskloop.records import CycleClosed, CycleWaiting, TriggerSuppressed, write_record
+from maskloop.records import CycleClosed, CycleWaiting, TriggerJoined, write_record
+from maskloop.state import LoopState
 
 
 class WorkStarter(Protocol):
@@ -84,10 +85,10 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
         while steps := [step for step in _plan_now(app) if step not in tried]:
             for step in steps:
                 tried.add(step)
-                before = app.state().last_sequence
+                before = app.state()
                 _apply(app, step, start_work)
-                if app.state().last_sequence > before:
-                    done.append(describe_step(step))
+                if app.state().last_sequence > before.last_sequence:
+                    done.append(describe_step(step, before))
         if done:
             done += restore_aliases(app)  # the challenger follows what was just judged or decided
         refresh_packs(app)
@@ -136,8 +137,7 @@ def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
         case OpenCycle(trigger_key):
             open_cycle(app, trigger_key)
         case JoinCycle(trigger_key, cycle):
-            joined = TriggerSuppressed(trigger_key=trigger_key, reason=f"{cycle} is already open")
-            write_record(app.ledger, joined, cycle=cycle, key=f"joined:{trigger_key}")
+            _join(app, trigger_key, cycle)
         case Wait(cycle, waiting):
             _wait(app, cycle, waiting)
         case StartWork(cycle):
@@ -157,6 +157,15 @@ def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
             close_cycle(app, cycle, CycleClosed(outcome=outcome, reason=reason))
 
 
+def _join(app: App, trigger_key: str, cycle_id: str) -> None:
+    state = app.state()
+    trigger = state.pending_triggers[trigger_key]
+    joined = TriggerJoined(trigger_key=trigger_key, reason=trigger.reason, detail=trigger.detail)
+    actor = state.trigger_actors[trigger_key]
+    write_record(app.ledger, joined, actor=actor, cycle=cycle_id, key=f"joined:{trigger_key}")
+    app.teller.say(f"{cycle_id}: {joined.sentence()}")
+
+
 def _promote(app: App, cycle_id: str) -> None:
     cycle = find_cycle(app, cycle_id)
     try:
@@ -173,13 +182,13 @@ def _wait(app: App, cycle_id: str, waiting: CycleWaiting) -> None:
     app.teller.say(f"{cycle_id}: {waiting.sentence()}")
 
 
-def describe_step(step: Step) -> str:
-    """Say a step in a few words."""
+def describe_step(step: Step, before: LoopState) -> str:
+    """Say in a few words what a step did to a state."""
     match step:
         case OpenCycle(trigger_key):
-            return f"opened a cycle for {trigger_key}"
+            return f"a cycle was opened: {before.pending_triggers[trigger_key].detail}"
         case JoinCycle(trigger_key, cycle):
-            return f"{trigger_key} joined {cycle}"
+            return f"{cycle} has one more reason: {before.pending_triggers[trigger_key].detail}"
         case Wait(cycle, waiting):
             return f"{cycle} waits for {waiting.waiting_for}"
         case StartWork(cycle):

@@ -73,7 +73,8 @@ class TriggerRecorded(Record):
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        return f"a turn of the loop was asked for ({self.reason}): {self.detail}"
+        wanted = "another verdict" if self.rejudges else "a training"
+        return f"{wanted} was asked for ({self.reason}): {self.detail}"
 
 
 class TriggerSuppressed(Record):
@@ -86,6 +87,19 @@ class TriggerSuppressed(Record):
     def sentence(self) -> str:
         """Say it in plain words."""
         return f"the request {self.trigger_key} was set aside: {self.reason}"
+
+
+class TriggerJoined(Record):
+    """A trigger was answered with the cycle that was open already; it is one more reason for that cycle."""
+
+    kind: ClassVar[str] = "trigger.joined"
+    trigger_key: str
+    reason: TriggerReason
+    detail: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"one more reason for the cycle that is open ({self.reason}): {self.detail}"
 
 
 class CycleOpened(Record):
@@ -435,10 +449,19 @@ class DriftJudged(Record):
     drifted_features: tuple[str, ...]
     report: str
     """Path of the HTML report relative to the workspace."""
+    sources: tuple[str, ...] = ()
+    """Where the window's pictures came from, in alphabetical order; empty in old records."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        return f"production looks {self.outcome} over {self.num_samples} samples: {self.reason}"
+        of_sources = f" of {', '.join(self.sources)}" if self.sources else ""
+        samples = f"{self.num_samples} samples{of_sources}"
+        said = {
+            "drift": f"production has drifted ({samples})",
+            "quiet": f"production has not drifted ({samples})",
+            "inconclusive": f"{samples} cannot tell whether production has drifted",
+        }
+        return f"{said[self.outcome]}: {self.reason}"
 
 
 class CycleClosed(Record):
@@ -459,6 +482,7 @@ RECORDS: dict[str, type[Record]] = {
         VersionIngested,
         TriggerRecorded,
         TriggerSuppressed,
+        TriggerJoined,
         CycleOpened,
         CycleWaiting,
         TrainingStarted,

@@ -39,6 +39,7 @@ from maskloop.records import (
     TrainingAdvanced,
     TrainingFailed,
     TrainingStarted,
+    TriggerJoined,
     TriggerRecorded,
     TriggerSuppressed,
     VerdictReached,
@@ -58,6 +59,8 @@ class Cycle:
     opened_at: datetime
     actor: str
     phase: Phase = "opened"
+    joined: tuple[TriggerJoined, ...] = ()
+    """Triggers that came while it was open."""
     waiting: CycleWaiting | None = None
     waiting_since: datetime | None = None
     num_attempts: int = 0
@@ -82,6 +85,11 @@ class Cycle:
     def num_fruitless_attempts(self) -> int:
         """Attempts in a row, up to the newest one, that got no further than those before them."""
         return self.num_attempts - self.last_attempt_with_progress
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Why there is this cycle: what it was opened for, and each trigger that joined it since."""
+        return (self.opened.detail, *(one.detail for one in self.joined))
 
     @property
     def requested_by(self) -> str:
@@ -149,7 +157,7 @@ class LoopState:
     rolled_back: frozenset[str] = frozenset()
     """Weights digests that were rolled back from, and not judged again since."""
     drift: tuple[tuple[datetime, DriftJudged], ...] = ()
-    unanswered_drift: tuple[DriftJudged, ...] = ()
+    unanswered_drift: tuple[tuple[datetime, DriftJudged], ...] = ()
     """The verdicts since a cycle last ended: an ended cycle has answered those before it."""
     verdicts: dict[str, VerdictReached] = field(default_factory=dict)
     """By the candidate's weights digest; the newest verdict on them."""
@@ -253,7 +261,7 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
                 pending_triggers={**state.pending_triggers, record.trigger_key: record},
                 trigger_actors={**state.trigger_actors, record.trigger_key: entry.actor},
             )
-        case TriggerSuppressed() | CycleOpened():
+        case TriggerSuppressed() | TriggerJoined() | CycleOpened():
             left = {key: t for key, t in state.pending_triggers.items() if key != record.trigger_key}
             return replace(state, pending_triggers=left)
         case VerdictReached():
@@ -280,8 +288,9 @@ def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
         case SliceRecorded():
             return replace(state, slices=(*state.slices, record))
         case DriftJudged():
-            drift = (*state.drift, (entry.at, record))
-            return replace(state, drift=drift, unanswered_drift=(*state.unanswered_drift, record))
+            judged = (entry.at, record)
+            unanswered = (*state.unanswered_drift, judged)
+            return replace(state, drift=(*state.drift, judged), unanswered_drift=unanswered)
         case CycleClosed():
             return replace(state, unanswered_drift=())
         case _:
@@ -333,6 +342,8 @@ def _with_move(state: LoopState, entry: Entry, move: RolloutMoved) -> LoopState:
 def _apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
     going_on = replace(cycle, waiting=None, waiting_since=None)
     match record:
+        case TriggerJoined():
+            return replace(cycle, joined=(*cycle.joined, record))
         case CycleWaiting():
             waiting = replace(cycle, waiting=record, waiting_since=entry.at)
             if record.waiting_for != "retry":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,7 @@ def write_drift_page(
         verdict=verdict,
         headline=_HEADLINES[verdict.outcome],
         versions=sorted({sample.model_version for sample in window.samples}),
+        sources=Counter(sample.source for sample in window.samples).most_common(),
         received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
         charts=_charts(verdict, baseline, window),
         galleries={

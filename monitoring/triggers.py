@@ -1,8 +1,9 @@
 """Whether the loop should start another turn: one pure decision, the same however often it is asked.
 
 Asked at every tick with the recorded state. A drift that goes on for many windows is one episode and has one
-key, so it makes one trigger; a quiet window ends the episode and arms the alarm again, and so does a new
-champion, whose key is another.
+key, so it makes one trigger, and one more when it reaches another source. A quiet window ends the episode and
+arms the alarm again, and so does a new champion, whose key is another. While a cycle is open, a drift is
+recorded too, so that the cycle names it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,19 @@ Action = Literal["record", "coalesce", "suppress", "none"]
 
 @dataclass(frozen=True)
 class JudgedWindow:
-    """One line of the verdict history."""
+    """One line of the verdict history.
+
+    Attributes:
+        window_id: Of the window.
+        outcome: What was found.
+        sources: Where its pictures came from.
+        at: When it was judged, UTC.
+    """
 
     window_id: str
     outcome: Outcome
+    sources: tuple[str, ...] = ()
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,14 @@ class TriggerDecision:
         kind: The cause, or None.
         key: The trigger's idempotency key, or an empty string.
         reason: One sentence.
+        cause: Its part that says what happened, whatever is done about it.
     """
 
     action: Action
     kind: TriggerKind | None
     key: str
     reason: str
+    cause: str = ""
 
 
 def decide_trigger(
@@ -91,23 +103,31 @@ def decide_trigger(
     return next((decision for decision in decisions if decision.action == "record"), decisions[0])
 
 
-def drift_episode(windows: Sequence[JudgedWindow], confirm_windows: int) -> str:
-    """Return the id of the first window of the drift going on now, or an empty string.
+def drift_episode(windows: Sequence[JudgedWindow], confirm_windows: int) -> JudgedWindow | None:
+    """Return the window at which the drift going on now began, or last reached a new source; else None.
 
     An episode begins with ``confirm_windows`` drifting windows in a row and ends with a quiet one.
-    Inconclusive windows neither confirm nor end it.
+    Inconclusive windows neither confirm nor end it. A drift that reaches a source which none of its windows
+    has shown so far is news: one camera's false alarm must not swallow what happens to the others later.
 
-    >>> drift_episode([JudgedWindow("a", "quiet"), JudgedWindow("b", "drift"), JudgedWindow("c", "drift")], 2)
+    >>> found = drift_episode(
+    ...     [JudgedWindow("a", "quiet"), JudgedWindow("b", "drift"), JudgedWindow("c", "drift")], 2
+    ... )
+    >>> found.window_id
     'b'
     """
-    first, num_drifting = "", 0
+    found: JudgedWindow | None = None
+    sources: set[str] = set()
+    num_drifting = 0
     for window in windows:
         if window.outcome == "quiet":
-            first, num_drifting = "", 0
+            found, sources, num_drifting = None, set(), 0
         elif window.outcome == "drift":
-            first = first or window.window_id
             num_drifting += 1
-    return first if num_drifting >= confirm_windows else ""
+            if found is None or not sources.issuperset(window.sources):
+                found = window
+            sources.update(window.sources)
+    return found if num_drifting >= confirm_windows else None
 
 
 @dataclass(frozen=True)
@@ -121,25 +141,28 @@ def _decide_cause(
     cause: _Cause, state: LoopState, settings: RetrainingSettings, now: datetime
 ) -> TriggerDecision:
     def decided(action: Action, addition: str = "") -> TriggerDecision:
-        return TriggerDecision(action, cause.kind, cause.key, cause.why + addition)
+        return TriggerDecision(action, cause.kind, cause.key, cause.why + addition, cause.why)
 
     if cause.kind == "drift" and not settings.on_drift:
         return decided("suppress", ", but retraining on drift is switched off")
     if cause.key in state.trigger_keys:
         return decided("coalesce", ", which already has its trigger")
     if state.open_cycle:
-        return decided("coalesce", f"; cycle {state.open_cycle} is open and takes it up")
+        action: Action = "record" if cause.kind == "drift" else "coalesce"
+        return decided(action, f"; {state.open_cycle} is open and takes it up")
     if obstacle := _obstacle(state, settings, now):
         return decided("suppress", f", but {obstacle}")
     return decided("record")
 
 
 def _drift_cause(state: LoopState, confirm_windows: int) -> _Cause | None:
-    first = drift_episode(state.windows, confirm_windows)
-    if not first:
+    began = drift_episode(state.windows, confirm_windows)
+    if began is None:
         return None
-    key = f"drift:{state.weights_digest}:{state.baseline_digest}:{first}"
-    return _Cause("drift", key, f"the champion's input has drifted since window {first}")
+    key = f"drift:{state.weights_digest}:{state.baseline_digest}:{began.window_id}"
+    at = f" at {began.at:%Y-%m-%d %H:%M} UTC" if began.at else ""
+    sources = f" in pictures of {', '.join(began.sources)}" if began.sources else ""
+    return _Cause("drift", key, f"drift found{at}{sources} (window {began.window_id[:12]})")
 
 
 def _labels_cause(state: LoopState, settings: RetrainingSettings) -> _Cause | None:

@@ -87,7 +87,7 @@ def test_a_reconcile_starts_a_training_in_a_run_of_its_own(
 ) -> None:
     record_trigger(world.app(), "schedule:1", "schedule", "a test")
     done = reconcile_flow(str(world.workspace.root))
-    assert "opened a cycle for schedule:1" in done
+    assert "a cycle was opened: a test" in done
     assert world.model.requests == []
     (run,) = runs_of(client, world)
     assert run.deployment_id == deployed

@@ -51,6 +51,36 @@ def raise_from_turn(world: World) -> None:
         raise TrainingError(cycle.failures[-1])
 
 
+def fail_a_retraining_for_drift(world: World) -> None:
+    first_champion(world)
+    record_trigger(world.app(), "drift:1", "drift", "the lamp changed")
+    reconcile(world.app())
+    world.label(range(12, 24))
+    world.model.error = TrainingError("the loss is not finite")
+    for _ in range(4):
+        reconcile(world.app())
+    world.model.error = None
+    assert world.last_cycle.closed is not None
+    assert world.last_cycle.closed.outcome == "failed"
+
+
+def test_what_a_failed_cycle_was_opened_for_is_taken_up_by_the_next_training(world: World) -> None:
+    fail_a_retraining_for_drift(world)
+    assert world.state.unanswered_failure == world.last_cycle
+    run_turn(world.app(), starts_from="champion")
+    assert world.last_cycle.opened.takes_up == ("cycle-2",)
+    assert "takes up what cycle-2 failed at" in world.last_cycle.opened.sentence()
+    assert world.state.unanswered_failure is None
+
+
+def test_a_later_drift_takes_a_failed_one_up_and_the_labels_that_came_for_it_count(world: World) -> None:
+    fail_a_retraining_for_drift(world)
+    record_trigger(world.app(), "drift:2", "drift", "the lamp is still another one")
+    reconcile(world.app())
+    assert (world.last_cycle.id, world.last_cycle.phase) == ("cycle-3", "judged"), "no second set of labels"
+    assert world.last_cycle.opened.takes_up == ("cycle-2",)
+
+
 def test_a_training_that_fails_once_succeeds_the_next_time(world: World) -> None:
     world.model.error = TrainingError("the loss is not finite")
     with pytest.raises(TrainingError):

@@ -216,7 +216,7 @@ def test_a_remote_that_does_not_answer_holds_up_no_reconcile(
 
     with monkeypatch.context() as outage:
         outage.setattr(world.data, "commit", away)
-        assert "opened a cycle for schedule:1" in reconcile(world.app()).done
+        assert "a cycle was opened: a test" in reconcile(world.app()).done
     assert world.corrections.num_waiting() == 3
     assert "3 corrected pictures from belt are in data-v2" in reconcile(world.app()).done
 

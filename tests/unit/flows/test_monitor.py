@@ -14,8 +14,9 @@ from flows.monitor import monitor
 from flows.predict import predict
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
+from flows.status import tell_history
 from maskloop.errors import DataError, NotFoundError
-from maskloop.records import DriftJudged, TriggerRecorded, TriggerSuppressed
+from maskloop.records import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
 from tests.fakes.loop_world import World, draw_picture, put_in_place
 
 WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
@@ -70,6 +71,31 @@ def test_another_lamp_is_drift_and_makes_one_trigger_however_long_it_lasts(
     assert [trigger.reason for trigger in world.of_kind(TriggerRecorded)] == ["manual", "drift"]
     assert world.last_cycle.waiting is not None
     assert world.last_cycle.waiting.waiting_for == "labels"
+
+
+def test_a_drift_that_spreads_to_another_camera_joins_the_open_cycle_which_names_both(
+    world: World, tmp_path: Path
+) -> None:
+    for start, source in ((1000, "camera 2"), (2000, "camera 2"), (3000, "camera 1")):
+        folder = photograph(tmp_path / str(start), range(start, start + 40), brighter=60)
+        predict(world.app(), [folder], source=source)
+        monitor(world.app())
+        reconcile(world.app())
+    first, second = world.last_cycle.causes
+    assert "in pictures of camera 2 (window" in first
+    assert "in pictures of camera 1 (window" in second
+    assert [judged.sources for judged in world.of_kind(DriftJudged)] == [
+        ("camera 2",),
+        ("camera 2",),
+        ("camera 1",),
+    ]
+    assert len(world.of_kind(TriggerJoined)) == 1
+    page = (world.workspace.root / world.of_kind(DriftJudged)[-1].report).read_text()
+    assert "<dt>Sources</dt><dd>camera 1: 40</dd>" in page
+    told = [line["sentence"] for line in tell_history(world.app()) if line["cycle"] == "cycle-2"]
+    assert any(first in sentence for sentence in told)
+    assert any(second in sentence for sentence in told)
+    assert reconcile(world.app()).done == ()
 
 
 def test_every_sample_is_judged_once_and_counted(world: World, tmp_path: Path) -> None:

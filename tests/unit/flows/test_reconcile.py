@@ -49,7 +49,7 @@ def test_what_was_done_is_told_in_order(world: World) -> None:
     asked(world)
     assert reconcile(world.app()).done == (
         "recorded 1 data versions that an interrupted ingest had left out",
-        "opened a cycle for schedule:1",
+        "a cycle was opened: a test",
         "cycle-1: training and judging",
         "cycle-1 waits for approval",
     )
@@ -128,7 +128,7 @@ def test_opening_a_cycle_twice_gives_the_same_one(world: World) -> None:
     asked(world)
     app = world.app()
     assert open_cycle(app, "schedule:1") == "cycle-1"
-    assert describe_step(StartWork("cycle-1")).startswith("cycle-1")
+    assert describe_step(StartWork("cycle-1"), world.state).startswith("cycle-1")
     assert len(world.of_kind(CycleOpened)) == 1
 
 

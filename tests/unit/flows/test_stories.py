@@ -283,7 +283,8 @@ def test_weights_that_were_rejected_before_are_rejected_again(world: World) -> N
 def test_a_trigger_that_comes_while_a_cycle_is_open_joins_it(world: World) -> None:
     judged(world)
     record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
-    assert reconcile(world.app()).done == ("schedule:monday joined cycle-1",)
+    assert reconcile(world.app()).done == ("cycle-1 has one more reason: every monday",)
+    assert world.last_cycle.causes == ("rita asked for it", "every monday")
     assert len(world.state.cycles) == 1
     assert reconcile(world.app()).done == ()
 

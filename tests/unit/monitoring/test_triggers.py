@@ -73,8 +73,16 @@ def test_an_inconclusive_window_neither_confirms_nor_ends_a_drift() -> None:
 
 def test_an_open_cycle_takes_the_drift_up() -> None:
     decision = decide(state(open_cycle="cycle-7"))
-    assert decision.action == "coalesce"
-    assert "cycle-7" in decision.reason
+    assert decision.action == "record", "so that the cycle names it"
+    assert decision.reason == f"{decision.cause}; cycle-7 is open and takes it up"
+    assert decide(state(open_cycle="cycle-7", trigger_keys={decision.key})).action == "coalesce"
+    labels = state("q", open_cycle="cycle-7", num_new_labelled_samples=20)
+    assert decide(labels, RetrainingSettings(on_new_labelled_samples=20)).action == "coalesce"
+
+
+def test_joining_an_open_cycle_needs_no_budget_and_no_cooldown() -> None:
+    busy = state(open_cycle="cycle-7", num_cycles_last_7_days=3, last_cycle_ended_at=NOW)
+    assert decide(busy).action == "record"
 
 
 def test_the_cooldown_ends_by_itself() -> None:
@@ -126,5 +134,26 @@ def test_replaying_any_history_records_one_trigger_per_episode(letters: str, con
 
 
 def test_an_episode_is_named_after_its_first_window() -> None:
-    assert drift_episode(history("dqidid"), 2) == "window3"
-    assert drift_episode((), 1) == ""
+    found = drift_episode(history("dqidid"), 2)
+    assert found is not None
+    assert found.window_id == "window3"
+    assert drift_episode((), 1) is None
+
+
+def windows_of(*sources: tuple[str, ...]) -> tuple[JudgedWindow, ...]:
+    return tuple(JudgedWindow(f"window{n}", "drift", named, NOW) for n, named in enumerate(sources))
+
+
+def test_a_drift_that_reaches_another_source_is_news_beside_the_alarm_of_the_first() -> None:
+    one, both = ("camera 2",), ("camera 1", "camera 2")
+    first = decide(LoopState("w1", "b1", windows_of(one, one)))
+    assert first.cause == "drift found at 2026-03-01 12:00 UTC in pictures of camera 2 (window window0)"
+    keys = {first.key}
+    assert decide(LoopState("w1", "b1", windows_of(one, one), trigger_keys=keys)).action == "coalesce"
+    spread = LoopState("w1", "b1", windows_of(one, one, both), trigger_keys=keys, open_cycle="cycle-7")
+    second = decide(spread)
+    assert (second.action, second.key) == ("record", "drift:w1:b1:window2")
+    assert "camera 1, camera 2" in second.cause
+    keys.add(second.key)
+    later = LoopState("w1", "b1", windows_of(one, one, both, one, both), trigger_keys=keys)
+    assert decide(later).action == "coalesce"
