@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from dataset.annotation_files import advise, describe_foreign_bytes, describe_foreign_json
 from maskloop.errors import DataError
 
 MAX_FILE_BYTES: Final = 2 * 2**30
-_REACH_OUTSIDE_PX: Final = 2.0
+_LISTS: Final = ("images", "annotations", "categories")
+_ROUNDING_PX: Final = 2.0
 _CROWD_FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 
 Identifier = int | str
@@ -26,12 +28,19 @@ class CocoFile:
         images: Anything, usually dictionaries with ``id``, ``file_name``, ``width`` and ``height``.
         annotations: Anything, usually dictionaries with ``image_id``, ``category_id`` and ``segmentation``.
         categories: Anything, usually dictionaries with ``id`` and ``name``.
+        contributor: What ``info`` says about who wrote it; empty if it says nothing.
     """
 
     path: Path
     images: tuple[Any, ...]
     annotations: tuple[Any, ...]
     categories: tuple[Any, ...]
+    contributor: str = ""
+
+    @property
+    def is_label_studio(self) -> bool:
+        """Whether Label Studio says that it wrote the file."""
+        return self.contributor.strip().casefold() == "label studio"
 
 
 def read_coco(annotations: Path) -> CocoFile:
@@ -43,36 +52,41 @@ def read_coco(annotations: Path) -> CocoFile:
         DataError: if the file is missing, empty, larger than `MAX_FILE_BYTES`, not JSON, or lacks a list.
     """
     content = _read_json(annotations)
-    if not isinstance(content, dict):
-        raise DataError("a COCO file is a JSON object", where=str(annotations))
-    lists = {name: content.get(name) for name in ("images", "annotations", "categories")}
-    missing = [name for name, values in lists.items() if not isinstance(values, list)]
+    lists: dict[str, Any] = content if isinstance(content, dict) else {}
+    missing = [name for name in _LISTS if not isinstance(lists.get(name), list)]
     if missing:
-        raise DataError(
-            f"the COCO file has no list of {' and '.join(missing)}",
-            where=str(annotations),
-            hint="export it again as COCO instance segmentation",
-        )
-    return CocoFile(annotations, *(tuple(values or ()) for values in lists.values()))
+        what = describe_foreign_json(content)
+        said = f"it looks like {what}" if what else f"it has no list of {' and '.join(missing)}"
+        raise DataError(f"this is no COCO file: {said}", where=str(annotations), hint=advise(what))
+    info = content.get("info")
+    contributor = info.get("contributor") if isinstance(info, dict) else None
+    images, records, categories = (tuple(lists[name]) for name in _LISTS)
+    return CocoFile(
+        annotations, images, records, categories, contributor if isinstance(contributor, str) else ""
+    )
 
 
 def _read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise DataError("the annotation file is too large", where=str(path), hint="split the batch")
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError("the annotation file does not exist", where=str(path)) from error
+        hint = "name the COCO file, or the folder it is in"
+        raise DataError("the annotation file does not exist", where=str(path), hint=hint) from error
     except OSError as error:
         raise DataError(f"the annotation file cannot be read: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise DataError("the annotation file is not UTF-8 text", where=str(path)) from error
-    if not text.strip():
+    if not data.strip():
         raise DataError("the annotation file is empty", where=str(path), hint="export it again")
     try:
-        return json.loads(text)
+        return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"the annotation file is not JSON: {error}", where=str(path)) from error
+        what = describe_foreign_bytes(data)
+        reason = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"JSON: {error}"
+        said = (
+            f"this is no COCO file: it looks like {what}" if what else f"the annotation file is not {reason}"
+        )
+        raise DataError(said, where=str(path), hint=advise(what)) from error
 
 
 def identifier(value: Any) -> Identifier | None:
@@ -114,20 +128,7 @@ def box_is_sound(box: Any) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
     numbers = [side for side in box if isinstance(side, int | float) and not isinstance(side, bool)]
-    return len(numbers) == 4 and all(math.isfinite(side) and side >= -_REACH_OUTSIDE_PX for side in numbers)
-
-
-def reaches_outside(segmentation: Any, height_px: int, width_px: int) -> bool:
-    """Say whether a checked polygon list leaves its picture by more than 2 px (less is rounding)."""
-    if not isinstance(segmentation, list):
-        return False
-    low = -_REACH_OUTSIDE_PX
-    right, bottom = width_px - low, height_px - low
-    return any(
-        not (low <= min(polygon[0::2]) and max(polygon[0::2]) <= right)
-        or not (low <= min(polygon[1::2]) and max(polygon[1::2]) <= bottom)
-        for polygon in segmentation
-    )
+    return len(numbers) == 4 and all(math.isfinite(side) and side >= -_ROUNDING_PX for side in numbers)
 
 
 def is_safe_name(name: str) -> bool:

@@ -13,19 +13,23 @@ from typing import Final
 
 import numpy as np
 
+from dataset.annotation_files import find_annotation_file
+from dataset.balance import Balance
 from dataset.catalog import read_catalog, write_catalog
-from dataset.coco import CocoFile, is_safe_name, read_coco
+from dataset.coco import CocoFile, read_coco
 from dataset.decoding import DecodedPicture
 from dataset.dvc_objects import link_or_copy
+from dataset.listing import picture_names
 from dataset.location import tells_place
 from dataset.metadata import without_metadata
-from dataset.planning import Batch, IngestPlan, plan_ingest, refuse_other_schema
+from dataset.picture_files import PictureFolder, locate_pictures
+from dataset.planning import Batch, BatchRefusedError, IngestPlan, plan_ingest, refuse_other_schema
 from dataset.problems import Problem
-from dataset.samples import DatasetVersion, Split
+from dataset.samples import DatasetVersion
 from dataset.sandbox import Limits, SandboxedDecoder
 from dataset.splitting import Resident, difference_hash
 from dataset.store import DatasetStore, next_tag
-from dataset.validation import FoundPicture, ValidationReport, picture_names
+from dataset.validation import FoundPicture, ValidationReport
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError, StorageError
 from maskloop.files import storage_error
@@ -48,6 +52,10 @@ class IngestResult:
         num_updated: Pictures that were there and have other instances now.
         num_unchanged: Pictures that were there with the same instances.
         num_quarantined: Pictures left out.
+        balance: What came, what was kept, and what was not and why.
+        annotations: The COCO file.
+        images_dir: The folder its pictures were taken from.
+        page: The report of the batch, once it is written.
     """
 
     version: DatasetVersion | None
@@ -58,31 +66,29 @@ class IngestResult:
     num_updated: int
     num_unchanged: int
     num_quarantined: int
+    balance: Balance
+    annotations: Path
+    images_dir: Path
+    page: Path | None = None
 
 
 def ingest_batch(
     store: DatasetStore,
     *,
     annotations: Path,
-    images_dir: Path,
-    source: str,
-    split: Split | None,
+    images_dir: Path | None,
+    batch: Batch,
     settings: Settings,
-    label_origin: str = "human",
-    allow_schema_change: bool = False,
     progress: Progress | None = None,
 ) -> IngestResult:
     """Take a COCO batch into the next data version.
 
     Args:
         store: Where versions live.
-        annotations: The batch's COCO file.
-        images_dir: The folder its file names are relative to.
-        source: Where the pictures come from.
-        split: The split of new groups, or None to let the hash of the group decide.
+        annotations: The batch's COCO file, or the folder that holds it and no other.
+        images_dir: The folder its file names are relative to, or None to look for it near the file.
+        batch: What is said about it.
         settings: The data section and the classes count.
-        label_origin: ``human``, or ``model-reviewed`` for a model's labels a person has corrected.
-        allow_schema_change: Accept new or missing classes; recorded as warnings in the report.
         progress: Called with (pictures read, pictures in all).
 
     Raises:
@@ -92,29 +98,39 @@ def ingest_batch(
         StorageError: if something could not be written; the previous version is still current.
         UnavailableError: if another ingest is running, or the remote does not answer.
     """
-    batch = Batch(source, split, label_origin, allow_schema_change)
+    annotations = find_annotation_file(annotations)
     coco = read_coco(annotations)
     store.refuse_to_lose()
     present = store.current()
     refuse_other_schema(coco, batch, settings, present.class_names if present else ())
+    images_dir = images_dir or locate_pictures(annotations, picture_names(coco))
     found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx, progress=progress)
     with store.staging() as folder:
         previous, versions = store.current(), store.versions()
         catalog = read_catalog(previous.root) if previous else None
         residents = _residents(store, previous, versions)
-        plan = plan_ingest(
-            coco, found, batch, settings, previous=catalog, residents=residents, tag=next_tag(versions)
-        )
+        try:
+            plan = plan_ingest(
+                coco, found, batch, settings, previous=catalog, residents=residents, tag=next_tag(versions)
+            )
+        except BatchRefusedError as refused:
+            refused.images_dir = images_dir
+            raise
         version = previous
         if plan.changes_something:
             stage(folder, plan, images_dir, previous_root=previous.root if previous else None)
-            message = f"{len(plan.added)} pictures added and {len(plan.updated)} relabelled from {source}"
+            num_new, num_relabelled = len(plan.added), len(plan.updated)
+            message = f"{num_new} pictures added and {num_relabelled} relabelled from {batch.source}"
             version = store.commit(folder, message)
-    return _result(plan, version, previous)
+    return _result(plan, version, previous, coco.path, images_dir)
 
 
 def _result(
-    plan: IngestPlan, version: DatasetVersion | None, previous: DatasetVersion | None
+    plan: IngestPlan,
+    version: DatasetVersion | None,
+    previous: DatasetVersion | None,
+    annotations: Path,
+    images_dir: Path,
 ) -> IngestResult:
     return IngestResult(
         version=version,
@@ -125,6 +141,9 @@ def _result(
         num_updated=len(plan.updated),
         num_unchanged=len(plan.report.usable) - len(plan.added) - len(plan.updated),
         num_quarantined=len(plan.report.quarantined),
+        balance=plan.balance,
+        annotations=annotations,
+        images_dir=images_dir,
     )
 
 
@@ -132,26 +151,25 @@ def find_pictures(
     coco: CocoFile, images_dir: Path, *, max_mpx: float, progress: Progress | None = None
 ) -> dict[str, FoundPicture | Problem]:
     """Look at every picture the COCO file lists; decode it in a child process."""
-    names = picture_names(coco)
+    names, folder = picture_names(coco), PictureFolder(images_dir)
     found: dict[str, FoundPicture | Problem] = {}
     with SandboxedDecoder(Limits(max_mpx=max_mpx)) as decoder:
         for number, name in enumerate(names, start=1):
-            found[name] = _find(name, images_dir, decoder)
+            found[name] = _find(name, folder, decoder)
             if progress:
                 progress(number, len(names))
     return found
 
 
-def _find(name: str, images_dir: Path, decoder: SandboxedDecoder) -> FoundPicture | Problem:
-    if not is_safe_name(name):
-        return Problem("error", "unsafe-name", name, "the file name leads out of the pictures' folder")
+def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundPicture | Problem:
+    file = folder.find(name)
+    if isinstance(file, Problem):
+        return file
     try:
-        if (images_dir / name).stat().st_size > MAX_PICTURE_BYTES:
+        if (folder.root / file).stat().st_size > MAX_PICTURE_BYTES:
             return Problem("error", "picture-too-large", name, "the picture's file is too large")
-        data = (images_dir / name).read_bytes()
+        data = (folder.root / file).read_bytes()
         decoded = decoder.open(data)
-    except FileNotFoundError:
-        return Problem("error", "picture-missing", name, "the picture is listed but not there")
     except (OSError, ValueError) as error:
         return Problem("error", "picture-unreadable", name, f"the picture cannot be read: {error}")
     except PictureError as error:
@@ -172,6 +190,7 @@ def _find(name: str, images_dir: Path, decoder: SandboxedDecoder) -> FoundPictur
         decoded.orientation,
         told_location,
         difference_hash(decoded.pixels),
+        file=file if file != name else "",
     )
 
 
@@ -220,7 +239,7 @@ def stage(folder: Path, plan: IngestPlan, images_dir: Path, *, previous_root: Pa
 
 
 def _stored_bytes(found: FoundPicture, images_dir: Path) -> bytes:
-    data = (images_dir / found.name).read_bytes()
+    data = (images_dir / found.path).read_bytes()
     if found.told_location:
         data = without_metadata(data, orientation=found.orientation)
     if digest_bytes(data) != found.digest:

@@ -176,7 +176,7 @@ def compare_label_distribution(
     most = int(np.abs(shares[0] - shares[1]).argmax())
     message = (
         f"the mix of classes moved by {distance:.2f} (0 the same, 1 nothing in common), most for "
-        f"{names[most]!r}: {shares[0, most]:.0%} before, {shares[1, most]:.0%} in this batch"
+        f"{str(names[most])!r}: {shares[0, most]:.0%} before, {shares[1, most]:.0%} in this batch"
     )
     hint = "fine if production changed; otherwise look for swapped or forgotten labels"
     return (Problem("warning", "label-mix-moved", "/annotations", message, hint),)

@@ -21,6 +21,11 @@ def undo(orientation: int) -> int:
     return _UNDONE_BY.get(orientation, orientation)
 
 
+def is_sideways(orientation: int) -> bool:
+    """Tell whether an EXIF orientation swaps width and height."""
+    return orientation in _SIDEWAYS
+
+
 def orient_size(height_px: int, width_px: int, orientation: int) -> tuple[int, int]:
     """Return height and width of a picture, px, after it is turned."""
     return (width_px, height_px) if orientation in _SIDEWAYS else (height_px, width_px)

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from dataset.balance import Balance, Fates, draw_balance
 from dataset.catalog import Catalog, picture_file
 from dataset.coco import CocoFile
+from dataset.frames import Frame
 from dataset.labels import compare_label_distribution, read_batch_classes, read_categories, settle_schema
-from dataset.problems import Problem, collapsed
-from dataset.samples import Picture, Split
+from dataset.problems import Problem, by_kind
+from dataset.relabelling import Relabelling, compare_labels, join_instances, judge_relabelling
+from dataset.samples import Instance, Picture, Split
 from dataset.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
-from dataset.validation import FoundPicture, UsablePicture, ValidationReport, validate_batch
+from dataset.validation import (
+    FoundPicture,
+    Reading,
+    UsablePicture,
+    ValidationReport,
+    names_left_out,
+    validate_batch,
+)
+from dataset.whole_batch import CrowdRule
 from maskloop.errors import DataError
 from maskloop.settings import Settings
+from maskloop.wording import count
 
 
 class BatchRefusedError(DataError):
@@ -21,11 +34,18 @@ class BatchRefusedError(DataError):
 
     Attributes:
         report: Everything that was found.
+        balance: What came, and what could have been kept; None if its pictures were not read.
+        images_dir: The folder the pictures were looked for in, once that is known.
+        page: The report of the batch, once it is written.
     """
 
-    def __init__(self, headline: str, report: ValidationReport, *, where: str, hint: str = "") -> None:
+    def __init__(
+        self, headline: str, report: ValidationReport, balance: Balance | None, *, where: str, hint: str = ""
+    ) -> None:
         super().__init__(headline, where=where, hint=hint)
-        self.report = report
+        self.report, self.balance = report, balance
+        self.images_dir: Path | None = None
+        self.page: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -37,12 +57,19 @@ class Batch:
         split: The split of new groups, or None to let the hash decide.
         label_origin: ``human`` or ``model-reviewed``.
         allow_schema_change: A person agreed to new or missing classes.
+        frame: Where the masks of pictures that EXIF turns were drawn; None leaves it to the file.
+        crowds: What crowd regions are; ``ask`` refuses a class that has nothing else.
+        relabelling: What happens to the labels of pictures that are in the data already; ``ask`` replaces
+            them unless that takes a class from a picture that had it.
     """
 
     source: str
     split: Split | None = None
     label_origin: str = "human"
     allow_schema_change: bool = False
+    frame: Frame | None = None
+    crowds: CrowdRule = "ask"
+    relabelling: Relabelling = "ask"
 
 
 @dataclass(frozen=True)
@@ -55,6 +82,7 @@ class IngestPlan:
         updated: Digests of pictures with other instances than before.
         schema_changed: The classes are not the current version's.
         report: Everything that was found.
+        balance: What came, what is kept, and what is not and why.
     """
 
     catalog: Catalog
@@ -62,6 +90,7 @@ class IngestPlan:
     updated: tuple[str, ...]
     schema_changed: bool
     report: ValidationReport
+    balance: Balance
 
     @property
     def changes_something(self) -> bool:
@@ -94,14 +123,24 @@ def plan_ingest(
         BatchRefusedError: if the batch cannot be used as a whole.
     """
     old_names = previous.class_names if previous else ()
+    reading = Reading(batch.frame, batch.crowds, settings.data.max_quarantined_percent)
     class_names, schema_problems = _settle_schema(coco, batch, settings, old_names)
-    report = validate_batch(coco, found, class_names=class_names)
+    report = validate_batch(coco, found, class_names=class_names, reading=reading)
     splits = _split(report.usable, batch, settings, residents)
     old = _reindexed(previous, class_names, report) if previous else {}
-    mix_problems = _mix_problems(old, report, class_names)
-    report = _merged(report, (*schema_problems, *splits.problems, *mix_problems))
-    _refuse_if_unusable(report, settings.data.max_quarantined_percent, str(coco.path))
-    return _planned(report, batch, splits.places, old, previous, class_names, tag)
+    report = _merged(report, (*schema_problems, *splits.problems))
+    labels = _settle_labels(report.usable, old, batch.relabelling, class_names)
+    report = _merged(report, (*labels.problems, *_mix_problems(old, report, class_names)))
+    new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)
+    groups = [splits.places[found.digest].group for found in new]
+    fates = Fates(len(new), len(labels.changed), labels.num_known, groups)
+    balance = draw_balance(report, fates)
+    _refuse_if_unusable(report, balance, settings.data.max_quarantined_percent, str(coco.path))
+    catalog = _next_catalog(
+        report.usable, labels.changed, batch, splits.places, old, previous, class_names, tag
+    )
+    schema_changed = previous is None or previous.class_names != class_names
+    return IngestPlan(catalog, new, tuple(labels.changed), schema_changed, report, balance)
 
 
 def refuse_other_schema(
@@ -115,8 +154,8 @@ def refuse_other_schema(
     problems: list[Problem] = []
     read_categories(coco.categories, problems)
     class_names, schema_problems = _settle_schema(coco, batch, settings, previous_names)
-    report = ValidationReport(collapsed((*problems, *schema_problems)), class_names, (), ())
-    _refuse_if_unusable(report, settings.data.max_quarantined_percent, str(coco.path))
+    report = ValidationReport((*problems, *schema_problems), class_names, (), ())
+    _refuse_if_unusable(report, None, settings.data.max_quarantined_percent, str(coco.path))
 
 
 def _settle_schema(
@@ -164,6 +203,7 @@ def _reindexed(
         raise BatchRefusedError(
             f"the current version has instances of {', '.join(sorted(gone))}, which the schema would drop",
             report,
+            draw_balance(report, Fates()),
             where="maskloop.toml: classes",
             hint="`maskloop data classes` drops, renames or merges classes that have instances",
         )
@@ -177,72 +217,118 @@ def _reindexed(
     }
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """What the pictures of a batch that are in the data already carry from now on.
+
+    Attributes:
+        changed: Instances by digest, of those that get other ones.
+        problems: What people should know about it.
+        num_known: Annotations left out because the data hold the same object.
+    """
+
+    changed: Mapping[str, tuple[Instance, ...]]
+    problems: tuple[Problem, ...]
+    num_known: int
+
+
+def _settle_labels(
+    usable: Sequence[UsablePicture],
+    old: Mapping[str, Picture],
+    rule: Relabelling,
+    class_names: Sequence[str],
+) -> _Labels:
+    """Replace the labels of known pictures, or join them with the new ones, as the batch says."""
+    changed: dict[str, tuple[Instance, ...]] = {}
+    problems: list[Problem] = []
+    num_known = 0
+    for picture in usable:
+        known = old.get(picture.found.digest)
+        if known is None or set(known.instances) == set(picture.instances):
+            continue
+        instances = picture.instances
+        if rule == "add":
+            instances, num_same, contradicts = join_instances(known.instances, picture.instances)
+            num_known += num_same
+            if contradicts:
+                message = "an object lies on one of another class that the data hold; both are kept"
+                told = Problem("warning", "two-classes", picture.found.name, message, example=known.name)
+                problems.append(told)
+        if set(known.instances) != set(instances):
+            changed[known.digest] = instances
+    changes = compare_labels([old[digest] for digest in changed], changed, class_names)
+    return _Labels(changed, (*problems, *judge_relabelling(changes, rule)), num_known)
+
+
 def _mix_problems(
     old: Mapping[str, Picture], report: ValidationReport, class_names: Sequence[str]
 ) -> tuple[Problem, ...]:
     counts = [0] * len(class_names)
     for picture in old.values():
         for instance in picture.instances:
-            counts[instance.class_index] += 1
+            counts[instance.class_index] += not instance.is_crowd
     return compare_label_distribution(counts, report.instances_per_class[: len(class_names)], class_names)
 
 
 def _merged(report: ValidationReport, problems: Sequence[Problem]) -> ValidationReport:
-    left_out = {problem.picture for problem in problems if problem.picture}
+    left_out = set(names_left_out(problems))
     return replace(
         report,
-        problems=collapsed((*report.problems, *problems)),
+        all_problems=(*report.all_problems, *problems),
         usable=tuple(picture for picture in report.usable if picture.found.name not in left_out),
         quarantined=tuple(sorted({*report.quarantined, *left_out})),
     )
 
 
-def _refuse_if_unusable(report: ValidationReport, max_percent: float, where: str) -> None:
+def _refuse_if_unusable(
+    report: ValidationReport, balance: Balance | None, max_percent: float, where: str
+) -> None:
     if report.blocking:
         first = report.blocking[0]
-        more = f", and {len(report.blocking) - 1} more problems" if len(report.blocking) > 1 else ""
-        raise BatchRefusedError(f"{first.message}{more}", report, where=where, hint=first.hint)
+        others = len(by_kind(report.blocking)) - 1
+        more = f", and there are problems of {count(others, 'other kind')}" if others else ""
+        raise BatchRefusedError(f"{first.message}{more}", report, balance, where=where, hint=first.hint)
     if report.quarantined_percent > max_percent:
-        errors = [problem for problem in report.problems if problem.severity == "error"]
-        raise BatchRefusedError(
-            f"{len(report.quarantined)} of {len(report.usable) + len(report.quarantined)} pictures cannot be "
-            f"used ({report.quarantined_percent:.1f} %, accepted are {max_percent:g} %)",
-            report,
-            where=where,
-            hint=f"the first: {errors[0].where}: {errors[0].message}",
-        )
+        worst = by_kind(problem for problem in report.problems if problem.severity == "error")
+        hint = "; ".join(map(_tell_kind, worst))
+        raise BatchRefusedError(_too_many(report, max_percent), report, balance, where=where, hint=hint)
 
 
-def _planned(
-    report: ValidationReport,
+def _too_many(report: ValidationReport, max_percent: float) -> str:
+    num_bad, most = len(report.quarantined), f"at most {max_percent:g} % may be bad"
+    listed = count(num_bad + len(report.usable), "picture")
+    if not report.usable:
+        return f"none of the {listed} can be used ({most})"
+    return f"{num_bad} of {listed} cannot be used ({report.quarantined_percent:.1f} %; {most})"
+
+
+def _tell_kind(first: Problem) -> str:
+    """Say what is wrong, how often and where first, and what to do."""
+    place = first.where if first.picture in ("", first.where) else f"{first.picture}, {first.where}"
+    advice = f" ({first.hint})" if first.hint else ""
+    return f"{first.count} x {first.code}, first in {place}: {first.message}{advice}"
+
+
+def _next_catalog(
+    usable: Sequence[UsablePicture],
+    changed: Mapping[str, tuple[Instance, ...]],
     batch: Batch,
     places: Mapping[str, Place],
     old: Mapping[str, Picture],
     previous: Catalog | None,
     class_names: tuple[str, ...],
     tag: str,
-) -> IngestPlan:
+) -> Catalog:
     pictures = dict(old)
     hashes = dict(previous.difference_hashes) if previous else {}
-    added, updated = [], []
-    for usable in report.usable:
-        digest = usable.found.digest
-        known = pictures.get(digest)
-        if known is None:
-            pictures[digest] = _new_picture(usable, batch, places[digest], tag)
-            hashes[digest] = usable.found.difference_hash
-            added.append(usable.found)
-        elif set(known.instances) != set(usable.instances):
-            pictures[digest] = replace(known, instances=usable.instances, label_origin=batch.label_origin)
-            updated.append(digest)
-    ordered = tuple(pictures[digest] for digest in sorted(pictures))
-    return IngestPlan(
-        Catalog(class_names, ordered, hashes),
-        tuple(added),
-        tuple(updated),
-        schema_changed=previous is None or previous.class_names != class_names,
-        report=report,
-    )
+    for picture in usable:
+        digest = picture.found.digest
+        if digest not in old:
+            pictures[digest] = _new_picture(picture, batch, places[digest], tag)
+            hashes[digest] = picture.found.difference_hash
+    for digest, instances in changed.items():
+        pictures[digest] = replace(pictures[digest], instances=instances, label_origin=batch.label_origin)
+    return Catalog(class_names, tuple(pictures[digest] for digest in sorted(pictures)), hashes)
 
 
 def _new_picture(usable: UsablePicture, batch: Batch, place: Place, tag: str) -> Picture:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 Severity = Literal["error", "warning", "info"]
+_GRAVITY: Final = {"error": 0, "warning": 1, "info": 2}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Problem:
         message: One sentence for people.
         hint: What to do about it.
         picture: The picture an error quarantines; an error without one blocks the batch.
+        example: A picture to look at.
+        count: How many like this were found.
     """
 
     severity: Severity
@@ -30,10 +33,18 @@ class Problem:
     message: str
     hint: str = ""
     picture: str = ""
+    example: str = ""
+    count: int = 1
+
+    @property
+    def shown_in(self) -> str:
+        """The picture it can be seen in, or an empty string."""
+        return self.picture or self.example
 
     def __str__(self) -> str:
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.severity}: {self.where}: {self.message}{hint}"
+        more = f"and {self.count - 1} more like this" if self.count > 1 else ""
+        hint = "; ".join(filter(None, (self.hint, more)))
+        return f"{self.severity}: {self.where}: {self.message}" + (f" ({hint})" if hint else "")
 
 
 def collapsed(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -43,21 +54,15 @@ def collapsed(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     >>> [str(problem) for problem in collapsed(odd)]
     ['info: /images/0: ids are text (and 2 more like this)']
     """
-    errors, others = [], defaultdict(list)
+    each = tuple(problems)
+    errors = tuple(problem for problem in each if problem.severity == "error")
+    return (*errors, *by_kind(problem for problem in each if problem.severity != "error"))
+
+
+def by_kind(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Tell each severity and code once: its first problem, with the number of all. The gravest come first."""
+    alike: dict[tuple[str, str], list[Problem]] = defaultdict(list)
     for problem in problems:
-        if problem.severity == "error":
-            errors.append(problem)
-        else:
-            others[(problem.severity, problem.code)].append(problem)
-    told = [
-        _told_once(alike) for _, alike in sorted(others.items(), key=lambda item: item[0][0], reverse=True)
-    ]
-    return (*errors, *told)
-
-
-def _told_once(alike: list[Problem]) -> Problem:
-    first = alike[0]
-    if len(alike) == 1:
-        return first
-    more = f"and {len(alike) - 1} more like this"
-    return replace(first, hint=f"{first.hint}; {more}" if first.hint else more)
+        alike[(problem.severity, problem.code)].append(problem)
+    told = [replace(each[0], count=sum(one.count for one in each)) for each in alike.values()]
+    return tuple(sorted(told, key=lambda problem: _GRAVITY[problem.severity]))

@@ -141,6 +141,13 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
+def encode_jpeg(picture: Picture) -> bytes:
+    """Return the picture as the bytes of a JPEG file: for pages, a tenth of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=85)
+    return buffer.getvalue()
+
+
 @dataclass(frozen=True)
 class Examples:
     """Picture ids worth a look, each group best first; no picture is in two groups."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,10 @@ import click
 from flows.cli_data import data
 from flows.cli_export import exporting
 from flows.cli_feedback import feedback
+from flows.cli_ingest import ingesting
 from flows.cli_rollout import rollout
 from flows.cli_serving import serving
-from flows.console import Output, command, images_beside, open_workspace, user_name
+from flows.console import Output, command, open_workspace, user_name
 from maskloop.errors import EXIT_CODES, INTERRUPTED, MaskloopError, NotFoundError, StoppedError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def cli() -> None:
 cli.add_command(data)
 cli.add_command(feedback)
 cli.add_command(rollout)
-for one in (*serving.commands.values(), *exporting.commands.values()):
+for one in (*ingesting.commands.values(), *serving.commands.values(), *exporting.commands.values()):
     cli.add_command(one)
 
 
@@ -93,62 +93,6 @@ def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
             "remarks": made.remarks,
         },
         show,
-    )
-
-
-@command("ingest", group=cli)
-@click.argument("annotations", type=click.Path(path_type=Path))
-@click.option(
-    "--images", type=click.Path(path_type=Path), help="Folder of the pictures. Default: beside the file."
-)
-@click.option("--source", default="", help="Where the pictures come from; gates look at each source alone.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Default: by hash of a group key.")
-@click.option(
-    "--model-labels", is_flag=True, help="A model made these labels and a person has reviewed them."
-)
-@click.option("--allow-schema-change", is_flag=True, help="Accept new, missing or renamed classes.")
-def ingest(
-    root: Path,
-    out: Output,
-    *,
-    annotations: Path,
-    images: Path | None,
-    source: str,
-    split: Any,
-    model_labels: bool,
-    allow_schema_change: bool,
-) -> None:
-    """Validate a COCO batch, add it to the data and make it a version."""
-    from flows.foreground import run_story
-    from flows.ingest import ingest as story
-
-    app = open_workspace(root)
-    result = run_story(
-        app,
-        "ingest",
-        story,
-        annotations=annotations,
-        images_dir=images or images_beside(annotations),
-        source=source,
-        split=split,
-        label_origin="model-reviewed" if model_labels else "human",
-        allow_schema_change=allow_schema_change,
-    )
-    tag = result.version.tag if result.version else ""
-    problems = [asdict(problem) for problem in result.report.problems]
-    out.answer(
-        {
-            "tag": tag,
-            "changed": result.changed,
-            "added": result.num_added,
-            "updated": result.num_updated,
-            "quarantined": result.num_quarantined,
-            "problems": problems,
-        },
-        lambda: out.table(
-            [{k: row[k] for k in ("severity", "code", "where", "message")} for row in problems[:20]],
-            f"{len(problems)} remarks on the batch" + (", the first 20" if len(problems) > 20 else ""),
-        ),
     )
 
 

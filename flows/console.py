@@ -98,12 +98,6 @@ def is_one_stream() -> bool:
         return False
 
 
-def images_beside(annotations: Path) -> Path:
-    """Return the folder `images` beside an annotation file, or the folder it is in."""
-    beside = annotations.parent / "images"
-    return beside if beside.is_dir() else annotations.parent
-
-
 def user_name() -> str:
     """Return the name of the person at the keyboard."""
     try:

@@ -113,6 +113,7 @@ def _tell(app: App, teller: TerminalTeller, clocked: Clocked, num_pictures: int)
 
 
 def _ingest(app: App, folder: Path, count: int, *, first_index: int, shift: str | None, source: str) -> None:
+    from dataset.planning import Batch
     from dataset.synthetic import generate
 
     annotations = generate(folder, num_pictures=count, first_index=first_index, shift=shift)
@@ -122,7 +123,7 @@ def _ingest(app: App, folder: Path, count: int, *, first_index: int, shift: str 
         ingest,
         annotations=annotations,
         images_dir=annotations.parent / "images",
-        source=source,
+        batch=Batch(source),
     )
 
 

@@ -35,6 +35,8 @@ from maskloop.records import TriggerReason
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from dataset.samples import Split
+
 _Result = TypeVar("_Result")
 _PROGRESS_STEPS = 20
 _PAGE = 200
@@ -112,15 +114,16 @@ class BothTellers:
 
 @flow(name="ingest")
 def ingest_flow(
-    workspace: str, annotations: str, images_dir: str, source: str = "", split: str | None = None
+    workspace: str, annotations: str, images_dir: str = "", source: str = "", split: str | None = None
 ) -> str:
     """Add a COCO batch to the data; returns the current version's tag."""
+    from dataset.planning import Batch
+
     result = _step("ingest")(ingest)(
         _open(workspace),
         Path(annotations),
-        Path(images_dir),
-        source=source,
-        split=split,
+        Path(images_dir) if images_dir else None,
+        batch=Batch(source, cast("Split | None", split)),
     )
     return result.version.tag if result.version else ""
 

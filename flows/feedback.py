@@ -77,7 +77,7 @@ def check_instances(instances: Sequence[CorrectedInstance], sample: Sample) -> t
 
     Raises:
         DataError: if the picture's size is not known, or there are too many instances or pixels.
-        MaskError: if one is no mask, empty, of another size, or leaves the picture.
+        MaskError: if one is no mask, empty, of another size, or lies mostly outside the picture.
     """
     if not sample.height_px:
         raise DataError("masks cannot be checked: the size of this picture was not written down")
@@ -110,14 +110,9 @@ def _outline_px(segmentation: Any) -> float:
 
 
 def _check_mask(segmentation: Any, sample: Sample) -> Rle:
-    from dataset.coco import reaches_outside
-    from maskloop.masks import areas_px, rle_from_coco
+    from dataset.outlines import read_mask
 
-    mask = rle_from_coco(segmentation, sample.height_px, sample.width_px)
-    if reaches_outside(segmentation, sample.height_px, sample.width_px):
-        raise MaskError("the mask leaves its picture")
-    if areas_px([mask])[0] == 0:
-        raise MaskError("the mask covers no pixel")
+    mask, _ = read_mask(segmentation, sample.height_px, sample.width_px)
     return mask
 
 
@@ -201,14 +196,14 @@ def _name_picture(app: App, correction: Correction) -> str:
 
 def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
     """Ingest one source's pictures; what is refused is left out and the rest tried again."""
-    from dataset.planning import BatchRefusedError
+    from dataset.planning import Batch, BatchRefusedError
 
     done: list[str] = []
     while any(corrections[-1].instances for corrections in pictures.values()):  # else: wait for company
         folder = app.workspace.state_dir / "corrections"
         try:
             annotations = _write_batch(app, folder, pictures)
-            result = ingest(app, annotations, folder, source=source, label_origin="human")
+            result = ingest(app, annotations, folder, batch=Batch(source, relabelling="replace"))
         except BatchRefusedError as error:
             sentences, pictures = _refuse_pictures(app, pictures, error.report, error.headline)
             done += sentences

@@ -2,70 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.wiring import App
+from maskloop.errors import StorageError
 from maskloop.records import VersionIngested, write_record
 from registry.metric_names import translated
 
 if TYPE_CHECKING:
     from dataset.ingestion import IngestResult
-    from dataset.samples import DatasetVersion, Split
+    from dataset.planning import Batch
+    from dataset.samples import DatasetVersion
+    from flows.ingest_report import BatchReport
 
 
 def ingest(
-    app: App,
-    annotations: Path,
-    images_dir: Path,
-    *,
-    source: str = "",
-    split: Split | None = None,
-    label_origin: str = "human",
-    allow_schema_change: bool = False,
+    app: App, annotations: Path, images_dir: Path | None = None, *, batch: Batch | None = None
 ) -> IngestResult:
-    """Validate a COCO batch, add it to the data, version it and tell the ledger.
+    """Validate a COCO batch, add it to the data, version it, tell the ledger, and write its report.
 
     Running it twice with the same batch changes nothing; interrupted, it continues when started again.
 
+    Args:
+        app: The workspace.
+        annotations: The COCO file, or the folder that holds it and no other.
+        images_dir: The folder its file names are relative to; None looks for it near the file.
+        batch: What is said about it. Without a source it is named after the file.
+
     Raises:
-        DataError: with the whole report if the batch cannot be used; the data are as before.
+        DataError: if the batch cannot be used; the data are as before, and the report is written and named.
         StorageError: if something could not be stored and verified; the data are as before.
     """
     from dataset.ingestion import ingest_batch
+    from dataset.planning import Batch, BatchRefusedError
+    from flows.ingest_report import report_of_refusal, report_of_result
 
     record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
-    source = source or annotations.stem
-    with app.teller.progress(f"checking and adding {source}") as progress:
-        result = ingest_batch(
-            app.data,
-            annotations=annotations,
-            images_dir=images_dir,
-            source=source,
-            split=split,
-            settings=app.settings,
-            label_origin=label_origin,
-            allow_schema_change=allow_schema_change,
-            progress=progress,
-        )
-    if result.version is None:
-        return result
+    batch = batch or Batch("")
+    batch = replace(batch, source=batch.source or annotations.stem)
+    try:
+        with app.teller.progress(f"checking and adding {batch.source}") as progress:
+            result = ingest_batch(
+                app.data,
+                annotations=annotations,
+                images_dir=images_dir,
+                batch=batch,
+                settings=app.settings,
+                progress=progress,
+            )
+    except BatchRefusedError as refused:
+        refused.page = _write_report(app, report_of_refusal(refused))
+        if refused.page:
+            refused.hint = ". ".join(filter(None, (refused.hint, f"The whole report: {refused.page}")))
+        raise
+    if result.version is not None:
+        _tell_ledger(app, result, result.version, batch.source)
+    app.teller.say(result.balance.sentence())
+    return replace(result, page=_write_report(app, report_of_result(result)))
+
+
+def _tell_ledger(app: App, result: IngestResult, version: DatasetVersion, source: str) -> None:
     record = VersionIngested(
-        tag=result.version.tag,
-        fingerprint=result.version.fingerprint,
-        dvc_md5=result.version.dvc_md5,
-        git_commit=result.version.git_commit,
+        tag=version.tag,
+        fingerprint=version.fingerprint,
+        dvc_md5=version.dvc_md5,
+        git_commit=version.git_commit,
         source=source,
-        num_pictures=len(result.version.pictures),
+        num_pictures=len(version.pictures),
         num_new_pictures=result.num_added,
         num_new_labelled=result.num_added + result.num_updated,
         num_quarantined=result.num_quarantined,
+        balance=result.balance.counts(),
     )
-    write_record(app.ledger, record, actor=app.actor, key=f"data:{result.version.fingerprint}:{record.tag}")
+    write_record(app.ledger, record, actor=app.actor, key=f"data:{version.fingerprint}:{record.tag}")
     app.teller.say(record.sentence() if result.changed else f"nothing new: {record.tag} holds all of it")
-    for name, given in translated(result.version.class_names).items():
+    for name, given in translated(version.class_names).items():
         app.teller.say(f"MLflow does not take the name {name!r}: its charts call this class {given!r}")
-    return result
+
+
+def _write_report(app: App, report: BatchReport) -> Path | None:
+    """Write the report of a batch; that this fails changes nothing about the batch."""
+    from flows.ingest_report import write_batch_report
+
+    try:
+        return write_batch_report(app.workspace.reports_dir, report, app.settings.data.max_picture_mpx)
+    except (StorageError, OSError) as error:
+        app.teller.say(f"the report of the batch could not be written: {error}")
+        return None
 
 
 def record_missing_versions(app: App) -> int:

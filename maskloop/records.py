@@ -46,13 +46,17 @@ class VersionIngested(Record):
     num_new_labelled: int
     """New or relabelled pictures: what counts as fresh labels for retraining."""
     num_quarantined: int
+    balance: dict[str, int] = {}
+    """What came with the batch, what was kept, and what was not and why, in numbers."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
         left_out = f", {self.num_quarantined} left out" if self.num_quarantined else ""
+        num_relabelled = self.num_new_labelled - self.num_new_pictures
+        relabelled = f", {num_relabelled} relabelled" if num_relabelled else ""
         return (
-            f"{self.tag}: {self.num_new_labelled} new or relabelled pictures from {self.source}, "
-            f"{self.num_pictures} in all{left_out}"
+            f"{self.tag}: {count(self.num_new_pictures, 'new picture')} from {self.source}{relabelled}"
+            f"{left_out}; {self.num_pictures} in all"
         )
 
 

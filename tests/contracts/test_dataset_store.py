@@ -10,6 +10,7 @@ import pytest
 
 from dataset.catalog import Catalog, fingerprint, read_catalog
 from dataset.ingestion import ingest_batch
+from dataset.planning import Batch
 from dataset.revision import DatasetStore, DvcDatasetStore
 from maskloop.errors import NotFoundError, RefusedError
 from maskloop.settings import Settings
@@ -23,7 +24,7 @@ SETTINGS = Settings()
 def ingest(store: DatasetStore, folder: Path, numbers: range) -> None:
     annotations, images_dir = write_batch(folder, numbers)
     ingest_batch(
-        store, annotations=annotations, images_dir=images_dir, source="here", split=None, settings=SETTINGS
+        store, annotations=annotations, images_dir=images_dir, batch=Batch("here"), settings=SETTINGS
     )
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +31,7 @@ from flows.reconcile import reconcile
 from flows.retrain import record_trigger, run_turn
 from maskloop.errors import RefusedError
 from maskloop.records import TriggerRecorded
+from tests.fakes.ingests import ingest_result
 from tests.fakes.loop_world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
@@ -119,7 +119,7 @@ def test_a_reconcile_that_finds_another_one_running_says_so_and_is_fine(world: W
 
 def test_ingest_returns_the_tag(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     version = world.data.current()
-    result = SimpleNamespace(version=version, changed=True, num_added=12, num_updated=0, num_quarantined=0)
+    result = ingest_result(version, num_added=12)
     monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: result)
     assert ingest_flow(str(world.workspace.root), "batch.json", "images") == "data-v1"
 

@@ -8,7 +8,7 @@ from PIL import Image
 from dataset.decoding import decode_picture, encode_png
 from dataset.difference import compare_versions
 from dataset.ingestion import ingest_batch
-from dataset.planning import BatchRefusedError
+from dataset.planning import Batch, BatchRefusedError
 from maskloop.errors import DataError
 from maskloop.settings import Settings, parse_settings
 from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle, write_batch
@@ -24,16 +24,15 @@ def store(tmp_path):
 def ingest(store, tmp_path):
     """Write a batch of the numbered pictures and ingest it."""
 
-    def act(numbers, content=None, *, settings=None, source="here", split=None, **options):
+    def act(numbers, content=None, *, settings=None, source="here", split=None, progress=None, **options):
         annotations, images_dir = write_batch(tmp_path / "batch", numbers, content)
         return ingest_batch(
             store,
             annotations=annotations,
             images_dir=images_dir,
-            source=source,
-            split=split,
+            batch=Batch(source, split, **options),
             settings=settings or Settings(),
-            **options,
+            progress=progress,
         )
 
     return act
@@ -77,6 +76,76 @@ def test_new_labels_of_a_known_picture_replace_the_old_ones(ingest):
     diff = compare_versions(first, result.version)
     assert [picture.label_origin for picture in diff.relabelled] == ["model-reviewed"]
     assert diff.relabelled[0].added_in == "data-v1"
+
+
+class TestRelabelling:
+    """Two files about the same pictures: the first has bolts alone, the second nuts alone."""
+
+    @pytest.fixture
+    def only(self):
+        def content(category):
+            both = coco_content(range(4))
+            both["annotations"] = [one for one in both["annotations"] if one["category_id"] == category]
+            return both
+
+        return content
+
+    def test_labels_that_take_a_class_from_pictures_that_had_it_are_refused(self, ingest, store, only):
+        ingest(range(4), only(1))
+        with pytest.raises(BatchRefusedError, match="take 'bolt' from 4 pictures that had it") as caught:
+            ingest(range(4), only(2))
+        assert "--add" in caught.value.hint
+        assert "--replace" in caught.value.hint
+        assert store.versions() == ("data-v1",)
+
+    def test_they_replace_the_old_ones_when_somebody_agrees(self, ingest, only):
+        ingest(range(4), only(1))
+        result = ingest(range(4), only(2), relabelling="replace")
+        assert {one.class_index for p in result.version.pictures for one in p.instances} == {1}
+        assert "class-taken-away" in [p.code for p in result.report.problems if p.severity == "warning"]
+
+    def test_they_join_the_old_ones_when_that_is_asked_for(self, ingest, only):
+        ingest(range(4), only(1))
+        result = ingest(range(4), only(2), relabelling="add")
+        assert [len(picture.instances) for picture in result.version.pictures] == [2, 2, 2, 2]
+        assert result.num_updated == 4
+        again = ingest(range(4), only(2), relabelling="add")
+        assert (again.changed, again.balance.annotations_not_kept) == (False, {"of objects the data have": 4})
+
+    def test_an_object_drawn_a_second_time_almost_alike_is_joined_once(self, ingest):
+        first = ingest(range(4)).version
+        redrawn = coco_content(range(4))
+        for record in redrawn["annotations"]:
+            x, y = record["segmentation"][0][:2]
+            record["segmentation"] = rectangle(x, y, 11, 8)
+        result = ingest(range(4), redrawn, relabelling="add")
+        assert (result.changed, result.version) == (False, first)
+        assert result.balance.annotations_not_kept == {"of objects the data have": 8}
+
+    def test_an_object_of_another_class_on_a_known_one_is_kept_and_told(self, ingest, only):
+        ingest(range(4), only(1))
+        renamed = only(1)
+        for record in renamed["annotations"]:
+            record["category_id"] = 2
+        result = ingest(range(4), renamed, relabelling="add")
+        assert "two-classes" in [problem.code for problem in result.report.problems]
+        assert all(len(picture.instances) == 2 for picture in result.version.pictures)
+
+    def test_fewer_instances_of_a_class_are_a_warning_with_both_numbers(self, ingest):
+        more = coco_content(range(4))
+        more["annotations"].append(annotation(99, 2, 2, segmentation=rectangle(20, 12)))
+        ingest(range(4), more)
+        result = ingest(range(4))
+        (told,) = (problem for problem in result.report.problems if problem.code == "fewer-instances")
+        assert told.severity == "warning"
+        assert "'nut' 2 to 1" in told.message
+
+    def test_a_picture_whose_labels_are_all_gone_is_refused_too(self, ingest):
+        ingest(range(4))
+        content = coco_content(range(4))
+        content["annotations"] = content["annotations"][2:]
+        with pytest.raises(BatchRefusedError, match=r"take 'bolt' from 1 picture .*, 'nut' from 1 picture"):
+            ingest(range(4), content)
 
 
 def test_a_declared_split_places_new_pictures_and_never_moves_old_ones(ingest):
@@ -227,8 +296,7 @@ def test_an_annotation_file_that_is_no_coco_is_a_data_error(ingest, store, tmp_p
                 store,
                 annotations=tmp_path / "a.json",
                 images_dir=tmp_path,
-                source="",
-                split=None,
+                batch=Batch(""),
                 settings=Settings(),
             )
 
@@ -247,6 +315,23 @@ def test_a_crash_while_staging_leaves_the_previous_version_and_the_next_try_comp
             ingest(range(8))
     assert store.current().tag == "data-v1"
     assert ingest(range(8)).version.tag == "data-v2"
+
+
+def test_a_name_in_another_unicode_form_or_with_backslashes_finds_its_picture(ingest, tmp_path):
+    content = coco_content(range(3))
+    folder = tmp_path / "batch" / "images"
+    (folder / "left").mkdir(parents=True)
+    for number, (on_disk, told) in enumerate(
+        [
+            ("Pru\u0308fling.png", "Pr\u00fcfling.png"),
+            ("\u00d6se.png", "O\u0308se.png"),
+            ("left/a.png", "left\\a.png"),
+        ]
+    ):
+        (folder / on_disk).write_bytes(encode_png(noise_pixels(90 + number)))
+        content["images"][number]["file_name"] = told
+    version = ingest(range(3), content).version
+    assert {picture.name for picture in version.pictures} == {one["file_name"] for one in content["images"]}
 
 
 def test_progress_is_told_picture_by_picture(ingest):

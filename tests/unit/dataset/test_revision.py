@@ -14,6 +14,7 @@ from dataset import dvc_remote, revision
 from dataset.dvc import run_dvc
 from dataset.dvc_objects import damaged_objects
 from dataset.ingestion import ingest_batch
+from dataset.planning import Batch
 from dataset.revision import DvcDatasetStore, init_workspace_repository
 from maskloop.errors import (
     ConfigurationError,
@@ -35,8 +36,7 @@ def ingest(root: Path, numbers: range):
         DvcDatasetStore(Workspace(root)),
         annotations=annotations,
         images_dir=images_dir,
-        source="here",
-        split=None,
+        batch=Batch("here"),
         settings=Settings(),
     )
 

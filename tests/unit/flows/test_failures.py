@@ -27,6 +27,7 @@ from maskloop.records import (
     TrainingFailed,
     VersionIngested,
 )
+from tests.fakes.ingests import ingest_result
 from tests.fakes.loop_stories import first_champion, judged
 from tests.fakes.loop_world import World, put_in_place
 
@@ -210,14 +211,11 @@ def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between the tag and the ledger, then run again: the batch is no longer new, its labels are."""
-    from types import SimpleNamespace
-
     from flows.ingest import ingest
 
     reconcile(world.app())
     version = world.label(range(12, 24))
-    again = SimpleNamespace(version=version, changed=False, num_added=0, num_updated=0, num_quarantined=0)
-    monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: again)
+    monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: ingest_result(version))
     ingest(world.app(), Path("batch.json"), Path("images"))
     assert [one.num_new_labelled for one in world.of_kind(VersionIngested)] == [12, 12]
 

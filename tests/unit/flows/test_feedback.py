@@ -81,9 +81,9 @@ SQUARE = [[2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0]]
         (RleMask(size=(SIDE_PX, SIDE_PX), counts="\x7f\x80"), "does not belong"),
         ([[2.0, 2.0, math.nan, 2.0, 8.0, 8.0]], "not finite"),
         ([[2.0, 2.0, 8.0, 2.0]], "three points"),
-        ([[2.0, 2.0, 90.0, 2.0, 90.0, 90.0]], "leaves its picture"),
+        ([[2.0, 2.0, 90.0, 2.0, 90.0, 90.0]], "lies outside its picture"),
         ([[3.0, 3.0, 3.0, 3.0, 3.0, 3.0]], "covers no pixel"),
-        ([], "empty"),
+        ([], "no mask"),
     ],
 )
 def test_what_is_no_mask_of_this_picture_is_refused_and_says_which(

@@ -1,0 +1,146 @@
+"""Finding the COCO file somebody means, and saying what another file looks like and what to do with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from maskloop.errors import DataError
+
+EXPORT_HINT: Final = (
+    "maskloop reads one JSON file in COCO instance segmentation; export the labels again so (Roboflow: "
+    '"COCO Segmentation", CVAT: "COCO 1.0", Label Studio: "COCO")'
+)
+_PICTURES: Final = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+    b"RIFF": "a WebP picture",
+    b"GIF8": "a GIF picture",
+    b"BM": "a BMP picture",
+}
+_YOLO_LINE: Final = re.compile(r"\d+( -?[\d.eE+-]+){4,}\s*")
+_NAMES_SHOWN: Final = 5
+_MOST_FILES_OPENED: Final = 100
+
+
+def find_annotation_file(path: Path) -> Path:
+    """Return the COCO file that a path means: itself, or the only one in the folder it names.
+
+    Raises:
+        DataError: if a folder holds none, or several.
+    """
+    if not path.is_dir():
+        return path
+    inside = sorted(file for pattern in ("*.json", "*/*.json") for file in path.glob(pattern))
+    inside = inside[:_MOST_FILES_OPENED]
+    found = [file for file in inside if _looks_like_coco(file)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(str(file.relative_to(path)) for file in found[:_NAMES_SHOWN])
+        more = ", ..." if len(found) > _NAMES_SHOWN else ""
+        raise DataError(
+            f"the folder holds {len(found)} COCO files",
+            where=str(path),
+            hint=f"name one of them: {names}{more}",
+        )
+    other = [path / "data.yaml", *inside, *sorted(path.glob("*.txt")), *sorted(path.glob("*.xml"))]
+    known = next((said for file in other if file.is_file() and (said := _describe_file(file))), "")
+    what = f"the folder holds {known}, but no COCO file" if known else "the folder holds no COCO file"
+    raise DataError(what, where=str(path), hint=EXPORT_HINT)
+
+
+def describe_foreign_bytes(data: bytes) -> str:
+    """Say what a file looks like that is no JSON, or nothing.
+
+    >>> describe_foreign_bytes(b"names: [bolt]\\ntrain: images/train\\n")
+    "YOLO's data.yaml"
+    """
+    for start, what in _PICTURES.items():
+        if data.startswith(start):
+            return what
+    if data.startswith(b"PK\x03\x04"):
+        return "a ZIP archive"
+    text = data[:20_000].decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
+    if text.startswith("<"):
+        return "an XML file (Pascal VOC, CVAT for images)"
+    if re.search(r"^names\s*:", text, re.MULTILINE) and re.search(r"^(train|val|nc|path)\s*:", text, re.M):
+        return "YOLO's data.yaml"
+    lines = text.splitlines()[:_NAMES_SHOWN]
+    if lines and all(_YOLO_LINE.fullmatch(line) for line in lines):
+        return "a YOLO label file"
+    return ""
+
+
+def describe_foreign_json(content: Any) -> str:
+    """Say what JSON looks like that is no COCO file, or nothing.
+
+    >>> describe_foreign_json({"shapes": [], "imagePath": "a.png"})
+    "labelme's file of one picture"
+    """
+    if isinstance(content, dict):
+        if "shapes" in content and ("imagePath" in content or "imageData" in content):
+            return "labelme's file of one picture"
+        if "_via_img_metadata" in content or _all_have(list(content.values()), "regions"):
+            return "a VGG Image Annotator project"
+        return ""
+    if isinstance(content, list):
+        if _all_have(content, "data") and (_all_have(content, "annotations") or _all_have(content, "id")):
+            return "Label Studio's own JSON"
+        if _all_have(content, "image_id") and _all_have(content, "score"):
+            return "a list of detections in COCO's results format"
+    return ""
+
+
+def advise(what: str) -> str:
+    """Return what to do with a file that looks like something else.
+
+    >>> advise("a ZIP archive")
+    'unpack it and name the annotation file in it'
+    """
+    if what == "a ZIP archive":
+        return "unpack it and name the annotation file in it"
+    if what.endswith("picture"):
+        return f"name the annotation file; masks painted as pictures are not read. {EXPORT_HINT}"
+    if what == "Label Studio's own JSON":
+        return (
+            'in Label Studio choose Export, then "COCO", which holds polygons but no brush labels; '
+            "name the JSON file in it"
+        )
+    if what == "a list of detections in COCO's results format":
+        return "these are a model's answers, not labels; name the COCO file with the labels"
+    if "YOLO" in what or "labelme" in what:
+        return f"{EXPORT_HINT}, or convert it with a tool such as FiftyOne, and look at what it drew"
+    return EXPORT_HINT
+
+
+def _all_have(values: Sequence[Any], key: str) -> bool:
+    return bool(values) and all(isinstance(value, dict) and key in value for value in values)
+
+
+def _looks_like_coco(file: Path) -> bool:
+    content = _load(file)
+    return isinstance(content, dict) and all(
+        isinstance(content.get(name), list) for name in ("images", "annotations", "categories")
+    )
+
+
+def _describe_file(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(20_000)
+    except OSError:
+        return ""
+    return describe_foreign_bytes(start) or describe_foreign_json(_load(file))
+
+
+def _load(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None

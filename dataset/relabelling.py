@@ -1,0 +1,115 @@
+"""What happens to the labels of pictures that are in the data already: replaced, or joined by new ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dataset.problems import Problem
+from dataset.samples import Instance, Picture
+from maskloop.masks import mask_iou
+from maskloop.wording import count
+
+Relabelling = Literal["ask", "replace", "add"]
+SAME_OBJECT_IOU: Final = 0.8
+"""Two masks of one class that overlap so far are one object, drawn twice."""
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What a relabelling does to one class; crowd regions are not counted.
+
+    Attributes:
+        name: The class.
+        before: Its instances in the relabelled pictures so far.
+        after: Its instances in them from now on.
+        pictures_without: Names of pictures that had the class and have it no more.
+    """
+
+    name: str
+    before: int
+    after: int
+    pictures_without: tuple[str, ...]
+
+
+def compare_labels(
+    pictures: Sequence[Picture], instances: Mapping[str, Sequence[Instance]], class_names: Sequence[str]
+) -> tuple[ClassChange, ...]:
+    """Say what becomes of each class in pictures that get other instances, by digest."""
+    before = {picture.digest: _per_class(picture.instances) for picture in pictures}
+    after = {picture.digest: _per_class(instances[picture.digest]) for picture in pictures}
+    return tuple(
+        ClassChange(
+            name,
+            sum(counts[index] for counts in before.values()),
+            sum(counts[index] for counts in after.values()),
+            tuple(
+                picture.name
+                for picture in pictures
+                if before[picture.digest][index] and not after[picture.digest][index]
+            ),
+        )
+        for index, name in enumerate(class_names)
+    )
+
+
+def judge_relabelling(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[Problem, ...]:
+    """Refuse a relabelling that takes a class from pictures that had it, unless somebody agreed to it."""
+    return (*_taken_away(changes, rule), *_fewer(changes))
+
+
+def join_instances(
+    known: Sequence[Instance], new: Sequence[Instance]
+) -> tuple[tuple[Instance, ...], int, bool]:
+    """Add new instances to known ones of a picture, each object once.
+
+    Returns:
+        The instances, the known ones as they were; how many of the new ones were there already; whether one
+        of the others lies on a known object of another class.
+    """
+    iou_NM = mask_iou([one.mask for one in new], [one.mask for one in known])
+    joined, num_known, contradicts = list(known), 0, False
+    for row, one in enumerate(new):
+        on_it = [known[column] for column in (iou_NM[row] >= SAME_OBJECT_IOU).nonzero()[0]]
+        if any((other.class_index, other.is_crowd) == (one.class_index, one.is_crowd) for other in on_it):
+            num_known += 1
+            continue
+        contradicts |= any(other.class_index != one.class_index for other in on_it)
+        joined.append(one)
+    return tuple(joined), num_known, contradicts
+
+
+def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[Problem, ...]:
+    lost = [change for change in changes if change.pictures_without]
+    if not lost:
+        return ()
+    told = ", ".join(
+        f"{change.name!r} from {count(len(change.pictures_without), 'picture')} that had it "
+        f"({change.before} instances become {change.after})"
+        for change in lost
+    )
+    message = f"the new labels take {told}"
+    if rule == "replace":
+        return (Problem("warning", "class-taken-away", "/annotations", message, example=_first(lost)),)
+    hint = "keep the old labels and add the new ones with --add, or agree to their loss with --replace"
+    return (Problem("error", "class-taken-away", "/annotations", message, hint, example=_first(lost)),)
+
+
+def _fewer(changes: Sequence[ClassChange]) -> tuple[Problem, ...]:
+    fewer = [change for change in changes if change.after < change.before and not change.pictures_without]
+    if not fewer:
+        return ()
+    told = ", ".join(f"{change.name!r} {change.before} to {change.after}" for change in fewer)
+    message = f"pictures that are in the data already have fewer instances now: {told}"
+    hint = "the old labels are in the version before; `maskloop data diff` names the pictures"
+    return (Problem("warning", "fewer-instances", "/annotations", message, hint),)
+
+
+def _first(changes: Sequence[ClassChange]) -> str:
+    return changes[0].pictures_without[0]
+
+
+def _per_class(instances: Sequence[Instance]) -> Counter[int]:
+    return Counter(instance.class_index for instance in instances if not instance.is_crowd)
