@@ -92,9 +92,18 @@ def is_working(ledger: Ledger) -> bool:
 
 def find_running(ledger: Ledger, state: LoopState, workspace: Workspace) -> Running | None:
     """Return the work that somebody alive is at, or None."""
+    return _find_work(ledger, state, workspace, is_alive=True)
+
+
+def find_died(ledger: Ledger, state: LoopState, workspace: Workspace) -> Running | None:
+    """Return the work whose process has ended without giving its lease back, or whose lease has expired."""
+    return _find_work(ledger, state, workspace, is_alive=False)
+
+
+def _find_work(ledger: Ledger, state: LoopState, workspace: Workspace, *, is_alive: bool) -> Running | None:
     holder = ledger.lease_holder(WORK_LEASE)
     unfinished = [one for one in state.open_cycles if one.phase in ("opened", "training", "candidate")]
-    if holder is None or not holder.is_alive or not unfinished:
+    if holder is None or holder.is_alive != is_alive or not unfinished:
         return None
     cycle = unfinished[0].id
     note = _read_note(workspace, cycle, holder)
@@ -103,7 +112,7 @@ def find_running(ledger: Ledger, state: LoopState, workspace: Workspace) -> Runn
         work=note.get("work", ""),
         done=note.get("done", 0),
         total=note.get("total", 0),
-        seconds_left=note.get("seconds_left"),
+        seconds_left=note.get("seconds_left") if is_alive else None,
         host=holder.host,
         pid=holder.pid,
     )

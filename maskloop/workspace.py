@@ -101,6 +101,15 @@ class Workspace:
         return self.state_dir / "reports"
 
     @property
+    def loop_page(self) -> Path:
+        """The page that `maskloop report` writes."""
+        return self.reports_dir / "loop.html"
+
+    def verdict_page(self, version: str) -> Path:
+        """Return the page by which a version is decided about."""
+        return self.reports_dir / "verdicts" / f"version-{version}" / "evidence.html"
+
+    @property
     def mlflow_dir(self) -> Path:
         """The embedded MLflow's database and artifacts."""
         return self.state_dir / "mlflow"
