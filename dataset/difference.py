@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from dataset.samples import DatasetVersion, Picture
 
@@ -18,7 +19,8 @@ class VersionDiff:
         added: Pictures only the new version holds.
         removed: Pictures only the old version holds.
         relabelled: Pictures in both whose instances differ, as the new version has them.
-        instances_per_class: Class name to (instances in old, instances in new).
+        instances_per_class: Class name to (instances in old, instances in new); crowds are not counted.
+        crowds_per_class: The same for crowd regions.
     """
 
     old_tag: str
@@ -27,6 +29,7 @@ class VersionDiff:
     removed: tuple[Picture, ...]
     relabelled: tuple[Picture, ...]
     instances_per_class: dict[str, tuple[int, int]]
+    crowds_per_class: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def compare_versions(old: DatasetVersion, new: DatasetVersion) -> VersionDiff:
@@ -38,14 +41,14 @@ def compare_versions(old: DatasetVersion, new: DatasetVersion) -> VersionDiff:
         if digest in before and _labels(before[digest], old) != _labels(picture, new)
     )
     names = dict.fromkeys((*old.class_names, *new.class_names))
-    counts_before, counts_after = _counts(old), _counts(new)
     return VersionDiff(
         old.tag,
         new.tag,
         added=tuple(picture for digest, picture in after.items() if digest not in before),
         removed=tuple(picture for digest, picture in before.items() if digest not in after),
         relabelled=relabelled,
-        instances_per_class={name: (counts_before[name], counts_after[name]) for name in names},
+        instances_per_class=_count_both(names, old, new, is_crowd=False),
+        crowds_per_class=_count_both(names, old, new, is_crowd=True),
     )
 
 
@@ -56,9 +59,17 @@ def _labels(picture: Picture, version: DatasetVersion) -> Counter[tuple[str, byt
     )
 
 
-def _counts(version: DatasetVersion) -> Counter[str]:
+def _count_both(
+    names: Iterable[str], old: DatasetVersion, new: DatasetVersion, *, is_crowd: bool
+) -> dict[str, tuple[int, int]]:
+    before, after = _counts(old, is_crowd), _counts(new, is_crowd)
+    return {name: (before[name], after[name]) for name in names}
+
+
+def _counts(version: DatasetVersion, is_crowd: bool) -> Counter[str]:
     return Counter(
         version.class_names[instance.class_index]
         for picture in version.pictures
         for instance in picture.instances
+        if instance.is_crowd == is_crowd
     )

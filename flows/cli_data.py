@@ -49,9 +49,12 @@ def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
     store = open_workspace(root).data
     found = compare_versions(store.open(old), store.open(new))
     changes = {"added": found.added, "removed": found.removed, "relabelled": found.relabelled}
+    counted = list(found.instances_per_class.items())
+    crowds = found.crowds_per_class.items()
+    counted += [(f"{name} (crowd regions)", counts) for name, counts in crowds if any(counts)]
     rows = [
         {"class": name, old: counts[0], new: counts[1], "change": counts[1] - counts[0]}
-        for name, counts in found.instances_per_class.items()
+        for name, counts in counted
     ]
 
     def show() -> None:
@@ -80,7 +83,8 @@ def describe_picture(picture: Picture) -> dict[str, str | int]:
         "digest": picture.digest,
         "split": picture.split,
         "source": picture.source,
-        "instances": len(picture.instances),
+        "instances": sum(not one.is_crowd for one in picture.instances),
+        "crowds": sum(one.is_crowd for one in picture.instances),
     }
 
 

@@ -74,6 +74,14 @@ def test_links_between_pages_point_at_files_and_headings_that_exist(page: Path) 
         assert not heading or heading in headings_of(linked), f"{target} names no heading"
 
 
+def test_every_option_of_ingest_that_answers_a_question_is_explained() -> None:
+    ingest = cli.commands["ingest"]
+    questions = {"--add", "--replace", "--crowds-are-instances", "--crowds-are-regions", "--frame"}
+    options = {flag for parameter in ingest.params for flag in parameter.opts}
+    assert questions <= options
+    assert [option for option in questions if f"`{option}" not in read("labels.md")] == []
+
+
 def headings_of(page: Path) -> set[str]:
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}

@@ -78,6 +78,15 @@ def test_new_labels_of_a_known_picture_replace_the_old_ones(ingest):
     assert diff.relabelled[0].added_in == "data-v1"
 
 
+def test_crowds_are_counted_apart_between_versions(ingest):
+    first = ingest(range(4)).version
+    content = coco_content(range(4, 6))
+    content["annotations"].append(annotation(99, 4, 2, segmentation=rectangle(20, 12), iscrowd=1))
+    diff = compare_versions(first, ingest(range(4, 6), content).version)
+    assert diff.instances_per_class == {"bolt": (4, 6), "nut": (4, 6)}
+    assert diff.crowds_per_class == {"bolt": (0, 0), "nut": (0, 1)}
+
+
 class TestRelabelling:
     """Two files about the same pictures: the first has bolts alone, the second nuts alone."""
 
