@@ -177,6 +177,6 @@ def _picture(image: Mapping[str, Any], instances: Sequence[Instance]) -> Picture
         group=own["group"],
         split=own["split"],
         added_in=own["added_in"],
-        label_origin=own["label_origin"],
+        label_origin=own.get("label_origin", "human"),
         instances=tuple(instances),
     )

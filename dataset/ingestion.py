@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.annotation_files import find_annotation_file
 from dataset.balance import Balance
-from dataset.catalog import read_catalog, write_catalog
+from dataset.catalog import Catalog, read_catalog, write_catalog
 from dataset.coco import CocoFile, read_coco
 from dataset.decoding import DecodedPicture
 from dataset.dvc_objects import link_or_copy
@@ -236,6 +236,18 @@ def stage(folder: Path, plan: IngestPlan, images_dir: Path, *, previous_root: Pa
         except OSError as error:
             raise storage_error(error, target) from error
     write_catalog(folder, plan.catalog)
+
+
+def restage(folder: Path, catalog: Catalog, previous_root: Path) -> None:
+    """Fill a folder with a version of pictures that are all there already. Raises StorageError."""
+    for picture in catalog.pictures:
+        target = folder / picture.file
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(previous_root / picture.file, target)
+        except OSError as error:
+            raise storage_error(error, target) from error
+    write_catalog(folder, catalog)
 
 
 def _stored_bytes(found: FoundPicture, images_dir: Path) -> bytes:

@@ -13,7 +13,7 @@ from dataset.frames import Frame
 from dataset.labels import compare_label_distribution, read_batch_classes, read_categories, settle_schema
 from dataset.problems import Problem, by_kind
 from dataset.relabelling import Relabelling, compare_labels, join_instances, judge_relabelling
-from dataset.samples import Instance, Picture, Split
+from dataset.samples import Instance, LabelOrigin, Picture, Split
 from dataset.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
 from dataset.validation import (
     FoundPicture,
@@ -55,7 +55,7 @@ class Batch:
     Attributes:
         source: Where the pictures come from: a camera, a site.
         split: The split of new groups, or None to let the hash decide.
-        label_origin: ``human`` or ``model-reviewed``.
+        label_origin: Who made its labels.
         allow_schema_change: A person agreed to new or missing classes.
         frame: Where the masks of pictures that EXIF turns were drawn; None leaves it to the file.
         crowds: What crowd regions are; ``ask`` refuses a class that has nothing else.
@@ -65,7 +65,7 @@ class Batch:
 
     source: str
     split: Split | None = None
-    label_origin: str = "human"
+    label_origin: LabelOrigin = "human"
     allow_schema_change: bool = False
     frame: Frame | None = None
     crowds: CrowdRule = "ask"

@@ -10,6 +10,9 @@ from typing import Literal
 from maskloop.masks import Rle
 
 Split = Literal["train", "val", "test"]
+LabelOrigin = Literal["human", "corrected", "model-reviewed"]
+"""Who made a picture's labels: a person; a person who corrected a model's answer in production; a model or a
+tool, and a person has reviewed them."""
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -42,7 +45,7 @@ class Picture:
         group: Pictures of one group are always in one split.
         split: ``train``, ``val`` or ``test``.
         added_in: The tag of the version that first held it.
-        label_origin: ``human``, or ``model-reviewed`` for a model's labels a person has corrected.
+        label_origin: Who made its labels.
         instances: Its annotated objects.
     """
 
@@ -55,7 +58,7 @@ class Picture:
     group: str
     split: Split
     added_in: str
-    label_origin: str
+    label_origin: LabelOrigin
     instances: tuple[Instance, ...]
 
 

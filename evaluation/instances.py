@@ -6,6 +6,7 @@ Shape suffixes: N detections, M annotated instances, H and W the picture in px.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,23 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.masks)
+
+    def reclassified(self, index_of: Sequence[int]) -> Detections:
+        """Return the detections in other classes.
+
+        Args:
+            index_of: The new index of each old class; below 0 for those that are left out.
+        """
+        indices = np.asarray(index_of, dtype=np.int64)[self.class_indices]
+        kept = np.flatnonzero(indices >= 0)
+        return Detections(
+            self.height_px,
+            self.width_px,
+            self.boxes_xyxy[kept],
+            self.scores[kept],
+            indices[kept],
+            tuple(self.masks[number] for number in kept),
+        )
 
     def masks_NHW(self) -> NDArray[np.bool_]:  # noqa: N802
         """Return the masks as bool (N, H, W)."""

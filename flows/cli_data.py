@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.console import Output, command, open_workspace
+from flows.console import Output, command, open_workspace, user_name
+from maskloop.wording import count
 
 if TYPE_CHECKING:
     from dataset.samples import Picture
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("data")
 def data() -> None:
-    """Look at data versions, compare them, bring them back."""
+    """Look at data versions, compare them, bring them back, change their classes."""
 
 
 @command("list", group=data)
@@ -30,13 +32,74 @@ def data_list(root: Path, out: Output) -> None:
 
 @command("restore", group=data)
 @click.argument("tag")
-def data_restore(root: Path, out: Output, *, tag: str) -> None:
-    """Bring data/ and data.dvc back to a version, byte for byte."""
-    version = open_workspace(root).data.restore(tag)
+@click.option("--by", default="", help="Who brings it back. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def data_restore(root: Path, out: Output, *, tag: str, by: str, why: str) -> None:
+    """Bring data/ and data.dvc back to a version, byte for byte.
+
+    The next training and ingest build on it. No version is deleted.
+    """
+    from flows.data_changes import restore_version
+
+    version = restore_version(open_workspace(root), tag, by=by or user_name(), why=why)
     out.answer(
         {"tag": version.tag, "fingerprint": version.fingerprint, "pictures": len(version.pictures)},
-        lambda: click.echo(f"data/ is {version.tag} again: {len(version.pictures)} pictures"),
+        lambda: click.echo(f"data/ is {version.tag}: {count(len(version.pictures), 'picture')}"),
     )
+
+
+@command("classes", group=data)
+@click.option("--drop", "drops", multiple=True, metavar="CLASS", help="Take a class out of the schema.")
+@click.option(
+    "--rename", "renames", multiple=True, nargs=2, metavar="OLD NEW", help="Give a class a new name."
+)
+@click.option(
+    "--merge",
+    "merges",
+    multiple=True,
+    nargs=2,
+    metavar="CLASS INTO",
+    help="Give its instances to another class.",
+)
+@click.option("--drop-instances", is_flag=True, help="Agree that the instances of dropped classes are lost.")
+@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def data_classes(
+    root: Path,
+    out: Output,
+    *,
+    drops: tuple[str, ...],
+    renames: tuple[tuple[str, str], ...],
+    merges: tuple[tuple[str, str], ...],
+    drop_instances: bool,
+    by: str,
+    why: str,
+) -> None:
+    """Show the classes of the current data, or drop, rename and merge them as a new version.
+
+    Each option may be given several times. The versions before stay as they are.
+    """
+    from dataset.class_changes import ClassChange
+    from flows.data_changes import change_classes, count_classes
+
+    app = open_workspace(root)
+    if drops or renames or merges:
+        change = ClassChange(drops, renames, merges)
+        done = change_classes(app, change, by=by or user_name(), why=why, drop_instances=drop_instances)
+        named = app.settings.classes
+        remark = (
+            f"maskloop.toml lists other classes: set `classes = {json.dumps(list(done.class_names))}` there, "
+            "or the next ingest is refused"
+            if named and named != done.class_names
+            else ""
+        )
+        out.answer(
+            {**done.model_dump(mode="json"), "remark": remark},
+            lambda: out.sentences([done.sentence(), *([remark] if remark else [])], app.teller),
+        )
+        return
+    rows = count_classes(app)
+    out.answer(rows, lambda: out.table(rows, "classes of the current data"))
 
 
 @command("diff", group=data)
@@ -83,6 +146,7 @@ def describe_picture(picture: Picture) -> dict[str, str | int]:
         "digest": picture.digest,
         "split": picture.split,
         "source": picture.source,
+        "labels": picture.label_origin,
         "instances": sum(not one.is_crowd for one in picture.instances),
         "crowds": sum(one.is_crowd for one in picture.instances),
     }

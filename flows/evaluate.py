@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,10 +57,13 @@ def evaluate_model(
     max_mpx: float,
     device: str,
     progress: Callable[[int, int], None],
+    called_now: Callable[[str], str] = str,
 ) -> ModelOnPictures:
     """Load verified weights, predict the pictures and measure the result.
 
     A model with calibrated thresholds is measured at these, as it answers; any other at ``score_threshold``.
+    What a model of another label schema finds is counted under the version's class of that name; finds of a
+    class that the version lacks do not count. ``called_now`` tells what its classes are called there.
     """
     from evaluation.report import evaluate
     from models.predict import Predictor
@@ -69,6 +72,16 @@ def evaluate_model(
     predictor = Predictor.load(directory, expected_digest=weights_digest, device=device)
     predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
     own = predictor.score_threshold
+    names = tuple(map(called_now, predictor.class_names))
+    if names != version.class_names:
+        index_of = [version.class_names.index(name) if name in version.class_names else -1 for name in names]
+        predictions = {
+            digest: replace(prediction, detections=prediction.detections.reclassified(index_of))
+            for digest, prediction in predictions.items()
+        }
+        if isinstance(own, tuple):
+            by_name = dict(zip(names, own, strict=True))
+            own = tuple(by_name.get(name, score_threshold) for name in version.class_names)
     evaluation = evaluate(
         {digest: prediction.detections for digest, prediction in predictions.items()},
         [ground_truth(picture) for picture in pictures],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,6 @@ from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, 
 from maskloop.files import locked
 
 if TYPE_CHECKING:
-    from dataset.samples import Picture
     from dataset.validation import ValidationReport
     from maskloop.masks import Rle
     from monitoring.corrections import Correction
@@ -31,7 +29,6 @@ _MAX_MASK_BYTES: Final = 4_000_000
 _MAX_OUTLINE_PX: Final = 5_000_000.0
 """Of all outlines together: drawing this much takes a second."""
 _MAX_AT_ONCE: Final = 1000
-_NAMED_AFTER_BYTES: Final = re.compile(r"[0-9a-f]{64}\.\w+")
 
 
 def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Observer | None = None) -> bool:
@@ -180,11 +177,6 @@ def _find_schema(app: App) -> tuple[str, ...]:
     return app.settings.classes or (current.class_names if current else ())
 
 
-def is_correction(picture: Picture) -> bool:
-    """Tell whether a picture of the data came in as a correction: those are named after their bytes."""
-    return _NAMED_AFTER_BYTES.fullmatch(picture.name) is not None
-
-
 def _name_picture(app: App, correction: Correction) -> str:
     from dataset.decoding import sniff_format
 
@@ -203,7 +195,8 @@ def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
         folder = app.workspace.state_dir / "corrections"
         try:
             annotations = _write_batch(app, folder, pictures)
-            result = ingest(app, annotations, folder, batch=Batch(source, relabelling="replace"))
+            batch = Batch(source, label_origin="corrected", relabelling="replace")
+            result = ingest(app, annotations, folder, batch=batch)
         except BatchRefusedError as error:
             sentences, pictures = _refuse_pictures(app, pictures, error.report, error.headline)
             done += sentences

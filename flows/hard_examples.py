@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.feedback import is_correction
 from flows.slices import kept_pictures
 from flows.wiring import App
 
@@ -26,5 +25,5 @@ def weigh_hard_examples(app: App, version: DatasetVersion) -> dict[str, float]:
     return {
         picture.digest: weight
         for picture in version.by_split["train"]
-        if is_correction(picture) or {picture.digest, Path(picture.name).stem} & failed_on
+        if picture.label_origin == "corrected" or {picture.digest, Path(picture.name).stem} & failed_on
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,19 +65,16 @@ def ingest(
 
 
 def _tell_ledger(app: App, result: IngestResult, version: DatasetVersion, source: str) -> None:
-    record = VersionIngested(
-        tag=version.tag,
-        fingerprint=version.fingerprint,
-        dvc_md5=version.dvc_md5,
-        git_commit=version.git_commit,
+    record = record_version(
+        app,
+        version,
         source=source,
-        num_pictures=len(version.pictures),
         num_new_pictures=result.num_added,
         num_new_labelled=result.num_added + result.num_updated,
         num_quarantined=result.num_quarantined,
         balance=result.balance.counts(),
+        actor=app.actor,
     )
-    write_record(app.ledger, record, actor=app.actor, key=f"data:{version.fingerprint}:{record.tag}")
     app.teller.say(record.sentence() if result.changed else f"nothing new: {record.tag} holds all of it")
     for name, given in translated(version.class_names).items():
         app.teller.say(f"MLflow does not take the name {name!r}: its charts call this class {given!r}")
@@ -93,6 +91,34 @@ def _write_report(app: App, report: BatchReport) -> Path | None:
         return None
 
 
+def record_version(
+    app: App,
+    version: DatasetVersion,
+    *,
+    source: str,
+    num_new_pictures: int = 0,
+    num_new_labelled: int = 0,
+    num_quarantined: int = 0,
+    balance: Mapping[str, int] | None = None,
+    actor: str = "maskloop",
+) -> VersionIngested:
+    """Tell the ledger about a data version, once."""
+    record = VersionIngested(
+        tag=version.tag,
+        fingerprint=version.fingerprint,
+        dvc_md5=version.dvc_md5,
+        git_commit=version.git_commit,
+        source=source,
+        num_pictures=len(version.pictures),
+        num_new_pictures=num_new_pictures,
+        num_new_labelled=num_new_labelled,
+        num_quarantined=num_quarantined,
+        balance=dict(balance or {}),
+    )
+    write_record(app.ledger, record, actor=actor, key=f"data:{version.fingerprint}:{version.tag}")
+    return record
+
+
 def record_missing_versions(app: App) -> int:
     """Tell the ledger about versions whose ingest ended between the tag and the record; return how many."""
     known = {version.tag for version in app.state().versions}
@@ -100,19 +126,13 @@ def record_missing_versions(app: App) -> int:
     for tag in missing:
         version = app.data.open(tag)
         new = [picture for picture in version.pictures if picture.added_in == tag]
-        num_labelled = _count_new_labels(app, version)
-        record = VersionIngested(
-            tag=tag,
-            fingerprint=version.fingerprint,
-            dvc_md5=version.dvc_md5,
-            git_commit=version.git_commit,
+        record_version(
+            app,
+            version,
             source=", ".join(sorted({picture.source for picture in new})) or "an earlier batch",
-            num_pictures=len(version.pictures),
             num_new_pictures=len(new),
-            num_new_labelled=num_labelled,
-            num_quarantined=0,
+            num_new_labelled=_count_new_labels(app, version),
         )
-        write_record(app.ledger, record, key=f"data:{version.fingerprint}:{tag}")
     return len(missing)
 
 

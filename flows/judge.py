@@ -180,6 +180,8 @@ def _run(
     check_lease: Callable[[], None],
     note: WorkNote,
 ) -> ModelOnPictures:
+    state = app.state()
+    trained_on = state.data_of(digest)
     with app.teller.progress(title) as progress:
 
         def on_progress(done: int, total: int) -> None:
@@ -197,6 +199,7 @@ def _run(
             max_mpx=app.settings.data.max_picture_mpx,
             device=app.settings.training.device,
             progress=on_progress,
+            called_now=lambda name: state.class_between(name, trained_on, version.tag),
         )
 
 

@@ -26,6 +26,7 @@ from maskloop.records import (
     ChampionChangeAbandoned,
     ChampionChanged,
     ChampionChanging,
+    ClassesChanging,
     CycleClosed,
     CycleOpened,
     CycleWaiting,
@@ -44,6 +45,7 @@ from maskloop.records import (
     TriggerSuppressed,
     VerdictReached,
     VersionIngested,
+    VersionRestored,
     read_record,
 )
 
@@ -147,6 +149,9 @@ class LoopState:
 
     cycles: dict[str, Cycle] = field(default_factory=dict)
     versions: tuple[VersionIngested, ...] = ()
+    data_tag: str = ""
+    """The current data version: the newest, or the one that was brought back since."""
+    class_changes: tuple[ClassesChanging, ...] = ()
     pending_triggers: dict[str, TriggerRecorded] = field(default_factory=dict)
     trigger_actors: dict[str, str] = field(default_factory=dict)
     serving: tuple[Serving, ...] = ()
@@ -196,6 +201,21 @@ class LoopState:
     def open_cycles(self) -> tuple[Cycle, ...]:
         """Cycles that have not ended, oldest first."""
         return tuple(cycle for cycle in self.cycles.values() if cycle.phase != "closed")
+
+    def data_of(self, weights_digest: str) -> str:
+        """Return the tag of the data that weights were trained on; empty if they are unknown."""
+        candidates = (cycle.candidate for cycle in self.cycles.values() if cycle.candidate)
+        return next((one.data_tag for one in candidates if one.weights_digest == weights_digest), "")
+
+    def class_between(self, name: str, old_tag: str, new_tag: str) -> str:
+        """Return what a class of one data version is called in a later one; empty if it was dropped."""
+        tags = [version.tag for version in self.versions]
+        if old_tag in tags and new_tag in tags:
+            on_the_way = tags[tags.index(old_tag) : tags.index(new_tag)]
+            for change in self.class_changes:
+                if change.tag in on_the_way:
+                    name = change.name_now(name)
+        return name
 
     def serving_at(self, time: datetime) -> Serving | None:
         """Return what served at ``time``; None before the first promotion."""
@@ -254,7 +274,11 @@ def _with_cycle(state: LoopState, cycle: Cycle) -> LoopState:
 def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
     match record:
         case VersionIngested():
-            return replace(state, versions=(*state.versions, record))
+            return replace(state, versions=(*state.versions, record), data_tag=record.tag)
+        case VersionRestored():
+            return replace(state, data_tag=record.tag)
+        case ClassesChanging():
+            return replace(state, class_changes=(*state.class_changes, record))
         case TriggerRecorded():
             return replace(
                 state,

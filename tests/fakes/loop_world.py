@@ -33,6 +33,7 @@ from maskloop.masks import encode_masks
 from maskloop.records import Record, read_record
 from maskloop.state import Cycle, LoopState, fold
 from maskloop.workspace import Workspace
+from models.predict import Prediction
 from tests.fakes.correction_log import FakeCorrectionLog
 from tests.fakes.crashing import Countdown, Killed, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
@@ -162,8 +163,7 @@ class ColourPredictor:
 
     def predict(self, pictures: Sequence[np.ndarray]) -> list[Any]:
         return [
-            SimpleNamespace(detections=self._detect(p), embedding=np.zeros(4, np.float32), seconds=0.01)
-            for p in pictures
+            Prediction(self._detect(p), embedding=np.zeros(4, np.float32), seconds=0.01) for p in pictures
         ]
 
     def _detect(self, pixels: np.ndarray) -> Detections:
@@ -184,7 +184,7 @@ class CrashingWrites:
 
     looks = frozenset(
         {"entries", "version", "versions", "with_alias", "current", "open", "url", "version_url"}
-        | {"waiting", "num_waiting", "labels", "newest", "picture_bytes"}
+        | {"refuse_to_lose", "waiting", "num_waiting", "labels", "newest", "picture_bytes"}
     )
 
     def __init__(self, part: Any, countdown: Countdown) -> None:

@@ -127,7 +127,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     )
     promised += " history lineage predict report up demo abandon serve export benchmark"
     groups = {
-        "data": "list restore diff verify preview anchors",
+        "data": "classes list restore diff verify preview anchors",
         "feedback": "list ingest",
         "keys": "add list revoke rotate",
         "rollout": "resume show stop",
@@ -321,6 +321,13 @@ def test_an_empty_workspace_answers_in_json_and_nothing_else_on_standard_output(
     assert json.loads(run("data", "list", "--json", "-w", workspace).out) == []
     report = json.loads(run("report", "--json", "-w", workspace).out)["report"]
     assert "<html" in Path(report).read_text()
+
+
+def test_classes_are_shown_and_a_change_of_none_is_refused(run: Any, workspace: Path) -> None:
+    assert json.loads(run("data", "classes", "--json", "-w", workspace).out) == []
+    ran = run("data", "classes", "--drop", "line-parts", "-w", workspace)
+    assert ran.code == 66
+    assert "Run `maskloop ingest` first" in ran.err
 
 
 def test_an_empty_workspace_is_told_in_words(run: Any, workspace: Path) -> None:

@@ -62,12 +62,18 @@ def test_labelled_pictures_of_a_slice_weigh_more(weighty: World) -> None:
     assert weigh_hard_examples(weighty.app(), version) == {train[1].digest: 3.0}
 
 
-def test_corrections_weigh_more(weighty: World) -> None:
-    train = current(weighty).by_split["train"]
-    version = renamed(
-        current(weighty), {train[0].digest: f"{train[0].digest}.png", train[1].digest: "ab.png"}
+def test_corrections_weigh_more_whatever_a_picture_is_called(weighty: World) -> None:
+    version = current(weighty)
+    train = version.by_split["train"]
+    named_after_its_bytes = renamed(version, {train[1].digest: f"{train[1].digest}.png"})
+    corrected = replace(
+        named_after_its_bytes,
+        pictures=tuple(
+            replace(one, label_origin="corrected") if one.digest == train[0].digest else one
+            for one in named_after_its_bytes.pictures
+        ),
     )
-    assert weigh_hard_examples(weighty.app(), version) == {train[0].digest: 3.0}
+    assert weigh_hard_examples(weighty.app(), corrected) == {train[0].digest: 3.0}
 
 
 def test_a_picture_whose_location_was_taken_out_is_known_by_its_name(weighty: World) -> None:

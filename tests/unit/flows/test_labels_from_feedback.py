@@ -39,7 +39,7 @@ def test_masks_drawn_on_the_file_fit_the_upright_picture(world: World, orientati
     assert ingest_corrections(world.app()) == ["1 corrected pictures from belt are in data-v2"]
     picture = labelled(world, data)
     assert set(picture.instances) == set(draw_picture(100)[1])
-    assert (picture.source, picture.label_origin) == ("belt", "human")
+    assert (picture.source, picture.label_origin) == ("belt", "corrected")
 
 
 def test_each_source_is_a_batch_of_its_own_and_counts_as_new_labels(world: World) -> None:
