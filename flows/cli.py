@@ -17,38 +17,17 @@ from flows.cli_feedback import feedback
 from flows.cli_ingest import ingesting
 from flows.cli_rollout import rollout
 from flows.cli_serving import serving
+from flows.command_line import CommandLine
 from flows.console import Output, command, open_workspace, user_name
-from maskloop.errors import EXIT_CODES, INTERRUPTED, MaskloopError, NotFoundError, StoppedError
+from maskloop.errors import MaskloopError, NotFoundError
 
 if TYPE_CHECKING:
     from maskloop.state import Cycle
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
-class CommandLine(click.Group):
-    """Says what holds after a Ctrl-C; click alone says "Aborted!"."""
-
-    def invoke(self, ctx: click.Context) -> None:
-        """Run a command. What was stopped ends with a sentence and the signal's exit code."""
-        try:
-            super().invoke(ctx)
-            return
-        except KeyboardInterrupt:
-            said = " by Ctrl-C. Nothing that was recorded is lost"
-            again = "Run the same command again to finish it"
-            exit_code = INTERRUPTED
-        except StoppedError as error:
-            said, again = f": {error.headline}", "The same command, run again, goes on from there"
-            exit_code = error.exit_code
-        if ctx.invoked_subcommand == "demo":
-            again = "The same command, run again, begins anew"
-        click.echo(f"\nStopped{said}. {again}.", err=True)
-        ctx.exit(exit_code)
-
-
-@click.group(cls=CommandLine, epilog=EPILOG, context_settings=CONTEXT)
+@click.group(cls=CommandLine, context_settings=CONTEXT)
 @click.version_option(package_name="maskloop")
 def cli() -> None:
     """Keep a Mask R-CNN good in production: versioned data, training, gates, approval, drift, retraining."""
@@ -99,23 +78,24 @@ def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
 @command("train", group=cli)
 @click.option("--by", default="", help="Who asks for it. Default: the user's name.")
 def train(root: Path, out: Output, *, by: str) -> None:
-    """Train from first weights and judge: one turn of the loop asked for by hand."""
+    """Train a model on the newest data, judge it, ask for approval."""
     _turn(root, out, by, "first-weights")
 
 
 @command("retrain", group=cli)
 @click.option("--by", default="", help="Who asks for it. Default: the user's name.")
 def retrain(root: Path, out: Output, *, by: str) -> None:
-    """Train on from the champion, old and new pictures mixed, and judge."""
+    """Train on from the champion with old and new pictures, and judge."""
     _turn(root, out, by, "champion")
 
 
 @command("distil", group=cli)
 @click.option("--by", default="", help="Who asks for it. Default: the user's name.")
 def distil(root: Path, out: Output, *, by: str) -> None:
-    """Train from first weights, taught by the labels and the champion, and judge.
+    """Train a new network taught by labels and champion, and judge.
 
-    For a faster network than the champion: make [model] in maskloop.toml smaller first.
+    It starts from first weights. For a faster network than the champion: make [model] in maskloop.toml
+    smaller first.
     """
     _turn(root, out, by, "first-weights", is_taught=True)
 
@@ -157,7 +137,7 @@ def monitor(root: Path, out: Output) -> None:
 
 @command("reconcile", group=cli)
 def reconcile(root: Path, out: Output) -> None:
-    """Do whatever is due: decisions made in the MLflow UI, promotions, retraining that was asked for."""
+    """Do whatever is due: train, take decisions from MLflow, promote."""
     from flows.foreground import run_story
     from flows.reconcile import reconcile as story
 
@@ -186,7 +166,7 @@ def reject(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
 
 @command("promote", group=cli)
 def promote(root: Path, out: Output) -> None:
-    """Promote what is approved, now instead of at the next reconcile; never trains."""
+    """Promote what is approved, now; nothing is trained."""
     from flows.foreground import run_story
     from flows.reconcile import reconcile as story
 
@@ -200,7 +180,9 @@ def promote(root: Path, out: Output) -> None:
 @click.option("--by", default="", help="Who rolls back. Default: the user's name.")
 @click.option("--why", required=True, help="The reason, for the record.")
 def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str) -> None:
-    """Make an earlier champion serve again: VERSION, or the one before the present one.
+    """Make an earlier champion serve again.
+
+    It is VERSION, or the one before the present one.
 
     Without VERSION, a challenger that answers part of the traffic is stopped instead: that changed last.
     """
@@ -216,7 +198,7 @@ def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str)
 @click.option("--by", default="", help="Who ends it. Default: the user's name.")
 @click.option("--why", required=True, help="The reason, for the record.")
 def abandon(root: Path, out: Output, *, cycle: str, by: str, why: str) -> None:
-    """End an open CYCLE, whatever it waits for; what serves goes on serving."""
+    """End an open CYCLE; what serves goes on serving."""
     from flows.retrain import abandon_cycle
 
     closed = abandon_cycle(open_workspace(root), cycle, by=by or user_name(), why=why)
@@ -225,7 +207,7 @@ def abandon(root: Path, out: Output, *, cycle: str, by: str, why: str) -> None:
 
 @command("status", group=cli)
 def status(root: Path, out: Output) -> None:
-    """Show what serves, what runs, what waits and for whom."""
+    """Show what serves, runs, failed or waits, and what to do next."""
     from flows.status import describe_status
 
     found = describe_status(open_workspace(root))
@@ -240,7 +222,7 @@ def status(root: Path, out: Output) -> None:
 )
 @click.option("--cycle", default="", help="Only this turn of the loop.")
 def history(root: Path, out: Output, *, at: datetime | None, cycle: str) -> None:
-    """Tell what happened, as sentences."""
+    """Tell what happened, entry by entry."""
     from flows.status import describe_serving_at, tell_history
 
     app = open_workspace(root)
@@ -262,7 +244,10 @@ def history(root: Path, out: Output, *, at: datetime | None, cycle: str) -> None
 @command("lineage", group=cli)
 @click.argument("version", required=False)
 def lineage(root: Path, out: Output, *, version: str | None) -> None:
-    """Show where a VERSION (default: the champion) comes from: data, run, parent, verdict, approval."""
+    """Show where a VERSION comes from: data, run, verdict, approval.
+
+    Default: the champion.
+    """
     from registry.lineage import lineage as trace_lineage
 
     state = open_workspace(root).state()
@@ -277,7 +262,7 @@ def lineage(root: Path, out: Output, *, version: str | None) -> None:
 @command("report", group=cli)
 @click.option("--output", type=click.Path(path_type=Path), help="Default: .maskloop/reports/loop.html")
 def report(root: Path, out: Output, *, output: Path | None) -> None:
-    """Write one HTML page: what serves, every decision and its reason, figures and pictures."""
+    """Write the page of the loop: what serves, decisions, figures."""
     from flows.report import write_report
 
     path = write_report(open_workspace(root), output)
@@ -287,7 +272,7 @@ def report(root: Path, out: Output, *, output: Path | None) -> None:
 @command("up", group=cli)
 @click.option("--check", is_flag=True, help="Start everything, say where it is, and stop again.")
 def up(root: Path, out: Output, *, check: bool) -> None:
-    """Run Prefect, MLflow, a worker with the schedules, and the service, until Ctrl-C."""
+    """Run the servers, the schedules and the service until Ctrl-C."""
     from flows.up import run_servers
 
     run_servers(open_workspace(root), out, stop_at_once=check)
@@ -298,7 +283,7 @@ def up(root: Path, out: Output, *, check: bool) -> None:
 @click.option("--pictures", default=600, show_default=True, help="Pictures in the first batch.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def demo(directory: Path, pictures: int, as_json: bool) -> None:
-    """One whole turn of the loop on generated pictures, told as it happens."""
+    """Run one whole turn of the loop on generated pictures."""
     from flows.demo import run_demo
 
     result = run_demo(directory, num_pictures=pictures)

@@ -26,7 +26,10 @@ exporting = click.Group()
     help="For a CPU; int8 finds 8-bit ranges in validation pictures.",
 )
 def export(root: Path, out: Output, *, version: str, wanted: Any) -> None:
-    """Export VERSION (default: the champion) and attach it, unless it answers differently from the model."""
+    """Export VERSION to a faster format that answers as it does.
+
+    Default: the champion. An export that answers differently is not attached.
+    """
     from flows.export import export as story
     from flows.export import export_directory
     from flows.foreground import run_story
@@ -56,7 +59,10 @@ def export(root: Path, out: Output, *, version: str, wanted: Any) -> None:
     "--rounds", type=click.IntRange(1), default=20, show_default=True, help="Timed calls of each batch size."
 )
 def benchmark(root: Path, out: Output, *, model: str, images: Path | None, rounds: int) -> None:
-    """Time MODEL (a version or a folder; default: the champion) and every export there is of it."""
+    """Time MODEL and every export there is of it.
+
+    MODEL is a version or a folder; default: the champion.
+    """
     from flows.benchmark import benchmark as story
     from flows.foreground import run_story
 

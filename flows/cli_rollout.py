@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def rollout() -> None:
-    """The challenger's way into traffic: shadow, shares, all of it, or none."""
+    """Look at the rollout under way, and decide about it."""
 
 
 @command("show", group=rollout)

@@ -27,7 +27,7 @@ serving = click.Group()
 @click.option("--port", type=click.IntRange(0, 65535), help="0: any free one. Default: serving.port.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that answer. Default: serving.workers.")
 def serve(root: Path, out: Output, **named: Any) -> None:
-    """Answer pictures over HTTP with the champion, until SIGTERM or Ctrl-C."""
+    """Answer pictures over HTTP with the champion until Ctrl-C."""
     from flows.service import make_application, open_keys
     from serving.limits import read_rate_limit
     from serving.server import address_of, decide_on_keys, open_listener, run_server
@@ -66,7 +66,7 @@ def _say_what_serves(app: App) -> str:
 
 @serving.group("keys")
 def keys() -> None:
-    """Who may ask the service: API keys, shown once and kept as digests."""
+    """Make, list and end the API keys of the service."""
 
 
 @command("add", group=keys)
@@ -170,11 +170,12 @@ def predict(
     url: str,
     key: str,
 ) -> None:
-    """Predict on PICTURES with the model that serves, and log them as production samples.
+    """Predict on PICTURES with the model that serves, and log them.
 
-    PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the names end in. With and without
-    --url the answers are the same: in --json, boxes (px) and masks (COCO RLE) lie in the picture as its file
-    stores it, before any EXIF orientation. Drawings are upright. Exit code 65: nothing could be answered.
+    They become production samples. PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the names
+    end in. With and without --url the answers are the same: in --json, boxes (px) and masks (COCO RLE) lie in the
+    picture as its file stores it, before any EXIF orientation. Drawings are upright. Exit code 65: nothing could
+    be answered.
     """
     how: dict[str, Any] = {"source": source, "overlays_dir": overlays, "min_score": min_score}
     if url:

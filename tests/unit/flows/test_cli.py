@@ -17,6 +17,7 @@ import click
 import pytest
 
 from flows.cli import cli, main
+from flows.command_line import GROUPS
 from flows.console import Output
 from flows.servers import find_free_port
 from flows.wiring import REPOSITORY
@@ -83,6 +84,28 @@ def test_help_costs_less_than_half_a_second_of_processor_time() -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "Exit codes:" in done.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_the_bare_command_shows_five_commands_to_begin_with_then_the_rest_by_purpose(run: Any) -> None:
+    told = run().err + run("--help").out
+    begin, _, rest = told.rpartition("To begin with:")[2].partition("\n\n")
+    assert [line.split()[0] for line in begin.split("\n") if line] == [
+        "init",
+        "ingest",
+        "train",
+        "approve",
+        "up",
+    ]
+    assert rest.index("Look:") < rest.index("Production:") < rest.index("Exit codes:")
+    assert "Others:" not in told
+    assert "..." not in rest
+
+
+def test_every_command_has_one_purpose_and_a_help_of_one_line(run: Any) -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(cli.commands)
+    lengths = {name: len(found.get_short_help_str(1000)) for name, found in cli.commands.items()}
+    assert {name: length for name, length in lengths.items() if length > 68} == {}
 
 
 def test_no_help_imports_anything_heavy() -> None:
