@@ -172,10 +172,10 @@ def predict(
 ) -> None:
     """Predict on PICTURES with the model that serves, and log them.
 
-    They become production samples. PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the names
-    end in. With and without --url the answers are the same: in --json, boxes (px) and masks (COCO RLE) lie in the
-    picture as its file stores it, before any EXIF orientation. Drawings are upright. Exit code 65: nothing could
-    be answered.
+    They become production samples. PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the
+    names end in. With and without --url the answers are the same: in --json, boxes (px) and masks (COCO RLE)
+    lie in the picture as its file stores it, before any EXIF orientation. Drawings are upright. Exit code 65:
+    nothing could be answered.
     """
     how: dict[str, Any] = {"source": source, "overlays_dir": overlays, "min_score": min_score}
     if url:
