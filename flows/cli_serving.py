@@ -204,7 +204,9 @@ def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:
         for answer in answers
         if not answer.passed_over
     ]
-    title = f"{len(rows)} pictures" + (f", the first {_ROWS_SHOWN}" if len(rows) > _ROWS_SHOWN else "")
+    title = f"{len(rows)} picture{'' if len(rows) == 1 else 's'}" + (
+        f", the first {_ROWS_SHOWN}" if len(rows) > _ROWS_SHOWN else ""
+    )
     out.answer(answers, lambda: out.table(rows[:_ROWS_SHOWN], title))
     for sentence in balance(answers):
         click.echo(sentence, err=out.as_json)

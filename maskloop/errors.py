@@ -12,7 +12,7 @@ class MaskloopError(Exception):
         hint: What the reader can do about it.
 
     >>> print(DataError("the annotation file is empty", where="a.json", hint="export it again"))
-    the annotation file is empty (a.json). export it again
+    the annotation file is empty (a.json). Export it again
     """
 
     exit_code = 1
@@ -25,7 +25,9 @@ class MaskloopError(Exception):
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
-        return f"{self.headline}{place}. {self.hint}" if self.hint else f"{self.headline}{place}"
+        return (
+            f"{self.headline}{place}. {_as_sentence(self.hint)}" if self.hint else f"{self.headline}{place}"
+        )
 
 
 class DataError(MaskloopError):
@@ -135,6 +137,16 @@ class ConfigurationError(MaskloopError):
     """`maskloop.toml` or the environment is wrong."""
 
     exit_code = 78
+
+
+def _as_sentence(hint: str) -> str:
+    """Begin with a capital, unless the first word is a setting, a command or a path, which stay as they are.
+
+    >>> [_as_sentence(hint) for hint in ("export it again", "serving.host is where", "`maskloop up` runs it")]
+    ['Export it again', 'serving.host is where', '`maskloop up` runs it']
+    """
+    first = hint.partition(" ")[0].rstrip(",:;")
+    return hint[:1].upper() + hint[1:] if first.isalpha() else hint
 
 
 EXIT_CODES: dict[int, str] = {

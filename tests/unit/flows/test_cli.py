@@ -211,8 +211,8 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
         (["history", "--at", "2026-01-01"], 66, "nothing served at 2026-01-01"),
         (["approve", "7", "--by", "anna"], 66, "nothing waits for a decision on version 7"),
         (["reject", "7", "--by", "anna"], 66, "nothing waits for a decision on version 7"),
-        (["retrain"], 77, "run `maskloop train` for a first model"),
-        (["distil"], 77, "run `maskloop train` for a first model"),
+        (["retrain"], 77, "Run `maskloop train` for a first model"),
+        (["distil"], 77, "Run `maskloop train` for a first model"),
         (["rollback", "--why", "it is slow"], 77, "there is no earlier champion"),
         (["rollback", "9", "--why", "it is slow"], 66, "there is no version 9"),
         (["keys", "add", " "], 78, "an API key needs a name"),
@@ -259,7 +259,7 @@ def test_a_full_disk_is_said_and_worth_another_try_after_cleaning_up(
     monkeypatch.setattr("flows.report.write_report", full)
     ran = run("report", "-w", workspace)
     assert ran.code == 74
-    assert "the disk is full (loop.html). free some space" in ran.err
+    assert "the disk is full (loop.html). Free some space" in ran.err
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ def test_a_prefect_server_that_does_not_answer_is_said(
 def test_a_training_that_could_not_begin_is_not_called_done(run: Any, workspace: Path) -> None:
     ran = run("train", "-w", workspace)
     assert ran.code == 65
-    assert "run `maskloop ingest` first" in ran.err
+    assert "Run `maskloop ingest` first" in ran.err
 
 
 # --- answers -----------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def test_exporting_twice_attaches_the_newer_one(judged: World, exporter: Exporte
 
 def test_a_missing_package_is_said_before_anything_is_done(judged: World, exporter: Exporter) -> None:
     exporter.missing = True
-    with pytest.raises(ConfigurationError, match=r"install maskloop\[export\]"):
+    with pytest.raises(ConfigurationError, match=r"Install maskloop\[export\]"):
         export(judged.app(), version="1")
 
 

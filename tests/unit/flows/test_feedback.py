@@ -30,7 +30,7 @@ def test_a_correction_of_a_kept_picture_becomes_a_label(world: World) -> None:
 
 
 def test_a_request_nobody_sampled_is_said_in_plain_words(world: World) -> None:
-    with pytest.raises(NotFoundError, match="only sampled answers can be judged"):
+    with pytest.raises(NotFoundError, match="Only sampled answers can be judged"):
         take_feedback(world.app(), said("unknown"), "rita")
 
 

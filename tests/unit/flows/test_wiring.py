@@ -54,7 +54,7 @@ def test_an_mlflow_database_that_was_begun_anew_is_no_better_than_none(app: App,
     database.parent.mkdir()
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(script)
-    with pytest.raises(UnavailableError, match=r"database is gone, or empty.*put it back"):
+    with pytest.raises(UnavailableError, match=r"database is gone, or empty.*Put it back"):
         app.models.version("1")
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript("drop table if exists runs; create table runs as select 'r' as run_uuid")

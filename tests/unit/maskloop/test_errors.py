@@ -25,8 +25,8 @@ def test_exactly_the_retryable_errors_say_try_again() -> None:
     [
         ("", "", "it broke"),
         ("a.json", "", "it broke (a.json)"),
-        ("", "mend it", "it broke. mend it"),
-        ("a.json", "mend it", "it broke (a.json). mend it"),
+        ("", "mend it", "it broke. Mend it"),
+        ("a.json", "mend it", "it broke (a.json). Mend it"),
     ],
 )
 def test_an_error_reads_as_a_sentence(where: str, hint: str, text: str) -> None:

@@ -80,7 +80,7 @@ def test_settings_of_a_network_that_cannot_hold_together_are_refused_when_they_a
 
 def test_predicting_in_a_way_torchvisions_own_parts_do_not_know_is_refused_when_settings_are_read() -> None:
     values: dict[str, Any] = {"model": {"prediction": {"mirrored": True}}, "training": {"fast_parts": []}}
-    with pytest.raises(ConfigurationError, match=r"model.prediction: .* leave heads and preparation in"):
+    with pytest.raises(ConfigurationError, match=r"model.prediction: .* Leave heads and preparation in"):
         parse_settings(values)
     values["model"]["prediction"] = {"precision": "bf16"}
     parse_settings(values)
@@ -91,7 +91,7 @@ def test_every_contradiction_is_named_at_once() -> None:
         parse_settings({"model": {"backbone": "swin_t", "norm": "group"}})
     assert str(refused.value) == (
         "model.norm: the backbone 'swin_t' has layer norms of its own; model.weights: there are no 'coco' "
-        "weights for the backbone 'swin_t' (settings). leave model.norm out; use \"imagenet\" (downloaded), "
+        "weights for the backbone 'swin_t' (settings). Leave model.norm out; use \"imagenet\" (downloaded), "
         '"scratch" (no download), or the path of a .pth or .safetensors file'
     )
 

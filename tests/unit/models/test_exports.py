@@ -270,7 +270,7 @@ def test_a_folder_without_an_export_is_not_found(tmp_path):
 @pytest.mark.parametrize("wanted", exports.EXPORT_FORMATS)
 def test_a_package_that_is_missing_is_named(wanted, monkeypatch):
     monkeypatch.setattr(exports, "find_spec", lambda _name: None)
-    with pytest.raises(ConfigurationError, match=r"openvino|onnx.*install maskloop\[export\]"):
+    with pytest.raises(ConfigurationError, match=r"openvino|onnx.*Install maskloop\[export\]"):
         check_format(wanted)
 
 
