@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DETECTOR = "drift"
 WINDOW_FILE = "samples.json"
+_SOURCE_NAMES = "sources.json"
+_IN_WORDS = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inconclusive"}
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,14 @@ def _publish(app: App, judged: DriftJudged, closest: ClosestReference, report: P
     try:
         run_id = app.tracker.open_run(
             f"drift:{judged.window_id}",
-            name=f"drift {judged.outcome} {judged.window_id}",
+            name=name_drift_check(judged, app.clock.now()),
             tags={
                 "maskloop.kind": "drift",
                 "outcome": judged.outcome,
+                "window": judged.window_id,
                 "weights_digest": judged.weights_digest,
             },
+            kind="drift check",
         )
         figures = {f"drift/{signal.name}": signal.effect for signal in closest.verdict.signals}
         figures |= {"drift/num_drifted": float(closest.verdict.num_drifted)}
@@ -168,6 +172,11 @@ def _publish(app: App, judged: DriftJudged, closest: ClosestReference, report: P
         app.tracker.close_run(run_id, "finished")
     except UnavailableError as error:
         app.teller.say(f"the drift report could not be shown in MLflow: {error}")
+
+
+def name_drift_check(judged: DriftJudged, at: datetime) -> str:
+    """Name a check as a person reads it in a list: ``drift check 11-30 01:30: drifted``, in UTC."""
+    return f"drift check {at:%m-%d %H:%M}: {_IN_WORDS[judged.outcome]}"
 
 
 def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
@@ -184,7 +193,8 @@ def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
     directory = app.baseline_dir(served.weights_digest)
     files = sorted(directory.glob("*.npz"))
     if files and (directory / "complete").exists():
-        return {_name_of(file): load_baseline(file) for file in files}
+        names = _read_source_names(directory)
+        return {names.get(file.name) or _name_of(file): load_baseline(file) for file in files}
     version = app.data.open(trained_on(app.state(), served.weights_digest))
     observed = _observe_held_out(app, served, version)
     groups = {_pooled(): [seen for group in observed.values() for seen in group]}
@@ -194,11 +204,13 @@ def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
         if len(observed) > 1 and len(group) >= app.settings.monitoring.min_window_samples
     }
     references = {}
-    for number, (name, group) in enumerate(groups.items()):
+    files_of = {name: f"{number:04d}.npz" for number, name in enumerate(groups)}
+    write_text(directory / _SOURCE_NAMES, json.dumps({file: name for name, file in files_of.items()}))
+    for name, group in groups.items():
         references[name] = build_baseline(
             group, weights_digest=served.weights_digest, data_fingerprint=version.fingerprint
         )
-        save_baseline(references[name], directory / f"{number:02d} {name.replace('/', '_')}.npz")
+        save_baseline(references[name], directory / files_of[name])
     (directory / "complete").touch()
     return references
 
@@ -300,5 +312,13 @@ def _pooled() -> str:
     return POOLED
 
 
+def _read_source_names(directory: Path) -> Mapping[str, str]:
+    """Return the source behind each file: a source may be called what no file can be."""
+    file = directory / _SOURCE_NAMES
+    names: Mapping[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    return names
+
+
 def _name_of(file: Path) -> str:
+    """Return the source of a file written before its name was kept beside it."""
     return file.stem.partition(" ")[2]

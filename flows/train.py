@@ -89,7 +89,7 @@ def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> Tra
     settings_digest = digest_settings(app.settings)
     run_id = app.tracker.open_run(
         key=f"{cycle.id}:{settings_digest[:12]}",  # other settings make another model
-        name=f"{cycle.id} on {version.tag}",
+        name=f"train {cycle.id} {version.tag}",
         tags={"maskloop.cycle": cycle.id},
     )
     started = TrainingStarted(

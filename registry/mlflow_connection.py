@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from maskloop.errors import MaskloopError, NotFoundError, StorageError, UnavailableError
+from maskloop.errors import MaskloopError, NotFoundError, RefusedError, StorageError, UnavailableError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +25,8 @@ _LIMITS: Final = {
 """MLflow's own limits keep a caller waiting for minutes. Whoever sets one of these keeps it."""
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _BUSY: Final = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED")
+_DELETED: Final = re.compile(r"The (run|experiment) (\w+) must be in the 'active' state")
+_RESTORE: Final = {"run": "runs restore --run-id", "experiment": "experiments restore --experiment-id"}
 _NO_ANSWER: Final = ("Max retries exceeded", "Connection", "timed out", "database is locked")
 
 
@@ -40,12 +43,15 @@ def connect(tracking_uri: str) -> MlflowClient:
 
 
 @contextmanager
-def plain_errors(where: str, *, missing: str = "") -> Iterator[None]:
-    """Turn what MLflow raises into NotFoundError, UnavailableError or StorageError.
+def plain_errors(where: str, *, missing: str = "", hint: str = "") -> Iterator[None]:
+    """Turn what MLflow raises into NotFoundError, UnavailableError, StorageError, or RefusedError.
+
+    The last is for what somebody deleted in MLflow and can bring back.
 
     Args:
         where: The address, for the message; a password in it is left out.
         missing: What does not exist, if MLflow says that something does not.
+        hint: What to do then.
     """
     import requests
     from mlflow.exceptions import MlflowException
@@ -56,7 +62,7 @@ def plain_errors(where: str, *, missing: str = "") -> Iterator[None]:
     except MaskloopError:
         raise
     except MlflowException as error:
-        raise _translated(error, place, missing) from error
+        raise _translated(error, place, missing, hint) from error
     except requests.RequestException as error:
         raise _no_answer(place) from error
     except FileNotFoundError as error:
@@ -77,10 +83,17 @@ def without_password(uri: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-def _translated(error: Any, place: str, missing: str) -> MaskloopError:
+def _translated(error: Any, place: str, missing: str, hint: str) -> MaskloopError:
     text = str(error)
+    if gone := _DELETED.search(text):
+        kind, name = gone[1], gone[2]
+        return RefusedError(
+            f"the {kind} {name} was deleted in MLflow",
+            where=place,
+            hint=f"bring it back with `MLFLOW_TRACKING_URI={place} mlflow {_RESTORE[kind]} {name}`",
+        )
     if error.error_code in _ABSENT or "No such artifact" in text:
-        return NotFoundError(missing or f"MLflow knows no such thing: {text}", where=place)
+        return NotFoundError(missing or f"MLflow knows no such thing: {text}", where=place, hint=hint)
     if any(sign in text for sign in _NO_ANSWER):
         return _no_answer(place)
     if error.error_code in _BUSY:

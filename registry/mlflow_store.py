@@ -37,6 +37,10 @@ _REQUIREMENTS: Final = (
 """What those packages import when a model is loaded, pinned to what it was made with."""
 _ARTIFACT_FOLDER: Final = "model"
 _DATA_FOLDER: Final = "data/artifact"
+_NO_WAY_BACK: Final = (
+    "a version deleted in MLflow cannot be brought back there: `maskloop abandon CYCLE` gives up the cycle "
+    "that waits for it, `maskloop train` makes another; what serves goes on from its own copy"
+)
 
 
 class MlflowModelStore:
@@ -150,7 +154,7 @@ class MlflowModelStore:
         missing = f"{self._name} has no version {version} in MLflow"
         if not version.isdigit():
             raise NotFoundError(missing, where=without_password(self._uri))
-        with plain_errors(self._uri, missing=missing):
+        with plain_errors(self._uri, missing=missing, hint=_NO_WAY_BACK):
             yield
 
     def _make_model(self) -> None:

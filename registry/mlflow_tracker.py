@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,10 +23,14 @@ from maskloop.errors import NotFoundError
 from maskloop.files import directory_written_atomically
 from registry.metric_names import to_metric_name, translated
 from registry.mlflow_connection import connect, plain_errors, without_password
+from registry.mlflow_experiments import MlflowExperiments
+from registry.store import RunKind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
 
+_log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _KEY_TAG: Final = "maskloop.key"
 _PARAMS_AT_ONCE: Final = 100
@@ -40,7 +45,7 @@ class MlflowRunTracker:
 
     Args:
         tracking_uri: The server or database.
-        experiment: Made if it is not there.
+        experiment: Of the trainings, made if it is not there; drift checks have one beside it.
         server_url: The server people look at, where ``tracking_uri`` is a database.
         model_name: Of the registered model, for the addresses of its versions.
         artifacts_dir: Where a new experiment keeps its files; None leaves it to the server.
@@ -73,36 +78,26 @@ class MlflowRunTracker:
         return connect(self._uri)
 
     @cached_property
-    def _experiment_id(self) -> str:
-        from mlflow.exceptions import MlflowException
+    def _experiments(self) -> MlflowExperiments:
+        return MlflowExperiments(self._client, self._experiment, self._artifacts_dir)
 
-        if found := self._client.get_experiment_by_name(self._experiment):
-            return str(found.experiment_id)
-        try:
-            location = str(self._artifacts_dir) if self._artifacts_dir else None
-            return str(self._client.create_experiment(self._experiment, artifact_location=location))
-        except MlflowException:
-            if found := self._client.get_experiment_by_name(self._experiment):  # somebody was quicker
-                return str(found.experiment_id)
-            raise
+    def open_run(self, key: str, *, name: str, tags: Mapping[str, str], kind: RunKind = "training") -> str:
+        """Start a run, or open the one with this key again, also after a crash; returns its id.
 
-    def open_run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
-        """Start a run, or open the one with this key again, also after a crash; returns its id."""
+        A run, or a whole experiment, that somebody deleted is restored.
+        """
         with plain_errors(self._uri):
-            run_id = self._find(key)
-            if run_id:
-                self._client.update_run(run_id, status="RUNNING")
-            else:
-                all_tags = {**tags, _KEY_TAG: _quotable(key)}
-                run = self._client.create_run(self._experiment_id, run_name=name, tags=all_tags)
-                run_id = str(run.info.run_id)
+            experiment_id = self._experiments.open(kind)
+            found = self._find(key)
+            run_id = self._reopen(found, name) if found else self._create(experiment_id, key, name, tags)
             self._start_monitor(run_id)
             return run_id
 
     def find_run(self, key: str) -> str:
-        """Return the id of the run with this key, or an empty string."""
+        """Return the id of the run with this key, of any kind, or an empty string."""
         with plain_errors(self._uri):
-            return self._find(key)
+            found = self._find(key)
+            return str(found.run_id) if found else ""
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Record settings. A parameter already recorded keeps its first value."""
@@ -205,8 +200,8 @@ class MlflowRunTracker:
 
     def route(self, run_id: str, path: str = "") -> str:
         """Return where a server shows a run or one of its files, from the server's address on: ``#/…``."""
-        with plain_errors(self._uri):
-            run = f"#/experiments/{self._experiment_id}/runs/{run_id}"
+        with self._about(run_id):
+            run = f"#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
         return f"{run}/artifacts/{quote(path)}" if path else run
 
     def url(self, run_id: str) -> str:
@@ -222,14 +217,28 @@ class MlflowRunTracker:
     def _about(self, run_id: str) -> Any:
         return plain_errors(self._uri, missing=f"MLflow knows no run {run_id}")
 
-    def _find(self, key: str) -> str:
+    def _find(self, key: str) -> RunInfo | None:
+        from mlflow.entities import ViewType
+
         runs = self._client.search_runs(
-            [self._experiment_id],
+            self._experiments.known(),
             f"tags.`{_KEY_TAG}` = '{_quotable(key)}'",
+            run_view_type=ViewType.ALL,
             max_results=1,
             order_by=["start_time ASC"],
         )
-        return str(runs[0].info.run_id) if runs else ""
+        return runs[0].info if runs else None
+
+    def _reopen(self, found: RunInfo, name: str) -> str:
+        if found.lifecycle_stage == "deleted":
+            _log.warning("the run %s was deleted in MLflow and is restored", found.run_name)
+            self._client.restore_run(found.run_id)
+        self._client.update_run(found.run_id, status="RUNNING", name=name)
+        return str(found.run_id)
+
+    def _create(self, experiment_id: str, key: str, name: str, tags: Mapping[str, str]) -> str:
+        all_tags = {**tags, _KEY_TAG: _quotable(key)}
+        return str(self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
 
     def _write_true_names(self, run_id: str, names: Iterable[str]) -> None:
         """Put the true names of those that MLflow does not take beside the run, once for each name."""

@@ -22,6 +22,8 @@ APPROVED_BY_TAG: Final = "approved_by"
 STATUS_TAG: Final = "status"
 DIGEST_TAG: Final = "weights_digest"
 EVIDENCE_TAG: Final = "evidence"
+RunKind = Literal["training", "drift check"]
+"""What a run records; each kind has a list of its own for people to look at."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,17 @@ class ModelStore(Protocol):
 
 
 class RunTracker(Protocol):
-    """Records training runs for people to look at."""
+    """Records trainings and drift checks for people to look at."""
 
-    def open_run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
-        """Start a run, or open the one with this key again, also after a crash; returns its id."""
+    def open_run(self, key: str, *, name: str, tags: Mapping[str, str], kind: RunKind = "training") -> str:
+        """Start a run, or open the one with this key again, also after a crash; returns its id.
+
+        A run, or a whole list of them, that somebody deleted is there again.
+        """
         ...
 
     def find_run(self, key: str) -> str:
-        """Return the id of the run with this key, or an empty string."""
+        """Return the id of the run with this key, of any kind, or an empty string."""
         ...
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from maskloop.errors import NotFoundError, UnavailableError
 from maskloop.files import directory_written_atomically
 from registry.mlflow_tracker import to_csv, to_json
+from registry.store import RunKind
 
 
 @dataclass
 class FakeRun:
     name: str
     tags: dict[str, str]
+    kind: RunKind = "training"
     status: str = "running"
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
@@ -32,11 +34,11 @@ class FakeRunTracker:
         self.runs: dict[str, FakeRun] = {}
         self.is_offline = False
 
-    def open_run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
+    def open_run(self, key: str, *, name: str, tags: Mapping[str, str], kind: RunKind = "training") -> str:
         self._answer()
         run_id = f"run-{key}"
-        run = self.runs.setdefault(run_id, FakeRun(name, dict(tags)))
-        run.status = "running"
+        run = self.runs.setdefault(run_id, FakeRun(name, dict(tags), kind))
+        run.status, run.name = "running", name
         return run_id
 
     def find_run(self, key: str) -> str:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dataset.decoding import encode_png
-from flows.monitor import monitor
+from flows.monitor import monitor, open_references
 from flows.predict import predict
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
+from flows.serve import fetch_champion
 from flows.status import tell_history
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
 from tests.fakes.loop_world import World, draw_picture, put_in_place
 
+KINDS = ("training", "drift check")
 WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
 
 
@@ -177,3 +181,46 @@ def test_a_folder_without_pictures_is_said(world: World, tmp_path: Path) -> None
 def test_nothing_is_monitored_before_something_serves(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="nothing serves yet"):
         monitor(World(tmp_path / "empty").app())
+
+
+def test_a_drift_check_is_recorded_among_drift_checks_under_a_name_that_says_what_it_found(
+    world: World, tmp_path: Path
+) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+    monitor(world.app())
+    names = {kind: [run.name for run in world.tracker.runs.values() if run.kind == kind] for kind in KINDS}
+    assert names == {
+        "training": ["train cycle-1 data-v1"],
+        "drift check": [f"drift check {world.clock.now():%m-%d %H:%M}: no drift"],
+    }
+
+
+def test_references_of_sources_that_no_file_could_be_called_after_are_found_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = fetch_champion(world.app())
+    sources = ["belt/2", "belt_2", "..", "x" * 300]
+    observe = monitoring_of_many_sources(sources)
+    monkeypatch.setattr("flows.monitor._observe_held_out", observe)
+    shutil.rmtree(world.app().baseline_dir(served.weights_digest), ignore_errors=True)
+    first = open_references(world.app(), served)
+    again = open_references(world.app(), served)
+    assert set(sources) < set(first)
+    assert {name: one.digest for name, one in again.items()} == {
+        name: one.digest for name, one in first.items()
+    }
+
+
+def monitoring_of_many_sources(sources: Sequence[str]) -> Any:
+    """Observe 30 pictures of each source, of which no two are alike."""
+
+    def observe(*_args: Any) -> dict[str, list[Any]]:
+        return {
+            name: [
+                SimpleNamespace(features={"brightness": float(number + 100 * place)}, embedding=None)
+                for number in range(30)
+            ]
+            for place, name in enumerate(sources)
+        }
+
+    return observe
