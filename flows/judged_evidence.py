@@ -144,5 +144,5 @@ def _count_instances(version: DatasetVersion) -> dict[str, int]:
     counts = dict.fromkeys(version.class_names, 0)
     for picture in version.pictures:
         for instance in picture.instances:
-            counts[version.class_names[instance.class_index]] += 1
+            counts[version.class_names[instance.class_index]] += not instance.is_crowd
     return counts

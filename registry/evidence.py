@@ -334,7 +334,7 @@ def _count_by_class(pictures: Sequence[Picture], class_names: Sequence[str]) -> 
     return Counter(
         class_names[index]
         for picture in pictures
-        for index in {instance.class_index for instance in picture.instances}
+        for index in {instance.class_index for instance in picture.instances if not instance.is_crowd}
     )
 
 

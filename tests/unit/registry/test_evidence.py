@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,6 +116,13 @@ def test_a_change_of_data_is_counted_by_source_and_by_class() -> None:
     assert counts == {"camera 1": (1, 1, 0), "camera 2": (2, 0, 0), "camera 3": (0, 0, 1)}
     assert [(c.name, c.num_new, c.num_relabelled) for c in change.by_class] == [("bolt", 2, 0), ("nut", 1, 1)]
     assert change.instances["bolt"] == (10, 13)
+
+
+def test_a_crowd_region_is_no_instance_of_its_class() -> None:
+    crowd = picture(1, "camera 1", 0)
+    crowd = replace(crowd, instances=tuple(replace(one, is_crowd=True) for one in crowd.instances))
+    change = summarise_change(VersionDiff("data-v1", "data-v2", (crowd,), (), (), {}), ("bolt",))
+    assert change.by_class == ()
 
 
 def test_the_policy_digest_follows_gates_and_classes() -> None:
