@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from dataset.balance import Balance, Fates, draw_balance
 from dataset.catalog import Catalog, picture_file
@@ -27,6 +28,9 @@ from dataset.whole_batch import CrowdRule
 from maskloop.errors import DataError
 from maskloop.settings import Settings
 from maskloop.wording import count
+
+_LEAST_CERTAIN: Final[tuple[LabelOrigin, ...]] = ("model-reviewed", "corrected", "human")
+"""What a picture with labels of two origins counts as: the first of them here."""
 
 
 class BatchRefusedError(DataError):
@@ -327,7 +331,10 @@ def _next_catalog(
             pictures[digest] = _new_picture(picture, batch, places[digest], tag)
             hashes[digest] = picture.found.difference_hash
     for digest, instances in changed.items():
-        pictures[digest] = replace(pictures[digest], instances=instances, label_origin=batch.label_origin)
+        origin = batch.label_origin
+        if batch.relabelling == "add":
+            origin = min(origin, pictures[digest].label_origin, key=_LEAST_CERTAIN.index)
+        pictures[digest] = replace(pictures[digest], instances=instances, label_origin=origin)
     return Catalog(class_names, tuple(pictures[digest] for digest in sorted(pictures)), hashes)
 
 

@@ -92,8 +92,8 @@ class TestRelabelling:
 
     @pytest.fixture
     def only(self):
-        def content(category):
-            both = coco_content(range(4))
+        def content(category, num_pictures=4):
+            both = coco_content(range(num_pictures))
             both["annotations"] = [one for one in both["annotations"] if one["category_id"] == category]
             return both
 
@@ -120,6 +120,14 @@ class TestRelabelling:
         assert result.num_updated == 4
         again = ingest(range(4), only(2), relabelling="add")
         assert (again.changed, again.balance.annotations_not_kept) == (False, {"of objects the data have": 4})
+
+    @pytest.mark.parametrize(("first", "second"), [("human", "model-reviewed"), ("model-reviewed", "human")])
+    def test_a_picture_with_labels_of_two_origins_counts_as_the_less_certain_one(
+        self, first, second, ingest, only
+    ):
+        ingest(range(2), only(1, 2), label_origin=first)
+        version = ingest(range(2), only(2, 2), label_origin=second, relabelling="add").version
+        assert {picture.label_origin for picture in version.pictures} == {"model-reviewed"}
 
     def test_an_object_drawn_a_second_time_almost_alike_is_joined_once(self, ingest):
         first = ingest(range(4)).version
