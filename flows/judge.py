@@ -133,7 +133,9 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
         contest.champion,
         max_mpx=app.settings.data.max_picture_mpx,
     )
-    evidence = collect_evidence(app, verdict, contest.version, contest.candidate, contest.champion, examples)
+    evidence = collect_evidence(
+        app, run_id, verdict, contest.version, contest.candidate, contest.champion, examples
+    )
     keep_evidence(app, run_id, version, evidence)
     champion = contest.champion.evaluation.iou if contest.champion else None
     by_source = save_iou_rows(app, version, contest.candidate.evaluation.iou, champion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +22,18 @@ if TYPE_CHECKING:
 
 FILE: Final = "evidence.json"
 FOLDER: Final = "verdict"
+_MAX_POINTS: Final = 200
+_TRAINING_FIGURES: Final = {
+    "training loss": "train/loss/total",
+    "validation loss": "validation/loss",
+    "validation IoU": "validation/mean_iou",
+}
+"""Words to the names under which trainings are recorded."""
 
 
 def collect_evidence(
     app: App,
+    run_id: str,
     verdict: VerdictReached,
     version: DatasetVersion,
     candidate: ModelOnPictures,
@@ -51,7 +60,34 @@ def collect_evidence(
         gates=gates.model_dump(mode="json"),
         candidate_diagnosis=diagnose(candidate.evaluation),
         champion_diagnosis=diagnose(champion.evaluation) if champion else None,
+        training=read_training(app, run_id),
     )
+
+
+def read_training(app: App, run_id: str) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return how a training went, at most 200 steps of each figure; what cannot be had is left out."""
+    found: dict[str, tuple[tuple[float, float], ...]] = {}
+    for words, name in _TRAINING_FIGURES.items():
+        try:
+            history = app.tracker.metric_history(run_id, name)
+        except MaskloopError as error:  # a picture that cannot be drawn must not hold up a verdict
+            app.teller.say(f"the curves of the training cannot be read: {error}")
+            return found
+        finite = [(float(step), value) for step, value in history if math.isfinite(value)]
+        if finite:
+            found[words] = thin_out(finite)
+    return found
+
+
+def thin_out(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Keep about evenly spaced points, both ends included, with six digits.
+
+    >>> len(thin_out([(step, 0.5) for step in range(10_000)])), thin_out([(0.0, 1.0)])
+    (200, ((0.0, 1.0),))
+    """
+    last, kept = len(points) - 1, min(len(points), _MAX_POINTS)
+    chosen = dict.fromkeys(round(index * last / max(1, kept - 1)) for index in range(kept))
+    return tuple((points[index][0], float(f"{points[index][1]:.6g}")) for index in chosen)
 
 
 def keep_evidence(app: App, run_id: str, version: str, evidence: JudgedEvidence) -> None:

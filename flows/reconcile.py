@@ -25,6 +25,7 @@ from flows.planning import (
     plan,
 )
 from flows.promote import promote_cycle, read_approvals, record_decision, settle_tags
+from flows.report import refresh_report
 from flows.retrain import close_cycle, find_cycle, open_cycle, work_on_cycle
 from flows.rollout import advance_rollout, start_rollout
 from flows.running import is_working, refuse_if_running
@@ -92,6 +93,7 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
         if done:
             done += restore_aliases(app)  # the challenger follows what was just judged or decided
         refresh_packs(app)
+        refresh_report(app)
     return Reconciled(tuple(done))
 
 

@@ -1,49 +1,86 @@
-"""One HTML page about the loop: what serves, how good it is, every decision, and pictures."""
+"""The page of the loop, gathered: what serves, how good it is, the data, every turn. See loop_page.py."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from flows.loop_page import LoopPage, Turn, VersionFigures, render_loop_page
 from flows.status import describe_status, tell_history
 from flows.wiring import App
-from maskloop.errors import NotFoundError
+from maskloop.errors import MaskloopError, NotFoundError
 from maskloop.files import write_text
 from maskloop.state import Cycle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dataset.overview import Overview
     from evaluation.instances import IouTable
+    from maskloop.state import LoopState
 
 PAGE = "loop.html"
 APPROVAL_PAGE = "evidence.html"
+_WRITTEN_UP_TO = re.compile(r'name="ledger-entries" content="(\d+)"')
+_NUM_HEAD_CHARACTERS = 400
+_FATES = {"judged": "waits for a decision", "promoted": "served", "closed": "ended"}
 
 
 def write_report(app: App, output: Path | None) -> Path:
     """Write the page and return its path; it needs no server and no network to be read."""
-    from jinja2 import Environment, StrictUndefined
-
     path = output or app.workspace.reports_dir / PAGE
-    template = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    status = describe_status(app)
-    drift_page = app.workspace.root / status.state.drift[-1][1].report if status.state.drift else None
-    page = environment.from_string(template).render(
-        model_name=app.settings.model_name,
-        serving=status.state.serving[-1] if status.state.serving else None,
-        data=status.state.versions[-1] if status.state.versions else None,
-        drift=status.state.drift[-1][1] if status.state.drift else None,
-        drift_page=drift_page.as_uri() if drift_page and drift_page.exists() else "",
-        samples=status.sample_counts,
-        contests=[_describe_contest(app, cycle) for cycle in reversed(status.state.cycles.values())],
-        history=tell_history(app),
-    )
-    write_text(path, page)
+    write_text(path, render_loop_page(gather_loop_page(app, path.parent)))
     return path
+
+
+def refresh_report(app: App) -> None:
+    """Write the page again if the ledger has grown since; cheap if not. What cannot be read is said."""
+    path = app.workspace.reports_dir / PAGE
+    sequence = app.state().last_sequence
+    if not sequence or written_up_to(path) == sequence:
+        return
+    try:
+        write_report(app, None)
+    except MaskloopError as error:
+        app.teller.say(f"the page of the loop could not be written: {error}")
+
+
+def written_up_to(path: Path) -> int:
+    """Return the newest ledger entry that a page shows; 0 for no page."""
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        found = _WRITTEN_UP_TO.search(file.read(_NUM_HEAD_CHARACTERS))
+    return int(found[1]) if found else 0
+
+
+def gather_loop_page(app: App, folder: Path) -> LoopPage:
+    """Gather what the page says; links are relative to the folder it will lie in."""
+    status = describe_status(app)
+    state = status.state
+    drift = state.drift[-1] if state.drift else None
+    turns = [_describe_turn(app, cycle, folder) for cycle in reversed(state.cycles.values())]
+    shown, turn = _choose_shown(state, turns)
+    return LoopPage(
+        model_name=app.settings.model_name,
+        as_of=app.clock.now(),
+        last_sequence=state.last_sequence,
+        serving=state.serving[-1] if state.serving else None,
+        data=state.versions[-1].sentence() if state.versions else "",
+        drift=drift,
+        drift_page=_link(app.workspace.root / drift[1].report, folder) if drift else "",
+        samples=status.sample_counts,
+        versions=tuple(_figures_of(turn, state) for turn in reversed(turns) if turn.cycle.verdict),
+        shown=shown,
+        evidence=turn.evidence if turn else None,
+        overview=_count_data(app, state),
+        turns=tuple(turns),
+        history=tuple(tell_history(app)),
+    )
 
 
 def save_iou_rows(
@@ -115,19 +152,62 @@ def relative_address(file: Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(file, folder)).as_posix())
 
 
-def _describe_contest(app: App, cycle: Cycle) -> dict[str, Any]:
+def _describe_turn(app: App, cycle: Cycle, folder: Path) -> Turn:
     from flows.judged_evidence import read_kept
 
     version = cycle.candidate.version if cycle.candidate else ""
-    folder = contest_folder(app, version)
-    judged = bool(version) and (folder / "iou_by_source.json").exists()
-    page, kept = folder / APPROVAL_PAGE, read_kept(app, cycle)
-    return {
-        "cycle": cycle,
-        "rows": read_iou_rows(app, version) if judged else [],
-        "page": page.as_uri() if page.exists() else "",
-        "pictures": kept.pictures if kept else (),
-    }
+    kept = contest_folder(app, version)
+    is_judged = bool(version) and (kept / "iou_by_source.json").exists()
+    return Turn(
+        cycle=cycle,
+        rows=tuple(read_iou_rows(app, version)) if is_judged else (),
+        page=_link(kept / APPROVAL_PAGE, folder) if version else "",
+        evidence=read_kept(app, cycle),
+    )
+
+
+def _figures_of(turn: Turn, state: LoopState) -> VersionFigures:
+    cycle, verdict = turn.cycle, turn.cycle.verdict
+    assert verdict is not None  # noqa: S101 - checked by the caller
+    fate = _FATES.get(turn.state, turn.state)
+    if state.champion and state.champion.weights_digest == verdict.candidate_digest:
+        fate = "serves"
+    return VersionFigures(
+        version=verdict.candidate_version,
+        judged_at=cycle.verdict_at or cycle.opened_at,
+        data_tag=verdict.data_tag,
+        verdict=verdict.outcome,
+        fate=fate,
+        class_iou={row.name: row.candidate_iou for row in turn.evidence.rows} if turn.evidence else {},
+    )
+
+
+def _choose_shown(state: LoopState, turns: Sequence[Turn]) -> tuple[str, Turn | None]:
+    """Choose the version that serves, else the newest judged one."""
+    judged = [turn for turn in turns if turn.cycle.verdict]
+    champion = state.champion.weights_digest if state.champion else ""
+    for turn in judged:
+        if turn.cycle.verdict and turn.cycle.verdict.candidate_digest == champion:
+            return f"version {turn.cycle.verdict.candidate_version}, which serves", turn
+    if judged and judged[0].cycle.verdict:
+        return f"version {judged[0].cycle.verdict.candidate_version}, the newest", judged[0]
+    return "", None
+
+
+def _count_data(app: App, state: LoopState) -> Overview | None:
+    from dataset.overview import describe_version
+
+    if not state.versions:
+        return None
+    try:
+        return describe_version(app.data.open(state.versions[-1].tag))
+    except MaskloopError as error:  # the page shows what there is
+        app.teller.say(f"the page of the loop shows no data: {error}")
+        return None
+
+
+def _link(file: Path, folder: Path) -> str:
+    return relative_address(file, folder) if file.exists() else ""
 
 
 def _finite(value: Any) -> float | None:

@@ -511,14 +511,15 @@ class DriftJudged(Record):
 
     def sentence(self) -> str:
         """Say it in plain words."""
+        return f"{self.headline()}: {self.reason}"
+
+    def headline(self) -> str:
+        """Say the outcome alone."""
         of_sources = f" of {', '.join(self.sources)}" if self.sources else ""
-        samples = f"{self.num_samples} samples{of_sources}"
-        said = {
-            "drift": f"production has drifted ({samples})",
-            "quiet": f"production has not drifted ({samples})",
-            "inconclusive": f"{samples} cannot tell whether production has drifted",
-        }
-        return f"{said[self.outcome]}: {self.reason}"
+        samples = f"{count(self.num_samples, 'sample')}{of_sources}"
+        if self.outcome == "inconclusive":
+            return f"{samples} cannot tell whether production has drifted"
+        return f"production has {'' if self.outcome == 'drift' else 'not '}drifted ({samples})"
 
 
 class CycleClosed(Record):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from maskloop.records import Check, Outcome, RolloutPhase, VerdictReached
 from maskloop.settings import GateSettings
 from maskloop.wording import count
-from registry.diagnosis import KINDS_IN_WORDS, calibration_in_words
+from registry.diagnosis import KINDS_IN_WORDS, MAX_CURVES, calibration_in_words
 from registry.drops import MEAN, allowance_in_words, amount
 from registry.evidence import (
     SIGNS,
@@ -27,6 +27,7 @@ from registry.evidence import (
     worst_checks_first,
     worst_rows_first,
 )
+from registry.model_charts import precision_recall_chart, training_charts
 from registry.standing import Standing
 from registry.wording import figure, sentence, signed, when
 
@@ -37,7 +38,7 @@ MAX_LINES: Final = 100
 """Of the history; what came before is counted."""
 MAX_SOURCES: Final = 12
 MAX_SOURCE_ROWS: Final = 40
-_OUTCOMES: Final[Mapping[Outcome, str]] = {"pass": "pass", "inconclusive": "cannot tell", "fail": "fail"}
+OUTCOMES: Final[Mapping[Outcome, str]] = {"pass": "pass", "inconclusive": "cannot tell", "fail": "fail"}
 MAX_DOUBTS: Final = 6
 """Checks named in the first lines; the rest is counted there and listed below."""
 _GATES_SAY: Final[Mapping[Outcome, str]] = {
@@ -237,7 +238,7 @@ def render_page(page: ApprovalPage, *, beside: Mapping[str, str] | None = None) 
         num_left_out=max(0, len(page.history) - MAX_LINES),
         max_sources=MAX_SOURCES,
         max_rows=MAX_SOURCE_ROWS,
-        words=_OUTCOMES,
+        words=OUTCOMES,
         count=count,
         figure=figure,
         change=_change,
@@ -246,6 +247,9 @@ def render_page(page: ApprovalPage, *, beside: Mapping[str, str] | None = None) 
         latency=_describe_latency,
         kinds=KINDS_IN_WORDS,
         calibration=calibration_in_words,
+        precision_recall=precision_recall_chart,
+        max_curves=MAX_CURVES,
+        charts=training_charts(page.evidence.training) if page.evidence else [],
     )
 
 

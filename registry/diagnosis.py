@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,12 +11,16 @@ import numpy as np
 
 from evaluation.calibration import ScoreBin
 from evaluation.confusion import BACKGROUND, Confusion
+from evaluation.curves import Curve
 from evaluation.error_types import MISSED
 from evaluation.report import Evaluation
 
 MAX_CLASSES: Final = 12
 """With more, a matrix of confusions is too wide to be read."""
 MAX_MIX_UPS: Final = 10
+MAX_CURVES: Final = 8
+"""More curves in one chart cannot be told apart."""
+_CURVE_POINTS: Final = 61
 KINDS_IN_WORDS: Final[Mapping[str, str]] = {
     "class": "right place, wrong class",
     "location": "right class, poor mask",
@@ -37,6 +41,30 @@ class MixUp:
 
 
 @dataclass(frozen=True)
+class ClassFindings:
+    """What one model finds of one class; None where there is nothing to say.
+
+    Attributes:
+        name: Of the class.
+        num_instances: Annotated non-crowd instances.
+        precision: 0..1, share of the detections that are right, at the score threshold of the gates.
+        recall: 0..1, share of the instances found, at the same threshold.
+        best_f1: 0..1, the largest harmonic mean of the two at any threshold.
+        best_f1_score: 0..1, that threshold.
+        curve: Recall and precision, both 0..1, from the surest detection down to the least sure; empty for
+            classes beyond the eight whose best F1 is lowest.
+    """
+
+    name: str
+    num_instances: int
+    precision: float | None
+    recall: float | None
+    best_f1: float | None
+    best_f1_score: float | None
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What one model does wrong on the test pictures; None where there is nothing to say.
 
@@ -50,6 +78,7 @@ class Diagnosis:
         labels: The classes and the background; of rows (what it is) and columns (what it was taken for).
         confusion: At the score threshold of the gates; empty with more than 12 classes.
         mix_ups: Of two classes, most frequent first.
+        classes: In the order of the label schema; empty in evidence from before this was kept.
     """
 
     ap50: float | None
@@ -61,6 +90,7 @@ class Diagnosis:
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     mix_ups: tuple[MixUp, ...]
+    classes: tuple[ClassFindings, ...] = ()
 
     @property
     def largest_loss(self) -> float:
@@ -84,7 +114,33 @@ def diagnose(evaluation: Evaluation) -> Diagnosis:
         labels=(*evaluation.class_names, BACKGROUND),
         confusion=tuple(tuple(row) for row in counts.tolist()) if is_legible else (),
         mix_ups=find_mix_ups(evaluation.confusion),
+        classes=tuple(_find_by_class(evaluation)),
     )
+
+
+def _find_by_class(evaluation: Evaluation) -> Iterator[ClassFindings]:
+    best = [curve.best_f1() for curve in evaluation.curves]
+    hardest = sorted(
+        range(len(best)), key=lambda index: -1.0 if math.isnan(best[index][0]) else best[index][0]
+    )
+    drawn = set(hardest[:MAX_CURVES])
+    precision, recall = evaluation.precision(), evaluation.recall()
+    for index, curve in enumerate(evaluation.curves):
+        yield ClassFindings(
+            name=curve.class_name,
+            num_instances=curve.num_instances,
+            precision=_known(precision[index]),
+            recall=_known(recall[index]),
+            best_f1=_known(best[index][0]),
+            best_f1_score=_known(best[index][1]),
+            curve=_points(curve) if index in drawn and curve.num_instances else (),
+        )
+
+
+def _points(curve: Curve) -> tuple[tuple[float, float], ...]:
+    thinned = curve.thinned(_CURVE_POINTS)
+    points = zip(thinned.recall.tolist(), thinned.precision.tolist(), strict=True)
+    return tuple((round(recall, 4), round(precision, 4)) for recall, precision in points)
 
 
 def find_mix_ups(confusion: Confusion) -> tuple[MixUp, ...]:

@@ -168,6 +168,8 @@ class JudgedEvidence:
         candidate_diagnosis: Where it errs; None in evidence from before this was kept.
         champion_diagnosis: Likewise; None for no champion.
         source_rows: From `source_rows`; empty for one source or no champion, and in older evidence.
+        training: How the training went, by name of the figure: ``training loss``, ``validation loss``,
+            ``validation IoU``; step and value. Empty where the tracker had nothing, and in older evidence.
     """
 
     blessing_id: str
@@ -183,6 +185,7 @@ class JudgedEvidence:
     candidate_diagnosis: Diagnosis | None = None
     champion_diagnosis: Diagnosis | None = None
     source_rows: tuple[SourceRow, ...] = ()
+    training: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
     @property
     def diagnoses(self) -> list[tuple[str, Diagnosis]]:

@@ -124,6 +124,13 @@ class MlflowRunTracker:
             for some in _in_parts(figures, _METRICS_AT_ONCE):
                 self._client.log_batch(run_id, metrics=some)
 
+    def metric_history(self, run_id: str, name: str) -> tuple[tuple[int, float], ...]:
+        """Return a figure's steps and values, by step; empty if there are none. Raises NotFoundError."""
+        with self._about(run_id):
+            found = self._client.get_metric_history(run_id, to_metric_name(name))
+        latest = {int(one.step): float(one.value) for one in sorted(found, key=lambda one: one.timestamp)}
+        return tuple(sorted(latest.items()))
+
     def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], path: str) -> None:
         """Record rows as a CSV (``....csv``) or JSON (``....json``) file, replacing an older one."""
         self.log_text(run_id, to_csv(rows) if path.endswith(".csv") else to_json(rows), path)

@@ -124,6 +124,10 @@ class RunTracker(Protocol):
         """Record figures at a training step."""
         ...
 
+    def metric_history(self, run_id: str, name: str) -> tuple[tuple[int, float], ...]:
+        """Return a figure's steps and values, by step; empty if there are none. Raises NotFoundError."""
+        ...
+
     def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], path: str) -> None:
         """Record rows as a CSV (``….csv``) or JSON (``….json``) file, replacing an older one."""
         ...

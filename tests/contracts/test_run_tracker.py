@@ -133,6 +133,16 @@ def test_metrics_keep_their_steps_also_when_not_finite(tracked: Tracked) -> None
     assert math.isnan(second[1])
 
 
+def test_a_figure_is_read_back_by_step(tracked: Tracked) -> None:
+    tracker, _ = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    for step, value in ((20, 0.5), (10, 0.25)):
+        tracker.log_metrics(run_id, {"train/loss/total": value, "iou/screw (M6)": 1.0}, step=step)
+    assert tracker.metric_history(run_id, "train/loss/total") == ((10, 0.25), (20, 0.5))
+    assert tracker.metric_history(run_id, "iou/screw (M6)") == ((10, 1.0), (20, 1.0))
+    assert tracker.metric_history(run_id, "validation/loss") == ()
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.text(max_size=300), min_size=1, max_size=8, unique=True))
 @example(names=["screw (M6)", "screw [M6]", "screw _M6_", "c++ clip", "50 % worn, bent"])

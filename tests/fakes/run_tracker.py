@@ -53,6 +53,9 @@ class FakeRunTracker:
         for name, value in metrics.items():
             self._run(run_id).metrics.setdefault(name, []).append((step, float(value)))
 
+    def metric_history(self, run_id: str, name: str) -> tuple[tuple[int, float], ...]:
+        return tuple(sorted(dict(self._run(run_id).metrics.get(name, [])).items()))
+
     def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], path: str) -> None:
         self.log_text(run_id, to_csv(rows) if path.endswith(".csv") else to_json(rows), path)
 

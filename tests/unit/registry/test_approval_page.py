@@ -188,14 +188,14 @@ def test_a_first_model_is_compared_with_nobody() -> None:
 
 def test_the_drift_that_asked_is_named_with_its_features_and_its_page() -> None:
     cause = DriftCause(
-        Line(AT, "maskloop", "production looks drift over 120 samples"),
+        Line(AT, "maskloop", "production has drifted (120 samples)"),
         tuple(f"feature_{number}" for number in range(11)),
         ".maskloop/reports/drift/w1/index.html",
         route="#/experiments/1/runs/r/artifacts/drift/index.html",
         url="http://127.0.0.1:5000/#/experiments/1/runs/r/artifacts/drift/index.html",
     )
     page = read(reason="drift", drift=cause)
-    assert "production looks drift over 120 samples" in page.text
+    assert "production has drifted (120 samples)" in page.text
     assert "feature 0, feature 1" in page.text
     assert "and 3 more" in page.text
     assert cause.url in page.addresses

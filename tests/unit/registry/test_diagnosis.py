@@ -13,7 +13,15 @@ from evaluation.instances import Detections, GroundTruth
 from evaluation.report import Evaluation, evaluate
 from maskloop.masks import encode_masks
 from registry.approval_page import render_page
-from registry.diagnosis import KINDS_IN_WORDS, Diagnosis, MixUp, calibration_in_words, diagnose, find_mix_ups
+from registry.diagnosis import (
+    KINDS_IN_WORDS,
+    MAX_CURVES,
+    Diagnosis,
+    MixUp,
+    calibration_in_words,
+    diagnose,
+    find_mix_ups,
+)
 from registry.evidence import read_evidence
 from tests.fakes.approval_pages import Reader, approval_page, evidence
 
@@ -27,7 +35,7 @@ def evaluation_of(
 ) -> Evaluation:
     found, truth = instances(*seen), instances(*there)
     annotated = GroundTruth(
-        "a", "camera", SIDE_PX, SIDE_PX, truth.class_indices, truth.masks, np.zeros(2, bool)
+        "a", "camera", SIDE_PX, SIDE_PX, truth.class_indices, truth.masks, np.zeros(len(there), bool)
     )
     names = ("bolt", "nut", *(f"part {number}" for number in range(2, num_classes)))
     return evaluate({"a": found}, [annotated], class_names=names, score_threshold=0.5)
@@ -60,6 +68,38 @@ def test_a_diagnosis_holds_what_was_measured() -> None:
     assert found.confusion == ((1, 0, 0), (1, 0, 0), (0, 0, 0))
     assert found.mix_ups == (MixUp("nut", "bolt", 1),)
     assert found.calibration_error == pytest.approx((0.1 + 0.8) / 2)
+
+
+def test_precision_and_recall_of_each_class_are_those_counted_by_hand() -> None:
+    """Two bolts and one nut. Bolts by score: right, wrong, right. The nut is missed."""
+    left, right, below = (0, 0, 5, 5), (10, 0, 15, 5), (0, 10, 5, 15)
+    found = diagnose(
+        evaluation_of(
+            (0, left, 0.9),
+            (0, CORNER, 0.8),
+            (0, right, 0.3),
+            there=((0, left, 1), (0, right, 1), (1, below, 1)),
+        )
+    )
+    bolt, nut = found.classes
+    assert bolt.curve == ((0.5, 1.0), (0.5, 0.5), (1.0, pytest.approx(2 / 3, abs=1e-4)))
+    assert (bolt.precision, bolt.recall) == (0.5, 0.5), (
+        "at the threshold of 0.5: one right, one wrong, of two"
+    )
+    assert bolt.best_f1 == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
+    assert bolt.best_f1_score == pytest.approx(0.3)
+    assert (nut.precision, nut.recall, nut.best_f1, nut.curve) == (None, 0.0, None, ())
+    text = read(candidate_diagnosis=found).text.partition("Precision and recall")[2]
+    assert "bolt 0.500 0.500 0.800 0.300 2" in text
+    assert "nut – 0.000 – – 1" in text
+
+
+def test_of_many_classes_the_hardest_are_drawn() -> None:
+    there = tuple((index, A, 1.0) for index in range(12))
+    found = diagnose(evaluation_of((3, A, 0.9), there=there, num_classes=12))
+    assert [bool(one.curve) for one in found.classes].count(True) <= MAX_CURVES
+    assert not found.classes[3].curve, "the only one that is found"
+    assert "The 8 classes whose best F1 is lowest are drawn" in read(candidate_diagnosis=found).text
 
 
 def test_a_silent_model_has_no_calibration_and_misses_everything() -> None:
@@ -96,7 +136,8 @@ def test_the_page_shows_both_models_with_figures_beside_the_drawings() -> None:
     assert "missed : nothing was found 1 1 0.500 0.500" in page.text
     assert "background : nothing is there 0 1 0.000 0.000" in page.text
     assert "(candidate 0.500, champion 0.500)" in page.text
-    assert page.tags.count("circle") == len(candidate.bins) + len(champion.bins) == 3
+    of_curves = 2  # one point for bolts, and the ring at the threshold in use
+    assert page.tags.count("circle") - of_curves == len(candidate.bins) + len(champion.bins) == 3
     assert "candidate: it is bolt nut nothing bolt 1 · · nut · · 1 nothing · · ·" in page.text
 
 
