@@ -20,7 +20,7 @@ def rollout() -> None:
 
 
 @command("show", group=rollout)
-@click.option("--cycle", default="", help="Of this turn of the loop. Default: the newest.")
+@click.option("--cycle", default="", help="The cycle whose rollout is shown. Default: the newest.")
 def show(root: Path, out: Output, *, cycle: str) -> None:
     """Show how far the rollout is, what was measured, and what it waits for."""
     from flows.rollout import describe_rollout
@@ -37,10 +37,10 @@ def show(root: Path, out: Output, *, cycle: str) -> None:
 
 
 @command("resume", group=rollout)
-@click.option("--accept", is_flag=True, help="Accept what could not be shown and go on to the next share.")
+@click.option("--accept", is_flag=True, help="Accept what could not be shown and take the next share.")
 @click.option("--by", default="", help="Who decides. Default: the user's name.")
 def resume(root: Path, out: Output, *, accept: bool, by: str) -> None:
-    """Go on with a paused rollout: its step gets more time, or is accepted as it is."""
+    """Resume a paused rollout: give its step more time, or accept it as it is."""
     from flows.rollout import resume_rollout
 
     app = open_workspace(root)
@@ -51,7 +51,7 @@ def resume(root: Path, out: Output, *, accept: bool, by: str) -> None:
 @click.option("--by", default="", help="Who decides. Default: the user's name.")
 @click.option("--why", required=True, help="The reason, for the record.")
 def stop(root: Path, out: Output, *, by: str, why: str) -> None:
-    """Take the challenger out of all traffic, at once; the champion serves on."""
+    """Take the challenger out of all traffic at once; the champion goes on serving."""
     from flows.rollout import stop_rollout
 
     app = open_workspace(root)

@@ -42,7 +42,9 @@ def serve(root: Path, out: Output, **named: Any) -> None:
     where = {"url": url, "docs": f"{url}/docs", "model": _say_what_serves(app), "needs_keys": needs_keys}
 
     def show() -> None:
-        click.echo(f"{where['model']}\n{url} answers; {url}/docs says how to ask")
+        click.echo(
+            f"{where['model']}\nThe service is at {url}; {url}/docs shows every request with an example."
+        )
         click.echo("Every request needs an API key." if needs_keys else "No API key is needed.")
         click.echo("Ctrl-C stops it.")
 
@@ -55,13 +57,15 @@ def _say_what_serves(app: App) -> str:
     try:
         champion = app.state().champion
     except MaskloopError as error:
-        return f"What serves is not known: {error}; it is asked again every second."
+        return f"Which version serves is not known yet, and looked up again every second: {error}"
     if champion is None:
         return (
             "Nothing was promoted yet: /readyz and every prediction answer 503 until something is. "
             "`maskloop status` says what is missing."
         )
-    return f"{app.settings.model_name}: version {champion.version} answers as soon as it is loaded (/readyz)."
+    return (
+        f"{app.settings.model_name}: version {champion.version} answers once it is loaded; /readyz says when."
+    )
 
 
 @serving.group("keys")
@@ -76,10 +80,14 @@ def keys() -> None:
     "scopes",
     type=click.Choice(["predict", "feedback", "metrics"]),
     multiple=True,
-    help="What it may do; several times for several. Default: everything.",
+    help="What the key may do; repeat the option to allow several. Default: everything.",
 )
-@click.option("--rate-limit", default="", help="Such as 100/minute. Default: serving.rate_limit.")
-@click.option("--days", type=click.FloatRange(0, min_open=True), help="Until it expires. Default: never.")
+@click.option(
+    "--rate-limit", default="", help="Requests accepted, such as 100/minute. Default: serving.rate_limit."
+)
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never."
+)
 def keys_add(
     root: Path, out: Output, *, name: str, scopes: tuple[Any, ...], rate_limit: str, days: float | None
 ) -> None:
@@ -122,10 +130,10 @@ def keys_list(root: Path, out: Output) -> None:
     type=click.FloatRange(0),
     default=24.0,
     show_default=True,
-    help="So long the old one stays valid.",
+    help="How long the old key stays valid.",
 )
 def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
-    """Make the successor of the key KEY_ID and print it. It is not shown again."""
+    """Replace the key KEY_ID and print the new one. It is not shown again."""
     from flows.service import open_keys
 
     _show_once(out, open_keys(open_workspace(root)).rotate(key_id, grace_hours=grace_hours))
@@ -150,14 +158,14 @@ def _show_once(out: Output, key: str) -> None:
 
 @command("predict", group=serving)
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--source", default="production", show_default=True, help="Where the pictures come from.")
-@click.option("--overlays", type=click.Path(path_type=Path), help="Draw the answers into this folder.")
+@click.option("--source", default="production", show_default=True, help="The camera or site they come from.")
+@click.option("--overlays", type=click.Path(path_type=Path), help="Draw each answer into this folder.")
 @click.option(
     "--min-score",
     type=click.FloatRange(0, 1),
     help="Leave out instances with a lower score. Default: the model's own threshold.",
 )
-@click.option("--url", default="", help="Ask the service there instead of loading the model here.")
+@click.option("--url", default="", help="Ask the service at this address instead of loading the model here.")
 @click.option("--key", default="", envvar="MASKLOOP_API_KEY", help="An API key for --url.")
 def predict(
     root: Path,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -193,7 +195,8 @@ def _conclude(
     teller.table("seconds", clocked.rows, "seconds per step")
     teller.table("iou", rows, "class mask IoU on test pictures")
     teller.say(f"\nReport with pictures:  {report}")
-    teller.say(f"See it in the MLflow and Prefect UIs:  .venv/bin/maskloop up -w {app.workspace.root.name}")
+    named = shlex.quote(os.path.relpath(app.workspace.root))
+    teller.say(f"See it in the MLflow and Prefect UIs:  .venv/bin/maskloop up -w {named}")
     result = {"class_iou": rows, "seconds": clocked.rows, "report": str(report), "history": history}
     (app.workspace.reports_dir / "demo.json").write_text(json.dumps(result, indent=1))
     return result
