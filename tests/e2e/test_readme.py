@@ -26,7 +26,9 @@ def read_walkthrough() -> str:
 
 
 @pytest.mark.slow
-def test_the_walkthrough_ends_with_a_champion_and_a_retraining_that_waits_for_labels(tmp_path: Path) -> None:
+def test_the_walkthrough_goes_round_the_loop_and_ends_with_a_retrained_champion_that_serves(
+    tmp_path: Path,
+) -> None:
     outside = {
         name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))
     }
@@ -43,15 +45,16 @@ def test_the_walkthrough_ends_with_a_champion_and_a_retraining_that_waits_for_la
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    status = json.loads((tmp_path / "parts" / "status.json").read_text())
-    assert status["champion"]["version"] == "1"
-    assert status["last_drift"]["outcome"] == "drift"
-    assert [cycle["waiting"]["waiting_for"] for cycle in status["open_cycles"]] == ["labels"]
-    assert len(list((tmp_path / "parts" / "answers").glob("*.png"))) == 60
-    assert len(list((tmp_path / "parts" / "served").glob("*.png"))) == 60
-    assert (tmp_path / "parts" / "seen.png").read_bytes().startswith(b"\x89PNG")
-    assert '"version":"1"' in done.stdout.replace(" ", "")
-    assert (tmp_path / "parts" / ".maskloop" / "reports" / "loop.html").exists()
+    parts = tmp_path / "workspaces" / "parts"
+    status = json.loads((parts / "status.json").read_text())
+    assert status["champion"]["version"] == "2"
+    assert (status["last_drift"]["outcome"], status["open_cycles"], status["due"]) == ("drift", [], [])
+    for drawn in ("answers", "better", "served"):
+        assert len(list((parts / drawn).glob("*.png"))) == 60
+    assert (parts / "seen.png").read_bytes().startswith(b"\x89PNG")
+    assert '"version":"2"' in done.stdout.replace(" ", "")
+    assert (parts / ".maskloop" / "reports" / "loop.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["workspaces"]
     assert "reader approved version 1 (cli): looks right" in done.stdout
 
 
