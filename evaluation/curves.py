@@ -45,6 +45,14 @@ class Curve:
         best = int(f1.argmax())
         return float(f1[best]), float(self.scores[best])
 
+    def f1_at(self, thresholds: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return F1 when detections down to each threshold are kept, 0..1; 0 where nothing is right."""
+        num_kept = np.searchsorted(-self.scores, -thresholds, side="right")
+        both = self.precision + self.recall
+        f1 = np.zeros(len(both) + 1)
+        np.divide(2 * self.precision * self.recall, both, out=f1[1:], where=both > 0)
+        return np.asarray(f1[num_kept])
+
     def thinned(self, num_points: int = 101) -> Curve:
         """Return the curve at about evenly spaced detections, both ends included, for drawing."""
         if len(self.scores) <= num_points:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.curves import Curve, measure_curves
 from evaluation.instances import Detections, GroundTruth
@@ -24,24 +25,43 @@ def calibrate_thresholds(
 ) -> dict[str, float]:
     """Return the score threshold with the best F1 of each class that can be calibrated, 0..1.
 
+    F1 is measured in each source of pictures by itself and averaged, so that a new camera with few pictures
+    has its say beside an old one with many. A source of at least ``min_instances`` of the class counts once,
+    one of fewer in proportion.
+
     Args:
         detections: By picture id; keep low scores in.
         truths: Annotated pictures that the network has not learned from.
         class_names: C names.
-        min_instances: A class with fewer annotated instances has no entry.
+        min_instances: A class with fewer annotated instances in all has no entry.
 
     Raises:
         ValueError: as `evaluation.iou.measure_mask_iou`.
     """
-    curves = measure_curves(detections, truths, class_names=class_names)
-    chosen = {c.class_name: _choose(c) for c in curves if c.num_instances >= min_instances}
+    by_source: dict[str, list[GroundTruth]] = {}
+    for truth in truths:
+        by_source.setdefault(truth.source, []).append(truth)
+    measured = []
+    for some in by_source.values():
+        own = {one.picture_id: detections[one.picture_id] for one in some if one.picture_id in detections}
+        measured.append(measure_curves(own, some, class_names=class_names))
+    chosen = {}
+    for name, *curves in zip(class_names, *measured, strict=True):
+        if sum(curve.num_instances for curve in curves) >= min_instances:
+            weights = np.array(
+                [min(curve.num_instances, min_instances) for curve in curves], dtype=np.float64
+            )
+            chosen[name] = _choose(curves, weights)
     return {name: threshold for name, threshold in chosen.items() if threshold is not None}
 
 
-def _choose(curve: Curve) -> float | None:
+def _choose(curves: Sequence[Curve], weights: NDArray[np.float64]) -> float | None:
     """Return a threshold midway to the next lower score: rounding then moves no detection across it."""
-    _, best = curve.best_f1()
-    if np.isnan(best):
+    scores = np.unique(np.concatenate([curve.scores for curve in curves]))[::-1]
+    if not scores.size or not weights.any():
         return None
-    lower = curve.scores[curve.scores < best]
-    return float((best + lower[0]) / 2) if lower.size else best
+    f1 = np.average([curve.f1_at(scores) for curve in curves], axis=0, weights=weights)
+    if not f1.any():
+        return None
+    best = int(f1.argmax())
+    return float((scores[best] + scores[best + 1]) / 2) if best + 1 < len(scores) else float(scores[best])

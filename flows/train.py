@@ -339,6 +339,7 @@ def _register(
         data_fingerprint=version.fingerprint,
         seconds=result.seconds,
         requested_by=cycle.actor,
+        threshold_sources=find_threshold_sources(app.settings, version),
     )
     key = f"candidate:{cycle.id}:{manifest.weights_digest}"
     write_record(app.ledger, record, actor=app.actor, cycle=cycle.id, key=key)
@@ -392,11 +393,20 @@ def _calibrate(
     )
     named = {f"validation/threshold/{name}": threshold for name, threshold in found.items()}
     FigureLog(app, started.run_id).log(named, step=result.steps_done)
+    sources = ", ".join(find_threshold_sources(app.settings, version))
+    app.teller.say(f"thresholds of classes fitted on {sources or 'nothing'}")
     if left_out := [name for name in version.class_names if name not in found]:
         app.teller.say(
             f"no own threshold for {', '.join(left_out)}: too few validation instances, or none of them found"
         )
     return found
+
+
+def find_threshold_sources(settings: Settings, version: DatasetVersion) -> tuple[str, ...]:
+    """Return every source with annotated validation pictures, if classes get their own thresholds."""
+    if not settings.thresholds.per_class:
+        return ()
+    return tuple(sorted({picture.source for picture in version.by_split["val"] if picture.instances}))
 
 
 def refuse_without_champion(state: LoopState) -> None:

@@ -270,6 +270,8 @@ class CandidateRegistered(Record):
     data_fingerprint: str
     seconds: float
     requested_by: str
+    threshold_sources: tuple[str, ...] = ()
+    """The sources of pictures that classes' own thresholds were fitted on; none without such thresholds."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,3 +100,32 @@ def test_one_threshold_counts_for_all_classes_or_each_has_its_own():
     assert found.reach((0.5, 0.65)).tolist() == [True, False, True]
     assert found.reach((0.7, 0.6)).tolist() == [True, True, False]
     assert find([], [], []).reach((0.5, 0.5)).tolist() == []
+
+
+def of_source(truth, source, picture_id):
+    return replace(truth, source=source, picture_id=picture_id)
+
+
+def test_a_source_with_few_pictures_has_its_say_beside_one_with_many():
+    """On the old camera 0.55 is best, on the new one, of a tenth of the pictures, 0.25.
+
+    Old: 2 right at 0.8 and 2 wrong at 0.3. New: 2 right at 0.3. Kept down to 0.3, the old one's F1 is 2/3 and
+    the new one's 1; kept down to 0.8 they are 1 and 0.
+    """
+    old = [of_source(make_truth([0, 0]), "old", f"old {number}") for number in range(10)]
+    new = of_source(make_truth([0, 0]), "new", "new")
+    found = {one.picture_id: find([0, 1, 30, 31], [0.8, 0.8, 0.3, 0.3], [0] * 4) for one in old}
+    found["new"] = find([0, 1], [0.3, 0.3], [0, 0])
+    fit = {"class_names": NAMES, "min_instances": 2}
+    assert calibrate_thresholds(found, old, **fit) == pytest.approx({"sure": 0.55})
+    assert calibrate_thresholds(found, [*old, new], **fit) == pytest.approx({"sure": 0.3})
+
+
+def test_a_source_with_too_few_instances_counts_in_proportion():
+    """Of 20 instances that make a whole say the new camera has two: a tenth of one."""
+    old = [of_source(make_truth([0, 0]), "old", f"old {number}") for number in range(10)]
+    new = of_source(make_truth([0, 0]), "new", "new")
+    found = {one.picture_id: find([0, 1, 30, 31], [0.8, 0.8, 0.3, 0.3], [0] * 4) for one in old}
+    found["new"] = find([0, 1], [0.3, 0.3], [0, 0])
+    fitted = calibrate_thresholds(found, [*old, new], class_names=NAMES, min_instances=20)
+    assert fitted == pytest.approx({"sure": 0.55})

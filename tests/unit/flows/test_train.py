@@ -125,6 +125,8 @@ def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded
     assert asked == [(version.by_split["val"], 3)]
     assert world.model.saved[0]["class_score_thresholds"] == {"bolt": 0.7}
     assert cycle.candidate is not None
+    assert cycle.candidate.threshold_sources == ("belt",)
+    assert "thresholds of classes fitted on belt" in listener.sentences
     assert world.tracker.runs[cycle.candidate.run_id].metrics["validation/threshold/bolt"] == [(2, 0.7)]
     assert any("no own threshold for nut" in sentence for sentence in listener.sentences)
 
