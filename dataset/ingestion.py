@@ -6,8 +6,8 @@ change the label schema unasked, is refused as a whole with the full report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,23 +17,24 @@ from dataset.annotation_files import find_annotation_file
 from dataset.balance import Balance
 from dataset.catalog import Catalog, read_catalog, write_catalog
 from dataset.coco import CocoFile, read_coco
-from dataset.decoding import DecodedPicture
+from dataset.decoding import DecodedPicture, decode_picture
 from dataset.dvc_objects import link_or_copy
 from dataset.listing import picture_names
 from dataset.location import tells_place
+from dataset.looks import are_near, difference_hash, grey_cells
 from dataset.metadata import without_metadata
 from dataset.picture_files import PictureFolder, locate_pictures
 from dataset.planning import Batch, BatchRefusedError, IngestPlan, plan_ingest, refuse_other_schema
 from dataset.problems import Problem
 from dataset.samples import DatasetVersion
 from dataset.sandbox import Limits, SandboxedDecoder
-from dataset.splitting import Resident, difference_hash
+from dataset.splitting import Resident
 from dataset.store import DatasetStore, next_tag
 from dataset.validation import FoundPicture, ValidationReport
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError, StorageError
 from maskloop.files import storage_error
-from maskloop.settings import Settings
+from maskloop.settings import DataSettings, Settings
 
 Progress = Callable[[int, int], None]
 MAX_PICTURE_BYTES: Final = 256 * 2**20
@@ -108,7 +109,7 @@ def ingest_batch(
     with store.staging() as folder:
         previous, versions = store.current(), store.versions()
         catalog = read_catalog(previous.root) if previous else None
-        residents = _residents(store, previous, versions)
+        residents = _residents(store, previous, versions, found.values(), settings.data)
         try:
             plan = plan_ingest(
                 coco, found, batch, settings, previous=catalog, residents=residents, tag=next_tag(versions)
@@ -190,6 +191,7 @@ def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundP
         decoded.orientation,
         told_location,
         difference_hash(decoded.pixels),
+        cells=grey_cells(decoded.pixels),
         file=file if file != name else "",
     )
 
@@ -203,18 +205,40 @@ def _shows_the_same(data: bytes, before: DecodedPicture, decoder: SandboxedDecod
 
 
 def _residents(
-    store: DatasetStore, previous: DatasetVersion | None, versions: Sequence[str]
+    store: DatasetStore,
+    previous: DatasetVersion | None,
+    versions: Sequence[str],
+    found: Iterable[FoundPicture | Problem],
+    settings: DataSettings,
 ) -> tuple[Resident, ...]:
-    """Return every picture with a place: of the current version and, after a restore, of the newest."""
+    """Return every picture with a place: of the current version and, after a restore, of the newest.
+
+    Those whose hash is near a new picture's are looked at more closely.
+    """
     tags = dict.fromkeys(([previous.tag] if previous else []) + list(versions[-1:]))
-    residents: dict[str, Resident] = {}
+    residents: dict[str, tuple[Resident, Path]] = {}
     for tag in tags:
-        catalog = read_catalog(store.open(tag).root)
-        for picture in catalog.pictures:
-            look = catalog.difference_hashes[picture.digest]
-            resident = Resident(picture.digest, picture.name, picture.group, picture.split, look)
-            residents.setdefault(picture.digest, resident)
-    return tuple(residents.values())
+        version = store.open(tag)
+        hashes = read_catalog(version.root).difference_hashes
+        for one in version.pictures:
+            resident = Resident(one.digest, one.name, one.group, one.split, hashes[one.digest])
+            residents.setdefault(one.digest, (resident, version.path(one)))
+    looks = {p.difference_hash for p in found if isinstance(p, FoundPicture) and p.digest not in residents}
+    hashes_of_new = np.array(sorted(looks), np.uint64)
+    return tuple(
+        replace(resident, cells=read_cells(file, settings.max_picture_mpx))
+        if are_near(hashes_of_new, resident.difference_hash, settings.near_duplicate_distance_bits).any()
+        else resident
+        for resident, file in residents.values()
+    )
+
+
+def read_cells(file: Path, max_mpx: float) -> bytes | None:
+    """Return the grey cells of a stored picture, or None if it cannot be read any more."""
+    try:
+        return grey_cells(decode_picture(file.read_bytes(), max_mpx=max_mpx))
+    except (OSError, PictureError):
+        return None
 
 
 def stage(folder: Path, plan: IngestPlan, images_dir: Path, *, previous_root: Path | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from dataset.audit import warn_of_names
 from dataset.balance import Balance, Fates, draw_balance
 from dataset.catalog import Catalog, picture_file
 from dataset.coco import CocoFile
@@ -178,7 +179,7 @@ def _split(
 ) -> SplitPlan:
     known = {resident.digest for resident in residents}
     newcomers = [
-        Newcomer(p.found.digest, p.found.name, p.declared_group, p.found.difference_hash)
+        Newcomer(p.found.digest, p.found.name, p.declared_group, p.found.difference_hash, p.found.cells)
         for p in usable
         if p.found.digest not in known
     ]
@@ -192,7 +193,15 @@ def _split(
         declared=batch.split,
     )
     returning = {resident.digest: Place(resident.group, resident.split) for resident in residents}
-    return SplitPlan({**plan.places, **returning}, plan.problems)
+    problems = plan.problems
+    if not settings.data.group_pattern:
+        placed = [
+            Resident(one.digest, one.name, place.group, place.split, one.difference_hash)
+            for one in newcomers
+            if (place := plan.places.get(one.digest))
+        ]
+        problems += warn_of_names((*residents, *placed), frozenset(one.name for one in placed))
+    return SplitPlan({**plan.places, **returning}, problems)
 
 
 def _reindexed(

@@ -1,40 +1,41 @@
 """Who trains and who tests: pictures that belong together are in one split, for ever.
 
-Pictures belong together when they share a group key, or when their 64-bit difference hashes are nearly equal
-(frames of one scene, tiles of one photograph, a copy saved again). A group's split follows from the hash of
-its key and never changes, whatever comes in later.
+Pictures belong together when they share a group key, or when they look alike (frames of one scene, a copy
+saved again): their 64-bit difference hashes are nearly equal, and so are their grey cells. Tiles of one
+photograph do not look alike; their names tell (`dataset.name_groups`). A group's split follows from the hash
+of its key and never changes, whatever comes in later.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dataset.looks import are_alike, are_near, standardised
+from dataset.name_groups import group_key
 from dataset.problems import Problem
 from dataset.samples import Split
 from maskloop.digest import digest_bytes
 
-_GREY: Final = (299, 587, 114)
 _JOINT: Final = " + "
 """A picture's group names every key that tied it, so that each still ties what comes later."""
-_ROWS, _COLUMNS = 8, 9
+_MAX_PERCENT_IN_ONE_GROUP: Final = 20.0
+_MIN_LARGE_GROUP: Final = 5
 
 
 @dataclass(frozen=True)
 class Newcomer:
-    """A picture that is in no version yet."""
+    """A picture that is in no version yet. Its cells are None where only the hash is known."""
 
     digest: str
     name: str
     declared_group: str
     difference_hash: int
+    cells: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Resident:
     group: str
     split: Split
     difference_hash: int
+    cells: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class SplitPlan:
 
     Attributes:
         places: By picture digest.
-        problems: Pictures left out because they tie a training group to a test group (errors), and pictures
-            that follow their group into another split than the declared one (warnings).
+        problems: Pictures left out because they tie a training group to a test group (errors), pictures that
+            follow their group into another split than the declared one, and groups that hold so much of the
+            batch that the shares of the splits cannot come out (warnings).
     """
 
     places: Mapping[str, Place]
@@ -87,7 +90,8 @@ def assign_splits(
         residents: All pictures that have a place, in any version.
         val_percent: Share of groups for validation, 0..100.
         test_percent: Share of groups for testing, 0..100.
-        near_duplicate_distance_bits: Pictures whose hashes differ in at most so many bits are one group.
+        near_duplicate_distance_bits: Pictures whose hashes differ in at most so many bits are one group,
+            unless their cells differ.
         group_pattern: Regular expression; file names matching with equal captured groups are one group.
         declared: The split of new groups, instead of the hash.
     """
@@ -114,6 +118,8 @@ def assign_splits(
         places |= {digest: Place(_JOINT.join(sorted(own | {key})), split) for digest, own in keys.items()}
         if declared and split != declared:
             problems += [_follows_group(newcomer, split, declared) for newcomer in tied]
+        if declared is None and is_large_group(len(tied), len(newcomers)):
+            problems.append(_large_group(tied, len(newcomers), split, group_pattern))
     return SplitPlan(places, tuple(problems))
 
 
@@ -129,31 +135,9 @@ def hashed_split(group: str, val_percent: float, test_percent: float) -> Split:
     return "val" if position < test_percent + val_percent else "train"
 
 
-def group_key(name: str, group_pattern: str) -> str:
-    """Return what a file name's group is called, or an empty string if the pattern does not match.
-
-    >>> group_key("plant3_cam1_frame0042.png", r"(plant\\d+)_cam\\d+_frame(\\d\\d)")
-    'plant3/00'
-    """
-    match = re.search(group_pattern, name) if group_pattern else None
-    if match is None:
-        return ""
-    return "/".join(part or "" for part in match.groups()) or match.group()
-
-
-def difference_hash(pixels: NDArray[np.uint8]) -> int:
-    """Return a 64-bit hash of a picture's look that changes little with scale, compression or brightness.
-
-    The picture (H, W, 3) is averaged to 8 x 9 grey cells; each bit says whether a cell is brighter than its
-    left neighbour. Source: N. Krawetz, "Kind of Like That", 2013 (dHash).
-    """
-    height, width = pixels.shape[:2]
-    rows, columns = np.arange(_ROWS + 1) * height // _ROWS, np.arange(_COLUMNS + 1) * width // _COLUMNS
-    bands = [pixels[top : max(bottom, top + 1)] for top, bottom in itertools.pairwise(rows)]
-    greys = np.stack([band.sum(axis=0, dtype=np.int64) @ _GREY for band in bands])
-    sums = np.add.reduceat(greys, columns[:-1], axis=1)
-    cells = sums / (np.maximum(np.diff(rows), 1)[:, np.newaxis] * np.maximum(np.diff(columns), 1))
-    return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
+def is_large_group(num_tied: int, num_pictures: int) -> bool:
+    """Say whether a group of that many pictures, out of so many, upsets the shares of the splits."""
+    return num_tied >= _MIN_LARGE_GROUP and 100.0 * num_tied > _MAX_PERCENT_IN_ONE_GROUP * num_pictures
 
 
 class _Ties:
@@ -191,9 +175,10 @@ def _tied_together(
     looks = [resident.difference_hash for resident in residents]
     looks += [newcomer.difference_hash for newcomer in newcomers]
     hashes = np.array(looks, dtype=np.uint64)
-    for newcomer in newcomers:
-        distances = np.bitwise_count(hashes ^ np.uint64(newcomer.difference_hash))
-        for neighbour in np.flatnonzero(distances <= distance_bits):
+    cells = standardised([one.cells for one in residents] + [one.cells for one in newcomers])
+    for number, newcomer in enumerate(newcomers, start=len(residents)):
+        near = np.flatnonzero(are_near(hashes, newcomer.difference_hash, distance_bits))
+        for neighbour in near[are_alike(cells[number], cells[near])]:
             ties.tie(newcomer.digest, nodes[neighbour])
     return ties
 
@@ -212,6 +197,27 @@ def _bridge(newcomer: Newcomer, splits: set[Split]) -> Problem:
         f"it belongs to groups in different splits ({', '.join(sorted(splits))}); in neither it could stay"
     )
     return Problem("error", "bridges-splits", newcomer.name, message, picture=newcomer.name)
+
+
+def _large_group(tied: Sequence[Newcomer], num_newcomers: int, split: Split, group_pattern: str) -> Problem:
+    """Name two of its pictures and what ties them."""
+    names = {newcomer.name for newcomer in tied}
+    by_key = Counter(key for newcomer in tied for key in _keys(newcomer, group_pattern))
+    key, num_named = by_key.most_common(1)[0] if by_key else ("", 0)
+    if 2 * num_named >= len(tied):
+        names = {newcomer.name for newcomer in tied if key in _keys(newcomer, group_pattern)}
+        hint = f"the group is called {key!r}, by data.group_pattern or the annotation file: is it one scene?"
+    else:
+        hint = (
+            "they look alike; if they are different pictures, set data.near_duplicate_distance_bits = -1 in "
+            "a new workspace: places once given stand"
+        )
+    one, other, *_ = sorted(names)
+    message = (
+        f"{len(tied)} of {num_newcomers} new pictures are one group and all go to {split}, among them {one} "
+        f"and {other}"
+    )
+    return Problem("warning", "large-group", one, message, hint)
 
 
 def _follows_group(newcomer: Newcomer, split: Split, declared: Split) -> Problem:

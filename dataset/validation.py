@@ -38,7 +38,8 @@ class FoundPicture:
         height_px: Upright height.
         orientation: EXIF orientation, 1-8.
         told_location: It carried GPS coordinates, which the stored bytes no longer do.
-        difference_hash: 64-bit hash of its look, see `dataset.splitting.difference_hash`.
+        difference_hash: 64-bit hash of its look, see `dataset.looks`.
+        cells: Its look more closely, see `dataset.looks.grey_cells`; None where it is not known.
         file: Its path in the pictures' folder, where that is spelled otherwise than ``name``.
     """
 
@@ -50,6 +51,7 @@ class FoundPicture:
     orientation: int
     told_location: bool
     difference_hash: int
+    cells: bytes | None = None
     file: str = ""
 
     @property

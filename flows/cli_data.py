@@ -162,6 +162,20 @@ def data_verify(root: Path, out: Output, *, tag: str) -> None:
         sys.exit(1)
 
 
+@command("audit", group=data)
+def data_audit(root: Path, out: Output) -> None:
+    """Look for pictures that belong together in different splits, and for files that tell a place.
+
+    In the current version. Exit code 1 if anything was found; each finding says what to do.
+    """
+    from flows.audit import audit_data
+
+    found = audit_data(open_workspace(root))
+    out.answer(asdict(found), lambda: click.echo("\n".join(found.sentences())))
+    if not found.is_clean:
+        sys.exit(1)
+
+
 def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
     if file is not None and file.suffix.lower() != ".png":
         raise click.BadParameter(f"the sheet is a PNG file: its name must end with .png, not {file.name!r}")

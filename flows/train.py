@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.anchors import measure_present_anchors
+from flows.audit import refuse_without_test_pictures
 from flows.figure_log import FigureLog
 from flows.hard_examples import weigh_hard_examples
 from flows.running import WorkNote
@@ -273,12 +274,7 @@ def _version_to_train_on(app: App, cycle: Cycle) -> DatasetVersion:
         raise DataError("there is nothing to train on yet", hint="run `maskloop ingest` first")
     if not version.by_split["train"]:
         raise DataError("the data version has no training pictures", where=version.tag)
-    if not version.by_split["test"]:
-        raise DataError(
-            "the data version has no test pictures, so no candidate could be judged",
-            where=version.tag,
-            hint="raise data.test_percent and ingest more pictures",
-        )
+    refuse_without_test_pictures(version)
     return version
 
 

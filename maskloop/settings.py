@@ -22,8 +22,8 @@ class DataSettings(Section):
     """A regular expression; pictures whose file names match with equal groups stay in one split."""
     val_percent: Percent = 15.0
     test_percent: Percent = 20.0
-    near_duplicate_distance_bits: Annotated[int, Field(ge=0, le=16)] = 3
-    """Pictures whose 64-bit difference hashes differ in at most this many bits are one group."""
+    near_duplicate_distance_bits: Annotated[int, Field(ge=-1, le=16)] = 3
+    """Pictures that look alike, at most this many of 64 hash bits apart, are one group; -1 ties none so."""
     max_picture_mpx: Annotated[float, Field(gt=0.0, le=100.0)] = 25.0
     """Larger pictures are refused, in million px; masks end at 100 (`maskloop.masks.MAX_AREA_PX`)."""
     max_quarantined_percent: Percent = 5.0

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.catalog import read_catalog
 from dataset.decoding import decode_picture, encode_png
 from dataset.difference import compare_versions
 from dataset.ingestion import ingest_batch
+from dataset.name_groups import suggest_pattern
 from dataset.planning import Batch, BatchRefusedError
 from maskloop.errors import DataError
 from maskloop.settings import Settings, parse_settings
@@ -403,3 +405,77 @@ class TestPicturesThatTellAPlace:
             ("location-not-removed", "phone.jpg")
         ]
         assert "phone.jpg" not in {picture.name for picture in result.version.pictures}
+
+
+class TestGroups:
+    """Who belongs together is read from looks and names, and what upsets the splits is told."""
+
+    def renamed(self, tmp_path, names):
+        """Write a batch of noise pictures under these names."""
+        content = coco_content(range(len(names)))
+        for number, (image, name) in enumerate(zip(content["images"], names, strict=True)):
+            image["file_name"] = name
+            folder = tmp_path / "batch" / "images"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(encode_png(noise_pixels(number)))
+        return content
+
+    def test_different_pictures_of_one_even_ground_are_split_like_any_others(self, ingest, tmp_path):
+        content = coco_content(range(60))
+        folder = tmp_path / "batch" / "images"
+        folder.mkdir(parents=True)
+        for number, image in enumerate(content["images"]):
+            image["file_name"] = f"even_{number}.png"
+            pixels = np.full((30, 40, 3), 235, np.uint8)
+            pixels[3 * (number // 10) : 3 * (number // 10) + 3, 4 * (number % 10) : 4 * (number % 10) + 4] = (
+                20
+            )
+            (folder / f"even_{number}.png").write_bytes(encode_png(pixels))
+        result = ingest(range(60), content)
+        assert len({picture.group for picture in result.version.pictures}) == 60
+        assert all(result.version.by_split.values())
+        assert result.report.problems == ()
+
+    def test_names_of_tiles_propose_the_pattern_that_keeps_them_together(self, ingest, tmp_path):
+        names = [f"{photo}_scaled_{tile}.png" for photo in ("ash", "elm", "fir", "oak") for tile in range(5)]
+        content = self.renamed(tmp_path, names)
+        problem = next(p for p in ingest(range(20), content).report.problems if p.severity == "warning")
+        assert problem.code == "names-suggest-groups"
+        assert "20 file names look like parts of 4 pictures" in problem.message
+        pattern = problem.hint.split("'")[1]
+        settings = parse_settings({"data": {"group_pattern": pattern}})
+        assert suggest_pattern(names).pattern == settings.data.group_pattern
+
+    def test_tiles_declared_for_two_splits_are_told(self, ingest, tmp_path):
+        names = [f"{photo}_scaled_{tile}.png" for photo in ("ash", "elm", "fir", "oak") for tile in range(2)]
+        ingest(range(4), self.renamed(tmp_path, names[::2]), split="train")
+        result = ingest(range(8), self.renamed(tmp_path, names[::2] + names[1::2]), split="test")
+        (problem,) = result.report.problems
+        assert "4 of these are in two splits: ash_scaled_0.png and ash_scaled_1.png" in problem.message
+        assert "in a new workspace" in problem.hint
+
+    def test_nothing_is_proposed_where_a_pattern_is_set(self, ingest, tmp_path):
+        names = [f"{photo}_scaled_{tile}.png" for photo in ("ash", "elm", "fir", "oak") for tile in range(5)]
+        settings = parse_settings({"data": {"group_pattern": "^(.*)_scaled"}})
+        result = ingest(range(20), self.renamed(tmp_path, names), settings=settings)
+        assert len({picture.group for picture in result.version.pictures}) == 4
+        assert {problem.code for problem in result.report.problems} <= {"large-group"}
+
+    def test_a_stored_picture_of_the_same_even_ground_is_looked_at_before_it_ties(self, ingest, tmp_path):
+        """An earlier version stored no more than its hash."""
+
+        def even(place):
+            pixels = np.full((30, 40, 3), 235, np.uint8)
+            pixels[place : place + 3, place : place + 4] = 20
+            return encode_png(pixels)
+
+        folder = tmp_path / "batch" / "images"
+        folder.mkdir(parents=True)
+        for number, place in ((0, 3), (1, 15)):
+            content = coco_content(range(number, number + 1))
+            content["images"][0]["file_name"] = f"even_{number}.png"
+            (folder / f"even_{number}.png").write_bytes(even(place))
+            version = ingest(range(number, number + 1), content).version
+        hashes = read_catalog(version.root).difference_hashes.values()
+        assert len(version.pictures) == len({picture.group for picture in version.pictures}) == 2
+        assert int.bit_count(int.__xor__(*hashes)) <= 3

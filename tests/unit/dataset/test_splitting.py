@@ -2,18 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from dataset.splitting import (
     Newcomer,
     Resident,
     assign_splits,
-    difference_hash,
-    group_key,
     hashed_split,
 )
-
-RNG = np.random.default_rng(3)
 
 
 def look(number: int) -> int:
@@ -130,42 +125,52 @@ def test_the_order_of_a_batch_does_not_matter():
     assert plan(batch).places == plan(batch[::-1]).places
 
 
-def test_a_pattern_without_a_group_uses_the_whole_match():
-    assert group_key("line3_0001.png", r"line\d+") == "line3"
-    assert group_key("other.png", r"line\d+") == ""
+def same_look(number: int, cells: bytes | None) -> Newcomer:
+    """Pictures of one hash."""
+    return Newcomer(f"digest{number}", f"{number:02d}.png", "", look(1), cells)
 
 
-class TestDifferenceHash:
-    PICTURE = np.asarray(
-        Image.fromarray(RNG.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((240, 180), Image.BICUBIC)
+def cells_of(seed: int) -> bytes:
+    return np.random.default_rng(seed).integers(0, 256, 256, dtype=np.uint8).tobytes()
+
+
+def test_pictures_whose_hashes_agree_are_tied_only_if_their_cells_agree_too():
+    """Even ground has one hash, whatever lies on it."""
+    different = plan([same_look(number, cells_of(number)) for number in range(30)])
+    assert len({place.group for place in different.places.values()}) == 30
+    assert different.problems == ()
+    one_scene = plan([same_look(number, cells_of(1)) for number in range(4)])
+    assert len({place.group for place in one_scene.places.values()}) == 1
+
+
+def test_old_pictures_are_compared_by_their_cells_too_and_by_the_hash_alone_where_these_are_unknown():
+    for cells, split in ((cells_of(1), "test"), (cells_of(2), "train"), (None, "test")):
+        old = [Resident("old", "old.png", "a", "test", look(1), cells)]
+        places = plan([same_look(5, cells_of(1))], old, val_percent=0, test_percent=0).places
+        assert places["digest5"].split == split
+
+
+def test_minus_one_ties_nothing_by_its_look():
+    places = plan([same_look(n, None) for n in range(4)], near_duplicate_distance_bits=-1).places
+    assert len({place.group for place in places.values()}) == 4
+
+
+def test_a_group_of_more_than_a_fifth_of_a_batch_is_told_with_two_pictures_and_the_setting():
+    batch = [same_look(number, None) for number in range(6)] + [newcomer(n) for n in range(10, 30)]
+    outcome = plan(batch)
+    (problem,) = outcome.problems
+    split = outcome.places["digest0"].split
+    assert (problem.severity, problem.code) == ("warning", "large-group")
+    assert problem.message == (
+        f"6 of 26 new pictures are one group and all go to {split}, among them 00.png and 01.png"
     )
+    assert "data.near_duplicate_distance_bits" in problem.hint
+    assert plan(batch + [newcomer(n) for n in range(30, 34)]).problems == ()  # a fifth, not more
+    assert plan(batch, declared="test").problems == ()
 
-    def distance(self, other) -> int:
-        return (difference_hash(self.PICTURE) ^ difference_hash(np.asarray(other))).bit_count()
 
-    def test_a_ramp_to_the_right_sets_every_bit(self):
-        ramp = np.repeat(np.arange(90, dtype=np.uint8)[np.newaxis, :, np.newaxis], 80, axis=0).repeat(
-            3, axis=2
-        )
-        assert difference_hash(ramp) == 2**64 - 1
-        assert difference_hash(ramp[:, ::-1]) == 0
-
-    def test_it_stays_nearly_the_same_when_scaled_dimmed_or_noisy(self):
-        image = Image.fromarray(self.PICTURE)
-        noisy = np.clip(self.PICTURE + RNG.normal(0, 4, self.PICTURE.shape), 0, 255).astype(np.uint8)
-        assert self.distance(image.resize((120, 90))) <= 3
-        assert self.distance(self.PICTURE // 2) <= 3
-        assert self.distance(noisy) <= 3
-
-    def test_another_picture_is_far(self):
-        assert self.distance(self.PICTURE[:, ::-1]) > 10
-
-    @pytest.mark.parametrize("shape", [(1, 1, 3), (8, 9, 3), (3, 200, 3), (200, 2, 3)])
-    def test_any_size_has_a_hash(self, shape):
-        assert 0 <= difference_hash(RNG.integers(0, 256, shape, dtype=np.uint8)) < 2**64
-
-    def test_the_hash_of_a_known_picture_has_not_changed(self):
-        """Catalogs hold hashes of earlier versions, which new pictures are compared with."""
-        rows, columns = np.mgrid[:37, :53]
-        picture = np.stack([rows * columns % 251, rows * 7 % 256, columns * 5 % 256], axis=2).astype(np.uint8)
-        assert f"{difference_hash(picture):016x}" == "fff9e6daafaddaee"
+def test_a_large_group_that_a_name_ties_is_told_with_its_name():
+    batch = [newcomer(n, name=f"film_{n}.png") for n in range(6)] + [newcomer(n) for n in range(10, 20)]
+    (problem,) = plan(batch, group_pattern="^(film)_").problems
+    assert "data.group_pattern" in problem.hint
+    assert "'film'" in problem.hint

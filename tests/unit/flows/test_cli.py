@@ -150,7 +150,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     )
     promised += " history lineage predict report up demo abandon serve export benchmark"
     groups = {
-        "data": "classes list restore diff verify preview anchors",
+        "data": "classes list restore diff verify preview anchors audit",
         "feedback": "list ingest",
         "keys": "add list revoke rotate",
         "rollout": "resume show stop",
