@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("data")
 def data() -> None:
-    """Look at data versions, compare them, bring them back, change their classes."""
+    """Look at data versions, compare, restore, and change their classes."""
 
 
 @command("list", group=data)
