@@ -142,8 +142,13 @@ def reconcile(root: Path, out: Output) -> None:
     from flows.reconcile import reconcile as story
 
     app = open_workspace(root)
-    done = run_story(app, "reconcile", story).done
-    out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is due"], app.teller))
+    found = run_story(app, "reconcile", story)
+    said = [*found.done, *found.failed] or ["nothing is due"]
+    out.answer(
+        {"done": list(found.done), "failed": list(found.failed)}, lambda: out.sentences(said, app.teller)
+    )
+    if found.failed:
+        sys.exit(1)
 
 
 @command("approve", group=cli)

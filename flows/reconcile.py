@@ -39,7 +39,14 @@ from maskloop.errors import (
     UnavailableError,
 )
 from maskloop.leases import leased
-from maskloop.records import CycleClosed, CycleWaiting, TriggerJoined, write_record
+from maskloop.records import (
+    CycleClosed,
+    CycleWaiting,
+    TrainingFailed,
+    TriggerJoined,
+    read_record,
+    write_record,
+)
 from maskloop.state import LoopState
 
 
@@ -63,9 +70,15 @@ def work_here(app: App, cycle_id: str) -> None:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What one reconcile did, as sentences; empty means nothing was due."""
+    """What one reconcile did, as sentences; empty means nothing was due.
+
+    Attributes:
+        done: In order.
+        failed: What failed among it: attempts at training or judging, and cycles that were given up.
+    """
 
     done: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
 
 def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
@@ -75,6 +88,7 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
         UnavailableError: if another reconcile is running, or the registry does not answer.
     """
     done: list[str] = []
+    before_all = app.state().last_sequence
     with _alone(app):
         if count := record_missing_versions(app):
             done.append(f"recorded {count} data versions that an interrupted ingest had left out")
@@ -94,7 +108,16 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
             done += restore_aliases(app)  # the challenger follows what was just judged or decided
         refresh_packs(app)
         refresh_report(app)
-    return Reconciled(tuple(done))
+    return Reconciled(tuple(done), tuple(_failures_since(app, before_all)))
+
+
+def _failures_since(app: App, sequence: int) -> Iterator[str]:
+    for entry in app.ledger.entries(after=sequence):
+        record = read_record(entry)
+        if isinstance(record, TrainingFailed) or (
+            isinstance(record, CycleClosed) and record.outcome == "failed"
+        ):
+            yield f"{entry.cycle}: {record.sentence()}"
 
 
 @contextmanager

@@ -46,6 +46,15 @@ def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world
     assert reconcile(world.app()).done == ()
 
 
+def test_a_reconcile_says_what_failed_in_it(world: World) -> None:
+    record_trigger(world.app(), "schedule:1", "schedule", "every monday")
+    world.model.error = TrainingError("the loss is not finite")
+    found = reconcile(world.app())
+    assert found.failed[0] == "cycle-1: attempt 1 failed: the loss is not finite"
+    world.model.error = None
+    assert reconcile(world.app()).failed == ()
+
+
 def raise_from_turn(world: World) -> None:
     cycle = run_turn(world.app(), starts_from="first-weights")
     if cycle.failures:

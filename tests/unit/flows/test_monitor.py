@@ -17,7 +17,7 @@ from flows.predict import predict
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
 from flows.serve import fetch_champion
-from flows.status import tell_history
+from flows.status import describe_status, tell_history
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
 from tests.fakes.loop_world import World, draw_picture, put_in_place
@@ -100,6 +100,17 @@ def test_a_drift_that_spreads_to_another_camera_joins_the_open_cycle_which_names
     assert any(first in sentence for sentence in told)
     assert any(second in sentence for sentence in told)
     assert reconcile(world.app()).done == ()
+
+
+def test_status_names_the_page_of_the_last_drift_check(world: World, tmp_path: Path) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040), brighter=60)])
+    monitor(world.app())
+    status = describe_status(world.app())
+    page = status.pages["last drift check"]
+    assert page.exists()
+    assert page.is_relative_to(world.workspace.root / ".maskloop/reports/drift")
+    assert str(page) in status.to_text()
+    assert "production has drifted (40 samples" in status.to_text()
 
 
 def test_every_sample_is_judged_once_and_counted(world: World, tmp_path: Path) -> None:
