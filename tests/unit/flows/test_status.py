@@ -108,6 +108,7 @@ def test_labels_that_have_just_come_count_at_once_and_not_only_after_the_next_re
 
 def test_pages_that_are_there_are_named_and_no_others(world: World) -> None:
     version = judged(world)
+    world.workspace.loop_page.unlink()
     pages = describe_status(world.app()).pages
     assert list(pages) == [f"evidence on version {version}"]
     write_report(world.app(), None)
