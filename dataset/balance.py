@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dataset.samples import Instance
 from dataset.validation import ValidationReport
@@ -40,7 +40,7 @@ class Balance:
         num_without_objects: Kept pictures of which the batch has no annotation.
         num_new: Kept pictures that the data did not hold.
         num_relabelled: Kept pictures that the data held with other instances.
-        num_groups: Groups of the new pictures; pictures of one group share a split.
+        num_groups: Groups of pictures that no version held before; pictures of one group share a split.
         largest_group: Pictures in the largest of them.
         classes: What is kept of each class.
     """
@@ -111,13 +111,13 @@ class Fates:
         num_new: Pictures the data did not hold.
         num_relabelled: Pictures that get other instances.
         num_known_objects: Annotations left out because the data hold the same object.
-        groups: Group of each new picture.
+        group_sizes: Pictures in each group that no version held before.
     """
 
     num_new: int = 0
     num_relabelled: int = 0
     num_known_objects: int = 0
-    groups: Sequence[str] = field(default=())
+    group_sizes: tuple[int, ...] = ()
 
 
 def draw_balance(report: ValidationReport, fates: Fates) -> Balance:
@@ -136,7 +136,6 @@ def draw_balance(report: ValidationReport, fates: Fates) -> Balance:
         "of objects the data have": fates.num_known_objects,
     }
     reasons["left out with their picture"] = report.num_annotations - num_kept - sum(reasons.values())
-    sizes = Counter(fates.groups)
     return Balance(
         num_annotations=report.num_annotations,
         num_annotations_kept=num_kept,
@@ -152,8 +151,8 @@ def draw_balance(report: ValidationReport, fates: Fates) -> Balance:
         num_without_objects=sum(not picture.instances for picture in report.usable),
         num_new=fates.num_new,
         num_relabelled=fates.num_relabelled,
-        num_groups=len(sizes),
-        largest_group=max(sizes.values(), default=0),
+        num_groups=len(fates.group_sizes),
+        largest_group=max(fates.group_sizes, default=0),
         classes=_classes(instances, report.class_names),
     )
 

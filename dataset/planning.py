@@ -137,8 +137,7 @@ def plan_ingest(
     labels = _settle_labels(report.usable, old, batch.relabelling, class_names)
     report = _merged(report, (*labels.problems, *_mix_problems(old, report, class_names)))
     new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)
-    groups = [splits.places[found.digest].group for found in new]
-    fates = Fates(len(new), len(labels.changed), labels.num_known, groups)
+    fates = Fates(len(new), len(labels.changed), labels.num_known, splits.group_sizes)
     balance = draw_balance(report, fates)
     _refuse_if_unusable(report, balance, settings.data.max_quarantined_percent, str(coco.path))
     catalog = _next_catalog(
@@ -201,7 +200,7 @@ def _split(
             if (place := plan.places.get(one.digest))
         ]
         problems += warn_of_names((*residents, *placed), frozenset(one.name for one in placed))
-    return SplitPlan({**plan.places, **returning}, problems)
+    return SplitPlan({**plan.places, **returning}, problems, plan.group_sizes)
 
 
 def _reindexed(

@@ -67,10 +67,12 @@ class SplitPlan:
         problems: Pictures left out because they tie a training group to a test group (errors), pictures that
             follow their group into another split than the declared one, and groups that hold so much of the
             batch that the shares of the splits cannot come out (warnings).
+        group_sizes: New pictures in each group that got some.
     """
 
     places: Mapping[str, Place]
     problems: tuple[Problem, ...]
+    group_sizes: tuple[int, ...] = ()
 
 
 def assign_splits(
@@ -107,6 +109,7 @@ def assign_splits(
         tied_newcomers[ties.find(newcomer.digest)].append(newcomer)
     places: dict[str, Place] = {}
     problems: list[Problem] = []
+    sizes: list[int] = []
     for root, tied in tied_newcomers.items():
         if len(splits_held[root]) > 1:
             problems += [_bridge(newcomer, splits_held[root]) for newcomer in tied]
@@ -115,12 +118,13 @@ def assign_splits(
         key = min(keys_held[root] or set().union(*keys.values()) or keys)
         held = next(iter(splits_held[root]), None)
         split = held or declared or hashed_split(key, val_percent, test_percent)
+        sizes.append(len(tied))
         places |= {digest: Place(_JOINT.join(sorted(own | {key})), split) for digest, own in keys.items()}
         if declared and split != declared:
             problems += [_follows_group(newcomer, split, declared) for newcomer in tied]
         if declared is None and is_large_group(len(tied), len(newcomers)):
             problems.append(_large_group(tied, len(newcomers), split, group_pattern))
-    return SplitPlan(places, tuple(problems))
+    return SplitPlan(places, tuple(problems), tuple(sizes))
 
 
 def hashed_split(group: str, val_percent: float, test_percent: float) -> Split:
@@ -217,7 +221,7 @@ def _large_group(tied: Sequence[Newcomer], num_newcomers: int, split: Split, gro
         f"{len(tied)} of {num_newcomers} new pictures are one group and all go to {split}, among them {one} "
         f"and {other}"
     )
-    return Problem("warning", "large-group", one, message, hint)
+    return Problem("warning", "large-group", one, message, hint, example=one)
 
 
 def _follows_group(newcomer: Newcomer, split: Split, declared: Split) -> Problem:

@@ -97,7 +97,8 @@ def judge_classes(
     counted = list(zip(class_names, instances, crowds, strict=True))
     if empty := [name for name, objects, _ in counted if not objects and any((*instances, *crowds))]:
         message = f"the batch has no instances of {_quoted(empty)}"
-        yield Problem("warning", "class-without-instances", f"/categories/{empty[0]}", message)
+        hint = "fine if these pictures show none; otherwise their labels were forgotten"
+        yield Problem("warning", "class-without-instances", f"/categories/{empty[0]}", message, hint)
     alone = [f"{name!r} ({regions})" for name, objects, regions in counted if regions and not objects]
     example = crowded[0] if crowded else ""
     if alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -79,10 +80,13 @@ def test_every_way_to_get_lost_has_its_number():
 
 
 def test_groups_are_told_where_pictures_share_one():
+    """One of the three has a name of its own for the group, and the same look as another."""
     content = coco_content(range(4))
-    for image in content["images"][:3]:
-        image["group"] = "scene 1"
-    balance = balance_of(content)
+    for image, group in zip(content["images"], ("scene 1", "scene 1", "aisle", ""), strict=True):
+        image["group"] = group
+    look = found("picture_001.png").difference_hash
+    alike = {"picture_002.png": replace(found("picture_002.png"), difference_hash=look)}
+    balance = balance_of(content, alike)
     assert (balance.num_groups, balance.largest_group) == (2, 3)
     assert balance.sentence().endswith("; 2 groups (the largest: 3 pictures)")
 
