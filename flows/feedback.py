@@ -15,6 +15,7 @@ from flows.wiring import App
 from maskloop.digest import digest_bytes
 from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError
 from maskloop.files import locked
+from maskloop.wording import count
 
 if TYPE_CHECKING:
     from dataset.validation import ValidationReport
@@ -206,7 +207,8 @@ def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
         sentences, pictures = _refuse_pictures(app, pictures, result.report)
         tag = result.version.tag if result.version else ""
         app.corrections.mark_ingested([one for each in pictures.values() for one in each], tag)
-        return [*done, *sentences, f"{len(pictures)} corrected pictures from {source} are in {tag}"]
+        held = count(len(pictures), "corrected picture")
+        return [*done, *sentences, f"{tag} holds {held} from {source}"]
     return done
 
 

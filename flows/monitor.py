@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.evaluate import load_picture, predict_pictures
 from flows.planning import count_new_labels
+from flows.report import PAGE, refresh_report
 from flows.retrain import record_trigger
 from flows.serve import fetch_champion
 from flows.train import trained_on
@@ -19,6 +20,7 @@ from maskloop.errors import DataError, UnavailableError
 from maskloop.files import write_text
 from maskloop.records import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state import LoopState
+from maskloop.wording import count
 
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion, Picture
@@ -71,14 +73,18 @@ def monitor(app: App) -> Monitored:
     planned = choose_window(pending, weights_digest=served.weights_digest, settings=settings)
     if not planned.is_complete:
         waiting = len(planned.window.samples)
-        app.teller.say(f"{waiting} of the {settings.min_window_samples} samples a verdict needs have come")
+        app.teller.say(
+            f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
+        )
         return Monitored(None, waiting, decide_whether_to_retrain(app, served.weights_digest))
     judged = _judge_window(app, served, planned.window)
     _finish_last_window(app)
     for sample_id in planned.superseded_ids:
         app.samples.skip(sample_id, SUPERSEDED)
     app.teller.say(judged.sentence())
-    return Monitored(judged, 0, decide_whether_to_retrain(app, served.weights_digest))
+    trigger = decide_whether_to_retrain(app, served.weights_digest)
+    refresh_report(app)
+    return Monitored(judged, 0, trigger)
 
 
 def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
@@ -108,6 +114,7 @@ def _finish_last_window(app: App) -> None:
 
 
 def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
+    from monitoring.drift_page import write_p_value
     from monitoring.references import judge_against_references
 
     references = open_references(app, served)
@@ -137,16 +144,16 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
             {
                 "signal": signal.name,
                 "effect": signal.effect,
-                "corrected p": signal.corrected_p_value,
+                "p (corrected)": write_p_value(signal.corrected_p_value),
                 "reference": signal.reference_mean,
                 "now": signal.current_mean,
                 "drifted": "yes" if signal.drifted else "",
             }
             for signal in verdict.signals[:8]
         ],
-        f"drift: {verdict.outcome}",
+        f"drift check: {_IN_WORDS[judged.outcome]}",
     )
-    app.teller.link("drift-report", (report / "index.html").as_uri(), "drift report")
+    app.teller.link("drift-report", (report / "index.html").as_uri(), "the drift page")
     return judged
 
 
@@ -278,7 +285,7 @@ def _write_report(
         window,
         reference_pictures=[load_picture(version.path(p), max_mpx) for p in chosen[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
-        links={"Every feature in Evidently": HTML_FILE},
+        links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": f"../../{PAGE}"},
     )
 
 

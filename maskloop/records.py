@@ -212,9 +212,7 @@ class TrainingStarted(Record):
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        start = (
-            f"from the weights {self.parent_digest[:12]}" if self.parent_digest else "from its first weights"
-        )
+        start = f"from the weights {self.parent_digest[:12]}" if self.parent_digest else "from first weights"
         if self.teacher_digest:
             start = f"{start}, taught by the weights {self.teacher_digest[:12]}"
         attempt = f"attempt {self.attempt}, run {self.run_id[:8]}"
@@ -360,8 +358,8 @@ class AgreementMeasured(Record):
     def sentence(self) -> str:
         """Say it in plain words."""
         return (
-            f"weights {self.weights_digest[:12]} agree with the truth at {self.agreement:.2f} "
-            f"over {self.num_pictures} pictures of {self.data_tag}"
+            f"model {self.weights_digest[:12]}: agreement with the labels {self.agreement:.2f} "
+            f"({count(self.num_pictures, 'picture')} of {self.data_tag}), for the limits of a rollout"
         )
 
 
@@ -423,7 +421,9 @@ class SliceRecorded(Record):
     def sentence(self) -> str:
         """Say it in plain words."""
         why = ", ".join(self.failed_checks)
-        return f"{self.num_pictures} pictures were kept as slice {self.slice_id}: {why}"
+        pictures = count(self.num_pictures, "picture")
+        was = "was" if self.num_pictures == 1 else "were"
+        return f"{pictures} {was} kept as slice {self.slice_id}: {why}"
 
 
 class ChampionChanging(Record):

@@ -20,6 +20,7 @@ import numpy as np
 
 from maskloop.digest import digest_value
 from maskloop.settings import MonitoringSettings
+from maskloop.wording import count
 from monitoring.baseline import Baseline, feature_matrix
 from monitoring.causes import likely_cause
 from monitoring.features import FeatureGroup, feature_group, is_expected
@@ -121,7 +122,7 @@ def _why_not_comparable(baseline: Baseline, window: Window, settings: Monitoring
         return "the baseline belongs to other weights than the ones that answered these samples"
     if len(window.samples) < settings.min_window_samples:
         return (
-            f"{len(window.samples)} samples are fewer than the {settings.min_window_samples} a verdict needs"
+            f"{count(len(window.samples), 'sample')} came, and a verdict needs {settings.min_window_samples}"
         )
     if not baseline.feature_names:
         return "the baseline has no features"
@@ -151,9 +152,9 @@ def _decide(
         )
     if detectable > MAX_DETECTABLE_EFFECT:
         return "inconclusive", (
-            f"too few pictures to tell: even an effect of {MAX_DETECTABLE_EFFECT} would go unnoticed"
+            f"with so few samples even a change with an effect of {MAX_DETECTABLE_EFFECT} could be missed"
         )
-    return "quiet", f"{share}; an effect of {detectable:.2f} or more would have been certain"
+    return "quiet", f"{share}; a change with an effect of {detectable:.2f} or more would have been found"
 
 
 def _all_signals(

@@ -81,9 +81,19 @@ def write_drift_page(
             "This window": [thumbnail(p) for p in current_pictures[:MAX_THUMBNAILS]],
         },
         links=links or {},
+        p_value=write_p_value,
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
+
+
+def write_p_value(value: float) -> str:
+    """Write a p-value for people: never as zero, which it cannot be.
+
+    >>> write_p_value(0.0), write_p_value(0.0004), write_p_value(0.0312)
+    ('below 0.001', 'below 0.001', '0.031')
+    """
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def thumbnail(picture: NDArray[np.uint8]) -> str:

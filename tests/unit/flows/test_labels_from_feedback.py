@@ -36,7 +36,7 @@ from tests.fakes.service_world import draw_picture as drawn_for_service
 def test_masks_drawn_on_the_file_fit_the_upright_picture(world: World, orientation: int) -> None:
     data = answer_was_sampled(world, orientation=orientation)
     take_feedback(world.app(), said(instances=correct(orientation=orientation)), "rita")
-    assert ingest_corrections(world.app()) == ["1 corrected pictures from belt are in data-v2"]
+    assert ingest_corrections(world.app()) == ["data-v2 holds 1 corrected picture from belt"]
     picture = labelled(world, data)
     assert set(picture.instances) == set(draw_picture(100)[1])
     assert (picture.source, picture.label_origin) == ("belt", "corrected")
@@ -47,8 +47,8 @@ def test_each_source_is_a_batch_of_its_own_and_counts_as_new_labels(world: World
         answer_was_sampled(world, f"r{number}", number=100 + number, source=source)
         take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
     assert ingest_corrections(world.app()) == [
-        "2 corrected pictures from belt are in data-v2",
-        "1 corrected pictures from gate are in data-v3",
+        "data-v2 holds 2 corrected pictures from belt",
+        "data-v3 holds 1 corrected picture from gate",
     ]
     assert [record.num_new_labelled for record in world.of_kind(VersionIngested)][1:] == [2, 1]
 
@@ -89,7 +89,7 @@ def test_pictures_with_nothing_in_them_wait_for_company(world: World) -> None:
     assert fate(world, "r1") == ("waiting", "")
     answer_was_sampled(world, "r2", number=101)
     take_feedback(world.app(), said("r2", instances=correct(101)), "rita")
-    assert ingest_corrections(world.app()) == ["2 corrected pictures from belt are in data-v2"]
+    assert ingest_corrections(world.app()) == ["data-v2 holds 2 corrected pictures from belt"]
     assert labelled(world, data).instances == ()
 
 
@@ -114,7 +114,7 @@ def test_what_is_refused_says_why_and_stops_nothing_else(world: World) -> None:
     add_directly(world, "broken", photograph(103)[:60])
     add_directly(world, "no picture", b"something else")
     done = ingest_corrections(world.app())
-    assert "1 corrected pictures from belt are in data-v2" in done
+    assert "data-v2 holds 1 corrected picture from belt" in done
     assert len(done) == 5
     assert fate(world, "class") == ("refused", "no class of the data is called gear")
     assert fate(world, "size")[1].startswith("the file is 16 x 16 px, the annotations are for 20 x 20")
@@ -140,7 +140,7 @@ def test_a_batch_that_is_refused_as_a_whole_says_why_and_waits_until_asked_again
     monkeypatch.delitem(world.workspace.__dict__, "settings")
     assert ingest_corrections(world.app()) == []
     assert world.corrections.wait_again() == 1
-    assert ingest_corrections(world.app()) == ["1 corrected pictures from belt are in data-v2"]
+    assert ingest_corrections(world.app()) == ["data-v2 holds 1 corrected picture from belt"]
 
 
 def test_what_is_said_while_a_batch_goes_in_is_not_lost(
@@ -199,7 +199,7 @@ def test_the_reconcile_ingests_once_a_retrainings_worth_waits(world: World) -> N
         assert reconcile(world.app()).done == ()
         answer_was_sampled(world, f"r{number}", number=100 + number)
         take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
-    assert reconcile(world.app()).done == ("3 corrected pictures from belt are in data-v2",)
+    assert reconcile(world.app()).done == ("data-v2 holds 3 corrected pictures from belt",)
     assert reconcile(world.app()).done == ()
 
 
@@ -218,7 +218,7 @@ def test_a_remote_that_does_not_answer_holds_up_no_reconcile(
         outage.setattr(world.data, "commit", away)
         assert "a cycle was opened: a test" in reconcile(world.app()).done
     assert world.corrections.num_waiting() == 3
-    assert "3 corrected pictures from belt are in data-v2" in reconcile(world.app()).done
+    assert "data-v2 holds 3 corrected pictures from belt" in reconcile(world.app()).done
 
 
 def test_old_feedback_is_forgotten(world: World) -> None:
