@@ -24,6 +24,7 @@ from PIL import ExifTags, Image, ImageOps
 from maskloop.errors import PictureError
 
 MAGIC_BYTES: Final = ((b"\xff\xd8\xff", "JPEG", ".jpg"), (b"\x89PNG\r\n\x1a\n", "PNG", ".png"))
+_PNG_BIT_DEPTH_AT: Final = 24
 _TURNED_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 
 
@@ -35,11 +36,14 @@ class DecodedPicture:
         pixels: uint8 (H, W, 3), RGB, upright if the orientation was applied.
         extension: ``.jpg``, ``.png`` or ``.webp``.
         orientation: The EXIF orientation, 1 (upright) to 8.
+        bits_used: Of a file with 16 bits a value, the bits that its largest value needs, 0 to 16; of 16-bit
+            colour at least 8. 0 of any other file.
     """
 
     pixels: NDArray[np.uint8]
     extension: str
     orientation: int
+    bits_used: int = 0
 
 
 def decode_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = True) -> NDArray[np.uint8]:
@@ -135,7 +139,8 @@ def _open(
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         orientation = orientation if orientation in range(1, 9) else 1
         upright = ImageOps.exif_transpose(image) if apply_orientation and orientation != 1 else image
-        return DecodedPicture(_to_rgb(upright), extension, orientation)
+        pixels = _to_rgb(upright)
+        return DecodedPicture(pixels, extension, orientation, _count_bits_used(data, image, pixels))
 
 
 def _too_large(size: str, max_mpx: float) -> PictureError:
@@ -145,9 +150,22 @@ def _too_large(size: str, max_mpx: float) -> PictureError:
     )
 
 
+def _sixteen_bits(image: Image.Image) -> NDArray[np.uint16]:
+    """Return a grey picture of more than 8 bits as uint16 (H, W)."""
+    return np.asarray(image).clip(0, 65535).astype(np.uint16)
+
+
+def _count_bits_used(data: bytes, image: Image.Image, pixels: NDArray[np.uint8]) -> int:
+    """Return `DecodedPicture.bits_used`. Of 16-bit colour Pillow reads the upper bytes only."""
+    if image.mode.startswith("I"):
+        return int(_sixteen_bits(image).max()).bit_length()
+    is_deep_png = data.startswith(b"\x89PNG") and data[_PNG_BIT_DEPTH_AT] == 16
+    return int(pixels.max()).bit_length() + 8 if is_deep_png else 0
+
+
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        upper_byte = (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
+        upper_byte = (_sixteen_bits(image) >> 8).astype(np.uint8)
         return np.repeat(upper_byte[:, :, np.newaxis], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -192,6 +192,7 @@ def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundP
         told_location,
         difference_hash(decoded.pixels),
         cells=grey_cells(decoded.pixels),
+        bits_used=decoded.bits_used,
         file=file if file != name else "",
     )
 

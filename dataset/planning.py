@@ -11,6 +11,7 @@ from dataset.audit import warn_of_names
 from dataset.balance import Balance, Fates, draw_balance
 from dataset.catalog import Catalog, picture_file
 from dataset.coco import CocoFile
+from dataset.depth import warn_of_unused_bits
 from dataset.frames import Frame
 from dataset.labels import compare_label_distribution, read_batch_classes, read_categories, settle_schema
 from dataset.problems import Problem, by_kind
@@ -133,7 +134,8 @@ def plan_ingest(
     report = validate_batch(coco, found, class_names=class_names, reading=reading)
     splits = _split(report.usable, batch, settings, residents)
     old = _reindexed(previous, class_names, report) if previous else {}
-    report = _merged(report, (*schema_problems, *splits.problems))
+    depth_problems = warn_of_unused_bits([usable.found for usable in report.usable])
+    report = _merged(report, (*schema_problems, *splits.problems, *depth_problems))
     labels = _settle_labels(report.usable, old, batch.relabelling, class_names)
     report = _merged(report, (*labels.problems, *_mix_problems(old, report, class_names)))
     new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)

@@ -33,9 +33,9 @@ from maskloop.errors import MaskloopError, PictureError, UnavailableError
 REQUEST: Final = struct.Struct(">QBB")
 """To the child: the file's number of bytes, whether to apply the orientation, and whether the file lies in
 the shared memory; otherwise it follows."""
-ANSWER: Final = struct.Struct(">IIBH")
-"""From the child: height, width, orientation, and the number of bytes that follow: none with a picture, which
-lies in the shared memory; otherwise why there is no picture."""
+ANSWER: Final = struct.Struct(">IIBBH")
+"""From the child: height, width, orientation, bits used, and the number of bytes that follow: none with a
+picture, which lies in the shared memory; otherwise why there is no picture."""
 _MAX_SHARED_FILE_BYTES: Final = 2**26
 _MAX_REASON_BYTES: Final = 2000
 _CHILD_START_S: Final = 120.0
@@ -158,6 +158,7 @@ class ChildAnswer:
     height_px: int
     width_px: int
     orientation: int
+    bits_used: int
     num_bytes: int
 
     @property
@@ -253,7 +254,7 @@ class Child:
             raise EOFError("the child says what cannot be")
         shared = np.frombuffer(self._memory, np.uint8, answer.num_pixel_bytes)
         pixels = shared.reshape(answer.height_px, answer.width_px, 3).copy()
-        return DecodedPicture(pixels, extension, answer.orientation)
+        return DecodedPicture(pixels, extension, answer.orientation, answer.bits_used)
 
     def failed(self, error: Exception) -> ChildFailedError:
         """End it after an error, and say how it failed."""

@@ -72,10 +72,10 @@ def _answer(
         )
     except PictureError as error:
         reason = refusal_bytes(error)
-        return ANSWER.pack(0, 0, 0, len(reason)) + reason
+        return ANSWER.pack(0, 0, 0, 0, len(reason)) + reason
     height, width, _ = picture.pixels.shape
     shared[: picture.pixels.size] = picture.pixels.reshape(-1)
-    return ANSWER.pack(height, width, picture.orientation, 0)
+    return ANSWER.pack(height, width, picture.orientation, picture.bits_used, 0)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class FoundPicture:
         told_location: It carried GPS coordinates, which the stored bytes no longer do.
         difference_hash: 64-bit hash of its look, see `dataset.looks`.
         cells: Its look more closely, see `dataset.looks.grey_cells`; None where it is not known.
+        bits_used: See `dataset.decoding.DecodedPicture`.
         file: Its path in the pictures' folder, where that is spelled otherwise than ``name``.
     """
 
@@ -52,6 +53,7 @@ class FoundPicture:
     told_location: bool
     difference_hash: int
     cells: bytes | None = None
+    bits_used: int = 0
     file: str = ""
 
     @property

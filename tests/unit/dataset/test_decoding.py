@@ -59,6 +59,31 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped():
     assert decode(saved(Image.fromarray(deep)))[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
+def sixteen_bit_colour(values: np.ndarray) -> bytes:
+    """A PNG of uint16 (H, W, 3); Pillow writes none."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = b""
+    for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        chunks += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize(("largest", "num_bits"), [(65535, 16), (4095, 12), (200, 8)])
+def test_the_bits_that_a_sixteen_bit_picture_uses_are_counted(largest, num_bits):
+    values = np.array([[0, largest // 2, largest]], dtype=np.uint16)
+    assert open_picture(saved(Image.fromarray(values)), max_mpx=1).bits_used == num_bits
+    colour = open_picture(sixteen_bit_colour(np.stack([values] * 3, axis=2)), max_mpx=1)
+    assert colour.bits_used == num_bits
+    assert colour.pixels[0, 2].tolist() == [largest >> 8] * 3
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
+def test_of_other_pictures_no_bits_are_counted(format_name):
+    assert open_picture(saved(Image.fromarray(PIXELS), format_name), max_mpx=1).bits_used == 0
+
+
 def test_transparency_is_composited_over_black():
     rgba = np.array([[[200, 100, 50, 0], [200, 100, 50, 255]]], dtype=np.uint8)
     assert decode(saved(Image.fromarray(rgba))).tolist() == [[[0, 0, 0], [200, 100, 50]]]

@@ -479,3 +479,17 @@ class TestGroups:
         hashes = read_catalog(version.root).difference_hashes.values()
         assert len(version.pictures) == len({picture.group for picture in version.pictures}) == 2
         assert int.bit_count(int.__xor__(*hashes)) <= 3
+
+
+def test_pictures_of_twelve_bits_in_sixteen_are_taken_and_told(ingest, tmp_path):
+    content = coco_content(range(4))
+    folder = tmp_path / "batch" / "images"
+    folder.mkdir(parents=True)
+    for number, image in enumerate(content["images"]):
+        image["file_name"] = f"deep_{number}.png"
+        values = np.random.default_rng(number).integers(0, 4096, (30, 40)).astype(np.uint16)
+        Image.fromarray(values).save(folder / f"deep_{number}.png")
+    result = ingest(range(4), content)
+    (problem,) = result.report.problems
+    assert (problem.code, result.num_added) == ("bits-unused", 4)
+    assert "4 pictures have 16 bits a value" in problem.message

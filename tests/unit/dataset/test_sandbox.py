@@ -95,6 +95,11 @@ def test_it_decodes_like_this_process_and_passes_on_what_the_file_told(decoder: 
     assert (there.extension, there.orientation) == (".jpg", 6)
 
 
+def test_it_passes_on_how_many_of_sixteen_bits_a_file_uses(decoder: Decoder) -> None:
+    deep = decoder.open(saved(Image.fromarray(np.array([[0, 4095]], np.uint16))))
+    assert (deep.bits_used, decoder.open(PNG).bits_used) == (12, 0)
+
+
 def test_a_picture_stays_as_it_is_when_the_next_one_comes(decoder: Decoder) -> None:
     first = decoder.open(PNG)
     decoder.open(encode_png(255 - PIXELS))
@@ -266,7 +271,7 @@ def test_what_cannot_be_is_taken_for_a_crash(
     start = Child._start
 
     def say_it_first(child: Child, limits: Limits, theirs: socket.socket) -> Any:
-        theirs.sendall(READY + ANSWER.pack(*said, 0))
+        theirs.sendall(READY + ANSWER.pack(*said, 0, 0))
         return start(child, limits, theirs)
 
     monkeypatch.setattr(Child, "_start", say_it_first)
@@ -287,7 +292,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
 
     async def story(decoder: AsyncSandboxedDecoder) -> DecodedPicture:
         await decoder.open(PNG)
-        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0))
+        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0, 0))
         while decoder.is_running:
             await asyncio.sleep(0)
         return await decoder.open(PNG)
