@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flows.anchors import measure_present_anchors
 from flows.audit import refuse_without_test_pictures
+from flows.class_thresholds import calibrate, find_threshold_sources
 from flows.figure_log import FigureLog
 from flows.hard_examples import weigh_hard_examples
 from flows.running import WorkNote
@@ -362,47 +363,9 @@ def _save(
         teacher_digest=started.teacher_digest,
         code_revision=started.code_revision,
         score_threshold=_score_threshold(app.settings),
-        class_score_thresholds=_calibrate(app, version, started, result),
+        class_score_thresholds=calibrate(app, version, started, result),
         created_at=app.clock.now(),
     )
-
-
-def _calibrate(
-    app: App, version: DatasetVersion, started: TrainingStarted, result: TrainingResult
-) -> dict[str, float]:
-    """Return the thresholds of classes that get their own; none unless settings ask for it."""
-    if not app.settings.thresholds.per_class:
-        return {}
-    from flows.evaluate import load_picture
-    from models.batches import PictureCache
-    from models.devices import choose_device
-    from models.validation import calibrate_model
-
-    max_mpx = app.settings.data.max_picture_mpx
-    found = calibrate_model(
-        result.model,
-        version.by_split["val"],
-        PictureCache(version, lambda path: load_picture(path, max_mpx), limit_bytes=0),
-        class_names=version.class_names,
-        min_instances=app.settings.thresholds.min_instances,
-        device=choose_device(app.settings.training.device),
-    )
-    named = {f"validation/threshold/{name}": threshold for name, threshold in found.items()}
-    FigureLog(app, started.run_id).log(named, step=result.steps_done)
-    sources = ", ".join(find_threshold_sources(app.settings, version))
-    app.teller.say(f"thresholds of classes fitted on {sources or 'nothing'}")
-    if left_out := [name for name in version.class_names if name not in found]:
-        app.teller.say(
-            f"no own threshold for {', '.join(left_out)}: too few validation instances, or none of them found"
-        )
-    return found
-
-
-def find_threshold_sources(settings: Settings, version: DatasetVersion) -> tuple[str, ...]:
-    """Return every source with annotated validation pictures, if classes get their own thresholds."""
-    if not settings.thresholds.per_class:
-        return ()
-    return tuple(sorted({picture.source for picture in version.by_split["val"] if picture.instances}))
 
 
 def refuse_without_champion(state: LoopState) -> None:
