@@ -94,10 +94,10 @@ def measure_present_anchors(version: DatasetVersion, settings: ModelSettings) ->
     scene = _Scene.of(version, settings)
     measured = scene.measure(scene.present)
     shares = {
-        "anchors/reach/iou_50": measured.of_all.at_50,
-        "anchors/reach/iou_70": measured.of_all.at_70,
-        "anchors/reach_small/iou_50": measured.of_small.at_50,
-        "anchors/reach_small/iou_70": measured.of_small.at_70,
+        "train/anchors/reach_iou_50": measured.of_all.at_50,
+        "train/anchors/reach_iou_70": measured.of_all.at_70,
+        "train/anchors/reach_small_iou_50": measured.of_small.at_50,
+        "train/anchors/reach_small_iou_70": measured.of_small.at_70,
     }
     return {name: share for name, share in shares.items() if share is not None}
 

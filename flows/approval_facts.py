@@ -125,13 +125,12 @@ def _drift_cause(app: App, cycle: Cycle, recorded: Sequence[Recorded]) -> DriftC
         return None
     entry, judged = found[-1]
     run_id = app.tracker.find_run(f"drift:{judged.window_id}")
-    server = app.tracker.url(run_id) if run_id else ""
     return DriftCause(
         line=Line(entry.at, entry.actor, judged.sentence()),
         features=judged.drifted_features,
         page=judged.report,
         route=app.tracker.route(run_id, _DRIFT_PAGE) if run_id else "",
-        url=f"{server}/artifacts/{_DRIFT_PAGE}" if server else "",
+        url=app.tracker.url(run_id, _DRIFT_PAGE) if run_id else "",
     )
 
 

@@ -153,8 +153,8 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
     app.models.set_tag(version, "approval", "pending")  # a yes from before the verdict counts for nothing
     app.tracker.close_run(run_id, "finished")
     app.teller.table("verdict", verdict_rows(verdict), f"verdict on version {version}: {verdict.outcome}")
-    if url := app.tracker.url(run_id):
-        app.teller.link("evidence", f"{url}/artifacts/{PAGE_PATH}", "the evidence")
+    if url := app.tracker.url(run_id, PAGE_PATH):
+        app.teller.link("evidence", url, "the evidence")
 
 
 def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:

@@ -40,7 +40,8 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
 
 def _show(urls: dict[str, str]) -> None:
     click.echo(f"Prefect  {urls['prefect']}   flow runs, schedules, artifacts")
-    click.echo(f"MLflow   {urls['mlflow']}   runs, model versions, approvals")
+    experiments = f"{urls['mlflow']}/#/experiments?workflowType=machine_learning"
+    click.echo(f"MLflow   {experiments}   runs, model versions, approvals")
     click.echo(f"Service  {urls['service']}   answers pictures; {urls['docs']} says how to ask")
     click.echo("Ctrl-C stops everything.")
 

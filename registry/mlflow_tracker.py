@@ -37,6 +37,8 @@ _PARAMS_AT_ONCE: Final = 100
 _METRICS_AT_ONCE: Final = 1000
 NAMES_FILE: Final = "names.json"
 """Of a run: MLflow's names and the true ones behind them, where they are not the same."""
+_AS_TRAINING: Final = "?workflowType=machine_learning"
+"""Has MLflow's page show runs and models; else it begins with prompts and traces, whatever the kind says."""
 _NAMES_TAG: Final = "maskloop.names"
 
 
@@ -209,17 +211,17 @@ class MlflowRunTracker:
         """Return where a server shows a run or one of its files, from the server's address on: ``#/…``."""
         with self._about(run_id):
             run = f"#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
-        return f"{run}/artifacts/{quote(path)}" if path else run
+        return f"{run}/artifacts/{quote(path)}{_AS_TRAINING}" if path else f"{run}{_AS_TRAINING}"
 
-    def url(self, run_id: str) -> str:
-        """Return the page of a run, or an empty string if no server is known."""
-        return f"{self._server_url}/{self.route(run_id)}" if self._server_url else ""
+    def url(self, run_id: str, path: str = "") -> str:
+        """Return the page of a run or of one of its files, or an empty string if no server is known."""
+        return f"{self._server_url}/{self.route(run_id, path)}" if self._server_url else ""
 
     def version_url(self, version: str) -> str:
         """Return the page of a model version, or an empty string if no server is known."""
         if not self._server_url or not self._model_name:
             return ""
-        return f"{self._server_url}/#/models/{self._model_name}/versions/{version}"
+        return f"{self._server_url}/#/models/{self._model_name}/versions/{version}{_AS_TRAINING}"
 
     def _about(self, run_id: str) -> Any:
         return plain_errors(self._uri, missing=f"MLflow knows no run {run_id}")

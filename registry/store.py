@@ -179,8 +179,8 @@ class RunTracker(Protocol):
         """Return where a server shows a run or one of its files, from the server's address on: ``#/…``."""
         ...
 
-    def url(self, run_id: str) -> str:
-        """Return the page of a run, or an empty string if no server is known."""
+    def url(self, run_id: str, path: str = "") -> str:
+        """Return the page of a run or of one of its files, or an empty string if no server is known."""
         ...
 
     def version_url(self, version: str) -> str:

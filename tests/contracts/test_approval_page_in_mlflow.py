@@ -36,7 +36,10 @@ def test_a_reviewer_finds_the_page_decides_by_tags_and_the_page_follows(
 
     client = MlflowClient(mlflow_uri, mlflow_uri)
     version = client.get_model_version("mask-rcnn", "1")
-    assert f"](#/experiments/0/runs/{version.run_id}/artifacts/{PAGE_PATH})" in version.description
+    assert (
+        f"](#/experiments/0/runs/{version.run_id}/artifacts/{PAGE_PATH}?workflowType=machine_learning)"
+        in version.description
+    )
     downloads = tmp_path / "downloads"
     downloads.mkdir()
     page = Path(client.download_artifacts(version.run_id, PAGE_PATH, str(downloads))).read_text("utf-8")

@@ -54,9 +54,8 @@ def test_drift_checks_lie_apart_from_trainings_and_both_open_as_model_training(
         tags = client.get_experiment(experiment_id(client, name)).tags
         assert tags["mlflow.experimentKind"] == "custom_model_development"
     assert tracker.find_run("drift:w1") == drift
-    assert (
-        tracker.route(drift) == f"#/experiments/{experiment_id(client, f'{NAME} drift checks')}/runs/{drift}"
-    )
+    apart = experiment_id(client, f"{NAME} drift checks")
+    assert tracker.route(drift) == f"#/experiments/{apart}/runs/{drift}?workflowType=machine_learning"
 
 
 def test_a_drift_check_recorded_among_trainings_by_an_earlier_release_is_found(
@@ -64,7 +63,10 @@ def test_a_drift_check_recorded_among_trainings_by_an_earlier_release_is_found(
 ) -> None:
     old = tracker.open_run("drift:w0", name="drift quiet w0", tags={})
     assert tracker.find_run("drift:w0") == old
-    assert tracker.route(old) == f"#/experiments/{experiment_id(client)}/runs/{old}"
+    assert (
+        tracker.route(old)
+        == f"#/experiments/{experiment_id(client)}/runs/{old}?workflowType=machine_learning"
+    )
 
 
 def test_a_kind_that_a_person_chose_for_an_experiment_is_kept(

@@ -92,7 +92,7 @@ def test_a_whole_registration_over_http(server: str, tmp_path: Path) -> None:
     store.delete_alias("challenger")
     assert tracker.url(run_id).startswith(f"{server}/#/experiments/")
     assert tracker.url(run_id) == f"{server}/{tracker.route(run_id)}"
-    assert tracker.version_url("1") == f"{server}/#/models/mask-rcnn/versions/1"
+    assert tracker.version_url("1") == f"{server}/#/models/mask-rcnn/versions/1?workflowType=machine_learning"
 
 
 def test_a_server_that_is_not_there_is_said_in_plain_words_and_in_time(

@@ -93,9 +93,10 @@ class FakeRunTracker:
         self._run(run_id).status = status
 
     def route(self, run_id: str, path: str = "") -> str:
-        return f"#/experiments/0/runs/{run_id}" + (f"/artifacts/{path}" if path else "")
+        file = f"/artifacts/{path}" if path else ""
+        return f"#/experiments/0/runs/{run_id}{file}?workflowType=machine_learning"
 
-    def url(self, run_id: str) -> str:
+    def url(self, run_id: str, path: str = "") -> str:
         return ""
 
     def version_url(self, version: str) -> str:

@@ -45,9 +45,9 @@ def test_a_training_records_how_many_boxes_its_anchors_reach(world: World) -> No
     cycle = run_turn(world.app(), starts_from="first-weights")
     assert cycle.candidate is not None
     metrics = world.tracker.runs[cycle.candidate.run_id].metrics
-    assert metrics["anchors/reach/iou_50"] == [(0, report.present.of_all.at_50)]
-    assert metrics["anchors/reach/iou_70"] == [(0, report.present.of_all.at_70)]
-    assert ("anchors/reach_small/iou_50" in metrics) == (report.present.of_small.num_boxes > 0)
+    assert metrics["train/anchors/reach_iou_50"] == [(0, report.present.of_all.at_50)]
+    assert metrics["train/anchors/reach_iou_70"] == [(0, report.present.of_all.at_70)]
+    assert ("train/anchors/reach_small_iou_50" in metrics) == (report.present.of_small.num_boxes > 0)
 
 
 def test_without_data_or_boxes_there_is_nothing_to_fit_to(tmp_path: Path, world: World) -> None:

@@ -125,7 +125,7 @@ def test_a_drift_turn_names_the_verdict_that_asked_and_links_its_page(world: Wor
     assert "What drifted, strongest first: noise, count ." in text
     assert ".maskloop/reports/drift/w1/index.html" in text
     assert "sharpness" not in text
-    route = "#/experiments/0/runs/run-drift:w1/artifacts/drift/index.html"
+    route = "#/experiments/0/runs/run-drift:w1/artifacts/drift/index.html?workflowType=machine_learning"
     assert f"[the drift page]({route})" in world.models.descriptions["3"]
 
 

@@ -82,7 +82,7 @@ def test_figures_wait_for_a_tracker_that_does_not_answer_and_lose_none(world: Wo
     cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
     assert cycle.candidate is not None
     metrics = world.tracker.runs[cycle.candidate.run_id].metrics
-    assert metrics["anchors/reach/iou_50"][0][0] == 0
+    assert metrics["train/anchors/reach_iou_50"][0][0] == 0
     assert metrics["train/loss/total"] == [(2, 0.5)]
     assert len([said for said in listener.sentences if "does not answer" in said]) == 1
 
