@@ -37,7 +37,7 @@ class Balance:
         num_pictures: Entries of ``images``.
         num_pictures_kept: Those whose picture is in the data now.
         pictures_not_kept: Reason to number; with those that are kept they make ``num_pictures``.
-        num_without_objects: Kept pictures of which the batch has no annotation.
+        num_without_annotations: Kept pictures of which the batch has no annotation.
         num_new: Kept pictures that the data did not hold.
         num_relabelled: Kept pictures that the data held with other instances.
         num_groups: Groups of pictures that no version held before; pictures of one group share a split.
@@ -51,7 +51,7 @@ class Balance:
     num_pictures: int
     num_pictures_kept: int
     pictures_not_kept: Mapping[str, int]
-    num_without_objects: int
+    num_without_annotations: int
     num_new: int
     num_relabelled: int
     num_groups: int
@@ -80,7 +80,7 @@ class Balance:
             f"{self.num_new} new" if known and self.num_new else "",
             f"{self.num_relabelled} relabelled" if self.num_relabelled else "",
             f"{known - self.num_relabelled} in the data as they are" if known > self.num_relabelled else "",
-            f"{self.num_without_objects} without objects" if self.num_without_objects else "",
+            f"{self.num_without_annotations} without annotations" if self.num_without_annotations else "",
         ]
         parts.append(", ".join(filter(None, (pictures, *details))))
         if self.largest_group > 1:
@@ -97,7 +97,7 @@ class Balance:
             "pictures": self.num_pictures,
             "pictures kept": self.num_pictures_kept,
             **{f"pictures {reason}": number for reason, number in self.pictures_not_kept.items()},
-            "pictures without objects": self.num_without_objects,
+            "pictures without annotations": self.num_without_annotations,
             "groups": self.num_groups,
             "largest group": self.largest_group,
         }
@@ -148,7 +148,7 @@ def draw_balance(report: ValidationReport, fates: Fates) -> Balance:
                 "left out": report.num_pictures - len(report.usable) - report.num_copies,
             }
         ),
-        num_without_objects=sum(not picture.instances for picture in report.usable),
+        num_without_annotations=sum(not picture.instances for picture in report.usable),
         num_new=fates.num_new,
         num_relabelled=fates.num_relabelled,
         num_groups=len(fates.group_sizes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dataset.problems import Problem
@@ -15,6 +15,8 @@ from maskloop.wording import count
 Relabelling = Literal["ask", "replace", "add"]
 SAME_OBJECT_IOU: Final = 0.8
 """Two masks of one class that overlap so far are one object, drawn twice."""
+
+_STILL_THERE: Final = "the old labels are in the version before; `maskloop data diff` names the pictures"
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[Prob
     )
     message = f"the new labels take {told}"
     if rule == "replace":
-        return (Problem("warning", "class-taken-away", "/annotations", message, example=_first(lost)),)
+        told = Problem("warning", "class-taken-away", "/annotations", message, _STILL_THERE)
+        return (replace(told, example=_first(lost)),)
     hint = "keep the old labels and add the new ones with --add, or agree to their loss with --replace"
     return (Problem("error", "class-taken-away", "/annotations", message, hint, example=_first(lost)),)
 
@@ -103,8 +106,7 @@ def _fewer(changes: Sequence[ClassChange]) -> tuple[Problem, ...]:
         return ()
     told = ", ".join(f"{change.name!r} {change.before} to {change.after}" for change in fewer)
     message = f"pictures that are in the data already have fewer instances now: {told}"
-    hint = "the old labels are in the version before; `maskloop data diff` names the pictures"
-    return (Problem("warning", "fewer-instances", "/annotations", message, hint),)
+    return (Problem("warning", "fewer-instances", "/annotations", message, _STILL_THERE),)
 
 
 def _first(changes: Sequence[ClassChange]) -> str:

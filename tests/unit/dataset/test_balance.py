@@ -70,12 +70,12 @@ def test_every_way_to_get_lost_has_its_number():
         "left out with their picture": 2,
     }
     assert balance.pictures_not_kept == {"listed again": 1, "left out": 1}
-    assert (balance.num_pictures, balance.num_pictures_kept, balance.num_without_objects) == (4, 2, 1)
+    assert (balance.num_pictures, balance.num_pictures_kept, balance.num_without_annotations) == (4, 2, 1)
     assert balance.num_crowds == 1
     assert balance.sentence() == (
         "11 annotations: 3 kept, 2 without a picture, 1 drawn twice, 3 of pictures listed again, "
         "2 left out with their picture, 1 of the kept ones as crowd regions; "
-        "4 pictures: 2 kept, 1 listed again, 1 left out, 1 without objects"
+        "4 pictures: 2 kept, 1 listed again, 1 left out, 1 without annotations"
     )
 
 
