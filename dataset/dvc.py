@@ -60,8 +60,8 @@ def prepare_repository(workspace: Workspace) -> None:
         run_dvc(workspace, root, "init", "--force")
     if not config.read_text().strip():
         core = "[core]\n    analytics = false\n    remote = maskloop\n"
-        write_text(config, f"{core}[{REMOTE}]\n    url = {_remote_url(workspace)}\n")
-    elif f"url = {_remote_url(workspace)}\n" not in config.read_text():
+        write_text(config, f"{core}[{REMOTE}]\n    url = {_quoted(_remote_url(workspace))}\n")
+    elif f"url = {_quoted(_remote_url(workspace))}\n" not in config.read_text():
         run_dvc(workspace, root, "remote", "add", "--force", "--default", "maskloop", _remote_url(workspace))
     if remote := local_remote(workspace):
         remote.mkdir(parents=True, exist_ok=True)
@@ -84,9 +84,12 @@ def throwaway_repository(workspace: Workspace, cache: Path) -> Iterator[Path]:
     (folder / ".dvc").mkdir(parents=True)
     try:
         config = _read_config(workspace.root / ".dvc")
-        config.read_dict({"core": {"no_scm": "true", "remote": "maskloop"}, "cache": {"dir": str(cache)}})
+        config.read_dict(
+            {"core": {"no_scm": "true", "remote": "maskloop"}, "cache": {"dir": _quoted(str(cache))}}
+        )
         remote = local_remote(workspace)
-        config.read_dict({REMOTE: {"url": str(remote) if remote else workspace.settings.data.remote}})
+        url = str(remote) if remote else workspace.settings.data.remote
+        config.read_dict({REMOTE: {"url": _quoted(url)}})
         with (folder / ".dvc" / "config").open("w", encoding="utf-8") as file:
             config.write(file)
         yield folder
@@ -101,9 +104,21 @@ def _read_config(folder: Path) -> ConfigParser:
     config.read([folder / name for name in ("config", "config.local")])
     for section in config.sections():
         for key, value in config.items(section):
-            if value and (folder / value).is_file():
-                config.set(section, key, str((folder / value).resolve()))
+            if value and (folder / value.strip("\"'")).is_file():
+                config.set(section, key, _quoted(str((folder / value.strip("\"'")).resolve())))
     return config
+
+
+def _quoted(value: str) -> str:
+    """Write a value for DVC's settings, where a number sign begins a remark and a comma ends a value.
+
+    >>> print(_quoted("/plain path"), _quoted("/share #2"), _quoted('/the "new" one'))
+    /plain path "/share #2" '/the "new" one'
+    """
+    if not set(value) & set("#,'\""):
+        return value
+    mark = next((mark for mark in ('"', "'") if mark not in value), '"' * 3)
+    return f"{mark}{value}{mark}"
 
 
 def _is_throwaway(workspace: Workspace, folder: Path) -> bool:

@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from maskloop.files import write_bytes
+
 
 def damaged_objects(objects: Path, dvc_md5: str) -> tuple[str, ...]:
     """Return the hashes of a ``.dir`` object's files that are missing or altered, itself included.
@@ -52,6 +54,24 @@ def manifest(objects: Path, dvc_md5: str) -> dict[str, str]:
     """Map each file name of a ``.dir`` object to its hash."""
     entries = json.loads(object_file(objects, dvc_md5).read_bytes())
     return {entry["relpath"]: entry["md5"] for entry in entries}
+
+
+def refill(objects: Path, dvc_md5: str, folder: Path) -> None:
+    """Put back what a cache lacks of a version from a folder that holds some or all of its files."""
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {name: md5_of(paths[name]) for name in sorted(paths)}
+    listing = json.dumps([{"md5": md5, "relpath": name} for name, md5 in found.items()]).encode()
+    if hashlib.md5(listing, usedforsecurity=False).hexdigest() == dvc_md5.removesuffix(".dir"):
+        _put(objects, dvc_md5, listing)
+    if is_intact(objects, dvc_md5):
+        for name, md5 in manifest(objects, dvc_md5).items():
+            if found.get(name) == md5 and not is_intact(objects, md5):
+                _put(objects, md5, paths[name].read_bytes())
+
+
+def _put(objects: Path, md5: str, content: bytes) -> None:
+    object_file(objects, md5).unlink(missing_ok=True)
+    write_bytes(object_file(objects, md5), content)
 
 
 def object_file(objects: Path, md5: str) -> Path:

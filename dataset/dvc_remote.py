@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from dataset.dvc import local_remote, run_dvc, run_python, throwaway_repository
-from dataset.dvc_objects import damaged_objects, forget
+from dataset.dvc_objects import damaged_objects, forget, is_intact, manifest
 from dataset.git import read_complaint
 from maskloop.errors import StorageError, UnavailableError
+from maskloop.wording import count
 from maskloop.workspace import Workspace
 
 _FORGET: Final = """
@@ -46,7 +47,14 @@ class DvcRemote:
         with throwaway_repository(self._workspace, Path("cache")) as repository:
             cache = repository / ".dvc" / "cache"
             self._fetch_into(repository, dvc_md5, cache)
-            return damaged_objects(cache / "files" / "md5", dvc_md5)
+            damage = damaged_objects(cache / "files" / "md5", dvc_md5)
+            own = self._workspace.root / ".dvc" / "cache" / "files" / "md5"
+            if damage == (dvc_md5,) and is_intact(
+                own, dvc_md5
+            ):  # DVC brings no list of files it cannot bring
+                listed = sorted(set(manifest(own, dvc_md5).values()))
+                damage = tuple(m for m in listed if not is_intact(cache / "files" / "md5", m)) or damage
+            return damage
 
     def fetch(self, dvc_md5: str, cache: Path) -> None:
         """Bring a version's objects into a cache folder, as far as the remote has them.
@@ -56,6 +64,12 @@ class DvcRemote:
         """
         with throwaway_repository(self._workspace, cache) as repository:
             self._fetch_into(repository, dvc_md5, cache)
+
+    def mend(self, dvc_md5: str, cache: Path) -> None:
+        """Push a version again, as far as a cache folder has what the remote lacks. Raises like `push`."""
+        with throwaway_repository(self._workspace, cache) as repository:
+            _pin(repository, dvc_md5)
+            self.push(repository, dvc_md5)
 
     def push(self, repository: Path, dvc_md5: str) -> None:
         """Push `data.dvc` of a repository until the remote gives back every object; mend it once.
@@ -72,13 +86,13 @@ class DvcRemote:
                 return
             self._forget(repository, (*damage, dvc_md5))  # DVC skips a push when it sees the .dir
         raise StorageError(
-            f"{len(damage)} files did not arrive in the DVC remote",
+            f"{count(len(damage), 'file')} did not arrive in the DVC remote, or not whole",
             where=self._workspace.settings.data.remote,
-            hint="Free some space there and run the same command again",
+            hint="See whether it has space left and may be written, and run the same command again",
         )
 
     def _fetch_into(self, repository: Path, dvc_md5: str, cache: Path) -> None:
-        (repository / "data.dvc").write_text(f"outs:\n- md5: {dvc_md5}\n  hash: md5\n  path: data\n")
+        _pin(repository, dvc_md5)
         before = _num_files(cache)
         with suppress(StorageError):  # judged by what arrived, not by what DVC says
             run_dvc(self._workspace, repository, "fetch", "data.dvc")
@@ -101,6 +115,10 @@ class DvcRemote:
                     where=self._workspace.settings.data.remote,
                     hint=advice,
                 )
+
+
+def _pin(repository: Path, dvc_md5: str) -> None:
+    (repository / "data.dvc").write_text(f"outs:\n- md5: {dvc_md5}\n  hash: md5\n  path: data\n")
 
 
 def _num_files(folder: Path) -> int:

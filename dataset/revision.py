@@ -29,6 +29,7 @@ from dataset.dvc_objects import (
     manifest,
     object_file,
     pinned_md5,
+    refill,
 )
 from dataset.dvc_remote import DvcRemote
 from dataset.git import environment, git, identity, run
@@ -38,6 +39,7 @@ from dataset.store import next_tag, tag_number
 from maskloop.digest import canonical_json
 from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, RefusedError, StorageError
 from maskloop.files import directory_written_atomically, locked, write_text
+from maskloop.wording import count
 from maskloop.workspace import Workspace
 
 _RECORD_LINE: Final = "maskloop-data: "
@@ -175,6 +177,26 @@ class DvcDatasetStore:
         """Re-hash everything the version has in the remote; return what is missing or altered."""
         return self._remote.damage(self._release(tag).dvc_md5)
 
+    def mend(self, tag: str) -> None:
+        """Push a version again from DVC's cache or from `data/`, where the remote has lost any of it.
+
+        Raises:
+            NotFoundError: if there is no such version.
+            StorageError: if files are missing or altered in the remote afterwards.
+        """
+        dvc_md5 = self._release(tag).dvc_md5
+        with self._writing():
+            if damaged_objects(self._cache, dvc_md5):
+                refill(self._cache, dvc_md5, self._workspace.data_dir)
+            self._remote.mend(dvc_md5, self._cache_dir)
+
+    def files_of(self, tag: str) -> dict[str, str]:
+        """Map the md5 of each file of a version to its name, as far as DVC's cache tells."""
+        dvc_md5 = self._release(tag).dvc_md5
+        if not is_intact(self._cache, dvc_md5):
+            return {}
+        return {md5: name for name, md5 in manifest(self._cache, dvc_md5).items()}
+
     def _prepare(self) -> None:
         init_workspace_repository(self._workspace)
         self._finish_interrupted()
@@ -250,14 +272,20 @@ class DvcDatasetStore:
         """Link the version's files from DVC's cache, after re-hashing them; fetch what is missing."""
         damage = damaged_objects(self._cache, release.dvc_md5)
         if damage:
+            forget(self._cache, damage)
+            refill(self._cache, release.dvc_md5, self._workspace.data_dir)
+            damage = damaged_objects(self._cache, release.dvc_md5)
+        if damage:
             forget(self._cache, (*damage, release.dvc_md5))
             self._remote.fetch(release.dvc_md5, self._cache_dir)
             damage = damaged_objects(self._cache, release.dvc_md5)
         if damage:
             raise IntegrityError(
-                f"{len(damage)} files of {release.tag} are missing or altered in the DVC remote",
+                f"{count(len(damage), 'file')} of {release.tag} are missing or altered in the DVC remote",
                 where=self._workspace.settings.data.remote,
-                hint="bring the remote back from a backup; `maskloop data verify` lists the files",
+                hint="Bring the remote back from a backup, or go on from an older version with "
+                "`maskloop data restore`. A workspace that still has the files mends it by "
+                f"`maskloop data verify {release.tag} --mend`",
             )
         with directory_written_atomically(folder) as beside:
             for name, md5 in manifest(self._cache, release.dvc_md5).items():

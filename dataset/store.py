@@ -48,6 +48,14 @@ class DatasetStore(Protocol):
         """Re-hash everything the version stored; return what is missing or altered."""
         ...
 
+    def mend(self, tag: str) -> None:
+        """Store again what `verify` finds missing or altered, from copies at hand. Raises StorageError."""
+        ...
+
+    def files_of(self, tag: str) -> dict[str, str]:
+        """Map what `verify` returns to the names of a version's files, as far as they are known."""
+        ...
+
 
 def next_tag(versions: Sequence[str]) -> str:
     """Return the tag after the newest.

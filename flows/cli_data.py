@@ -154,11 +154,23 @@ def describe_picture(picture: Picture) -> dict[str, str | int]:
 
 @command("verify", group=data)
 @click.argument("tag")
-def data_verify(root: Path, out: Output, *, tag: str) -> None:
-    """Re-hash everything the remote holds for a version."""
-    problems = open_workspace(root).data.verify(tag)
-    out.answer(list(problems), lambda: click.echo("\n".join(problems) or f"{tag} is whole"))
-    if problems:
+@click.option("--mend", is_flag=True, help="Push again what the remote lacks, from DVC's cache or data/.")
+def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
+    """Re-hash everything the remote holds for a version, and name what is missing or altered."""
+    from flows.data_changes import find_damage
+
+    app = open_workspace(root)
+    if mend:
+        app.data.mend(tag)
+    damage = find_damage(app, tag)
+
+    def show() -> None:
+        out.table(damage, f"missing or altered in the remote: {tag}")
+        cure = f"Mend it from the files at hand: maskloop data verify {tag} --mend"
+        click.echo(cure if damage else f"{tag} is whole")
+
+    out.answer(damage, show)
+    if damage:
         sys.exit(1)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flows.ingest import record_missing_versions, record_version
 from flows.wiring import App
 from maskloop.digest import digest_value
-from maskloop.errors import NotFoundError, RefusedError
+from maskloop.errors import MaskloopError, NotFoundError, RefusedError
 from maskloop.records import ClassesChanging, VersionRestored, write_record
 from maskloop.wording import count
 
@@ -97,6 +97,19 @@ def change_classes(
     record_version(app, version, source=f"{current.tag} with other classes", actor=by)
     app.teller.say(record.sentence())
     return record
+
+
+def find_damage(app: App, tag: str) -> list[dict[str, str]]:
+    """Return what the remote has lost of a version, with the file and the picture it is, where known."""
+    files = app.data.files_of(tag)
+    damage = [(name, files.get(name, "")) for name in app.data.verify(tag)]
+    if not damage:
+        return []
+    try:
+        pictures = {picture.file: picture.name for picture in app.data.open(tag).pictures}
+    except MaskloopError:  # what is lost cannot be opened either
+        pictures = {}
+    return [{"object": name, "file": file, "picture": pictures.get(file, "")} for name, file in damage]
 
 
 def count_classes(app: App) -> list[dict[str, str | int]]:

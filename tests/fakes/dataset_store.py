@@ -11,7 +11,7 @@ from dataset.catalog import fingerprint, read_catalog
 from dataset.samples import DatasetVersion
 from dataset.store import next_tag
 from maskloop.digest import digest_bytes, digest_file
-from maskloop.errors import NotFoundError, RefusedError
+from maskloop.errors import NotFoundError, RefusedError, StorageError
 
 
 class FakeDatasetStore:
@@ -79,6 +79,13 @@ class FakeDatasetStore:
     def verify(self, tag: str) -> tuple[str, ...]:
         now = self._digests(self.open(tag).root)
         return tuple(name for name, digest in self._file_digests[tag].items() if now.get(name) != digest)
+
+    def mend(self, tag: str) -> None:
+        if self.verify(tag):
+            raise StorageError("no other copy is at hand")
+
+    def files_of(self, tag: str) -> dict[str, str]:
+        return {name: name for name in self._file_digests[self.open(tag).tag]}
 
     def _digests(self, root: Path) -> dict[str, str]:
         return {str(file.relative_to(root)): digest_file(file) for file in root.rglob("*") if file.is_file()}

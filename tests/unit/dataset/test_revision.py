@@ -105,6 +105,7 @@ def test_a_version_is_fetched_again_when_the_cache_is_gone(store, root):
 
 def test_a_version_whose_content_is_lost_is_never_half_opened(root):
     forget_local_copies(root)
+    shutil.rmtree(root / "data")
     remote_objects(root)[0].unlink()
     with pytest.raises(IntegrityError, match="missing or altered"):
         DvcDatasetStore(Workspace(root)).open("data-v1")
@@ -297,6 +298,16 @@ def test_a_folder_of_another_user_names_the_cure(root, monkeypatch):
     assert f"safe.directory '{root}'" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["line #2", "halls 1, 2", "Anna's", 'the "new" one', "100%"])
+def test_a_workspace_and_a_remote_may_have_any_name(tmp_path, name):
+    root, remote = tmp_path / name, tmp_path / f"remote of {name}"
+    root.mkdir()
+    (root / "maskloop.toml").write_text(f"[data]\nremote = {json.dumps(str(remote))}\n")
+    assert ingest(root, range(2)).version.tag == "data-v1"
+    assert DvcDatasetStore(Workspace(root)).verify("data-v1") == ()
+    assert {path.name for path in tmp_path.iterdir()} == {root.name, remote.name}
+
+
 def test_all_that_dvc_says_is_passed_on(root):
     (root / "data.dvc").write_text("outs: nonsense")
     with pytest.raises(StorageError, match="dvc status failed") as caught:
@@ -330,8 +341,34 @@ def test_a_remote_given_as_a_url_is_verified_by_fetching_it_back(root, served_re
     assert store.verify("data-v1") != ()
 
 
+@pytest.mark.slow
+def test_a_remote_that_is_no_folder_is_mended_from_the_cache(store, root, monkeypatch):
+    """DVC itself calls such a remote in sync; an altered object it never replaces."""
+    monkeypatch.setattr(dvc_remote, "local_remote", lambda _: None)
+    lost, altered = remote_objects(root)[:2]
+    lost.unlink()
+    alter(altered)
+    assert lost.parent.name + lost.name in store.verify("data-v1")
+    store.mend("data-v1")
+    assert store.verify("data-v1") == ()
+    remote_objects(root)[0].unlink()
+    assert ingest(root, range(7)).version.tag == "data-v2"
+    assert store.verify("data-v1") == store.verify("data-v2") == ()
+
+
+def test_a_version_comes_back_from_data_when_cache_and_remote_have_lost_it(store, root):
+    before = store.current().pictures
+    forget_local_copies(root)
+    remote_objects(root)[0].unlink()
+    again = DvcDatasetStore(Workspace(root))
+    assert again.open("data-v1").pictures == before
+    again.mend("data-v1")
+    assert again.verify("data-v1") == ()
+
+
 def test_a_remote_that_does_not_answer_is_not_called_damaged(root, monkeypatch):
     """`dvc fetch` exits 0 when the server is not there, saying that everything is up to date."""
+    shutil.rmtree(root / "data")
     (root / "maskloop.toml").write_text('[data]\nremote = "https://not.answering.invalid"\n')
     monkeypatch.setattr(dvc_remote, "run_dvc", lambda *_: None)
     store = DvcDatasetStore(Workspace(root))

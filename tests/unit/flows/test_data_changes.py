@@ -8,7 +8,7 @@ import pytest
 
 from dataset.class_changes import ClassChange
 from dataset.samples import DatasetVersion
-from flows.data_changes import change_classes, count_classes, restore_version
+from flows.data_changes import change_classes, count_classes, find_damage, restore_version
 from flows.evaluate import evaluate_model
 from flows.ingest import record_missing_versions
 from flows.reconcile import reconcile
@@ -74,6 +74,16 @@ def test_killed_anywhere_the_next_restore_ends_with_one_entry(
         assert [record.tag for record in worlds[-1].of_kind(VersionRestored)] == ["data-v1"]
         assert current(worlds[-1]).tag == "data-v1"
     assert len(worlds) > 5
+
+
+def test_what_the_remote_has_lost_is_named_with_its_picture(world: World) -> None:
+    version = current(world)
+    assert find_damage(world.app(), "data-v1") == []
+    lost = version.pictures[0]
+    version.path(lost).unlink()
+    assert find_damage(world.app(), "data-v1") == [
+        {"object": lost.file, "file": lost.file, "picture": lost.name}
+    ]
 
 
 def test_a_class_with_instances_is_dropped_only_by_agreement(world: World) -> None:
