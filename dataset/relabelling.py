@@ -94,8 +94,8 @@ def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[Prob
     )
     message = f"the new labels take {told}"
     if rule == "replace":
-        told = Problem("warning", "class-taken-away", "/annotations", message, _STILL_THERE)
-        return (replace(told, example=_first(lost)),)
+        agreed = Problem("warning", "class-taken-away", "/annotations", message, _STILL_THERE)
+        return (replace(agreed, example=_first(lost)),)
     hint = "keep the old labels and add the new ones with --add, or agree to their loss with --replace"
     return (Problem("error", "class-taken-away", "/annotations", message, hint, example=_first(lost)),)
 
