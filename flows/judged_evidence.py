@@ -25,7 +25,7 @@ FOLDER: Final = "verdict"
 _MAX_POINTS: Final = 200
 _TRAINING_FIGURES: Final = {
     "training loss": "train/loss/total",
-    "validation loss": "validation/loss",
+    "validation loss": "validation/loss/total",
     "validation IoU": "validation/mean_iou",
 }
 """Words to the names under which trainings are recorded."""

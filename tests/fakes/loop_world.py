@@ -120,7 +120,7 @@ class TinyModel:
                 raise Killed
         if self.error:
             raise self.error
-        on_evaluation(request.steps, {"mean_iou": self.quality})
+        on_evaluation(request.steps, {"mean_iou": self.quality, "loss/total": 0.25})
         return SimpleNamespace(model=self._weights(request), seconds=1.0, steps_done=request.steps)
 
     def save_artifact(self, directory: Path, model: bytes, **facts: Any) -> Any:

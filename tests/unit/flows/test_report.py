@@ -88,8 +88,11 @@ def test_loss_precision_recall_and_confusion_of_the_serving_version_are_drawn(wo
     assert 'aria-label="precision over recall, by class"' in raw
     assert 'aria-label="mask IoU of each class over versions"' in raw
     assert "candidate: it is bolt nut nothing bolt 4" in page.text
-    (loss,) = re.findall(r'aria-label="loss over steps".*?<polyline points="([^"]*)"', raw)
-    assert loss == "348.0,10.0", "two steps, of which the last is recorded: loss 0.5, the largest"
+    chart = raw.partition('aria-label="loss over steps"')[2].partition("</figure>")[0]
+    training, validation = re.findall(r'<polyline points="([^"]*)"', chart)
+    assert training == "348.0,10.0", "two steps, of which the last is recorded: loss 0.5, the largest"
+    assert validation == "348.0,95.0", "0.25, half of it"
+    assert chart.index("training loss") < chart.index("validation loss")
 
 
 def test_iou_over_versions_goes_through_the_figures() -> None:
