@@ -136,12 +136,25 @@ def monitor(root: Path, out: Output) -> None:
 
 
 @command("reconcile", group=cli)
-def reconcile(root: Path, out: Output) -> None:
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=1.0),
+    help="Look again after so many seconds, for ever.",
+)
+def reconcile(root: Path, out: Output, *, every_s: float | None) -> None:
     """Do whatever is due: train, take decisions from MLflow, promote."""
     from flows.foreground import run_story
     from flows.reconcile import reconcile as story
 
     app = open_workspace(root)
+    if every_s is not None:
+        from flows.stopping import stop_signal
+        from flows.watching import watch
+
+        with stop_signal() as stopped:
+            watch(root, app.teller, stopped, every_s=every_s)
+        return
     found = run_story(app, "reconcile", story)
     said = [*found.done, *found.failed] or ["nothing is due"]
     out.answer(

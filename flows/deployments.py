@@ -231,6 +231,22 @@ def drop_schedules(workspace: str) -> int:
     return dropped
 
 
+def pause_schedules(workspace: str, flow_name: str) -> int:
+    """Pause one flow's schedules of this workspace, and return how many; `maskloop up` deploys them anew."""
+    paused, offset = 0, 0
+    with get_client(sync_client=True) as client:
+        flow_id = client.read_flow_by_name(flow_name).id
+        while page := client.read_deployments(limit=_PAGE, offset=offset):
+            offset += len(page)
+            for deployment in page:
+                if deployment.flow_id != flow_id or deployment.parameters.get("workspace") != workspace:
+                    continue
+                for schedule in deployment.schedules:
+                    client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+                    paused += 1
+    return paused
+
+
 def _reconcile(app: App, *, start_work: Callable[[App, str], None] = start_train_run) -> list[str]:
     try:
         return list(_step("reconcile")(reconcile)(app, start_work=start_work).done)

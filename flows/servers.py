@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,22 @@ from maskloop.workspace import Workspace
 
 HOST = "127.0.0.1"
 WORK_POOL = "maskloop"
+SECONDS_BETWEEN_LOOKS = 15.0
+"""An approval or new labels wait at most this long for the look that acts on them."""
 _STOP_TIMEOUT_S = 20.0
 _ONLY_A_REGISTRY = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """Without it MLflow runs seven more processes that execute jobs we never ask for, 2 GB in all."""
+
+_FOR_ONE_WORKSPACE = {
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "60",
+}
+"""Prefect's housekeeping is timed for thousands of runs, every 5 to 20 s; a minute is often enough here."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,29 @@ def worker_running(workspace: Workspace, prefect_url: str) -> Iterator[None]:
         yield
     finally:
         stop_process(worker)
+
+
+@contextmanager
+def reconciler_running(workspace: Workspace) -> Iterator[Callable[[], None]]:
+    """Keep `maskloop reconcile --every` running for the body; what it gives starts it again if it ended."""
+    command = [sys.executable, "-P", "-m", "flows.cli", "reconcile", "--workspace", str(workspace.root)]
+    command += ["--every", f"{SECONDS_BETWEEN_LOOKS:g}"]
+
+    def start() -> subprocess.Popen[bytes]:
+        return start_process(command, _log_file(workspace, "reconcile"), os.environ, workspace.root)
+
+    process, started_at_s = start(), time.monotonic()
+
+    def keep_alive() -> None:
+        nonlocal process, started_at_s
+        is_due = time.monotonic() - started_at_s >= SECONDS_BETWEEN_LOOKS
+        if is_due and process.poll() is not None:
+            process, started_at_s = start(), time.monotonic()
+
+    try:
+        yield keep_alive
+    finally:
+        stop_process(process)
 
 
 @contextmanager
@@ -191,6 +227,7 @@ def _start_server(workspace: Workspace, name: str) -> Server:
     if name == "prefect":
         address = f"http://{HOST}:{port}/api"
         environment = {
+            **_FOR_ONE_WORKSPACE,
             **prefect_environment(workspace, address),
             "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event
 from typing import Any
 
 import click
 
-from flows.servers import servers_running, service_running, worker_running
+from flows.servers import (
+    reconciler_running,
+    running_server_url,
+    servers_running,
+    service_running,
+    worker_running,
+)
+from flows.stopping import stop_signal
 from flows.wiring import App
 
 
@@ -22,9 +27,13 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
         UnavailableError: if a server does not come up (its log is named), or MLflow's database is gone.
     """
     app.check_mlflow()
-    with _stop_signal() as stopped, servers_running(app.workspace) as urls:
+    with stop_signal() as stopped, servers_running(app.workspace) as urls:
         app.teller.say("the servers answer; deploying the schedules ...")
-        with worker_running(app.workspace, urls["prefect"]), service_running(app.workspace) as service_url:
+        with (
+            worker_running(app.workspace, urls["prefect"]),
+            _reconciler_running(app) as keep_alive,
+            service_running(app.workspace) as service_url,
+        ):
             where = {
                 "prefect": urls["prefect"].removesuffix("/api"),
                 "mlflow": urls["mlflow"],
@@ -34,8 +43,18 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
             out.answer(where, lambda: _show(where))
             if not stop_at_once:
                 while not stopped.wait(0.5):
-                    pass
+                    keep_alive()
         app.teller.say("stopping ...")
+
+
+@contextmanager
+def _reconciler_running(app: App) -> Iterator[Callable[[], None]]:
+    """Look after the loop in a process that stays. On a team's Prefect the schedule does that, for all."""
+    if not running_server_url(app.workspace, "prefect"):
+        yield lambda: None
+        return
+    with reconciler_running(app.workspace) as keep_alive:
+        yield keep_alive
 
 
 def _show(urls: dict[str, str]) -> None:
@@ -44,14 +63,3 @@ def _show(urls: dict[str, str]) -> None:
     click.echo(f"MLflow   {experiments}   runs, model versions, approvals")
     click.echo(f"Service  {urls['service']}   answers pictures; {urls['docs']} says how to ask")
     click.echo("Ctrl-C stops everything.")
-
-
-@contextmanager
-def _stop_signal() -> Iterator[Event]:
-    stopped = Event()
-    before = {sign: signal.signal(sign, lambda *_: stopped.set()) for sign in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)

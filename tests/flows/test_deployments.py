@@ -20,6 +20,7 @@ from prefect.states import Completed, Running
 from flows.deployments import (
     drop_schedules,
     ingest_flow,
+    pause_schedules,
     promote_flow,
     reconcile_flow,
     retrain_flow,
@@ -272,3 +273,21 @@ def test_a_schedule_that_left_prefect_yaml_is_gone_after_the_next_deployment(
     assert drop_schedules(str(world.workspace.root)) == 1
     deploy(world, "", flows=("reconcile",))
     assert schedules_of(client, world) == {"reconcile_flow": 0, "monitor_flow": 0}
+
+
+def test_only_the_reconcile_schedule_of_the_own_workspace_is_paused(
+    world: World, client: SyncPrefectClient
+) -> None:
+    every_minute = "    schedules: [{interval: 60}]\n"
+    deploy(world, every_minute, flows=("reconcile", "monitor"))
+    assert pause_schedules(str(world.workspace.root / "another"), "reconcile") == 0
+    assert pause_schedules(str(world.workspace.root), "reconcile") == 1
+    assert active_schedules_of(client, world) == {"reconcile_flow": 0, "monitor_flow": 1}
+
+
+def active_schedules_of(client: SyncPrefectClient, world: World) -> dict[str, int]:
+    return {
+        one.entrypoint.rpartition(".")[2]: sum(schedule.active for schedule in one.schedules)
+        for one in client.read_deployments()
+        if one.parameters.get("workspace") == str(world.workspace.root)
+    }
