@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DETECTOR = "drift"
 WINDOW_FILE = "samples.json"
+_PAGE = "index.html"
 _SOURCE_NAMES = "sources.json"
 _IN_WORDS = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inconclusive"}
 
@@ -133,11 +134,11 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
         weights_digest=verdict.weights_digest,
         threshold_digest=verdict.threshold_digest,
         drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
-        report=str((report / "index.html").relative_to(app.workspace.root)),
+        report=str((report / _PAGE).relative_to(app.workspace.root)),
         sources=tuple(sorted({sample.source for sample in window.samples})),
     )
     write_record(app.ledger, judged, key=f"drift:{verdict.window_id}")
-    _publish(app, judged, closest, report)
+    page = _publish(app, judged, closest, report) or (report / _PAGE).as_uri()
     app.teller.table(
         "drift",
         [
@@ -153,12 +154,16 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
         ],
         f"drift check: {_IN_WORDS[judged.outcome]}",
     )
-    app.teller.link("drift-report", (report / "index.html").as_uri(), "the drift page")
+    app.teller.link("drift-report", page, "the drift page")
     return judged
 
 
-def _publish(app: App, judged: DriftJudged, closest: ClosestReference, report: Path) -> None:
-    """Show the verdict in MLflow too, where it can be followed over time; the workspace keeps it anyway."""
+def _publish(app: App, judged: DriftJudged, closest: ClosestReference, report: Path) -> str:
+    """Show the verdict in MLflow too, where it can be followed over time; the workspace keeps it anyway.
+
+    Returns:
+        The page's address there, which a Prefect artifact can link to; empty without a server.
+    """
     try:
         run_id = app.tracker.open_run(
             f"drift:{judged.window_id}",
@@ -177,8 +182,10 @@ def _publish(app: App, judged: DriftJudged, closest: ClosestReference, report: P
         for file in sorted(report.iterdir()):
             app.tracker.log_file(run_id, file, "drift")
         app.tracker.close_run(run_id, "finished")
+        return app.tracker.url(run_id, f"drift/{_PAGE}")
     except UnavailableError as error:
         app.teller.say(f"the drift report could not be shown in MLflow: {error}")
+        return ""
 
 
 def name_drift_check(judged: DriftJudged, at: datetime) -> str:

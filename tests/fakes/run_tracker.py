@@ -33,6 +33,7 @@ class FakeRunTracker:
     def __init__(self) -> None:
         self.runs: dict[str, FakeRun] = {}
         self.is_offline = False
+        self.server_url = ""
 
     def open_run(self, key: str, *, name: str, tags: Mapping[str, str], kind: RunKind = "training") -> str:
         self._answer()
@@ -97,7 +98,7 @@ class FakeRunTracker:
         return f"#/experiments/0/runs/{run_id}{file}?workflowType=machine_learning"
 
     def url(self, run_id: str, path: str = "") -> str:
-        return ""
+        return f"{self.server_url}/{self.route(run_id, path)}" if self.server_url else ""
 
     def version_url(self, version: str) -> str:
         return ""

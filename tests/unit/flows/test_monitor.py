@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from flows.reconcile import reconcile
 from flows.retrain import run_turn
 from flows.serve import fetch_champion
 from flows.status import describe_status, tell_history
+from flows.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
 from tests.fakes.loop_world import World, draw_picture, put_in_place
@@ -235,3 +237,27 @@ def monitoring_of_many_sources(sources: Sequence[str]) -> Any:
         }
 
     return observe
+
+
+@dataclass
+class Links(SilentTeller):
+    """Remembers where to look."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+
+    def link(self, key: str, url: str, text: str) -> None:
+        self.urls[key] = url
+
+
+@pytest.mark.parametrize("server", ["http://127.0.0.1:5000", ""])
+def test_a_drift_check_links_to_its_page_on_the_server_and_to_the_file_without_one(
+    world: World, tmp_path: Path, server: str
+) -> None:
+    """Prefect shows no link to a file."""
+    world.tracker.server_url = server
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+    links = Links()
+    monitor(replace(world.app(), teller=links))
+    start = f"{server}/#/experiments/" if server else "file://"
+    assert links.urls["drift-report"].startswith(start)
+    assert "drift/index.html?" in links.urls["drift-report"] or not server
