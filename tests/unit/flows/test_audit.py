@@ -94,5 +94,5 @@ def test_a_training_without_test_pictures_names_the_group_that_took_them(world: 
     with pytest.raises(DataError, match=r"12 of its 12 pictures are one group.*`maskloop data audit`"):
         refuse_without_test_pictures(replace(version, pictures=one))
     apart = tuple(replace(picture, split="train") for picture in version.pictures)
-    with pytest.raises(DataError, match=r"raise data.test_percent"):
+    with pytest.raises(DataError, match=r"Raise data.test_percent"):
         refuse_without_test_pictures(replace(version, pictures=apart))
