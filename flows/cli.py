@@ -253,7 +253,7 @@ def history(root: Path, out: Output, *, at: datetime | None, cycle: str) -> None
         lines,
         lambda: click.echo(
             "\n".join(
-                f"{x['at'][:19]}  {x['cycle'] or '-':<9} {x['actor']:<10} {x['sentence']}" for x in lines
+                f"{x['at'][:19]}Z  {x['cycle'] or '-':<9} {x['actor']:<10} {x['sentence']}" for x in lines
             )
         ),
     )
