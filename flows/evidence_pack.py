@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flows.approval_facts import gather_page, is_about
-from flows.report import APPROVAL_PAGE, PAGE, contest_folder, relative_address
+from flows.report import APPROVAL_PAGE, PAGE, contest_folder, refresh_report, relative_address
 from flows.shadow_evidence import stage_of
 from flows.wiring import App
 from maskloop.digest import digest_value
@@ -62,6 +62,7 @@ def refresh_pack(app: App, cycle_id: str) -> None:
             entries, cycle = app.ledger.entries(), app.state().cycles.get(cycle_id)
             if cycle is not None and cycle.verdict is not None:
                 _write(app, cycle, entries)
+        refresh_report(app)  # the approval page links it
     except BusyError:
         pass  # somebody else is writing it
     except MaskloopError as error:

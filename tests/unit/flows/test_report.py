@@ -168,6 +168,13 @@ def test_a_page_written_elsewhere_links_the_workspace_from_there(world: World, t
     assert all((written.parent / address).resolve().is_file() for address in addresses)
 
 
+def test_the_approval_page_of_a_first_training_links_a_page_that_is_there(world: World) -> None:
+    run_turn(world.app(), starts_from="first-weights")
+    page = world.workspace.reports_dir / "verdicts" / "version-1" / "evidence.html"
+    assert "../../loop.html" in Reader(page.read_text()).addresses
+    assert (page.parent / "../../loop.html").resolve().is_file()
+
+
 # --- when it is written ------------------------------------------------------------------------------
 
 
