@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -302,6 +303,8 @@ def up(root: Path, out: Output, *, check: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def demo(directory: Path, pictures: int, as_json: bool) -> None:
     """Run one whole turn of the loop on generated pictures."""
+    # Before torch is imported: on a busy laptop two threads of so small a network mostly wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from flows.demo import run_demo
 
     result = run_demo(directory, num_pictures=pictures)

@@ -118,7 +118,10 @@ def _ingest(app: App, folder: Path, count: int, *, first_index: int, shift: str 
     from dataset.planning import Batch
     from dataset.synthetic import generate
 
-    annotations = generate(folder, num_pictures=count, first_index=first_index, shift=shift)
+    with app.teller.progress("drawing pictures") as progress:
+        annotations = generate(
+            folder, num_pictures=count, first_index=first_index, shift=shift, progress=progress
+        )
     run_story(
         app,
         "ingest",
@@ -150,7 +153,8 @@ def _approve(app: App, cycle: Cycle) -> None:
 def _serve(app: App, folder: Path, *, first_index: int, shift: str | None) -> None:
     from dataset.synthetic import generate
 
-    generate(folder, num_pictures=NUM_PRODUCTION, first_index=first_index, shift=shift)
+    with app.teller.progress("drawing pictures") as progress:
+        generate(folder, num_pictures=NUM_PRODUCTION, first_index=first_index, shift=shift, progress=progress)
     run_story(app, "predict", predict, files=[folder / "images"])
 
 
@@ -192,7 +196,8 @@ def _conclude(
     history = [line for line in tell_history(app) if line["kind"] != "training.started"]
     report = write_report(app, None)
     teller.table("history", [{"who": x["actor"], "what": x["sentence"]} for x in history], "every decision")
-    teller.table("seconds", clocked.rows, "seconds per step")
+    times = [{"step": row["step"], "time": f"{row['seconds']:.0f} s"} for row in clocked.rows]
+    teller.table("seconds", times, "time of each step")
     teller.table("iou", rows, "class mask IoU on test pictures")
     teller.say(f"\nReport with pictures:  {report}")
     named = shlex.quote(os.path.relpath(app.workspace.root))

@@ -75,6 +75,7 @@ class TerminalTeller:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
+            TextColumn("left"),
         )
         with Progress(*columns, console=self.console, transient=True) as bars:
             bar = bars.add_task(title, total=None)

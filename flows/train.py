@@ -64,7 +64,7 @@ def train_candidate(
     request = make_request(app, cycle, version, start)
     figures = FigureLog(app, started.run_id)
     advance = _Advance(app, app.state().cycles[cycle.id], started.attempt, request.steps)
-    log = _StepLog(figures, request.steps, check_lease, advance)
+    log = _StepLog(figures, request.steps, check_lease, advance, app.teller.say)
     try:
         figures.log(measure_present_anchors(version, app.settings.model), step=0)
         with app.teller.progress("training") as progress:
@@ -138,6 +138,7 @@ class _StepLog:
     num_steps: int
     check_lease: Callable[[], None]
     advance: _Advance
+    say: Callable[[str], None]
     waits_percent: list[float] = field(default_factory=list)
 
     def on_step(
@@ -153,14 +154,29 @@ class _StepLog:
         self.check_lease()
         self.advance.on_step(step)
         self.waits_percent.append(wait_percent)
+        if step % max(1, self.num_steps // 10) == 0:
+            self.say(describe_step(step, self.num_steps, losses))
         if step % 10 == 0 or step == self.num_steps:
             speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
             rows = {**name_losses(losses), "learning_rate": rate, **speed}
             self.figures.log({f"train/{name}": value for name, value in rows.items()}, step=step)
 
     def on_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+        if "mean_iou" in metrics:
+            self.say(
+                f"step {step} of {self.num_steps}: mean IoU {metrics['mean_iou']:.3f} on validation pictures"
+            )
         measured = {name: value for name, value in metrics.items() if name not in _OF_TRAINING}
         self.figures.log({f"validation/{name}": value for name, value in measured.items()}, step=step)
+
+
+def describe_step(step: int, num_steps: int, losses: Mapping[str, float]) -> str:
+    """Say how a training goes.
+
+    >>> describe_step(40, 400, {"loss_mask": 0.5, "loss_box_reg": 0.25})
+    'step 40 of 400: loss 0.75'
+    """
+    return f"step {step} of {num_steps}: loss {sum(losses.values()):.2f}"
 
 
 def _say_if_starved(app: App, waits_percent: Sequence[float]) -> None:
