@@ -338,7 +338,7 @@ def test_an_empty_workspace_answers_in_json_and_nothing_else_on_standard_output(
     run: Any, workspace: Path
 ) -> None:
     assert json.loads(run("status", "--json", "-w", workspace).out)["champion"] is None
-    assert json.loads(run("reconcile", "--json", "-w", workspace).out) == {"done": []}
+    assert json.loads(run("reconcile", "--json", "-w", workspace).out) == {"done": [], "failed": []}
     assert json.loads(run("promote", "--json", "-w", workspace).out) == {"done": []}
     assert json.loads(run("history", "--json", "-w", workspace).out) == []
     assert json.loads(run("data", "list", "--json", "-w", workspace).out) == []

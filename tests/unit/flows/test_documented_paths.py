@@ -49,6 +49,7 @@ def write_log(world: World) -> None:
 
 WRITTEN: dict[str, Callable[[World], object]] = {
     "reports": lambda world: write_report(world.app(), None),
+    "reports/loop.html": lambda world: write_report(world.app(), None),
     "reports/ingest-*.html": refuse_a_batch,
     "reports/preview.png": lambda world: write_preview(world.app()),
     "reports/verdicts/version-N/evidence.html": judged,
