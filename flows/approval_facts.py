@@ -30,8 +30,9 @@ from registry.approval_page import (
 from registry.standing import standing_of
 
 if TYPE_CHECKING:
+    from maskloop.cycle_state import Cycle
     from maskloop.ledger import Entry
-    from maskloop.state import Cycle, LoopState
+    from maskloop.state import LoopState
     from registry.evidence import JudgedEvidence
 
 Recorded = tuple["Entry", Record]

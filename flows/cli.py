@@ -23,7 +23,7 @@ from flows.console import Output, command, open_workspace, user_name
 from maskloop.errors import MaskloopError, NotFoundError
 
 if TYPE_CHECKING:
-    from maskloop.state import Cycle
+    from maskloop.cycle_state import Cycle
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -25,8 +25,8 @@ from flows.status import tell_history
 from flows.telling import TerminalTeller
 from flows.wiring import App, open_app
 from flows.workspaces import init_workspace
+from maskloop.cycle_state import Cycle
 from maskloop.errors import MaskloopError, RefusedError
-from maskloop.state import Cycle
 
 REVIEWER = "demo reviewer"
 SHIFT = "new_camera"

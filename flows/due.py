@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from flows.planning import Facts, StartWork, Step, Wait, plan, plan_cycle
+from maskloop.cycle_state import Cycle
 from maskloop.records import CycleWaiting
 from maskloop.settings import Settings
-from maskloop.state import Cycle, LoopState
+from maskloop.state import LoopState
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from maskloop.cycle_state import Cycle
     from maskloop.ledger import Entry
-    from maskloop.state import Cycle
     from registry.approval_page import ApprovalPage
 
 PAGE_PATH: Final = f"approval/{APPROVAL_PAGE}"

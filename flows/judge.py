@@ -17,9 +17,9 @@ from flows.report import save_iou_rows
 from flows.running import WorkNote
 from flows.serve import fetch_champion, fetch_version
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.errors import DataError, RefusedError
 from maskloop.records import Check, JudgingStarted, VerdictReached, write_record
-from maskloop.state import Cycle
 from registry.store import EVIDENCE_TAG
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dataset.samples import DatasetVersion
     from flows.evaluate import ModelOnPictures
     from flows.examples import Example
+    from maskloop.cycle_state import Cycle
     from maskloop.records import VerdictReached
-    from maskloop.state import Cycle
     from registry.evidence import DataChange, JudgedEvidence, Latency, ShownPicture
 
 FILE: Final = "evidence.json"

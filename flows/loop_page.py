@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from dataset.overview import Overview
+    from maskloop.cycle_state import Cycle
     from maskloop.records import DriftJudged
-    from maskloop.state import Cycle, Serving
+    from maskloop.state import Serving
     from registry.evidence import JudgedEvidence
 
 MAX_HISTORY: Final = 200

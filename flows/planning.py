@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from maskloop.cycle_state import Cycle
 from maskloop.records import CycleOutcome, CycleWaiting
 from maskloop.settings import RetrainingSettings, RolloutSettings, Settings
-from maskloop.state import Cycle, LoopState, Rollout
+from maskloop.state import LoopState, Rollout
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.leases import leased
 from maskloop.records import (
@@ -16,7 +17,6 @@ from maskloop.records import (
     VerdictReached,
     write_record,
 )
-from maskloop.state import Cycle
 from registry.store import APPROVAL_TAG, APPROVED_BY_TAG
 
 

@@ -6,9 +6,10 @@ from flows.reconcile import reconcile
 from flows.retrain import close_cycle, record_trigger, work_on_cycle
 from flows.running import refuse_if_running
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.records import CycleClosed
-from maskloop.state import Cycle, LoopState
+from maskloop.state import LoopState
 
 
 def judge_again(app: App, version: str) -> Cycle:

@@ -12,9 +12,9 @@ from urllib.parse import quote
 from flows.loop_page import LoopPage, Turn, VersionFigures, render_loop_page
 from flows.status import describe_status, tell_history
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.errors import MaskloopError, NotFoundError
 from maskloop.files import write_text
-from maskloop.state import Cycle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

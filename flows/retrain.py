@@ -9,6 +9,7 @@ from flows.judge import judge_candidate
 from flows.running import WORK_LEASE, refuse_if_running
 from flows.train import train_candidate
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.errors import (
     BusyError,
     ConfigurationError,
@@ -30,7 +31,6 @@ from maskloop.records import (
     TriggerRecorded,
     write_record,
 )
-from maskloop.state import Cycle
 from maskloop.stopping import StopRequest, stop_request
 
 

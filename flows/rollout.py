@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.digest import digest_value
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.records import ChampionChanged, RolloutMoved, RolloutStarted, write_record
-from maskloop.state import Cycle, LoopState, Rollout
+from maskloop.state import LoopState, Rollout
 
 if TYPE_CHECKING:
     from serving.analysis import Analysis

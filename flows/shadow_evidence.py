@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from evaluation.instances import Detections
-    from maskloop.state import Cycle, Rollout
+    from maskloop.cycle_state import Cycle
+    from maskloop.state import Rollout
     from registry.approval_page import RolloutReport
     from registry.evidence import Panel, ShownPicture
     from serving.analysis import Analysis

@@ -14,10 +14,11 @@ from flows.due import Due, find_due, waiting_now
 from flows.planning import Facts
 from flows.running import Running, find_died, find_running
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.errors import NotFoundError
 from maskloop.ledger import check_chain
 from maskloop.records import CycleWaiting, read_record
-from maskloop.state import Cycle, LoopState, Rollout
+from maskloop.state import LoopState, Rollout
 
 if TYPE_CHECKING:
     from monitoring.corrections import Judged

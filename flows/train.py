@@ -15,11 +15,12 @@ from flows.figure_log import FigureLog
 from flows.hard_examples import weigh_hard_examples
 from flows.running import WorkNote
 from flows.wiring import REPOSITORY, App
+from maskloop.cycle_state import Cycle
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, RefusedError
 from maskloop.records import CandidateRegistered, TrainingAdvanced, TrainingStarted, write_record
 from maskloop.settings import GateSettings, Settings, ThresholdSettings
-from maskloop.state import Cycle, LoopState
+from maskloop.state import LoopState
 
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from maskloop.cycle_state import Cycle
 from maskloop.errors import NotFoundError
 from maskloop.records import CandidateRegistered
-from maskloop.state import Cycle, LoopState, Serving
+from maskloop.state import LoopState, Serving
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from maskloop.cycle_state import Cycle
 from maskloop.records import ApprovalDecided
-from maskloop.state import Cycle, LoopState, Rollout
+from maskloop.state import LoopState, Rollout
 from registry.wording import sentence, when
 
 Kind = Literal["open", "yes", "no"]

@@ -25,13 +25,14 @@ from dataset.samples import DatasetVersion, Instance, Picture, Split
 from evaluation.instances import Detections
 from flows.evaluate import ModelOnPictures, evaluate_model
 from flows.wiring import App
+from maskloop.cycle_state import Cycle
 from maskloop.digest import canonical_json, digest_bytes, digest_file
 from maskloop.errors import IntegrityError, StoppedError
 from maskloop.files import directory_written_atomically
 from maskloop.ledger import Entry
 from maskloop.masks import encode_masks
 from maskloop.records import Record, read_record
-from maskloop.state import Cycle, LoopState, fold
+from maskloop.state import LoopState, fold
 from maskloop.workspace import Workspace
 from models.predict import Prediction
 from tests.fakes.correction_log import FakeCorrectionLog

@@ -12,9 +12,9 @@ from click import Command, Group
 from pydantic import BaseModel
 
 from flows.cli import cli
+from maskloop.cycle_state import Phase
 from maskloop.errors import EXIT_CODES, MaskloopError
 from maskloop.settings import GateSettings, Settings
-from maskloop.state import Phase
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

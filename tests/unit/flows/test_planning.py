@@ -24,6 +24,7 @@ from flows.planning import (
     count_new_labels,
     plan,
 )
+from maskloop.cycle_state import Cycle, Phase
 from maskloop.records import (
     ApprovalDecided,
     ChampionChanging,
@@ -33,7 +34,7 @@ from maskloop.records import (
     VersionIngested,
 )
 from maskloop.settings import RetrainingSettings, Settings
-from maskloop.state import Cycle, LoopState, Phase
+from maskloop.state import LoopState
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SETTINGS = Settings(
