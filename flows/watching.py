@@ -116,6 +116,7 @@ class Watch:
             sentences = said or ([] if trouble else ["nothing is due"])
             with suppress(MaskloopError):  # the trouble itself, or nobody there to show it to
                 self._publish(self._app, sentences, trouble)
+            self._notes.take()  # what was shown in this process was told to the same teller
         return [*done]
 
     def _present_app(self) -> App:
