@@ -54,7 +54,9 @@ def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
     """Make DIRECTORY a workspace: settings, schedules, git and DVC."""
     from flows.workspaces import init_workspace
 
-    made = init_workspace(directory, preset=preset, model_name=model_name)
+    out = Output(as_json)
+    with out.errors_in_json():
+        made = init_workspace(directory, preset=preset, model_name=model_name)
     workspace, named = made.workspace, shlex.quote(str(directory))
 
     def show() -> None:
@@ -66,7 +68,7 @@ def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
         click.echo(f"  maskloop ingest ANNOTATIONS.json --images FOLDER -w {named}")
         click.echo(f"  maskloop train -w {named}")
 
-    Output(as_json).answer(
+    out.answer(
         {
             "workspace": str(workspace.root),
             "settings": str(workspace.settings_file),
@@ -307,8 +309,10 @@ def demo(directory: Path, pictures: int, as_json: bool) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from flows.demo import run_demo
 
-    result = run_demo(directory, num_pictures=pictures)
-    Output(as_json).answer(result, lambda: None)
+    out = Output(as_json)
+    with out.errors_in_json():
+        result = run_demo(directory, num_pictures=pictures)
+    out.answer(result, lambda: None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

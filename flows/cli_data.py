@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.command_line import CommandGroup
 from flows.console import Output, command, open_workspace, user_name
 from maskloop.wording import count
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dataset.samples import Picture
 
 
-@click.group("data")
+@click.group("data", cls=CommandGroup)
 def data() -> None:
     """Look at data versions, compare, restore, and change their classes."""
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from flows.command_line import CommandGroup
 from flows.console import Output, command, open_workspace
 
 
-@click.group("feedback")
+@click.group("feedback", cls=CommandGroup)
 def feedback() -> None:
     """Look at what people said about answers, and make labels of it."""
 

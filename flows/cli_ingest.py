@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.console import Output, command, open_workspace
-from maskloop.errors import DataError
 from maskloop.wording import count
 
 if TYPE_CHECKING:
@@ -100,9 +99,6 @@ def ingest(
         result = run_story(app, "ingest", story, annotations=annotations, images_dir=images, batch=batch)
     except BatchRefusedError as refused:
         _answer(out, report_of_refusal(refused), refused.page)
-        raise
-    except DataError as error:
-        out.answer({"outcome": "refused", "said": str(error), "changed": False}, lambda: None)
         raise
     changed = {"added": result.num_added, "updated": result.num_updated, "unchanged": result.num_unchanged}
     _answer(out, report_of_result(result), result.page, changed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.command_line import CommandGroup
 from flows.console import Output, command, open_workspace, user_name
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from maskloop.records import RolloutMoved
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def rollout() -> None:
     """Look at the rollout under way, and decide about it."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from flows.command_line import CommandGroup
 from flows.console import Output, command, open_workspace
 from maskloop.errors import DataError, MaskloopError
 
@@ -68,7 +69,7 @@ def _say_what_serves(app: App) -> str:
     )
 
 
-@serving.group("keys")
+@serving.group("keys", cls=CommandGroup)
 def keys() -> None:
     """Make, list and end the API keys of the service."""
 

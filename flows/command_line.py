@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -20,7 +21,23 @@ GROUPS: Final = {
 _NO_LIMIT: Final = 1000
 
 
-class CommandLine(click.Group):
+class CommandGroup(click.Group):
+    """Shows the whole first sentence of each command; click alone cuts it off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands."""
+        self.write_section("Commands", self.list_commands(ctx), formatter)
+
+    def write_section(self, title: str, names: Sequence[str], formatter: click.HelpFormatter) -> None:
+        """List those of the named commands that there are."""
+        found = [(name, self.commands[name]) for name in names if name in self.commands]
+        rows = [(name, command.get_short_help_str(_NO_LIMIT)) for name, command in found]
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+class CommandLine(CommandGroup):
     """Shows commands by purpose, and says what holds after a Ctrl-C; click alone says "Aborted!"."""
 
     def invoke(self, ctx: click.Context) -> None:
@@ -45,11 +62,7 @@ class CommandLine(click.Group):
         named = {name for group in GROUPS.values() for name in group}
         others = tuple(name for name in self.list_commands(ctx) if name not in named)
         for title, names in {**GROUPS, "Others": others}.items():
-            found = [(name, self.commands[name]) for name in names if name in self.commands]
-            rows = [(name, command.get_short_help_str(_NO_LIMIT)) for name, command in found]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+            self.write_section(title, names, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the exit codes."""

@@ -7,13 +7,16 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from maskloop.errors import MaskloopError, StoppedError
 
 if TYPE_CHECKING:
     from flows.telling import Teller
@@ -27,13 +30,32 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self._has_answered = False
 
     def answer(self, value: Any, show: Callable[[], None]) -> None:
         """Print ``value`` as JSON if that was asked for, else call ``show``."""
+        self._has_answered = True
         if self.as_json:
             click.echo(json.dumps(_plain(value), indent=1, ensure_ascii=False))
         else:
             show()
+
+    @contextmanager
+    def errors_in_json(self) -> Iterator[None]:
+        """Answer in JSON what an error says, if that was asked for and the body has not answered yet."""
+        try:
+            yield
+        except MaskloopError as error:
+            if self.as_json and not self._has_answered:
+                outcome = "stopped" if isinstance(error, StoppedError) else "refused"
+                said = {
+                    "outcome": outcome,
+                    "said": str(error),
+                    "changed": False,
+                    "exit_code": error.exit_code,
+                }
+                self.answer(said, lambda: None)
+            raise
 
     def sentences(self, sentences: Sequence[str], teller: Teller) -> None:
         """Print sentences on standard output, except those that its reader has just read on standard error.
@@ -74,7 +96,9 @@ def command(name: str, *, group: click.Group) -> Callable[[_Command], _Command]:
         @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
         @functools.wraps(function)
         def run(root: Path, as_json: bool, **options: Any) -> Any:
-            return function(root, Output(as_json), **options)
+            out = Output(as_json)
+            with out.errors_in_json():
+                return function(root, out, **options)
 
         group.command(name)(run)
         return function

@@ -33,7 +33,7 @@ class Status:
         sample_counts: Production samples: received, scored, skipped, pending.
         judged: What people said about answers.
         running: The work that somebody alive is at.
-        died: The work whose process has ended without a word, or whose lease has expired.
+        died: The work whose process ended without recording why, or whose lease has expired.
         waiting: What open cycles wait for as of now, by cycle.
         due: What is due next, and the command for it.
         pages: Pages that are there to be read, by what they are about.
@@ -238,9 +238,8 @@ def minute(time: datetime) -> str:
 
 
 def _describe_died(died: Running) -> str:
-    return (
-        f"{died.sentence()} has ended without a word; `maskloop reconcile` goes on from its last checkpoint"
-    )
+    ended = "the process ended without recording why"
+    return f"{died.sentence()}: {ended}; `maskloop reconcile` goes on from its last checkpoint"
 
 
 def _describe_failure(cycle: Cycle) -> str:

@@ -123,8 +123,7 @@ class TrainingAdvanced(Record):
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        saved = f"step {self.step} of {self.steps} is saved"
-        return f"attempt {self.attempt} got further than those before: {saved}"
+        return f"training reached step {self.step} of {self.steps} (attempt {self.attempt})"
 
 
 class JudgingStarted(Record):

@@ -108,6 +108,18 @@ def test_every_command_has_one_purpose_and_a_help_of_one_line(run: Any) -> None:
     assert {name: length for name, length in lengths.items() if length > 68} == {}
 
 
+@pytest.mark.parametrize("name", ["data", "feedback", "keys", "rollout"])
+def test_a_group_shows_the_whole_first_sentence_of_each_of_its_commands(
+    name: str, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    group = cli.commands[name]
+    assert isinstance(group, click.Group)
+    told = " ".join(run(name, "--help").out.split())
+    for found in group.commands.values():
+        assert found.get_short_help_str(1000) in told
+
+
 def test_no_help_imports_anything_heavy() -> None:
     script = """
 import sys
@@ -232,6 +244,10 @@ def test_what_cannot_be_done_is_said_with_its_exit_code(
     assert (ran.code, ran.out) == (code, "")
     assert says in ran.err
     assert "Traceback" not in ran.err
+    if code != 2:
+        refused = json.loads(run(*arguments, "--json", "-w", workspace).out)
+        assert (refused["outcome"], refused["exit_code"]) == ("refused", code)
+        assert says in refused["said"]
 
 
 @pytest.mark.parametrize(
@@ -313,6 +329,9 @@ def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
     assert ran.err.strip().startswith("Stopped: the training was stopped after step 12 of 100")
     assert told in ran.err
     assert "error" not in ran.err
+    if command == "train":
+        answer = json.loads(run(command, "--json", "-w", workspace).out)
+        assert (answer["outcome"], answer["exit_code"]) == ("stopped", 143)
 
 
 def test_a_prefect_server_that_does_not_answer_is_said(

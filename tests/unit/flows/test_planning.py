@@ -143,7 +143,7 @@ def test_used_up_attempts_end_the_cycle_with_the_last_reason(phase: Phase) -> No
     assert step == CloseCycle("cycle-1", "failed", "3 attempts without progress: loss is not finite")
 
 
-def test_attempts_that_all_died_without_a_word_end_the_cycle_too() -> None:
+def test_attempts_that_all_died_unrecorded_end_the_cycle_too() -> None:
     (step,) = planned(state(cycle("training", num_attempts=3)))
     assert step == CloseCycle(
         "cycle-1", "failed", "3 attempts without progress: the process was killed every time"
