@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from dataset.balance import Balance
 from flows.ingest import ingest
 from flows.reconcile import reconcile
 from flows.telling import SilentTeller
@@ -28,7 +29,10 @@ def test_an_ingest_says_which_class_has_another_name_in_mlflow(
 ) -> None:
     reconcile(world.app())
     version = replace(world.label(range(12, 24)), class_names=(name, "nut"))
-    result = SimpleNamespace(version=version, changed=True, num_added=12, num_updated=0, num_quarantined=0)
+    balance = Balance(12, 12, {}, 12, 12, {}, 0, 12, 0, 12, 1, ())
+    result = SimpleNamespace(
+        version=version, changed=True, num_added=12, num_updated=0, num_quarantined=0, balance=balance
+    )
     monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: result)
     listener = Listener()
     ingest(replace(world.app(), teller=listener), Path("batch.json"), Path("images"))

@@ -90,4 +90,4 @@ def test_apart_json_alone_is_on_standard_output(world: World, run: Run) -> None:
     first_champion(world)
     world.models.delete_alias("champion")
     out, err = run("reconcile", "--json", apart=True)
-    assert json.loads(out) == {"done": [err]}
+    assert json.loads(out) == {"done": [err], "failed": []}

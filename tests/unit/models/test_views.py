@@ -157,7 +157,7 @@ def test_a_network_as_it_comes_has_one_view_and_hard_suppression():
 def test_what_torchvisions_own_parts_cannot_do_is_refused(wanted, left_out):
     settings = ModelSettings(backbone="small", weights="scratch", prediction=wanted)
     parts = [each for each in ALL_FAST_PARTS if each != left_out]
-    with pytest.raises(ConfigurationError, match=f"leave {left_out} in training.fast_parts"):
+    with pytest.raises(ConfigurationError, match=f"Leave {left_out} in training.fast_parts"):
         build_model(settings, num_classes=1, fast_parts=parts)
     build_model(ModelSettings(backbone="small", weights="scratch"), num_classes=1, fast_parts=parts)
 
