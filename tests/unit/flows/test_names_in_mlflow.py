@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from dataset.balance import Balance
 from flows.ingest import ingest
-from flows.reconcile import reconcile
 from flows.telling import SilentTeller
+from tests.fakes.coco_batches import coco_content, write_batch
 from tests.fakes.loop_world import World
 
 
@@ -25,17 +23,12 @@ class Listener(SilentTeller):
 
 @pytest.mark.parametrize(("name", "is_told"), [("screw (M6)", True), ("Öse", False)])
 def test_an_ingest_says_which_class_has_another_name_in_mlflow(
-    world: World, monkeypatch: pytest.MonkeyPatch, name: str, is_told: bool
+    tmp_path: Path, name: str, is_told: bool
 ) -> None:
-    reconcile(world.app())
-    version = replace(world.label(range(12, 24)), class_names=(name, "nut"))
-    balance = Balance(12, 12, {}, 12, 12, {}, 0, 12, 0, 12, 1, ())
-    result = SimpleNamespace(
-        version=version, changed=True, num_added=12, num_updated=0, num_quarantined=0, balance=balance
-    )
-    monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: result)
+    content = coco_content(range(100, 110), (name, "nut"))
+    annotations, _ = write_batch(tmp_path / "batch", range(100, 110), content)
     listener = Listener()
-    ingest(replace(world.app(), teller=listener), Path("batch.json"), Path("images"))
+    ingest(replace(World(tmp_path / "workspace").app(), teller=listener), annotations)
     told = [sentence for sentence in listener.sentences if "MLflow" in sentence]
     assert bool(told) is is_told
     assert all("'screw (M6)'" in sentence and "'screw _M6_ 4b334c'" in sentence for sentence in told)
