@@ -65,7 +65,8 @@ def train_candidate(
     request = make_request(app, cycle, version, start)
     figures = FigureLog(app, started.run_id)
     advance = _Advance(app, app.state().cycles[cycle.id], started.attempt, request.steps)
-    log = _StepLog(figures, request.steps, check_lease, advance, app.teller.say)
+    batch_size = request.settings.training.batch_size
+    log = _StepLog(figures, request.steps, batch_size, check_lease, advance, app.teller.say)
     try:
         figures.log(measure_present_anchors(version, app.settings.model), step=0)
         with app.teller.progress("training") as progress:
@@ -137,6 +138,7 @@ class _StepLog:
 
     figures: FigureLog
     num_steps: int
+    batch_size: int
     check_lease: Callable[[], None]
     advance: _Advance
     say: Callable[[str], None]
@@ -156,7 +158,7 @@ class _StepLog:
         self.advance.on_step(step)
         self.waits_percent.append(wait_percent)
         if step % max(1, self.num_steps // 10) == 0:
-            self.say(describe_step(step, self.num_steps, losses))
+            self.say(describe_step(step, self.num_steps, losses, self.batch_size / pictures_per_s))
         if step % 10 == 0 or step == self.num_steps:
             speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
             rows = {**name_losses(losses), "learning_rate": rate, **speed}
@@ -171,13 +173,13 @@ class _StepLog:
         self.figures.log({f"validation/{name}": value for name, value in measured.items()}, step=step)
 
 
-def describe_step(step: int, num_steps: int, losses: Mapping[str, float]) -> str:
-    """Say how a training goes.
+def describe_step(step: int, num_steps: int, losses: Mapping[str, float], step_s: float) -> str:
+    """Say how a training goes; ``step_s`` is how many seconds the step took.
 
-    >>> describe_step(40, 400, {"loss_mask": 0.5, "loss_box_reg": 0.25})
-    'step 40 of 400: loss 0.75'
+    >>> describe_step(40, 400, {"loss_mask": 0.5, "loss_box_reg": 0.25}, 0.5)
+    'step 40 of 400: loss 0.75, 0.50 s a step'
     """
-    return f"step {step} of {num_steps}: loss {sum(losses.values()):.2f}"
+    return f"step {step} of {num_steps}: loss {sum(losses.values()):.2f}, {step_s:.2f} s a step"
 
 
 def _say_if_starved(app: App, waits_percent: Sequence[float]) -> None:
