@@ -11,7 +11,7 @@ from typing import Any, Final
 from maskloop.errors import DataError
 
 EXPORT_HINT: Final = (
-    "maskloop reads one JSON file in COCO instance segmentation; export the labels again so (Roboflow: "
+    "export the labels again as one JSON file in COCO instance segmentation (Roboflow: "
     '"COCO Segmentation", CVAT: "COCO 1.0", Label Studio: "COCO")'
 )
 _PICTURES: Final = {

@@ -38,12 +38,15 @@ class DecodedPicture:
         orientation: The EXIF orientation, 1 (upright) to 8.
         bits_used: Of a file with 16 bits a value, the bits that its largest value needs, 0 to 16; of 16-bit
             colour at least 8. 0 of any other file.
+        num_frames: Of an animation, of which the first is read; 1 of any other file. A sandbox says 2 of any
+            animation.
     """
 
     pixels: NDArray[np.uint8]
     extension: str
     orientation: int
     bits_used: int = 0
+    num_frames: int = 1
 
 
 def decode_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = True) -> NDArray[np.uint8]:
@@ -94,8 +97,11 @@ def sniff_format(data: bytes) -> tuple[str, str]:
             return format_name, extension
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP", ".webp"
-    reason = "the file is empty" if not data else "this is neither a JPEG nor a PNG nor a WebP picture"
-    raise PictureError(reason)
+    if not data:
+        raise PictureError("the file is empty")
+    raise PictureError(
+        "this is neither a JPEG nor a PNG nor a WebP picture", hint="save it as PNG, which loses nothing"
+    )
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
@@ -140,7 +146,8 @@ def _open(
         orientation = orientation if orientation in range(1, 9) else 1
         upright = ImageOps.exif_transpose(image) if apply_orientation and orientation != 1 else image
         pixels = _to_rgb(upright)
-        return DecodedPicture(pixels, extension, orientation, _count_bits_used(data, image, pixels))
+        num_bits = _count_bits_used(data, image, pixels)
+        return DecodedPicture(pixels, extension, orientation, num_bits, num_frames)
 
 
 def _too_large(size: str, max_mpx: float) -> PictureError:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from dataset.problems import Problem
+from maskloop.wording import count
 
 _FEW_BITS: Final = 14
 """At most 64 of 256 grey levels are left."""
@@ -36,8 +37,8 @@ def warn_of_unused_bits(pictures: Sequence[DeepPicture]) -> tuple[Problem, ...]:
     if num_bits > _FEW_BITS:
         return ()
     message = (
-        f"{len(deep)} pictures have 16 bits a value and use the lower {num_bits} at most, so they look dark "
-        f"and keep {2 ** max(0, num_bits - 8)} of 256 grey levels: the upper 8 bits are read"
+        f"only the lower {num_bits} of 16 bits are used in {count(len(deep), 'picture')}: the upper 8 bits "
+        f"are read, which leaves {2 ** max(0, num_bits - 8)} of 256 grey levels and looks dark"
     )
     hint = (
         f"multiply their values by {2 ** (16 - num_bits)}, or save them with 8 bits; do the same with every "

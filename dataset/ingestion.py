@@ -193,6 +193,7 @@ def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundP
         difference_hash(decoded.pixels),
         cells=grey_cells(decoded.pixels),
         bits_used=decoded.bits_used,
+        num_frames=decoded.num_frames,
         file=file if file != name else "",
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from dataset.animations import warn_of_unread_frames
 from dataset.audit import warn_of_names
 from dataset.balance import Balance, Fates, draw_balance
 from dataset.catalog import Catalog, picture_file
@@ -134,8 +135,9 @@ def plan_ingest(
     report = validate_batch(coco, found, class_names=class_names, reading=reading)
     splits = _split(report.usable, batch, settings, residents)
     old = _reindexed(previous, class_names, report) if previous else {}
-    depth_problems = warn_of_unused_bits([usable.found for usable in report.usable])
-    report = _merged(report, (*schema_problems, *splits.problems, *depth_problems))
+    files = [usable.found for usable in report.usable]
+    unread = (*warn_of_unused_bits(files), *warn_of_unread_frames(files))
+    report = _merged(report, (*schema_problems, *splits.problems, *unread))
     labels = _settle_labels(report.usable, old, batch.relabelling, class_names)
     report = _merged(report, (*labels.problems, *_mix_problems(old, report, class_names)))
     new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)

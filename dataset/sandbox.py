@@ -33,7 +33,7 @@ from maskloop.errors import MaskloopError, PictureError, UnavailableError
 REQUEST: Final = struct.Struct(">QBB")
 """To the child: the file's number of bytes, whether to apply the orientation, and whether the file lies in
 the shared memory; otherwise it follows."""
-ANSWER: Final = struct.Struct(">IIBBH")
+ANSWER: Final = struct.Struct(">IIBBBH")
 """From the child: height, width, orientation, bits used, and the number of bytes that follow: none with a
 picture, which lies in the shared memory; otherwise why there is no picture."""
 _MAX_SHARED_FILE_BYTES: Final = 2**26
@@ -159,6 +159,7 @@ class ChildAnswer:
     width_px: int
     orientation: int
     bits_used: int
+    num_frames: int
     num_bytes: int
 
     @property
@@ -254,7 +255,7 @@ class Child:
             raise EOFError("the child says what cannot be")
         shared = np.frombuffer(self._memory, np.uint8, answer.num_pixel_bytes)
         pixels = shared.reshape(answer.height_px, answer.width_px, 3).copy()
-        return DecodedPicture(pixels, extension, answer.orientation, answer.bits_used)
+        return DecodedPicture(pixels, extension, answer.orientation, answer.bits_used, answer.num_frames)
 
     def failed(self, error: Exception) -> ChildFailedError:
         """End it after an error, and say how it failed."""

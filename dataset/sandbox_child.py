@@ -72,10 +72,11 @@ def _answer(
         )
     except PictureError as error:
         reason = refusal_bytes(error)
-        return ANSWER.pack(0, 0, 0, 0, len(reason)) + reason
+        return ANSWER.pack(0, 0, 0, 0, 0, len(reason)) + reason
     height, width, _ = picture.pixels.shape
     shared[: picture.pixels.size] = picture.pixels.reshape(-1)
-    return ANSWER.pack(height, width, picture.orientation, picture.bits_used, 0)
+    num_frames = min(picture.num_frames, 2)  # one or several
+    return ANSWER.pack(height, width, picture.orientation, picture.bits_used, num_frames, 0)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class FoundPicture:
         difference_hash: 64-bit hash of its look, see `dataset.looks`.
         cells: Its look more closely, see `dataset.looks.grey_cells`; None where it is not known.
         bits_used: See `dataset.decoding.DecodedPicture`.
+        num_frames: The same.
         file: Its path in the pictures' folder, where that is spelled otherwise than ``name``.
     """
 
@@ -54,6 +55,7 @@ class FoundPicture:
     difference_hash: int
     cells: bytes | None = None
     bits_used: int = 0
+    num_frames: int = 1
     file: str = ""
 
     @property

@@ -16,8 +16,8 @@ class Deep:
 def test_twelve_bits_in_the_lower_part_of_sixteen_are_told_with_the_factor() -> None:
     (problem,) = warn_of_unused_bits([Deep("eight.png", 0), Deep("a.png", 11), Deep("b.png", 12)])
     assert (problem.severity, problem.code, problem.where) == ("warning", "bits-unused", "a.png")
-    assert "2 pictures have 16 bits a value and use the lower 12 at most" in problem.message
-    assert "keep 16 of 256 grey levels" in problem.message
+    assert "only the lower 12 of 16 bits are used in 2 pictures" in problem.message
+    assert "leaves 16 of 256 grey levels" in problem.message
     assert "multiply their values by 16" in problem.hint
     assert 4095 * 16 >> 8 == 255
 
@@ -29,4 +29,4 @@ def test_pictures_of_the_full_range_and_dark_ones_among_them_are_not_told(bits: 
 
 def test_what_keeps_a_single_level_is_told_too() -> None:
     (problem,) = warn_of_unused_bits([Deep("a.png", 7)])
-    assert "keep 1 of 256 grey levels" in problem.message
+    assert "leaves 1 of 256 grey levels" in problem.message

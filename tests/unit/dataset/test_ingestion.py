@@ -492,4 +492,20 @@ def test_pictures_of_twelve_bits_in_sixteen_are_taken_and_told(ingest, tmp_path)
     result = ingest(range(4), content)
     (problem,) = result.report.problems
     assert (problem.code, result.num_added) == ("bits-unused", 4)
-    assert "4 pictures have 16 bits a value" in problem.message
+    assert "16 bits are used in 4 pictures" in problem.message
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_an_animation_is_taken_with_its_first_frame_and_told(ingest, tmp_path, suffix):
+    content = coco_content(range(2))
+    folder = tmp_path / "batch" / "images"
+    folder.mkdir(parents=True)
+    for number, image in enumerate(content["images"]):
+        image["file_name"] = f"{number}.{suffix}"
+        values = np.random.default_rng(number).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+        frames = [Image.fromarray(values), Image.fromarray(255 - values)][: 1 + number]
+        frames[0].save(folder / image["file_name"], save_all=True, append_images=frames[1:], lossless=True)
+    result = ingest(range(2), content)
+    (problem,) = result.report.problems
+    assert (problem.code, problem.where, result.num_added) == ("frames-unread", f"1.{suffix}", 2)
+    assert "the first frame is read of 1 animation" in problem.message

@@ -271,7 +271,7 @@ def test_what_cannot_be_is_taken_for_a_crash(
     start = Child._start
 
     def say_it_first(child: Child, limits: Limits, theirs: socket.socket) -> Any:
-        theirs.sendall(READY + ANSWER.pack(*said, 0, 0))
+        theirs.sendall(READY + ANSWER.pack(*said, 0, 1, 0))
         return start(child, limits, theirs)
 
     monkeypatch.setattr(Child, "_start", say_it_first)
@@ -292,7 +292,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
 
     async def story(decoder: AsyncSandboxedDecoder) -> DecodedPicture:
         await decoder.open(PNG)
-        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0, 0))
+        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0, 1, 0))
         while decoder.is_running:
             await asyncio.sleep(0)
         return await decoder.open(PNG)
