@@ -56,7 +56,8 @@ def _find(state: LoopState, facts: Facts, settings: Settings) -> Iterator[Due]:
     elif not state.versions:
         yield Due("maskloop ingest ANNOTATIONS.json --images FOLDER", "adds the first labelled pictures")
     elif failed := state.unanswered_failure:
-        kind = "retrain" if state.champion else "train"
+        is_anew = state.champion is None or failed.opened.starts_from == "first-weights"
+        kind = "distil" if failed.opened.is_taught else "train" if is_anew else "retrain"
         yield Due(f"maskloop {kind}", f"takes up what {failed.id} failed at, once the cause is mended")
     elif state.champion is None:
         yield from _due_without_model(state)

@@ -14,6 +14,7 @@ from maskloop.cycle_state import Cycle
 from maskloop.records import CycleOutcome, CycleWaiting
 from maskloop.settings import RetrainingSettings, RolloutSettings, Settings
 from maskloop.state import LoopState, Rollout
+from maskloop.wording import count
 
 
 @dataclass(frozen=True)
@@ -190,9 +191,10 @@ def _plan_wait_for_labels(
         return CloseCycle(
             cycle.id, "abandoned", f"no labels came within {settings.wait_for_labels_days:g} days"
         )
+    verb = "is" if missing == 1 else "are"
     waiting = CycleWaiting(
         waiting_for="labels",
-        reason=f"{missing} more labelled pictures from after the drift are needed",
+        reason=f"{count(missing, 'more labelled picture')} from after the drift {verb} needed",
         way_out="label kept production pictures and `maskloop ingest` them",
     )
     return None if cycle.waiting == waiting else Wait(cycle.id, waiting)

@@ -51,6 +51,7 @@ class Status:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         champion, failed = self.state.champion, self.state.unanswered_failure
+        rejected = self.state.newest_rejection
         return {
             "champion": champion.model_dump(mode="json") if champion else None,
             "data": self.state.versions[-1].tag if self.state.versions else None,
@@ -58,6 +59,7 @@ class Status:
             "running": asdict(self.running) if self.running else None,
             "died": asdict(self.died) if self.died else None,
             "failed": self._describe_cycle(failed) if failed else None,
+            "rejected": self._describe_cycle(rejected) if rejected else None,
             "rollout": _describe_rollout(self.state.rollout) if self.state.rollout else None,
             "samples": self.sample_counts,
             "feedback": [asdict(one) for one in self.judged],
@@ -74,7 +76,9 @@ class Status:
         lines += [f"died:     {_describe_died(self.died)}"] if self.died else []
         lines += [f"cycle:    {self._cycle_line(cycle)}" for cycle in self.state.open_cycles]
         if failed := self.state.unanswered_failure:
-            lines.append(f"failed:   {_describe_failure(failed)}")
+            lines.append(f"failed:   {_describe_end(failed)}")
+        if rejected := self.state.newest_rejection:
+            lines.append(f"rejected: {_describe_rejection(rejected)}")
         if rollout := self.state.rollout:
             said = (rollout.moved or rollout.started).sentence()
             since = minute(rollout.since)
@@ -155,7 +159,7 @@ def _find_pages(app: App, state: LoopState) -> dict[str, Path]:
     pages = {}
     if state.drift:
         pages["last drift check"] = app.workspace.root / state.drift[-1][1].report
-    for cycle in state.open_cycles:
+    for cycle in (*state.open_cycles, *([state.newest_rejection] if state.newest_rejection else [])):
         if cycle.verdict:
             version = cycle.verdict.candidate_version
             pages[f"evidence on version {version}"] = app.workspace.verdict_page(version)
@@ -242,8 +246,16 @@ def _describe_died(died: Running) -> str:
     return f"{died.sentence()}: {ended}; `maskloop reconcile` goes on from its last checkpoint"
 
 
-def _describe_failure(cycle: Cycle) -> str:
-    assert cycle.closed is not None  # noqa: S101 - a failed cycle is closed
+def _describe_rejection(cycle: Cycle) -> str:
+    version = cycle.candidate.version if cycle.candidate else "none"
+    said = f"version {version}, {_describe_end(cycle)}"
+    if cycle.verdict and cycle.verdict.outcome == "fail":
+        said += f". If a gate was set wrongly, change it and run `maskloop judge {version}`"
+    return said
+
+
+def _describe_end(cycle: Cycle) -> str:
+    assert cycle.closed is not None  # noqa: S101 - the callers ask about closed cycles
     at = f" at {minute(cycle.closed_at)}" if cycle.closed_at else ""
     return f"{cycle.id}{at} ({'; and '.join(cycle.causes)}): {cycle.closed.reason}"
 

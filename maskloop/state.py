@@ -137,6 +137,12 @@ class LoopState:
         return newest if newest and newest.closed and newest.closed.outcome == "failed" else None
 
     @property
+    def newest_rejection(self) -> Cycle | None:
+        """The newest cycle, if its candidate was rejected: nothing says so any more once another begins."""
+        newest = next(reversed(self.cycles.values()), None)
+        return newest if newest and newest.closed and newest.closed.outcome == "rejected" else None
+
+    @property
     def epoch(self) -> int:
         """The highest epoch any change of champion has used."""
         used = [serving.change.epoch for serving in self.serving]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from flows.reconcile import reconcile
 from flows.retrain import run_turn
+from maskloop.workspace import Workspace
 from tests.fakes.loop_world import World
 
 
@@ -22,3 +25,11 @@ def judged(world: World) -> str:
     assert cycle.phase == "judged"
     assert cycle.candidate is not None
     return cycle.candidate.version
+
+
+def set_floor(world: World, floor: float) -> None:
+    """Change the gates' floor of the mean IoU."""
+    path = world.workspace.settings_file
+    text = re.sub(r"min_mean_iou = .*\n", "", path.read_text())
+    path.write_text(text.replace("[gates]\n", f"[gates]\nmin_mean_iou = {floor}\n"))
+    world.workspace = Workspace(path.parent)  # as the next command reads it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
@@ -16,16 +15,8 @@ from flows.retrain import abandon_cycle, run_turn
 from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.ledger import check_chain
 from maskloop.records import CandidateRegistered, TrainingStarted, VerdictReached
-from maskloop.workspace import Workspace
-from tests.fakes.loop_stories import first_champion, judged
+from tests.fakes.loop_stories import first_champion, judged, set_floor
 from tests.fakes.loop_world import World, put_in_place
-
-
-def set_floor(world: World, floor: float) -> None:
-    path = world.workspace.settings_file
-    text = re.sub(r"min_mean_iou = .*\n", "", path.read_text())
-    path.write_text(text.replace("[gates]\n", f"[gates]\nmin_mean_iou = {floor}\n"))
-    world.workspace = Workspace(path.parent)  # as the next command reads it
 
 
 def fail_under_a_high_floor(world: World) -> str:

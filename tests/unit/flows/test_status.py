@@ -13,13 +13,14 @@ from flows.ingest import record_missing_versions
 from flows.planning import Facts
 from flows.promote import decide_by_hand
 from flows.reconcile import reconcile
+from flows.rejudge import judge_again
 from flows.report import write_report
 from flows.retrain import WORK_LEASE, record_trigger, run_turn
 from flows.running import WorkNote
 from flows.status import describe_status
 from maskloop.errors import TrainingError
 from tests.fakes.crashing import Killed
-from tests.fakes.loop_stories import first_champion, judged
+from tests.fakes.loop_stories import first_champion, judged, set_floor
 from tests.fakes.loop_world import World
 
 
@@ -85,9 +86,40 @@ def test_a_cycle_that_failed_is_shown_until_another_training_takes_it_up(world: 
         "failed:   cycle-1 at 2026-03-02 09:00 UTC (rita asked for it): 3 attempts without progress" in text
     )
     assert commands_of(world) == ["maskloop train"]
+    assert "rejected:" not in text
     world.model.error = None
     run_turn(world.app(), starts_from="first-weights")
     assert "failed:" not in text_of(world)
+
+
+def test_what_failed_is_taken_up_by_a_training_of_its_own_kind(world: World) -> None:
+    first_champion(world)
+    world.model.error = TrainingError("the loss is not finite")
+    for starts_from, is_taught, command in (
+        ("first-weights", False, "maskloop train"),
+        ("champion", False, "maskloop retrain"),
+        ("first-weights", True, "maskloop distil"),
+    ):
+        with pytest.raises(TrainingError):
+            run_turn(world.app(), starts_from=starts_from, is_taught=is_taught)
+        for _ in range(3):
+            reconcile(world.app())
+        assert commands_of(world) == [command]
+
+
+def test_a_version_that_the_gates_failed_is_shown_with_its_reason_its_page_and_the_way_out(
+    world: World,
+) -> None:
+    set_floor(world, 0.99)
+    run_turn(world.app(), starts_from="first-weights")
+    found = describe_status(world.app())
+    assert "rejected: version 1, cycle-1 at 2026-03-02 09:00 UTC (rita asked for it): " in found.to_text()
+    assert "change it and run `maskloop judge 1`" in found.to_text()
+    assert found.to_json()["rejected"]["version"] == "1"
+    assert "evidence on version 1" in found.pages
+    set_floor(world, 0.5)
+    judge_again(world.app(), "1")
+    assert "rejected:" not in text_of(world)
 
 
 def test_labels_that_have_just_come_count_at_once_and_not_only_after_the_next_reconcile(world: World) -> None:
@@ -97,11 +129,11 @@ def test_labels_that_have_just_come_count_at_once_and_not_only_after_the_next_re
     assert "3 more labelled pictures" in text_of(world)
     world.label(range(12, 14))
     record_missing_versions(world.app())  # as an ingest does
-    assert "1 more labelled pictures" in text_of(world)
+    assert "1 more labelled picture from after the drift is needed" in text_of(world)
     world.label(range(14, 24))
     record_missing_versions(world.app())
     text = text_of(world)
-    assert "more labelled pictures" not in text
+    assert "more labelled" not in text
     assert "cycle-2: starts its training" in text
     assert commands_of(world) == ["maskloop reconcile"]
 
