@@ -157,20 +157,22 @@ def draw_versions(versions: Sequence[VersionFigures]) -> Markup | None:
 
     Of many classes the seven are drawn that are worst in the newest version.
     """
-    from registry.charts import Axis, Line, fit_axis, line_chart
+    from registry.charts import NEUTRAL, Axis, Line, fit_axis, line_chart
 
     known = [one for one in versions if one.mean_iou is not None and one.version.isdigit()]
     if not known:
         return None
     newest = known[-1].class_iou
     names = sorted(newest, key=lambda name: (newest[name] is None, newest[name] or 0.0))[:MAX_CLASS_LINES]
-    lines = [Line("mean of all classes", tuple((float(one.version), one.mean_iou or 0.0) for one in known))]
+    means = tuple((float(one.version), one.mean_iou or 0.0) for one in known)
+    lines = [Line("mean of all classes", means, style=NEUTRAL)]
     lines += [
         Line(
             name,
             tuple((float(one.version), iou) for one in known if (iou := one.class_iou.get(name)) is not None),
+            style=place,
         )
-        for name in newest
+        for place, name in enumerate(newest)
         if name in names
     ]
     x = fit_axis("version", [float(one.version) for one in known], whole=True)

@@ -19,6 +19,8 @@ COLOURS: Final = (
     "#3b6ea5", "#c8651b", "#2f8f5b", "#8a4fa3", "#a3283b", "#0f8b8d", "#8c6d1f", "#55606e",
 )  # fmt: skip
 """Told apart by most colour-blind readers; beyond them lines repeat in dashes."""
+NEUTRAL: Final = -1
+_NEUTRAL_COLOUR: Final = "#1d2430"
 _WIDTH, _HEIGHT = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 40
 _MOST_MARKED: Final = 30
@@ -33,11 +35,14 @@ class Line:
         name: For the legend.
         points: x and y, in the order they are joined; both finite.
         marks: Points drawn as rings, without a line.
+        style: The number of its colour, so that a class keeps its own in every chart; `NEUTRAL` for what is
+            no class. None: its place among the lines.
     """
 
     name: str
     points: tuple[Point, ...]
     marks: tuple[Point, ...] = ()
+    style: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
         title: For readers who cannot see it.
         x: From left to right.
         y: From bottom to top.
-        lines: Each with a colour of its own.
+        lines: Each with a colour of its own, see `Line.style`.
     """
     drawn = Markup("").join(_draw_line(line, index, x, y) for index, line in enumerate(lines))
     svg = Markup(
@@ -106,7 +111,7 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
 
 
 def _draw_line(line: Line, index: int, x: Axis, y: Axis) -> Markup:
-    colour, dash = _style(index)
+    colour, dash = _style(line, index)
     placed = [(_across(x, point[0]), _down(y, point[1])) for point in line.points]
     path = " ".join(f"{across:.1f},{down:.1f}" for across, down in placed)
     parts = [
@@ -166,14 +171,17 @@ def _draw_axes(x: Axis, y: Axis) -> Markup:
 
 
 def _draw_entry(line: Line, index: int) -> Markup:
-    colour, dash = _style(index)
+    colour, dash = _style(line, index)
     return Markup(
         '<span><svg viewBox="0 0 24 8" aria-hidden="true"><path d="M1 4H23" stroke="{}" stroke-width="3" '
         'stroke-dasharray="{}"/></svg>{}</span> '
     ).format(colour, dash, line.name)
 
 
-def _style(index: int) -> tuple[str, str]:
+def _style(line: Line, index: int) -> tuple[str, str]:
+    if line.style == NEUTRAL:
+        return _NEUTRAL_COLOUR, "none"
+    index = index if line.style is None else line.style
     dashes = ("none", "6 3", "2 3")
     return COLOURS[index % len(COLOURS)], dashes[index // len(COLOURS) % len(dashes)]
 

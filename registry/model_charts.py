@@ -16,7 +16,11 @@ _SHARE: Final = "validation IoU"
 
 def precision_recall_chart(diagnosis: Diagnosis) -> Markup:
     """Draw a line for each class over recall, with a ring at the threshold in use."""
-    lines = [Line(one.name, one.curve, _working_point(one)) for one in diagnosis.classes if one.curve]
+    lines = [
+        Line(one.name, one.curve, _working_point(one), style=place)
+        for place, one in enumerate(diagnosis.classes)
+        if one.curve
+    ]
     return line_chart(
         "precision over recall, by class", Axis("recall", 0.0, 1.0), Axis("precision", 0.0, 1.0), lines
     )

@@ -87,7 +87,7 @@ def test_loss_precision_recall_and_confusion_of_the_serving_version_are_drawn(wo
     assert 'aria-label="loss over steps"' in raw
     assert 'aria-label="precision over recall, by class"' in raw
     assert 'aria-label="mask IoU of each class over versions"' in raw
-    assert "candidate: it is bolt nut nothing bolt 4" in page.text
+    assert "version 1: annotated ↓ found → bolt nut nothing bolt 4" in page.text
     chart = raw.partition('aria-label="loss over steps"')[2].partition("</figure>")[0]
     training, validation = re.findall(r'<polyline points="([^"]*)"', chart)
     assert training == "348.0,10.0", "two steps, of which the last is recorded: loss 0.5, the largest"

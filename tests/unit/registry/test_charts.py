@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.charts import Axis, Line, fit_axis, line_chart, ticks
+from registry.charts import COLOURS, NEUTRAL, Axis, Line, fit_axis, line_chart, ticks
 from registry.model_charts import training_charts
 
 SHARE = Axis("share", 0.0, 1.0)
@@ -78,6 +78,16 @@ def test_ticks_are_few_and_on_the_axis(low: float, span: float, whole: bool) -> 
 def test_an_axis_has_a_length_whatever_it_holds(values: tuple[float, ...], ends: tuple[float, float]) -> None:
     axis = fit_axis("loss", values, low=0.0)
     assert (axis.low, axis.high) == ends
+
+
+def test_a_class_keeps_its_colour_in_every_chart() -> None:
+    axis = Axis("", 0.0, 1.0)
+    points = ((0.0, 0.5), (1.0, 1.0))
+    whole = line_chart("x", axis, axis, [Line("mean", points, style=NEUTRAL), Line("nut", points, style=1)])
+    part = line_chart("x", axis, axis, [Line("nut", points, style=1)])
+    strokes = [re.findall(r'<polyline [^>]*stroke="(#\w+)"', chart) for chart in (whole, part)]
+    assert strokes[0][1:] == strokes[1] == [COLOURS[1]]
+    assert strokes[0][0] not in COLOURS
 
 
 def test_a_training_is_drawn_with_what_there_is() -> None:

@@ -138,7 +138,7 @@ def test_the_page_shows_both_models_with_figures_beside_the_drawings() -> None:
     assert "(candidate 0.500, champion 0.500)" in page.text
     of_curves = 2  # one point for bolts, and the ring at the threshold in use
     assert page.tags.count("circle") - of_curves == len(candidate.bins) + len(champion.bins) == 3
-    assert "candidate: it is bolt nut nothing bolt 1 · · nut · · 1 nothing · · ·" in page.text
+    assert "candidate: annotated ↓ found → bolt nut nothing bolt 1 · · nut · · 1 nothing · · ·" in page.text
 
 
 def test_names_that_come_with_the_data_stay_text() -> None:
