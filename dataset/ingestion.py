@@ -179,7 +179,7 @@ def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundP
     if told_location:
         data = without_metadata(data, orientation=decoded.orientation)
         if tells_place(data) or not _shows_the_same(data, decoded, decoder):
-            message = "the picture tells where it was taken, and that cannot be removed without changing it"
+            message = "the picture contains a location, which cannot be removed without changing the picture"
             return Problem("error", "location-not-removed", name, message, "save it again without metadata")
     height, width, _ = decoded.pixels.shape
     return FoundPicture(

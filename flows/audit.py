@@ -67,12 +67,12 @@ class DataAudit:
         if self.telling_place:
             named = ", ".join(self.telling_place[:_MAX_NAMED])
             said.append(
-                f"stored files tell where they were taken ({len(self.telling_place)}): {named}. To store "
-                f"them without it, {_again()}; versions already pushed keep it"
+                f"stored files contain a location ({len(self.telling_place)}): {named}. To store them "
+                f"without it, {_again()}; versions already pushed keep it"
             )
         return said or [
             f"{self.tag} is clean: of its {self.num_pictures} pictures, those that belong together are in "
-            "one split, and no file tells a place"
+            "one split, and no file contains a location"
         ]
 
     def _way_out_of_names(self, names: NameLeaks) -> str:

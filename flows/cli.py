@@ -107,7 +107,7 @@ def distil(root: Path, out: Output, *, by: str) -> None:
 @click.argument("version")
 @click.option("--by", default="", help="Who asks for it. Default: the user's name.")
 def judge(root: Path, out: Output, *, version: str, by: str) -> None:
-    """Judge VERSION again under the gates of now, without training.
+    """Judge VERSION again under the present gates, without training.
 
     For a gate that was set wrongly: change [gates] in maskloop.toml first. The verdicts so far stay in the
     record. Ends with 1 if the gates fail the version.

@@ -177,7 +177,7 @@ def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
 
 @command("audit", group=data)
 def data_audit(root: Path, out: Output) -> None:
-    """Look for pictures that belong together in different splits, and for files that tell a place.
+    """Find pictures that belong together in different splits, and files that contain a location.
 
     In the current version. Exit code 1 if anything was found; each finding says what to do.
     """

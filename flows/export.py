@@ -104,7 +104,7 @@ def find_candidate(app: App, version: str) -> CandidateRegistered:
     for cycle in state.cycles.values():
         if cycle.candidate and cycle.candidate.version == wanted:
             return cycle.candidate
-    raise NotFoundError(f"the ledger knows no version {wanted}", hint="`maskloop history` names them all")
+    raise NotFoundError(f"there is no version {wanted}", hint="`maskloop history` names them all")
 
 
 def export_directory(app: App, digest: str) -> Path:

@@ -1,4 +1,4 @@
-"""A candidate is judged again under the gates of now, without training: a verdict beside the old one."""
+"""A candidate is judged again under the present gates, without training: a verdict beside the old one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def judge_again(app: App, version: str) -> Cycle:
     """Judge a version again, in a cycle of its own, and carry it as far as it goes without a person.
 
     Raises:
-        NotFoundError: if the ledger knows no such version.
+        NotFoundError: if no such version is in the ledger.
         RefusedError: if another verdict could change nothing: it serves or served, a person rejected its
             weights, it is approved, or neither the gates nor the champion have changed.
         BusyError: if another cycle is open; what was asked for is kept if it came in between.
@@ -27,12 +27,12 @@ def judge_again(app: App, version: str) -> Cycle:
     refuse_if_running(app.ledger, app.state(), app.workspace)
     cycle = _find(app.state(), version)
     _refuse_if_busy(app.state(), cycle)
-    if cycle.phase == "candidate":  # its judging was interrupted: it is judged by the gates of now anyway
+    if cycle.phase == "candidate":  # its judging was interrupted: it is judged by the present gates anyway
         reconcile(app, start_work=_judge_or_say_why)
         return app.state().cycles[cycle.id]
     _refuse_if_pointless(app, cycle, version)
     if cycle.phase == "judged":
-        why = f"version {version} is judged again, under the gates of now"
+        why = f"version {version} is judged again, under the present gates"
         close_cycle(app, cycle.id, CycleClosed(outcome="abandoned", reason=why))
     key = f"judge:{version}:{app.state().last_sequence + 1}"
     detail = f"{app.actor} asked for another verdict on version {version}"

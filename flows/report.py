@@ -70,7 +70,7 @@ def gather_loop_page(app: App, folder: Path) -> LoopPage:
         as_of=app.clock.now(),
         last_sequence=state.last_sequence,
         serving=state.serving[-1] if state.serving else None,
-        data=state.versions[-1].sentence() if state.versions else "",
+        data=state.data.sentence() if state.data else "",
         drift=drift,
         drift_page=_link(app.workspace.root / drift[1].report, folder) if drift else "",
         samples=status.sample_counts,
@@ -197,10 +197,10 @@ def _choose_shown(state: LoopState, turns: Sequence[Turn]) -> tuple[str, Turn | 
 def _count_data(app: App, state: LoopState) -> Overview | None:
     from dataset.overview import describe_version
 
-    if not state.versions:
+    if state.data is None:
         return None
     try:
-        return describe_version(app.data.open(state.versions[-1].tag))
+        return describe_version(app.data.open(state.data.tag))
     except MaskloopError as error:  # the page shows what there is
         app.teller.say(f"the page of the loop shows no data: {error}")
         return None

@@ -111,7 +111,7 @@ def judge_slice(record: SliceRecorded, agreements: Sequence[float], num_correcte
     whose = f"{num_corrected} of {len(agreements)} references by people, the others by the champion"
     reason = (
         f"agreement {measured:.3f} on the pictures an earlier challenger failed on ({record.slice_id}), "
-        f"{record.required_agreement:.3f} is asked; {whose}"
+        f"{record.required_agreement:.3f} is required; {whose}"
     )
     return _check(record, outcome, measured, reason)
 

@@ -54,7 +54,7 @@ class Status:
         rejected = self.state.newest_rejection
         return {
             "champion": champion.model_dump(mode="json") if champion else None,
-            "data": self.state.versions[-1].tag if self.state.versions else None,
+            "data": self.state.data.tag if self.state.data else None,
             "open_cycles": [self._describe_cycle(cycle) for cycle in self.state.open_cycles],
             "running": asdict(self.running) if self.running else None,
             "died": asdict(self.died) if self.died else None,
@@ -96,9 +96,12 @@ class Status:
         return f"serving:  version {serving.change.version} since {minute(serving.since)}, by {serving.actor}"
 
     def _data_line(self) -> str:
-        if not self.state.versions:
+        data = self.state.data
+        if data is None:
             return "data:     none yet"
-        return f"data:     {self.state.versions[-1].sentence()}"
+        newest = self.state.versions[-1].tag
+        restored = f" (brought back; newest: {newest})" if newest != data.tag else ""
+        return f"data:     {data.sentence()}{restored}"
 
     def _sample_line(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.sample_counts.items())

@@ -20,7 +20,7 @@ class TriggerRecorded(Record):
     is_taught: bool = False
     """The champion teaches the network in training, which starts from first weights."""
     rejudges: str = ""
-    """The cycle whose candidate is to be judged again, under the gates of now; empty to train."""
+    """The cycle whose candidate is to be judged again, under the present gates; empty to train."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

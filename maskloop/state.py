@@ -126,6 +126,11 @@ class LoopState:
         return next((one for one in reversed(self.rollouts.values()) if not one.is_over), None)
 
     @property
+    def data(self) -> VersionIngested | None:
+        """The current data version: trainings and ingests build on it."""
+        return next((one for one in reversed(self.versions) if one.tag == self.data_tag), None)
+
+    @property
     def champion(self) -> ChampionChanged | None:
         """The change that made the present champion, if there is one."""
         return self.serving[-1].change if self.serving else None

@@ -47,8 +47,8 @@ def align_classes(pupil: Sequence[str], teacher: Sequence[str]) -> dict[int, int
     found = {label: known[name] for label, name in enumerate(pupil, start=1) if name in known}
     if not found:
         raise ConfigurationError(
-            "the teacher knows none of the classes to learn",
-            where=f"it knows {', '.join(teacher)}, and to learn are {', '.join(pupil)}",
+            "the teacher was trained on none of the classes to be learned",
+            where=f"the teacher's: {', '.join(teacher)}; to be learned: {', '.join(pupil)}",
         )
     return {0: 0, **found}
 

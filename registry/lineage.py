@@ -34,13 +34,11 @@ def lineage(state: LoopState, version: str) -> tuple[Fact, ...]:
     """Return a version's chain of facts, from its data to what it serves now.
 
     Raises:
-        NotFoundError: if the ledger knows no such version.
+        NotFoundError: if no such version is in the ledger.
     """
     cycle = next((c for c in reversed(state.cycles.values()) if _is_of(c, version)), None)
     if cycle is None or cycle.candidate is None:
-        raise NotFoundError(
-            f"the ledger knows no version {version}", hint="`maskloop history` shows all versions"
-        )
+        raise NotFoundError(f"there is no version {version}", hint="`maskloop history` shows all versions")
     return (
         *_data(state, cycle.candidate),
         *_parent(state, cycle),

@@ -93,7 +93,7 @@ def _translated(error: Any, place: str, missing: str, hint: str) -> MaskloopErro
             hint=f"bring it back with `MLFLOW_TRACKING_URI={place} mlflow {_RESTORE[kind]} {name}`",
         )
     if error.error_code in _ABSENT or "No such artifact" in text:
-        return NotFoundError(missing or f"MLflow knows no such thing: {text}", where=place, hint=hint)
+        return NotFoundError(missing or f"this is not in MLflow: {text}", where=place, hint=hint)
     if any(sign in text for sign in _NO_ANSWER):
         return _no_answer(place)
     if error.error_code in _BUSY:

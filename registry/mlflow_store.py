@@ -73,7 +73,7 @@ class MlflowModelStore:
         description: str = "",
     ) -> RegisteredVersion:
         """Upload an artifact folder as a new version; the same run and weights give the same version back."""
-        with plain_errors(self._uri, missing=f"MLflow knows no run {run_id}"):
+        with plain_errors(self._uri, missing=f"there is no run {run_id} in MLflow"):
             self._make_model()
             if found := self._find(run_id, weights_digest):
                 return found

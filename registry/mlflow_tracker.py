@@ -224,7 +224,7 @@ class MlflowRunTracker:
         return f"{self._server_url}/#/models/{self._model_name}/versions/{version}{_AS_TRAINING}"
 
     def _about(self, run_id: str) -> Any:
-        return plain_errors(self._uri, missing=f"MLflow knows no run {run_id}")
+        return plain_errors(self._uri, missing=f"there is no run {run_id} in MLflow")
 
     def _find(self, key: str) -> RunInfo | None:
         from mlflow.entities import ViewType

@@ -292,7 +292,7 @@ def _judge(
     measured = float(whole.mean()) if whole.size else None
     side, limit = ("least", question.at_least) if question.at_most is None else ("most", question.at_most)
     seen = "nothing" if measured is None else f"{measured:.3f}"
-    reason = f"{question.what}: {seen} over {whole.size} pictures, at {side} {limit:.3f} is asked"
+    reason = f"{question.what}: {seen} over {whole.size} pictures, at {side} {limit:.3f} is required"
     return Check(name=question.name, outcome=outcome, measured=measured, required=limit, reason=reason)
 
 

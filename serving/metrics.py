@@ -91,7 +91,7 @@ class Metrics:
         )
         self._score = self._histogram("detection_score", "Scores of those.", _SCORES, "class_name", "version")
         self._strange = self._counter(
-            "out_of_distribution", "Answers about pictures unlike those the model knows.", "version"
+            "out_of_distribution", "Answers about pictures unlike those the model was trained on.", "version"
         )
         self._batch_size = self._histogram("batch_size", "Pictures in a pass.", _SIZES, "role", "version")
         self._batch_s = self._histogram("batch_seconds", "Time of a pass.", _SECONDS, "role", "version")

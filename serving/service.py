@@ -187,7 +187,7 @@ class Service:
         is_strange = answer.novelty is not None and answer.novelty.is_out_of_distribution
         if is_strange and self.settings.when_out_of_distribution == "refuse":
             raise OutOfDistributionError(
-                "the picture is unlike everything the model knows",
+                "the picture is unlike everything the model was trained on",
                 hint='send one of the kind it was trained on; serving.when_out_of_distribution = "flag" '
                 "answers such pictures and marks them",
             )

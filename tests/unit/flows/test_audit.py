@@ -59,7 +59,7 @@ def test_what_is_found_is_said_with_its_cure_and_ends_with_1(
     assert found["telling_place"] == [version.pictures[0].name]
     assert audit() == 1
     said = capsys.readouterr().out
-    assert f"tell where they were taken (1): {version.pictures[0].name}" in said
+    assert f"contain a location (1): {version.pictures[0].name}" in said
     assert "start a new workspace and ingest the batches there" in said
 
 

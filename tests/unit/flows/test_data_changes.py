@@ -12,8 +12,9 @@ from flows.data_changes import change_classes, count_classes, find_damage, resto
 from flows.evaluate import evaluate_model
 from flows.ingest import record_missing_versions
 from flows.reconcile import reconcile
+from flows.report import write_report
 from flows.retrain import run_turn
-from flows.status import tell_history
+from flows.status import describe_status, tell_history
 from maskloop.errors import NotFoundError, RefusedError
 from maskloop.records import ClassesChanging, VersionIngested, VersionRestored
 from tests.fakes.crashing import Countdown, every_crash_point
@@ -36,6 +37,19 @@ def test_bringing_back_a_version_is_written_down_with_who_and_why(world: World) 
     assert line["sentence"] == (
         "anna brought back data-v1 in place of data-v2 (12 pictures): the second batch was labelled wrongly"
     )
+
+
+def test_status_and_the_page_of_the_loop_show_the_version_that_was_brought_back(world: World) -> None:
+    world.label(range(12, 24))
+    record_missing_versions(world.app())
+    assert "data-v2" in describe_status(world.app()).to_text()
+    restore_version(world.app(), "data-v1", by="anna")
+    status = describe_status(world.app())
+    assert status.to_json()["data"] == "data-v1"
+    (line,) = [line for line in status.to_text().split("\n") if line.startswith("data:")]
+    assert line.startswith("data:     data-v1: ")
+    assert line.endswith(" (brought back; newest: data-v2)")
+    assert "The data: data-v1" in write_report(world.app(), None).read_text()
 
 
 def test_bringing_back_what_is_there_already_is_no_decision(world: World) -> None:

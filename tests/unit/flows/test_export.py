@@ -177,7 +177,7 @@ def test_without_a_version_the_champion_is_exported(judged: World) -> None:
 
 
 def test_a_version_nobody_registered_is_not_found(judged: World) -> None:
-    with pytest.raises(NotFoundError, match="knows no version 7"):
+    with pytest.raises(NotFoundError, match="there is no version 7"):
         export(judged.app(), version="7")
 
 

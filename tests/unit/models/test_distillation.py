@@ -28,7 +28,7 @@ def test_classes_are_found_by_name_wherever_the_teacher_has_them():
 
 
 def test_a_teacher_without_any_of_the_classes_is_refused():
-    with pytest.raises(ConfigurationError, match="knows none of the classes"):
+    with pytest.raises(ConfigurationError, match="trained on none of the classes"):
         align_classes(["a"], ["b"])
 
 

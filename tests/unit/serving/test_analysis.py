@@ -60,7 +60,7 @@ def test_a_challenger_that_agrees_passes_and_says_what_was_measured() -> None:
     assert (found.champion_p50_ms, found.challenger_p95_ms) == (pytest.approx(10.0), pytest.approx(10.0))
     (agreement,) = [check for check in found.checks if check.name == "agreement"]
     assert (agreement.measured, agreement.required) == (pytest.approx(0.85), 0.7)
-    assert "0.850 over 100 pictures, at least 0.700 is asked" in agreement.reason
+    assert "0.850 over 100 pictures, at least 0.700 is required" in agreement.reason
 
 
 @pytest.mark.parametrize(

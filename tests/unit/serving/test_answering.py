@@ -195,7 +195,7 @@ def test_a_strange_picture_is_flagged_or_refused_and_sampled_either_way(
     if policy == "flag":
         assert strange.json()["novelty"]["out_of_distribution"] is True
     else:
-        assert "unlike everything the model knows" in strange.json()["detail"]
+        assert "unlike everything the model was trained on" in strange.json()["detail"]
     assert [answer is not None for _, answer, *_ in world.samples.offered] == [True, True]
 
 
