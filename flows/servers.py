@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from flows.leftovers import note_process
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.files import write_text
 from maskloop.workspace import Workspace
@@ -83,7 +84,7 @@ def servers_running(
             raise ConfigurationError(
                 f"the {name} of this workspace runs already at {url}",
                 where=str(_notes_file(workspace)),
-                hint="use it, or end the processes noted there",
+                hint="use it, or end that `maskloop up` with Ctrl-C or SIGTERM",
             )
     urls = {name: url for name in names if (url := _external_url(workspace, name))}
     started: list[Server] = []
@@ -109,12 +110,8 @@ def worker_running(workspace: Workspace, prefect_url: str) -> Iterator[None]:
     _run_prefect(workspace, environment, "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
     _drop_schedules(workspace, environment)
     _run_prefect(workspace, environment, "--no-prompt", "deploy", "--all")
-    worker = start_process(
-        [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL],
-        _log_file(workspace, "worker"),
-        environment,
-        workspace.root,
-    )
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
+    worker = _start(workspace, "worker", command, environment)
     try:
         yield
     finally:
@@ -128,7 +125,7 @@ def reconciler_running(workspace: Workspace) -> Iterator[Callable[[], None]]:
     command += ["--every", f"{SECONDS_BETWEEN_LOOKS:g}"]
 
     def start() -> subprocess.Popen[bytes]:
-        return start_process(command, _log_file(workspace, "reconcile"), os.environ, workspace.root)
+        return _start(workspace, "reconcile", command, os.environ)
 
     process, started_at_s = start(), time.monotonic()
 
@@ -158,7 +155,7 @@ def service_running(workspace: Workspace, *, timeout_s: float = 180.0) -> Iterat
     _check_port(port, "service", setting="serving.port")
     command = [sys.executable, "-P", "-m", "flows.cli", "serve", "--workspace", str(workspace.root)]
     log = _log_file(workspace, "service")
-    process = start_process([*command, "--port", str(port)], log, os.environ, workspace.root)
+    process = _start(workspace, "service", [*command, "--port", str(port)], os.environ)
     server = Server("service", f"http://{host}:{port}", process, health="/healthz")
     try:
         _wait_until_healthy(server, log, timeout_s)
@@ -211,6 +208,15 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
         child.kill()
 
 
+def _start(
+    workspace: Workspace, name: str, command: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a process of `maskloop up`, noted so that the next one ends it if this one is killed."""
+    process = start_process(command, _log_file(workspace, name), environment, workspace.root)
+    note_process(workspace, process)
+    return process
+
+
 def find_free_port() -> int:
     """Return a TCP port nobody listens on at the moment."""
     with socket.socket() as probe:
@@ -223,7 +229,6 @@ def _start_server(workspace: Workspace, name: str) -> Server:
     port = servers.prefect_port if name == "prefect" else servers.mlflow_port
     port = port or find_free_port()
     _check_port(port, name, setting=f"servers.{name}_port")
-    log = _log_file(workspace, name)
     if name == "prefect":
         address = f"http://{HOST}:{port}/api"
         environment = {
@@ -241,7 +246,7 @@ def _start_server(workspace: Workspace, name: str) -> Server:
         command += ["--default-artifact-root", str(workspace.mlflow_dir / "artifacts")]
     workspace.mlflow_dir.mkdir(parents=True, exist_ok=True)
     workspace.prefect_dir.mkdir(parents=True, exist_ok=True)
-    return Server(name, address, start_process([sys.executable, *command], log, environment, workspace.root))
+    return Server(name, address, _start(workspace, name, [sys.executable, *command], environment))
 
 
 def _external_url(workspace: Workspace, name: str) -> str:

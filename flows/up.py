@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from flows.leftovers import end_leftovers
 from flows.servers import (
     reconciler_running,
     running_server_url,
@@ -17,6 +18,7 @@ from flows.servers import (
 )
 from flows.stopping import stop_signal
 from flows.wiring import App
+from maskloop.wording import count
 
 
 def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
@@ -27,6 +29,9 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
         UnavailableError: if a server does not come up (its log is named), or MLflow's database is gone.
     """
     app.check_mlflow()
+    if num_left := end_leftovers(app.workspace):
+        left = count(num_left, "process", "processes")
+        app.teller.say(f"ended {left} that a killed `maskloop up` had left running")
     with stop_signal() as stopped, servers_running(app.workspace) as urls:
         app.teller.say("the servers answer; deploying the schedules ...")
         with (
@@ -45,6 +50,7 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
                 while not stopped.wait(0.5):
                     keep_alive()
         app.teller.say("stopping ...")
+    end_leftovers(app.workspace)  # none is left; their notes go
 
 
 @contextmanager
