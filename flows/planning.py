@@ -164,10 +164,14 @@ def serves_already(cycle: Cycle, state: LoopState) -> bool:
 
 
 def count_new_labels(state: LoopState, since_tag: str) -> int:
-    """Count the pictures labelled or relabelled after ``since_tag`` (all of them, if it is empty)."""
+    """Count the pictures labelled or relabelled after ``since_tag`` (all of them, if it is empty).
+
+    Those of versions later than the current one do not count: a restore has taken them out of the data.
+    """
     tags = [version.tag for version in state.versions]
     first = tags.index(since_tag) + 1 if since_tag in tags else 0
-    return sum(version.num_new_labelled for version in state.versions[first:])
+    end = tags.index(state.data_tag) + 1 if state.data_tag in tags else len(tags)
+    return sum(version.num_new_labelled for version in state.versions[first:end])
 
 
 def _plan_work(cycle: Cycle, state: LoopState, facts: Facts, settings: RetrainingSettings) -> Step | None:

@@ -59,7 +59,7 @@ class Case:
 
 
 def small_network() -> ModelSettings:
-    """The demo's network, as `configs/demo.toml` has it."""
+    """The demo's network as it was first measured; unchanged, so that figures stay comparable."""
     return ModelSettings(
         backbone="small", weights="scratch", norm="batch", min_size_px=128, max_size_px=256,
         anchor_sizes_px=((36,), (52,)), fpn_channels=64, box_head_width=256, mask_head_layers=(64, 64),

@@ -107,10 +107,12 @@ def test_an_environment_with_another_build_of_torch_is_removed(tmp_path: Path) -
 
 
 def test_make_asks_for_the_python_that_was_named_and_for_no_other(tmp_path: Path) -> None:
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS")}
+    clean = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS", "MAKELEVEL")
+    }
 
     def recipe(*given: str) -> str:
-        command = ["make", "--dry-run", "environment", *given]
+        command = ["make", "--no-print-directory", "--dry-run", "environment", *given]
         return subprocess.run(
             command, cwd=REPOSITORY, env=clean, capture_output=True, text=True, check=True
         ).stdout

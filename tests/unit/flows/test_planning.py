@@ -199,6 +199,12 @@ def test_labels_count_from_after_a_version_or_all_of_them() -> None:
     assert count_new_labels(loop, "") == 520
 
 
+def test_labels_that_a_restore_took_out_of_the_data_do_not_count() -> None:
+    loop = state(versions=(ingested("data-v1", 500), ingested("data-v2", 20)), data_tag="data-v1")
+    assert count_new_labels(loop, "data-v1") == 0
+    assert count_new_labels(replace(loop, data_tag="data-v2"), "data-v1") == 20
+
+
 # --- triggers and promotions ---------------------------------------------------------------------
 
 
