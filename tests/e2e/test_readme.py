@@ -50,11 +50,15 @@ def test_the_walkthrough_goes_round_the_loop_and_ends_with_a_retrained_champion_
     assert status["champion"]["version"] == "2"
     assert (status["last_drift"]["outcome"], status["open_cycles"], status["due"]) == ("drift", [], [])
     for drawn in ("answers", "better", "served"):
-        assert len(list((parts / drawn).glob("*.png"))) == 60
-    assert (parts / "seen.png").read_bytes().startswith(b"\x89PNG")
+        assert len(list((parts.parent / drawn).glob("*.png"))) == 60
+    assert (parts.parent / "seen.png").read_bytes().startswith(b"\x89PNG")
     assert '"version":"2"' in done.stdout.replace(" ", "")
     assert (parts / ".maskloop" / "reports" / "loop.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["workspaces"]
+    untracked = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=parts, capture_output=True, text=True, check=True
+    ).stdout
+    assert untracked == "?? status.json\n", "what the workspace's repository does not know"
     assert "reader approved version 1 (cli): looks right" in done.stdout
 
 
