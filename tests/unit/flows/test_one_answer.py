@@ -120,12 +120,14 @@ def test_all_ways_to_ask_agree_on_every_instance_in_the_frame_of_the_file(
         upright = draw(drawn, noise)
         file = tmp_path / f"{digest_bytes(upright.tobytes())}.png"
         file.write_bytes(store(upright, orientation))
-        _check(world, tmp_path, file, upright, orientation)
+        check_that_all_agree(world, tmp_path, file, upright, orientation)
 
     agree()
 
 
-def _check(world: World, folder: Path, file: Path, upright: np.ndarray, orientation: int) -> None:
+def check_that_all_agree(
+    world: World, folder: Path, file: Path, upright: np.ndarray, orientation: int
+) -> None:
     expected = _truth(upright, orientation)
     (offline,) = predict(world.app(), [file])
     assert list(offline.instances) == expected[:2], "the third is below its class's threshold"

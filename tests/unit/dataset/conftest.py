@@ -1,0 +1,32 @@
+"""An ingest of numbered pictures into a store in memory."""
+
+import pytest
+
+from dataset.ingestion import ingest_batch
+from dataset.planning import Batch
+from maskloop.settings import Settings
+from tests.fakes.coco_batches import write_batch
+from tests.fakes.dataset_store import FakeDatasetStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FakeDatasetStore(tmp_path / "store")
+
+
+@pytest.fixture
+def ingest(store, tmp_path):
+    """Write a batch of the numbered pictures and ingest it."""
+
+    def act(numbers, content=None, *, settings=None, source="here", split=None, progress=None, **options):
+        annotations, images_dir = write_batch(tmp_path / "batch", numbers, content)
+        return ingest_batch(
+            store,
+            annotations=annotations,
+            images_dir=images_dir,
+            batch=Batch(source, split, **options),
+            settings=settings or Settings(),
+            progress=progress,
+        )
+
+    return act
