@@ -4,9 +4,10 @@ TORCH ?= default  # `cpu`: PyTorch's own build for CPUs; or another of uv's torc
 BIN := .venv/bin
 EXPORT_STAMP := .venv-export/.installed
 UV := $(BIN)/uv
+UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test test-export check lock real load bench clean distclean environment
+.PHONY: demo test test-export check lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -37,11 +38,14 @@ bench: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycoco
 	$(BIN)/python -m benchmarks.speed train judging loading --quick --budget-s 25
 	.venv-export/bin/python -m benchmarks.speed export --batches 1 --min-size-px 320 --budget-s 20
 
-LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal --upgrade \
-	  --generate-hashes --no-header --no-annotate
-lock: environment       ## renew the pinned locks: hashes, no addresses
+LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal \
+	  --generate-hashes --no-header --no-annotate $(UPGRADE)
+lock: environment       ## pin what pyproject.toml asks for, hashes without addresses; pinned versions stay
 	$(LOCKED) --output-file requirements.lock
 	$(LOCKED) --extra export --output-file requirements-export.lock
+
+upgrade: UPGRADE = --upgrade
+upgrade: lock           ## the same with the newest versions of everything
 
 clean:                  ## remove what `make demo` and the checks left
 	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
