@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test test-export check lock upgrade real load bench clean distclean environment
+.PHONY: demo test test-export check site lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -19,11 +19,14 @@ test: environment check  ## everything proven, in a process for each core
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	.venv-export/bin/python -m pytest tests/unit/models/test_exports.py tests/unit/flows/test_export.py
 
-check: environment      ## lint, types, layers
+check: environment site ## lint, types, layers, links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+site: environment       ## the documentation site in .site/html; fails on a broken link
+	$(BIN)/python docs/build_site.py
 
 real: environment       ## the loop on real photographs (see benchmarks/real/README.md)
 	$(BIN)/python -m benchmarks.real nuclei
@@ -48,7 +51,7 @@ upgrade: UPGRADE = --upgrade
 upgrade: lock           ## the same with the newest versions of everything
 
 clean:                  ## remove what `make demo` and the checks left
-	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf demo .site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 distclean: clean        ## the environments too
 	rm -rf .venv .venv-export
