@@ -115,15 +115,19 @@ def test_sigterm_is_announced_before_anything_stops() -> None:
 
 @contextmanager
 def served(directory: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start a service over fakes, wait until it is ready, give process and URL; gone afterwards."""
+    """Start a service over fakes, wait until it is ready, give process and URL; gone afterwards.
+
+    Its output goes to files: a pipe that nobody reads is full after some 450 log lines.
+    """
     command = [sys.executable, "-m", "tests.fakes.served", str(directory), "0", json.dumps(settings)]
-    with (directory / "log").open("w") as log:
+    output = directory / "output"
+    with output.open("w") as stdout, (directory / "log").open("w") as stderr:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=REPOSITORY, start_new_session=True
+            command, stdout=stdout, stderr=stderr, text=True, cwd=REPOSITORY, start_new_session=True
         )
     try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
+        wait_until(lambda: "\n" in output.read_text())
+        url = output.read_text().splitlines()[0]
         wait_until(lambda: is_ready(url))
         yield process, url
     finally:
