@@ -17,7 +17,7 @@ test: environment check  ## everything proven, in a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
-	.venv-export/bin/python -m pytest tests/unit/models/test_exports.py tests/unit/flows/test_export.py
+	.venv-export/bin/python -m pytest tests/unit/models/exports/test_exports.py tests/unit/flows/exporting/test_export.py
 
 check: environment site ## lint, types, layers, links
 	$(BIN)/ruff check .

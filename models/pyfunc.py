@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset.decoding import open_picture
+from dataset.pictures.decoding import open_picture
 from maskloop.errors import PictureError
-from maskloop.settings import DataSettings
-from models.instance_json import list_instances
-from models.predict import Predictor
+from maskloop.settings.settings import DataSettings
+from models.answering.instance_json import list_instances
+from models.answering.predict import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskloop.records import RolloutPhase
+from maskloop.records.kinds import RolloutPhase
 
 if TYPE_CHECKING:
-    from models.predict import Prediction, Predictor
-    from monitoring.novelty import Novelty, NoveltyScorer
-    from registry.serving_copy import ServedModel
+    from models.answering.predict import Prediction, Predictor
+    from monitoring.drift.novelty import Novelty, NoveltyScorer
+    from registry.champion.serving_copy import ServedModel
 
 Role = Literal["champion", "challenger"]
 

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskloop.settings import RolloutSettings, SloSettings
-from serving.analysis import Limits, analyse
-from serving.pairs import Comparison
+from maskloop.settings.settings import RolloutSettings, SloSettings
+from serving.rollout.analysis import Limits, analyse
+from serving.rollout.pairs import Comparison
 
 SETTINGS: Final = RolloutSettings()
 SLO: Final = SloSettings()

@@ -23,18 +23,18 @@ from torchvision.models.detection import MaskRCNN
 from benchmarks.rollout.story import prepare
 from benchmarks.serving.workspace import FULL, QUICK
 from benchmarks.timing import Spread, take_turns
-from dataset.decoding import decode_picture
+from dataset.pictures.decoding import decode_picture
 from dataset.samples import DatasetVersion
-from flows.serve import fetch_champion
-from flows.wiring import App, open_app
-from maskloop.settings import Settings, parse_settings
-from models.artifact import load_model
-from models.batches import PictureCache
-from models.predict import Predictor
-from models.request import TrainingRequest
-from models.train import train
-from models.validation import measure_class_iou
-from registry.serving_copy import ServedModel
+from flows.workspace.served import fetch_champion
+from flows.workspace.wiring import App, open_app
+from maskloop.settings.settings import Settings, parse_settings
+from models.answering.predict import Predictor
+from models.artifacts.artifact import load_model
+from models.loading.batches import PictureCache
+from models.loading.request import TrainingRequest
+from models.training.train import train
+from models.validation.validation import measure_class_iou
+from registry.champion.serving_copy import ServedModel
 
 RESULTS: Final = Path(__file__).resolve().parent / "runs"
 SMALLER: Final = {

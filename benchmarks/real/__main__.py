@@ -17,16 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.ingest import ingest
-from flows.monitor import monitor
-from flows.predict import predict
-from flows.promote import decide_by_hand
-from flows.reconcile import reconcile
-from flows.report import read_iou_rows, write_report
-from flows.retrain import run_turn
-from flows.telling import TerminalTeller
-from flows.wiring import App, open_app
-from flows.workspaces import init_workspace
+from flows.answering.predict import predict
+from flows.deciding.decisions import decide_by_hand
+from flows.drift.monitor import monitor
+from flows.intake.ingest import ingest
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
+from flows.pages.report import read_iou_rows, write_report
+from flows.workspace.creation import init_workspace
+from flows.workspace.telling import TerminalTeller
+from flows.workspace.wiring import App, open_app
 
 HERE = Path(__file__).resolve().parent
 REVIEWER = "benchmark"

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from scipy.ndimage import binary_erosion
 
-from dataset.coco import read_coco
-from dataset.synthetic import generate
+from dataset.coco.document import read_coco
+from dataset.synthetic.generation import generate
 from maskloop.files import write_text
 from maskloop.masks import Rle, areas_px, boxes_xyxy, decode_masks, encode_masks, rle_from_coco
 

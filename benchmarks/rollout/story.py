@@ -17,16 +17,16 @@ import httpx
 
 from benchmarks.rollout.challengers import draw_batch, erode_masks
 from benchmarks.rollout.traffic import Traffic
-from flows.ingest import ingest
-from flows.promote import decide_by_hand
-from flows.reconcile import reconcile
-from flows.retrain import run_turn
-from flows.servers import service_running
-from flows.wiring import App, open_app
-from flows.workspaces import init_workspace
+from flows.deciding.decisions import decide_by_hand
+from flows.intake.ingest import ingest
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
+from flows.workspace.creation import init_workspace
+from flows.workspace.servers import service_running
+from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
-from maskloop.state import Rollout
+from maskloop.state.loop_state import Rollout
 
 BLIND_GATES: Final = """
 [gates]                       # they see nothing: the rollout alone has to stop what is bad

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.serving.plans import percentile
 
 if TYPE_CHECKING:
-    from models.predict import Prediction, Predictor
+    from models.answering.predict import Prediction, Predictor
 
 MAX_MPX = 25.0
 
@@ -28,7 +28,7 @@ def load(directory: Path) -> Predictor:
     """Load and verify a model, and warm it as the service does."""
     import numpy as np
 
-    from models.predict import Predictor
+    from models.answering.predict import Predictor
 
     predictor = Predictor.load(directory, device="cpu")
     for side_px in (128, 256):
@@ -38,7 +38,7 @@ def load(directory: Path) -> Predictor:
 
 def answer(predictor: Predictor, pictures: Sequence[bytes]) -> list[list[dict[str, Any]]]:
     """Return the instances of each picture as the service's JSON has them: decode, predict, RLE."""
-    from dataset.decoding import decode_picture
+    from dataset.pictures.decoding import decode_picture
 
     decoded = [decode_picture(picture, max_mpx=MAX_MPX) for picture in pictures]
     return [_describe(predictor, prediction) for prediction in predictor.predict(decoded)]

@@ -13,7 +13,7 @@ from benchmarks.serving.client import Sender
 from benchmarks.serving.plans import Body, Plan
 from benchmarks.serving.processes import Server, server_running
 from benchmarks.serving.workspace import command_of_maskloop
-from flows.servers import find_free_port
+from flows.workspace.servers import find_free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -16,12 +16,12 @@ from benchmarks.real.__main__ import HERE, find_data, take
 from benchmarks.serving.bare import BareModel
 from benchmarks.serving.contestants import ours
 from benchmarks.serving.saturation import Length, measure_saturation
-from flows.promote import decide_by_hand
-from flows.reconcile import reconcile
-from flows.retrain import run_turn
-from flows.serve import fetch_champion
-from flows.wiring import App, open_app
-from flows.workspaces import init_workspace
+from flows.deciding.decisions import decide_by_hand
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
+from flows.workspace.creation import init_workspace
+from flows.workspace.served import fetch_champion
+from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
 

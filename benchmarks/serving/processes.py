@@ -15,7 +15,7 @@ from types import TracebackType
 import numpy as np
 import psutil
 
-from flows.servers import start_process
+from flows.workspace.servers import start_process
 
 _STOP_TIMEOUT_S = 40.0
 _FOREIGN_SETTINGS = ("PREFECT", "MLFLOW", "OMP_", "PROMETHEUS")

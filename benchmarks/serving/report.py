@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from models.environment import describe_environment
+from models.artifacts.environment import describe_environment
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic", "pillow")
 

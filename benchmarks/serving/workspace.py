@@ -10,11 +10,11 @@ from typing import Final
 
 from benchmarks.rollout.challengers import draw_batch
 from benchmarks.rollout.story import Size, configure, prepare, take
-from flows.promote import decide_by_hand
-from flows.reconcile import reconcile
-from flows.retrain import run_turn
-from flows.serve import fetch_champion, verify_weights
-from flows.wiring import App, open_app
+from flows.deciding.decisions import decide_by_hand
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
+from flows.workspace.served import fetch_champion, verify_weights
+from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError
 from maskloop.files import write_bytes, write_text
 

@@ -23,7 +23,7 @@ from evaluation.findings import judge_detections
 from evaluation.instances import Detections, GroundTruth, IouTable
 from evaluation.iou import measure_mask_iou
 from maskloop.masks import Rle, areas_px, boxes_xyxy, rle_from_coco
-from models.environment import describe_environment
+from models.artifacts.environment import describe_environment
 
 PYCOCOTOOLS, HOTCOCO, OURS = "pycocotools", "hotcoco", "maskloop"
 NUM_PICTURES, NUM_PICTURES_QUICK = 1000, 100

@@ -18,12 +18,12 @@ from benchmarks.speed.stock import NUM_CLASSES, draw_picture, let_find, make_sto
 from benchmarks.timing import take_turns
 from evaluation.parity import compare_pictures, summarise_parity
 from maskloop.errors import ConfigurationError
-from maskloop.model_settings import ModelSettings
-from models.artifact import load_manifest, save_artifact
-from models.build import build_model
-from models.environment import describe_environment
-from models.exports import EXPORT_FORMATS, ExportFormat, load_export, write_export
-from models.predict import Predictor
+from maskloop.settings.model_settings import ModelSettings
+from models.answering.predict import Predictor
+from models.artifacts.artifact import load_manifest, save_artifact
+from models.artifacts.environment import describe_environment
+from models.exports.formats import EXPORT_FORMATS, ExportFormat, load_export, write_export
+from models.network.build import build_model
 
 _QUESTION: Final = (
     "Pictures (uint8) to boxes, classes, scores and masks: the same ResNet-50 FPN weights in torchvision, in "

@@ -16,14 +16,14 @@ from benchmarks.speed.report import Line, Report, lines_of
 from benchmarks.speed.train import small_network
 from benchmarks.timing import Spread, take_turns
 from dataset.samples import DatasetVersion, Instance, Picture, Split
-from dataset.synthetic_parts import CLASS_NAMES
-from dataset.synthetic_scene import photograph_scene
+from dataset.synthetic.parts import CLASS_NAMES
+from dataset.synthetic.scene import photograph_scene
 from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
-from maskloop.model_settings import ModelSettings, TrainingSettings
-from maskloop.settings import Settings
-from models.environment import describe_environment
-from models.train import TrainingRequest, TrainingResult, train
+from maskloop.settings.model_settings import ModelSettings, TrainingSettings
+from maskloop.settings.settings import Settings
+from models.artifacts.environment import describe_environment
+from models.training.train import TrainingRequest, TrainingResult, train
 
 NEVER, BETWEEN, BESIDE = "never evaluated", "evaluated between steps", "evaluated beside steps"
 _FOLDER: Final = Path("drawn")
@@ -31,7 +31,7 @@ _AS_THE_DEMO_PREDICTS: Final = {
     "test_proposals_before_nms": 200, "test_proposals": 100, "max_detections": 50
 }  # fmt: skip
 _QUESTION = (
-    "A whole short training by `models.train`, evaluated far more often than usual, checkpoints included: "
+    "A whole short training by `models.training.train`, evaluated far more often than usual, checkpoints included: "
     "with its evaluations between the steps, and beside them (`training.evaluate_beside`). Never evaluated "
     "tells how much there is to win at most."
 )

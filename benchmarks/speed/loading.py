@@ -1,4 +1,4 @@
-"""Loading training pictures: torchvision's reference way, and `models.batches.BatchStream`.
+"""Loading training pictures: torchvision's reference way, and `models.loading.batches.BatchStream`.
 
 The reference does what torchvision's detection reference does with COCO (references/detection in its
 repository): Pillow opens the file, pycocotools draws every mask in full size, boxes and areas are computed,
@@ -22,13 +22,13 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.speed.report import Line, Report, lines_of
 from benchmarks.speed.stock import draw_picture
 from benchmarks.timing import take_turns
-from dataset.decoding import decode_picture
+from dataset.pictures.decoding import decode_picture
 from dataset.samples import DatasetVersion, Instance, Picture
 from maskloop.digest import digest_bytes
 from maskloop.masks import rle_from_coco
-from maskloop.model_settings import AugmentationSettings, TrainingSettings
-from models.batches import BatchStream, PictureCache
-from models.environment import describe_environment
+from maskloop.settings.model_settings import AugmentationSettings, TrainingSettings
+from models.artifacts.environment import describe_environment
+from models.loading.batches import BatchStream, PictureCache
 
 STOCK, FIRST, CACHED, VARIED = "torchvision", "maskloop", "maskloop, decoded before", "… and varied"
 WORKERS = (0, 1, 2)

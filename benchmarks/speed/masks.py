@@ -12,8 +12,8 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.timing import take_turns
 from maskloop.masks import encode_masks
-from models.environment import describe_environment
-from models.pasting import paste_masks
+from models.artifacts.environment import describe_environment
+from models.operations.pasting import paste_masks
 
 PASTED, ENCODED, OURS = "paste_masks_in_image > 0.5", "… and encoded by pycocotools", "maskloop"
 SIZES_QUICK = ((480, 640), (800, 1333))

@@ -1,4 +1,4 @@
-"""Prediction: torchvision's model as it comes, with its masks encoded, and `models.predict.Predictor`."""
+"""Prediction: torchvision's model as it comes, with its masks encoded, and `models.answering.predict.Predictor`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from benchmarks.speed.stock import (
 )
 from benchmarks.timing import take_turns
 from evaluation.instances import Detections
-from maskloop.model_settings import ModelSettings
-from models.build import build_model
+from maskloop.settings.model_settings import ModelSettings
+from models.answering.predict import Predictor
+from models.artifacts.environment import describe_environment
 from models.devices import computes_bf16
-from models.environment import describe_environment
-from models.predict import Predictor
+from models.network.build import build_model
 
 STOCK, STOCK_ENCODED = "torchvision, float masks", "torchvision, masks encoded"
 OURS, OURS_BF16 = "maskloop", "maskloop, bf16"

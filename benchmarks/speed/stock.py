@@ -19,7 +19,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.masks import Rle, encode_masks
-from maskloop.model_settings import ModelSettings
+from maskloop.settings.model_settings import ModelSettings
 
 NUM_CLASSES = 90
 """As COCO's category ids count, without the background."""

@@ -15,15 +15,15 @@ from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.speed.stock import NUM_CLASSES, adopt_statistics, draw_picture
 from benchmarks.timing import take_turns
-from maskloop.model_settings import FastPart, ModelSettings
-from models.batches import Batch
-from models.build import build_model, build_stock_model
-from models.crops import MaskCrop
-from models.determinism import threads_for
+from maskloop.settings.model_settings import FastPart, ModelSettings
+from models.artifacts.environment import describe_environment
 from models.devices import uses_bf16
-from models.environment import describe_environment
-from models.fast_parts import ALL_FAST_PARTS, feed
-from models.mask_targets import make_target
+from models.loading.batches import Batch
+from models.network.build import build_model, build_stock_model
+from models.network.fast_parts import ALL_FAST_PARTS, feed
+from models.operations.crops import MaskCrop
+from models.operations.mask_targets import make_target
+from models.training.determinism import threads_for
 
 STOCK, STOCK_BF16, STOCK_COMPILED = "torchvision", "torchvision, bf16", "torchvision, compiled"
 OURS, OURS_FP32 = "maskloop", "maskloop, fp32"
@@ -94,7 +94,7 @@ def measure_train(
     remarks: dict[str, object] = {"device": str(device)}
     for case in cases(quick=quick):
         contestants = make_contestants(case, device, each_part=each_part)
-        with threads_for(case.settings.backbone):  # as `models.train` has it; for all
+        with threads_for(case.settings.backbone):  # as `models.training.train` has it; for all
             remarks[f"losses, {case.name}"] = {name: f"{run():.4g}" for name, run in contestants.items()}
             rounds = take_turns(
                 contestants,

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from registry.mlflow_connection import connect
+    from registry.mlflow_adapter.connection import connect
 
     file = tmp_path_factory.mktemp("mlflow") / "template.db"
     connect(f"sqlite:///{file}").search_experiments()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.evidence_pack import PAGE_PATH, refresh_packs
-from flows.promote import settle_tags
-from flows.reconcile import reconcile
-from flows.retrain import run_turn
-from registry.mlflow_store import MlflowModelStore
-from registry.mlflow_tracker import MlflowRunTracker
+from flows.deciding.decisions import settle_tags
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
+from flows.pages.evidence_pack import PAGE_PATH, refresh_packs
+from registry.mlflow_adapter.store import MlflowModelStore
+from registry.mlflow_adapter.tracker import MlflowRunTracker
 from tests.fakes.approval_pages import Reader
 from tests.fakes.loop_world import World, put_in_place
 

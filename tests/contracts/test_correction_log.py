@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from maskloop.masks import Rle, encode_masks
-from monitoring.correction_log import SqlCorrectionLog
-from monitoring.corrections import Correction, CorrectionLog, Judged, Label
+from monitoring.samples.correction_log import SqlCorrectionLog
+from monitoring.samples.corrections import Correction, CorrectionLog, Judged, Label
 from tests.fakes.correction_log import FakeCorrectionLog
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dataset.catalog import Catalog, fingerprint, read_catalog
-from dataset.ingestion import ingest_batch
-from dataset.planning import Batch
-from dataset.revision import DatasetStore, DvcDatasetStore
+from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.plan import Batch
+from dataset.versions.catalog import Catalog, fingerprint, read_catalog
+from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from maskloop.errors import NotFoundError, RefusedError
-from maskloop.settings import Settings
+from maskloop.settings.settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.coco_batches import write_batch
 from tests.fakes.dataset_store import FakeDatasetStore
@@ -140,7 +140,7 @@ def test_versions_stay_as_they_are_and_can_be_brought_back_to_build_on(store, tm
         catalog = read_catalog(folder)
         kept = Catalog(catalog.class_names, catalog.pictures[:5], catalog.difference_hashes)
         (folder / "instances.json").unlink()
-        from dataset.catalog import write_catalog
+        from dataset.versions.catalog import write_catalog
 
         write_catalog(folder, kept)
         third = store.commit(folder, "fewer")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from maskloop.errors import UnavailableError
-from maskloop.leases import leased
-from maskloop.ledger import Ledger, check_chain
-from maskloop.sql_ledger import SqlLedger
+from maskloop.ledger.leases import leased
+from maskloop.ledger.ledger import Ledger, check_chain
+from maskloop.ledger.sql_ledger import SqlLedger
 from tests.fakes.ledger import FakeClock, FakeLedger
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maskloop.errors import NotFoundError, RefusedError
-from registry.mlflow_store import MlflowModelStore
-from registry.mlflow_tracker import MlflowRunTracker
+from registry.mlflow_adapter.store import MlflowModelStore
+from registry.mlflow_adapter.tracker import MlflowRunTracker
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.telling import SilentTeller
-from flows.wiring import App, open_app
+from flows.workspace.telling import SilentTeller
+from flows.workspace.wiring import App, open_app
 from maskloop.errors import StorageError
-from registry.mlflow_files import bring_files_along
+from registry.mlflow_adapter.files import bring_files_along
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:::mlflow", "ignore::DeprecationWarning", "ignore::FutureWarning"

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from maskloop.errors import NotFoundError, UnavailableError
-from registry.mlflow_store import MlflowModelStore
-from registry.mlflow_tracker import MlflowRunTracker
+from registry.mlflow_adapter.store import MlflowModelStore
+from registry.mlflow_adapter.tracker import MlflowRunTracker
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [

@@ -25,7 +25,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def store(kind: str, request: pytest.FixtureRequest) -> ModelStore:
     if kind == "fake":
         return FakeModelStore()
-    from registry.mlflow_store import MlflowModelStore
+    from registry.mlflow_adapter.store import MlflowModelStore
 
     return MlflowModelStore(request.getfixturevalue("mlflow_uri"), "mask-rcnn", ROOT)
 
@@ -34,7 +34,7 @@ def store(kind: str, request: pytest.FixtureRequest) -> ModelStore:
 def run_id(kind: str, request: pytest.FixtureRequest) -> str:
     if kind == "fake":
         return "run-1"
-    from registry.mlflow_tracker import MlflowRunTracker
+    from registry.mlflow_adapter.tracker import MlflowRunTracker
 
     tracker = MlflowRunTracker(request.getfixturevalue("mlflow_uri"), "Default")
     return tracker.open_run("c1:1", name="training", tags={})

@@ -17,8 +17,8 @@ import pytest
 
 from evaluation.instances import Detections
 from maskloop.errors import StorageError
-from serving.pairs import Comparison, KeptPair, PairLog, PairReader
-from serving.sql_pair_log import SqlPairLog
+from serving.rollout.pairs import Comparison, KeptPair, PairLog, PairReader
+from serving.rollout.sql_pair_log import SqlPairLog
 from tests.fakes.pair_log import FakePairLog
 from tests.fakes.serving_world import detect
 

@@ -53,11 +53,11 @@ print(json.dumps({
 
 
 def register_a_small_model(uri: str, tmp_path: Path) -> None:
-    from maskloop.model_settings import ModelSettings
-    from models.artifact import save_artifact
-    from models.build import build_model
-    from registry.mlflow_store import MlflowModelStore
-    from registry.mlflow_tracker import MlflowRunTracker
+    from maskloop.settings.model_settings import ModelSettings
+    from models.artifacts.artifact import save_artifact
+    from models.network.build import build_model
+    from registry.mlflow_adapter.store import MlflowModelStore
+    from registry.mlflow_adapter.tracker import MlflowRunTracker
 
     settings = ModelSettings(backbone="small", weights="scratch", min_size_px=96, max_size_px=128)
     artifact = tmp_path / "artifact"

@@ -89,7 +89,7 @@ def tracked(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[RunTracker,
     if request.param == "fake":
         fake = FakeRunTracker()
         return fake, FakeView(fake)
-    from registry.mlflow_tracker import MlflowRunTracker
+    from registry.mlflow_adapter.tracker import MlflowRunTracker
 
     uri = request.getfixturevalue("mlflow_uri")
     downloads = tmp_path / "downloads"
@@ -164,7 +164,7 @@ def test_the_true_names_of_an_earlier_process_are_kept(tracked: Tracked, mlflow_
     run_id = tracker.open_run("k", name="n", tags={})
     tracker.log_metrics(run_id, {"iou/screw (M6)": 0.5}, step=1)
     if isinstance(view, MlflowView):
-        from registry.mlflow_tracker import MlflowRunTracker
+        from registry.mlflow_adapter.tracker import MlflowRunTracker
 
         tracker = MlflowRunTracker(mlflow_uri, "Default")
     tracker.log_metrics(run_id, {"iou/screw (M8)": 0.25}, step=1)

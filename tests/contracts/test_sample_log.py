@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.sample_log import Sample, SampleLog, SqlSampleLog
+from monitoring.samples.sample_log import Sample, SampleLog, SqlSampleLog
 from tests.fakes.sample_log import FakeSampleLog
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.wiring import open_app
-from maskloop.ledger import check_chain
+from flows.workspace.wiring import open_app
+from maskloop.ledger.ledger import check_chain
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.servers import find_free_port
+from flows.workspace.servers import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 WALKTHROUGH = ("## Five minutes with your own data", "## Serve it")
@@ -63,7 +63,7 @@ def test_the_walkthrough_goes_round_the_loop_and_ends_with_a_retrained_champion_
 
 
 def test_every_block_of_the_readme_names_commands_that_exist() -> None:
-    from flows.cli import cli
+    from flows.command.main import cli
 
     used = set(re.findall(r"^maskloop (\w+)", read_walkthrough(), flags=re.MULTILINE))
     assert {"init", "ingest", "train", "predict", "monitor", "serve"} <= used

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
-from maskloop.records import Check, Outcome, VerdictReached
-from maskloop.settings import GateSettings
-from registry.approval_page import ApprovalPage, Line, Origin, RolloutReport
-from registry.blessing import make_verdict
-from registry.evidence import (
+from maskloop.records.kinds import Check, Outcome, VerdictReached
+from maskloop.settings.settings import GateSettings
+from registry.approval.standing import Standing
+from registry.evidence.approval_page import ApprovalPage, Line, Origin, RolloutReport
+from registry.evidence.evidence import (
     Change,
     ClassRow,
     DataChange,
@@ -20,7 +20,7 @@ from registry.evidence import (
     ShownPicture,
     SourceRow,
 )
-from registry.standing import Standing
+from registry.gates.blessing import make_verdict
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 PICTURE = "data:image/jpeg;base64,/9j/4AAQ"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.decoding import encode_png
+from dataset.pictures.decoding import encode_png
 
 WIDTH_PX, HEIGHT_PX = 40, 30
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from monitoring.corrections import Correction, Judged, Label, no_picture_left
+from monitoring.samples.corrections import Correction, Judged, Label, no_picture_left
 
 
 class FakeCorrectionLog:

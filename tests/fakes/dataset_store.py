@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataset.catalog import fingerprint, read_catalog
 from dataset.samples import DatasetVersion
 from dataset.store import next_tag
+from dataset.versions.catalog import fingerprint, read_catalog
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.errors import NotFoundError, RefusedError, StorageError
 

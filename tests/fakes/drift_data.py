@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.baseline import Baseline, build_baseline
+from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.features import PICTURE_FEATURES, Observation
-from monitoring.sample_log import Sample
-from monitoring.windows import Window
+from monitoring.samples.sample_log import Sample
+from monitoring.samples.windows import Window
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONTINUOUS = (*PICTURE_FEATURES, "mean_score", "max_score", "mean_fill", "mean_aspect")

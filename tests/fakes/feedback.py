@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dataset.decoding import orient
+from dataset.pictures.decoding import orient
 from dataset.samples import Picture
 from maskloop.digest import digest_bytes
 from maskloop.masks import Rle, decode_masks, encode_masks
-from monitoring.samples import Sample
+from monitoring.samples.values import Sample
 from serving.schemas import CorrectedInstance, FeedbackRequest, RleMask
 from tests.fakes.loop_world import CLASS_NAMES, SIDE_PX, World, draw_picture
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataset.balance import Fates, draw_balance
-from dataset.ingestion import IngestResult
+from dataset.coco.validation import ValidationReport
+from dataset.ingestion.balance import Fates, draw_balance
+from dataset.ingestion.ingestion import IngestResult
 from dataset.samples import DatasetVersion
-from dataset.validation import ValidationReport
 
 NOTHING_FOUND = ValidationReport((), (), (), ())
 

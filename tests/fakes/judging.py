@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dataset.coco import read_coco
-from dataset.listing import picture_names
-from dataset.validation import FoundPicture, ValidationReport, validate_batch
+from dataset.coco.document import read_coco
+from dataset.coco.listing import picture_names
+from dataset.coco.validation import FoundPicture, ValidationReport, validate_batch
 from tests.fakes.coco_batches import HEIGHT_PX, WIDTH_PX
 
 

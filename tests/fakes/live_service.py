@@ -10,8 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from serving.connections import GuardedProtocol
-from serving.server import address_of, make_config, open_listener
+from serving.http.connections import GuardedProtocol
+from serving.http.server import address_of, make_config, open_listener
 from tests.fakes.service_world import ServiceWorld
 
 

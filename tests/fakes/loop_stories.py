@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from flows.reconcile import reconcile
-from flows.retrain import run_turn
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
 from maskloop.workspace import Workspace
 from tests.fakes.loop_world import World
 

@@ -19,22 +19,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.catalog import Catalog, write_catalog
-from dataset.decoding import encode_png
+from dataset.pictures.decoding import encode_png
 from dataset.samples import DatasetVersion, Instance, Picture, Split
+from dataset.versions.catalog import Catalog, write_catalog
 from evaluation.instances import Detections
-from flows.evaluate import ModelOnPictures, evaluate_model
-from flows.wiring import App
-from maskloop.cycle_state import Cycle
+from flows.evidence.evaluate import ModelOnPictures, evaluate_model
+from flows.workspace.wiring import App
 from maskloop.digest import canonical_json, digest_bytes, digest_file
 from maskloop.errors import IntegrityError, StoppedError
 from maskloop.files import directory_written_atomically
-from maskloop.ledger import Entry
+from maskloop.ledger.ledger import Entry
 from maskloop.masks import encode_masks
-from maskloop.records import Record, read_record
-from maskloop.state import LoopState, fold
+from maskloop.records.kinds import Record, read_record
+from maskloop.state.cycle_state import Cycle
+from maskloop.state.loop_state import LoopState, fold
 from maskloop.workspace import Workspace
-from models.predict import Prediction
+from models.answering.predict import Prediction
 from tests.fakes.correction_log import FakeCorrectionLog
 from tests.fakes.crashing import Countdown, Killed, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
@@ -78,7 +78,7 @@ def draw_picture(number: int) -> tuple[np.ndarray, tuple[Instance, ...]]:
 
 @dataclass
 class TinyModel:
-    """Stands in for `models.train` and `models.artifact`, and remembers what it was asked to train."""
+    """Stands in for `models.training.train` and `models.artifacts.artifact`, and remembers what it was asked to train."""
 
     quality: float = 0.9
     wait_percent: float = 0.0
@@ -342,13 +342,15 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, world: Callable[[], World]) ->
     Nothing is waited for until it is on the disk: here processes die, but nobody cuts the power.
     """
     monkeypatch.setattr("os.fsync", lambda _file: None)
-    monkeypatch.setattr("models.train.train", lambda *a, **k: world().model.train(*a, **k))
-    monkeypatch.setattr("models.artifact.save_artifact", lambda *a, **k: world().model.save_artifact(*a, **k))
-    monkeypatch.setattr("models.artifact.verify_artifact", TinyModel.verify_artifact)
-    monkeypatch.setattr("models.predict.Predictor", ColourPredictor)
-    monkeypatch.setattr("flows.train.describe_code", lambda: "0" * 40)
-    monkeypatch.setattr("flows.judge.draw_examples", lambda *_args, **_more: [])
-    monkeypatch.setattr("flows.judge.evaluate_model", _evaluate_once)
+    monkeypatch.setattr("models.training.train.train", lambda *a, **k: world().model.train(*a, **k))
+    monkeypatch.setattr(
+        "models.artifacts.artifact.save_artifact", lambda *a, **k: world().model.save_artifact(*a, **k)
+    )
+    monkeypatch.setattr("models.artifacts.artifact.verify_artifact", TinyModel.verify_artifact)
+    monkeypatch.setattr("models.answering.predict.Predictor", ColourPredictor)
+    monkeypatch.setattr("flows.learning.train.describe_code", lambda: "0" * 40)
+    monkeypatch.setattr("flows.learning.judge.draw_examples", lambda *_args, **_more: [])
+    monkeypatch.setattr("flows.learning.judge.evaluate_model", _evaluate_once)
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from serving.pairs import Comparison, KeptPair
+from serving.rollout.pairs import Comparison, KeptPair
 
 
 class FakePairLog:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.errors import IntegrityError
-from maskloop.records import (
+from maskloop.records.kinds import (
     ApprovalDecided,
     CandidateRegistered,
     Check,
@@ -18,10 +18,10 @@ from maskloop.records import (
     VerdictReached,
     write_record,
 )
-from maskloop.settings import ApprovalSettings
-from maskloop.state import LoopState, fold
-from registry.blessing import make_verdict
-from registry.promotion import promote
+from maskloop.settings.settings import ApprovalSettings
+from maskloop.state.loop_state import LoopState, fold
+from registry.champion.promotion import promote
+from registry.gates.blessing import make_verdict
 from tests.fakes.ledger import FakeClock, FakeLedger
 from tests.fakes.model_store import FakeModelStore
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from dataset.decoding import encode_png
-from flows.reconcile import reconcile
-from flows.retrain import run_turn
-from flows.rollout import (
+from dataset.pictures.decoding import encode_png
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
+from flows.rollouts.rollout import (
     advance_rollout,
 )
-from maskloop.state import Rollout
-from serving.pairs import Comparison, KeptPair
+from maskloop.state.loop_state import Rollout
+from serving.rollout.pairs import Comparison, KeptPair
 from tests.fakes.loop_world import CLASS_NAMES, ColourPredictor, World, draw_picture, put_in_place
 
 ROLLOUT = """

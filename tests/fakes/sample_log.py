@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from monitoring.sample_log import EXPIRED, Pruned, Sample, SampleCounts, picture_file_name, tally
+from monitoring.samples.sample_log import EXPIRED, Pruned, Sample, SampleCounts, picture_file_name, tally
 
 
 class FakeSampleLog:

@@ -15,23 +15,23 @@ import numpy as np
 from fastapi import FastAPI
 from PIL import Image
 
-from dataset.decoding import DecodedPicture, encode_png, open_picture
-from dataset.sandbox import Limits
+from dataset.pictures.decoding import DecodedPicture, encode_png, open_picture
+from dataset.pictures.sandbox import Limits
 from maskloop.clock import Clock
 from maskloop.errors import PictureError
-from maskloop.settings import ServingSettings
+from maskloop.settings.settings import ServingSettings
+from serving.access.keys import KeyStore
+from serving.access.limits import RateLimiter
+from serving.answering.batching import MicroBatcher
+from serving.answering.decoding import DecoderPool
+from serving.answering.engine import Engine
+from serving.answering.hosting import ModelHost
+from serving.answering.service import Service
 from serving.answers import Answer, PairedAnswer, Picture
-from serving.app import create_app
-from serving.batching import MicroBatcher
-from serving.decoding import DecoderPool
-from serving.engine import Engine
-from serving.hosting import ModelHost
-from serving.keys import KeyStore
-from serving.limits import RateLimiter
-from serving.periodic import repeat, running
+from serving.http.app import create_app
 from serving.schemas import FeedbackRequest
-from serving.service import Service
-from serving.tracing import NO_TRACER, Tracer
+from serving.telemetry.periodic import repeat, running
+from serving.telemetry.tracing import NO_TRACER, Tracer
 from tests.fakes.serving_world import FakeSource, RememberingObserver
 
 MAX_MPX = 1.0
@@ -120,7 +120,7 @@ class ServiceWorld:
     def make_app(self) -> FastAPI:
         """Build everything anew: an event loop needs its own."""
         with (
-            patch("serving.decoding.AsyncSandboxedDecoder", DirectDecoder)
+            patch("serving.answering.decoding.AsyncSandboxedDecoder", DirectDecoder)
             if not self.sandboxed
             else patch.dict({})
         ):

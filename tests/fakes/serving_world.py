@@ -13,7 +13,7 @@ import numpy as np
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import MaskloopError
 from maskloop.masks import encode_masks
-from registry.serving_copy import ServedModel
+from registry.champion.serving_copy import ServedModel
 from serving.answers import Answer, HostedModel, Picture, Role, Traffic, Wanted
 from serving.observing import SilentObserver
 
@@ -37,7 +37,7 @@ def detect(pixels: np.ndarray, *, class_index: int = 0, score: float = 0.9) -> D
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """As `models.predict.Prediction`, which needs torch: seconds for each process of a test."""
+    """As `models.answering.predict.Prediction`, which needs torch: seconds for each process of a test."""
 
     detections: Detections
     embedding: np.ndarray

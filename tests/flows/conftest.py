@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.telling import Teller
-from flows.wiring import App
+from flows.workspace.telling import Teller
+from flows.workspace.wiring import App
 from tests.fakes.loop_world import World, put_in_place
 
 
@@ -37,6 +37,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None)
     def open_app(_root: Path, *, teller: Teller) -> App:
         return replace(made.app(), teller=teller)
 
-    monkeypatch.setattr("flows.deployments.open_app", open_app)
+    monkeypatch.setattr("flows.scheduling.deployments.open_app", open_app)
     made.label(range(12))
     return made

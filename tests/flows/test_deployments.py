@@ -17,7 +17,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Running
 
-from flows.deployments import (
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import record_trigger, run_turn
+from flows.scheduling.deployments import (
     drop_schedules,
     ingest_flow,
     pause_schedules,
@@ -28,10 +30,8 @@ from flows.deployments import (
     start_train_run,
     train_flow,
 )
-from flows.reconcile import reconcile
-from flows.retrain import record_trigger, run_turn
 from maskloop.errors import RefusedError
-from maskloop.records import TriggerRecorded
+from maskloop.records.kinds import TriggerRecorded
 from tests.fakes.ingests import ingest_result
 from tests.fakes.loop_world import World
 
@@ -121,7 +121,7 @@ def test_a_reconcile_that_finds_another_one_running_says_so_and_is_fine(world: W
 def test_ingest_returns_the_tag(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     version = world.data.current()
     result = ingest_result(version, num_added=12)
-    monkeypatch.setattr("dataset.ingestion.ingest_batch", lambda *_a, **_k: result)
+    monkeypatch.setattr("dataset.ingestion.ingestion.ingest_batch", lambda *_a, **_k: result)
     assert ingest_flow(str(world.workspace.root), "batch.json", "images") == "data-v1"
 
 

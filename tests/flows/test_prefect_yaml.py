@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prefect import Flow
 
-from flows.wiring import REPOSITORY
+from flows.workspace.wiring import REPOSITORY
 
 TEMPLATE = (REPOSITORY / "configs" / "prefect.yaml").read_text()
 CONTENT: dict[str, Any] = yaml.safe_load(

@@ -19,12 +19,12 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from maskloop.records import ChampionChanged, Check, DriftJudged, RolloutStarted, VerdictReached
-from maskloop.settings import GateSettings, ServingSettings, SloSettings
-from maskloop.state import LoopState, Rollout, Serving
-from monitoring.novelty import Novelty
+from maskloop.records.kinds import ChampionChanged, Check, DriftJudged, RolloutStarted, VerdictReached
+from maskloop.settings.settings import GateSettings, ServingSettings, SloSettings
+from maskloop.state.loop_state import LoopState, Rollout, Serving
+from monitoring.drift.novelty import Novelty
 from serving.answers import Wanted
-from serving.metrics import Metrics
+from serving.telemetry.metrics import Metrics
 from tests.fakes.serving_world import make_answer, make_served
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +151,7 @@ def test_every_query_asks_for_series_and_labels_that_exist(exported: dict[str, s
 
 
 def test_every_label_value_that_a_query_names_is_a_word_of_the_service() -> None:
-    files = [*(ROOT / "serving").glob("*.py"), ROOT / "maskloop/records.py"]
+    files = [*(ROOT / "serving").glob("*.py"), ROOT / "maskloop/records/kinds.py"]
     source = "\n".join(file.read_text(encoding="utf-8") for file in files)
     for where, query in QUERIES:
         for label, values in re.findall(r'(\w+)=~?"([^"]+)"', query):

@@ -11,10 +11,10 @@ import pytest
 from click import Command, Group
 from pydantic import BaseModel
 
-from flows.cli import cli
-from maskloop.cycle_state import Phase
+from flows.command.main import cli
 from maskloop.errors import EXIT_CODES, MaskloopError
-from maskloop.settings import GateSettings, Settings
+from maskloop.settings.settings import GateSettings, Settings
+from maskloop.state.cycle_state import Phase
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

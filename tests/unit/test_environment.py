@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from flows.wiring import REPOSITORY
+from flows.workspace.wiring import REPOSITORY
 
 LOCK = (REPOSITORY / "requirements.lock").read_text()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskloop.settings import load_settings
+from maskloop.settings.settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
@@ -60,7 +60,7 @@ def test_the_project_is_never_uploaded() -> None:
 
 
 def test_the_repository_is_a_workspace_itself() -> None:
-    from flows.wiring import open_app
+    from flows.workspace.wiring import open_app
 
     assert open_app(REPOSITORY).settings.model_name == "metal-parts"
     template = (REPOSITORY / "configs" / "prefect.yaml").read_text(encoding="utf-8")

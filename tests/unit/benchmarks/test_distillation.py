@@ -1,8 +1,8 @@
 from benchmarks.distillation.__main__ import ALONE, TEACHER, Line, make_smaller, to_markdown
 from benchmarks.timing import Spread
-from flows.wiring import REPOSITORY
-from maskloop.settings import load_settings
-from models.build import build_model
+from flows.workspace.wiring import REPOSITORY
+from maskloop.settings.settings import load_settings
+from models.network.build import build_model
 
 
 def count_weights(settings):

@@ -15,10 +15,10 @@ from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Report, lines_of
 from benchmarks.speed.stock import draw_picture, let_find, make_stock_model, run_stock
 from benchmarks.timing import Rounds
-from dataset.decoding import decode_picture
-from maskloop.model_settings import ModelSettings, TrainingSettings
-from models.batches import BatchStream, PictureCache
-from models.fast_parts import ALL_FAST_PARTS
+from dataset.pictures.decoding import decode_picture
+from maskloop.settings.model_settings import ModelSettings, TrainingSettings
+from models.loading.batches import BatchStream, PictureCache
+from models.network.fast_parts import ALL_FAST_PARTS
 
 
 @pytest.fixture(scope="module")

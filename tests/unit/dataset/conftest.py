@@ -2,9 +2,9 @@
 
 import pytest
 
-from dataset.ingestion import ingest_batch
-from dataset.planning import Batch
-from maskloop.settings import Settings
+from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.plan import Batch
+from maskloop.settings.settings import Settings
 from tests.fakes.coco_batches import write_batch
 from tests.fakes.dataset_store import FakeDatasetStore
 

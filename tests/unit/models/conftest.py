@@ -26,7 +26,7 @@ def shapes():
 
 @pytest.fixture
 def tiny_model(shapes):
-    from models.build import build_model
+    from models.network.build import build_model
 
     torch.manual_seed(0)
     return build_model(shapes.tiny_settings().model, num_classes=2)
@@ -35,7 +35,7 @@ def tiny_model(shapes):
 @pytest.fixture
 def artifact(shapes, tiny_model, tmp_path):
     """A folder with a saved, untrained model and its manifest."""
-    from models.artifact import save_artifact
+    from models.artifacts.artifact import save_artifact
 
     folder = tmp_path / "model"
     manifest = save_artifact(

@@ -17,7 +17,7 @@ import numpy as np
 from dataset.samples import DatasetVersion, Instance, Picture
 from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
-from maskloop.settings import GateSettings, Settings, parse_settings
+from maskloop.settings.settings import GateSettings, Settings, parse_settings
 
 SIDE_PX = 48
 CLASS_NAMES = ("square", "disc")
@@ -102,7 +102,7 @@ def load_picture(path: Path) -> np.ndarray:
 
 def make_request(folder: Path, settings: Settings | None = None, *, steps: int = 10, **changes):
     """Return a request to train ``steps`` steps on the CPU with checkpoints in ``folder``."""
-    from models.train import TrainingRequest
+    from models.training.train import TrainingRequest
 
     chosen = settings or tiny_settings(ema_decay=0.5)
     known = {"dataset": make_dataset(), "learning_rate": 0.01, "device": "cpu", **changes}
@@ -116,7 +116,7 @@ def main() -> None:
     """
     import torch
 
-    from models.train import train
+    from models.training.train import train
 
     torch.set_num_threads(1)
     die_at = int(sys.argv[3]) if "--die-at" in sys.argv else -1

@@ -1,0 +1,141 @@
+"""Reading COCO files as people really export them. Nothing here trusts a type, an id or a number."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from dataset.coco.annotation_files import advise, describe_foreign_bytes, describe_foreign_json
+from maskloop.errors import DataError
+
+MAX_FILE_BYTES: Final = 2 * 2**30
+_LISTS: Final = ("images", "annotations", "categories")
+_ROUNDING_PX: Final = 2.0
+_CROWD_FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
+
+Identifier = int | str
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """A COCO file's three lists, exactly as they stand in it.
+
+    Attributes:
+        path: Where it was read from.
+        images: Anything, usually dictionaries with ``id``, ``file_name``, ``width`` and ``height``.
+        annotations: Anything, usually dictionaries with ``image_id``, ``category_id`` and ``segmentation``.
+        categories: Anything, usually dictionaries with ``id`` and ``name``.
+        contributor: What ``info`` says about who wrote it; empty if it says nothing.
+    """
+
+    path: Path
+    images: tuple[Any, ...]
+    annotations: tuple[Any, ...]
+    categories: tuple[Any, ...]
+    contributor: str = ""
+
+    @property
+    def is_label_studio(self) -> bool:
+        """Whether Label Studio says that it wrote the file."""
+        return self.contributor.strip().casefold() == "label studio"
+
+
+def read_coco(annotations: Path) -> CocoFile:
+    """Read a COCO file without judging what is in its lists.
+
+    NaN and Infinity are read as the numbers they are, for the validation to report.
+
+    Raises:
+        DataError: if the file is missing, empty, larger than `MAX_FILE_BYTES`, not JSON, or lacks a list.
+    """
+    content = _read_json(annotations)
+    lists: dict[str, Any] = content if isinstance(content, dict) else {}
+    missing = [name for name in _LISTS if not isinstance(lists.get(name), list)]
+    if missing:
+        what = describe_foreign_json(content)
+        said = f"it looks like {what}" if what else f"it has no list of {' and '.join(missing)}"
+        raise DataError(f"this is no COCO file: {said}", where=str(annotations), hint=advise(what))
+    info = content.get("info")
+    contributor = info.get("contributor") if isinstance(info, dict) else None
+    images, records, categories = (tuple(lists[name]) for name in _LISTS)
+    return CocoFile(
+        annotations, images, records, categories, contributor if isinstance(contributor, str) else ""
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise DataError("the annotation file is too large", where=str(path), hint="split the batch")
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        hint = "name the COCO file, or the folder it is in"
+        raise DataError("the annotation file does not exist", where=str(path), hint=hint) from error
+    except OSError as error:
+        raise DataError(f"the annotation file cannot be read: {error.strerror}", where=str(path)) from error
+    if not data.strip():
+        raise DataError("the annotation file is empty", where=str(path), hint="export it again")
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        what = describe_foreign_bytes(data)
+        reason = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"JSON: {error}"
+        said = (
+            f"this is no COCO file: it looks like {what}" if what else f"the annotation file is not {reason}"
+        )
+        raise DataError(said, where=str(path), hint=advise(what)) from error
+
+
+def identifier(value: Any) -> Identifier | None:
+    """Return a comparable id, or None if it cannot be one. Digits in quotes count as the number.
+
+    >>> identifier("12"), identifier(12), identifier(0), identifier(True), identifier(3.0), identifier(None)
+    (12, 12, 0, None, 3, None)
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text or None
+    return value if isinstance(value, int) else None
+
+
+def crowd_flag(annotation: dict[str, Any]) -> bool | None:
+    """Return ``iscrowd`` however it is spelled, False if it is missing, None if it makes no sense.
+
+    >>> [crowd_flag({"iscrowd": value}) for value in (1, "1", False, 7)]
+    [True, True, False, None]
+    """
+    value = annotation.get("iscrowd", 0)
+    if value is None:
+        return False
+    if isinstance(value, str):
+        return _CROWD_FLAGS.get(value.strip().lower())
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def box_is_sound(box: Any) -> bool:
+    """Say whether a COCO box ``[x, y, w, h]`` is four finite numbers with x, y, w, h of at least 0 px.
+
+    >>> box_is_sound([0, 0, 5, 5]), box_is_sound([float("inf"), 0, 1, 1]), box_is_sound([0, 0, -5, 5])
+    (True, False, False)
+    """
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    numbers = [side for side in box if isinstance(side, int | float) and not isinstance(side, bool)]
+    return len(numbers) == 4 and all(math.isfinite(side) and side >= -_ROUNDING_PX for side in numbers)
+
+
+def is_safe_name(name: str) -> bool:
+    """Say whether a picture's file name stays inside its folder.
+
+    >>> is_safe_name("left/a.png"), is_safe_name("../a.png"), is_safe_name("/etc/passwd"), is_safe_name("")
+    (True, False, False, False)
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    return bool(name) and "\0" not in name and not path.is_absolute() and ".." not in path.parts

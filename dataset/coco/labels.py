@@ -1,0 +1,188 @@
+"""The label schema: reading it from COCO categories, and noticing when it or the mix of labels changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from dataset.coco.document import CocoFile, Identifier, identifier
+from dataset.problems import Problem
+
+_TOTAL_VARIATION_WARNED: Final = 0.15
+_Z_ONE_IN_A_THOUSAND: Final = 3.0902
+_SCHEMA_HINT: Final = "pass --allow-schema-change to change them, or restore the classes in maskloop.toml"
+_VANISHED_HINT: Final = (
+    "list every class in the file's categories, also those without objects, or pass --allow-schema-change; "
+    "`maskloop data classes --drop` takes a class out of the schema for good"
+)
+
+
+@dataclass(frozen=True)
+class BatchClasses:
+    """The categories a COCO file lists.
+
+    Attributes:
+        names: All of them, by category id.
+        unused: Those that no annotation names.
+        umbrellas: Unused ones that another category gives as its ``supercategory``. Roboflow's exports begin
+            with one: it is the project's name.
+    """
+
+    names: tuple[str, ...]
+    unused: frozenset[str] = frozenset()
+    umbrellas: frozenset[str] = frozenset()
+
+
+def read_batch_classes(coco: CocoFile) -> BatchClasses:
+    """Return the classes of a batch; `read_categories` says what is wrong with them."""
+    names = read_categories(coco.categories, [])
+    used = {identifier(one.get("category_id")) for one in coco.annotations if isinstance(one, dict)}
+    unused = frozenset(name for key, name in names.items() if key not in used)
+    above = frozenset(filter(None, map(_name_above, coco.categories)))
+    return BatchClasses(tuple(names.values()), unused, unused & above)
+
+
+def _name_above(category: Any) -> str:
+    """Return the name of the group a category belongs to, or an empty string."""
+    above = category.get("supercategory") if isinstance(category, dict) else None
+    name = category.get("name") if isinstance(category, dict) else None
+    return above.strip() if isinstance(above, str) and above != name else ""
+
+
+def read_categories(categories: Sequence[Any], problems: list[Problem]) -> dict[Identifier, str]:
+    """Map category ids to trimmed names, by id; what is wrong with them is added to ``problems``."""
+    names: dict[Identifier, str] = {}
+    for number, category in enumerate(categories):
+        where = f"/categories/{number}"
+        key = identifier(category.get("id")) if isinstance(category, dict) else None
+        name = category.get("name") if isinstance(category, dict) else None
+        if key is None or not isinstance(name, str) or not name.strip():
+            problems.append(Problem("error", "bad-category", where, "a category needs an id and a name"))
+            continue
+        if name != name.strip():
+            message = f"the name {name!r} has blanks or line ends around it; they were trimmed"
+            problems.append(Problem("warning", "category-name-trimmed", where, message))
+        if key in names:
+            problems.append(
+                Problem("error", "category-id-twice", where, f"category id {key!r} is used twice")
+            )
+        names[key] = name.strip()
+    for name, count in Counter(names.values()).items():
+        if count > 1:
+            message = f"{count} categories are called {name!r}"
+            problems.append(
+                Problem("error", "category-name-twice", "/categories", message, "merge them or rename one")
+            )
+    return dict(sorted(names.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+
+
+def settle_schema(
+    *,
+    configured: tuple[str, ...],
+    previous: tuple[str, ...],
+    incoming: BatchClasses,
+    allow_change: bool,
+) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+    """Decide the label schema of the next version, and what stands against it.
+
+    A first batch sets the schema, its umbrella categories left out. Later the schema grows only by classes
+    that have instances: a category that no annotation uses is a remark.
+
+    Args:
+        configured: ``classes`` of the settings, or empty.
+        previous: The current version's, or empty.
+        incoming: The batch's.
+        allow_change: A person has agreed: changes are then warnings, and new classes are appended. A class
+            the settings do not name stays an error.
+    """
+    of_batch = tuple(name for name in incoming.names if name not in incoming.umbrellas)
+    target = configured or previous or of_batch
+    new = [name for name in incoming.names if name not in target]
+    problems = [
+        *(_left_out(name) for name in new if name in incoming.unused),
+        *(_new_class(name, bool(configured)) for name in new if name not in incoming.unused),
+        *(_vanished_class(name) for name in target if name not in incoming.names),
+    ]
+    if configured and previous and configured != previous:
+        message = f"maskloop.toml lists the classes {_listed(configured)}, the data have {_listed(previous)}"
+        problems.append(Problem("error", "schema-changed", "maskloop.toml: classes", message, _SCHEMA_HINT))
+    if not allow_change:
+        return target, tuple(problems)
+    if not configured:
+        target += tuple(name for name in new if name not in incoming.unused)
+    return target, tuple(_agreed(problem, bool(configured)) for problem in problems)
+
+
+def _agreed(problem: Problem, is_configured: bool) -> Problem:
+    """Make an error a person has agreed to a warning, without the advice to agree to it."""
+    if problem.severity != "error" or (problem.code == "class-new" and is_configured):
+        return problem
+    return replace(problem, severity="warning", hint="")
+
+
+def _new_class(name: str, is_configured: bool) -> Problem:
+    hint = (
+        "add it to `classes` in maskloop.toml, or give its annotations a class that is listed there"
+        if is_configured
+        else "pass --allow-schema-change to add it, or rename the category in the file"
+    )
+    return Problem("error", "class-new", "/categories", f"class {name!r} is not in the label schema", hint)
+
+
+def _vanished_class(name: str) -> Problem:
+    message = f"class {name!r} is missing from the batch"
+    return Problem("error", "class-vanished", "/categories", message, _VANISHED_HINT)
+
+
+def _left_out(name: str) -> Problem:
+    message = f"category {name!r} was left out: no annotation uses it, and the label schema lacks it"
+    return Problem("info", "category-unused", "/categories", message)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def compare_label_distribution(
+    old_counts: Sequence[int], new_counts: Sequence[int], class_names: Sequence[str]
+) -> tuple[Problem, ...]:
+    """Warn when the batch's mix of classes is clearly not the previous version's.
+
+    Both must hold: the total variation distance, half the summed absolute difference of the shares, is at
+    least 0.15, and a chi-square test of homogeneity (Pearson 1900) is beyond its one-in-a-thousand point
+    (Wilson and Hilferty's approximation, 1931). Instances of one picture are not independent, hence both.
+
+    Args:
+        old_counts: Instances per class so far.
+        new_counts: Instances per class in the batch.
+        class_names: As long as both.
+    """
+    counts = np.array([old_counts, new_counts], dtype=np.float64)
+    names = [name for name, total in zip(class_names, counts.sum(axis=0), strict=True) if total]
+    counts = counts[:, counts.sum(axis=0) > 0]
+    totals = counts.sum(axis=1, keepdims=True)
+    if counts.shape[1] < 2 or not totals.all():
+        return ()
+    shares = counts / totals
+    distance = float(np.abs(shares[0] - shares[1]).sum()) / 2
+    expected = totals * counts.sum(axis=0) / counts.sum()
+    chi_square = float(((counts - expected) ** 2 / expected).sum())
+    if distance < _TOTAL_VARIATION_WARNED or chi_square < _chi_square_limit(counts.shape[1] - 1):
+        return ()
+    most = int(np.abs(shares[0] - shares[1]).argmax())
+    message = (
+        f"the mix of classes moved by {distance:.2f} (0 the same, 1 nothing in common), most for "
+        f"{str(names[most])!r}: {shares[0, most]:.0%} before, {shares[1, most]:.0%} in this batch"
+    )
+    hint = "fine if production changed; otherwise look for swapped or forgotten labels"
+    return (Problem("warning", "label-mix-moved", "/annotations", message, hint),)
+
+
+def _chi_square_limit(degrees: int) -> float:
+    """Return the 99.9 % point of chi-square, by Wilson and Hilferty's cube."""
+    spread = 2.0 / (9.0 * degrees)
+    return float(degrees * (1.0 - spread + _Z_ONE_IN_A_THOUSAND * spread**0.5) ** 3)

@@ -1,0 +1,285 @@
+"""A batch becomes part of the next data version: gather what lies there, decide, apply.
+
+Ingesting the same batch again changes nothing. A batch with too many unusable pictures, or one that would
+change the label schema unasked, is refused as a whole with the full report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dataset.coco.annotation_files import find_annotation_file
+from dataset.coco.document import CocoFile, read_coco
+from dataset.coco.listing import picture_names
+from dataset.coco.picture_files import PictureFolder, locate_pictures
+from dataset.coco.validation import FoundPicture, ValidationReport
+from dataset.ingestion.balance import Balance
+from dataset.ingestion.plan import Batch, BatchRefusedError, IngestPlan, plan_ingest, refuse_other_schema
+from dataset.ingestion.splitting import Resident
+from dataset.pictures.decoding import DecodedPicture, decode_picture
+from dataset.pictures.location import tells_place
+from dataset.pictures.looks import are_near, difference_hash, grey_cells
+from dataset.pictures.metadata import without_metadata
+from dataset.pictures.sandbox import Limits, SandboxedDecoder
+from dataset.problems import Problem
+from dataset.samples import DatasetVersion
+from dataset.store import DatasetStore, next_tag
+from dataset.versions.catalog import Catalog, read_catalog, write_catalog
+from dataset.versions.dvc_objects import link_or_copy
+from maskloop.digest import digest_bytes
+from maskloop.errors import PictureError, StorageError
+from maskloop.files import storage_error
+from maskloop.settings.settings import DataSettings, Settings
+
+Progress = Callable[[int, int], None]
+MAX_PICTURE_BYTES: Final = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingest did.
+
+    Attributes:
+        version: The version that is current now.
+        previous_tag: The version before, or an empty string.
+        report: Everything that was found in the batch.
+        changed: False if the batch brought nothing new.
+        num_added: Pictures no version on the way held.
+        num_updated: Pictures that were there and have other instances now.
+        num_unchanged: Pictures that were there with the same instances.
+        num_quarantined: Pictures left out.
+        balance: What came, what was kept, and what was not and why.
+        annotations: The COCO file.
+        images_dir: The folder its pictures were taken from.
+        page: The report of the batch, once it is written.
+    """
+
+    version: DatasetVersion | None
+    previous_tag: str
+    report: ValidationReport
+    changed: bool
+    num_added: int
+    num_updated: int
+    num_unchanged: int
+    num_quarantined: int
+    balance: Balance
+    annotations: Path
+    images_dir: Path
+    page: Path | None = None
+
+
+def ingest_batch(
+    store: DatasetStore,
+    *,
+    annotations: Path,
+    images_dir: Path | None,
+    batch: Batch,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> IngestResult:
+    """Take a COCO batch into the next data version.
+
+    Args:
+        store: Where versions live.
+        annotations: The batch's COCO file, or the folder that holds it and no other.
+        images_dir: The folder its file names are relative to, or None to look for it near the file.
+        batch: What is said about it.
+        settings: The data section and the classes count.
+        progress: Called with (pictures read, pictures in all).
+
+    Raises:
+        DataError: if the annotation file cannot be read.
+        BatchRefusedError: if the batch is refused as a whole; its ``report`` says why.
+        RefusedError: if `data/` holds anything that no data version put there.
+        StorageError: if something could not be written; the previous version is still current.
+        UnavailableError: if another ingest is running, or the remote does not answer.
+    """
+    annotations = find_annotation_file(annotations)
+    coco = read_coco(annotations)
+    store.refuse_to_lose()
+    present = store.current()
+    refuse_other_schema(coco, batch, settings, present.class_names if present else ())
+    images_dir = images_dir or locate_pictures(annotations, picture_names(coco))
+    found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx, progress=progress)
+    with store.staging() as folder:
+        previous, versions = store.current(), store.versions()
+        catalog = read_catalog(previous.root) if previous else None
+        residents = _residents(store, previous, versions, found.values(), settings.data)
+        try:
+            plan = plan_ingest(
+                coco, found, batch, settings, previous=catalog, residents=residents, tag=next_tag(versions)
+            )
+        except BatchRefusedError as refused:
+            refused.images_dir = images_dir
+            raise
+        version = previous
+        if plan.changes_something:
+            stage(folder, plan, images_dir, previous_root=previous.root if previous else None)
+            num_new, num_relabelled = len(plan.added), len(plan.updated)
+            message = f"{num_new} pictures added and {num_relabelled} relabelled from {batch.source}"
+            version = store.commit(folder, message)
+    return _result(plan, version, previous, coco.path, images_dir)
+
+
+def _result(
+    plan: IngestPlan,
+    version: DatasetVersion | None,
+    previous: DatasetVersion | None,
+    annotations: Path,
+    images_dir: Path,
+) -> IngestResult:
+    return IngestResult(
+        version=version,
+        previous_tag=previous.tag if previous else "",
+        report=plan.report,
+        changed=plan.changes_something,
+        num_added=len(plan.added),
+        num_updated=len(plan.updated),
+        num_unchanged=len(plan.report.usable) - len(plan.added) - len(plan.updated),
+        num_quarantined=len(plan.report.quarantined),
+        balance=plan.balance,
+        annotations=annotations,
+        images_dir=images_dir,
+    )
+
+
+def find_pictures(
+    coco: CocoFile, images_dir: Path, *, max_mpx: float, progress: Progress | None = None
+) -> dict[str, FoundPicture | Problem]:
+    """Look at every picture the COCO file lists; decode it in a child process."""
+    names, folder = picture_names(coco), PictureFolder(images_dir)
+    found: dict[str, FoundPicture | Problem] = {}
+    with SandboxedDecoder(Limits(max_mpx=max_mpx)) as decoder:
+        for number, name in enumerate(names, start=1):
+            found[name] = _find(name, folder, decoder)
+            if progress:
+                progress(number, len(names))
+    return found
+
+
+def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundPicture | Problem:
+    file = folder.find(name)
+    if isinstance(file, Problem):
+        return file
+    try:
+        if (folder.root / file).stat().st_size > MAX_PICTURE_BYTES:
+            return Problem("error", "picture-too-large", name, "the picture's file is too large")
+        data = (folder.root / file).read_bytes()
+        decoded = decoder.open(data)
+    except (OSError, ValueError) as error:
+        return Problem("error", "picture-unreadable", name, f"the picture cannot be read: {error}")
+    except PictureError as error:
+        return Problem("error", "picture-broken", name, error.headline, error.hint)
+    told_location = tells_place(data)
+    if told_location:
+        data = without_metadata(data, orientation=decoded.orientation)
+        if tells_place(data) or not _shows_the_same(data, decoded, decoder):
+            message = "the picture contains a location, which cannot be removed without changing the picture"
+            return Problem("error", "location-not-removed", name, message, "save it again without metadata")
+    height, width, _ = decoded.pixels.shape
+    return FoundPicture(
+        name,
+        digest_bytes(data),
+        decoded.extension,
+        width,
+        height,
+        decoded.orientation,
+        told_location,
+        difference_hash(decoded.pixels),
+        cells=grey_cells(decoded.pixels),
+        bits_used=decoded.bits_used,
+        num_frames=decoded.num_frames,
+        file=file if file != name else "",
+    )
+
+
+def _shows_the_same(data: bytes, before: DecodedPicture, decoder: SandboxedDecoder) -> bool:
+    try:
+        after = decoder.open(data)
+    except PictureError:
+        return False
+    return after.orientation == before.orientation and np.array_equal(after.pixels, before.pixels)
+
+
+def _residents(
+    store: DatasetStore,
+    previous: DatasetVersion | None,
+    versions: Sequence[str],
+    found: Iterable[FoundPicture | Problem],
+    settings: DataSettings,
+) -> tuple[Resident, ...]:
+    """Return every picture with a place: of the current version and, after a restore, of the newest.
+
+    Those whose hash is near a new picture's are looked at more closely.
+    """
+    tags = dict.fromkeys(([previous.tag] if previous else []) + list(versions[-1:]))
+    residents: dict[str, tuple[Resident, Path]] = {}
+    for tag in tags:
+        version = store.open(tag)
+        hashes = read_catalog(version.root).difference_hashes
+        for one in version.pictures:
+            resident = Resident(one.digest, one.name, one.group, one.split, hashes[one.digest])
+            residents.setdefault(one.digest, (resident, version.path(one)))
+    looks = {p.difference_hash for p in found if isinstance(p, FoundPicture) and p.digest not in residents}
+    hashes_of_new = np.array(sorted(looks), np.uint64)
+    return tuple(
+        replace(resident, cells=read_cells(file, settings.max_picture_mpx))
+        if are_near(hashes_of_new, resident.difference_hash, settings.near_duplicate_distance_bits).any()
+        else resident
+        for resident, file in residents.values()
+    )
+
+
+def read_cells(file: Path, max_mpx: float) -> bytes | None:
+    """Return the grey cells of a stored picture, or None if it cannot be read any more."""
+    try:
+        return grey_cells(decode_picture(file.read_bytes(), max_mpx=max_mpx))
+    except (OSError, PictureError):
+        return None
+
+
+def stage(folder: Path, plan: IngestPlan, images_dir: Path, *, previous_root: Path | None) -> None:
+    """Fill a folder with the next version: old pictures linked, new ones copied, the catalog written.
+
+    Raises:
+        StorageError: if a picture changed since it was looked at, or the disk is full.
+    """
+    added = {found.digest: found for found in plan.added}
+    for picture in plan.catalog.pictures:
+        target = folder / picture.file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found = added.get(picture.digest)
+        try:
+            if found:
+                target.write_bytes(_stored_bytes(found, images_dir))
+            elif previous_root:
+                link_or_copy(previous_root / picture.file, target)
+        except OSError as error:
+            raise storage_error(error, target) from error
+    write_catalog(folder, plan.catalog)
+
+
+def restage(folder: Path, catalog: Catalog, previous_root: Path) -> None:
+    """Fill a folder with a version of pictures that are all there already. Raises StorageError."""
+    for picture in catalog.pictures:
+        target = folder / picture.file
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(previous_root / picture.file, target)
+        except OSError as error:
+            raise storage_error(error, target) from error
+    write_catalog(folder, catalog)
+
+
+def _stored_bytes(found: FoundPicture, images_dir: Path) -> bytes:
+    data = (images_dir / found.path).read_bytes()
+    if found.told_location:
+        data = without_metadata(data, orientation=found.orientation)
+    if digest_bytes(data) != found.digest:
+        raise StorageError("a picture changed while it was taken in", where=found.name)
+    return data

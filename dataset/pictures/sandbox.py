@@ -1,0 +1,350 @@
+"""Pictures decoded in a child process that may die: pixels come in shared memory.
+
+A native decoder fed with hostile bytes may crash, compute for ever or take all the memory. Here that costs
+one picture. A machine that is merely busy costs none: a child is ready before a picture's clock starts, its
+computing time is what is limited, and a picture whose child died or did not answer is tried in a fresh one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import numpy as np
+
+from dataset.pictures.decoding import DecodedPicture, sniff_format
+from maskloop.errors import MaskloopError, PictureError, UnavailableError
+
+REQUEST: Final = struct.Struct(">QBB")
+"""To the child: the file's number of bytes, whether to apply the orientation, and whether the file lies in
+the shared memory; otherwise it follows."""
+ANSWER: Final = struct.Struct(">IIBBBH")
+"""From the child: height, width, orientation, bits used, and the number of bytes that follow: none with a
+picture, which lies in the shared memory; otherwise why there is no picture."""
+_MAX_SHARED_FILE_BYTES: Final = 2**26
+_MAX_REASON_BYTES: Final = 2000
+_CHILD_START_S: Final = 120.0
+"""Python and the libraries, on a machine that is busy with something else."""
+_CHILD_STOP_S: Final = 2.0
+READY: Final = b"R"
+"""The child's first byte: it has imported everything."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use.
+
+    Attributes:
+        max_mpx: Larger pictures are refused before they are decoded, in million px.
+        cpu_s: Computing time for one picture, which no load on the machine can use up; whole seconds.
+        timeout_s: Until a child that neither answers nor computes is given up.
+        memory_mb: For one picture and the libraries; MiB.
+        max_frames: A file with more is refused; 0 for any number.
+    """
+
+    max_mpx: float = 25.0
+    cpu_s: float = 20.0
+    timeout_s: float = 120.0
+    memory_mb: int = 2048
+    max_frames: int = 0
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of the largest picture, or the largest file. Memory nobody has touched costs nothing."""
+        return max(3 * int(self.max_mpx * 1e6), _MAX_SHARED_FILE_BYTES)
+
+
+class SandboxedDecoder:
+    """Decodes outside bytes in one long-lived child process with limited memory and time.
+
+    A decoder that crashes, computes too long or asks for too much memory costs that one picture: the child is
+    replaced for the next. May be shared between threads: `open` decodes one picture after the other.
+
+    Args:
+        limits: What a child may use.
+
+    >>> from dataset.pictures.decoding import encode_png
+    >>> with SandboxedDecoder(Limits(max_mpx=1.0)) as decoder:
+    ...     decoder.open(encode_png(np.zeros((2, 3, 3), np.uint8))).pixels.shape
+    (2, 3, 3)
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._child: Child | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> SandboxedDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self, data: bytes, *, apply_orientation: bool = True) -> DecodedPicture:
+        """Do what `open_picture` does, in the child; if that fails, once more in another child.
+
+        Raises:
+            PictureError: if the picture is refused, or costs both children.
+            UnavailableError: if no child can be started, or neither answers in time.
+        """
+        _, extension = sniff_format(data)
+        with self._one_at_a_time:
+            try:
+                return self._ask(data, apply_orientation, extension)
+            except ChildFailedError as first:
+                if first.exceeded_cpu:
+                    raise name_failure(first, self._limits) from first
+            try:
+                return self._ask(data, apply_orientation, extension)
+            except ChildFailedError as second:
+                raise name_failure(second, self._limits) from second
+
+    @property
+    def is_running(self) -> bool:
+        """A child is there and lives."""
+        return self._child is not None and self._child.is_running
+
+    def start(self) -> Child:
+        """Start the child if none lives, so that no picture waits for that. Blocking."""
+        if self._child is None or not self.is_running:
+            self._stop()
+            self._child = Child(self._limits)
+        return self._child
+
+    def close(self) -> None:
+        """Stop the child. The next picture starts another."""
+        with self._one_at_a_time:
+            self._stop()
+
+    def _ask(self, data: bytes, apply_orientation: bool, extension: str) -> DecodedPicture:
+        child = self.start()
+        deadline_s = time.monotonic() + self._limits.timeout_s
+        try:
+            _send(child.socket, _pack(data, apply_orientation), deadline_s)
+            answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
+            answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
+            return child.take(answer, extension)
+        except (OSError, EOFError) as error:
+            self._child = None
+            raise child.failed(error) from error
+
+    def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child:
+            child.stop()
+
+
+@dataclass(frozen=True)
+class ChildAnswer:
+    """The fields of `ANSWER`."""
+
+    height_px: int
+    width_px: int
+    orientation: int
+    bits_used: int
+    num_frames: int
+    num_bytes: int
+
+    @property
+    def num_pixel_bytes(self) -> int:
+        """Of the picture."""
+        return 3 * self.height_px * self.width_px
+
+    def refuse(self, reason: bytes | bytearray) -> None:
+        """Raise PictureError if the child has said why there is no picture."""
+        if reason:
+            raise to_refusal(reason)
+
+
+class ChildFailedError(Exception):
+    """A child ended, or was ended, while it had a picture.
+
+    Attributes:
+        exceeded_cpu: It computed for longer than it may, which no other child would do in less.
+        timed_out: It did not answer.
+    """
+
+    def __init__(self, *, exceeded_cpu: bool, timed_out: bool) -> None:
+        super().__init__()
+        self.exceeded_cpu, self.timed_out = exceeded_cpu, timed_out
+
+
+class Child:
+    """One child process, ready for pictures, the socket to it, and the memory it puts pixels into.
+
+    Raises:
+        UnavailableError: if it does not get ready.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._memory_fd = _share_memory(limits.shared_bytes)
+        self._memory = mmap.mmap(self._memory_fd, limits.shared_bytes)
+        self.socket, theirs = socket.socketpair()
+        self.socket.setblocking(False)
+        with theirs:
+            self.process = self._start(limits, theirs)
+        try:
+            _receive(self.socket, len(READY), time.monotonic() + _CHILD_START_S)
+        except (OSError, EOFError) as error:
+            self.kill()
+            raise UnavailableError(
+                "the process that decodes pictures did not start",
+                hint="is the machine busy, or out of memory?",
+            ) from error
+
+    def _start(self, limits: Limits, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        here = str(Path(__file__).resolve().parents[2])
+        search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+        told = (
+            limits.max_mpx,
+            limits.memory_mb,
+            limits.max_frames,
+            limits.cpu_s,
+            self._memory_fd,
+            limits.shared_bytes,
+        )
+        return subprocess.Popen(
+            (sys.executable, "-P", "-m", "dataset.pictures.sandbox_child", *map(str, told)),
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._memory_fd,),
+            env={**os.environ, "PYTHONPATH": search_path, "OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """It has not ended."""
+        return self.process.poll() is None
+
+    def put(self, data: bytes) -> bytes:
+        """Put a file where the picture will replace it; return what to tell the child.
+
+        Raises:
+            PictureError: if it is too large.
+        """
+        if len(data) > len(self._memory):
+            raise PictureError(f"the file has more than the {len(self._memory) / 1e6:g} MB that are read")
+        self._memory[: len(data)] = data
+        return REQUEST.pack(len(data), True, True)
+
+    def take(self, answer: ChildAnswer, extension: str) -> DecodedPicture:
+        """Copy the picture out of the shared memory, which the next one is put into.
+
+        Raises:
+            EOFError: if no picture can be as the child says: something else speaks through it.
+        """
+        if answer.num_pixel_bytes > len(self._memory) or answer.orientation not in range(1, 9):
+            raise EOFError("the child says what cannot be")
+        shared = np.frombuffer(self._memory, np.uint8, answer.num_pixel_bytes)
+        pixels = shared.reshape(answer.height_px, answer.width_px, 3).copy()
+        return DecodedPicture(pixels, extension, answer.orientation, answer.bits_used, answer.num_frames)
+
+    def failed(self, error: Exception) -> ChildFailedError:
+        """End it after an error, and say how it failed."""
+        self.kill()
+        exceeded_cpu = self.process.returncode == -signal.SIGXCPU
+        return ChildFailedError(exceeded_cpu=exceeded_cpu, timed_out=isinstance(error, TimeoutError))
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.stop()
+
+    def stop(self) -> None:
+        """Let it end by itself, or else end it."""
+        self.socket.close()
+        try:
+            self.process.wait(_CHILD_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        with contextlib.suppress(BufferError):  # a picture is being copied, and takes the memory with it
+            self._memory.close()
+        os.close(self._memory_fd)
+
+
+def to_refusal(reason: bytes | bytearray) -> PictureError:
+    """Return the error that `refusal_bytes` made these bytes of."""
+    headline, _, hint = reason.decode(errors="replace").partition("\0")
+    return PictureError(headline or "the picture is broken", hint=hint)
+
+
+def refusal_bytes(refusal: PictureError) -> bytes:
+    """Return what the child sends: the headline and the hint."""
+    return f"{refusal.headline}\0{refusal.hint}".encode()[:_MAX_REASON_BYTES]
+
+
+def name_failure(failure: ChildFailedError, limits: Limits) -> MaskloopError:
+    """Return the error of a picture whose child has failed: its own fault, or the machine's."""
+    if failure.exceeded_cpu:
+        return PictureError(f"decoding the picture took more than {limits.cpu_s:g} s of computing time")
+    if failure.timed_out:
+        return UnavailableError(
+            f"decoding a picture was not over after {limits.timeout_s:g} s",
+            hint="the machine may be busy; try again later",
+        )
+    return PictureError("decoding the picture crashed or ran out of memory")
+
+
+def _share_memory(num_bytes: int) -> int:
+    """Return a descriptor of memory without a name. On Linux nobody can make it smaller (memfd_create(2)):
+    reading what was cut off would end this process."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryFile() as file:
+            os.ftruncate(file.fileno(), num_bytes)
+            return os.dup(file.fileno())
+    descriptor = os.memfd_create("pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, num_bytes)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return descriptor
+
+
+def _pack(data: bytes, apply_orientation: bool) -> bytes:
+    return REQUEST.pack(len(data), apply_orientation, False) + data
+
+
+def _send(to: socket.socket, data: bytes, deadline_s: float) -> None:
+    rest = memoryview(data)
+    while rest:
+        _wait_for(to, select.POLLOUT, deadline_s)
+        rest = rest[to.send(rest) :]
+
+
+def _receive(source: socket.socket, length: int, deadline_s: float) -> bytearray:
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        _wait_for(source, select.POLLIN, deadline_s)
+        rest = rest[_count(source.recv_into(rest)) :]
+    return data
+
+
+def _count(received: int) -> int:
+    if received == 0:
+        raise EOFError("the other side of the socket has gone")
+    return received
+
+
+def _wait_for(what: socket.socket, event: int, deadline_s: float) -> None:
+    poll = select.poll()
+    poll.register(what, event)
+    if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+        raise TimeoutError

@@ -1,0 +1,83 @@
+"""The child process of `SandboxedDecoder`: reads pictures from its socket, puts pixels into shared memory."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from dataset.pictures.decoding import open_picture
+from dataset.pictures.sandbox import ANSWER, READY, REQUEST, refusal_bytes
+from maskloop.errors import PictureError
+from maskloop.memory import keep_freed_memory
+
+
+def main() -> None:
+    """Serve until the parent closes the socket, which is the standard input.
+
+    Arguments: most million px, memory in MiB, most frames, computing time for a picture in s, the shared
+    memory's descriptor and size in bytes.
+    """
+    max_mpx, max_frames, cpu_s = float(sys.argv[1]), int(sys.argv[3]), float(sys.argv[4])
+    descriptor, shared_bytes = int(sys.argv[5]), int(sys.argv[6])
+    memory_bytes = int(sys.argv[2]) * 2**20 + shared_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_freed_memory()
+    shared = np.frombuffer(mmap.mmap(descriptor, shared_bytes), np.uint8)
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as parent:
+        parent.sendall(READY)
+        while header := parent.recv(REQUEST.size, socket.MSG_WAITALL):
+            length, apply_orientation, is_shared = REQUEST.unpack(header)
+            data = shared[:length].tobytes() if is_shared else _receive(parent, length)
+            with _limited_cpu(cpu_s):
+                answer = _answer(data, shared, max_mpx, bool(apply_orientation), max_frames)
+            parent.sendall(answer)
+
+
+@contextmanager
+def _limited_cpu(seconds: float) -> Iterator[None]:
+    """End this process by SIGXCPU when it has computed for that long, rounded up to a whole second."""
+    last_s = math.ceil(time.process_time() + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (last_s, resource.RLIM_INFINITY))
+    yield
+    resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _receive(parent: socket.socket, length: int) -> bytes:
+    data = bytearray(length)
+    rest = memoryview(data)
+    while rest:
+        count = parent.recv_into(rest)
+        if count == 0:
+            raise EOFError("the other side of the socket has gone")
+        rest = rest[count:]
+    return bytes(data)
+
+
+def _answer(
+    data: bytes, shared: np.ndarray, max_mpx: float, apply_orientation: bool, max_frames: int
+) -> bytes:
+    try:
+        picture = open_picture(
+            data, max_mpx=max_mpx, apply_orientation=apply_orientation, max_frames=max_frames
+        )
+    except PictureError as error:
+        reason = refusal_bytes(error)
+        return ANSWER.pack(0, 0, 0, 0, 0, len(reason)) + reason
+    height, width, _ = picture.pixels.shape
+    shared[: picture.pixels.size] = picture.pixels.reshape(-1)
+    num_frames = min(picture.num_frames, 2)  # one or several
+    return ANSWER.pack(height, width, picture.orientation, picture.bits_used, num_frames, 0)
+
+
+if __name__ == "__main__":
+    main()

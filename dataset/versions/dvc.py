@@ -1,0 +1,139 @@
+"""DVC as a command: in the workspace's own repository, and in throw-away ones with the same remote."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import sys
+import uuid
+from collections.abc import Iterator
+from configparser import ConfigParser
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from dataset.versions.git import environment, read_complaint, run
+from maskloop.errors import StorageError, UnavailableError
+from maskloop.files import write_text
+from maskloop.workspace import Workspace
+
+REMOTE: Final = "'remote \"maskloop\"'"
+_LOCKED: Final = re.compile(r"\block(ed)?\b", re.IGNORECASE)
+
+
+def run_dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
+    """Run DVC in a repository of the workspace.
+
+    Raises:
+        StorageError: if DVC refuses, or the disk is full.
+        UnavailableError: if another DVC command holds its lock.
+    """
+    done = run_python(workspace, folder, "-m", "dvc", *arguments)
+    if done == "":
+        return
+    if "No space left on device" in done:
+        raise StorageError(
+            "the disk is full", where=str(folder), hint="Free some space and run the same command again"
+        )
+    reason, advice = read_complaint("DVC", done)
+    problem = UnavailableError if _LOCKED.search(reason) else StorageError
+    raise problem(f"dvc {arguments[0]} failed: {reason}", where=workspace.settings.data.remote, hint=advice)
+
+
+def run_python(workspace: Workspace, folder: Path, *arguments: str) -> str:
+    """Run this Python with DVC's settings; return its error output if it failed, else an empty string."""
+    site = (folder if _is_throwaway(workspace, folder) else workspace.state_dir) / "dvc"
+    site.mkdir(parents=True, exist_ok=True)
+    _close_to_others(workspace, site)
+    extra = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(site)}
+    done = run((sys.executable, *arguments), folder, {**environment(), **extra})
+    return (done.stderr or done.stdout or "it said nothing") if done.returncode else ""
+
+
+def prepare_repository(workspace: Workspace) -> None:
+    """Make the workspace a DVC repository whose default remote is the one of the settings."""
+    root = workspace.root
+    config = root / ".dvc" / "config"
+    if not config.exists():
+        run_dvc(workspace, root, "init", "--force")
+    if not config.read_text().strip():
+        core = "[core]\n    analytics = false\n    remote = maskloop\n"
+        write_text(config, f"{core}[{REMOTE}]\n    url = {_quoted(_remote_url(workspace))}\n")
+    elif f"url = {_quoted(_remote_url(workspace))}\n" not in config.read_text():
+        run_dvc(workspace, root, "remote", "add", "--force", "--default", "maskloop", _remote_url(workspace))
+    if remote := local_remote(workspace):
+        remote.mkdir(parents=True, exist_ok=True)
+
+
+def local_remote(workspace: Workspace) -> Path | None:
+    """Return the remote's folder, or None if it is none."""
+    remote = workspace.settings.data.remote.removeprefix("file://")  # which DVC would take for a file name
+    return None if "://" in remote else (workspace.root / remote).resolve()
+
+
+@contextmanager
+def throwaway_repository(workspace: Workspace, cache: Path) -> Iterator[Path]:
+    """Give a DVC repository with the workspace's remote and credentials, and with a cache elsewhere.
+
+    It knows nothing of what an earlier command found in the remote: DVC keeps such knowledge beside a
+    repository, and believes it for ever.
+    """
+    folder = workspace.state_dir / f"dvc-scratch-{uuid.uuid4().hex[:8]}"
+    (folder / ".dvc").mkdir(parents=True)
+    try:
+        config = _read_config(workspace.root / ".dvc")
+        config.read_dict(
+            {"core": {"no_scm": "true", "remote": "maskloop"}, "cache": {"dir": _quoted(str(cache))}}
+        )
+        remote = local_remote(workspace)
+        url = str(remote) if remote else workspace.settings.data.remote
+        config.read_dict({REMOTE: {"url": _quoted(url)}})
+        with (folder / ".dvc" / "config").open("w", encoding="utf-8") as file:
+            config.write(file)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_config(folder: Path) -> ConfigParser:
+    """Read a repository's settings and secrets; files they name beside themselves become absolute paths."""
+    config = ConfigParser(interpolation=None, strict=False)
+    config.optionxform = str  # type: ignore[assignment,method-assign]  # keep the case of keys
+    config.read([folder / name for name in ("config", "config.local")])
+    for section in config.sections():
+        for key, value in config.items(section):
+            if value and (folder / value.strip("\"'")).is_file():
+                config.set(section, key, _quoted(str((folder / value.strip("\"'")).resolve())))
+    return config
+
+
+def _quoted(value: str) -> str:
+    """Write a value for DVC's settings, where a number sign begins a remark and a comma ends a value.
+
+    >>> print(_quoted("/plain path"), _quoted("/share #2"), _quoted('/the "new" one'))
+    /plain path "/share #2" '/the "new" one'
+    """
+    if not set(value) & set("#,'\""):
+        return value
+    mark = next((mark for mark in ('"', "'") if mark not in value), '"' * 3)
+    return f"{mark}{value}{mark}"
+
+
+def _is_throwaway(workspace: Workspace, folder: Path) -> bool:
+    return folder.parent == workspace.state_dir
+
+
+def _remote_url(workspace: Workspace) -> str:
+    remote = workspace.settings.data.remote.removeprefix("file://")
+    if "://" in remote or Path(remote).is_absolute():
+        return remote
+    return os.path.relpath(workspace.root / remote, workspace.root / ".dvc")
+
+
+def _close_to_others(workspace: Workspace, site: Path) -> None:
+    """Make the folders that DVC would else make writable for everybody, and mend those it has made."""
+    site.chmod(0o700)
+    for above in {site.parent, workspace.state_dir}:
+        above.chmod(stat.S_IMODE(above.stat().st_mode) & ~stat.S_IWOTH)

@@ -1,0 +1,116 @@
+"""What should serve, read from the ledger; the models behind it, from verified copies on disk."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from flows.workspace.served import fetch_champion, verify_weights
+from flows.workspace.wiring import App
+from maskloop.errors import MaskloopError
+from maskloop.ledger.ledger import Entry
+from maskloop.state.loop_state import LoopState, Rollout
+from serving.answers import HostedModel, Role, Traffic, Wanted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from monitoring.drift.novelty import Novelty, NoveltyScorer
+    from registry.champion.serving_copy import ServedModel
+
+_log = logging.getLogger("maskloop.serving")
+
+
+class NoveltyOnceMeasured:
+    """Tells strange pictures as soon as a model's own were measured, which the monitor does later."""
+
+    def __init__(self, app: App, weights_digest: str) -> None:
+        self._app, self._weights_digest = app, weights_digest
+        self._scorer: NoveltyScorer | None = None
+        self._is_settled = False
+
+    def score(self, embedding: NDArray[np.float32]) -> Novelty | None:
+        """Judge one picture; None as long as nobody knows the model's own pictures."""
+        return self._scorer.score(embedding) if self._scorer else None
+
+    def look(self) -> None:
+        """Look whether they were measured in the meantime. Blocking."""
+        from monitoring.drift.baseline import load_baseline
+        from monitoring.drift.novelty import fit_novelty
+
+        files = sorted(self._app.baseline_dir(self._weights_digest).glob("*.npz"))
+        if self._is_settled or not files:
+            return
+        self._is_settled = True
+        percent = self._app.settings.serving.out_of_distribution_percent
+        try:
+            self._scorer = fit_novelty(load_baseline(files[0]), out_of_distribution_percent=percent)
+        except MaskloopError as error:
+            _log.warning("strange pictures cannot be told: %s", error)
+            return
+        if self._scorer is None:
+            _log.warning(
+                "strange pictures cannot be told: the model has too few held-out pictures of its own"
+            )
+
+
+class LedgerModelSource:
+    """Says what should serve. Cheap to ask every second: while the ledger is unchanged nothing is read."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._novelty: dict[str, NoveltyOnceMeasured] = {}
+        self._last_sequence = -1
+        self._wanted: Wanted | None = None
+
+    def wanted(self) -> Wanted:
+        """Return what should serve; see `serving.answers.ModelSource`."""
+        for novelty in self._novelty.values():
+            novelty.look()
+        news: list[Entry] = list(self._app.ledger.entries(after=max(self._last_sequence, 0)))
+        if self._wanted is None or news:
+            state = self._app.state()
+            served = fetch_champion(self._app)
+            challenger, traffic = self._find_challenger(state)
+            self._wanted = Wanted(served, challenger, traffic)
+            is_complete = challenger is not None or not self._expects_challenger(state)
+            self._last_sequence = state.last_sequence if is_complete else -1  # else: read again, try again
+        return self._wanted
+
+    def load(self, served: ServedModel, role: Role) -> HostedModel:
+        """Load a model, and what tells strange pictures once the model's own were measured."""
+        from models.answering.predict import Predictor
+
+        predictor = Predictor.load(
+            served.directory,
+            expected_digest=served.weights_digest,
+            device=self._app.settings.training.device,
+        )
+        novelty = NoveltyOnceMeasured(self._app, served.weights_digest)
+        self._novelty = {**self._novelty, served.weights_digest: novelty}
+        return HostedModel(role, served, predictor, novelty)
+
+    @staticmethod
+    def _expects_challenger(state: LoopState) -> bool:
+        return state.rollout is not None and state.rollout.phase != "aborting"
+
+    def _find_challenger(self, state: LoopState) -> tuple[ServedModel | None, Traffic]:
+        """Return the challenger of the rollout under way, or nobody; its trouble is not the champion's."""
+        from registry.champion.serving_copy import challenger_copy
+
+        rollout = state.rollout
+        if rollout is None or not self._expects_challenger(state):
+            return None, Traffic()
+        try:
+            challenger = challenger_copy(
+                state, rollout, self._app.models, self._app.workspace.models_dir, verify_weights
+            )
+        except MaskloopError as error:
+            _log.error("the challenger of %s does not answer: %s", rollout.cycle, error)
+            return None, Traffic()
+        return challenger, self._traffic_of(rollout)
+
+    def _traffic_of(self, rollout: Rollout) -> Traffic:
+        mirror_percent = self._app.settings.rollout.mirror_percent
+        return Traffic(rollout.cycle, rollout.phase, rollout.share_percent, mirror_percent)

@@ -1,0 +1,181 @@
+"""Pictures from production go through the champion; every answer is logged as a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, overlay_file, tell_passed_over
+from flows.evidence.evaluate import BATCH_SIZE
+from flows.workspace.served import fetch_champion
+from flows.workspace.wiring import App
+from maskloop.digest import digest_bytes
+from maskloop.errors import PictureError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dataset.pictures.decoding import DecodedPicture
+    from evaluation.instances import ScoreThreshold
+    from models.answering.predict import Prediction, Predictor
+    from registry.champion.serving_copy import ServedModel
+
+
+def predict(
+    app: App,
+    files: Sequence[Path],
+    *,
+    source: str = "production",
+    overlays_dir: Path | None = None,
+    min_score: float | None = None,
+) -> list[PictureAnswer]:
+    """Answer every picture and log it as a sample; a bad picture costs only itself.
+
+    Args:
+        app: The workspace.
+        files: Pictures, and folders with pictures.
+        source: Where they come from.
+        overlays_dir: Draw the answers into this folder.
+        min_score: Leave out instances with a lower score. Default: the model's own threshold.
+
+    Returns:
+        One answer for each file: the pictures in order, then what was passed over.
+
+    Raises:
+        NotFoundError: if no champion serves yet.
+        DataError: if there is no picture among the files.
+    """
+    incoming = list_files(files)
+    pictures = [file for file in incoming if not file.passed_over]
+    served = fetch_champion(app)
+    from models.answering.predict import Predictor
+
+    predictor = Predictor.load(
+        served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
+    )
+    story = _Answering(app, served, predictor, source, overlays_dir, min_score)
+    answers: list[PictureAnswer] = []
+    with app.teller.progress(f"version {served.version} answers") as progress:
+        for batch in decode_in_batches(app, pictures):
+            answers += story.answer_batch(batch)
+            progress(len(answers), len(pictures))
+    return [*answers, *tell_passed_over(incoming)]
+
+
+@dataclass(frozen=True)
+class IncomingPicture:
+    """A picture as received, and decoded if that was possible."""
+
+    file: IncomingFile
+    data: bytes
+    decoded: DecodedPicture | None
+    error: str
+
+
+def decode_in_batches(app: App, files: Sequence[IncomingFile]) -> Iterator[list[IncomingPicture]]:
+    """Decode outside bytes in a process of their own, in batches small enough for memory."""
+    from dataset.pictures.sandbox import Limits, SandboxedDecoder
+
+    with SandboxedDecoder(Limits(max_mpx=app.settings.data.max_picture_mpx)) as decoder:
+        for start in range(0, len(files), BATCH_SIZE):
+            yield [_receive(decoder, file) for file in files[start : start + BATCH_SIZE]]
+
+
+def _receive(decoder: Any, file: IncomingFile) -> IncomingPicture:
+    try:
+        data = file.path.read_bytes()
+    except OSError as error:
+        return IncomingPicture(file, b"", None, f"cannot be read: {error.strerror}")
+    try:
+        return IncomingPicture(file, data, decoder.open(data), "")
+    except PictureError as error:
+        return IncomingPicture(file, data, None, str(error))
+
+
+@dataclass(frozen=True)
+class _Answering:
+    """What every batch is answered with."""
+
+    app: App
+    served: ServedModel
+    predictor: Predictor
+    source: str
+    overlays_dir: Path | None
+    min_score: float | None
+
+    @property
+    def threshold(self) -> ScoreThreshold:
+        """From this score on an instance is told and drawn."""
+        return self.predictor.score_threshold if self.min_score is None else self.min_score
+
+    def answer_batch(self, batch: Sequence[IncomingPicture]) -> list[PictureAnswer]:
+        """Answer the pictures of a batch, log and draw them."""
+        decoded = [picture.decoded for picture in batch if picture.decoded]
+        predictions = iter(self.predictor.predict([one.pixels for one in decoded]))
+        return [self._answer(picture, next(predictions) if picture.decoded else None) for picture in batch]
+
+    def _answer(self, picture: IncomingPicture, prediction: Prediction | None) -> PictureAnswer:
+        self._log_sample(picture, prediction)
+        if self.overlays_dir and picture.decoded and prediction:
+            self._draw(self.overlays_dir, picture.file.name, picture.decoded.pixels, prediction)
+        return PictureAnswer(
+            file=str(picture.file.path),
+            model_version=self.served.version,
+            weights_digest=self.served.weights_digest,
+            blessing_id=self.served.blessing_id,
+            instances=self._tell(picture, prediction),
+            error=picture.error,
+            name=picture.file.name,
+        )
+
+    def _tell(self, picture: IncomingPicture, prediction: Prediction | None) -> tuple[dict[str, Any], ...]:
+        from models.answering.instance_json import list_instances
+
+        if picture.decoded is None or prediction is None:
+            return ()
+        told = list_instances(
+            prediction.detections,
+            self.predictor.class_names,
+            orientation=picture.decoded.orientation,
+            threshold=self.threshold,
+        )
+        return tuple(one.to_json() for one in told)
+
+    def _log_sample(self, picture: IncomingPicture, prediction: Prediction | None) -> None:
+        from monitoring.samples.values import Sample, measure, sample_key
+
+        digest = digest_bytes(picture.data)
+        sample = Sample(
+            sample_id=sample_key(digest, self.served.weights_digest),
+            received_at=self.app.clock.now(),
+            model_version=self.served.version,
+            weights_digest=self.served.weights_digest,
+            picture_digest=digest,
+            source=self.source,
+            features={},
+            orientation=picture.decoded.orientation if picture.decoded else 1,
+        )
+        if picture.decoded is None or prediction is None:
+            self.app.samples.add(sample, skip_reason=picture.error)
+            return
+        answered = measure(
+            sample,
+            picture.decoded.pixels,
+            prediction.detections,
+            self.predictor.class_names,
+            score_threshold=self.predictor.score_threshold,
+            embedding=prediction.embedding,
+        )
+        self.app.samples.add(answered, picture.data)
+
+    def _draw(self, directory: Path, name: str, pixels: NDArray[np.uint8], prediction: Prediction) -> None:
+        from dataset.pictures.decoding import encode_png
+        from evaluation.overlays import draw_overlay
+        from maskloop.files import write_bytes
+
+        shown = prediction.detections.select(prediction.detections.reach(self.threshold))
+        drawn = draw_overlay(pixels, shown, None, self.predictor.class_names)
+        write_bytes(overlay_file(directory, name), encode_png(drawn))

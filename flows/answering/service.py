@@ -1,0 +1,180 @@
+"""The service of one workspace: its parts put together, and what runs beside the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flows.workspace.wiring import App, open_app
+from maskloop.memory import spare_the_collector, use_large_pages
+from maskloop.settings.settings import ServingSettings
+
+if TYPE_CHECKING:
+    from serving.access.keys import KeyStore
+    from serving.answering.hosting import ModelHost
+    from serving.answering.service import Service
+    from serving.rollout.comparing import PairRecorder
+    from serving.sampling.sampler import Sampler
+    from serving.telemetry.metrics import Metrics
+
+_log = logging.getLogger("maskloop.serving")
+_FIRST_LOOK_S: Final = 60.0
+"""A worker without a model by then accepts all the same, to say on /readyz why."""
+_LARGE_PAGES_EVERY_S: Final = 30.0
+"""What a busy hour has added to the memory made the passes after it 0.4 ms of 13 slower."""
+
+
+def make_application(root: Path, settings: ServingSettings) -> Any:
+    """Return the ASGI application of a workspace.
+
+    Args:
+        root: The workspace.
+        settings: What the command line made of the workspace's own.
+
+    Raises:
+        ConfigurationError: if the settings are wrong, or would open the service to strangers.
+    """
+    from serving.http.app import create_app
+    from serving.http.server import choose_trusted_hosts, decide_on_keys
+    from serving.telemetry.tracing import open_tracer
+
+    running = create_service(open_app(root, actor="service"), settings)
+    tracer = open_tracer(settings.otlp_endpoint)
+
+    @asynccontextmanager
+    async def lifespan(_application: object) -> AsyncIterator[None]:
+        async with running.for_as_long_as_it_serves():
+            yield
+        await asyncio.to_thread(tracer.close)
+
+    return create_app(
+        running.service,
+        lifespan=lifespan,
+        needs_keys=decide_on_keys(settings, running.service.keys),
+        trusted_hosts=choose_trusted_hosts(settings),
+        tracer=tracer,
+    )
+
+
+def open_keys(app: App) -> KeyStore:
+    """Return the API keys of a workspace."""
+    from serving.access.keys import KeyStore
+
+    return KeyStore(app.workspace.state_dir / "keys.json", clock=app.clock)
+
+
+def create_service(app: App, settings: ServingSettings) -> RunningService:
+    """Put the parts together. Nothing is loaded yet, and no process is started."""
+    from flows.answering.model_source import LedgerModelSource
+    from flows.intake.feedback import take_feedback
+    from serving.access.limits import RateLimiter
+    from serving.answering.batching import MicroBatcher
+    from serving.answering.decoding import DecoderPool
+    from serving.answering.engine import Engine
+    from serving.answering.hosting import ModelHost
+    from serving.answering.service import Service
+    from serving.rollout.comparing import PairRecorder
+    from serving.sampling.quotas import share_quotas
+    from serving.sampling.sampler import Sampler
+    from serving.telemetry.metrics import Metrics
+
+    metrics = Metrics(app.settings.model_name)
+    cores = _Cores(app.settings.training.device)
+    host = ModelHost(LedgerModelSource(app), metrics, cores=cores, settle=_settle)
+    sampling = share_quotas(settings.sampling, settings.workers)
+    recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
+    batcher = MicroBatcher(settings, metrics, cores=cores)
+    sampler = Sampler(app.samples, sampling, metrics, app.clock, is_computing=lambda: batcher.is_computing)
+    service = Service(
+        model_name=app.settings.model_name,
+        settings=settings,
+        engine=Engine(host, batcher, settings, observer=metrics, on_pair=recorder.take),
+        decoders=DecoderPool(settings, max_mpx=app.settings.data.max_picture_mpx),
+        keys=open_keys(app),
+        limiter=RateLimiter(settings.rate_limit, workers=settings.workers),
+        samples=sampler,
+        observer=metrics,
+        give_feedback=lambda said, by: take_feedback(app, said, by, observer=metrics),
+        render_metrics=metrics.render,
+    )
+    return RunningService(app, service, host, sampler, recorder, metrics)
+
+
+def _settle() -> None:
+    spare_the_collector()
+    use_large_pages()
+
+
+@dataclass(frozen=True)
+class _Cores:
+    """The cores that models compute with. Asked only when one is loaded: until then nothing imports torch."""
+
+    device: str
+
+    def count(self) -> int:
+        from models.devices import count_cores
+
+        return count_cores(self.device)
+
+    def use(self, count: int) -> None:
+        from models.devices import use_cores
+
+        use_cores(count)
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service with what runs beside its requests."""
+
+    app: App
+    service: Service
+    host: ModelHost
+    sampler: Sampler
+    recorder: PairRecorder
+    metrics: Metrics
+
+    @asynccontextmanager
+    async def for_as_long_as_it_serves(self) -> AsyncIterator[None]:
+        """Keep models and rollout up to date while the body runs; then finish what was accepted."""
+        from serving.http.server import stop_noticed
+        from serving.telemetry.periodic import in_thread, repeat, running
+
+        settings, engine = self.service.settings, self.service.engine
+        try:
+            if settings.workers > 1:
+                await self._look_before_accepting()
+            with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
+                async with running(
+                    self.service.decoders.warm_up(),
+                    repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
+                    repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
+                    repeat("large pages", in_thread(use_large_pages), every_s=_LARGE_PAGES_EVERY_S),
+                ):
+                    yield
+        finally:
+            await engine.close()
+            await self.service.decoders.close()
+            await asyncio.to_thread(self._close)
+
+    async def _look_before_accepting(self) -> None:
+        """Load what serves first: a new worker is idle, so it would draw most connections and refuse them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LOOK_S):
+                await self.host.refresh()
+
+    def _look_at_the_loop(self) -> None:
+        from flows.rollouts.rollout import advance_rollout
+
+        for sentence in advance_rollout(self.app):
+            _log.info("%s", sentence)
+        self.metrics.show_loop(self.app.state())
+
+    def _close(self) -> None:
+        self.recorder.close()
+        self.sampler.close()
+        self.host.close()

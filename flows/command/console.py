@@ -1,0 +1,140 @@
+"""What every command shares: the workspace option, ``--json``, and where an answer is printed."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from maskloop.errors import MaskloopError, StoppedError
+
+if TYPE_CHECKING:
+    from flows.workspace.telling import Teller
+    from flows.workspace.wiring import App
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Output:
+    """Where a command's answer goes: JSON for machines on standard output, or sentences and tables."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._has_answered = False
+
+    def answer(self, value: Any, show: Callable[[], None]) -> None:
+        """Print ``value`` as JSON if that was asked for, else call ``show``."""
+        self._has_answered = True
+        if self.as_json:
+            click.echo(json.dumps(_plain(value), indent=1, ensure_ascii=False))
+        else:
+            show()
+
+    @contextmanager
+    def errors_in_json(self) -> Iterator[None]:
+        """Answer in JSON what an error says, if that was asked for and the body has not answered yet."""
+        try:
+            yield
+        except MaskloopError as error:
+            if self.as_json and not self._has_answered:
+                outcome = "stopped" if isinstance(error, StoppedError) else "refused"
+                said = {
+                    "outcome": outcome,
+                    "said": str(error),
+                    "changed": False,
+                    "exit_code": error.exit_code,
+                }
+                self.answer(said, lambda: None)
+            raise
+
+    def sentences(self, sentences: Sequence[str], teller: Teller) -> None:
+        """Print sentences on standard output, except those that its reader has just read on standard error.
+
+        Both are read by one person on a terminal. Where they go apart, each is complete.
+        """
+        from flows.workspace.telling import TerminalTeller
+
+        terminal = teller if isinstance(teller, TerminalTeller) and is_one_stream() else None
+        for sentence in sentences:
+            if terminal is None or not terminal.has_said(sentence):
+                click.echo(sentence)
+
+    def table(self, rows: Sequence[dict[str, Any]], title: str) -> None:
+        """Print rows as a table on standard output."""
+        from rich.console import Console
+
+        from flows.workspace.telling import make_table
+
+        if rows:
+            Console().print(make_table(rows, title))
+
+
+def command(name: str, *, group: click.Group) -> Callable[[_Command], _Command]:
+    """Register a command that takes a workspace and can answer in JSON."""
+
+    def decorate(function: _Command) -> _Command:
+        @click.option(
+            "--workspace",
+            "-w",
+            "root",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=".",
+            show_default=True,
+            envvar="MASKLOOP_WORKSPACE",
+            help="The workspace's folder.",
+        )
+        @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+        @functools.wraps(function)
+        def run(root: Path, as_json: bool, **options: Any) -> Any:
+            out = Output(as_json)
+            with out.errors_in_json():
+                return function(root, out, **options)
+
+        group.command(name)(run)
+        return function
+
+    return decorate
+
+
+def open_workspace(root: Path, *, actor: str = "") -> App:
+    """Open the workspace of a command, telling its story on standard error."""
+    from flows.workspace.telling import TerminalTeller
+    from flows.workspace.wiring import open_app
+
+    return open_app(root, teller=TerminalTeller(), actor=actor)
+
+
+def is_one_stream() -> bool:
+    """Tell whether standard output and standard error go to the same terminal, file or pipe."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # one of them is closed, or no file at all
+        return False
+
+
+def user_name() -> str:
+    """Return the name of the person at the keyboard."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,248 @@
+"""`maskloop data`: look at data versions and what training sees of them, compare them, bring them back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flows.command.command_line import CommandGroup
+from flows.command.console import Output, command, open_workspace, user_name
+from maskloop.wording import count
+
+if TYPE_CHECKING:
+    from dataset.samples import Picture
+
+
+@click.group("data", cls=CommandGroup)
+def data() -> None:
+    """Look at data versions, compare, restore, and change their classes."""
+
+
+@command("list", group=data)
+def data_list(root: Path, out: Output) -> None:
+    """List the data versions."""
+    rows = [record.model_dump(mode="json") for record in open_workspace(root).state().versions]
+    shown = [{k: row[k] for k in ("tag", "source", "num_pictures", "num_new_labelled")} for row in rows]
+    out.answer(rows, lambda: out.table(shown, "data versions"))
+
+
+@command("restore", group=data)
+@click.argument("tag")
+@click.option("--by", default="", help="Who brings it back. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def data_restore(root: Path, out: Output, *, tag: str, by: str, why: str) -> None:
+    """Bring data/ and data.dvc back to a version, byte for byte.
+
+    The next training and ingest build on it. No version is deleted.
+    """
+    from flows.intake.data_changes import restore_version
+
+    version = restore_version(open_workspace(root), tag, by=by or user_name(), why=why)
+    out.answer(
+        {"tag": version.tag, "fingerprint": version.fingerprint, "pictures": len(version.pictures)},
+        lambda: click.echo(f"data/ is {version.tag}: {count(len(version.pictures), 'picture')}"),
+    )
+
+
+@command("classes", group=data)
+@click.option("--drop", "drops", multiple=True, metavar="CLASS", help="Take a class out of the schema.")
+@click.option(
+    "--rename", "renames", multiple=True, nargs=2, metavar="OLD NEW", help="Give a class a new name."
+)
+@click.option(
+    "--merge",
+    "merges",
+    multiple=True,
+    nargs=2,
+    metavar="CLASS INTO",
+    help="Give its instances to another class.",
+)
+@click.option("--drop-instances", is_flag=True, help="Agree that the instances of dropped classes are lost.")
+@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def data_classes(
+    root: Path,
+    out: Output,
+    *,
+    drops: tuple[str, ...],
+    renames: tuple[tuple[str, str], ...],
+    merges: tuple[tuple[str, str], ...],
+    drop_instances: bool,
+    by: str,
+    why: str,
+) -> None:
+    """Show the classes of the current data, or drop, rename and merge them as a new version.
+
+    Each option may be given several times. The versions before stay as they are.
+    """
+    from dataset.ingestion.class_changes import ClassChange
+    from flows.intake.data_changes import change_classes, count_classes
+
+    app = open_workspace(root)
+    if drops or renames or merges:
+        change = ClassChange(drops, renames, merges)
+        done = change_classes(app, change, by=by or user_name(), why=why, drop_instances=drop_instances)
+        named = app.settings.classes
+        remark = (
+            f"maskloop.toml lists other classes: set `classes = {json.dumps(list(done.class_names))}` there, "
+            "or the next ingest is refused"
+            if named and named != done.class_names
+            else ""
+        )
+        out.answer(
+            {**done.model_dump(mode="json"), "remark": remark},
+            lambda: out.sentences([done.sentence(), *([remark] if remark else [])], app.teller),
+        )
+        return
+    rows = count_classes(app)
+    out.answer(rows, lambda: out.table(rows, "classes of the current data"))
+
+
+@command("diff", group=data)
+@click.argument("old")
+@click.argument("new")
+def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
+    """Say which pictures and instances changed between two versions."""
+    from dataset.versions.difference import compare_versions
+
+    store = open_workspace(root).data
+    found = compare_versions(store.open(old), store.open(new))
+    changes = {"added": found.added, "removed": found.removed, "relabelled": found.relabelled}
+    counted = list(found.instances_per_class.items())
+    crowds = found.crowds_per_class.items()
+    counted += [(f"{name} (crowd regions)", counts) for name, counts in crowds if any(counts)]
+    rows = [
+        {"class": name, old: counts[0], new: counts[1], "change": counts[1] - counts[0]}
+        for name, counts in counted
+    ]
+
+    def show() -> None:
+        for name, pictures in changes.items():
+            names = ", ".join(picture.name for picture in pictures[:10])
+            more = ", ..." if len(pictures) > 10 else ""
+            click.echo(f"{len(pictures)} pictures {name}" + (f": {names}{more}" if pictures else ""))
+        out.table(rows, "instances by class")
+
+    out.answer(
+        {
+            **{
+                name: [describe_picture(picture) for picture in pictures]
+                for name, pictures in changes.items()
+            },
+            "instances": rows,
+        },
+        show,
+    )
+
+
+def describe_picture(picture: Picture) -> dict[str, str | int]:
+    """Return what identifies a picture, as plain data."""
+    return {
+        "name": picture.name,
+        "digest": picture.digest,
+        "split": picture.split,
+        "source": picture.source,
+        "labels": picture.label_origin,
+        "instances": sum(not one.is_crowd for one in picture.instances),
+        "crowds": sum(one.is_crowd for one in picture.instances),
+    }
+
+
+@command("verify", group=data)
+@click.argument("tag")
+@click.option("--mend", is_flag=True, help="Push again what the remote lacks, from DVC's cache or data/.")
+def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
+    """Re-hash everything the remote holds for a version, and name what is missing or altered."""
+    from flows.intake.data_changes import find_damage
+
+    app = open_workspace(root)
+    if mend:
+        app.data.mend(tag)
+    damage = find_damage(app, tag)
+
+    def show() -> None:
+        out.table(damage, f"missing or altered in the remote: {tag}")
+        cure = f"Mend it from the files at hand: maskloop data verify {tag} --mend"
+        click.echo(cure if damage else f"{tag} is whole")
+
+    out.answer(damage, show)
+    if damage:
+        sys.exit(1)
+
+
+@command("audit", group=data)
+def data_audit(root: Path, out: Output) -> None:
+    """Find pictures that belong together in different splits, and files that contain a location.
+
+    In the current version. Exit code 1 if anything was found; each finding says what to do.
+    """
+    from flows.intake.audit import audit_data
+
+    found = audit_data(open_workspace(root))
+    out.answer(asdict(found), lambda: click.echo("\n".join(found.sentences())))
+    if not found.is_clean:
+        sys.exit(1)
+
+
+def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+    if file is not None and file.suffix.lower() != ".png":
+        raise click.BadParameter(f"the sheet is a PNG file: its name must end with .png, not {file.name!r}")
+    return file
+
+
+@command("preview", group=data)
+@click.argument("tag", default="")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_png_file,
+    help="A .png file. Default: .maskloop/reports/preview.png",
+)
+@click.option("--count", type=click.IntRange(1, 100), default=12, show_default=True, help="Pictures shown.")
+def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, count: int) -> None:
+    """Draw training pictures as the network gets them: flipped, scaled, pasted, with their masks.
+
+    They are the very first ones of a training with the present settings. Default: the current version.
+    """
+    from flows.learning.preview import write_preview
+
+    sheet = write_preview(open_workspace(root), output, tag=tag, count=count)
+    out.answer(
+        {
+            "sheet": str(sheet.file),
+            "tag": sheet.tag,
+            "pictures": sheet.num_pictures,
+            "asked": sheet.num_asked,
+            "instances": sheet.num_instances,
+        },
+        lambda: click.echo(sheet.sentence()),
+    )
+
+
+@command("anchors", group=data)
+@click.argument("tag", default="")
+def data_anchors(root: Path, out: Output, *, tag: str) -> None:
+    """Say how many training boxes the anchors reach, and which anchors would reach more.
+
+    A box is reached if an anchor overlaps it with the IoU in the column; one is small if its area is below
+    32 x 32 px as the network sees it. Default: the current version.
+    """
+    from flows.learning.anchors import report_anchors
+
+    report = report_anchors(open_workspace(root), tag)
+    rows = [report.present.row("present"), report.fitted.row("fitted")]
+
+    def show() -> None:
+        out.table(rows, f"training boxes of {report.tag} that anchors reach")
+        if lost := report.what_is_lost():
+            click.echo(
+                f"with IoU 0.7 the present anchors reach more {' and '.join(lost)}: weigh what you need"
+            )
+        click.echo(f"for [model] in maskloop.toml, before a first training:\n{report.fitted.as_settings()}")
+
+    out.answer({**asdict(report), "settings": report.fitted.as_settings()}, show)

@@ -1,0 +1,230 @@
+"""`maskloop serve`, `keys` and `predict`: the service, who may ask it, and asking it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from flows.command.command_line import CommandGroup
+from flows.command.console import Output, command, open_workspace
+from maskloop.errors import DataError, MaskloopError
+
+if TYPE_CHECKING:
+    from flows.answering.incoming import PictureAnswer
+    from flows.workspace.wiring import App
+
+_ROWS_SHOWN: Final = 50
+serving = click.Group()
+"""The commands of this page; the command line takes them over one by one."""
+
+
+@command("serve", group=serving)
+@click.option("--host", help="Address to listen on. Default: serving.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="0: any free one. Default: serving.port.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that answer. Default: serving.workers.")
+def serve(root: Path, out: Output, **named: Any) -> None:
+    """Answer pictures over HTTP with the champion until Ctrl-C."""
+    from flows.answering.service import make_application, open_keys
+    from serving.access.limits import read_rate_limit
+    from serving.http.server import address_of, decide_on_keys, open_listener, run_server
+
+    app = open_workspace(root, actor="service")
+    changes = {name: value for name, value in named.items() if value is not None}
+    settings = app.settings.serving.model_copy(update=changes)
+    read_rate_limit(settings.rate_limit)
+    needs_keys = decide_on_keys(settings, open_keys(app))
+    listener = open_listener(settings.host, settings.port)
+    url = address_of(listener)
+    where = {"url": url, "docs": f"{url}/docs", "model": _say_what_serves(app), "needs_keys": needs_keys}
+
+    def show() -> None:
+        click.echo(
+            f"{where['model']}\nThe service is at {url}; {url}/docs shows every request with an example."
+        )
+        click.echo("Every request needs an API key." if needs_keys else "No API key is needed.")
+        click.echo("Ctrl-C stops it.")
+
+    out.answer(where, show)
+    run_server(partial(make_application, app.workspace.root, settings), settings, listener)
+    click.echo(f"The service at {url} has stopped.", err=True)
+
+
+def _say_what_serves(app: App) -> str:
+    try:
+        champion = app.state().champion
+    except MaskloopError as error:
+        return f"Which version serves is not known yet, and looked up again every second: {error}"
+    if champion is None:
+        return (
+            "Nothing was promoted yet: /readyz and every prediction answer 503 until something is. "
+            "`maskloop status` says what is missing."
+        )
+    return (
+        f"{app.settings.model_name}: version {champion.version} answers once it is loaded; /readyz says when."
+    )
+
+
+@serving.group("keys", cls=CommandGroup)
+def keys() -> None:
+    """Make, list and end the API keys of the service."""
+
+
+@command("add", group=keys)
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["predict", "feedback", "metrics"]),
+    multiple=True,
+    help="What the key may do; repeat the option to allow several. Default: everything.",
+)
+@click.option(
+    "--rate-limit", default="", help="Requests accepted, such as 100/minute. Default: serving.rate_limit."
+)
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never."
+)
+def keys_add(
+    root: Path, out: Output, *, name: str, scopes: tuple[Any, ...], rate_limit: str, days: float | None
+) -> None:
+    """Make a key for NAME and print it. It is not shown again."""
+    from flows.answering.service import open_keys
+    from serving.access.keys import ALL_SCOPES
+    from serving.access.limits import read_rate_limit
+
+    if rate_limit:
+        read_rate_limit(rate_limit)
+    store = open_keys(open_workspace(root))
+    _show_once(out, store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days))
+
+
+@command("list", group=keys)
+def keys_list(root: Path, out: Output) -> None:
+    """List the keys, never their secrets."""
+    from flows.answering.service import open_keys
+
+    found = open_keys(open_workspace(root)).all()
+    rows = [key.model_dump(mode="json", exclude={"secret_digest"}) for key in found]
+    shown = [
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "may": " ".join(row["scopes"]),
+            "limit": row["rate_limit"] or None,
+            "since": row["created_at"][:10],
+            "until": (row["expires_at"] or "")[:16] or None,
+        }
+        for row in rows
+    ]
+    out.answer(rows, lambda: out.table(shown, "API keys") if shown else click.echo("there is no key yet"))
+
+
+@command("rotate", group=keys)
+@click.argument("key_id")
+@click.option(
+    "--grace-hours",
+    type=click.FloatRange(0),
+    default=24.0,
+    show_default=True,
+    help="How long the old key stays valid.",
+)
+def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
+    """Replace the key KEY_ID and print the new one. It is not shown again."""
+    from flows.answering.service import open_keys
+
+    _show_once(out, open_keys(open_workspace(root)).rotate(key_id, grace_hours=grace_hours))
+
+
+@command("revoke", group=keys)
+@click.argument("key_id")
+def keys_revoke(root: Path, out: Output, *, key_id: str) -> None:
+    """End the key KEY_ID at once."""
+    from flows.answering.service import open_keys
+
+    gone = open_keys(open_workspace(root)).revoke(key_id)
+    answer = {"id": gone.id, "name": gone.name}
+    out.answer(answer, lambda: click.echo(f"the key {gone.id} of {gone.name} is no longer valid"))
+
+
+def _show_once(out: Output, key: str) -> None:
+    """Print the key alone on standard output, so that it can go into a file."""
+    click.echo("this is the only time the key is shown:", err=True)
+    out.answer({"id": key.split("_")[1], "key": key}, lambda: click.echo(key))
+
+
+@command("predict", group=serving)
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--source", default="production", show_default=True, help="The camera or site they come from.")
+@click.option("--overlays", type=click.Path(path_type=Path), help="Draw each answer into this folder.")
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    help="Leave out instances with a lower score. Default: the model's own threshold.",
+)
+@click.option("--url", default="", help="Ask the service at this address instead of loading the model here.")
+@click.option("--key", default="", envvar="MASKLOOP_API_KEY", help="An API key for --url.")
+def predict(
+    root: Path,
+    out: Output,
+    *,
+    pictures: tuple[Path, ...],
+    source: str,
+    overlays: Path | None,
+    min_score: float | None,
+    url: str,
+    key: str,
+) -> None:
+    """Predict on PICTURES with the model that serves, and log them.
+
+    They become production samples. PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the
+    names end in. With and without --url the answers are the same: in --json, boxes (px) and masks (COCO RLE)
+    lie in the picture as its file stores it, before any EXIF orientation. Drawings are upright. Exit code 65:
+    nothing could be answered.
+    """
+    how: dict[str, Any] = {"source": source, "overlays_dir": overlays, "min_score": min_score}
+    if url:
+        answers = _ask_service(url, key, pictures, how)
+    else:
+        from flows.answering.predict import predict as story
+        from flows.scheduling.foreground import run_story
+
+        answers = run_story(open_workspace(root), "predict", story, files=list(pictures), **how)
+    _show_answers(out, answers)
+    if all(answer.error for answer in answers):
+        sys.exit(DataError.exit_code)
+
+
+def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:
+    from flows.answering.incoming import balance
+
+    rows = [
+        {
+            "picture": answer.name,
+            "instances": len(answer.instances),
+            "best": answer.instances[0]["class_name"] if answer.instances else None,
+            "score": answer.instances[0]["score"] if answer.instances else None,
+            "error": answer.error,
+        }
+        for answer in answers
+        if not answer.passed_over
+    ]
+    title = f"{len(rows)} picture{'' if len(rows) == 1 else 's'}" + (
+        f", the first {_ROWS_SHOWN}" if len(rows) > _ROWS_SHOWN else ""
+    )
+    out.answer(answers, lambda: out.table(rows[:_ROWS_SHOWN], title))
+    for sentence in balance(answers):
+        click.echo(sentence, err=out.as_json)
+
+
+def _ask_service(url: str, key: str, pictures: tuple[Path, ...], how: dict[str, Any]) -> list[PictureAnswer]:
+    from flows.answering.ask_service import ask_service
+    from flows.workspace.telling import TerminalTeller
+    from serving.client import Client
+
+    with Client(url, key=key) as client:
+        return ask_service(client, pictures, TerminalTeller(), **how)

@@ -1,0 +1,108 @@
+"""Run a model over pictures of a data version, and hold candidate and champion against the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maskloop.errors import PictureError
+
+if TYPE_CHECKING:
+    from dataset.samples import DatasetVersion, Picture
+    from evaluation.report import Evaluation
+    from models.answering.predict import Prediction, Predictor
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class ModelOnPictures:
+    """One model's predictions on pictures of a data version, and how good they are."""
+
+    evaluation: Evaluation
+    predictions: Mapping[str, Prediction]
+    latency_p95_ms: float
+
+
+def predict_pictures(
+    predictor: Predictor,
+    version: DatasetVersion,
+    pictures: Sequence[Picture],
+    *,
+    progress: Callable[[int, int], None],
+    max_mpx: float,
+) -> Mapping[str, Prediction]:
+    """Predict every picture; keys are picture digests."""
+    found: dict[str, Prediction] = {}
+    for batch in _batches(pictures):
+        images = [load_picture(version.path(picture), max_mpx) for picture in batch]
+        for picture, prediction in zip(batch, predictor.predict(images), strict=True):
+            found[picture.digest] = prediction
+        progress(len(found), len(pictures))
+    return found
+
+
+def evaluate_model(
+    directory: Path,
+    weights_digest: str,
+    version: DatasetVersion,
+    pictures: Sequence[Picture],
+    *,
+    score_threshold: float,
+    max_detections: int,
+    max_mpx: float,
+    device: str,
+    progress: Callable[[int, int], None],
+    called_now: Callable[[str], str] = str,
+) -> ModelOnPictures:
+    """Load verified weights, predict the pictures and measure the result.
+
+    A model with calibrated thresholds is measured at these, as it answers; any other at ``score_threshold``.
+    What a model of another label schema finds is counted under the version's class of that name; finds of a
+    class that the version lacks do not count. ``called_now`` tells what its classes are called there.
+    """
+    from evaluation.report import evaluate
+    from models.answering.predict import Predictor
+    from models.validation.validation import ground_truth
+
+    predictor = Predictor.load(directory, expected_digest=weights_digest, device=device)
+    predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
+    own = predictor.score_threshold
+    names = tuple(map(called_now, predictor.class_names))
+    if names != version.class_names:
+        index_of = [version.class_names.index(name) if name in version.class_names else -1 for name in names]
+        predictions = {
+            digest: replace(prediction, detections=prediction.detections.reclassified(index_of))
+            for digest, prediction in predictions.items()
+        }
+        if isinstance(own, tuple):
+            by_name = dict(zip(names, own, strict=True))
+            own = tuple(by_name.get(name, score_threshold) for name in version.class_names)
+    evaluation = evaluate(
+        {digest: prediction.detections for digest, prediction in predictions.items()},
+        [ground_truth(picture) for picture in pictures],
+        class_names=version.class_names,
+        score_threshold=own if isinstance(own, tuple) else score_threshold,
+        max_detections=(1, 10, max(100, max_detections)),
+    )
+    seconds = [prediction.seconds for prediction in predictions.values()]
+    return ModelOnPictures(evaluation, predictions, float(np.percentile(seconds, 95) * 1000.0))
+
+
+def load_picture(path: Path, max_mpx: float) -> np.ndarray:
+    """Read and decode one picture, uint8 (H, W, 3). Raises PictureError, which names the file."""
+    from dataset.pictures.decoding import decode_picture
+
+    try:
+        return decode_picture(path.read_bytes(), max_mpx=max_mpx)
+    except PictureError as error:
+        raise PictureError(error.headline, where=str(path), hint=error.hint) from error
+
+
+def _batches(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+    for start in range(0, len(pictures), BATCH_SIZE):
+        yield pictures[start : start + BATCH_SIZE]

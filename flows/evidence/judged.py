@@ -1,0 +1,184 @@
+"""What judging found is kept, so that the approval page can be written again without a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from flows.learning.train import trained_on
+from flows.pages.report import contest_folder
+from flows.workspace.wiring import App
+from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, StorageError
+from maskloop.files import write_text
+
+if TYPE_CHECKING:
+    from dataset.samples import DatasetVersion
+    from flows.evidence.evaluate import ModelOnPictures
+    from flows.evidence.examples import Example
+    from maskloop.records.kinds import VerdictReached
+    from maskloop.state.cycle_state import Cycle
+    from registry.evidence.evidence import DataChange, JudgedEvidence, Latency, ShownPicture
+
+FILE: Final = "evidence.json"
+FOLDER: Final = "verdict"
+_MAX_POINTS: Final = 200
+_TRAINING_FIGURES: Final = {
+    "training loss": "train/loss/total",
+    "validation loss": "validation/loss/total",
+    "validation IoU": "validation/mean_iou",
+}
+"""Words to the names under which trainings are recorded."""
+
+
+def collect_evidence(
+    app: App,
+    run_id: str,
+    verdict: VerdictReached,
+    version: DatasetVersion,
+    candidate: ModelOnPictures,
+    champion: ModelOnPictures | None,
+    examples: Sequence[Example],
+) -> JudgedEvidence:
+    """Put together what the ledger does not hold about a verdict."""
+    from registry.evidence.diagnosis import diagnose
+    from registry.evidence.evidence import JudgedEvidence, class_rows, source_rows
+
+    gates, seed = app.settings.required_gates(), app.settings.training.seed
+    new, old = candidate.evaluation.iou, champion.evaluation.iou if champion else None
+    return JudgedEvidence(
+        blessing_id=verdict.blessing_id,
+        rows=class_rows(new, old, verdict.checks, gates, seed=seed),
+        source_rows=source_rows(new, old, gates, seed=seed),
+        confidence=gates.confidence,
+        pictures=tuple(_show(example) for example in examples if example.panels),
+        data=compare_data(app, verdict, version),
+        candidate=_latency(candidate),
+        champion=_latency(champion) if champion else None,
+        machine=_machine(app),
+        num_pictures=candidate.evaluation.num_pictures,
+        gates=gates.model_dump(mode="json"),
+        candidate_diagnosis=diagnose(candidate.evaluation),
+        champion_diagnosis=diagnose(champion.evaluation) if champion else None,
+        training=read_training(app, run_id),
+    )
+
+
+def read_training(app: App, run_id: str) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return how a training went, at most 200 steps of each figure; what cannot be had is left out."""
+    found: dict[str, tuple[tuple[float, float], ...]] = {}
+    for words, name in _TRAINING_FIGURES.items():
+        try:
+            history = app.tracker.metric_history(run_id, name)
+        except MaskloopError as error:  # a picture that cannot be drawn must not hold up a verdict
+            app.teller.say(f"the curves of the training cannot be read: {error}")
+            return found
+        finite = [(float(step), value) for step, value in history if math.isfinite(value)]
+        if finite:
+            found[words] = thin_out(finite)
+    return found
+
+
+def thin_out(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Keep about evenly spaced points, both ends included, with six digits.
+
+    >>> len(thin_out([(step, 0.5) for step in range(10_000)])), thin_out([(0.0, 1.0)])
+    (200, ((0.0, 1.0),))
+    """
+    last, kept = len(points) - 1, min(len(points), _MAX_POINTS)
+    chosen = dict.fromkeys(round(index * last / max(1, kept - 1)) for index in range(kept))
+    return tuple((points[index][0], float(f"{points[index][1]:.6g}")) for index in chosen)
+
+
+def keep_evidence(app: App, run_id: str, version: str, evidence: JudgedEvidence) -> None:
+    """Keep it in the workspace and beside the run. Raises StorageError, UnavailableError."""
+    text = evidence.to_json()
+    write_text(contest_folder(app, version) / FILE, text)
+    app.tracker.log_text(run_id, text, f"{FOLDER}/{FILE}")
+
+
+def find_evidence(app: App, cycle: Cycle) -> JudgedEvidence | None:
+    """Read what was kept about a cycle's verdict: here, else beside its run; None if it is gone.
+
+    Raises:
+        UnavailableError: if it is not here and MLflow does not answer.
+    """
+    if cycle.verdict is None or cycle.candidate is None:
+        return None
+    if found := read_kept(app, cycle):
+        return found
+    try:
+        text = app.tracker.read_text(cycle.candidate.run_id, f"{FOLDER}/{FILE}")
+    except (NotFoundError, StorageError):
+        return None
+    return _fitting(text, cycle.verdict)
+
+
+def read_kept(app: App, cycle: Cycle) -> JudgedEvidence | None:
+    """Read what this workspace kept about a cycle's verdict; None if that is nothing."""
+    if cycle.verdict is None:
+        return None
+    file = contest_folder(app, cycle.verdict.candidate_version) / FILE
+    return _fitting(file.read_text(encoding="utf-8"), cycle.verdict) if file.exists() else None
+
+
+def compare_data(app: App, verdict: VerdictReached, version: DatasetVersion) -> DataChange | None:
+    """Count what changed from the champion's data to the candidate's; None if the champion's are unknown."""
+    from dataset.versions.difference import VersionDiff, compare_versions
+    from registry.evidence.evidence import summarise_change
+
+    if not verdict.champion_digest:
+        counts = {name: (0, count) for name, count in _count_instances(version).items()}
+        everything = VersionDiff("", version.tag, version.pictures, (), (), counts)
+        return summarise_change(everything, version.class_names)
+    old_tag = trained_on(app.state(), verdict.champion_digest)
+    if not old_tag:
+        return None
+    try:
+        diff = compare_versions(app.data.open(old_tag), version)
+    except MaskloopError as error:  # evidence that cannot be had must not hold up a verdict
+        app.teller.say(f"the data of the champion cannot be compared: {error}")
+        return None
+    return summarise_change(diff, version.class_names)
+
+
+def _fitting(text: str, verdict: VerdictReached) -> JudgedEvidence | None:
+    from registry.evidence.evidence import read_evidence
+
+    try:
+        evidence = read_evidence(text)
+    except IntegrityError:
+        return None
+    return evidence if evidence.blessing_id == verdict.blessing_id else None
+
+
+def _show(example: Example) -> ShownPicture:
+    from registry.evidence.evidence import Panel, ShownPicture, show_picture
+
+    panels = tuple(Panel(title, show_picture(pixels)) for title, pixels in example.panels)
+    return ShownPicture(example.caption, panels)
+
+
+def _latency(model: ModelOnPictures) -> Latency:
+    import numpy as np
+
+    from registry.evidence.evidence import Latency
+
+    seconds = [prediction.seconds for prediction in model.predictions.values()]
+    return Latency(float(np.percentile(seconds, 50) * 1000.0), model.latency_p95_ms)
+
+
+def _machine(app: App) -> str:
+    from models.artifacts.environment import describe_environment
+
+    found = describe_environment()
+    on_gpu = app.settings.training.device != "cpu" and found["gpu"] != "none"
+    return found["gpu"] if on_gpu else f"CPU with {found['cpu']}, {found['threads']} threads"
+
+
+def _count_instances(version: DatasetVersion) -> dict[str, int]:
+    counts = dict.fromkeys(version.class_names, 0)
+    for picture in version.pictures:
+        for instance in picture.instances:
+            counts[version.class_names[instance.class_index]] += not instance.is_crowd
+    return counts

@@ -1,0 +1,171 @@
+"""How fast a model answers here: in torch, and in every format it was exported to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from flows.answering.incoming import list_files
+from flows.evidence.evaluate import BATCH_SIZE, load_picture
+from flows.exporting.export import (
+    export_directory,
+    export_folder,
+    export_tag,
+    find_candidate,
+    load_pictures,
+)
+from flows.exporting.latency import LatencyRow, measure_latency, resident_mib
+from flows.workspace.served import fetch_version
+from flows.workspace.wiring import App
+from maskloop.errors import (
+    ConfigurationError,
+    DataError,
+    IntegrityError,
+    MaskloopError,
+    NotFoundError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from models.answering.predict import Predictor
+
+TORCH: Final = "torch"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured.
+
+    Attributes:
+        model: The version or folder.
+        rows: By batch size and runtime.
+        missing: What could not be run here, with the reason: a package or a file is missing, or damaged.
+        environment: Versions and hardware.
+        num_pictures: Different pictures that were answered.
+    """
+
+    model: str
+    rows: tuple[LatencyRow, ...]
+    missing: Mapping[str, str]
+    environment: Mapping[str, str]
+    num_pictures: int
+
+
+def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: int = 20) -> Benchmark:
+    """Time a version (default: the champion), or a folder with a model or an export, on this machine.
+
+    An export that cannot be run is told about, and the others go on.
+
+    Raises:
+        NotFoundError: if there is no such version, model or export.
+        DataError: if there are no pictures.
+        IntegrityError: if the version's own files, or all there are, are not those that were recorded.
+        ConfigurationError: if the packages are missing that would run what there is.
+    """
+    from models.artifacts.environment import describe_environment
+
+    missing: dict[str, MaskloopError] = {}
+    folders, data_tag = _find_folders(app, model, missing)
+    pictures = _find_pictures(app, images, data_tag)
+    predictors, memory_mib = _load_all(folders, pictures, missing)
+    for runtime, error in missing.items():
+        app.teller.say(f"{runtime} is left out: {error}")
+    if not predictors:
+        raise next(iter(missing.values()))
+    with app.teller.progress("in turns") as progress:
+        rows = measure_latency(predictors, pictures, rounds=rounds, memory_mib=memory_mib, progress=progress)
+    reasons = {name: str(error) for name, error in missing.items()}
+    return Benchmark(model or "champion", tuple(rows), reasons, describe_environment(), len(pictures))
+
+
+def _find_folders(app: App, model: str, missing: dict[str, MaskloopError]) -> tuple[dict[str, Path], str]:
+    """Return the model and its exports, by runtime, and the data version to take pictures from, if known."""
+    if model and Path(model).is_dir():
+        return _folders_below(Path(model), missing), ""
+    candidate = find_candidate(app, model)
+    folders = {TORCH: fetch_version(app, candidate.version, candidate.weights_digest)}
+    tags = app.models.version(candidate.version).tags
+    for wanted in _formats():
+        if digest := tags.get(export_tag(wanted), ""):
+            with _noting(missing, wanted):
+                folders[wanted] = fetch_export(app, candidate.run_id, wanted, digest)
+    return folders, candidate.data_tag
+
+
+def fetch_export(app: App, run_id: str, wanted: str, digest: str) -> Path:
+    """Return the verified local copy of an export; MLflow is only asked if there is none."""
+    from models.exports.formats import verify_export
+
+    directory = export_directory(app, digest)
+    if not directory.exists():
+        app.tracker.fetch_files(run_id, export_folder(wanted, digest), directory)
+    verify_export(directory, expected_digest=digest)
+    return directory
+
+
+def _folders_below(directory: Path, missing: dict[str, MaskloopError]) -> dict[str, Path]:
+    """Return the model in a folder, or the export, and the exports in folders in it."""
+    from models.artifacts.artifact import MANIFEST_FILE
+    from models.exports.formats import EXPORT_FILE, verify_export
+
+    found = {TORCH: directory} if (directory / MANIFEST_FILE).is_file() else {}
+    for folder in (directory, *sorted(each for each in directory.iterdir() if each.is_dir())):
+        if (folder / EXPORT_FILE).is_file():
+            with _noting(missing, folder.name):
+                found[verify_export(folder).format] = folder
+    if not found and not missing:
+        raise NotFoundError("there is neither a model nor an export here", where=str(directory))
+    return found
+
+
+def _find_pictures(app: App, images: Path | None, data_tag: str) -> list[np.ndarray]:
+    if images is not None:
+        max_mpx = app.settings.data.max_picture_mpx
+        files = [file.path for file in list_files([images]) if not file.passed_over]
+        return [load_picture(file, max_mpx) for file in files[:BATCH_SIZE]]
+    data = app.data.open(data_tag) if data_tag else app.data.current()
+    if data is None or not data.by_split["test"]:
+        raise DataError("there are no test pictures to answer", hint="name a folder with --images")
+    return load_pictures(app, data, data.by_split["test"][:BATCH_SIZE])
+
+
+@contextmanager
+def _noting(missing: dict[str, MaskloopError], runtime: str) -> Iterator[None]:
+    """Note why one of several cannot be run, and go on."""
+    try:
+        yield
+    except (ConfigurationError, IntegrityError, NotFoundError, UnavailableError) as error:
+        missing[runtime] = error
+
+
+def _load_all(
+    folders: Mapping[str, Path], pictures: list[np.ndarray], missing: dict[str, MaskloopError]
+) -> tuple[dict[str, Predictor], dict[str, float]]:
+    """Load one after the other, and let each answer once; say how much memory each added."""
+    predictors: dict[str, Predictor] = {}
+    memory_mib: dict[str, float] = {}
+    for runtime, folder in folders.items():
+        before = resident_mib()
+        with _noting(missing, runtime):
+            predictor = _loader(runtime)(folder)
+            predictor.predict(pictures)
+            predictors[runtime], memory_mib[runtime] = predictor, resident_mib() - before
+    return predictors, memory_mib
+
+
+def _loader(runtime: str) -> Callable[[Path], Predictor]:
+    from models.answering.predict import Predictor
+    from models.exports.formats import load_export
+
+    return (lambda folder: Predictor.load(folder, device="cpu")) if runtime == TORCH else load_export
+
+
+def _formats() -> tuple[str, ...]:
+    from models.exports.formats import EXPORT_FORMATS
+
+    return EXPORT_FORMATS

@@ -1,0 +1,246 @@
+"""A version in another format: made, held against the model, timed, and attached if it may stand in."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flows.evidence.evaluate import BATCH_SIZE, load_picture
+from flows.exporting.latency import LatencyRow, measure_latency
+from flows.workspace.served import fetch_version
+from flows.workspace.wiring import App
+from maskloop.errors import DataError, NotFoundError
+from maskloop.files import write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dataset.samples import DatasetVersion, Picture
+    from evaluation.parity import Parity
+    from maskloop.records.kinds import CandidateRegistered
+    from models.answering.predict import Predictor
+    from models.exports.formats import ExportFormat
+
+REPORT_FILE: Final = "report.json"
+_ROUNDS: Final = 10
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What became of an export.
+
+    Attributes:
+        version: The registered version.
+        weights_digest: Of the model it was made from.
+        format: The files' format and precision.
+        export_digest: The export's identity.
+        num_calibration_pictures: Pictures that 8-bit ranges were found in; 0 without.
+        parity: How it answers beside the model, on the version's test pictures.
+        required: Of mask IoU and of the share found by both, 0..1.
+        reasons: Why it may not stand in for the model; empty if it may.
+        latency: Beside torch, on the same pictures.
+        environment: Versions and hardware.
+    """
+
+    version: str
+    weights_digest: str
+    format: str
+    export_digest: str
+    num_calibration_pictures: int
+    parity: Parity
+    required: float
+    reasons: tuple[str, ...]
+    latency: tuple[LatencyRow, ...]
+    environment: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was attached to its version."""
+        return not self.reasons
+
+
+def export(app: App, *, version: str = "", wanted: ExportFormat = "openvino") -> ExportReport:
+    """Export a version (default: the champion) and attach the result, unless it answers differently.
+
+    Raises:
+        NotFoundError: if there is no such version, or nothing serves yet.
+        ConfigurationError: if a package is missing.
+        ExportError: if the exporter cannot do it.
+        DataError: if the version's data have no pictures to compare on.
+    """
+    from models.exports.formats import check_format
+
+    check_format(wanted)
+    candidate = find_candidate(app, version)
+    directory = fetch_version(app, candidate.version, candidate.weights_digest)
+    data = app.data.open(candidate.data_tag)
+    if not data.by_split["test"]:
+        raise DataError("the data version has no test pictures, so nothing can be compared", where=data.tag)
+    app.workspace.exports_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=app.workspace.exports_dir) as scratch:
+        made = Path(scratch) / wanted
+        report = _make_and_compare(app, candidate, data, directory, made, wanted)
+        if report.passed:
+            _keep(made, export_directory(app, report.export_digest), report)
+            _attach(app, candidate, report)
+    _tell(app, report)
+    return report
+
+
+def find_candidate(app: App, version: str) -> CandidateRegistered:
+    """Return what the ledger says about a version; by default the champion.
+
+    Raises:
+        NotFoundError: if there is no such version, or nothing serves yet.
+    """
+    state = app.state()
+    if not version and state.champion is None:
+        raise NotFoundError("nothing serves yet", hint="name a version")
+    wanted = version or (state.champion.version if state.champion else "")
+    for cycle in state.cycles.values():
+        if cycle.candidate and cycle.candidate.version == wanted:
+            return cycle.candidate
+    raise NotFoundError(f"there is no version {wanted}", hint="`maskloop history` names them all")
+
+
+def export_directory(app: App, digest: str) -> Path:
+    """Return where an export lies in the workspace."""
+    return app.workspace.exports_dir / digest
+
+
+def export_folder(wanted: str, digest: str) -> str:
+    """Return where an export lies below its run's files in MLflow; a newer one lies beside it."""
+    return f"exports/{wanted}/{digest[:12]}"
+
+
+def export_tag(wanted: str) -> str:
+    """Return the name of the version's tag that holds the digest of its export of a format."""
+    return f"export.{wanted}"
+
+
+def _make_and_compare(
+    app: App,
+    candidate: CandidateRegistered,
+    data: DatasetVersion,
+    directory: Path,
+    made: Path,
+    wanted: ExportFormat,
+) -> ExportReport:
+    from evaluation.parity import find_disparities
+    from models.answering.predict import Predictor
+    from models.artifacts.environment import describe_environment
+    from models.exports.formats import export_digest, load_export
+
+    num_calibrated = _make(app, candidate, data, directory, made, wanted)
+    digest = export_digest(made)
+    exported = load_export(made, expected_digest=digest)
+    model = Predictor.load(directory, expected_digest=candidate.weights_digest, device="cpu")
+    parity = _compare(app, model, exported, data)
+    required = app.settings.export.min_parity
+    if wanted == "openvino-int8":
+        required = app.settings.export.min_parity_int8
+    reasons = find_disparities(parity, required=required)
+    with app.teller.progress(f"{wanted} and torch in turns") as progress:
+        pictures = load_pictures(app, data, data.by_split["test"][:BATCH_SIZE])
+        predictors = {"torch": model, wanted: exported}
+        latency = measure_latency(predictors, pictures, rounds=_ROUNDS, progress=progress)
+    return ExportReport(
+        version=candidate.version,
+        weights_digest=candidate.weights_digest,
+        format=wanted,
+        export_digest=digest,
+        num_calibration_pictures=num_calibrated,
+        parity=parity,
+        required=required,
+        reasons=reasons,
+        latency=tuple(latency),
+        environment=describe_environment(),
+    )
+
+
+def _make(
+    app: App,
+    candidate: CandidateRegistered,
+    data: DatasetVersion,
+    directory: Path,
+    made: Path,
+    wanted: ExportFormat,
+) -> int:
+    """Write the export; returns how many pictures it was calibrated with."""
+    from models.artifacts.artifact import load_model
+    from models.exports.formats import write_export
+
+    model, manifest = load_model(directory, expected_digest=candidate.weights_digest)
+    chosen = choose_calibration(data, app.settings.export.calibration_pictures)
+    calibration = []
+    if wanted == "openvino-int8":
+        digests = [picture.digest for picture in chosen]
+        calibration = list(zip(digests, load_pictures(app, data, chosen), strict=True))
+    with app.teller.progress(f"version {candidate.version} to {wanted}") as progress:
+        written = write_export(made, model, manifest, wanted, calibration=calibration, progress=progress)
+    return len(written.calibration_digests)
+
+
+def choose_calibration(data: DatasetVersion, most: int) -> list[Picture]:
+    """Return validation pictures, the same ones each time: the first by digest, which is no order at all."""
+    return sorted(data.by_split["val"], key=lambda picture: picture.digest)[:most]
+
+
+def load_pictures(app: App, data: DatasetVersion, pictures: Sequence[Picture]) -> list[np.ndarray]:
+    """Read pictures of a data version, uint8 (H, W, 3) each."""
+    max_mpx = app.settings.data.max_picture_mpx
+    return [load_picture(data.path(picture), max_mpx) for picture in pictures]
+
+
+def _compare(app: App, model: Predictor, exported: Predictor, data: DatasetVersion) -> Parity:
+    from evaluation.parity import compare_pictures, summarise_parity
+
+    pictures, compared = data.by_split["test"], []
+    with app.teller.progress("both on the test pictures") as progress:
+        for start in range(0, len(pictures), BATCH_SIZE):
+            pixels = load_pictures(app, data, pictures[start : start + BATCH_SIZE])
+            pairs = zip(model.predict(pixels), exported.predict(pixels), strict=True)
+            compared += [
+                compare_pictures(own.detections, other.detections, score_threshold=model.score_threshold)
+                for own, other in pairs
+            ]
+            progress(len(compared), len(pictures))
+    return summarise_parity(compared)
+
+
+def _keep(made: Path, target: Path, report: ExportReport) -> None:
+    """Put the export where it is looked for."""
+    write_text(made / REPORT_FILE, json.dumps(asdict(report), indent=1) + "\n")
+    if not target.exists():
+        made.replace(target)
+
+
+def _attach(app: App, candidate: CandidateRegistered, report: ExportReport) -> None:
+    """Lay the files beside the version's run; the tag comes last, and until then there is no export."""
+    folder = export_folder(report.format, report.export_digest)
+    for file in sorted(export_directory(app, report.export_digest).iterdir()):
+        app.tracker.log_file(candidate.run_id, file, folder)
+    app.models.set_tag(candidate.version, export_tag(report.format), report.export_digest)
+
+
+def _tell(app: App, report: ExportReport) -> None:
+    app.teller.table("parity", [parity_row(report)], f"{report.format} beside version {report.version}")
+    app.teller.table("latency", [asdict(row) for row in report.latency], "one call, in turns")
+
+
+def parity_row(report: ExportReport) -> dict[str, Any]:
+    """Lay the comparison out as a table row."""
+    parity = report.parity
+    return {
+        "pictures": parity.num_pictures,
+        "instances, model": parity.num_model,
+        "instances, export": parity.num_export,
+        "share found by both": parity.share_both,
+        "mask IoU": parity.mask_iou,
+        "required": report.required,
+        "largest score shift": parity.largest_score_shift,
+    }

@@ -1,0 +1,263 @@
+"""What people say about answers is written down, and corrections become labelled pictures of the data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flows.intake.ingest import ingest
+from flows.workspace.wiring import App
+from maskloop.digest import digest_bytes
+from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError
+from maskloop.files import locked
+from maskloop.wording import count
+
+if TYPE_CHECKING:
+    from dataset.coco.validation import ValidationReport
+    from maskloop.masks import Rle
+    from monitoring.samples.corrections import Correction
+    from monitoring.samples.values import Sample
+    from serving.observing import Observer
+    from serving.schemas import CorrectedInstance, FeedbackRequest
+
+_MAX_INSTANCES: Final = 1000
+_MAX_MASK_BYTES: Final = 4_000_000
+_MAX_OUTLINE_PX: Final = 5_000_000.0
+"""Of all outlines together: drawing this much takes a second."""
+_MAX_AT_ONCE: Final = 1000
+
+
+def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Observer | None = None) -> bool:
+    """Write down what a person said about an answer; tells whether it becomes a label.
+
+    It does if all instances are given and the picture is kept. The last that is said about an answer counts.
+
+    Raises:
+        NotFoundError: if no answer to this request was sampled.
+        DataError: if a mask is not one, or does not fit the picture.
+        UnavailableError: if the log stays locked.
+    """
+    from monitoring.samples.corrections import Correction
+
+    sample = app.samples.get(feedback.request_id)
+    if sample is None:
+        raise NotFoundError(
+            "no answer to such a request was kept",
+            hint="only sampled answers can be judged, until their retention ends",
+        )
+    instances = None
+    if feedback.instances is not None:
+        instances = check_instances(feedback.instances, sample)
+    correction = Correction(
+        sample_id=sample.sample_id,
+        at=app.clock.now(),
+        by=by,
+        verdict=feedback.verdict,
+        instances=instances,
+        note=feedback.note,
+        model_version=sample.model_version,
+        source=sample.source,
+        size_px=(sample.height_px, sample.width_px),
+    )
+    picture = app.samples.picture_bytes(sample) if instances is not None else None
+    if app.corrections.add(correction, picture) and observer:
+        observer.feedback_given(feedback.verdict, version=sample.model_version)
+    return app.corrections.labels([sample.sample_id])[sample.sample_id].fate in ("waiting", "ingested")
+
+
+def check_instances(instances: Sequence[CorrectedInstance], sample: Sample) -> tuple[tuple[str, Rle], ...]:
+    """Return class name and mask of each instance, all of the stored picture's size.
+
+    Raises:
+        DataError: if the picture's size is not known, or there are too many instances or pixels.
+        MaskError: if one is no mask, empty, of another size, or lies mostly outside the picture.
+    """
+    if not sample.height_px:
+        raise DataError("masks cannot be checked: the size of this picture was not written down")
+    if len(instances) > _MAX_INSTANCES:
+        raise DataError(f"{len(instances)} instances are more than the {_MAX_INSTANCES} accepted")
+    segmentations = [_as_coco(one) for one in instances]
+    if sum(map(_outline_px, segmentations)) > _MAX_OUTLINE_PX:
+        raise DataError("the outlines are too long", hint="send masks as RLE")
+    checked = []
+    for number, (one, segmentation) in enumerate(zip(instances, segmentations, strict=True), start=1):
+        try:
+            checked.append((one.class_name, _check_mask(segmentation, sample)))
+        except MaskError as error:
+            raise MaskError(f"instance {number}: {error.headline}") from error
+    if sum(len(mask.counts) for _, mask in checked) > _MAX_MASK_BYTES:
+        raise DataError("the masks are too detailed to be kept")
+    return tuple(checked)
+
+
+def _as_coco(instance: CorrectedInstance) -> Any:
+    mask = instance.mask
+    return mask if isinstance(mask, list) else {"size": list(mask.size), "counts": mask.counts}
+
+
+def _outline_px(segmentation: Any) -> float:
+    """Return about how far it is around polygons; a mask in another form is 0."""
+    polygons: list[list[float]] = segmentation if isinstance(segmentation, list) else []
+    axes = [axis for polygon in polygons for axis in (polygon[0::2], polygon[1::2])]
+    return sum(abs(now - before) for axis in axes for before, now in pairwise([*axis, *axis[:1]]))
+
+
+def _check_mask(segmentation: Any, sample: Sample) -> Rle:
+    from dataset.coco.outlines import read_mask
+
+    mask, _ = read_mask(segmentation, sample.height_px, sample.width_px)
+    return mask
+
+
+def ingest_corrections(app: App) -> list[str]:
+    """Make the corrections that wait a labelled batch of the data, one for each source; say what came of it.
+
+    What is refused says why and waits no longer; the rest goes in. Run again after a crash at any point, it
+    ends the same: the data take a batch once, and a correction replaced in the meantime waits on.
+
+    Raises:
+        StorageError: if the data cannot be written; what was not ingested waits on.
+        UnavailableError: if somebody else is at it, or the remote does not answer.
+    """
+    app.corrections.prune(app.clock.now())
+    if not app.corrections.num_waiting():
+        return []
+    done: list[str] = []
+    lock = app.workspace.locks_dir / "corrections.lock"
+    with locked(lock, what="the ingest of corrections", timeout_s=5.0):
+        usable, sentences = _set_aside(app, app.corrections.waiting(_MAX_AT_ONCE))
+        done += sentences
+        for source, pictures in sorted(usable.items()):
+            done += _ingest_source(app, source, pictures)
+    return done
+
+
+def ingest_enough_corrections(app: App) -> list[str]:
+    """Ingest corrections once a retraining's worth of them waits; trouble is said and holds up nothing."""
+    enough = max(app.settings.retraining.min_new_labelled_samples, 1)
+    if app.corrections.num_waiting() < enough:
+        return []
+    try:
+        return ingest_corrections(app)
+    except MaskloopError as error:
+        app.teller.say(f"corrections could not be ingested: {error}")
+        return []
+
+
+_Pictures = Mapping[str, Sequence["Correction"]]
+"""Corrections by the file name their picture gets; of several for one picture the last one counts."""
+
+
+def _set_aside(app: App, waiting: Sequence[Correction]) -> tuple[Mapping[str, _Pictures], list[str]]:
+    """Sort corrections by source and picture; refuse those whose class or picture cannot be used."""
+    schema = _find_schema(app)
+    refused: dict[str, list[Correction]] = defaultdict(list)
+    by_name: dict[str, list[Correction]] = defaultdict(list)
+    for correction in waiting:
+        unknown = sorted({name for name, _ in correction.instances or ()} - set(schema))
+        if unknown:
+            refused[f"no class of the data is called {', '.join(unknown)}"].append(correction)
+            continue
+        try:
+            by_name[_name_picture(app, correction)].append(correction)
+        except PictureError as error:
+            refused[error.headline].append(correction)
+    usable: dict[str, dict[str, Sequence[Correction]]] = defaultdict(dict)
+    for name, corrections in by_name.items():
+        usable[corrections[-1].source][name] = corrections
+    return usable, [_refuse(app, corrections, reason) for reason, corrections in refused.items()]
+
+
+def _find_schema(app: App) -> tuple[str, ...]:
+    current = app.data.current()
+    return app.settings.classes or (current.class_names if current else ())
+
+
+def _name_picture(app: App, correction: Correction) -> str:
+    from dataset.pictures.decoding import sniff_format
+
+    picture = app.corrections.picture_bytes(correction.sample_id)
+    if picture is None:
+        raise PictureError("its picture is not kept any more")
+    return digest_bytes(picture) + sniff_format(picture)[1]
+
+
+def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
+    """Ingest one source's pictures; what is refused is left out and the rest tried again."""
+    from dataset.ingestion.plan import Batch, BatchRefusedError
+
+    done: list[str] = []
+    while any(corrections[-1].instances for corrections in pictures.values()):  # else: wait for company
+        folder = app.workspace.state_dir / "corrections"
+        try:
+            annotations = _write_batch(app, folder, pictures)
+            batch = Batch(source, label_origin="corrected", relabelling="replace")
+            result = ingest(app, annotations, folder, batch=batch)
+        except BatchRefusedError as error:
+            sentences, pictures = _refuse_pictures(app, pictures, error.report, error.headline)
+            done += sentences
+            continue
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        sentences, pictures = _refuse_pictures(app, pictures, result.report)
+        tag = result.version.tag if result.version else ""
+        app.corrections.mark_ingested([one for each in pictures.values() for one in each], tag)
+        held = count(len(pictures), "corrected picture")
+        return [*done, *sentences, f"{tag} holds {held} from {source}"]
+    return done
+
+
+def _write_batch(app: App, folder: Path, pictures: _Pictures) -> Path:
+    """Write a COCO batch: pictures as they were received, masks as they were drawn on those files."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    categories = {name: number for number, name in enumerate(_find_schema(app), start=1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (name, corrections) in enumerate(sorted(pictures.items()), start=1):
+        correction = corrections[-1]
+        (folder / name).write_bytes(app.corrections.picture_bytes(correction.sample_id) or b"")
+        height_px, width_px = correction.size_px
+        images.append(
+            {"id": number, "file_name": name, "width": width_px, "height": height_px, "frame": "stored"}
+        )
+        for class_name, mask in correction.instances or ():
+            annotation = {"image_id": number, "category_id": categories[class_name], "iscrowd": 0}
+            annotations.append({"id": len(annotations) + 1, **annotation, "segmentation": mask.to_coco()})
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+    }
+    file = folder / "corrections.json"
+    file.write_text(json.dumps(content))
+    return file
+
+
+def _refuse_pictures(
+    app: App, pictures: _Pictures, report: ValidationReport, headline: str = ""
+) -> tuple[list[str], _Pictures]:
+    """Refuse the pictures a report leaves out, each for its own reason; return the others.
+
+    With a ``headline`` the batch was refused: if no single picture is to blame, all are refused for it.
+    """
+    reasons = {problem.picture: problem.message for problem in report.problems if problem.picture}
+    bad = {name: reasons[name] for name in pictures if name in reasons}
+    if headline and not bad:
+        bad = dict.fromkeys(pictures, headline)
+    by_reason: dict[str, list[Correction]] = defaultdict(list)
+    for name, reason in bad.items():
+        by_reason[reason] += pictures[name]
+    sentences = [_refuse(app, corrections, reason) for reason, corrections in by_reason.items()]
+    return sentences, {name: each for name, each in pictures.items() if name not in bad}
+
+
+def _refuse(app: App, corrections: Iterable[Correction], reason: str) -> str:
+    refused = list(corrections)
+    app.corrections.mark_refused(refused, reason)
+    return f"{len(refused)} corrections are no labels: {reason}"

@@ -1,0 +1,147 @@
+"""A batch of labelled pictures comes in and becomes a data version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.workspace.wiring import App
+from maskloop.errors import StorageError
+from maskloop.records.kinds import VersionIngested, write_record
+from registry.mlflow_adapter.metric_names import translated
+
+if TYPE_CHECKING:
+    from dataset.ingestion.ingestion import IngestResult
+    from dataset.ingestion.plan import Batch
+    from dataset.samples import DatasetVersion
+    from flows.intake.ingest_report import BatchReport
+
+
+def ingest(
+    app: App, annotations: Path, images_dir: Path | None = None, *, batch: Batch | None = None
+) -> IngestResult:
+    """Validate a COCO batch, add it to the data, version it, tell the ledger, and write its report.
+
+    Running it twice with the same batch changes nothing; interrupted, it continues when started again.
+
+    Args:
+        app: The workspace.
+        annotations: The COCO file, or the folder that holds it and no other.
+        images_dir: The folder its file names are relative to; None looks for it near the file.
+        batch: What is said about it. Without a source it is named after the file.
+
+    Raises:
+        DataError: if the batch cannot be used; the data are as before, and the report is written and named.
+        StorageError: if something could not be stored and verified; the data are as before.
+    """
+    from dataset.ingestion.ingestion import ingest_batch
+    from dataset.ingestion.plan import Batch, BatchRefusedError
+    from flows.intake.ingest_report import report_of_refusal, report_of_result
+
+    record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
+    batch = batch or Batch("")
+    batch = replace(batch, source=batch.source or annotations.stem)
+    try:
+        with app.teller.progress(f"checking and adding {batch.source}") as progress:
+            result = ingest_batch(
+                app.data,
+                annotations=annotations,
+                images_dir=images_dir,
+                batch=batch,
+                settings=app.settings,
+                progress=progress,
+            )
+    except BatchRefusedError as refused:
+        refused.page = _write_report(app, report_of_refusal(refused))
+        if refused.page:
+            refused.hint = ". ".join(filter(None, (refused.hint, f"The whole report: {refused.page}")))
+        raise
+    if result.version is not None:
+        _tell_ledger(app, result, result.version, batch.source)
+    app.teller.say(result.balance.sentence())
+    return replace(result, page=_write_report(app, report_of_result(result)))
+
+
+def _tell_ledger(app: App, result: IngestResult, version: DatasetVersion, source: str) -> None:
+    record = record_version(
+        app,
+        version,
+        source=source,
+        num_new_pictures=result.num_added,
+        num_new_labelled=result.num_added + result.num_updated,
+        num_quarantined=result.num_quarantined,
+        balance=result.balance.counts(),
+        actor=app.actor,
+    )
+    app.teller.say(record.sentence() if result.changed else f"nothing new: {record.tag} holds all of it")
+    for name, given in translated(version.class_names).items():
+        app.teller.say(f"MLflow does not take the name {name!r}: its charts call this class {given!r}")
+
+
+def _write_report(app: App, report: BatchReport) -> Path | None:
+    """Write the report of a batch; that this fails changes nothing about the batch."""
+    from flows.intake.ingest_report import write_batch_report
+
+    try:
+        return write_batch_report(app.workspace.reports_dir, report, app.settings.data.max_picture_mpx)
+    except (StorageError, OSError) as error:
+        app.teller.say(f"the report of the batch could not be written: {error}")
+        return None
+
+
+def record_version(
+    app: App,
+    version: DatasetVersion,
+    *,
+    source: str,
+    num_new_pictures: int = 0,
+    num_new_labelled: int = 0,
+    num_quarantined: int = 0,
+    balance: Mapping[str, int] | None = None,
+    actor: str = "maskloop",
+) -> VersionIngested:
+    """Tell the ledger about a data version, once."""
+    record = VersionIngested(
+        tag=version.tag,
+        fingerprint=version.fingerprint,
+        dvc_md5=version.dvc_md5,
+        git_commit=version.git_commit,
+        source=source,
+        num_pictures=len(version.pictures),
+        num_new_pictures=num_new_pictures,
+        num_new_labelled=num_new_labelled,
+        num_quarantined=num_quarantined,
+        balance=dict(balance or {}),
+    )
+    write_record(app.ledger, record, actor=actor, key=f"data:{version.fingerprint}:{version.tag}")
+    return record
+
+
+def record_missing_versions(app: App) -> int:
+    """Tell the ledger about versions whose ingest ended between the tag and the record; return how many."""
+    known = {version.tag for version in app.state().versions}
+    missing = [tag for tag in app.data.versions() if tag not in known]
+    for tag in missing:
+        version = app.data.open(tag)
+        new = [picture for picture in version.pictures if picture.added_in == tag]
+        record_version(
+            app,
+            version,
+            source=", ".join(sorted({picture.source for picture in new})) or "an earlier batch",
+            num_new_pictures=len(new),
+            num_new_labelled=_count_new_labels(app, version),
+        )
+    return len(missing)
+
+
+def _count_new_labels(app: App, version: DatasetVersion) -> int:
+    from dataset.versions.difference import compare_versions
+
+    tags = app.data.versions()
+    before = tags.index(version.tag) - 1
+    if before < 0:
+        return len(version.pictures)
+    change = compare_versions(app.data.open(tags[before]), version)
+    return len(change.added) + len(change.relabelled)

@@ -1,0 +1,204 @@
+"""The report of one batch, stored or refused: what was kept, every problem and its cure, and pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from dataset.coco.validation import UsablePicture, ValidationReport
+from dataset.ingestion.balance import Balance
+from dataset.ingestion.ingestion import IngestResult
+from dataset.ingestion.plan import BatchRefusedError
+from dataset.pictures.sandbox import Limits, SandboxedDecoder
+from dataset.problems import Problem, by_kind
+from evaluation.instances import GroundTruth
+from evaluation.overlays import draw_truth, encode_jpeg
+from maskloop.digest import digest_file
+from maskloop.errors import PictureError
+from maskloop.files import write_text
+
+_MOST_PICTURES: Final = 12
+_PICTURES_OF_A_KIND: Final = 2
+_MOST_ROWS: Final = 1000
+_LONG_SIDE_PX: Final = 480
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """Everything there is to say about a batch.
+
+    Attributes:
+        outcome: What became of it.
+        said: The same as a sentence.
+        annotations: Its COCO file.
+        images_dir: The folder its pictures were looked for in.
+        tag: The version that is current now, or an empty string.
+        balance: What came, what was kept, and what was not and why; of a refused batch, what could be kept;
+            None if it was refused before its pictures were read.
+        found: All that was found.
+    """
+
+    outcome: Literal["stored", "nothing new", "refused"]
+    said: str
+    annotations: Path
+    images_dir: Path | None
+    tag: str
+    balance: Balance | None
+    found: ValidationReport
+
+    @property
+    def kinds(self) -> tuple[Problem, ...]:
+        """Each kind of problem once, with its number; the gravest first."""
+        return by_kind(self.found.all_problems)
+
+    @property
+    def books(self) -> str:
+        """The balance in one line."""
+        if self.balance is None:
+            return "its classes were refused before its pictures were read"
+        said = self.balance.sentence()
+        return f"if it were taken: {said}" if self.outcome == "refused" else said
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data. Errors and warnings are told each, remarks once per kind."""
+        told = [one for one in self.found.all_problems if one.severity != "info"]
+        told += [one for one in self.kinds if one.severity == "info"]
+        return {
+            "outcome": self.outcome,
+            "said": self.said,
+            "annotations": str(self.annotations),
+            "images": str(self.images_dir or ""),
+            "tag": self.tag,
+            "quarantined": len(self.found.quarantined),
+            "balance": {"said": self.books, **(asdict(self.balance) if self.balance else {})},
+            "kinds": [asdict(problem) for problem in self.kinds],
+            "problems": [asdict(problem) for problem in told],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a table of the kinds of problems, with what to do about each."""
+        return [
+            {
+                "severity": problem.severity,
+                "number": problem.count,
+                "problem": problem.code,
+                "first": _place(problem),
+                "message": problem.message,
+                "what to do": problem.hint or "-",
+            }
+            for problem in self.kinds
+        ]
+
+
+def report_of_result(result: IngestResult) -> BatchReport:
+    """Return the report of a batch that was taken in."""
+    tag = result.version.tag if result.version else ""
+    said = f"Stored as {tag}" if result.changed else f"Nothing new: {tag or 'the data'} holds all of it"
+    return BatchReport(
+        "stored" if result.changed else "nothing new",
+        said,
+        result.annotations,
+        result.images_dir,
+        tag,
+        result.balance,
+        result.report,
+    )
+
+
+def report_of_refusal(refused: BatchRefusedError) -> BatchReport:
+    """Return the report of a batch that was refused."""
+    said = f"Refused, nothing was stored: {refused.headline}"
+    annotations, images_dir = Path(refused.where), refused.images_dir
+    return BatchReport("refused", said, annotations, images_dir, "", refused.balance, refused.report)
+
+
+def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Path:
+    """Write a page and a JSON file beside it, named after the batch; return the page's path.
+
+    The same COCO file again writes the same files anew.
+
+    Args:
+        folder: Created if it is missing.
+        report: What to write.
+        max_mpx: Pictures larger than this are not decoded.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    name = re.sub(r"[^\w.-]+", "_", report.annotations.stem)[:40]
+    page = folder / f"ingest-{name}-{digest_file(report.annotations)[:8]}.html"
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = Path(__file__).with_name("ingest_report.html.j2").read_text(encoding="utf-8")
+    told = [one for one in report.found.problems if one.severity == "error"]
+    told += [one for one in report.found.all_problems if one.severity == "warning"]
+    text = environment.from_string(template).render(
+        report=report,
+        rows=report.rows(),
+        told=[(one, _place(one)) for one in told[:_MOST_ROWS]],
+        num_told=len(told),
+        pictures=list(_draw_examples(report, max_mpx)),
+        data_file=page.with_suffix(".json").name,
+    )
+    write_text(page.with_suffix(".json"), json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+    write_text(page, text)
+    return page
+
+
+def _place(problem: Problem) -> str:
+    """Return the picture's name, and the place in the file where that is another."""
+    return ", ".join(dict.fromkeys(filter(None, (problem.shown_in, problem.where))))
+
+
+def _draw_examples(report: BatchReport, max_mpx: float) -> Iterator[dict[str, str]]:
+    """Draw the masks as they were read, of some pictures with a warning or an error that can be seen."""
+    if report.images_dir is None:
+        return
+    chosen = list(_choose_examples(report))[:_MOST_PICTURES]
+    if not chosen:
+        return
+    with SandboxedDecoder(Limits(max_mpx=max_mpx)) as decoder:
+        for problem, picture in chosen:
+            try:
+                pixels = decoder.open((report.images_dir / picture.found.path).read_bytes()).pixels
+            except (OSError, PictureError):  # it changed or went since it was read; the page does without
+                continue
+            drawn = draw_truth(pixels, _truth(picture), report.found.class_names, long_side_px=_LONG_SIDE_PX)
+            yield {
+                "caption": f"{problem.code}: {picture.found.name}",
+                "url": f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(drawn)).decode('ascii')}",
+            }
+
+
+def _choose_examples(report: BatchReport) -> Iterator[tuple[Problem, UsablePicture]]:
+    by_name = {picture.found.name: picture for picture in report.found.usable}
+    for kind in report.kinds:
+        if kind.severity == "info":
+            continue
+        alike = [one for one in report.found.all_problems if one.code == kind.code]
+        names = dict.fromkeys(one.shown_in for one in alike if one.shown_in in by_name)
+        for name in list(names)[:_PICTURES_OF_A_KIND]:
+            yield kind, by_name[name]
+
+
+def _truth(picture: UsablePicture) -> GroundTruth:
+    found, instances = picture.found, picture.instances
+    return GroundTruth(
+        picture_id=found.digest,
+        source="",
+        height_px=found.height_px,
+        width_px=found.width_px,
+        class_indices=np.array([one.class_index for one in instances], dtype=np.int64),
+        masks=tuple(one.mask for one in instances),
+        is_crowd=np.array([one.is_crowd for one in instances], dtype=bool),
+    )

@@ -1,0 +1,118 @@
+"""The approval page of every judged version, in MLflow and in the workspace, as the record has it.
+
+Which pages are out of date is read off the versions themselves: each carries a tag that names what its page
+was made from. So a page that could not be written, because MLflow was away or a process died, is written by
+the next reconcile, and nobody has to remember it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from flows.pages.approval_facts import gather_page, is_about
+from flows.pages.report import APPROVAL_PAGE, PAGE, contest_folder, refresh_report, relative_address
+from flows.pages.shadow_evidence import stage_of
+from flows.workspace.wiring import App
+from maskloop.digest import digest_value
+from maskloop.errors import BusyError, MaskloopError, UnavailableError
+from maskloop.files import write_text
+from maskloop.ledger.leases import leased
+from registry.store import EVIDENCE_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from maskloop.ledger.ledger import Entry
+    from maskloop.state.cycle_state import Cycle
+    from registry.evidence.approval_page import ApprovalPage
+
+PAGE_PATH: Final = f"approval/{APPROVAL_PAGE}"
+"""Of the page below the run's files in MLflow."""
+
+
+def refresh_packs(app: App) -> None:
+    """Write every page that is out of date: cheap while none is. Never raises for an away MLflow."""
+    newest = {c.verdict.candidate_version: c for c in app.state().cycles.values() if c.verdict}
+    judged = list(newest.values())  # of a version that was judged again, only the last verdict has the page
+    if not judged:
+        return
+    try:
+        shown = {one.version: one.tags.get(EVIDENCE_TAG, "") for one in app.models.versions()}
+    except MaskloopError as error:
+        app.teller.say(f"the approval pages wait: {error}")
+        return
+    entries = app.ledger.entries()
+    for cycle in judged:
+        version = cycle.verdict.candidate_version if cycle.verdict else ""
+        if version not in shown or (cycle.closed and not shown[version]):
+            continue  # deleted by hand, or ended before there were pages
+        if shown[version] != made_from(app, cycle, entries):
+            refresh_pack(app, cycle.id)
+
+
+def refresh_pack(app: App, cycle_id: str) -> None:
+    """Write one cycle's page and its version's description as the record has them now.
+
+    Takes seconds, and minutes while MLflow hangs: nothing that traffic waits for may wait for it.
+    Nothing here can hold up the loop: what fails is said, and left to the next `refresh_packs`.
+    """
+    try:
+        with leased(app.ledger, f"the approval page of {cycle_id}", ttl_s=app.settings.retraining.lease_s):
+            entries, cycle = app.ledger.entries(), app.state().cycles.get(cycle_id)
+            if cycle is not None and cycle.verdict is not None:
+                _write(app, cycle, entries)
+        refresh_report(app)  # the approval page links it
+    except BusyError:
+        pass  # somebody else is writing it
+    except MaskloopError as error:
+        app.teller.say(f"{cycle_id}: the approval page waits: {error}")
+
+
+def made_from(app: App, cycle: Cycle, entries: Sequence[Entry]) -> str:
+    """Name what a cycle's page is made from: the newest entry about it, and what else can change it.
+
+    The page of an ended cycle only follows the ledger: gates edited later mean nothing to it.
+    """
+    newest = max(entry.sequence for entry in entries if is_about(entry, cycle))
+    if cycle.closed:
+        return f"up to entry {newest}"
+    settings = app.settings
+    gates = settings.gates.model_dump(mode="json") if settings.gates else None
+    others = [gates, settings.approval.model_dump(mode="json"), stage_of(app, cycle.id)]
+    return f"up to entry {newest}, {digest_value(others)[:12]}"
+
+
+def _write(app: App, cycle: Cycle, entries: Sequence[Entry]) -> None:
+    from registry.evidence.approval_page import render_page
+
+    assert cycle.verdict is not None  # noqa: S101 - checked by the caller
+    name = made_from(app, cycle, entries)
+    page = gather_page(app, cycle, app.state(), entries)
+    folder = contest_folder(app, page.version)
+    write_text(folder / APPROVAL_PAGE, render_page(page, beside=_pages_beside(app, folder, page)))
+    _publish(app, cycle, page, render_page(page))
+    app.models.set_tag(page.version, EVIDENCE_TAG, name)  # last: until then the page counts as not written
+
+
+def _pages_beside(app: App, folder: Path, page: ApprovalPage) -> dict[str, str]:
+    """Return the workspace's other pages, relative to a folder, so that they still work when all is moved."""
+    pages = {"the loop": app.workspace.reports_dir / PAGE}
+    if page.drift:
+        pages["the drift page"] = app.workspace.root / page.drift.page
+    return {text: relative_address(file, folder) for text, file in pages.items()}
+
+
+def _publish(app: App, cycle: Cycle, page: ApprovalPage, text: str) -> None:
+    from registry.evidence.description import describe_version
+
+    route = ""
+    if cycle.candidate is not None:
+        try:
+            app.tracker.log_text(cycle.candidate.run_id, text, PAGE_PATH)
+            route = app.tracker.route(cycle.candidate.run_id, PAGE_PATH)
+        except UnavailableError:
+            raise
+        except MaskloopError as error:
+            app.teller.say(f"{cycle.id}: its run takes no approval page: {error}")
+    app.models.describe(page.version, describe_version(page, page_route=route))

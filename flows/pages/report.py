@@ -1,0 +1,214 @@
+"""The page of the loop, gathered: what serves, how good it is, the data, every turn. See loop_page.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from flows.pages.loop_page import LoopPage, Turn, VersionFigures, render_loop_page
+from flows.pages.status import describe_status, tell_history
+from flows.workspace.wiring import App
+from maskloop.errors import MaskloopError, NotFoundError
+from maskloop.files import write_text
+from maskloop.state.cycle_state import Cycle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dataset.versions.overview import Overview
+    from evaluation.instances import IouTable
+    from maskloop.state.loop_state import LoopState
+
+PAGE = "loop.html"
+APPROVAL_PAGE = "evidence.html"
+_WRITTEN_UP_TO = re.compile(r'name="ledger-entries" content="(\d+)"')
+_NUM_HEAD_CHARACTERS = 400
+_FATES = {"judged": "waits for a decision", "promoted": "served", "closed": "ended"}
+
+
+def write_report(app: App, output: Path | None) -> Path:
+    """Write the page and return its path; it needs no server and no network to be read."""
+    path = output or app.workspace.reports_dir / PAGE
+    write_text(path, render_loop_page(gather_loop_page(app, path.parent)))
+    return path
+
+
+def refresh_report(app: App) -> None:
+    """Write the page again if the ledger has grown since; cheap if not. What cannot be read is said."""
+    path = app.workspace.reports_dir / PAGE
+    sequence = app.state().last_sequence
+    if not sequence or written_up_to(path) == sequence:
+        return
+    try:
+        write_report(app, None)
+    except MaskloopError as error:
+        app.teller.say(f"the page of the loop could not be written: {error}")
+
+
+def written_up_to(path: Path) -> int:
+    """Return the newest ledger entry that a page shows; 0 for no page."""
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        found = _WRITTEN_UP_TO.search(file.read(_NUM_HEAD_CHARACTERS))
+    return int(found[1]) if found else 0
+
+
+def gather_loop_page(app: App, folder: Path) -> LoopPage:
+    """Gather what the page says; links are relative to the folder it will lie in."""
+    status = describe_status(app)
+    state = status.state
+    drift = state.drift[-1] if state.drift else None
+    turns = [_describe_turn(app, cycle, folder) for cycle in reversed(state.cycles.values())]
+    shown, turn = _choose_shown(state, turns)
+    return LoopPage(
+        model_name=app.settings.model_name,
+        as_of=app.clock.now(),
+        last_sequence=state.last_sequence,
+        serving=state.serving[-1] if state.serving else None,
+        data=state.data.sentence() if state.data else "",
+        drift=drift,
+        drift_page=_link(app.workspace.root / drift[1].report, folder) if drift else "",
+        samples=status.sample_counts,
+        versions=tuple(_figures_of(turn, state) for turn in reversed(turns) if turn.cycle.verdict),
+        shown=shown,
+        evidence=turn.evidence if turn else None,
+        overview=_count_data(app, state),
+        turns=tuple(turns),
+        history=tuple(tell_history(app)),
+    )
+
+
+def save_iou_rows(
+    app: App, version: str, candidate: IouTable, champion: IouTable | None
+) -> list[dict[str, Any]]:
+    """Keep a contest's class IoU by source in the workspace, and return it as rows."""
+    rows = iou_rows(candidate, champion)
+    write_text(contest_folder(app, version) / "iou_by_source.json", json.dumps(rows, indent=1))
+    return rows
+
+
+def iou_rows(candidate: IouTable, champion: IouTable | None) -> list[dict[str, Any]]:
+    """Return one row per source and class: instances, and the class IoU of candidate and champion."""
+    rows = []
+    for source in sorted(set(candidate.sources)):
+        new = candidate.only_source(source)
+        old = champion.only_source(source).class_iou() if champion else None
+        for index, name in enumerate(candidate.class_names):
+            rows.append(
+                {
+                    "source": source,
+                    "class": name,
+                    "instances": int(new.num_instances[:, index].sum()),
+                    "candidate": _finite(new.class_iou()[index]),
+                    "champion": _finite(old[index]) if old is not None else None,
+                }
+            )
+    return rows
+
+
+def comparison_rows(
+    app: App, old_version: str, new_version: str, *, old_source: str, new_source: str
+) -> list[dict[str, Any]]:
+    """Return per class: the old model before drift and on the new source, the new model on both."""
+    first = {(row["source"], row["class"]): row for row in read_iou_rows(app, old_version)}
+    second = {(row["source"], row["class"]): row for row in read_iou_rows(app, new_version)}
+    names = list(dict.fromkeys(name for _, name in second))
+    rows = [
+        {
+            "class": name,
+            "before": first[old_source, name]["candidate"],
+            "drifted": second[new_source, name]["champion"],
+            "after": second[new_source, name]["candidate"],
+            "old_source": second[old_source, name]["candidate"],
+        }
+        for name in names
+    ]
+    columns = ("before", "drifted", "after", "old_source")
+    mean = {key: sum(row[key] or 0.0 for row in rows) / len(rows) for key in columns}
+    return [*rows, {"class": "mean", **mean}]
+
+
+def read_iou_rows(app: App, version: str) -> list[dict[str, Any]]:
+    """Read what `save_iou_rows` kept. Raises NotFoundError."""
+    path = contest_folder(app, version) / "iou_by_source.json"
+    if not path.exists():
+        raise NotFoundError(f"version {version} was not judged in this workspace", where=str(path))
+    rows: list[dict[str, Any]] = json.loads(path.read_text())
+    return rows
+
+
+def contest_folder(app: App, version: str) -> Path:
+    """Return the folder of one version's verdict."""
+    return app.workspace.reports_dir / "verdicts" / f"version-{version}"
+
+
+def relative_address(file: Path, folder: Path) -> str:
+    """Return a file's address as a page in ``folder`` links it: relative, so that both can move together."""
+    return quote(Path(os.path.relpath(file, folder)).as_posix())
+
+
+def _describe_turn(app: App, cycle: Cycle, folder: Path) -> Turn:
+    from flows.evidence.judged import read_kept
+
+    version = cycle.candidate.version if cycle.candidate else ""
+    kept = contest_folder(app, version)
+    is_judged = bool(version) and (kept / "iou_by_source.json").exists()
+    return Turn(
+        cycle=cycle,
+        rows=tuple(read_iou_rows(app, version)) if is_judged else (),
+        page=_link(kept / APPROVAL_PAGE, folder) if version else "",
+        evidence=read_kept(app, cycle),
+    )
+
+
+def _figures_of(turn: Turn, state: LoopState) -> VersionFigures:
+    cycle, verdict = turn.cycle, turn.cycle.verdict
+    assert verdict is not None  # noqa: S101 - checked by the caller
+    fate = _FATES.get(turn.state, turn.state)
+    if state.champion and state.champion.weights_digest == verdict.candidate_digest:
+        fate = "serves"
+    return VersionFigures(
+        version=verdict.candidate_version,
+        judged_at=cycle.verdict_at or cycle.opened_at,
+        data_tag=verdict.data_tag,
+        verdict=verdict.outcome,
+        fate=fate,
+        class_iou={row.name: row.candidate_iou for row in turn.evidence.rows} if turn.evidence else {},
+    )
+
+
+def _choose_shown(state: LoopState, turns: Sequence[Turn]) -> tuple[str, Turn | None]:
+    """Choose the version that serves, else the newest judged one."""
+    judged = [turn for turn in turns if turn.cycle.verdict]
+    champion = state.champion.weights_digest if state.champion else ""
+    for turn in judged:
+        if turn.cycle.verdict and turn.cycle.verdict.candidate_digest == champion:
+            return f"version {turn.cycle.verdict.candidate_version}, which serves", turn
+    if judged and judged[0].cycle.verdict:
+        return f"version {judged[0].cycle.verdict.candidate_version}, the newest", judged[0]
+    return "", None
+
+
+def _count_data(app: App, state: LoopState) -> Overview | None:
+    from dataset.versions.overview import describe_version
+
+    if state.data is None:
+        return None
+    try:
+        return describe_version(app.data.open(state.data.tag))
+    except MaskloopError as error:  # the page shows what there is
+        app.teller.say(f"the page of the loop shows no data: {error}")
+        return None
+
+
+def _link(file: Path, folder: Path) -> str:
+    return relative_address(file, folder) if file.exists() else ""
+
+
+def _finite(value: Any) -> float | None:
+    return round(float(value), 4) if value == value else None

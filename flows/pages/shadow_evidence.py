@@ -1,0 +1,166 @@
+"""What a rollout said, for the approval page.
+
+The pair log forgets a rollout when the next one begins, so the newest report is kept beside the verdict's
+evidence and stands in for it from then on. Where that is gone too, the ledger still holds the checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from flows.pages.report import contest_folder
+from flows.workspace.wiring import App
+from maskloop.errors import MaskloopError
+from maskloop.files import write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evaluation.instances import Detections
+    from maskloop.state.cycle_state import Cycle
+    from maskloop.state.loop_state import Rollout
+    from registry.evidence.approval_page import RolloutReport
+    from registry.evidence.evidence import Panel, ShownPicture
+    from serving.rollout.analysis import Analysis
+    from serving.rollout.pairs import KeptPair
+
+FILE: Final = "rollout.json"
+NUM_PICTURES: Final = 3
+
+
+def report_rollout(app: App, cycle: Cycle, rollout: Rollout | None) -> RolloutReport | None:
+    """Say what a cycle's rollout has shown so far; None before there is one."""
+    from flows.rollouts.rollout import analyse_rollout
+
+    analysis = analyse_rollout(app, cycle.id)
+    if rollout is None or analysis is None or cycle.candidate is None:
+        return None
+    file = contest_folder(app, cycle.candidate.version) / FILE
+    if analysis.num_compared:
+        report = _from_pairs(app, rollout, analysis)
+        write_text(file, _adapter().dump_json(report).decode())
+        return report
+    kept = _read(file.read_text(encoding="utf-8")) if file.exists() else None
+    return _brought_up_to_date(kept, rollout) if kept else _from_ledger(rollout)
+
+
+def stage_of(app: App, cycle_id: str) -> list[str]:
+    """Say roughly how far a rollout's evidence has come: it changes whenever the page should."""
+    from flows.rollouts.rollout import analyse_rollout
+
+    analysis = analyse_rollout(app, cycle_id)
+    if analysis is None or not analysis.num_compared:
+        return []
+    doublings = analysis.num_compared.bit_length()
+    return [str(doublings), *(f"{check.name} {check.outcome}" for check in analysis.checks)]
+
+
+def _from_pairs(app: App, rollout: Rollout, analysis: Analysis) -> RolloutReport:
+    from registry.evidence.evidence import Latency
+
+    return replace(
+        _from_ledger(rollout, analysis),
+        champion=Latency(analysis.champion_p50_ms, analysis.champion_p95_ms),
+        challenger=Latency(analysis.challenger_p50_ms, analysis.challenger_p95_ms),
+        pictures=_show_worst(app, rollout),
+    )
+
+
+def _from_ledger(rollout: Rollout, analysis: Analysis | None = None) -> RolloutReport:
+    """Report what the ledger tells; what decided a rollout that has ended is not judged again."""
+    from registry.evidence.approval_page import Line, RolloutReport
+    from serving.rollout.analysis import RARE, Analysis
+
+    moved = rollout.moved
+    if moved and (analysis is None or rollout.is_over or rollout.phase == "aborting"):
+        analysis = Analysis(moved.checks, moved.num_compared)
+    analysis = analysis or Analysis()
+    last = moved or rollout.started
+    return RolloutReport(
+        champion_version=rollout.started.champion_version,
+        phase=rollout.phase,
+        share_percent=rollout.share_percent,
+        line=Line(rollout.since, "maskloop", last.sentence()),
+        num_compared=analysis.num_compared,
+        checks=analysis.checks,
+        outcome=analysis.outcome,
+        rare=tuple(sorted(RARE)),
+    )
+
+
+def _brought_up_to_date(kept: RolloutReport, rollout: Rollout) -> RolloutReport:
+    now = _from_ledger(rollout)
+    newer = now if now.num_compared >= kept.num_compared else kept
+    return replace(
+        kept,
+        phase=now.phase,
+        share_percent=now.share_percent,
+        line=now.line,
+        num_compared=newer.num_compared,
+        checks=newer.checks,
+        outcome=newer.outcome,
+    )
+
+
+def _show_worst(app: App, rollout: Rollout) -> tuple[ShownPicture, ...]:
+    """Draw the pictures the two disagree about most; one that cannot be drawn is left out."""
+    if not app.settings.serving.sampling.keep_pictures:
+        return ()
+    shown = []
+    for pair in app.pairs.worst(rollout.cycle, NUM_PICTURES):
+        if pair.picture is None or pair.comparison.difference == 0:
+            continue
+        try:
+            shown.append(_show_pair(pair, pair.picture, app.settings.data.max_picture_mpx))
+        except (MaskloopError, ValueError, IndexError) as error:
+            app.teller.say(f"one picture of the rollout cannot be shown: {error}")
+    return tuple(shown)
+
+
+def _show_pair(pair: KeptPair, picture: bytes, max_mpx: float) -> ShownPicture:
+    from dataset.pictures.decoding import decode_picture
+    from registry.evidence.evidence import ShownPicture
+
+    pixels, seen = decode_picture(picture, max_mpx=max_mpx), pair.comparison
+    sides = (
+        ("champion", pair.champion, seen.champion_error),
+        ("challenger", pair.challenger, seen.challenger_error),
+    )
+    panels = tuple(_show_side(pixels, *side, class_names=pair.class_names) for side in sides)
+    caption = "the challenger had no answer" if seen.challenger_error else f"agreement {seen.agreement:.2f}"
+    return ShownPicture(f"{caption}, request {seen.request_id}", panels)
+
+
+def _show_side(
+    pixels: np.ndarray, who: str, found: Detections | None, error: str, *, class_names: Sequence[str]
+) -> Panel:
+    from evaluation.overlays import draw_overlay
+    from flows.evidence.examples import PANEL_PX
+    from registry.evidence.evidence import Panel, show_picture
+
+    if found is None:
+        return Panel(f"{who}: no answer ({error})", show_picture(pixels))
+    drawn = draw_overlay(pixels, found, None, class_names, long_side_px=PANEL_PX)
+    return Panel(f"{who}: {len(found)} found", show_picture(drawn))
+
+
+def _read(text: str) -> RolloutReport | None:
+    from pydantic import ValidationError
+
+    try:
+        report: RolloutReport = _adapter().validate_json(text)
+    except ValidationError:
+        return None
+    return report
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    from registry.evidence.approval_page import RolloutReport
+
+    return TypeAdapter(RolloutReport)

@@ -1,0 +1,283 @@
+"""A rollout from its start in the shadow to all traffic, or back to none.
+
+Called every second by every replica of the service, and by the reconcile: whoever is first writes the move
+down, and the ledger accepts each move once. The approval page follows with the next reconcile: a hanging
+MLflow must not keep anybody from looking at the traffic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows.workspace.wiring import App
+from maskloop.digest import digest_value
+from maskloop.errors import NotFoundError, RefusedError, UnavailableError
+from maskloop.records.kinds import ChampionChanged, RolloutMoved, RolloutStarted, write_record
+from maskloop.state.cycle_state import Cycle
+from maskloop.state.loop_state import LoopState, Rollout
+
+if TYPE_CHECKING:
+    from serving.rollout.analysis import Analysis
+    from serving.rollout.canary import Event, Facts
+
+_MOST_MOVES_AT_ONCE = 8
+_NOTICEABLY_MORE = 1.01
+"""Of pictures: an analysis is made anew after that, so that long rollouts cost no more than short ones."""
+
+
+def start_rollout(app: App, cycle_id: str) -> None:
+    """Begin a cycle's rollout in the shadow; twice begins it once."""
+    from serving.rollout.analysis import set_limits
+
+    state = app.state()
+    verdict, champion = state.cycles[cycle_id].verdict, state.champion
+    if verdict is None or champion is None:
+        raise RefusedError(f"{cycle_id} has nothing to roll out beside a champion")
+    settings = app.settings.rollout
+    limits = set_limits(state.agreements.get(champion.weights_digest, ()), settings)
+    started = RolloutStarted(
+        version=verdict.candidate_version,
+        weights_digest=verdict.candidate_digest,
+        blessing_id=verdict.blessing_id,
+        champion_version=champion.version,
+        champion_digest=champion.weights_digest,
+        steps_percent=settings.steps_percent,
+        required_agreement=limits.agreement,
+        lowest_count_shift=limits.lowest_count_shift,
+        highest_count_shift=limits.highest_count_shift,
+        max_class_flips=limits.class_flips,
+        settings_digest=digest_value(settings.model_dump(mode="json")),
+    )
+    write_record(app.ledger, started, cycle=cycle_id, key=f"rollout:{cycle_id}:started")
+    app.teller.say(f"{cycle_id}: {started.sentence()}")
+    for over in app.pairs.rollouts():
+        if over != cycle_id:
+            app.pairs.forget(over)
+
+
+def advance_rollout(app: App) -> list[str]:
+    """Make every move that is due; does nothing while there is no rollout.
+
+    Returns:
+        What was done, as sentences.
+    """
+    done: list[str] = []
+    for _ in range(_MOST_MOVES_AT_ONCE):
+        rollout = app.state().rollout
+        if rollout is None or not (sentence := _advance_once(app, rollout)):
+            break
+        done.append(sentence)
+    return done
+
+
+def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
+    """Judge a rollout by everything compared so far; None if the cycle never had one."""
+    from serving.rollout.analysis import Limits, analyse
+
+    rollout = app.state().rollouts.get(cycle_id)
+    if rollout is None:
+        return None
+    comparisons, drops = app.pair_reader.read(cycle_id), _feedback_drops(app, rollout)
+    about = (cycle_id, rollout.num_moves, drops)
+    latest = app.latest_analysis.get(about)
+    if latest and len(comparisons) <= latest.num_compared * _NOTICEABLY_MORE:
+        return latest
+    app.latest_analysis.clear()
+    app.latest_analysis[about] = analyse(
+        comparisons,
+        drops,
+        Limits.of(rollout.started),
+        app.settings.rollout,
+        app.settings.serving.slo,
+        num_before=rollout.moved.num_compared if rollout.moved else 0,
+    )
+    return app.latest_analysis[about]
+
+
+def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
+    """Say how far a rollout is, as plain data: by default the newest one. Raises NotFoundError."""
+    from serving.rollout.canary import describe_wait
+
+    rollouts = app.state().rollouts
+    rollout = rollouts.get(cycle_id) if cycle_id else next(reversed(rollouts.values()), None)
+    if rollout is None:
+        raise _no_rollout(app, cycle_id)
+    analysis = analyse_rollout(app, rollout.cycle)
+    assert analysis is not None  # noqa: S101 - its rollout was just found
+    last = rollout.moved or rollout.started
+    checks = analysis.checks if analysis.num_compared or not rollout.moved else rollout.moved.checks
+    return {
+        "cycle": rollout.cycle,
+        "version": rollout.started.version,
+        "champion_version": rollout.started.champion_version,
+        "phase": rollout.phase,
+        "share_percent": rollout.share_percent,
+        "since": rollout.since.isoformat(),
+        "sentence": f"{rollout.cycle}, version {rollout.started.version}: {last.sentence()}",
+        "waits_for": describe_wait(
+            rollout, analysis, _gather_facts(app, app.state(), rollout, analysis), app.settings.rollout
+        ),
+        "num_compared": analysis.num_compared or (rollout.moved.num_compared if rollout.moved else 0),
+        "checks": [check.model_dump(mode="json") for check in checks],
+        "champion_ms": {"p50": analysis.champion_p50_ms, "p95": analysis.champion_p95_ms},
+        "challenger_ms": {"p50": analysis.challenger_p50_ms, "p95": analysis.challenger_p95_ms},
+    }
+
+
+def _no_rollout(app: App, cycle_id: str) -> NotFoundError:
+    if not app.settings.rollout.enabled:
+        return NotFoundError(
+            "there is no rollout: an approved version takes over at once",
+            where=f"rollout.enabled = false in {app.workspace.settings_file}",
+            hint="to let it earn its traffic step by step, delete that line",
+        )
+    what = f"{cycle_id} had no rollout" if cycle_id else "there was no rollout yet"
+    return NotFoundError(
+        what, hint="one begins when a version that the gates did not fail has a champion beside it"
+    )
+
+
+def resume_rollout(app: App, *, by: str, accept: bool) -> RolloutMoved:
+    """Go on with the paused rollout: with more time, or accepting what could not be shown.
+
+    Raises:
+        NotFoundError: if no rollout is under way.
+        RefusedError: if it is not paused.
+    """
+    from serving.rollout.canary import resume
+
+    rollout = _find_rollout(app)
+    analysis = analyse_rollout(app, rollout.cycle)
+    assert analysis is not None  # noqa: S101 - its rollout was just found
+    return _write(app, rollout, resume(rollout, analysis, by=by, accept=accept), actor=by)
+
+
+def stop_rollout(app: App, *, by: str, why: str) -> RolloutMoved:
+    """Take the challenger out of all traffic, at once and by hand.
+
+    Raises:
+        NotFoundError: if no rollout is under way.
+        RefusedError: if it is being stopped already.
+    """
+    rollout = _find_rollout(app)
+    moved = _write(app, rollout, _move(app, rollout, "stopped", f"{by} stopped it: {why}"), actor=by)
+    advance_rollout(app)
+    return moved
+
+
+def roll_back_last_change(
+    app: App, *, to_version: str | None, by: str, why: str
+) -> ChampionChanged | RolloutMoved:
+    """Undo what changed last for clients: stop a challenger that answers some of them, else roll back.
+
+    Raises:
+        RefusedError: if there is nothing to roll back to, or that version may not serve.
+    """
+    from flows.deciding.decisions import roll_back
+
+    rollout = app.state().rollout
+    if to_version is None and rollout is not None and rollout.share_percent > 0:
+        return stop_rollout(app, by=by, why=why)
+    return roll_back(app, to_version=to_version, by=by, why=why)
+
+
+def _find_rollout(app: App) -> Rollout:
+    rollout = app.state().rollout
+    if rollout is None:
+        raise NotFoundError("no rollout is under way", hint="`maskloop history` shows the earlier ones")
+    return rollout
+
+
+def _advance_once(app: App, rollout: Rollout) -> str:
+    """Do the one thing that is due, and say it; an empty string if nothing is."""
+    from serving.rollout.canary import next_move
+
+    if rollout.phase == "aborting":
+        return _withdraw(app, rollout)
+    state = app.state()
+    analysis = analyse_rollout(app, rollout.cycle)
+    assert analysis is not None  # noqa: S101 - its rollout is at hand
+    facts = _gather_facts(app, state, rollout, analysis)
+    if move := next_move(rollout, analysis, facts, app.settings.rollout):
+        return _write(app, rollout, move).sentence()
+    return _promote(app, state.cycles[rollout.cycle], rollout) if rollout.phase == "promoting" else ""
+
+
+def _gather_facts(app: App, state: LoopState, rollout: Rollout, analysis: Analysis) -> Facts:
+    from serving.rollout.canary import Facts
+
+    num_before = rollout.moved.num_compared if rollout.moved else 0
+    cycle = state.cycles[rollout.cycle]
+    is_approved = cycle.approval is not None and cycle.approval.decision == "approved"
+    return Facts(
+        now=app.clock.now(),
+        approved_at=cycle.approval_at if is_approved else None,
+        champion_digest=state.champion.weights_digest if state.champion else "",
+        stopped=_why_stop(cycle),
+        num_in_step=analysis.num_compared - num_before,
+    )
+
+
+def _why_stop(cycle: Cycle) -> str:
+    if cycle.phase == "rejected" and cycle.approval:
+        return cycle.approval.sentence()
+    return cycle.closed.sentence() if cycle.closed else ""
+
+
+def _promote(app: App, cycle: Cycle, rollout: Rollout) -> str:
+    """Make the challenger the champion; a rule that forbids it needs a person, an outage the next try."""
+    from flows.deciding.decisions import promote_cycle
+
+    try:
+        return promote_cycle(app, cycle).sentence()
+    except UnavailableError as error:
+        app.teller.say(f"{cycle.id}: {error}")
+        return ""
+    except (RefusedError, NotFoundError) as error:
+        return _write(app, rollout, _move(app, rollout, "refused", str(error))).sentence()
+
+
+def _withdraw(app: App, rollout: Rollout) -> str:
+    from flows.rollouts.slices import keep_slice
+
+    keep_slice(app, rollout)
+    reason = rollout.moved.reason if rollout.moved else "it was stopped"
+    return _write(app, rollout, _move(app, rollout, "withdrawn", reason)).sentence()
+
+
+def _move(app: App, rollout: Rollout, event: Event, reason: str) -> RolloutMoved:
+    from serving.rollout.analysis import Analysis
+    from serving.rollout.canary import make_move
+
+    return make_move(rollout, event, reason, analyse_rollout(app, rollout.cycle) or Analysis())
+
+
+def _write(app: App, rollout: Rollout, move: RolloutMoved, *, actor: str = "maskloop") -> RolloutMoved:
+    """Write a move down; if somebody else's was first, theirs stands and the next look goes on from it."""
+    key = f"rollout:{rollout.cycle}:{rollout.num_moves + 1}"
+    entry = write_record(app.ledger, move, actor=actor, cycle=rollout.cycle, key=key)
+    written = RolloutMoved.model_validate(dict(entry.payload))
+    if written == move:
+        app.teller.say(f"{rollout.cycle}: {move.sentence()}")
+    return written
+
+
+def _feedback_drops(app: App, rollout: Rollout) -> tuple[float, ...]:
+    """Return how much worse the challenger did on each picture that a person has corrected."""
+    from evaluation.agreement import compare_with_truth
+    from flows.rollouts.corrected import truth_of
+
+    corrected = {c.sample_id: c for c in app.corrections.newest(200) if c.instances is not None}
+    drops = []
+    for pair in app.pairs.find(rollout.cycle, list(corrected)) if corrected else ():
+        if pair.champion is None or pair.challenger is None:
+            continue
+        size_px = (pair.champion.height_px, pair.champion.width_px)
+        correction = corrected[pair.comparison.request_id]
+        truth = truth_of(correction, pair.class_names, pair.orientation, size_px=size_px)
+        champion, challenger = (
+            compare_with_truth(truth, side, score_threshold=0.0).agreement
+            for side in (pair.champion, pair.challenger)
+        )
+        drops.append(champion - challenger)
+    return tuple(drops)

@@ -1,0 +1,263 @@
+"""The stories as Prefect flows, for `prefect.yaml` and a worker. Parameters are plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.deployments import run_deployment
+from prefect.states import Crashed
+
+from flows.answering.predict import predict
+from flows.drift.monitor import monitor
+from flows.intake.ingest import ingest
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import record_trigger, work_on_cycle
+from flows.workspace.telling import Teller
+from flows.workspace.wiring import App, open_app
+from maskloop.errors import BusyError
+from maskloop.records.kinds import TriggerReason
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from dataset.samples import Split
+
+_Result = TypeVar("_Result")
+_PROGRESS_STEPS = 20
+_PAGE = 200
+_LATE = 30
+"""A run that waits for a worker is given this many leases."""
+
+
+class PrefectTeller:
+    """Writes sentences to the run's log, and progress, tables and links as Prefect artifacts."""
+
+    def say(self, sentence: str) -> None:
+        """Log one sentence."""
+        get_run_logger().info(sentence)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Keep a progress artifact up to date while the body runs."""
+        artifact = cast("UUID", create_progress_artifact(progress=0.0, description=title))
+        told = 0
+
+        def advance(done: int, total: int) -> None:
+            nonlocal told
+            step = _PROGRESS_STEPS * done // max(total, 1)
+            if step > told:
+                told = step
+                update_progress_artifact(artifact_id=artifact, progress=100.0 * done / total)
+
+        yield advance
+
+    def table(self, key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+        """Keep a table artifact."""
+        create_table_artifact(table=[dict(row) for row in rows], key=key, description=title)
+
+    def link(self, key: str, url: str, text: str) -> None:
+        """Keep a link artifact; Prefect shows http links only, so others go to the log."""
+        if url.startswith("http"):
+            create_link_artifact(link=url, link_text=text, key=key)
+        else:
+            self.say(f"{text}: {url}")
+
+
+class BothTellers:
+    """Tells two."""
+
+    def __init__(self, first: Teller, second: Teller) -> None:
+        self._tellers = (first, second)
+
+    def say(self, sentence: str) -> None:
+        """Tell both."""
+        for teller in self._tellers:
+            teller.say(sentence)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Tell both."""
+        with ExitStack() as stack:
+            told = [stack.enter_context(teller.progress(title)) for teller in self._tellers]
+
+            def advance_both(done: int, total: int) -> None:
+                for advance in told:
+                    advance(done, total)
+
+            yield advance_both
+
+    def table(self, key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+        """Tell both."""
+        for teller in self._tellers:
+            teller.table(key, rows, title)
+
+    def link(self, key: str, url: str, text: str) -> None:
+        """Tell both."""
+        for teller in self._tellers:
+            teller.link(key, url, text)
+
+
+@flow(name="ingest")
+def ingest_flow(
+    workspace: str, annotations: str, images_dir: str = "", source: str = "", split: str | None = None
+) -> str:
+    """Add a COCO batch to the data; returns the current version's tag."""
+    from dataset.ingestion.plan import Batch
+
+    result = _step("ingest")(ingest)(
+        _open(workspace),
+        Path(annotations),
+        Path(images_dir) if images_dir else None,
+        batch=Batch(source, cast("Split | None", split)),
+    )
+    return result.version.tag if result.version else ""
+
+
+@flow(name="train")
+def train_flow(workspace: str, cycle: str) -> str:
+    """Train and judge for one cycle, going on where an earlier run ended; returns the phase it reached."""
+    return str(_step(f"train and judge {cycle}")(work_on_cycle)(_open(workspace), cycle).phase)
+
+
+@flow(name="retrain")
+def retrain_flow(workspace: str, reason: TriggerReason = "schedule", detail: str = "") -> list[str]:
+    """Ask for a turn of the loop and start it."""
+    from prefect.runtime import flow_run
+
+    app = _open(workspace)
+    scheduled = flow_run.get_scheduled_start_time().isoformat(timespec="minutes")
+    record_trigger(app, f"{reason}:{scheduled}", reason, detail or f"scheduled for {scheduled}")
+    return _reconcile(app)
+
+
+@flow(name="monitor")
+def monitor_flow(workspace: str) -> str:
+    """Judge the newest production samples, then do whatever is due."""
+    app = _open(workspace)
+    if app.state().champion is None:
+        return "nothing serves yet"
+    found = _step("monitor")(monitor)(app)
+    _reconcile(app)
+    return found.judged.outcome if found.judged else f"{found.num_pending} samples wait"
+
+
+@flow(name="promote")
+def promote_flow(workspace: str) -> list[str]:
+    """Carry out decisions made in the MLflow UI; what needs training is left to the reconcile."""
+    return _reconcile(_open(workspace), start_work=lambda _app, _cycle: None)
+
+
+@flow(name="reconcile")
+def reconcile_flow(workspace: str) -> list[str]:
+    """Do everything that is due."""
+    return _reconcile(_open(workspace))
+
+
+@flow(name="predict")
+def predict_flow(workspace: str, pictures: list[str], source: str = "production") -> int:
+    """Answer pictures with the champion and log them; returns how many were answered."""
+    answers = _step("predict")(predict)(_open(workspace), [Path(path) for path in pictures], source=source)
+    return sum(not answer.error for answer in answers)
+
+
+def run_in_foreground(app: App, name: str, story: Callable[..., _Result], **parameters: Any) -> _Result:
+    """Run a story here, as a flow run that the Prefect UI shows."""
+
+    def told() -> _Result:
+        return story(replace(app, teller=BothTellers(app.teller, PrefectTeller())), **parameters)
+
+    result: _Result = flow(name=name, persist_result=False)(told)()
+    return result
+
+
+def start_train_run(app: App, cycle_id: str) -> None:
+    """See to it that a flow run works on the cycle: leave a living one alone, replace a dead one.
+
+    A killed run says RUNNING for ever, so one that has run for longer than a lease without holding the
+    lease on training is marked as crashed first; so is one that nobody picked up for much longer.
+    """
+    tag = f"maskloop:{app.settings.model_name}:{cycle_id}"
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
+        grace = timedelta(seconds=app.settings.retraining.lease_s)
+        for run in runs:
+            if run.state is None or run.state.is_final():
+                continue
+            since = run.start_time or run.expected_start_time or app.clock.now()
+            if app.clock.now() - since < (grace if run.state.is_running() else _LATE * grace):
+                return
+            client.set_flow_run_state(run.id, Crashed(message="its lease expired"), force=True)
+    run_deployment(
+        f"train/{app.settings.model_name}",
+        parameters={"workspace": str(app.workspace.root), "cycle": cycle_id},
+        tags=[tag],
+        idempotency_key=f"{tag}:{len(runs)}",
+        timeout=0,
+        as_subflow=False,
+    )
+
+
+def drop_schedules(workspace: str) -> int:
+    """Remove every schedule that calls for this workspace, and return how many there were.
+
+    `prefect deploy` adds and changes schedules but never removes one, so those that left prefect.yaml, or
+    whose whole deployment did, would stay active: drop all, and then deploy what the file has now.
+    """
+    dropped, offset = 0, 0
+    with get_client(sync_client=True) as client:
+        while page := client.read_deployments(limit=_PAGE, offset=offset):
+            offset += len(page)
+            for deployment in page:
+                if deployment.parameters.get("workspace") != workspace:
+                    continue
+                for schedule in deployment.schedules:
+                    client.delete_deployment_schedule(deployment.id, schedule.id)
+                    dropped += 1
+    return dropped
+
+
+def pause_schedules(workspace: str, flow_name: str) -> int:
+    """Pause one flow's schedules of this workspace, and return how many; `maskloop up` deploys them anew."""
+    paused, offset = 0, 0
+    with get_client(sync_client=True) as client:
+        flow_id = client.read_flow_by_name(flow_name).id
+        while page := client.read_deployments(limit=_PAGE, offset=offset):
+            offset += len(page)
+            for deployment in page:
+                if deployment.flow_id != flow_id or deployment.parameters.get("workspace") != workspace:
+                    continue
+                for schedule in deployment.schedules:
+                    client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+                    paused += 1
+    return paused
+
+
+def _reconcile(app: App, *, start_work: Callable[[App, str], None] = start_train_run) -> list[str]:
+    try:
+        return list(_step("reconcile")(reconcile)(app, start_work=start_work).done)
+    except BusyError as error:
+        app.teller.say(str(error))
+        return []
+
+
+def _open(workspace: str) -> App:
+    return open_app(Path(workspace), teller=PrefectTeller())
+
+
+def _step(name: str) -> Any:
+    return task(name=name, cache_policy=NO_CACHE, persist_result=False)

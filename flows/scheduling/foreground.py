@@ -1,0 +1,59 @@
+"""Run a story from the command line: through Prefect where a server is up, else plainly."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flows.workspace.servers import prefect_environment, running_server_url
+from flows.workspace.wiring import App
+from maskloop.errors import ConfigurationError, UnavailableError
+
+_Result = TypeVar("_Result")
+_ATTEMPTS = 3
+
+
+def run_story(app: App, name: str, story: Callable[..., _Result], **parameters: Any) -> _Result:
+    """Run a story as a Prefect flow run if a server is known, else as a plain function.
+
+    Raises:
+        UnavailableError: if the server that was named does not answer.
+    """
+    url = find_prefect_url(app)
+    if not url:
+        return story(app, **parameters)
+    check_answers(f"{url}/health", "Prefect")
+    os.environ.update(prefect_environment(app.workspace, url))
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    from flows.scheduling.deployments import run_in_foreground
+
+    return run_in_foreground(app, name, story, **parameters)
+
+
+def find_prefect_url(app: App) -> str:
+    """Return the Prefect API of the environment, the settings, or a running `maskloop up`; or nothing."""
+    return (
+        os.environ.get("PREFECT_API_URL")
+        or app.settings.servers.prefect_api_url
+        or running_server_url(app.workspace, "prefect")
+    )
+
+
+def check_answers(url: str, name: str) -> None:
+    """Ask a server for its health, three times. Raises UnavailableError, ConfigurationError."""
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{name} cannot be reached by such an address", where=url)
+    for _ in range(_ATTEMPTS):
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - http(s) by configuration
+                return
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            reason = error
+    raise UnavailableError(
+        f"{name} does not answer: {reason}",
+        where=url,
+        hint="start it (`maskloop up`), or unset its URL to go on without it",
+    )

@@ -1,0 +1,181 @@
+"""A process that stays and looks every few seconds whether anything is due, with no Python start for each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any, Final, Protocol
+
+from flows.loop.reconcile import WorkStarter, reconcile, work_here
+from flows.scheduling.foreground import find_prefect_url, run_story
+from flows.workspace.servers import SECONDS_BETWEEN_LOOKS, prefect_environment, running_server_url
+from flows.workspace.telling import Teller
+from flows.workspace.wiring import App, open_app
+from maskloop.errors import BusyError, MaskloopError, StoppedError
+from maskloop.workspace import Workspace
+
+_SECONDS_BETWEEN_SIGNS_OF_LIFE: Final = 900.0
+
+
+class Publish(Protocol):
+    """Shows what a look did where people see it. Raises MaskloopError if it cannot, or if the look failed."""
+
+    def __call__(self, app: App, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+        """Show it."""
+        ...
+
+
+@dataclass
+class Notes:
+    """A teller that keeps sentences until they are taken."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def say(self, sentence: str) -> None:
+        """Keep one sentence."""
+        self.sentences.append(sentence)
+
+    def progress(self, title: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Ignore it."""
+        return nullcontext(lambda _done, _total: None)
+
+    def table(self, key: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+        """Ignore it."""
+
+    def link(self, key: str, url: str, text: str) -> None:
+        """Keep it as a sentence."""
+        self.say(f"{text}: {url}")
+
+    def take(self) -> list[str]:
+        """Return what was said since the last time."""
+        taken, self.sentences = self.sentences, []
+        return taken
+
+
+class Watch:
+    """Reconciles a workspace look by look. Most looks find nothing, and leave nothing behind.
+
+    Settings that are edited count from the next look on.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        publish: Publish,
+        open_workspace: Callable[[Path, Teller], App] | None = None,
+        start_work: WorkStarter | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root, self._publish, self._now_s = root, publish, now_s
+        self._open = open_workspace or (lambda where, teller: open_app(where, teller=teller))
+        self._start_work = start_work or start_work_where_it_is_seen
+        self._notes = Notes()
+        self._app: App | None = None
+        self._is_stale = False
+        self._settings_seen: tuple[int, int] = (0, 0)
+        self._trouble = ""
+        self._told_at_s = -_SECONDS_BETWEEN_SIGNS_OF_LIFE
+
+    def look(self) -> list[str]:
+        """Do what is due, and show it; after a quarter of an hour in which nothing was, show a sign of life.
+
+        Trouble is shown once, and again when it has changed; the next look tries again. Somebody else who is
+        reconciling is no trouble.
+
+        Returns:
+            What was done, as sentences.
+
+        Raises:
+            StoppedError: after Ctrl-C or SIGTERM in a training of this process.
+        """
+        done: Sequence[str] = ()
+        failed: Sequence[str] = ()
+        trouble: MaskloopError | None = None
+        try:
+            found = reconcile(self._present_app(), start_work=self._start_work)
+            done, failed = found.done, found.failed
+        except StoppedError:
+            raise
+        except BusyError:
+            self._notes.take()
+            return []
+        except MaskloopError as error:
+            trouble, self._is_stale = error, True  # what answered no more is connected to anew
+        said = [*dict.fromkeys([*self._notes.take(), *done, *failed])]
+        is_new = str(trouble or "") != self._trouble
+        is_quiet = self._now_s() - self._told_at_s >= _SECONDS_BETWEEN_SIGNS_OF_LIFE
+        self._trouble = str(trouble or "")
+        if self._app and (done or failed or is_new or is_quiet):
+            self._told_at_s = self._now_s()
+            sentences = said or ([] if trouble else ["nothing is due"])
+            with suppress(MaskloopError):  # the trouble itself, or nobody there to show it to
+                self._publish(self._app, sentences, trouble)
+            self._notes.take()  # what was shown in this process was told to the same teller
+        return [*done]
+
+    def _present_app(self) -> App:
+        """Return the workspace with the settings it has now."""
+        settings_state = self._settings_state()
+        if self._app is None or self._is_stale or self._settings_seen != settings_state:
+            self._app = self._open(self._root, self._notes)
+            self._is_stale, self._settings_seen = False, settings_state
+        return self._app
+
+    def _settings_state(self) -> tuple[int, int]:
+        try:
+            found = Workspace(self._root).settings_file.stat()
+        except OSError:
+            return (0, 0)
+        return found.st_mtime_ns, found.st_size
+
+
+def watch(root: Path, teller: Teller, stopped: Event, *, every_s: float = SECONDS_BETWEEN_LOOKS) -> None:
+    """Look until ``stopped`` is set. Its own Prefect's reconcile schedule pauses meanwhile."""
+    take_over_schedule(open_app(root, teller=teller))
+
+    def publish(app: App, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+        for sentence in sentences:
+            teller.say(sentence)
+        if trouble:
+            teller.say(f"{trouble}. The next look tries again.")
+        if find_prefect_url(app):
+            run_story(app, "reconcile", _show, sentences=sentences, trouble=trouble)
+
+    looks = Watch(root, publish=publish)
+    while True:
+        looks.look()
+        if stopped.wait(every_s):
+            return
+
+
+def take_over_schedule(app: App) -> None:
+    """Pause the reconcile schedule on the server that `maskloop up` started; a team's own is left alone."""
+    if url := running_server_url(app.workspace, "prefect"):
+        os.environ.update(prefect_environment(app.workspace, url))
+        from flows.scheduling.deployments import pause_schedules
+
+        pause_schedules(str(app.workspace.root), "reconcile")
+
+
+def start_work_where_it_is_seen(app: App, cycle_id: str) -> None:
+    """Train in a run of its own where a Prefect is known, so that looks go on; else in this process."""
+    if not find_prefect_url(app):
+        work_here(app, cycle_id)
+        return
+    from flows.scheduling.deployments import start_train_run
+
+    start_train_run(app, cycle_id)
+
+
+def _show(app: App, *, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+    """The flow run that a look leaves behind: its log says what was done, and it fails with the trouble."""
+    for sentence in sentences:
+        app.teller.say(sentence)
+    if trouble:
+        raise trouble

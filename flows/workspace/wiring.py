@@ -1,0 +1,194 @@
+"""The composition root: which real part stands behind which port. Each part is built when first asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.workspace.telling import SilentTeller, Teller
+from maskloop.clock import Clock, SystemClock
+from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.sql_ledger import SqlLedger
+from maskloop.settings.settings import Settings
+from maskloop.state.loop_state import LoopState, StateReader
+from maskloop.workspace import Workspace, refuse_unusable_place
+
+if TYPE_CHECKING:
+    from dataset.versions.revision import DatasetStore
+    from monitoring.samples.corrections import CorrectionLog
+    from monitoring.samples.sample_log import SampleLog
+    from registry.store import ModelStore, RunTracker
+    from serving.rollout.analysis import Analysis
+    from serving.rollout.pairs import PairLog, PairReader
+
+_TRACKING_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql")
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class App:
+    """One workspace with its parts. Tests hand in fakes by replacing the cached parts in a subclass."""
+
+    workspace: Workspace
+    clock: Clock = field(default_factory=SystemClock)
+    teller: Teller = field(default_factory=SilentTeller)
+    actor: str = "maskloop"
+
+    @property
+    def settings(self) -> Settings:
+        """The workspace's settings."""
+        return self.workspace.settings
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger: SQLite in the workspace, or the database the settings name."""
+        if self.settings.servers.ledger_url:
+            return SqlLedger(self.settings.servers.ledger_url, clock=self.clock)
+        return SqlLedger.at(self.workspace.ledger_file, clock=self.clock)
+
+    @cached_property
+    def data(self) -> DatasetStore:
+        """The data versions, in git and DVC."""
+        from dataset.versions.revision import DvcDatasetStore
+
+        return DvcDatasetStore(self.workspace)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        """The registered models, in MLflow."""
+        from registry.mlflow_adapter.store import MlflowModelStore
+
+        return MlflowModelStore(
+            self.tracking_uri, self.settings.model_name, REPOSITORY, check=self.check_mlflow
+        )
+
+    @cached_property
+    def tracker(self) -> RunTracker:
+        """The training runs, in MLflow."""
+        from flows.workspace.servers import running_server_url
+        from registry.mlflow_adapter.tracker import MlflowRunTracker
+
+        return MlflowRunTracker(
+            self.tracking_uri,
+            self.settings.model_name,
+            server_url=running_server_url(self.workspace, "mlflow"),
+            model_name=self.settings.model_name,
+            system_metrics_every_s=5.0,
+            artifacts_dir=self.workspace.mlflow_dir / "artifacts" if self._mlflow_is_ours else None,
+            check=self.check_mlflow,
+        )
+
+    @cached_property
+    def samples(self) -> SampleLog:
+        """The log of production samples."""
+        from monitoring.samples.sample_log import SqlSampleLog
+
+        monitoring = self.settings.monitoring
+        return SqlSampleLog(
+            self.workspace.samples_dir,
+            keep_pictures=monitoring.keep_pictures,
+            retention_days=monitoring.retention_days,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def pairs(self) -> PairLog:
+        """What champion and challenger said about the same pictures, while a rollout is under way."""
+        from serving.rollout.sql_pair_log import SqlPairLog
+
+        keep_pictures = self.settings.rollout.max_slice_pictures
+        if url := self.settings.servers.ledger_url:
+            return SqlPairLog(url, keep_pictures=keep_pictures)
+        return SqlPairLog.at(self.workspace.pairs_file, keep_pictures=keep_pictures)
+
+    @cached_property
+    def pair_reader(self) -> PairReader:
+        """Reads the pair log without reading anything twice."""
+        from serving.rollout.pairs import PairReader
+
+        return PairReader(self.pairs)
+
+    @cached_property
+    def corrections(self) -> CorrectionLog:
+        """What people said about answers."""
+        from monitoring.samples.correction_log import SqlCorrectionLog
+
+        monitoring = self.settings.monitoring
+        return SqlCorrectionLog(
+            self.workspace.samples_dir,
+            keep_pictures=monitoring.keep_pictures,
+            retention_days=monitoring.retention_days,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def latest_analysis(self) -> dict[tuple[object, ...], Analysis]:
+        """The newest analysis of the rollout under way, by what it is about."""
+        return {}
+
+    @property
+    def _mlflow_is_ours(self) -> bool:
+        named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
+        return not named
+
+    def check_mlflow(self) -> None:
+        """See to it that the workspace's own MLflow is the one the ledger knows, with its files beside it.
+
+        Raises:
+            UnavailableError: if its database is gone, or begun anew, and the ledger knows of versions.
+            StorageError: if the workspace was copied without MLflow's files.
+        """
+        if not self._mlflow_is_ours:
+            return
+        from registry.mlflow_adapter.files import bring_files_along, holds_runs
+
+        workspace, database = self.workspace, self.workspace.mlflow_dir / "mlflow.db"
+        if not holds_runs(database) and any(cycle.candidate for cycle in self.state().cycles.values()):
+            raise UnavailableError(
+                "MLflow's database is gone, or empty",
+                where=str(database),
+                hint="put it back, from a backup if need be: the ledger names versions that were in it",
+            )
+        if database.exists():
+            for old in bring_files_along(workspace.root, database, workspace.mlflow_dir / "artifacts"):
+                self.teller.say(f"this workspace was copied or moved: MLflow named files in {old} until now")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow is: environment, settings, a running `maskloop up`, or the workspace's files."""
+        from flows.workspace.servers import running_server_url
+
+        named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
+        if named and not named.startswith(_TRACKING_SCHEMES):
+            raise ConfigurationError(
+                "MLflow cannot be reached by such an address",
+                where=named,
+                hint=f"it begins with one of {', '.join(_TRACKING_SCHEMES)}",
+            )
+        own = running_server_url(self.workspace, "mlflow")
+        return named or own or f"sqlite:///{self.workspace.mlflow_dir / 'mlflow.db'}"
+
+    def baseline_dir(self, weights_digest: str) -> Path:
+        """Return the folder of what a model's own held-out pictures look like; the pooled one sorts first."""
+        return self.workspace.state_dir / "baselines" / weights_digest
+
+    def state(self) -> LoopState:
+        """Read the ledger into the state it adds up to. Raises IntegrityError if it was changed by hand."""
+        return self._state_reader.read()
+
+    @cached_property
+    def _state_reader(self) -> StateReader:
+        return StateReader(self.ledger)
+
+
+def open_app(root: Path, *, teller: Teller | None = None, actor: str = "") -> App:
+    """Open a workspace. Raises ConfigurationError if its `maskloop.toml` or its path cannot be used."""
+    refuse_unusable_place(root.resolve())
+    workspace = Workspace(root.resolve())
+    app = App(workspace, teller=teller or SilentTeller(), actor=actor or "maskloop")
+    app.settings  # noqa: B018  - fail now, in plain words, and not in the middle of a story
+    return app

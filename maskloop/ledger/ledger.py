@@ -1,0 +1,162 @@
+"""The ledger: one append-only record of everything the loop decided and did.
+
+Each entry holds the digest of the one before it, so that a changed or missing entry is noticed. The order is
+the sequence number's, never the clock's. Entries carry a ``schema_version`` and stay readable for ever.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from maskloop.digest import canonical_json, digest_value
+from maskloop.errors import IntegrityError
+
+SCHEMA_VERSION: Final = 1
+FIRST_PREVIOUS: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        sequence: 1, 2, 3, … without gaps.
+        kind: What happened, e.g. ``verdict.reached``; see `maskloop.records.kinds`.
+        at: When it was written, UTC.
+        actor: Who did it: a person's name, or ``maskloop``.
+        cycle: The turn of the loop it belongs to, or an empty string.
+        payload: Plain JSON data.
+        key: The idempotency key, or an empty string.
+        schema_version: Of the payload.
+        previous_digest: Digest of the entry before it.
+        digest: Digest of all of the above.
+    """
+
+    sequence: int
+    kind: str
+    at: datetime
+    actor: str
+    cycle: str
+    payload: Mapping[str, Any]
+    key: str
+    schema_version: int
+    previous_digest: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to be the only one doing something, until it expires."""
+
+    name: str
+    owner: str
+    epoch: int
+    """Grows with every holder: work stamped with an older epoch has lost the right to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """Who took a lease last and has not given it back.
+
+    Attributes:
+        host: Name of the machine.
+        pid: Process id on that machine.
+        is_alive: False once the lease has expired, or its process is known to have ended: both mean that the
+            work died.
+    """
+
+    host: str
+    pid: int
+    is_alive: bool
+
+
+class Ledger(Protocol):
+    """The port. `maskloop.ledger.sql_ledger` has the real one, `tests.fakes.ledger` one in memory."""
+
+    def append(
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        actor: str = "maskloop",
+        cycle: str = "",
+        key: str = "",
+    ) -> Entry:
+        """Write one entry; with a ``key`` that was used before, return that older entry instead."""
+        ...
+
+    def entries(self, *, after: int = 0) -> Sequence[Entry]:
+        """Return all entries with a sequence number above ``after``, in order."""
+        ...
+
+    def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
+        """Take a free or expired lease; None if somebody alive holds it."""
+        ...
+
+    def lease_holder(self, name: str) -> LeaseHolder | None:
+        """Say who holds a lease, without touching it; None if it was never taken or was given back."""
+        ...
+
+    def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
+        """Prolong a lease; False if it was lost to another holder."""
+        ...
+
+    def free_lease(self, lease: Lease) -> None:
+        """Give a lease back, if it is still held."""
+        ...
+
+
+def make_entry(
+    sequence: int,
+    kind: str,
+    at: datetime,
+    actor: str,
+    cycle: str,
+    payload: Mapping[str, Any],
+    key: str,
+    schema_version: int,
+    previous_digest: str,
+) -> Entry:
+    """Build an entry and its digest. Raises ValueError if the payload is not plain, finite JSON."""
+    plain = json.loads(canonical_json(payload))
+    head = [sequence, kind, write_time(at), actor, cycle, plain, key, schema_version, previous_digest]
+    return Entry(
+        sequence, kind, at, actor, cycle, plain, key, schema_version, previous_digest, digest_value(head)
+    )
+
+
+def check_chain(entries: Sequence[Entry], *, after: Entry | None = None) -> None:
+    """Check that no entry was changed, lost or put in between.
+
+    Args:
+        entries: All of them, or those that follow ``after``, which was checked before.
+        after: The last entry that was checked before.
+
+    Raises:
+        IntegrityError: naming the first entry that does not fit.
+    """
+    previous, expected = (after.digest, after.sequence + 1) if after else (FIRST_PREVIOUS, 1)
+    for entry in entries:
+        again = make_entry(
+            expected,
+            entry.kind,
+            entry.at,
+            entry.actor,
+            entry.cycle,
+            entry.payload,
+            entry.key,
+            entry.schema_version,
+            previous,
+        )
+        if again != entry:
+            raise IntegrityError("the ledger was changed by hand", where=f"entry {entry.sequence}")
+        previous, expected = entry.digest, expected + 1
+
+
+def write_time(time_: datetime) -> str:
+    """Return a time as entries are stored and digested with it: ISO 8601, UTC, in microseconds."""
+    return time_.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,302 @@
+"""The ledger in SQLite (WAL) or, by URL, in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from sqlalchemy import (
+    URL,
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError as UniqueViolation
+from sqlalchemy.exc import SQLAlchemyError
+
+from maskloop.clock import Clock, SystemClock
+from maskloop.digest import canonical_json
+from maskloop.errors import StorageError, UnavailableError
+from maskloop.ledger.ledger import (
+    FIRST_PREVIOUS,
+    SCHEMA_VERSION,
+    Entry,
+    Lease,
+    LeaseHolder,
+    make_entry,
+    write_time,
+)
+from maskloop.sql import explain, place_of, sqlite_url
+
+_APPEND_ATTEMPTS: Final = 20
+_FREED: Final = datetime.min.replace(tzinfo=UTC)
+
+_metadata = MetaData()
+_entries = Table(
+    "entries",
+    _metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(64), nullable=False, index=True),
+    Column("at", String(32), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("cycle", String(64), nullable=False, index=True),
+    Column("payload", Text, nullable=False),
+    Column("key", String(255), nullable=True, unique=True),
+    Column("schema_version", Integer, nullable=False),
+    Column("previous_digest", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+_leases = Table(
+    "leases",
+    _metadata,
+    Column("name", String(255), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("expires_at", String(32), nullable=False),
+)
+_APPEND_ONLY: Final = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS entries_no_{verb.lower()} BEFORE {verb} ON entries "
+    "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    for verb in ("UPDATE", "DELETE")
+)
+
+
+class SqlLedger:
+    """The ledger in SQLite (WAL) or, by URL, in PostgreSQL."""
+
+    def __init__(self, url: str | URL, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._where = place_of(url)
+        self._engine = _open_engine(url)
+
+    @classmethod
+    def at(cls, path: Path, *, clock: Clock | None = None) -> SqlLedger:
+        """Open (and create) a SQLite ledger file.
+
+        Raises:
+            StorageError: if it cannot be opened, or is missing while its write-ahead log is there: a new one
+                would empty that log.
+        """
+        try:
+            is_missing = path.with_name(f"{path.name}-wal").exists() and not path.exists()
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, "the ledger", str(path)) from error
+        if is_missing:
+            raise StorageError(
+                "the ledger is missing, only its write-ahead log is there",
+                where=str(path),
+                hint="put the ledger back beside it before anything else runs",
+            )
+        return cls(sqlite_url(path), clock=clock)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def append(
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        actor: str = "maskloop",
+        cycle: str = "",
+        key: str = "",
+    ) -> Entry:
+        """Write one entry; with a ``key`` that was used before, return that older entry instead.
+
+        Raises:
+            UnavailableError: if the database stays locked or does not answer.
+            StorageError: if it cannot be written.
+        """
+        for _ in range(_APPEND_ATTEMPTS):
+            if key and (found := self._find_by_key(key)):
+                return found
+            entry = self._next_entry(kind, payload, actor=actor, cycle=cycle, key=key)
+            try:
+                with self._transaction() as connection:
+                    connection.execute(insert(_entries).values(_to_row(entry)))
+            except UniqueViolation:  # somebody else took this sequence number or this key: look again
+                continue
+            return entry
+        raise UnavailableError("too many writers at once in the ledger", where=self._where)
+
+    def entries(self, *, after: int = 0) -> Sequence[Entry]:
+        """Return all entries with a sequence number above ``after``, in order."""
+        query = select(_entries).where(_entries.c.sequence > after).order_by(_entries.c.sequence)
+        with self._transaction() as connection:
+            return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+    def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
+        """Take a free or expired lease; None if somebody alive holds it.
+
+        A holder on this machine whose process has ended is not alive, whatever its lease says.
+        """
+        owner, expires = _this_process(), write_time(self._clock.now() + timedelta(seconds=ttl_s))
+        with self._transaction() as connection:
+            row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
+            if row is None:
+                try:
+                    connection.execute(
+                        insert(_leases).values(name=name, owner=owner, epoch=1, expires_at=expires)
+                    )
+                except UniqueViolation:
+                    return None
+                return Lease(name, owner, 1)
+            if _is_alive(row["owner"]) and _read_time(row["expires_at"]) > self._clock.now():
+                return None
+            taken = connection.execute(
+                update(_leases)
+                .where(_leases.c.name == name, _leases.c.epoch == row["epoch"])
+                .values(owner=owner, epoch=row["epoch"] + 1, expires_at=expires)
+            )
+            return Lease(name, owner, row["epoch"] + 1) if taken.rowcount == 1 else None
+
+    def lease_holder(self, name: str) -> LeaseHolder | None:
+        """Say who holds a lease, without touching it; None if it was never taken or was given back."""
+        with self._transaction() as connection:
+            row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
+        if row is None or _read_time(row["expires_at"]) == _FREED:
+            return None
+        host, pid, _created = row["owner"].rsplit("/", 2)
+        is_alive = _is_alive(row["owner"]) and _read_time(row["expires_at"]) > self._clock.now()
+        return LeaseHolder(host, int(pid), is_alive)
+
+    def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
+        """Prolong a lease; False if it was lost to another holder."""
+        expires = write_time(self._clock.now() + timedelta(seconds=ttl_s))
+        return self._set_expiry(lease, expires)
+
+    def free_lease(self, lease: Lease) -> None:
+        """Give a lease back, if it is still held."""
+        self._set_expiry(lease, write_time(_FREED))
+
+    def _set_expiry(self, lease: Lease, expires_at: str) -> bool:
+        with self._transaction() as connection:
+            changed = connection.execute(
+                update(_leases)
+                .where(_leases.c.name == lease.name, _leases.c.epoch == lease.epoch)
+                .values(expires_at=expires_at)
+            )
+            return bool(changed.rowcount == 1)
+
+    def _find_by_key(self, key: str) -> Entry | None:
+        with self._transaction() as connection:
+            row = connection.execute(select(_entries).where(_entries.c.key == key)).mappings().first()
+            return _from_row(row) if row else None
+
+    def _next_entry(
+        self, kind: str, payload: Mapping[str, Any], *, actor: str, cycle: str, key: str
+    ) -> Entry:
+        with self._transaction() as connection:
+            last = (
+                connection.execute(
+                    select(_entries.c.sequence, _entries.c.digest)
+                    .order_by(_entries.c.sequence.desc())
+                    .limit(1)
+                )
+                .mappings()
+                .first()
+            )
+        sequence = last["sequence"] + 1 if last else 1
+        previous = last["digest"] if last else FIRST_PREVIOUS
+        return make_entry(
+            sequence, kind, self._clock.now(), actor, cycle, payload, key, SCHEMA_VERSION, previous
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except UniqueViolation:
+            raise
+        except SQLAlchemyError as error:
+            raise explain(error, "the ledger", self._where) from error
+
+
+def _open_engine(url: str | URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        _metadata.create_all(engine)
+        if engine.dialect.name == "sqlite":
+            with engine.begin() as connection:
+                for statement in _APPEND_ONLY:
+                    connection.execute(text(statement))
+    except SQLAlchemyError as error:
+        raise explain(error, "the ledger", place_of(url)) from error
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _to_row(entry: Entry) -> dict[str, Any]:
+    return {
+        "sequence": entry.sequence,
+        "kind": entry.kind,
+        "at": write_time(entry.at),
+        "actor": entry.actor,
+        "cycle": entry.cycle,
+        "payload": canonical_json(entry.payload),
+        "key": entry.key or None,
+        "schema_version": entry.schema_version,
+        "previous_digest": entry.previous_digest,
+        "digest": entry.digest,
+    }
+
+
+def _from_row(row: Any) -> Entry:
+    return Entry(
+        row["sequence"],
+        row["kind"],
+        _read_time(row["at"]),
+        row["actor"],
+        row["cycle"],
+        json.loads(row["payload"]),
+        row["key"] or "",
+        row["schema_version"],
+        row["previous_digest"],
+        row["digest"],
+    )
+
+
+def _read_time(written: str) -> datetime:
+    return datetime.fromisoformat(written)
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+
+
+def _is_alive(owner: str) -> bool:
+    host, pid, created = owner.rsplit("/", 2)
+    if host != socket.gethostname():
+        return True  # cannot be seen from here: only its expiry tells
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == created
+    except psutil.Error:
+        return False

@@ -1,0 +1,123 @@
+"""What the ledger holds about production: agreement, rollouts, kept slices, drift."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from maskloop.records.record import Check, Record, RolloutPhase
+from maskloop.wording import count
+
+
+class AgreementMeasured(Record):
+    """How a champion differs from the truth, measured as a rollout measures how two models differ."""
+
+    kind: ClassVar[str] = "agreement.measured"
+    weights_digest: str
+    agreement: float
+    """0..1: `evaluation.agreement.PerfectChallenger` explains the four figures."""
+    lowest_count_shift: float = 0.0
+    highest_count_shift: float = 0.0
+    class_flips: float = 0.0
+    num_pictures: int
+    data_tag: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return (
+            f"model {self.weights_digest[:12]}: agreement with the labels {self.agreement:.2f} "
+            f"({count(self.num_pictures, 'picture')} of {self.data_tag}), for the limits of a rollout"
+        )
+
+
+class RolloutStarted(Record):
+    """A blessed challenger begins to answer beside the champion, in the shadow."""
+
+    kind: ClassVar[str] = "rollout.started"
+    version: str
+    weights_digest: str
+    blessing_id: str
+    champion_version: str
+    champion_digest: str
+    steps_percent: tuple[float, ...]
+    required_agreement: float
+    lowest_count_shift: float = -1.0
+    highest_count_shift: float = 1.0
+    max_class_flips: float = 1.0
+    settings_digest: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return (
+            f"the rollout of version {self.version} begins, in the shadow of version {self.champion_version}"
+        )
+
+
+class RolloutMoved(Record):
+    """A rollout changed its phase or its share of traffic. From here on that share holds everywhere."""
+
+    kind: ClassVar[str] = "rollout.moved"
+    event: str
+    """What in the transition table (serving/rollout/canary.py) led here."""
+    phase: RolloutPhase
+    share_percent: float
+    reason: str
+    num_compared: int = 0
+    checks: tuple[Check, ...] = ()
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"rollout {self.phase} at {self.share_percent:g} %: {self.reason}"
+
+
+class SliceRecorded(Record):
+    """The pictures a rollout failed on were kept; the next candidate is asked about them."""
+
+    kind: ClassVar[str] = "slice.recorded"
+    slice_id: str
+    weights_digest: str
+    """Of the challenger that failed on them."""
+    reference_digest: str
+    """Of the champion whose answers are the reference until people have corrected them."""
+    num_pictures: int
+    pictures_digest: str
+    failed_checks: tuple[str, ...]
+    required_agreement: float = 0.5
+    """With the reference, over these pictures."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        why = ", ".join(self.failed_checks)
+        pictures = count(self.num_pictures, "picture")
+        was = "was" if self.num_pictures == 1 else "were"
+        return f"{pictures} {was} kept as slice {self.slice_id}: {why}"
+
+
+class DriftJudged(Record):
+    """One window of production was compared with the champion's baseline."""
+
+    kind: ClassVar[str] = "drift.judged"
+    outcome: Literal["drift", "quiet", "inconclusive"]
+    reason: str
+    window_id: str
+    num_samples: int
+    missing_percent: float
+    baseline_digest: str
+    weights_digest: str
+    threshold_digest: str
+    drifted_features: tuple[str, ...]
+    report: str
+    """Path of the HTML report relative to the workspace."""
+    sources: tuple[str, ...] = ()
+    """Where the window's pictures came from, in alphabetical order; empty in old records."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"{self.headline()}: {self.reason}"
+
+    def headline(self) -> str:
+        """Say the outcome alone."""
+        of_sources = f" of {', '.join(self.sources)}" if self.sources else ""
+        samples = f"{count(self.num_samples, 'sample')}{of_sources}"
+        if self.outcome == "inconclusive":
+            return f"{samples} cannot tell whether production has drifted"
+        return f"production has {'' if self.outcome == 'drift' else 'not '}drifted ({samples})"

@@ -1,0 +1,185 @@
+"""Settings of the network, and of how it is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+
+from maskloop.settings.sections import Count, Percent, Positive, Section, Share
+
+Scale = Annotated[float, Field(ge=0.05, le=20.0)]
+FastPart = Literal["anchors", "convolutions", "heads", "pooling", "preparation", "proposals"]
+"""A part of a training step that does what torchvision's does, in less time. See `models.network.fast_parts`."""
+
+
+class PredictionSettings(Section):
+    """How a network answers. Nothing of it changes the training."""
+
+    soft_nms: Literal["off", "linear", "gaussian"] = "off"
+    """Detections that overlap a better one of their class get a lower score instead of being dropped."""
+    soft_nms_sigma: Positive = 0.5
+    """Of `gaussian`: the larger, the less a score is lowered."""
+    mirrored: bool = False
+    """Look at each picture's mirror image too, and join the answers."""
+    extra_scales: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = ()
+    """Look at each picture scaled by these factors too, and join the answers."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What the networks compute in."""
+
+
+BackboneName = Literal[
+    "small", "mobilenet_v3", "efficientnet_b0", "resnet18", "resnet34", "resnet50", "resnet50_v2",
+    "resnet101", "resnext50", "resnext101", "wide_resnet50", "convnext_tiny", "swin_t",
+]  # fmt: skip
+
+
+class ModelSettings(Section):
+    """The network: torchvision's MaskRCNN, built from these."""
+
+    backbone: BackboneName = "resnet50_v2"
+    weights: str = "coco"
+    """`coco` (downloaded by torchvision), `scratch`, or the path of a local .pth or .safetensors file."""
+    min_size_px: Count = 800
+    max_size_px: Count = 1333
+    anchor_sizes_px: tuple[tuple[Count, ...], ...] = ()
+    """One tuple per FPN level, finest first. Empty: the backbone's own default."""
+    anchor_aspect_ratios: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
+    fpn_channels: Count = 256
+    box_head_width: Count = 1024
+    mask_head_layers: tuple[Count, ...] = (256, 256, 256, 256)
+    mask_head_width: Count = 256
+    mask_roi_size_px: Count = 14
+    """Side of the RoI the mask head sees; its masks are twice as large."""
+    class_agnostic_masks: bool = False
+    """The mask head draws one mask whatever the class, instead of one for each class."""
+    roi_sampling_ratio: Count = 2
+    train_proposals_before_nms: Count = 2000
+    train_proposals: Count = 2000
+    test_proposals_before_nms: Count = 1000
+    test_proposals: Count = 1000
+    rois_per_picture: Count = 512
+    anchors_per_picture: Count = 256
+    max_detections: Count = 100
+    min_score: Share = 0.05
+    nms_iou: Share = 0.5
+    norm: Literal["frozen_batch", "batch", "group"] = "frozen_batch"
+    trainable_layers: Annotated[int, Field(ge=0, le=6)] = 3
+    prediction: PredictionSettings = PredictionSettings()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_newer_keys_at_their_defaults(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Settings that do not use them keep their digests, and manifests can be read by older code."""
+        values: dict[str, Any] = serialize(self)
+        unused = [
+            name for name in _NEWER_KEYS if getattr(self, name) == type(self).model_fields[name].default
+        ]
+        return {name: value for name, value in values.items() if name not in unused}
+
+
+_NEWER_KEYS: Final = ("class_agnostic_masks", "prediction")
+"""Added after trainings were recorded."""
+
+
+class AugmentationSettings(Section):
+    """How training pictures are varied, besides the flips and colours in `[training]`. All off by default."""
+
+    scale_range: tuple[Scale, Scale] = (1.0, 1.0)
+    """Pictures are scaled by a factor drawn from this range, then cut or padded to their size."""
+    crop: Share = 0.0
+    """Chance of cutting a window out of a picture, around one of its instances."""
+    min_crop_side: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Shortest side of such a window, as a share of the picture's."""
+    min_visible: Share = 0.1
+    """Instances are dropped if cutting or pasting leaves less than this share of them."""
+    copy_paste: Share = 0.0
+    """Chance of pasting instances of another training picture into one."""
+    mosaic: Share = 0.0
+    """Chance of putting a picture and three others together as one."""
+    mirrored_classes: tuple[tuple[str, str], ...] = ()
+    """Pairs of classes that are each other's mirror image; a flip exchanges their names."""
+
+    @field_validator("scale_range")
+    @classmethod
+    def _from_small_to_large(cls, scale_range: tuple[float, float]) -> tuple[float, float]:
+        if scale_range[0] > scale_range[1]:
+            raise ValueError("the smaller scale comes first")
+        return scale_range
+
+    @field_validator("mirrored_classes")
+    @classmethod
+    def _a_class_has_one_mirror_image(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        names = [name for pair in pairs for name in pair]
+        if len(set(names)) != len(names):
+            raise ValueError("a class is named twice")
+        return pairs
+
+
+class PictureSamplingSettings(Section):
+    """Which training pictures are drawn more often, and which go together."""
+
+    repeat_threshold: Share = 0.0
+    """Classes in a smaller share of the pictures than this are seen more often; 0 draws all alike."""
+    hard_example_weight: Annotated[float, Field(ge=1.0)] = 1.0
+    """How many times as often retraining draws pictures that were corrected or that a rollout failed on."""
+    group_by_orientation: bool = False
+    """Batches hold only wide or only tall pictures, so that little is padded."""
+
+
+class DistillationSettings(Section):
+    """How much `maskloop distil` lets a network learn from the champion, beside the labels."""
+
+    weight: Share = 0.5
+    """Share of the champion's word in the losses of classes, boxes and masks; the labels have the rest."""
+    min_score: Share = 0.5
+    """The champion teaches only where it gives what the label says at least this score."""
+
+
+class TrainingSettings(Section):
+    """How the network is trained, from its first weights and again from the champion's."""
+
+    steps: Count = 2000
+    batch_size: Count = 2
+    learning_rate: Positive = 2e-4
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    clip_norm: Positive = 10.0
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of the exponential moving average of the weights; 0 turns it off."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """`auto`: bf16 where the device computes it natively, else fp32."""
+    fast_parts: tuple[FastPart, ...] = get_args(FastPart)
+    """Those that take torchvision's places; it does without those left out."""
+    compile: bool = False
+    """Let torch compile body and pyramid before the first step."""
+    evaluate_every_steps: Count = 200
+    evaluate_beside: bool = False
+    """Evaluate in a thread of its own while the next steps go on; the result counts one interval later."""
+    early_stopping_evaluations: Annotated[int, Field(ge=0)] = 0
+    """Stop after this many evaluations on the validation pictures without a better IoU; 0 never stops."""
+    checkpoint_every_steps: Count = 50
+    horizontal_flip: Share = 0.5
+    vertical_flip: Share = 0.0
+    colour_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    num_workers: Annotated[int, Field(ge=0)] = 2
+    """Threads that make batches while the network learns; 0 makes them between the steps."""
+    picture_cache_mb: Annotated[int, Field(ge=0)] = 1024
+    """Decoded pictures are kept in memory up to this size."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+    retrain_steps: Count = 1000
+    retrain_learning_rate: Positive = 1e-4
+    replay_percent: Percent = 50.0
+    """Share of each retraining batch drawn from the pictures the champion was trained on."""
+    augmentation: AugmentationSettings = AugmentationSettings()
+    sampling: PictureSamplingSettings = PictureSamplingSettings()
+    distillation: DistillationSettings = DistillationSettings()
+
+    @field_validator("fast_parts")
+    @classmethod
+    def _each_once_and_in_order(cls, parts: tuple[FastPart, ...]) -> tuple[FastPart, ...]:
+        return tuple(part for part in get_args(FastPart) if part in parts)

@@ -1,0 +1,41 @@
+"""Graphs in ONNX, in float32; run by ONNX Runtime on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from maskloop.errors import ConfigurationError
+from models.exports.graphs import Graph
+from models.exports.running import Run
+
+SUFFIX = ".onnx"
+RUNTIME = "onnxruntime"
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | None) -> None:
+    """Write a graph to ``file``. Raises ConfigurationError if 8-bit integers are asked for."""
+    if samples is not None:
+        raise ConfigurationError("8-bit integers are made in OpenVINO's format alone")
+    torch.onnx.export(graph.capture(), (), str(file), dynamo=True, external_data=False, verbose=False)
+
+
+def load(file: Path, num_threads: int) -> Run:
+    """Return what runs a graph. Safe to call from several threads."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(array: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
+        found: Sequence[NDArray[np.float32]] = session.run(None, {name: array})
+        return found
+
+    return run

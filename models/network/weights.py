@@ -1,0 +1,162 @@
+"""First weights: torchvision's COCO or ImageNet weights, a local file, or none."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.settings.model_settings import ModelSettings
+from maskloop.settings.network_rules import alternatives_to_weights, check_weights, refuse
+
+_log = logging.getLogger(__name__)
+_WHERE: Final = "model.weights"
+_COCO: Final = {
+    "resnet50": "MaskRCNN_ResNet50_FPN_Weights.COCO_V1",
+    "resnet50_v2": "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
+}
+_IMAGENET: Final = {
+    "convnext_tiny": "ConvNeXt_Tiny_Weights.IMAGENET1K_V1",
+    "efficientnet_b0": "EfficientNet_B0_Weights.IMAGENET1K_V1",
+    "mobilenet_v3": "MobileNet_V3_Large_Weights.IMAGENET1K_V2",
+    "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
+    "resnet34": "ResNet34_Weights.IMAGENET1K_V1",
+    "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
+    "resnet50_v2": "ResNet50_Weights.IMAGENET1K_V2",
+    "resnet101": "ResNet101_Weights.IMAGENET1K_V2",
+    "resnext50": "ResNeXt50_32X4D_Weights.IMAGENET1K_V2",
+    "resnext101": "ResNeXt101_32X8D_Weights.IMAGENET1K_V2",
+    "swin_t": "Swin_T_Weights.IMAGENET1K_V1",
+    "wide_resnet50": "Wide_ResNet50_2_Weights.IMAGENET1K_V2",
+}
+_PREDICTORS: Final = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
+
+
+def load_pretrained(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]:
+    """Load the weights ``settings.weights`` names: ``coco``, ``imagenet``, ``scratch`` or a path.
+
+    Layers that decide between classes keep their random weights if the file has another number of classes;
+    that is logged.
+
+    Returns:
+        The names of the tensors that kept their random weights although weights were loaded.
+
+    Raises:
+        ConfigurationError: if there are no such weights for this network, or the file is missing, unreadable
+            or belongs to another network.
+        UnavailableError: if a download failed.
+    """
+    refuse(check_weights(settings))
+    if settings.weights == "scratch":
+        return ()
+    if settings.weights == "imagenet":
+        return _load_imagenet(model, settings)
+    if settings.weights == "coco":
+        state = _download(_COCO, settings)
+    else:
+        state = read_weights(Path(settings.weights))
+    return load_weights(model, state, where=settings.weights)
+
+
+def load_weights(
+    model: MaskRCNN, state: dict[str, Tensor], *, where: str, same_classes: bool = True
+) -> tuple[str, ...]:
+    """Copy ``state`` into the model; predictors for another number of classes stay random.
+
+    Args:
+        model: Changed in place.
+        state: Tensors by name.
+        where: Named in messages.
+        same_classes: False if the class names are known to differ, so that predictors stay random although
+            their shapes may fit.
+
+    Returns:
+        The names of the tensors that stayed random.
+
+    Raises:
+        ConfigurationError: if names or shapes differ anywhere else.
+    """
+    own = model.state_dict()
+    kept = tuple(
+        name
+        for name in own
+        if name.startswith(_PREDICTORS) and not (same_classes and _has_shape(state, name, own[name].shape))
+    )
+    given = {**state, **{name: own[name] for name in kept}}
+    try:
+        model.load_state_dict(given)
+    except RuntimeError as error:
+        wrong = sorted(
+            name
+            for name in own.keys() | given.keys()
+            if name not in own or not _has_shape(given, name, own[name].shape)
+        )
+        raise ConfigurationError(
+            f"the weights belong to another network: {len(wrong)} tensors are missing, unknown or of another "
+            f"shape, {wrong[0]} first",
+            where=where,
+            hint="make [model] the settings they were trained with, or begin anew with `maskloop train`",
+        ) from error
+    if kept:
+        _log.warning("%s has other classes; these layers start random: %s", where, ", ".join(kept))
+    return kept
+
+
+def _has_shape(state: dict[str, Tensor], name: str, shape: torch.Size) -> bool:
+    return name in state and state[name].shape == shape
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name from a ``.safetensors`` file or a ``.pth`` file that holds only tensors.
+
+    Raises:
+        ConfigurationError: if the file is missing, broken, or would run code when read.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            "the file of weights does not exist", where=f"{_WHERE} = {path}", hint=alternatives_to_weights()
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"the file of weights cannot be read as plain tensors ({type(error).__name__})",
+            where=f"{_WHERE} = {path}",
+        ) from error
+    state = state.get("model", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ConfigurationError("the file holds more than named tensors", where=f"{_WHERE} = {path}")
+    return state
+
+
+def _load_imagenet(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]:
+    state = _download(_IMAGENET, settings)
+    body = model.backbone.body
+    own = {name.removeprefix("features."): tensor for name, tensor in state.items()}
+    missing, _ = body.load_state_dict({k: v for k, v in own.items() if k in body.state_dict()}, strict=False)
+    return tuple(f"backbone.body.{name}" for name in missing)
+
+
+def _download(names: dict[str, str], settings: ModelSettings) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = torchvision.models.get_weight(names[settings.backbone]).get_state_dict(
+            progress=False, check_hash=True
+        )
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+        raise UnavailableError(
+            f"the {settings.weights!r} weights could not be downloaded: {error}",
+            where=_WHERE,
+            hint=alternatives_to_weights(settings.backbone),
+        ) from error
+    return state

@@ -1,0 +1,282 @@
+"""One training run: its state, and what happens to it step by step."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from maskloop.errors import ConfigurationError, TrainingError
+from models.artifacts.artifact import load_model
+from models.devices import uses_bf16
+from models.loading.batches import Batch, BatchStream, LoadPicture, PictureCache
+from models.loading.request import TrainingRequest, identify, plan_training
+from models.network.build import build_model
+from models.network.fast_parts import feed
+from models.network.weights import load_weights
+from models.training.checkpoint import load_checkpoint, save_checkpoint
+from models.training.determinism import seeded
+from models.training.distillation import Teacher
+from models.training.schedule import learning_rate_at, momentum_at
+from models.training.waiting import WaitMeter
+from models.validation.judging import Examiner, Snapshot, Standing, make_judge
+
+_log = logging.getLogger(__name__)
+
+_COMPILER: Final = "inductor"
+
+OnStep = Callable[[int, Mapping[str, float], float, float, float], None]
+OnEvaluation = Callable[[int, Mapping[str, float]], None]
+
+
+class Run:
+    """The state of a run, one method per thing that happens to it. ``step`` counts the steps done."""
+
+    def __init__(self, request: TrainingRequest, device: torch.device, load_picture: LoadPicture) -> None:
+        self.request, self.device = request, device
+        self.training = request.settings.training
+        self.model = _first_model(request).to(device).train()
+        if device.type != "mps":
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.teacher = _load_teacher(request, device)
+        if self.training.compile:
+            self.model.backbone.compile(backend=_COMPILER)  # in place: names and weights stay
+        self.trained = [each for each in self.model.parameters() if each.requires_grad]
+        self.optimizer = _build_optimizer(self.trained, request)
+        limit_bytes = self.training.picture_cache_mb * 2**20
+        self.cache = PictureCache(request.dataset, load_picture, limit_bytes=limit_bytes)
+        self.stream = BatchStream(self.cache, plan_training(request), self.training)
+        self.waiting = WaitMeter()
+        self.average = copy.deepcopy(self.model.state_dict()) if self.training.ema_decay else None
+        examiner = Examiner(self.model, request, self.cache, device)
+        self.judge = make_judge(examiner, beside=self.training.evaluate_beside)
+        self.standing = Standing()
+        self.step, self.seconds = 0, 0.0
+        self.losses: list[float] = []
+
+    @property
+    def is_finished(self) -> bool:
+        """All steps are done, or it has stopped early."""
+        return self.step >= self.request.steps or self._is_out_of_patience
+
+    @property
+    def is_evaluation_due(self) -> bool:
+        """The step just done asks for an evaluation, and there is something to evaluate on."""
+        is_last = self.step == self.request.steps
+        is_due = is_last or self.step % self.training.evaluate_every_steps == 0
+        return is_due and bool(self.request.dataset.by_split["val"])
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """The step just done asks for a checkpoint."""
+        return self.is_finished or self.step % self.training.checkpoint_every_steps == 0
+
+    def take_step(self, batch: Batch, on_step: OnStep | None) -> None:
+        """Learn from one batch. Raises TrainingError if a loss or the gradient is not finite."""
+        start = time.perf_counter()
+        rate = self._set_rates()
+        with seeded(self.training.seed, self.step), self._autocast():
+            on_device = feed(batch.to(self.device), self.training.fast_parts)
+            with self._teaching(on_device):
+                losses = self.model(on_device.images, on_device.targets)
+            loss = torch.stack([*losses.values()]).sum()
+        values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
+        self._refuse_unless(all(map(math.isfinite, values.values())), "the loss", values, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.training.clip_norm))
+        self._refuse_unless(math.isfinite(norm), "the gradient", values, batch)
+        self.optimizer.step()
+        self.step += 1
+        self._follow_average()
+        self.losses.append(sum(values.values()))
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        if on_step:
+            waited_percent = self.waiting.share_percent(seconds)
+            on_step(self.step, values, rate, len(batch.images) / seconds, waited_percent)
+
+    def evaluate(self, on_evaluation: OnEvaluation | None) -> None:
+        """Have the (averaged) weights judged on the validation pictures; the best ones are kept.
+
+        Beside the steps, this step hears about the weights of an evaluation ago. Only at the last one is
+        there nothing to go on with meanwhile.
+        """
+        self._hear(on_evaluation)
+        if self._is_out_of_patience:
+            return
+        self._hand_in()
+        if self.step == self.request.steps or not self.training.evaluate_beside:
+            self._hear(on_evaluation)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = {
+            "request": identify(self.request),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "standing": vars(self.standing),
+            "judging": self.judge.pending and vars(self.judge.pending),
+            **{name: getattr(self, name) for name in _PLAIN},
+        }
+        save_checkpoint(self.request.checkpoint_dir, self.step, state)
+
+    def resume(self) -> None:
+        """Go on from the newest intact checkpoint of this very request, if there is one."""
+        state = load_checkpoint(self.request.checkpoint_dir)
+        if state is None:
+            return
+        if state["request"] != identify(self.request):
+            _log.warning("the checkpoints here are of another request; training starts from the beginning")
+            return
+        self._load(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = _on_device(state["average"], self.device)
+        self.standing = Standing(**state["standing"])
+        for name in _PLAIN:
+            setattr(self, name, state[name])
+        if state["judging"] is not None:
+            self.judge.hand_in(Snapshot(**state["judging"]))
+        _log.info("training continues after step %d", self.step)
+
+    def take_best_weights(self) -> None:
+        """Load the best weights seen on the validation pictures; without any, the average or the last."""
+        self._load(self.standing.best or self.average)
+
+    def close(self) -> None:
+        """Give up what is still being judged."""
+        self.judge.close()
+
+    @property
+    def _is_out_of_patience(self) -> bool:
+        return 0 < self.training.early_stopping_evaluations <= self.standing.evaluations_without_better
+
+    def _load(self, state: dict[str, Tensor] | None) -> None:
+        if state is not None:
+            self.model.load_state_dict(state)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = uses_bf16(self.training.precision, self.device)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _teaching(self, batch: Batch) -> AbstractContextManager[None]:
+        if self.teacher is None:
+            return nullcontext()
+        return self.teacher.teaching(self.model.roi_heads, batch.images)
+
+    def _set_rates(self) -> float:
+        """Set this step's learning rate and momentum; return the rate."""
+        when: Any = {
+            "steps": self.request.steps,
+            "warmup_steps": self.training.warmup_steps,
+            "schedule": self.training.schedule,
+        }
+        rate = learning_rate_at(self.step, peak=self.request.learning_rate, **when)
+        momentum = momentum_at(self.step, **when)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            else:
+                group["momentum"] = momentum
+        return rate
+
+    def _follow_average(self) -> None:
+        """Move the average towards the weights, faster in the first steps, when it is still far away."""
+        if self.average is None:
+            return
+        decay = min(self.training.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, 1.0 - decay)
+            else:
+                self.average[name].copy_(tensor)
+
+    def _hand_in(self) -> None:
+        start = time.perf_counter()
+        weights = self.model.state_dict() if self.average is None else self.average
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        self.judge.hand_in(Snapshot(self.step, weights, float(np.mean(self.losses)), rate))
+        self.losses = []
+        self.seconds += time.perf_counter() - start
+
+    def _hear(self, on_evaluation: OnEvaluation | None) -> None:
+        start = time.perf_counter()
+        heard = self.judge.hear()
+        self.seconds += time.perf_counter() - start
+        if heard is None:
+            return
+        self.standing = self.standing.after(*heard)
+        if on_evaluation:
+            on_evaluation(heard[0].step, self.standing.history[-1])
+
+    def _refuse_unless(self, is_finite: bool, what: str, values: Mapping[str, float], batch: Batch) -> None:
+        if is_finite:
+            return
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        raise TrainingError(
+            f"{what} is not finite at step {self.step + 1} ({losses})",
+            where=f"pictures {', '.join(batch.names)}",
+            hint="look at these pictures' labels, or lower learning_rate or clip_norm",
+        )
+
+
+_PLAIN = ("step", "seconds", "losses")
+"""The plain values among a run's state."""
+
+
+def _first_model(request: TrainingRequest) -> MaskRCNN:
+    settings, class_names = request.settings.model, request.dataset.class_names
+    with seeded(request.settings.training.seed, 0):
+        model = build_model(
+            settings,
+            num_classes=len(class_names),
+            pretrained=request.parent_artifact is None,
+            fast_parts=request.settings.training.fast_parts,
+        )
+    if request.parent_artifact is not None:
+        parent, manifest = load_model(request.parent_artifact, expected_digest=request.parent_digest)
+        load_weights(
+            model,
+            parent.state_dict(),
+            where=f"model {manifest.weights_digest[:12]}",
+            same_classes=manifest.class_names == class_names,
+        )
+    return model
+
+
+def _load_teacher(request: TrainingRequest, device: torch.device) -> Teacher | None:
+    if request.teacher_artifact is None:
+        return None
+    if "heads" not in request.settings.training.fast_parts:
+        raise ConfigurationError(
+            "torchvision's own heads cannot be taught", where="[training] fast_parts", hint="put heads back"
+        )
+    return Teacher.load(
+        request.teacher_artifact,
+        expected_digest=request.teacher_digest,
+        pupil_class_names=request.dataset.class_names,
+        settings=request.settings.training.distillation,
+        device=device,
+    )
+
+
+def _build_optimizer(parameters: Sequence[Tensor], request: TrainingRequest) -> torch.optim.Optimizer:
+    decay = request.settings.training.weight_decay
+    if request.settings.training.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=request.learning_rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, lr=request.learning_rate, momentum=0.9, weight_decay=decay, fused=True)
+
+
+def _on_device(state: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:
+    return None if state is None else {name: tensor.to(device) for name, tensor in state.items()}

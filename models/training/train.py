@@ -1,0 +1,122 @@
+"""Training: from first weights, or again from a champion's, in steps that can be killed and resumed.
+
+Everything random at a step (which pictures, how they are augmented, which regions are sampled) follows from
+the seed and the step's number. A run that is killed and started again with the same request therefore ends,
+on a CPU with the same number of threads, with bitwise the weights of the uninterrupted run. The small network
+always has one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from torchvision.models.detection import MaskRCNN
+
+from dataset.pictures.decoding import decode_picture
+from maskloop.errors import StoppedError
+from models.devices import choose_device, peak_memory_bytes
+from models.loading.batches import LoadPicture
+from models.loading.request import TrainingRequest
+from models.training.determinism import deterministic, threads_for
+from models.training.run import OnEvaluation, OnStep, Run
+
+__all__ = ["OnEvaluation", "OnStep", "TrainingRequest", "TrainingResult", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came out.
+
+    Attributes:
+        model: On the CPU, in evaluation mode, with the weights of ``best_step``.
+        best_step: The step with the best mean IoU on the validation pictures; the last step without any.
+        steps_done: Fewer than asked for if it stopped early.
+        history: For each evaluation ``step``, ``training_loss`` (mean since the one before),
+            ``learning_rate``, and of the validation pictures ``loss/total``, ``loss/<part>``, ``mean_iou``
+            and ``iou/<class>``; a class without validation instances has no entry.
+        peak_memory_bytes: Of the accelerator, or of this process on a CPU.
+        seconds: Of steps, and of waiting for evaluations, over all attempts.
+    """
+
+    model: MaskRCNN
+    best_step: int
+    steps_done: int
+    history: tuple[Mapping[str, float], ...]
+    peak_memory_bytes: int
+    seconds: float
+
+
+def train(
+    request: TrainingRequest,
+    *,
+    on_step: OnStep | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    on_checkpoint: Callable[[int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    load_picture: LoadPicture | None = None,
+) -> TrainingResult:
+    """Train, or go on where a killed run with the same request stood.
+
+    Args:
+        request: What to train.
+        on_step: Called after each step with its number (from 1), the losses by name, the learning rate, the
+            pictures per second of the step itself, and the share of the time before and in it that it waited
+            for its batch, 0..100.
+        on_evaluation: Called when the result of an evaluation takes effect, with the step that was evaluated
+            and the metrics of `TrainingResult.history`; like all of these, in the thread that trains.
+        progress: Called with steps done and steps in all.
+        on_checkpoint: Called with the steps done once their checkpoint is safely on disk.
+        should_stop: Asked after each step; when true, a checkpoint is written and StoppedError raised.
+        load_picture: Reads a picture file as uint8 (H, W, 3); the default is the data set's decoder.
+
+    Raises:
+        TrainingError: if a loss or a gradient is not finite, naming the step and its pictures, or if there
+            is nothing to train on. No checkpoint is written in that case.
+        StoppedError: if it was asked to stop; the same request continues.
+        ConfigurationError, IntegrityError, NotFoundError: from the settings and the parent.
+    """
+    device = choose_device(request.device)
+    load = load_picture or _decode_with(request.settings.data.max_picture_mpx)
+    with (
+        deterministic(device),
+        threads_for(request.settings.model.backbone),
+        closing(Run(request, device, load)) as run,
+    ):
+        run.resume()
+        for batch in run.waiting.watch(run.stream.from_step(run.step)):
+            if run.is_finished:
+                break
+            run.take_step(batch, on_step)
+            if progress:
+                progress(run.step, request.steps)
+            if run.is_evaluation_due:
+                run.evaluate(on_evaluation)
+            stop = should_stop is not None and should_stop() and not run.is_finished
+            if stop or run.is_checkpoint_due:
+                run.save()
+                if on_checkpoint:
+                    on_checkpoint(run.step)
+            if stop:
+                raise StoppedError(
+                    f"the training was stopped after step {run.step} of {request.steps}, which is saved"
+                )
+        return _result(run)
+
+
+def _result(run: Run) -> TrainingResult:
+    run.take_best_weights()
+    return TrainingResult(
+        model=run.model.cpu().eval(),
+        best_step=run.standing.best_step or run.step,
+        steps_done=run.step,
+        history=run.standing.history,
+        peak_memory_bytes=peak_memory_bytes(run.device),
+        seconds=run.seconds,
+    )
+
+
+def _decode_with(max_mpx: float) -> LoadPicture:
+    return lambda path: decode_picture(path.read_bytes(), max_mpx=max_mpx)

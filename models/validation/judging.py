@@ -1,0 +1,256 @@
+"""How a run's weights are judged on the validation pictures: between its steps, or beside them.
+
+Both ways measure the same weights with the same result. They differ in when: between the steps the run waits
+for it; beside them it goes on, and asks for the result later, at a step that no clock decides.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from dataset.samples import Picture
+from maskloop.errors import ConfigurationError
+from maskloop.settings.settings import GateSettings
+from models.loading.batches import PictureCache
+from models.loading.request import TrainingRequest
+from models.validation.loss import measure_losses
+from models.validation.validation import measure_class_iou
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights to be judged, and where the run stood when it had them.
+
+    Attributes:
+        step: Steps done.
+        weights: A ``state_dict``; the average, if the run keeps one.
+        loss: Mean of the steps since the snapshot before.
+        learning_rate: Of the last step.
+    """
+
+    step: int
+    weights: dict[str, Tensor]
+    loss: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What weights achieve on the validation pictures.
+
+    Attributes:
+        class_iou: Of each class with instances there, 0..1.
+        losses: Each part of the loss by torchvision's name; see `models.validation.loss`.
+    """
+
+    class_iou: Mapping[str, float]
+    losses: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What all verdicts so far add up to.
+
+    Attributes:
+        best: The weights with the best mean IoU; None before the first.
+        best_step: Theirs; 0 before the first.
+        best_iou: Theirs, 0..1.
+        evaluations_without_better: Since then.
+        history: One entry for each verdict; see `models.training.train.TrainingResult`.
+    """
+
+    best: dict[str, Tensor] | None = None
+    best_step: int = 0
+    best_iou: float = -math.inf
+    evaluations_without_better: int = 0
+    history: tuple[dict[str, float], ...] = ()
+
+    def after(self, judged: Snapshot, measured: Measured) -> Standing:
+        """Return what it is after one more verdict; a copy of the weights is kept if they are the best."""
+        metrics = {
+            "step": float(judged.step),
+            "training_loss": judged.loss,
+            "learning_rate": judged.learning_rate,
+            **name_losses(measured.losses),
+            **{f"iou/{name}": value for name, value in measured.class_iou.items()},
+        }
+        if measured.class_iou:
+            metrics["mean_iou"] = float(np.mean([*measured.class_iou.values()]))
+        history = (*self.history, metrics)
+        if metrics.get("mean_iou", -math.inf) > self.best_iou:
+            return Standing(copy.deepcopy(judged.weights), judged.step, metrics["mean_iou"], 0, history)
+        count = self.evaluations_without_better + 1
+        return replace(self, evaluations_without_better=count, history=history)
+
+
+def name_losses(losses: Mapping[str, float]) -> dict[str, float]:
+    """Name the parts of a loss and their sum as they are recorded.
+
+    >>> name_losses({"loss_mask": 0.5, "loss_objectness": 0.25})
+    {'loss/total': 0.75, 'loss/mask': 0.5, 'loss/objectness': 0.25}
+    """
+    parts = {f"loss/{name.removeprefix('loss_')}": value for name, value in losses.items()}
+    return {"loss/total": sum(losses.values()), **parts} if losses else {}
+
+
+class Examiner:
+    """Measures weights on a network of its own. The one that is trained is not touched, nothing is random."""
+
+    def __init__(
+        self, model: MaskRCNN, request: TrainingRequest, cache: PictureCache, device: torch.device
+    ) -> None:
+        self.device = device
+        self._model = copy.deepcopy(model).requires_grad_(False).eval()
+        self._request, self._cache, self._is_given_up = request, cache, Event()
+
+    def measure(self, weights: Mapping[str, Tensor]) -> Measured:
+        """Return what weights achieve on the validation pictures.
+
+        Raises:
+            IntegrityError: if the network computes numbers that are not finite.
+            CancelledError: if it was given up meanwhile.
+        """
+        self._model.load_state_dict(weights)
+        settings, dataset = self._request.settings, self._request.dataset
+        class_iou = measure_class_iou(
+            self._model,
+            dataset.by_split["val"],
+            self._pixels,
+            class_names=dataset.class_names,
+            score_threshold=(settings.gates or GateSettings()).score_threshold,
+            device=self.device,
+        )
+        losses = measure_losses(
+            self._model,
+            dataset.by_split["val"],
+            self._pixels,
+            training=settings.training,
+            device=self.device,
+        )
+        return Measured(class_iou, losses)
+
+    def give_up(self) -> None:
+        """Let a measurement in another thread end soon: nobody waits for it any more."""
+        self._is_given_up.set()
+
+    def _pixels(self, picture: Picture) -> NDArray[np.uint8]:
+        if self._is_given_up.is_set():
+            raise CancelledError
+        return self._cache.pixels(picture)
+
+
+class Judge(Protocol):
+    """Judges one snapshot at a time."""
+
+    @property
+    def pending(self) -> Snapshot | None:
+        """What was handed in, until its verdict is heard."""
+
+    def hand_in(self, snapshot: Snapshot) -> None:
+        """Have it judged. The verdict on the one before must have been heard."""
+
+    def hear(self) -> tuple[Snapshot, Measured] | None:
+        """Return what was handed in and what was measured, waiting for it if need be; None if nothing was.
+
+        Raises:
+            IntegrityError: if the network computes numbers that are not finite.
+        """
+
+    def close(self) -> None:
+        """Stop judging, and leave no thread."""
+
+
+class JudgeBetween:
+    """Measures when it is asked for the verdict, in the thread that asks."""
+
+    def __init__(self, examiner: Examiner) -> None:
+        self._examiner = examiner
+        self.pending: Snapshot | None = None
+
+    def hand_in(self, snapshot: Snapshot) -> None:
+        """Have it judged; its weights must not change until then."""
+        self.pending = snapshot
+
+    def hear(self) -> tuple[Snapshot, Measured] | None:
+        """Measure."""
+        judged, self.pending = self.pending, None
+        return None if judged is None else (judged, self._examiner.measure(judged.weights))
+
+    def close(self) -> None:
+        """Nothing is left to stop."""
+
+
+class JudgeBeside:
+    """Measures a copy in a thread of its own, from when it is handed in."""
+
+    def __init__(self, examiner: Examiner) -> None:
+        self._examiner = examiner
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._under_way: tuple[Snapshot, Future[Measured]] | None = None
+
+    @property
+    def pending(self) -> Snapshot | None:
+        """What is under way; the thread reads its weights alone, so they may be saved meanwhile."""
+        return self._under_way and self._under_way[0]
+
+    def hand_in(self, snapshot: Snapshot) -> None:
+        """Copy the weights and begin."""
+        own = replace(snapshot, weights=copy.deepcopy(snapshot.weights))
+        if self._examiner.device.type == "cuda":
+            torch.cuda.synchronize(self._examiner.device)  # the thread's stream would not wait for the copy
+        self._under_way = own, self._thread.submit(self._measure, own.weights)
+
+    def hear(self) -> tuple[Snapshot, Measured] | None:
+        """Wait for the thread. What it raised is raised here."""
+        if self._under_way is None:
+            return None
+        judged, future = self._under_way
+        measured = future.result()
+        self._under_way = None
+        return judged, measured
+
+    def close(self) -> None:
+        """Let the thread end, without the rest of its pictures."""
+        self._examiner.give_up()
+        self._thread.shutdown()
+
+    def _measure(self, weights: Mapping[str, Tensor]) -> Measured:
+        with _own_stream(self._examiner.device):
+            return self._examiner.measure(weights)
+
+
+def make_judge(examiner: Examiner, *, beside: bool) -> Judge:
+    """Return a judge that works beside the steps, or between them.
+
+    Raises:
+        ConfigurationError: beside the steps on a device where torch allows no second thread.
+    """
+    if not beside:
+        return JudgeBetween(examiner)
+    if examiner.device.type == "mps":  # https://github.com/pytorch/pytorch/issues/197805
+        raise ConfigurationError(
+            "on mps torch crashes when two threads compute, so nothing can be evaluated beside the steps",
+            where="[training] evaluate_beside",
+            hint='set it to false, or device to "cpu"',
+        )
+    return JudgeBeside(examiner)
+
+
+def _own_stream(device: torch.device) -> AbstractContextManager[object]:
+    """Let a GPU compute the body beside what other threads ask of it, not after it."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]

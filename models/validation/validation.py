@@ -1,0 +1,98 @@
+"""How good a network in training is, measured the way the gates will measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.models.detection import MaskRCNN
+
+from dataset.samples import Picture
+from evaluation.instances import Detections, GroundTruth
+from evaluation.iou import measure_mask_iou
+from evaluation.thresholds import calibrate_thresholds
+from models.answering.predict import Predictor
+from models.loading.batches import PictureCache
+
+_PICTURES_AT_ONCE = 32
+PixelsOf = Callable[[Picture], NDArray[np.uint8]]
+"""Returns a picture, uint8 (H, W, 3); `models.loading.batches.PictureCache.pixels` is one."""
+
+
+def ground_truth(picture: Picture) -> GroundTruth:
+    """Return a picture's annotated instances as the evaluation wants them."""
+    return GroundTruth(
+        picture_id=picture.digest,
+        source=picture.source,
+        height_px=picture.height_px,
+        width_px=picture.width_px,
+        class_indices=np.array([each.class_index for each in picture.instances], dtype=np.int64),
+        masks=tuple(each.mask for each in picture.instances),
+        is_crowd=np.array([each.is_crowd for each in picture.instances], dtype=bool),
+    )
+
+
+def measure_class_iou(
+    model: MaskRCNN,
+    pictures: Sequence[Picture],
+    pixels_of: PixelsOf,
+    *,
+    class_names: tuple[str, ...],
+    score_threshold: float,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return each class's mask IoU, 0..1; a class without instances has no entry.
+
+    The model is left in evaluation mode. What ``pixels_of`` raises, this raises.
+
+    Raises:
+        IntegrityError: if the model computes numbers that are not finite.
+    """
+    predictor = Predictor(model, class_names=class_names, device=device)
+    table = measure_mask_iou(
+        _detect(predictor, pictures, pixels_of, min_score=score_threshold),
+        [ground_truth(picture) for picture in pictures],
+        class_names=class_names,
+        score_threshold=score_threshold,
+    )
+    measured = zip(class_names, table.class_iou().tolist(), strict=True)
+    return {name: iou for name, iou in measured if np.isfinite(iou)}
+
+
+def calibrate_model(
+    model: MaskRCNN,
+    pictures: Sequence[Picture],
+    cache: PictureCache,
+    *,
+    class_names: tuple[str, ...],
+    min_instances: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return the score threshold of each class that has enough instances in the pictures, 0..1.
+
+    See `evaluation.thresholds.calibrate_thresholds`. The model is left in evaluation mode, on the device.
+
+    Raises:
+        IntegrityError: if the model computes numbers that are not finite.
+    """
+    predictor = Predictor(model, class_names=class_names, device=device)
+    return calibrate_thresholds(
+        _detect(predictor, pictures, cache.pixels, min_score=0.0),
+        [ground_truth(picture) for picture in pictures],
+        class_names=class_names,
+        min_instances=min_instances,
+    )
+
+
+def _detect(
+    predictor: Predictor, pictures: Sequence[Picture], pixels_of: PixelsOf, *, min_score: float
+) -> dict[str, Detections]:
+    """Return what is found in each picture, by its digest."""
+    detections = {}
+    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+        some = pictures[start : start + _PICTURES_AT_ONCE]
+        found = predictor.predict([pixels_of(each) for each in some], min_score=min_score)
+        detections.update({each.digest: one.detections for each, one in zip(some, found, strict=True)})
+    return detections

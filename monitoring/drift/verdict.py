@@ -1,0 +1,243 @@
+"""The drift verdict: pure, with a false alarm rate that holds at any window size.
+
+A window drifts when at least ``min_drifted_features`` signals are both certain (corrected for all of them
+together) and large (an effect of at least ``min_effect``). The correction keeps the chance of any certain
+signal in a quiet window at or below ``false_alarm_rate``; the rest only makes alarms rarer. What could not be
+measured never counts as quiet.
+
+Quiet means: drawn from the same stream as the baseline, each sample by itself. Consecutive frames of one film
+are not; sample them apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from maskloop.digest import digest_value
+from maskloop.settings.settings import MonitoringSettings
+from maskloop.wording import count
+from monitoring.drift.baseline import Baseline, feature_matrix
+from monitoring.drift.causes import likely_cause
+from monitoring.drift.signals import FeatureSignal as FeatureSignal
+from monitoring.drift.two_sample import TestResult, detectable_distance, energy_test, holm_corrected, ks_test
+from monitoring.features import FeatureGroup, feature_group, is_expected
+from monitoring.samples.values import Sample
+from monitoring.samples.windows import Window
+
+Outcome = Literal["drift", "quiet", "inconclusive"]
+
+METHOD: Final = "ks-holm-energy/1"
+EMBEDDING: Final = "embedding"
+MAX_DETECTABLE_EFFECT: Final = 0.7
+"""A comparison that could not even see an effect of this size is inconclusive."""
+
+
+@dataclass(frozen=True)
+class DriftVerdict:
+    """One judged window.
+
+    Attributes:
+        outcome: ``drift``, ``quiet`` or ``inconclusive``.
+        reason: One sentence, with the numbers.
+        cause: What moved most, in plain words; empty unless the outcome is ``drift``.
+        window_id: Of the window.
+        weights_digest: Of the champion.
+        baseline_digest: Of the baseline.
+        threshold_digest: Of the method and all settings that entered.
+        num_samples: In the window.
+        num_reference: In the baseline.
+        missing_percent: Of the feature with the largest share of missing values.
+        detectable_effect: Smallest effect that could have been certain here, 0..1.
+        num_drifted: Signals that drifted.
+        min_drifted_features: Signals that had to.
+        signals: The largest effect first.
+    """
+
+    outcome: Outcome
+    reason: str
+    cause: str
+    window_id: str
+    weights_digest: str
+    baseline_digest: str
+    threshold_digest: str
+    num_samples: int
+    num_reference: int
+    missing_percent: float
+    detectable_effect: float
+    num_drifted: int
+    min_drifted_features: int
+    signals: tuple[FeatureSignal, ...]
+
+
+def judge_drift(
+    baseline: Baseline, window: Window, settings: MonitoringSettings, *, seed: int = 0
+) -> DriftVerdict:
+    """Compare a window with the champion's baseline.
+
+    Args:
+        baseline: Of the champion.
+        window: Of the champion's newest samples.
+        settings: Thresholds.
+        seed: For the permutations of the embedding test; the same seed gives the same verdict.
+    """
+    refusal = _why_not_comparable(baseline, window, settings)
+    signals = () if refusal else _all_signals(baseline, window.samples, settings, seed)
+    detectable = _detectable_effect(baseline, window, settings, len(signals))
+    num_drifted = sum(signal.drifted for signal in signals)
+    outcome, reason = _decide(refusal, signals, num_drifted, detectable, settings)
+    return DriftVerdict(
+        outcome=outcome,
+        reason=reason,
+        cause=likely_cause(signals) if outcome == "drift" else "",
+        window_id=window.window_id,
+        weights_digest=window.weights_digest,
+        baseline_digest=baseline.digest,
+        threshold_digest=threshold_digest(settings),
+        num_samples=len(window.samples),
+        num_reference=baseline.num_samples,
+        missing_percent=max((signal.missing_percent for signal in signals), default=0.0),
+        detectable_effect=detectable,
+        num_drifted=num_drifted,
+        min_drifted_features=settings.min_drifted_features,
+        signals=signals,
+    )
+
+
+def threshold_digest(settings: MonitoringSettings) -> str:
+    """Return a digest of the method and of every setting a verdict depends on."""
+    names = ("min_window_samples", "false_alarm_rate", "min_effect", "min_drifted_features")
+    values = {name: getattr(settings, name) for name in (*names, "max_missing_percent")}
+    return digest_value(values | {"method": METHOD, "max_detectable_effect": MAX_DETECTABLE_EFFECT})
+
+
+def _why_not_comparable(baseline: Baseline, window: Window, settings: MonitoringSettings) -> str:
+    """Return why these two cannot be compared at all, or an empty string."""
+    digests = {window.weights_digest, *(sample.weights_digest for sample in window.samples)}
+    if digests != {baseline.weights_digest}:
+        return "the baseline belongs to other weights than the ones that answered these samples"
+    if len(window.samples) < settings.min_window_samples:
+        return (
+            f"{count(len(window.samples), 'sample')} came, and a verdict needs {settings.min_window_samples}"
+        )
+    if not baseline.feature_names:
+        return "the baseline has no features"
+    return ""
+
+
+def _decide(
+    refusal: str,
+    signals: Sequence[FeatureSignal],
+    num_drifted: int,
+    detectable: float,
+    settings: MonitoringSettings,
+) -> tuple[Outcome, str]:
+    if refusal:
+        return "inconclusive", refusal
+    required = settings.min_drifted_features
+    share = f"{num_drifted} of {len(signals)} signals drifted, {required} are required"
+    if num_drifted >= required:
+        largest = next(signal for signal in signals if signal.drifted)
+        return "drift", f"{share}; the largest effect is {largest.effect:.2f} in {largest.name}"
+    missing = [signal for signal in signals if signal.missing_percent > settings.max_missing_percent]
+    if missing:
+        worst = max(missing, key=lambda signal: signal.missing_percent)
+        return "inconclusive", (
+            f"{worst.name} is missing in {worst.missing_percent:.0f} % of the samples,"
+            f" at most {settings.max_missing_percent:.0f} % are accepted"
+        )
+    if detectable > MAX_DETECTABLE_EFFECT:
+        return "inconclusive", (
+            f"with so few samples even a change with an effect of {MAX_DETECTABLE_EFFECT} could be missed"
+        )
+    return "quiet", f"{share}; a change with an effect of {detectable:.2f} or more would have been found"
+
+
+def _all_signals(
+    baseline: Baseline, samples: Sequence[Sample], settings: MonitoringSettings, seed: int
+) -> tuple[FeatureSignal, ...]:
+    signals = _feature_signals(baseline, samples)
+    num_tests = len(signals) + bool(len(baseline.embeddings))
+    if len(baseline.embeddings):
+        smallest = settings.false_alarm_rate / num_tests
+        signals.append(_embedding_signal(baseline, samples, smallest, seed))
+    corrected = holm_corrected([signal.p_value for signal in signals])
+    judged = [
+        replace(
+            signal,
+            corrected_p_value=p_value,
+            drifted=p_value <= settings.false_alarm_rate and signal.effect >= settings.min_effect,
+        )
+        for signal, p_value in zip(signals, corrected, strict=True)
+    ]
+    return tuple(sorted(judged, key=lambda signal: (-signal.effect, signal.name)))
+
+
+def _feature_signals(baseline: Baseline, samples: Sequence[Sample]) -> list[FeatureSignal]:
+    current = feature_matrix(samples, baseline.feature_names)
+    signals = []
+    for column, name in enumerate(baseline.feature_names):
+        reference_values, current_values = baseline.values[:, column], current[:, column]
+        reference_values = reference_values[np.isfinite(reference_values)]
+        current_values = current_values[np.isfinite(current_values)]
+        num_expected = sum(is_expected(name, sample.features) for sample in samples)
+        result = ks_test(reference_values, current_values)
+        means = (_mean(reference_values), _mean(current_values))
+        sizes = (len(reference_values), len(current_values))
+        signals.append(_unjudged(name, feature_group(name), sizes, num_expected, result, means))
+    return signals
+
+
+def _embedding_signal(
+    baseline: Baseline, samples: Sequence[Sample], smallest_p_value: float, seed: int
+) -> FeatureSignal:
+    """Compare embeddings; one of another length than the baseline's counts as missing."""
+    width = baseline.embeddings.shape[1]
+    rows = [sample.embedding for sample in samples if sample.embedding and len(sample.embedding) == width]
+    current = np.asarray(rows, dtype=np.float32).reshape(len(rows), width)
+    result = energy_test(baseline.embeddings, current, smallest_p_value=smallest_p_value, seed=seed)
+    sizes = (len(baseline.embeddings), len(current))
+    return _unjudged(EMBEDDING, "embedding", sizes, len(samples), result, (None, None))
+
+
+def _unjudged(
+    name: str,
+    group: FeatureGroup,
+    sizes: tuple[int, int],
+    num_expected: int,
+    result: TestResult,
+    means: tuple[float | None, float | None],
+) -> FeatureSignal:
+    num_missing = max(0, num_expected - sizes[1])
+    missing_percent = 100.0 * num_missing / num_expected if num_expected else 0.0
+    return FeatureSignal(
+        name=name,
+        group=group,
+        num_reference=sizes[0],
+        num_current=sizes[1],
+        missing_percent=missing_percent,
+        distance=result.distance,
+        p_value=result.p_value,
+        corrected_p_value=1.0,
+        effect=result.effect,
+        reference_mean=means[0],
+        current_mean=means[1],
+        drifted=False,
+    )
+
+
+def _detectable_effect(
+    baseline: Baseline, window: Window, settings: MonitoringSettings, num_signals: int
+) -> float:
+    p_value = settings.false_alarm_rate / max(1, num_signals)
+    distance = detectable_distance(baseline.num_samples, len(window.samples), p_value)
+    return min(1.0, max(settings.min_effect, distance))
+
+
+def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    mean = float(values.mean()) if values.size else math.nan
+    return mean if math.isfinite(mean) else None

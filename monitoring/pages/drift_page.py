@@ -1,0 +1,154 @@
+"""The drift verdict as one readable page: what was decided, why, and what it looks like. Needs no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from maskloop.files import write_text
+from monitoring.drift.baseline import Baseline, feature_matrix
+from monitoring.drift.causes import describe_change
+from monitoring.drift.verdict import DriftVerdict, FeatureSignal
+from monitoring.samples.windows import Window
+
+PAGE_FILE: Final = "index.html"
+MAX_THUMBNAILS: Final = 12
+MAX_HISTOGRAMS: Final = 12
+_THUMBNAIL_PX: Final = 132
+_NUM_BINS: Final = 22
+_WIDTH, _HEIGHT = 240, 84
+_HEADLINES: Final = {
+    "drift": "Production has drifted",
+    "quiet": "No drift",
+    "inconclusive": "Cannot tell",
+}
+
+
+@dataclass(frozen=True)
+class _Chart:
+    signal: FeatureSignal
+    change: str
+    svg: Markup
+
+
+def write_drift_page(
+    directory: Path,
+    verdict: DriftVerdict,
+    baseline: Baseline,
+    window: Window,
+    *,
+    reference_pictures: Sequence[NDArray[np.uint8]] = (),
+    current_pictures: Sequence[NDArray[np.uint8]] = (),
+    links: Mapping[str, str] | None = None,
+) -> Path:
+    """Write `index.html` and return its path.
+
+    Args:
+        directory: Created if it is missing.
+        verdict: What was decided.
+        baseline: What the window was compared with.
+        window: The window.
+        reference_pictures: Some of the champion's validation pictures, uint8 (H, W, 3); twelve are shown.
+        current_pictures: Some of the window's pictures.
+        links: Address by text, e.g. ``{"Every column in Evidently": "evidently.html"}``.
+
+    Raises:
+        StorageError: if the page cannot be written.
+    """
+    template = Path(__file__).with_name("drift_page.html.j2").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.from_string(template).render(
+        verdict=verdict,
+        headline=_HEADLINES[verdict.outcome],
+        versions=sorted({sample.model_version for sample in window.samples}),
+        sources=Counter(sample.source for sample in window.samples).most_common(),
+        received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
+        charts=_charts(verdict, baseline, window),
+        galleries={
+            "The champion's validation pictures": [thumbnail(p) for p in reference_pictures[:MAX_THUMBNAILS]],
+            "This window": [thumbnail(p) for p in current_pictures[:MAX_THUMBNAILS]],
+        },
+        links=links or {},
+        p_value=write_p_value,
+    )
+    write_text(directory / PAGE_FILE, page)
+    return directory / PAGE_FILE
+
+
+def write_p_value(value: float) -> str:
+    """Write a p-value for people: never as zero, which it cannot be.
+
+    >>> write_p_value(0.0), write_p_value(0.0004), write_p_value(0.0312)
+    ('below 0.001', 'below 0.001', '0.031')
+    """
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def thumbnail(picture: NDArray[np.uint8]) -> str:
+    """Return a picture, uint8 (H, W, 3) RGB, as a small data URI."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((2 * _THUMBNAIL_PX, 2 * _THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def histogram_svg(reference: NDArray[np.float64], current: NDArray[np.float64], *, title: str) -> Markup:
+    """Draw two samples of one number over each other, each scaled to its own size; values must be finite."""
+    pooled = np.concatenate([reference, current])
+    low, high = (float(pooled.min()), float(pooled.max())) if pooled.size else (0.0, 1.0)
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    shares = [
+        np.histogram(values, bins=_NUM_BINS, range=(low, high))[0] / max(1, values.size)
+        for values in (reference, current)
+    ]
+    tallest = max(float(share.max()) for share in shares) or 1.0
+    areas = Markup("").join(
+        Markup('<path class="{}" d="{}"/>').format(name, _outline(share / tallest))
+        for name, share in zip(("reference", "current"), shares, strict=True)
+    )
+    return Markup(
+        '<svg viewBox="0 0 {w} {h}" role="img" aria-label="{title}"><title>{title}</title>{areas}'
+        '<line x1="0" y1="{base}" x2="{w}" y2="{base}"/><text x="0" y="{h}">{low}</text>'
+        '<text x="{w}" y="{h}" text-anchor="end">{high}</text></svg>'
+    ).format(
+        w=_WIDTH, h=_HEIGHT, base=_HEIGHT - 14, title=title, areas=areas, low=f"{low:.3g}", high=f"{high:.3g}"
+    )
+
+
+def _outline(heights: NDArray[np.float64]) -> str:
+    """Return the path of a step curve; heights are 0..1."""
+    base, step = _HEIGHT - 14, _WIDTH / len(heights)
+    points = [f"M0 {base}"]
+    points += [f"V{base - (base - 4) * height:.1f} H{(i + 1) * step:.1f}" for i, height in enumerate(heights)]
+    return " ".join([*points, f"V{base} Z"])
+
+
+def _charts(verdict: DriftVerdict, baseline: Baseline, window: Window) -> list[_Chart]:
+    current = feature_matrix(window.samples, baseline.feature_names)
+    column_of = {name: column for column, name in enumerate(baseline.feature_names)}
+    shown = [signal for signal in verdict.signals if signal.name in column_of][:MAX_HISTOGRAMS]
+    charts = []
+    for signal in shown:
+        column = column_of[signal.name]
+        before, after = (
+            values[np.isfinite(values)] for values in (baseline.values[:, column], current[:, column])
+        )
+        title = f"{signal.name}: baseline and window"
+        charts.append(_Chart(signal, describe_change(signal), histogram_svg(before, after, title=title)))
+    return charts

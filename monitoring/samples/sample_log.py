@@ -1,0 +1,345 @@
+"""The sample log in SQLite and a folder of pictures.
+
+``received = scored + skipped + pending`` holds at every moment and survives pruning: what was forgotten is
+kept as numbers. Order is the order of arrival, never the clock's. Pictures are kept by quota, the newest
+first, because those are the ones labels are wanted for; they lie content-addressed, so that the same bytes
+are stored once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from maskloop.clock import Clock, SystemClock
+from maskloop.digest import canonical_json
+from maskloop.files import write_bytes
+from monitoring.samples.sqlite import SqliteFile
+from monitoring.samples.values import (
+    EXPIRED,
+    Pruned,
+    Sample,
+    SampleCounts,
+    SampleLog,
+    picture_file_name,
+    sample_key,
+    tally,
+)
+
+__all__ = [
+    "EXPIRED",
+    "Pruned",
+    "Sample",
+    "SampleCounts",
+    "SampleLog",
+    "SqlSampleLog",
+    "picture_file_name",
+    "sample_key",
+    "tally",
+]
+
+SCHEMA_VERSION: Final = 1
+_FRESH_S: Final = 3600.0
+
+
+_metadata = MetaData()
+_samples = Table(
+    "samples",
+    _metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("sample_id", String(255), nullable=False, unique=True),
+    Column("received_at", String(32), nullable=False, index=True),
+    Column("weights_digest", String(64), nullable=False, index=True),
+    Column("status", String(16), nullable=False, index=True),
+    Column("skip_reason", Text, nullable=False),
+    Column("picture_file", String(255), nullable=True, index=True),
+    Column("record", Text, nullable=False),
+    Column("embedding", LargeBinary, nullable=True),
+    Column("schema_version", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index(
+    "samples_with_a_picture",
+    _samples.c.sequence,
+    _samples.c.picture_file,
+    sqlite_where=_samples.c.picture_file.is_not(None),
+)  # the quota is looked at with every sample: without this it reads thousands of whole rows
+_INSERT_SAMPLE: Final = insert(_samples).on_conflict_do_nothing()
+_scores = Table(
+    "scores",
+    _metadata,
+    Column("sample_id", String(255), primary_key=True),
+    Column("detector", String(255), primary_key=True),
+)
+_forgotten = Table(
+    "forgotten",
+    _metadata,
+    Column("status", String(16), primary_key=True),
+    Column("reason", String(255), primary_key=True),
+    Column("num_samples", Integer, nullable=False),
+)
+
+
+class SqlSampleLog:
+    """The sample log in a folder: `samples.db` (SQLite, WAL) and `pictures/`.
+
+    Args:
+        directory: Created if it is missing.
+        keep_pictures: The newest this many pictures are kept; 0 keeps none.
+        retention_days: Older samples are forgotten by `prune`.
+        clock: Tells `prune` the time.
+
+    Raises:
+        StorageError: if the database cannot be opened.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep_pictures: int = 2000,
+        retention_days: float = 90.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._directory = directory
+        self._keep_pictures = keep_pictures
+        self._retention = timedelta(days=retention_days)
+        self._clock = clock or SystemClock()
+        self._database = SqliteFile(directory / "samples.db", _metadata, "the sample log")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
+        """Write a sample down; False, and nothing changed, if its id is already there.
+
+        With a ``skip_reason`` it is left out from the first moment. The picture is on disk before anybody
+        can see the row that names it.
+
+        Raises:
+            StorageError: if it cannot be written.
+            UnavailableError: if the database stays locked.
+        """
+        name = picture_file_name(picture_bytes) if picture_bytes and self._keep_pictures else None
+        row = _to_row(dataclasses.replace(sample, picture_file=name), skip_reason)
+        dropped: Sequence[str] = ()
+        with self._database.transaction() as connection:
+            if connection.execute(_INSERT_SAMPLE, row).rowcount == 0:
+                return False
+            if name and picture_bytes:
+                self._keep(name, picture_bytes)
+                dropped = self._drop_pictures_over_quota(connection)
+        self._unlink(dropped)
+        return True
+
+    def newest(
+        self,
+        limit: int,
+        *,
+        weights_digest: str | None = None,
+        after: datetime | None = None,
+        pending_only: bool = False,
+    ) -> Sequence[Sample]:
+        """Return up to ``limit`` samples, the last to arrive first; see `SampleLog.newest`."""
+        query = select(_samples).order_by(_samples.c.sequence.desc()).limit(limit)
+        if weights_digest is not None:
+            query = query.where(_samples.c.weights_digest == weights_digest)
+        if after is not None:
+            query = query.where(_samples.c.received_at > _write_time(after))
+        if pending_only:
+            query = query.where(_samples.c.status == "pending")
+        with self._database.transaction() as connection:
+            return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+    def get(self, sample_id: str) -> Sample | None:
+        """Return one sample, if it is there."""
+        with self._database.transaction() as connection:
+            query = select(_samples).where(_samples.c.sample_id == sample_id)
+            row = connection.execute(query).mappings().first()
+            return _from_row(row) if row else None
+
+    def picture_bytes(self, sample: Sample) -> bytes | None:
+        """Return the picture as it was received, if it is still kept."""
+        if sample.picture_file is None:
+            return None
+        try:
+            return (self._directory / sample.picture_file).read_bytes()
+        except FileNotFoundError:  # dropped by the quota since the sample was read
+            return None
+
+    def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
+        """Record that a detector judged these; return the ids it had not judged before."""
+        with self._database.transaction() as connection:
+            return tuple(
+                sample_id
+                for sample_id in dict.fromkeys(sample_ids)
+                if _mark_one_scored(connection, detector, sample_id)
+            )
+
+    def skip(self, sample_id: str, reason: str) -> bool:
+        """Leave a pending sample out for a reason; False if it is not pending."""
+        is_pending = (_samples.c.sample_id == sample_id) & (_samples.c.status == "pending")
+        statement = update(_samples).where(is_pending).values(status="skipped", skip_reason=reason)
+        with self._database.transaction() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def counts(self) -> SampleCounts:
+        """Count all samples ever received."""
+        kept = select(_samples.c.status, _samples.c.skip_reason, func.count()).group_by(
+            _samples.c.status, _samples.c.skip_reason
+        )
+        with self._database.transaction() as connection:  # one transaction: both queries see the same moment
+            rows = [*connection.execute(kept), *connection.execute(select(_forgotten))]
+        return tally((status, reason, count) for status, reason, count in rows)
+
+    def prune(self, now: datetime | None = None) -> Pruned:
+        """Forget samples older than the retention, and picture files nobody refers to."""
+        expired = _samples.c.received_at < _write_time((now or self._clock.now()) - self._retention)
+        with self._database.transaction() as connection:
+            late = expired & (_samples.c.status == "pending")
+            connection.execute(update(_samples).where(late).values(status="skipped", skip_reason=EXPIRED))
+            _remember_as_numbers(connection, expired)
+            ids = select(_samples.c.sample_id).where(expired)
+            pictures = set(connection.execute(select(_samples.c.picture_file).where(expired)).scalars())
+            connection.execute(delete(_scores).where(_scores.c.sample_id.in_(ids)))
+            num_samples = connection.execute(delete(_samples).where(expired)).rowcount
+            unused = self._unused_files(connection, pictures)
+        self._unlink(unused)
+        return Pruned(num_samples, len(unused))
+
+    def _keep(self, name: str, picture_bytes: bytes) -> None:
+        if not (self._directory / name).is_file():
+            write_bytes(self._directory / name, picture_bytes)
+
+    def _drop_pictures_over_quota(self, connection: Connection) -> list[str]:
+        """Forget the oldest kept pictures beyond the quota; return the files nobody refers to any more."""
+        has_picture = _samples.c.picture_file.is_not(None)
+        newest_first = select(_samples.c.sequence, _samples.c.picture_file).where(has_picture)
+        over = connection.execute(
+            newest_first.order_by(_samples.c.sequence.desc()).offset(self._keep_pictures)
+        ).all()
+        if not over:
+            return []
+        sequences = [row.sequence for row in over]
+        connection.execute(
+            update(_samples).where(_samples.c.sequence.in_(sequences)).values(picture_file=None)
+        )
+        files = {row.picture_file for row in over}
+        used = select(_samples.c.picture_file).where(_samples.c.picture_file.in_(files))
+        return sorted(files - set(connection.execute(used).scalars()))
+
+    def _unused_files(self, connection: Connection, of_expired: AbstractSet[str | None]) -> list[str]:
+        """Return files nobody refers to: those of expired samples, and any a crash left behind.
+
+        A fresh file may belong to a sample that is being added this moment, so it is left alone.
+        """
+        used = set(connection.execute(select(_samples.c.picture_file)).scalars())
+        oldest_fresh = time.time() - _FRESH_S
+        files = {
+            file.relative_to(self._directory).as_posix(): file.stat().st_mtime
+            for file in (self._directory / "pictures").glob("*/*")
+        }
+        return sorted(
+            name
+            for name, written_at in files.items()
+            if name not in used and (name in of_expired or written_at < oldest_fresh)
+        )
+
+    def _unlink(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self._directory / name).unlink(missing_ok=True)
+
+
+def _mark_one_scored(connection: Connection, detector: str, sample_id: str) -> bool:
+    may_score = (_samples.c.sample_id == sample_id) & (_samples.c.status != "skipped")
+    if connection.execute(update(_samples).where(may_score).values(status="scored")).rowcount == 0:
+        return False
+    statement = insert(_scores).values(sample_id=sample_id, detector=detector).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def _remember_as_numbers(connection: Connection, expired: Any) -> None:
+    columns = (_samples.c.status, _samples.c.skip_reason)
+    groups = connection.execute(select(*columns, func.count()).where(expired).group_by(*columns)).all()
+    for status, reason, count in groups:
+        statement = insert(_forgotten).values(status=status, reason=reason, num_samples=count)
+        total = _forgotten.c.num_samples + statement.excluded.num_samples
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["status", "reason"], set_={"num_samples": total})
+        )
+
+
+def _to_row(sample: Sample, skip_reason: str) -> dict[str, Any]:
+    record = {
+        "model_version": sample.model_version,
+        "picture_digest": sample.picture_digest,
+        "source": sample.source,
+        "features": dict(sample.features),
+        "class_counts": dict(sample.class_counts),
+        "top_scores": list(sample.top_scores),
+        "size_px": [sample.height_px, sample.width_px],
+        "orientation": sample.orientation,
+    }
+    embedding = sample.embedding
+    return {
+        "sample_id": sample.sample_id,
+        "received_at": _write_time(sample.received_at),
+        "weights_digest": sample.weights_digest,
+        "status": "skipped" if skip_reason else "pending",
+        "skip_reason": skip_reason,
+        "picture_file": sample.picture_file,
+        "record": canonical_json(record),
+        "embedding": None if embedding is None else np.asarray(embedding, dtype="<f4").tobytes(),
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def _from_row(row: Any) -> Sample:
+    record = json.loads(row["record"])
+    embedding = row["embedding"]
+    height_px, width_px = record.get("size_px", (0, 0))  # not written down by earlier versions
+    return Sample(
+        sample_id=row["sample_id"],
+        received_at=datetime.fromisoformat(row["received_at"]),
+        model_version=record["model_version"],
+        weights_digest=row["weights_digest"],
+        picture_digest=record["picture_digest"],
+        source=record["source"],
+        features=record["features"],
+        embedding=None if embedding is None else tuple(np.frombuffer(embedding, dtype="<f4").tolist()),
+        class_counts=record["class_counts"],
+        top_scores=tuple(record["top_scores"]),
+        picture_file=row["picture_file"],
+        width_px=width_px,
+        height_px=height_px,
+        orientation=record.get("orientation", 1),
+    )
+
+
+def _write_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,388 @@
+"""Moving ``champion``: promotion, rollback, recovery, and putting back what was moved by hand.
+
+A change is journalled: the intent (`ChampionChanging`) with a new epoch, then the registry's aliases and
+tags, then the fact (`ChampionChanged`)::
+
+    checked ──► intent written ──► challenger dropped ──► champion moved ──► tags ──► fact written
+                     └───────── a crash anywhere here: `recover` goes on ─────────┘
+                                (or abandons it, if the version is gone from the registry)
+
+Both entries are keyed by the epoch, which the ledger accepts once: of two promoters one wins, and one that
+wakes up late finds its epoch taken. Aliases follow the ledger, never the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Final
+
+from maskloop.clock import Clock, SystemClock
+from maskloop.errors import NotFoundError, RefusedError, UnavailableError
+from maskloop.ledger.leases import leased
+from maskloop.ledger.ledger import Ledger
+from maskloop.records.kinds import (
+    AliasTampered,
+    ChampionChangeAbandoned,
+    ChampionChanged,
+    ChampionChanging,
+    read_record,
+    write_record,
+)
+from maskloop.settings.settings import ApprovalSettings
+from maskloop.state.loop_state import LoopState, fold
+from registry.approval.approval import check_four_eyes, expires_at
+from registry.gates.blessing import check_approval, check_blessing
+from registry.store import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore
+
+LEASE: Final = "promotion"
+_LEASE_TTL_S: Final = 120.0
+
+
+def promote(
+    ledger: Ledger,
+    store: ModelStore,
+    *,
+    cycle: str,
+    weights_digest: str,
+    settings: ApprovalSettings,
+    why: str,
+    actor: str = "maskloop",
+    clock: Clock | None = None,
+) -> ChampionChanged:
+    """Make blessed and approved weights the champion; if they are already, return that change.
+
+    Args:
+        ledger: Holds the verdict and the approval.
+        store: Holds the version.
+        cycle: The turn of the loop this belongs to.
+        weights_digest: The weights to promote.
+        settings: The approval policy: expiry, four eyes.
+        why: For the record.
+        actor: Who does it.
+        clock: Tells whether the approval has expired.
+
+    Raises:
+        RefusedError: naming the rule that is not met; nothing has moved.
+        NotFoundError: if the version is gone from the registry; what served before serves on.
+        UnavailableError: if the registry or the ledger does not answer; `recover` completes it.
+    """
+    with _alone(ledger) as renew:
+        state = _finish_changing(ledger, store, renew)
+        if state.champion and state.champion.weights_digest == weights_digest:
+            return state.champion
+        now = (clock or SystemClock()).now()
+        plan = plan_promotion(state, weights_digest, settings, why=why, now=now)
+        return _change(ledger, store, plan, cycle=cycle, actor=actor, renew=renew)
+
+
+def plan_promotion(
+    state: LoopState,
+    weights_digest: str,
+    settings: ApprovalSettings,
+    *,
+    why: str,
+    now: datetime,
+) -> ChampionChanging:
+    """Check every rule of a promotion. Raises RefusedError naming the first that is not met."""
+    verdict = check_blessing(state, weights_digest)
+    approval = check_approval(state, verdict)
+    check_four_eyes(approval, settings, requested_by=_requested_by(state, weights_digest))
+    if now >= expires_at(state.approvals[weights_digest][0], settings):
+        raise RefusedError(
+            f"the approval of version {approval.version} has expired",
+            hint=f"approve again: maskloop approve {approval.version} --by NAME",
+        )
+    champion = state.champion
+    if verdict.champion_digest != (champion.weights_digest if champion else ""):
+        raise RefusedError(
+            f"version {verdict.candidate_version} was judged against another champion",
+            hint="retrain: the new candidate is judged against the one that serves now",
+        )
+    if any(serving.change.weights_digest == weights_digest for serving in state.serving):
+        raise RefusedError(
+            f"version {verdict.candidate_version} has served before and is retired",
+            hint=f"only a rollback brings it back: maskloop rollback {verdict.candidate_version} --why WHY",
+        )
+    return _changing(state, verdict.candidate_version, weights_digest, "promotion", why)
+
+
+def rollback(
+    ledger: Ledger,
+    store: ModelStore,
+    *,
+    to_version: str | None = None,
+    by: str,
+    why: str,
+) -> ChampionChanged:
+    """Bring back an earlier champion, by default the one before this.
+
+    Needs nothing but the ledger: while the registry is away, its alias is left to the next
+    `reconcile_aliases`, and the copy on disk serves.
+
+    Raises:
+        RefusedError: if the version never served, is not blessed, or was itself rolled back from and not
+            judged again since.
+        NotFoundError: if somebody deleted it from the registry.
+        UnavailableError: if the ledger does not answer, or another change of champion is under way.
+    """
+    with _alone(ledger) as renew:
+        try:
+            state = _finish_changing(ledger, store, renew)
+        except UnavailableError:
+            state = _drop_changing(ledger)
+        plan = plan_rollback(state, to_version=to_version, why=why)
+        try:
+            return _change(ledger, store, plan, cycle="", actor=by, renew=renew)
+        except UnavailableError:
+            return _change_without_registry(ledger, plan, actor=by)
+
+
+def plan_rollback(state: LoopState, *, to_version: str | None, why: str) -> ChampionChanging:
+    """Check every rule of a rollback. Raises RefusedError naming the first that is not met."""
+    target = _earlier_champion(state, to_version)
+    check_approval(state, check_blessing(state, target.weights_digest))
+    if target.weights_digest in state.rolled_back:
+        raise RefusedError(
+            f"version {target.version} was itself rolled back from",
+            hint="it needs a new verdict and approval before it can serve again",
+        )
+    return _changing(state, target.version, target.weights_digest, "rollback", why)
+
+
+def recover(ledger: Ledger, store: ModelStore) -> bool:
+    """Complete (or, if its version is gone, abandon) a change that a crash interrupted.
+
+    Returns:
+        True if there was one.
+    """
+    if fold(ledger.entries()).changing is None:
+        return False
+    with _alone(ledger) as renew:
+        _finish_changing(ledger, store, renew)
+    return True
+
+
+def expected_aliases(state: LoopState) -> Mapping[str, str]:
+    """Say where the aliases belong: a version, or an empty string for nowhere.
+
+    ``challenger`` is the newest candidate of an open cycle that the gates did not fail.
+    """
+    champion = state.champion.version if state.champion else ""
+    judged = [
+        cycle.verdict.candidate_version
+        for cycle in state.open_cycles
+        if cycle.verdict and cycle.verdict.outcome != "fail" and cycle.phase in ("judged", "approved")
+    ]
+    challenger = judged[-1] if judged and judged[-1] != champion else ""
+    return {CHAMPION: champion, CHALLENGER: challenger}
+
+
+def reconcile_aliases(ledger: Ledger, store: ModelStore) -> list[AliasTampered]:
+    """Put the aliases where the ledger says, and record each that somebody had moved.
+
+    An alias whose version was deleted is reported once; serving goes on from the copy on disk. A challenger
+    that is merely missing, or left over from an ended cycle, is set or dropped without a record.
+    """
+    with _alone(ledger) as renew:
+        state = _finish_changing(ledger, store, renew)
+        tampered = []
+        for alias, expected in expected_aliases(state).items():
+            found = store.with_alias(alias)
+            found_version = found.version if found else ""
+            if found_version == expected:
+                continue
+            record = AliasTampered(alias=alias, found_version=found_version, expected_version=expected)
+            if _is_tampering(state, record) and _record_once(ledger, store, state, record):
+                tampered.append(record)
+            _put_alias(store, alias, expected)
+        return tampered
+
+
+# --- planning ------------------------------------------------------------------------------------
+
+
+def _changing(state: LoopState, version: str, weights_digest: str, cause: str, why: str) -> ChampionChanging:
+    before = state.champion
+    return ChampionChanging.model_validate(
+        {
+            "epoch": state.epoch + 1,
+            "version": version,
+            "weights_digest": weights_digest,
+            "previous_version": before.version if before else "",
+            "previous_digest": before.weights_digest if before else "",
+            "cause": cause,
+            "why": why,
+        }
+    )
+
+
+def _requested_by(state: LoopState, weights_digest: str) -> str:
+    candidates = [cycle.candidate for cycle in state.cycles.values() if cycle.candidate]
+    return next((c.requested_by for c in reversed(candidates) if c.weights_digest == weights_digest), "")
+
+
+def _earlier_champion(state: LoopState, to_version: str | None) -> ChampionChanged:
+    stack = _champions_to_return_to(state)
+    if to_version is None:
+        if len(stack) < 2:
+            raise RefusedError("there is no earlier champion to roll back to")
+        return stack[-2]
+    served = [s.change for s in state.serving if s.change.version == to_version]
+    if not any(cycle.candidate and cycle.candidate.version == to_version for cycle in state.cycles.values()):
+        raise NotFoundError(
+            f"there is no version {to_version}", hint="`maskloop history` shows the champions so far"
+        )
+    if not served:
+        raise RefusedError(
+            f"version {to_version} has never served, so nothing can be rolled back to it",
+            hint="`maskloop history` shows the champions so far",
+        )
+    if stack[-1].version == to_version:
+        raise RefusedError(f"version {to_version} serves already")
+    return served[-1]
+
+
+def _champions_to_return_to(state: LoopState) -> list[ChampionChanged]:
+    """Return the champions that were not rolled back from, oldest first; the last one serves."""
+    stack: list[ChampionChanged] = []
+    for change in (serving.change for serving in state.serving):
+        if change.cause == "rollback":
+            while stack and stack[-1].weights_digest != change.weights_digest:
+                stack.pop()
+            stack = stack[:-1]
+        stack.append(change)
+    return stack
+
+
+# --- applying ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone(ledger: Ledger) -> Iterator[Callable[[], None]]:
+    with leased(ledger, LEASE, ttl_s=_LEASE_TTL_S) as renew:
+        yield renew
+
+
+def _change(
+    ledger: Ledger,
+    store: ModelStore,
+    plan: ChampionChanging,
+    *,
+    cycle: str,
+    actor: str,
+    renew: Callable[[], None],
+) -> ChampionChanged:
+    registered = store.version(plan.version)
+    if registered.weights_digest != plan.weights_digest:
+        raise RefusedError(
+            f"version {plan.version} in the registry does not hold the weights that were blessed",
+            where=f"weights {plan.weights_digest[:12]}",
+        )
+    entry = write_record(ledger, plan, actor=actor, cycle=cycle, key=f"champion.changing:{plan.epoch}")
+    if read_record(entry) != plan:
+        raise RefusedError(
+            "somebody else changed the champion at the same moment", hint="look, then try again"
+        )
+    state = _finish_changing(ledger, store, renew)
+    change = next((s.change for s in reversed(state.serving) if s.change.epoch == plan.epoch), None)
+    if change is None:
+        raise NotFoundError(f"version {plan.version} vanished from the registry before it could serve")
+    return change
+
+
+def _change_without_registry(ledger: Ledger, plan: ChampionChanging, *, actor: str) -> ChampionChanged:
+    changed = ChampionChanged.model_validate({**plan.model_dump(), "alias_moved": False})
+    write_record(ledger, plan, actor=actor, key=f"champion.changing:{plan.epoch}")
+    write_record(ledger, changed, actor=actor, key=f"champion.changed:{plan.epoch}")
+    return changed
+
+
+def _drop_changing(ledger: Ledger) -> LoopState:
+    """Abandon a change that cannot be completed now, so that a rollback need not wait for the registry."""
+    changing = fold(ledger.entries()).changing
+    if changing is not None:
+        abandoned = ChampionChangeAbandoned(
+            epoch=changing.epoch,
+            version=changing.version,
+            reason="a rollback came first, the registry was away",
+        )
+        write_record(ledger, abandoned, key=f"champion.changed:{changing.epoch}")
+    return fold(ledger.entries())
+
+
+def _finish_changing(ledger: Ledger, store: ModelStore, renew: Callable[[], None]) -> LoopState:
+    """Complete the change the ledger says is under way, if there is one, and return the state after it."""
+    state = fold(ledger.entries())
+    changing, cycle = state.changing, state.changing_cycle
+    if changing is None:
+        return state
+    actor = _actor_of(ledger, changing)
+    try:
+        _move_aliases(store, changing, renew)
+    except NotFoundError as error:
+        abandoned = ChampionChangeAbandoned(
+            epoch=changing.epoch, version=changing.version, reason=error.headline
+        )
+        key = f"champion.changed:{changing.epoch}"
+        write_record(ledger, abandoned, actor=actor, cycle=cycle, key=key)
+        _put_alias(store, CHAMPION, changing.previous_version)
+    else:
+        changed = ChampionChanged.model_validate(changing.model_dump())
+        write_record(ledger, changed, actor=actor, cycle=cycle, key=f"champion.changed:{changing.epoch}")
+    state = fold(ledger.entries())
+    if state.epoch > changing.epoch:  # we slept and somebody went on: what they decided stands
+        _put_alias(store, CHAMPION, expected_aliases(state)[CHAMPION])
+    return state
+
+
+def _actor_of(ledger: Ledger, changing: ChampionChanging) -> str:
+    key = f"champion.changing:{changing.epoch}"
+    return next((entry.actor for entry in reversed(ledger.entries()) if entry.key == key), "maskloop")
+
+
+def _move_aliases(store: ModelStore, changing: ChampionChanging, renew: Callable[[], None]) -> None:
+    challenger = store.with_alias(CHALLENGER)
+    if challenger and challenger.version == changing.version:
+        store.delete_alias(CHALLENGER)
+    renew()
+    store.set_alias(CHAMPION, changing.version)
+    store.set_tag(changing.version, STATUS_TAG, CHAMPION)
+    if changing.previous_version:
+        with suppress(NotFoundError):  # deleted by hand: nothing is left to mark
+            store.set_tag(changing.previous_version, STATUS_TAG, "retired")
+
+
+def _put_alias(store: ModelStore, alias: str, version: str) -> None:
+    """Point an alias at a version, or nowhere if that is empty or was deleted."""
+    if version:
+        try:
+            store.set_alias(alias, version)
+        except NotFoundError:
+            pass
+        else:
+            return
+    store.delete_alias(alias)
+
+
+def _is_tampering(state: LoopState, found: AliasTampered) -> bool:
+    if found.alias == CHAMPION:
+        return state.champion is None or state.champion.alias_moved
+    if not found.found_version:
+        return False
+    never_promoted = {
+        cycle.candidate.version for cycle in state.cycles.values() if cycle.candidate and not cycle.changing
+    }
+    return bool(found.expected_version) or found.found_version not in never_promoted
+
+
+def _record_once(ledger: Ledger, store: ModelStore, state: LoopState, record: AliasTampered) -> bool:
+    """Record a moved alias; one that cannot be put back, because its version is gone, only the first time."""
+    key = ""
+    try:
+        if record.expected_version:
+            store.version(record.expected_version)
+    except NotFoundError:
+        key = f"alias.lost:{record.alias}:{record.expected_version}:{record.found_version}:{state.epoch}"
+    return write_record(ledger, record, key=key).sequence > state.last_sequence

@@ -1,0 +1,132 @@
+"""The champion on disk: what serves, verified each time it is asked for.
+
+Which version that is, the ledger says, never the registry's alias. Once copied, neither the registry nor a
+network is needed to serve, or to roll back to, a champion.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskloop.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
+from maskloop.files import directory_written_atomically, locked
+from maskloop.ledger.ledger import Entry, Ledger, check_chain
+from maskloop.records.kinds import ChampionChanged, ChampionChanging, VerdictReached
+from maskloop.state.loop_state import LoopState, Rollout, fold
+from registry.gates.blessing import check_approval, check_blessing
+from registry.store import ModelStore
+
+Verify = Callable[[Path, str], None]
+"""Checks a folder against a weights digest; raises IntegrityError."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A champion that may be loaded: its files were just verified."""
+
+    directory: Path
+    version: str
+    weights_digest: str
+    blessing_id: str
+
+
+def champion_copy(ledger: Ledger, store: ModelStore, models_dir: Path, verify: Verify) -> ServedModel:
+    """Return the ledger's champion as a verified folder, fetching it the first time.
+
+    Args:
+        ledger: Says which version serves, and why it may.
+        store: Asked only when the folder is missing or damaged.
+        models_dir: One folder per weights digest lies here.
+        verify: Checks a folder against the weights digest; raises IntegrityError.
+
+    Raises:
+        NotFoundError: if nothing was promoted yet.
+        RefusedError: if the champion was not blessed and approved when it was moved there.
+        IntegrityError: if the ledger was changed by hand, if the registry's files are not the blessed ones,
+            or if the copy is damaged and cannot be fetched again.
+        UnavailableError: if there is no copy yet and the registry does not answer.
+    """
+    entries = ledger.entries()
+    check_chain(entries)
+    champion = require_champion(fold(entries))
+    verdict = blessing_of(entries, champion)
+    directory = models_dir / champion.weights_digest
+    with locked(models_dir / ".lock", what="the copy of the champion", timeout_s=600.0):
+        _make_sure(directory, champion.version, champion.weights_digest, store, verify)
+    return ServedModel(directory, champion.version, champion.weights_digest, verdict.blessing_id)
+
+
+def require_champion(state: LoopState) -> ChampionChanged:
+    """Return what serves. Raises NotFoundError if nothing was promoted yet."""
+    if state.champion is None:
+        raise NotFoundError("nothing serves yet", hint="train, approve and promote a version first")
+    return state.champion
+
+
+def challenger_copy(
+    state: LoopState, rollout: Rollout, store: ModelStore, models_dir: Path, verify: Verify
+) -> ServedModel:
+    """Return a rollout's challenger as a verified folder, fetching it the first time.
+
+    In the shadow nobody sees its answers, so the gates' word is enough; for a share of the traffic its
+    approval must hold too.
+
+    Raises:
+        RefusedError: if the gates failed it, it was rolled back, or nobody approved what may answer.
+        IntegrityError, UnavailableError, NotFoundError: as `champion_copy` does.
+    """
+    started = rollout.started
+    verdict = check_blessing(state, started.weights_digest)
+    if started.weights_digest in state.rolled_back:
+        raise RefusedError(f"version {started.version} was rolled back")
+    if rollout.share_percent > 0:
+        check_approval(state, verdict)
+    directory = models_dir / started.weights_digest
+    with locked(models_dir / ".lock", what="the copy of the challenger", timeout_s=600.0):
+        _make_sure(directory, started.version, started.weights_digest, store, verify)
+    return ServedModel(directory, started.version, started.weights_digest, verdict.blessing_id)
+
+
+def blessing_of(entries: Sequence[Entry], champion: ChampionChanged) -> VerdictReached:
+    """Return the blessing that held when this change of champion began.
+
+    Raises:
+        RefusedError: if the ledger holds no intent, verdict or approval that allowed it.
+    """
+    begins = [
+        index
+        for index, entry in enumerate(entries)
+        if entry.kind == ChampionChanging.kind and entry.payload.get("epoch") == champion.epoch
+    ]
+    state = fold(entries[: begins[-1]] if begins else ())
+    verdict = check_blessing(state, champion.weights_digest)
+    check_approval(state, verdict)
+    return verdict
+
+
+def _make_sure(directory: Path, version: str, digest: str, store: ModelStore, verify: Verify) -> None:
+    """Leave a verified folder, fetching it if it is missing or damaged."""
+    if not directory.exists():
+        return _fetch(directory, version, digest, store, verify)
+    try:
+        verify(directory, digest)
+    except IntegrityError as damage:
+        try:
+            _fetch(directory, version, digest, store, verify)
+        except (UnavailableError, NotFoundError) as error:
+            raise IntegrityError(
+                f"the copy of version {version} is damaged ({damage.headline}) and cannot be fetched again",
+                where=str(directory),
+                hint=str(error),
+            ) from error
+
+
+def _fetch(directory: Path, version: str, digest: str, store: ModelStore, verify: Verify) -> None:
+    with directory_written_atomically(directory) as beside:
+        store.fetch(version, beside)
+        verify(beside, digest)
+        if directory.exists():  # the damaged one
+            shutil.rmtree(directory)

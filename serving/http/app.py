@@ -1,0 +1,229 @@
+"""The web application: routes, guards, errors in plain words, one log line for each request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from maskloop.errors import MaskloopError
+from serving.answering.service import Service
+from serving.http.endpoints import make_picture_router, make_public_router, make_router
+from serving.http.intake import BodyLimit
+from serving.http.picture_routes import PictureRoutes
+from serving.http.problems import (
+    UnknownHostError,
+    headers_of,
+    problem_of,
+    refuse_parameter,
+    status_of,
+    title_of,
+)
+from serving.schemas import REQUEST_ID, Problem
+from serving.telemetry.tracing import NO_TRACER, Tracer
+
+_log = logging.getLogger("maskloop.serving")
+_request_log = logging.getLogger("maskloop.serving.requests")
+_BODY_TIMEOUT_S: Final = 15.0
+_MAX_KNOWN_HOSTS: Final = 100
+_DESCRIPTION: Final = """
+Send a picture to `/v1/predict`, or to `/v1/overlay` to see it drawn. Every answer names the model version
+that gave it and the blessing that let it serve. `/v1/feedback` takes corrections, which become labels.
+"""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    service: Service,
+    *,
+    lifespan: Lifespan,
+    needs_keys: bool,
+    trusted_hosts: Sequence[str] = ("*",),
+    tracer: Tracer = NO_TRACER,
+) -> FastAPI:
+    """Put the application together.
+
+    Args:
+        service: What answers.
+        lifespan: Starts and stops what runs beside the requests.
+        needs_keys: Without a valid API key nothing but health is answered.
+        trusted_hosts: Host headers that are accepted.
+        tracer: Opens spans.
+    """
+    app = FastAPIOffline(
+        title=f"maskloop: {service.model_name}",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    pictures = make_picture_router(service, needs_keys=needs_keys)
+    app.include_router(pictures)
+    app.include_router(make_router(service, needs_keys=needs_keys))
+    app.include_router(make_public_router(service, needs_keys=needs_keys))
+    _answer_errors(app)
+    app.add_middleware(PictureRoutes, routes=pictures.routes)
+    max_bytes = int(service.settings.max_body_mb * 1e6)
+    app.add_middleware(BodyLimit, max_bytes=max_bytes, timeout_s=_BODY_TIMEOUT_S)
+    app.add_middleware(TrustedHosts, allowed_hosts=list(trusted_hosts))
+    app.add_middleware(RequestLog, service=service, tracer=tracer)
+    return app
+
+
+class TrustedHosts:
+    """ASGI middleware: Host headers that are accepted; whoever probes the health by address may do so.
+
+    Starlette decides; its own refusal is plain text and goes nowhere.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str]) -> None:
+        self._app = app
+        self._guard = TrustedHostMiddleware(_trust, allowed_hosts=allowed_hosts)
+        self._known: set[bytes] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse other hosts."""
+        if scope["type"] == "http" and scope["path"] not in ("/healthz", "/readyz"):
+            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+            if host not in self._known:
+                await self._check(scope, receive)
+                self._remember(host)
+        await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope, receive: Receive) -> None:
+        await self._guard(scope, receive, _ignore)
+        if "is_trusted" not in scope["state"]:
+            raise UnknownHostError(
+                "the Host header names another service",
+                hint="serving.trusted_hosts lists what is accepted",
+            )
+
+    def _remember(self, host: bytes) -> None:
+        if len(self._known) < _MAX_KNOWN_HOSTS:  # a pattern may accept any number
+            self._known.add(host)
+
+
+async def _trust(scope: Scope, _receive: Receive, _send: Send) -> None:
+    scope["state"]["is_trusted"] = True
+
+
+async def _ignore(_message: Message) -> None:
+    pass
+
+
+class RequestLog:
+    """ASGI middleware: a name, a log line, a metric and a span for each request; never its key or picture.
+
+    Errors nobody else has answered are answered here, so that they have all of these too.
+    """
+
+    def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer) -> None:
+        self._app, self._service, self._tracer = app, service, tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and tell how it ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+        state = scope.setdefault("state", {})
+        state["request_id"] = _name_request(scope["headers"])
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                name = (b"x-request-id", state["request_id"].encode())
+                message["headers"] = [*message["headers"], name]
+            await send(message)
+
+        with self._tracer.span(f"{scope['method']} {scope['path']}", headers=scope["headers"]) as span:
+            try:
+                await self._app(scope, receive, watched)
+            except Exception as error:
+                answer = _answer(error, state)
+                if status:  # half an answer is out already
+                    raise
+                await answer(scope, receive, watched)
+            finally:
+                span.set("http.response.status_code", status)
+                span.set("maskloop.model_version", state.get("version", ""))
+                self._tell(state, scope["path"], status, time.perf_counter() - started)
+
+    def _tell(self, state: dict[str, Any], path: str, status: int, seconds: float) -> None:
+        if not path.startswith("/v1/"):
+            return
+        cause, version = state.get("cause", ""), state.get("version", "")
+        self._service.observer.request_ended(status=status, cause=cause, version=version, seconds=seconds)
+        key = state.get("key")
+        line = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": state["request_id"],
+            "path": path,
+            "status": status,
+            "version": version,
+            "key": key.id if key else "",
+            "ms": round(seconds * 1000, 1),
+            **({"cause": cause} if cause else {}),
+        }
+        _request_log.info(json.dumps(line))
+
+
+def _name_request(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the name the client gave the request, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and re.fullmatch(REQUEST_ID, value.decode("latin-1")):
+            return value.decode("latin-1")
+    return uuid.uuid4().hex
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(MaskloopError)
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        return _answer(error, request.scope["state"])
+
+    @app.exception_handler(RequestValidationError)
+    async def parameters(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+        return await ours(request, refuse_parameter(error.errors()[0]))
+
+    @app.exception_handler(HTTPException)
+    async def routing(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+        if isinstance(error.__cause__, MaskloopError):  # ours, met while FastAPI read the body
+            return await ours(request, error.__cause__)
+        request.state.cause = "bad_request"
+        problem = Problem(
+            title=title_of(error.status_code),
+            status=error.status_code,
+            detail=str(error.detail),
+            request_id=request.state.request_id,
+        )
+        return _write(problem, dict(error.headers or {}))
+
+
+def _answer(error: Exception, state: dict[str, Any]) -> JSONResponse:
+    """Put an error into words for the client, and into a word for the metrics and the log."""
+    state["cause"] = status_of(error)[1]
+    if state["cause"] == "unexpected":
+        _log.error("an unexpected error in request %s", state["request_id"], exc_info=error)
+    return _write(problem_of(error, state["request_id"]), headers_of(error))
+
+
+def _write(problem: Problem, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse(problem.model_dump(), problem.status, headers, media_type="application/problem+json")

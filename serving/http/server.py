@@ -1,0 +1,262 @@
+"""The application on a socket: uvicorn, guarded connections, several workers, and an orderly end.
+
+On SIGTERM the service first says on /readyz that it is stopping, so that load balancers look away; then it
+accepts nothing more, and ends once everything accepted is answered. With more than one worker uvicorn's
+supervisor starts a dead one again; workers end by themselves if the supervisor is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, cast
+
+import psutil
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.memory import keep_freed_memory
+from maskloop.settings.settings import ServingSettings
+from serving.access.keys import KeyStore
+from serving.http.connections import GuardedProtocol
+
+Application = Callable[[], Any]
+"""Makes the ASGI application. It is pickled for the workers: a function of a module, or a partial of one."""
+
+_log = logging.getLogger("maskloop.serving")
+_KEEP_ALIVE_S: Final = 30
+_HUNG_AFTER_S: Final = 30
+"""A worker that does not react for so long is killed and started again."""
+_UNREAD_ANSWER_MS: Final = 30_000
+_BACKLOG: Final = 512
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made below it
+_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "sentence": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "as it is": {"format": "%(message)s"},
+    },
+    "handlers": {
+        "errors": {"class": "logging.StreamHandler", "formatter": "sentence", "stream": "ext://sys.stderr"},
+        "requests": {"class": "logging.StreamHandler", "formatter": "as it is", "stream": "ext://sys.stdout"},
+    },
+    "loggers": {
+        "maskloop": {"handlers": ["errors"], "level": "INFO", "propagate": False},
+        "maskloop.serving.requests": {"handlers": ["requests"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["errors"], "level": "WARNING", "propagate": False},
+    },
+}
+
+
+def decide_on_keys(settings: ServingSettings, keys: KeyStore) -> bool:
+    """Tell whether every request needs a key.
+
+    Raises:
+        ConfigurationError: if other machines could reach the service and there is no valid key.
+    """
+    if is_loopback(settings.host):
+        return settings.require_keys
+    now = datetime.now(UTC)
+    made = keys.all()
+    if not any(key.is_valid_at(now) for key in made):
+        lack = "every API key has expired" if made else "there is no API key yet"
+        raise ConfigurationError(
+            f"other machines could reach the service, and {lack}",
+            where=settings.host,
+            hint="make one with `maskloop keys add NAME`, or bind 127.0.0.1",
+        )
+    return True
+
+
+def choose_trusted_hosts(settings: ServingSettings) -> Sequence[str]:
+    """Return the Host headers to accept: against pages that let their name point at loopback."""
+    if settings.trusted_hosts:
+        return settings.trusted_hosts
+    return _LOOPBACK_NAMES if is_loopback(settings.host) else ("*",)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "example.com")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Listen on an address; port 0 takes any free one. Raises ConfigurationError if that cannot be done."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the service cannot listen there: {error.strerror}",
+            where=f"{host}:{port}",
+            hint="stop what uses the port, or name another one (serving.port, --port; 0 takes any free one)",
+        ) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it: who reads no answer is let go
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_ANSWER_MS)
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return the URL under which this machine reaches what listens there."""
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run_server(application: Application, settings: ServingSettings, listener: socket.socket) -> None:
+    """Answer requests until SIGTERM or Ctrl-C.
+
+    Raises:
+        UnavailableError: if the application did not start; the log says why.
+    """
+    if settings.workers == 1:
+        _run_alone(make_config(application, settings), listener)
+        return
+    from serving.telemetry.metrics import share_figures
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
+    with _folder_in_memory() as folder:
+        share_figures(folder / "figures")
+        config = make_config(partial(_start_worker, application), settings)
+        supervisor = Supervisor(config, sockets=[listener])
+        supervisor.run()
+    listener.close()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise UnavailableError("a worker of the service did not start", hint="the lines above say why")
+
+
+class Supervisor(Multiprocess):
+    """Starts dead workers again, at once.
+
+    uvicorn keeps a worker's end of the pipe open on its own side, so a worker that dies while it is asked for
+    a sign of life is only missed when the time for that is over.
+    """
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._let_go()
+
+    def keep_subprocess_alive(self) -> None:
+        """Look after the workers."""
+        super().keep_subprocess_alive()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
+
+
+def make_config(
+    application: Application, settings: ServingSettings, *, logging_config: dict[str, Any] | None = LOGGING
+) -> uvicorn.Config:
+    """Return how uvicorn shall run an application. Sets up logging, unless that is None."""
+    protocol = partial(GuardedProtocol, max_connections=settings.max_connections)
+    return uvicorn.Config(
+        application,
+        factory=True,
+        lifespan="on",
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
+        workers=settings.workers,
+        backlog=_BACKLOG,
+        log_config=logging_config,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(settings.drain_s),
+        timeout_worker_healthcheck=_HUNG_AFTER_S,
+    )
+
+
+@contextlib.contextmanager
+def stop_noticed(announce: Callable[[], None], *, notice_s: float) -> Iterator[None]:
+    """While the body runs inside uvicorn, SIGTERM calls ``announce`` first, and stops ``notice_s`` later."""
+    stop = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(stop):
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def notice(number: int, _frame: Any) -> None:
+        announce()
+        loop.call_soon_threadsafe(loop.call_later, notice_s, stop, number, None)
+
+    signal.signal(signal.SIGTERM, notice)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, stop)
+
+
+@contextlib.contextmanager
+def _folder_in_memory() -> Iterator[Path]:
+    """Give an empty folder, removed afterwards; also those of services that were killed."""
+    parent = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
+    for left in parent.glob("maskloop-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"maskloop-{os.getpid()}-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _run_alone(config: uvicorn.Config, listener: socket.socket) -> None:
+    # uvicorn raises the signal once more when it is done; an orderly end is no failure
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    server = uvicorn.Server(config)
+    keep_freed_memory()
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    except SystemExit as error:
+        raise UnavailableError("the service did not start", hint="the lines above say why") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start_worker(application: Application) -> Any:
+    """Make the application in a worker; one that cannot be made ends the service instead of coming again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    keep_freed_memory()
+    try:
+        return application()
+    except Exception:  # noqa: BLE001 - whatever keeps the application from being made
+        _log.exception("the service cannot start")
+        sys.exit(STARTUP_FAILURE)
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,251 @@
+"""The pair log in SQLite or, by URL, in the database that the replicas of several machines share."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError as UniqueViolation
+from sqlalchemy.exc import SQLAlchemyError
+
+from dataset.pictures.orientation import orient_size, undo
+from evaluation.instances import Detections
+from maskloop.digest import canonical_json
+from maskloop.masks import rle_from_coco
+from maskloop.sql import explain, place_of, sqlite_url
+from models.answering.instance_json import list_instances, read_instances
+from serving.rollout.pairs import Comparison, KeptPair
+
+SCHEMA_VERSION: Final = 2
+"""Of the column ``answers``."""
+_metadata = MetaData()
+_pairs = Table(
+    "rollout_pairs",
+    _metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("rollout", String(64), nullable=False, index=True),
+    Column("request_id", String(255), nullable=False),
+    Column("difference", Float, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("answers", LargeBinary, nullable=False),
+    Column("picture", LargeBinary, nullable=True),
+    Column("schema_version", Integer, nullable=False),
+    UniqueConstraint("rollout", "request_id"),
+    sqlite_autoincrement=True,
+)
+
+
+class SqlPairLog:
+    """Pairs in one table. Safe to use from several threads and processes.
+
+    Args:
+        url: Of the database.
+        keep_pictures: Of each rollout's pairs, the pictures of this many that differ most are kept.
+
+    Raises:
+        StorageError: if the database cannot be opened.
+    """
+
+    def __init__(self, url: str | URL, *, keep_pictures: int) -> None:
+        self._where, self._keep_pictures = place_of(url), keep_pictures
+        self._engine = create_engine(url, pool_pre_ping=True)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _prepare_sqlite)
+        try:
+            _metadata.create_all(self._engine)
+        except SQLAlchemyError as error:
+            raise explain(error, "the pair log", self._where) from error
+
+    @classmethod
+    def at(cls, path: Path, *, keep_pictures: int) -> SqlPairLog:
+        """Open (and create) a SQLite file."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, "the pair log", str(path)) from error
+        return cls(sqlite_url(path), keep_pictures=keep_pictures)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def add(self, pair: KeptPair) -> bool:
+        """Write a pair down; see `serving.rollout.pairs.PairLog`."""
+        row = _to_row(pair)
+        try:
+            with self._transaction() as connection:
+                row["picture"] = pair.picture if self._is_worth_keeping(connection, pair) else None
+                connection.execute(insert(_pairs).values(row))
+                self._drop_pictures(connection, pair.comparison.rollout)
+        except UniqueViolation:
+            return False
+        return True
+
+    def comparisons(self, rollout: str, *, after: int = 0) -> Sequence[Comparison]:
+        """Return a rollout's comparisons with a sequence above ``after``, in order of arrival."""
+        query = select(_pairs.c.sequence, _pairs.c.record).where(
+            _pairs.c.rollout == rollout, _pairs.c.sequence > after
+        )
+        with self._transaction() as connection:
+            rows = connection.execute(query.order_by(_pairs.c.sequence)).all()
+        return tuple(_read_comparison(sequence, record) for sequence, record in rows)
+
+    def find(self, rollout: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
+        """Return these pairs, as far as they are there, in order of arrival."""
+        query = select(_pairs).where(_pairs.c.rollout == rollout, _pairs.c.request_id.in_(request_ids))
+        return self._read_pairs(query.order_by(_pairs.c.sequence))
+
+    def worst(self, rollout: str, limit: int) -> Sequence[KeptPair]:
+        """Return the pairs whose pictures are kept, those that differ most first."""
+        query = select(_pairs).where(_pairs.c.rollout == rollout, _pairs.c.picture.is_not(None))
+        return self._read_pairs(query.order_by(_pairs.c.difference.desc(), _pairs.c.sequence).limit(limit))
+
+    def forget(self, rollout: str) -> None:
+        """Forget a rollout's pairs."""
+        with self._transaction() as connection:
+            connection.execute(delete(_pairs).where(_pairs.c.rollout == rollout))
+
+    def rollouts(self) -> Sequence[str]:
+        """Return the rollouts it has pairs of."""
+        with self._transaction() as connection:
+            return tuple(connection.execute(select(_pairs.c.rollout).distinct()).scalars())
+
+    def _read_pairs(self, query: Any) -> Sequence[KeptPair]:
+        with self._transaction() as connection:
+            return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+    def _is_worth_keeping(self, connection: Connection, pair: KeptPair) -> bool:
+        """Tell whether a pair would be among the worst; most are not, and their pictures are not written."""
+        if pair.picture is None or not self._keep_pictures:
+            return False
+        kept = (_pairs.c.rollout == pair.comparison.rollout) & _pairs.c.picture.is_not(None)
+        count, least = connection.execute(
+            select(func.count(), func.min(_pairs.c.difference)).where(kept)
+        ).one()
+        return bool(count < self._keep_pictures or pair.comparison.difference > least)
+
+    def _drop_pictures(self, connection: Connection, rollout: str) -> None:
+        kept = (_pairs.c.rollout == rollout) & _pairs.c.picture.is_not(None)
+        order = select(_pairs.c.sequence).where(kept)
+        over = connection.execute(
+            order.order_by(_pairs.c.difference.desc(), _pairs.c.sequence).offset(self._keep_pictures)
+        ).scalars()
+        connection.execute(update(_pairs).where(_pairs.c.sequence.in_(over.all())).values(picture=None))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except UniqueViolation:
+            raise
+        except SQLAlchemyError as error:
+            raise explain(error, "the pair log", self._where) from error
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _to_row(pair: KeptPair) -> dict[str, Any]:
+    record = asdict(pair.comparison)
+    del record["sequence"]
+    answers = {
+        "champion": _write(pair.champion, pair),
+        "challenger": _write(pair.challenger, pair),
+        "class_names": pair.class_names,
+        "orientation": pair.orientation,
+    }
+    return {
+        "rollout": pair.comparison.rollout,
+        "request_id": pair.comparison.request_id,
+        "difference": pair.comparison.difference,
+        "record": canonical_json(record),
+        "answers": zlib.compress(canonical_json(answers).encode()),
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def _from_row(row: Any) -> KeptPair:
+    answers = json.loads(zlib.decompress(row["answers"]))
+    read = _read if row["schema_version"] > 1 else _read_version_1
+    names, orientation = tuple(answers["class_names"]), answers["orientation"]
+    champion, challenger = (read(answers[side], names, orientation) for side in ("champion", "challenger"))
+    comparison = _read_comparison(row["sequence"], row["record"])
+    return KeptPair(comparison, champion, challenger, names, orientation, row["picture"])
+
+
+def _read_comparison(sequence: int, record: str) -> Comparison:
+    return replace(Comparison(**json.loads(record)), sequence=sequence)
+
+
+def _write(found: Detections | None, pair: KeptPair) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    told = list_instances(
+        found, pair.class_names, orientation=pair.orientation, threshold=0.0, max_instances=len(found)
+    )
+    stored_size_px = orient_size(found.height_px, found.width_px, undo(pair.orientation))
+    return {"size": list(stored_size_px), "instances": [one.to_json() for one in told]}
+
+
+def _read(
+    written: dict[str, Any] | None, class_names: tuple[str, ...], orientation: int
+) -> Detections | None:
+    if written is None:
+        return None
+    height_px, width_px = written["size"]
+    return read_instances(
+        written["instances"], class_names, orientation=orientation, stored_size_px=(height_px, width_px)
+    )
+
+
+def _read_version_1(
+    written: dict[str, Any] | None, _class_names: tuple[str, ...], _orientation: int
+) -> Detections | None:
+    """Read a side as it was written before answers had one form: in the upright picture, column by column."""
+    if written is None:
+        return None
+    height_px, width_px = written["size"]
+    masks = [
+        rle_from_coco({"size": [height_px, width_px], "counts": counts}, height_px, width_px)
+        for counts in written["masks"]
+    ]
+    return Detections(
+        height_px,
+        width_px,
+        np.asarray(written["boxes_xyxy"], np.float32).reshape(-1, 4),
+        np.asarray(written["scores"], np.float32),
+        np.asarray(written["class_indices"], np.int64),
+        tuple(masks),
+    )

@@ -1,0 +1,89 @@
+"""The state of the loop as Prometheus rows: how good the champion was judged, drift, the rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, get_args
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from maskloop.records.kinds import RolloutPhase
+from maskloop.state.loop_state import LoopState
+
+_CLASS_IOU: Final = "iou.class."
+_MEAN_IOU: Final = "iou.mean"
+_DRIFT_OUTCOMES: Final = ("drift", "quiet", "inconclusive")
+
+
+class LoopFigures(Collector):
+    """Tells the state it was shown last. Every worker reads the same ledger, so each can tell it alone.
+
+    Args:
+        model_name: The registered model's name.
+    """
+
+    def __init__(self, model_name: str) -> None:
+        name = GaugeMetricFamily("maskloop_model_info", "1: the model in the registry.", labels=["name"])
+        name.add_metric([model_name], 1)
+        self._name = name
+        self._families: Sequence[Metric] = ()
+
+    def show(self, state: LoopState) -> None:
+        """Tell this state from now on."""
+        self._families = describe_loop(state)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the rows."""
+        return (self._name, *self._families)
+
+
+def describe_loop(state: LoopState) -> tuple[Metric, ...]:
+    """Put the state into rows. What is not known has none: no verdict, no drift judged yet, no rollout."""
+    return (*_describe_quality(state), *_describe_drift(state), *_describe_rollout(state))
+
+
+def _describe_quality(state: LoopState) -> Iterable[Metric]:
+    """Tell the champion's mask IoU as its own verdict measured it."""
+    verdict = state.verdicts.get(state.champion.weights_digest) if state.champion else None
+    measured = {check.name: check.measured for check in verdict.checks} if verdict else {}
+    by_class = GaugeMetricFamily(
+        "maskloop_champion_class_iou", "Mask IoU of a class when judged, 0..1.", labels=["class_name"]
+    )
+    for name, iou in measured.items():
+        if name.startswith(_CLASS_IOU) and iou is not None:
+            by_class.add_metric([name.removeprefix(_CLASS_IOU)], iou)
+    yield by_class
+    mean = measured.get(_MEAN_IOU)
+    if mean is not None:
+        yield GaugeMetricFamily("maskloop_champion_mean_iou", "Mean of those, 0..1.", value=mean)
+
+
+def _describe_drift(state: LoopState) -> Iterable[Metric]:
+    """Tell the newest verdict about what the present champion sees; a new champion has none yet."""
+    champion = state.champion.weights_digest if state.champion else ""
+    judged = state.drift[-1][1] if state.drift else None
+    if judged is None or judged.weights_digest != champion:
+        return
+    outcomes = GaugeMetricFamily("maskloop_drift", "1: the newest verdict.", labels=["outcome"])
+    for outcome in _DRIFT_OUTCOMES:
+        outcomes.add_metric([outcome], judged.outcome == outcome)
+    yield outcomes
+    yield GaugeMetricFamily(
+        "maskloop_drifted_features", "Signals that drifted in it.", value=len(judged.drifted_features)
+    )
+
+
+def _describe_rollout(state: LoopState) -> Iterable[Metric]:
+    """Tell the phase of the newest rollout, and the share a challenger may answer now."""
+    share_percent = state.rollout.share_percent if state.rollout else 0.0
+    yield GaugeMetricFamily(
+        "maskloop_rollout_share_percent", "Of requests the challenger may answer.", value=share_percent
+    )
+    if not state.rollouts:
+        return
+    newest = list(state.rollouts.values())[-1]
+    phases = GaugeMetricFamily("maskloop_rollout_phase", "1: the newest rollout's phase.", labels=["phase"])
+    for phase in get_args(RolloutPhase):
+        phases.add_metric([phase], newest.phase == phase)
+    yield phases

@@ -1,0 +1,80 @@
+"""What is given instead of a COCO file is named, with what to do about it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dataset.coco.annotation_files import find_annotation_file
+from dataset.coco.document import read_coco
+from dataset.pictures.decoding import encode_png
+from maskloop.errors import DataError
+from tests.fakes.coco_batches import coco_content, noise_pixels
+
+LABELME = {"version": "5.0", "shapes": [], "imagePath": "a.png", "imageData": None}
+MISTAKES = {
+    "YOLO's data.yaml": b"path: ../data\ntrain: images/train\nval: images/val\nnames:\n  0: bolt\n",
+    "a YOLO label file": b"0 0.5 0.5 0.1 0.2\n1 0.1 0.1 0.2 0.2 0.3 0.3\n",
+    "a PNG picture": encode_png(noise_pixels(1)),
+    "a JPEG picture": b"\xff\xd8\xff\xe0" + b"\0" * 40,
+    "a ZIP archive": b"PK\x03\x04" + b"\0" * 40,
+    "an XML file (Pascal VOC, CVAT for images)": b"<?xml version='1.0'?><annotation></annotation>",
+    "Label Studio's own JSON": json.dumps(
+        [{"id": 1, "data": {"image": "/data/a.png"}, "annotations": [{"result": []}]}]
+    ).encode(),
+    "labelme's file of one picture": json.dumps(LABELME).encode(),
+    "a VGG Image Annotator project": json.dumps({"a.png123": {"filename": "a.png", "regions": []}}).encode(),
+    "a list of detections in COCO's results format": json.dumps(
+        [{"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [0, 0, 1, 1]}]
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_what_was_given_by_mistake_is_recognised_and_a_cure_is_named(what, tmp_path):
+    (tmp_path / "file").write_bytes(MISTAKES[what])
+    with pytest.raises(DataError) as caught:
+        read_coco(tmp_path / "file")
+    assert caught.value.headline == f"this is no COCO file: it looks like {what}"
+    assert len(caught.value.hint) > 20
+
+
+@pytest.mark.parametrize("content", [{}, [], [1], {"a": 1}, {"images": []}, 3, None, "text", {"a": {}}])
+def test_other_json_says_what_it_lacks(content, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"no list of (images and )?annotations and categories"):
+        read_coco(tmp_path / "a.json")
+
+
+class TestAFolder:
+    def test_with_one_coco_file_means_that_file(self, tmp_path):
+        (tmp_path / "annotations").mkdir()
+        file = tmp_path / "annotations" / "instances.json"
+        file.write_text(json.dumps(coco_content(range(2))))
+        (tmp_path / "settings.json").write_text("{}")
+        assert find_annotation_file(tmp_path) == file
+
+    def test_with_several_names_them(self, tmp_path):
+        for split in ("train", "valid"):
+            (tmp_path / split).mkdir()
+            (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(coco_content(range(2))))
+        with pytest.raises(DataError, match="2 COCO files") as caught:
+            find_annotation_file(tmp_path)
+        assert "train/_annotations.coco.json, valid/_annotations.coco.json" in caught.value.hint
+
+    def test_of_another_tool_says_which(self, tmp_path):
+        (tmp_path / "a.json").write_text(json.dumps(LABELME))
+        with pytest.raises(DataError, match="labelme's file of one picture, but no COCO file"):
+            find_annotation_file(tmp_path)
+        (tmp_path / "data.yaml").write_bytes(MISTAKES["YOLO's data.yaml"])
+        with pytest.raises(DataError, match=r"YOLO's data.yaml, but no COCO file"):
+            find_annotation_file(tmp_path)
+
+    def test_with_nothing_says_what_is_wanted(self, tmp_path):
+        with pytest.raises(DataError, match="holds no COCO file") as caught:
+            find_annotation_file(tmp_path)
+        assert "COCO instance segmentation" in caught.value.hint
+
+    def test_a_file_is_itself(self, tmp_path):
+        assert find_annotation_file(tmp_path / "none.json") == tmp_path / "none.json"

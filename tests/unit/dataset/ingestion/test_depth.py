@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from dataset.ingestion.depth import warn_of_unused_bits
+
+
+@dataclass(frozen=True)
+class Deep:
+    name: str
+    bits_used: int
+
+
+def test_twelve_bits_in_the_lower_part_of_sixteen_are_told_with_the_factor() -> None:
+    (problem,) = warn_of_unused_bits([Deep("eight.png", 0), Deep("a.png", 11), Deep("b.png", 12)])
+    assert (problem.severity, problem.code, problem.where) == ("warning", "bits-unused", "a.png")
+    assert "only the lower 12 of 16 bits are used in 2 pictures" in problem.message
+    assert "leaves 16 of 256 grey levels" in problem.message
+    assert "multiply their values by 16" in problem.hint
+    assert 4095 * 16 >> 8 == 255
+
+
+@pytest.mark.parametrize("bits", [[], [0, 0], [15], [16], [3, 9, 16]])
+def test_pictures_of_the_full_range_and_dark_ones_among_them_are_not_told(bits: list[int]) -> None:
+    assert warn_of_unused_bits([Deep(f"{number}.png", used) for number, used in enumerate(bits)]) == ()
+
+
+def test_what_keeps_a_single_level_is_told_too() -> None:
+    (problem,) = warn_of_unused_bits([Deep("a.png", 7)])
+    assert "leaves 1 of 256 grey levels" in problem.message

@@ -1,0 +1,207 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from dataset.coco.document import CocoFile
+from dataset.coco.labels import BatchClasses, compare_label_distribution, read_batch_classes, settle_schema
+from dataset.samples import Instance, Picture
+from dataset.versions.catalog import Catalog, fingerprint, picture_file, read_catalog, write_catalog
+from maskloop.errors import IntegrityError, NotFoundError
+from maskloop.masks import encode_masks
+
+CLASSES = ("bolt", "nut")
+
+
+def picture(number: int, **changes) -> Picture:
+    masks = np.zeros((2, 6, 8), dtype=bool)
+    masks[0, 1:3, 1:4] = True
+    masks[1, 3:5, number % 4 : number % 4 + 3] = True
+    first, second = encode_masks(masks)
+    digest = f"{number:064x}"
+    whole = Picture(
+        digest,
+        picture_file(digest, ".png"),
+        f"{number}.png",
+        8,
+        6,
+        "here",
+        f"g{number}",
+        "train",
+        "data-v1",
+        "human",
+        (Instance(0, first), Instance(1, second, is_crowd=True)),
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+def catalog(*pictures: Picture) -> Catalog:
+    return Catalog(CLASSES, pictures, {p.digest: 2**63 + number for number, p in enumerate(pictures)})
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    written = catalog(picture(1), picture(2, instances=()))
+    write_catalog(tmp_path, written)
+    assert read_catalog(tmp_path) == written
+
+
+def test_the_bytes_do_not_depend_on_the_order_things_came_in(tmp_path):
+    one, two = picture(1), picture(2)
+    mixed = dataclasses.replace(one, instances=one.instances[::-1])
+    hashes = {one.digest: 5, two.digest: 6}
+    write_catalog(tmp_path / "a", Catalog(CLASSES, (one, two), hashes))
+    write_catalog(tmp_path / "b", Catalog(CLASSES, (two, mixed), hashes))
+    assert (tmp_path / "a" / "instances.json").read_bytes() == (
+        tmp_path / "b" / "instances.json"
+    ).read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_pycocotools_reads_it_and_finds_every_mask(tmp_path):
+    write_catalog(tmp_path, catalog(picture(1), picture(2)))
+    coco = COCO(str(tmp_path / "instances.json"))
+    assert [int(coco.annToMask(record).sum()) for record in coco.loadAnns([1, 2])] == [6, 6]
+    assert [record["area"] for record in coco.loadAnns([1, 2])] == [6, 6]
+    assert coco.anns[1]["bbox"] == [1, 1, 3, 2]
+
+
+CHANGES = [
+    {"split": "test"},
+    {"group": "other"},
+    {"source": "there"},
+    {"label_origin": "model-reviewed"},
+    {"instances": ()},
+    {"width_px": 9},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_fingerprint_changes_with_everything_a_model_could_learn_from(change):
+    assert fingerprint(CLASSES, [picture(1)]) != fingerprint(CLASSES, [picture(1, **change)])
+
+
+def test_the_fingerprint_changes_with_the_classes_and_a_label():
+    relabelled = tuple(dataclasses.replace(one, class_index=0) for one in picture(1).instances)
+    assert fingerprint(CLASSES, [picture(1)]) != fingerprint(CLASSES[::-1], [picture(1)])
+    assert fingerprint(CLASSES, [picture(1)]) != fingerprint(CLASSES, [picture(1, instances=relabelled)])
+
+
+def test_the_fingerprint_ignores_order_names_and_history():
+    plain = fingerprint(CLASSES, [picture(1), picture(2)])
+    assert fingerprint(CLASSES, [picture(2), picture(1, name="x.png", added_in="data-v7")]) == plain
+
+
+def test_a_missing_or_damaged_catalog_is_told(tmp_path):
+    with pytest.raises(NotFoundError):
+        read_catalog(tmp_path)
+    for text in ("", "{}", '{"images": [{}], "annotations": [], "categories": []}'):
+        (tmp_path / "instances.json").write_text(text)
+        with pytest.raises(IntegrityError, match="damaged"):
+            read_catalog(tmp_path)
+
+
+class TestLabelMix:
+    def test_swapped_labels_are_noticed_and_name_the_class_that_moved_most(self):
+        (problem,) = compare_label_distribution([800, 100, 100], [100, 800, 100], ("bolt", "nut", "gear"))
+        assert problem.code == "label-mix-moved"
+        assert "moved by 0.70" in problem.message
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ([500, 500], [240, 260]),
+            ([10, 10], [5, 3]),
+            ([100, 0], [50, 0]),
+            ([0, 0], [5, 5]),
+            ([5, 5], [0, 0]),
+        ],
+    )
+    def test_small_or_unsure_changes_are_quiet(self, old, new):
+        assert compare_label_distribution(old, new, ("bolt", "nut")) == ()
+
+    def test_batches_of_one_source_hardly_ever_warn(self):
+        rng = np.random.default_rng(0)
+        shares, names = [0.4, 0.3, 0.2, 0.1], ("a", "b", "c", "d")
+        alarms = [
+            compare_label_distribution(rng.multinomial(1000, shares), rng.multinomial(60, shares), names)
+            for _ in range(500)
+        ]
+        assert sum(map(bool, alarms)) <= 5
+
+
+class TestSchema:
+    def settle(self, configured=(), previous=(), incoming=("a", "b"), allow=False, unused=(), umbrellas=()):
+        names, problems = settle_schema(
+            configured=configured,
+            previous=previous,
+            incoming=BatchClasses(incoming, frozenset(unused), frozenset(umbrellas)),
+            allow_change=allow,
+        )
+        return names, [(problem.severity, problem.code) for problem in problems]
+
+    def test_the_first_batch_sets_the_schema(self):
+        assert self.settle() == (("a", "b"), [])
+
+    def test_a_first_batch_keeps_a_class_without_instances_but_no_umbrella(self):
+        assert self.settle(incoming=("all", "a", "b"), unused=("all", "b"), umbrellas=("all",)) == (
+            ("a", "b"),
+            [("info", "category-unused")],
+        )
+
+    def test_settings_come_before_the_batch(self):
+        assert self.settle(configured=("b", "a")) == (("b", "a"), [])
+
+    def test_a_change_is_an_error_until_allowed_and_then_a_warning(self):
+        assert self.settle(previous=("a", "c")) == (
+            ("a", "c"),
+            [("error", "class-new"), ("error", "class-vanished")],
+        )
+        assert self.settle(previous=("a", "c"), allow=True) == (
+            ("a", "c", "b"),
+            [("warning", "class-new"), ("warning", "class-vanished")],
+        )
+
+    def test_a_class_the_settings_do_not_name_stays_an_error(self):
+        assert self.settle(configured=("a",), allow=True) == (("a",), [("error", "class-new")])
+
+    @pytest.mark.parametrize("allow", [False, True])
+    @pytest.mark.parametrize("schema", [{"configured": ("a",)}, {"previous": ("a",)}])
+    def test_a_category_that_nothing_uses_and_the_schema_lacks_is_a_remark(self, schema, allow):
+        assert self.settle(**schema, unused=("b",), allow=allow) == (("a",), [("info", "category-unused")])
+
+    @pytest.mark.parametrize("configured", [(), ("a",)])
+    def test_a_hint_is_in_the_spelling_of_the_command_line_and_never_what_was_just_done(self, configured):
+        for allow in (False, True):
+            _, problems = settle_schema(
+                configured=configured,
+                previous=("a", "c"),
+                incoming=BatchClasses(("a", "b")),
+                allow_change=allow,
+            )
+            hints = " ".join(problem.hint for problem in problems)
+            assert "allow_schema_change" not in hints
+            assert ("--allow-schema-change" in hints) is not allow
+
+    @pytest.mark.parametrize(
+        ("above", "umbrellas"), [("parts", {"parts"}), ("none", set()), (None, set()), (7, set())]
+    )
+    def test_an_umbrella_is_an_unused_category_above_another_one(self, above, umbrellas):
+        categories = [
+            {"id": 0, "name": "parts", "supercategory": "none"},
+            {"id": 1, "name": "bolt", "supercategory": above},
+            {"id": 2, "name": "nut"},
+        ]
+        coco = CocoFile(Path("a.json"), (), ({"category_id": 1.0},), tuple(categories))
+        classes = read_batch_classes(coco)
+        assert classes == BatchClasses(
+            ("parts", "bolt", "nut"), frozenset({"parts", "nut"}), frozenset(umbrellas)
+        )
+
+    def test_a_category_above_itself_or_with_annotations_is_no_umbrella(self):
+        categories = ({"id": 0, "name": "parts", "supercategory": "parts"}, {"id": 1, "name": "bolt"})
+        assert not read_batch_classes(CocoFile(Path("a.json"), (), (), categories)).umbrellas
+        categories = ({"id": 0, "name": "parts"}, {"id": 1, "name": "bolt", "supercategory": "parts"})
+        used = ({"category_id": 0}, {"category_id": 1})
+        assert not read_batch_classes(CocoFile(Path("a.json"), (), used, categories)).umbrellas

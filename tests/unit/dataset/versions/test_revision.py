@@ -1,0 +1,392 @@
+"""What only git and DVC can show: damage in cache and remote, interruptions, whose files are committed."""
+
+import json
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.plan import Batch
+from dataset.versions import dvc_remote, revision
+from dataset.versions.dvc import run_dvc
+from dataset.versions.dvc_objects import damaged_objects
+from dataset.versions.revision import DvcDatasetStore, init_workspace_repository
+from maskloop.errors import (
+    ConfigurationError,
+    IntegrityError,
+    RefusedError,
+    StorageError,
+    UnavailableError,
+)
+from maskloop.files import locked
+from maskloop.settings.settings import Settings
+from maskloop.workspace import Workspace
+from tests.fakes.coco_batches import write_batch
+from tests.fakes.dvc_hash import directory_md5
+
+
+def ingest(root: Path, numbers: range):
+    annotations, images_dir = write_batch(root / ".maskloop" / "batch", numbers)
+    return ingest_batch(
+        DvcDatasetStore(Workspace(root)),
+        annotations=annotations,
+        images_dir=images_dir,
+        batch=Batch("here"),
+        settings=Settings(),
+    )
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("template")
+    (root / "maskloop.toml").write_text("")
+    ingest(root, range(5))
+    return root
+
+
+@pytest.fixture
+def root(template, tmp_path) -> Path:
+    """A workspace with data-v1."""
+    shutil.copytree(template, tmp_path / "workspace", symlinks=True)
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def store(root) -> DvcDatasetStore:
+    return DvcDatasetStore(Workspace(root))
+
+
+def git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def remote_objects(root: Path) -> list[Path]:
+    folder = root / ".maskloop" / "remote" / "files" / "md5"
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".dir")
+
+
+def alter(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def forget_local_copies(root: Path) -> None:
+    shutil.rmtree(root / ".dvc" / "cache")
+    shutil.rmtree(root / ".maskloop" / "datasets")
+
+
+def test_a_lost_or_altered_remote_object_is_found_by_name(store, root):
+    lost, altered = remote_objects(root)[:2]
+    lost.unlink()
+    alter(altered)
+    names = {path.parent.name + path.name for path in (lost, altered)}
+    assert set(store.verify("data-v1")) == names
+
+
+def test_a_lost_directory_object_is_found(store, root):
+    (root / ".maskloop" / "remote" / "files" / "md5").rename(root / "gone")
+    assert store.verify("data-v1") == (store.current().dvc_md5,)
+
+
+def test_a_version_is_fetched_again_when_the_cache_is_gone(store, root):
+    before = store.current().pictures
+    forget_local_copies(root)
+    fetched = DvcDatasetStore(Workspace(root)).open("data-v1")
+    assert fetched.pictures == before
+    assert damaged_objects(root / ".dvc" / "cache" / "files" / "md5", fetched.dvc_md5) == ()
+
+
+def test_a_version_whose_content_is_lost_is_never_half_opened(root):
+    forget_local_copies(root)
+    shutil.rmtree(root / "data")
+    remote_objects(root)[0].unlink()
+    with pytest.raises(IntegrityError, match="missing or altered"):
+        DvcDatasetStore(Workspace(root)).open("data-v1")
+    assert not (root / ".maskloop" / "datasets" / "data-v1").exists()
+
+
+def test_an_altered_catalog_is_noticed_when_a_version_is_opened(root):
+    path = root / ".maskloop" / "datasets" / "data-v1" / "instances.json"
+    text = path.read_text().replace('"test"', '"train"').replace('"val"', '"test"')
+    path.unlink()
+    path.write_text(text.replace('"category_id":1', '"category_id":2'))
+    with pytest.raises(IntegrityError, match="fingerprint"):
+        DvcDatasetStore(Workspace(root)).open("data-v1")
+
+
+def test_the_tag_names_the_commit_and_records_fingerprint_and_md5(store, root):
+    version = store.current()
+    record = json.loads(git(root, "tag", "-l", "--format=%(contents:subject)", "data-v1"))
+    assert record["fingerprint"] == version.fingerprint
+    assert record["dvc_md5"] == version.dvc_md5 == directory_md5(root / "data")
+    assert git(root, "rev-parse", "data-v1^{commit}") == version.git_commit
+
+
+def test_a_version_committed_but_not_tagged_is_tagged_by_the_next_writer(store, root):
+    version = store.current()
+    git(root, "tag", "-d", "data-v1")
+    assert store.versions() == ()
+    with store.staging():
+        assert store.current() == version
+
+
+def test_only_our_own_files_are_committed(root):
+    (root / "notes.txt").write_text("mine")
+    git(root, "add", "notes.txt")
+    committed = set(git(root, "show", "--name-only", "--format=", "data-v1^{commit}").splitlines())
+    assert committed == {".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "data.dvc"}
+    with DvcDatasetStore(Workspace(root)).staging():
+        pass
+    assert git(root, "diff", "--cached", "--name-only") == "notes.txt"
+
+
+def test_preparing_a_workspace_twice_changes_nothing(root):
+    before = git(root, "status", "--porcelain")
+    init_workspace_repository(Workspace(root))
+    assert git(root, "status", "--porcelain") == before
+
+
+def test_another_writer_makes_us_wait_and_then_say_so(root, monkeypatch):
+    monkeypatch.setattr(revision, "locked", lambda path, *, what: locked(path, what=what, timeout_s=0.05))
+    lock = Workspace(root).locks_dir / "data.lock"
+    with locked(lock, what="the data set"), pytest.raises(UnavailableError, match="data set is busy"):
+        ingest(root, range(9))
+
+
+@pytest.mark.slow
+def test_a_hole_in_the_remote_is_mended_before_the_tag_and_nobody_needs_a_git_name(root, monkeypatch):
+    """DVC itself says the remote is in sync once it sees the directory object there."""
+    monkeypatch.setenv("HOME", str(root.parent))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(root.parent / "none"))
+    pushes = []
+
+    def push_with_a_hole(workspace, folder, *arguments):
+        real(workspace, folder, *arguments)
+        if arguments[0] == "push":
+            pushes.append(arguments)
+            if len(pushes) == 1:
+                remote_objects(root)[0].unlink()
+
+    real = dvc_remote.run_dvc
+    monkeypatch.setattr(dvc_remote, "run_dvc", push_with_a_hole)
+    version = ingest(root, range(7)).version
+    assert len(pushes) == 2
+    assert version.tag == "data-v2"
+    assert DvcDatasetStore(Workspace(root)).verify("data-v2") == ()
+
+
+@pytest.mark.slow
+def test_killed_between_push_and_commit_the_old_version_stays_and_the_next_try_completes(root, monkeypatch):
+    def pull_the_plug(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DvcDatasetStore, "_commit_files", pull_the_plug)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(root, range(7))
+    store = DvcDatasetStore(Workspace(root))
+    assert store.current().tag == "data-v1"
+    assert ingest(root, range(7)).version.tag == "data-v2"
+    assert len(store.current().pictures) == 7
+
+
+def test_objects_missing_from_the_cache_after_add_are_an_error_and_no_version(root, monkeypatch):
+    """A full disk: `dvc add` exits 0 with objects missing."""
+    seen = []
+
+    def add_on_a_full_disk(workspace, folder, *arguments):
+        seen.append(arguments[0])
+        real(workspace, folder, *arguments)
+        cache = root / ".dvc" / "cache" / "files" / "md5"
+        next(path for path in cache.rglob("*") if path.is_file() and path.suffix != ".dir").unlink()
+
+    real = revision.run_dvc
+    monkeypatch.setattr(revision, "run_dvc", add_on_a_full_disk)
+    with pytest.raises(StorageError, match="did not arrive in DVC's cache"):
+        ingest(root, range(6))
+    assert seen == ["add"]
+    assert DvcDatasetStore(Workspace(root)).versions() == ("data-v1",)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def keep_own_file(root: Path) -> None:
+    (root / "data" / "new_from_camera").mkdir()
+    (root / "data" / "new_from_camera" / "0001.png").write_bytes(b"unlabelled")
+
+
+def edit_catalog(root: Path) -> None:
+    catalog = root / "data" / "instances.json"
+    catalog.write_text(catalog.read_text().replace('"nut"', '"wing nut"'))
+
+
+@pytest.mark.parametrize(
+    ("touch", "named"),
+    [(keep_own_file, "new_from_camera/0001.png"), (edit_catalog, "1 file edited .* instances.json")],
+)
+def test_what_a_user_keeps_in_data_is_named_and_stays(store, root, touch, named):
+    touch(root)
+    before, tags = contents(root / "data"), git(root, "tag")
+    for attempt in (lambda: ingest(root, range(7)), lambda: store.restore("data-v1")):
+        with pytest.raises(RefusedError, match=named) as caught:
+            attempt()
+        assert "Move them out of data/" in str(caught.value)
+        assert contents(root / "data") == before
+        assert git(root, "tag") == tags
+        assert git(root, "status", "--porcelain", "data.dvc") == ""
+
+
+def test_moved_out_of_data_they_hold_up_nothing_even_if_a_file_is_missing_then(store, root):
+    edit_catalog(root)
+    (root / "data" / "instances.json").rename(root / "mine.json")
+    assert store.restore("data-v1").tag == "data-v1"
+    assert contents(root / "data") == contents(store.current().root)
+
+
+def test_data_without_a_version_are_the_users(tmp_path):
+    (tmp_path / "maskloop.toml").write_text("")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "notes.txt").write_text("which camera took what")
+    with pytest.raises(RefusedError, match=r"notes\.txt"):
+        ingest(tmp_path, range(3))
+    assert contents(tmp_path / "data") == {"notes.txt": b"which camera took what"}
+
+
+def test_data_that_git_tracks_are_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("tracked")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "data")
+    with pytest.raises(RefusedError, match="git tracks 1 file"):
+        init_workspace_repository(Workspace(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"data", ".git"}
+
+
+def test_a_version_that_cannot_be_committed_leaves_data_as_they_were(store, root):
+    before = contents(root / "data")
+    (root / ".git" / "index.lock").write_text("")
+    with pytest.raises(UnavailableError, match=r"index\.lock") as caught:
+        ingest(root, range(7))
+    assert "if none is, delete that file" in caught.value.hint
+    assert contents(root / "data") == before
+    assert git(root, "status", "--porcelain", "data.dvc") == ""
+    (root / ".git" / "index.lock").unlink()
+    assert ingest(root, range(7)).version.tag == "data-v2"
+
+
+def test_a_lost_cache_does_not_make_the_data_look_foreign(store, root):
+    shutil.rmtree(root / ".dvc" / "cache")
+    assert store.restore("data-v1").tag == "data-v1"
+
+
+def test_a_folder_of_another_user_names_the_cure(root, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(ConfigurationError, match="belongs to another user") as caught:
+        DvcDatasetStore(Workspace(root)).versions()
+    assert f"safe.directory '{root}'" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["line #2", "halls 1, 2", "Anna's", 'the "new" one', "100%"])
+def test_a_workspace_and_a_remote_may_have_any_name(tmp_path, name):
+    root, remote = tmp_path / name, tmp_path / f"remote of {name}"
+    root.mkdir()
+    (root / "maskloop.toml").write_text(f"[data]\nremote = {json.dumps(str(remote))}\n")
+    assert ingest(root, range(2)).version.tag == "data-v1"
+    assert DvcDatasetStore(Workspace(root)).verify("data-v1") == ()
+    assert {path.name for path in tmp_path.iterdir()} == {root.name, remote.name}
+
+
+def test_all_that_dvc_says_is_passed_on(root):
+    (root / "data.dvc").write_text("outs: nonsense")
+    with pytest.raises(StorageError, match="dvc status failed") as caught:
+        run_dvc(Workspace(root), root, "status")
+    assert len(str(caught.value).splitlines()) > 1
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def served_remote(root):
+    """The remote, readable at a loopback URL."""
+    remote = root / ".maskloop" / "remote"
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(remote))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.server
+def test_a_remote_given_as_a_url_is_verified_by_fetching_it_back(root, served_remote):
+    (root / "maskloop.toml").write_text(f'[data]\nremote = "{served_remote}"\n')
+    store = DvcDatasetStore(Workspace(root))
+    assert store.verify("data-v1") == ()
+    remote_objects(root)[0].unlink()
+    assert store.verify("data-v1") != ()
+
+
+@pytest.mark.slow
+def test_a_remote_that_is_no_folder_is_mended_from_the_cache(store, root, monkeypatch):
+    """DVC itself calls such a remote in sync; an altered object it never replaces."""
+    monkeypatch.setattr(dvc_remote, "local_remote", lambda _: None)
+    lost, altered = remote_objects(root)[:2]
+    lost.unlink()
+    alter(altered)
+    assert lost.parent.name + lost.name in store.verify("data-v1")
+    store.mend("data-v1")
+    assert store.verify("data-v1") == ()
+    remote_objects(root)[0].unlink()
+    assert ingest(root, range(7)).version.tag == "data-v2"
+    assert store.verify("data-v1") == store.verify("data-v2") == ()
+
+
+def test_a_version_comes_back_from_data_when_cache_and_remote_have_lost_it(store, root):
+    before = store.current().pictures
+    forget_local_copies(root)
+    remote_objects(root)[0].unlink()
+    again = DvcDatasetStore(Workspace(root))
+    assert again.open("data-v1").pictures == before
+    again.mend("data-v1")
+    assert again.verify("data-v1") == ()
+
+
+def test_a_remote_that_does_not_answer_is_not_called_damaged(root, monkeypatch):
+    """`dvc fetch` exits 0 when the server is not there, saying that everything is up to date."""
+    shutil.rmtree(root / "data")
+    (root / "maskloop.toml").write_text('[data]\nremote = "https://not.answering.invalid"\n')
+    monkeypatch.setattr(dvc_remote, "run_dvc", lambda *_: None)
+    store = DvcDatasetStore(Workspace(root))
+    with pytest.raises(UnavailableError, match="nothing could be fetched"):
+        store.verify("data-v1")
+    forget_local_copies(root)
+    with pytest.raises(UnavailableError, match="nothing could be fetched"):
+        store.open("data-v1")
+
+
+def test_a_file_url_is_a_local_remote(root):
+    (root / "maskloop.toml").write_text(f'[data]\nremote = "file://{root}/.maskloop/remote"\n')
+    remote_objects(root)[0].unlink()
+    assert len(DvcDatasetStore(Workspace(root)).verify("data-v1")) == 1
+
+
+def test_nobody_else_can_write_into_the_workspaces_own_folder(root):
+    """DVC makes the folders above its site cache writable for everybody."""
+    own = root / ".maskloop"
+    assert own.stat().st_mode & 0o002 == 0
+    assert (own / "dvc").stat().st_mode & 0o077 == 0

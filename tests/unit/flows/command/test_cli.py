@@ -1,0 +1,463 @@
+"""The command line: quick, honest about failure, and the same for people and for machines."""
+
+from __future__ import annotations
+
+import errno
+import json
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from flows.command.command_line import GROUPS
+from flows.command.console import Output
+from flows.command.main import cli, main
+from flows.workspace.servers import find_free_port
+from flows.workspace.wiring import REPOSITORY
+from maskloop.errors import EXIT_CODES, MaskloopError, StoppedError
+from maskloop.settings.settings import load_settings
+from registry.champion.lineage import Fact
+
+HEAVY = ("torch", "mlflow", "prefect", "evidently", "dvc", "pandas", "numpy", "sqlalchemy", "pydantic")
+
+
+def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Walk the tree; groups themselves are left out."""
+    for name, found in group.commands.items():
+        if isinstance(found, click.Group):
+            yield from commands(found, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", found
+
+
+ALL = dict(commands())
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server and no workspace is named by the environment, and loopback needs no proxy."""
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MASKLOOP_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The least a workspace can be: settings with gates."""
+    (tmp_path / "maskloop.toml").write_text("[gates]\n")
+    return tmp_path
+
+
+class Ran:
+    """What a command said, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: str | Path) -> Ran:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+def test_help_costs_less_than_half_a_second_of_processor_time() -> None:
+    """Not of wall time: that would measure how busy the machine is."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "flows.cli", "--help"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "Exit codes:" in done.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_the_bare_command_shows_five_commands_to_begin_with_then_the_rest_by_purpose(run: Any) -> None:
+    told = run().err + run("--help").out
+    begin, _, rest = told.rpartition("To begin with:")[2].partition("\n\n")
+    assert [line.split()[0] for line in begin.split("\n") if line] == [
+        "init",
+        "ingest",
+        "train",
+        "approve",
+        "up",
+    ]
+    assert rest.index("Look:") < rest.index("Production:") < rest.index("Exit codes:")
+    assert "Others:" not in told
+    assert "..." not in rest
+
+
+def test_every_command_has_one_purpose_and_a_help_of_one_line(run: Any) -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(cli.commands)
+    lengths = {name: len(found.get_short_help_str(1000)) for name, found in cli.commands.items()}
+    assert {name: length for name, length in lengths.items() if length > 68} == {}
+
+
+@pytest.mark.parametrize("name", ["data", "feedback", "keys", "rollout"])
+def test_a_group_shows_the_whole_first_sentence_of_each_of_its_commands(
+    name: str, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    group = cli.commands[name]
+    assert isinstance(group, click.Group)
+    told = " ".join(run(name, "--help").out.split())
+    for found in group.commands.values():
+        assert found.get_short_help_str(1000) in told
+
+
+def test_no_help_imports_anything_heavy() -> None:
+    script = """
+import sys
+from click.testing import CliRunner
+from flows.cli import cli
+for arguments in %r:
+    assert CliRunner().invoke(cli, [*arguments.split(), "--help"]).exit_code == 0, arguments
+print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script % ["", "data", *ALL]],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not set(done.stdout.split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_says_in_full_sentences_what_it_does(name: str) -> None:
+    assert (ALL[name].help or "").strip().endswith(".")
+    options = [one for one in ALL[name].params if isinstance(one, click.Option)]
+    assert all(option.help for option in options), [option.name for option in options if not option.help]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_can_answer_in_json(name: str) -> None:
+    assert "--json" in [flag for parameter in ALL[name].params for flag in parameter.opts]
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("init", "demo")])
+def test_every_other_command_takes_a_workspace(name: str) -> None:
+    assert "--workspace" in [flag for parameter in ALL[name].params for flag in parameter.opts]
+
+
+def test_the_commands_are_those_that_are_promised() -> None:
+    promised = (
+        "init ingest train monitor retrain distil judge approve reject promote rollback reconcile status"
+    )
+    promised += " history lineage predict report up demo abandon serve export benchmark"
+    groups = {
+        "data": "classes list restore diff verify preview anchors audit",
+        "feedback": "list ingest",
+        "keys": "add list revoke rotate",
+        "rollout": "resume show stop",
+    }
+    in_groups = {f"{group} {verb}" for group, verbs in groups.items() for verb in verbs.split()}
+    assert set(ALL) == set(promised.split()) | in_groups
+
+
+def test_help_tells_every_exit_code(run: Any) -> None:
+    told = " ".join(run("--help").out.split())
+    assert all(f"{code} {meaning}" in told for code, meaning in EXIT_CODES.items())
+
+
+def test_every_error_has_a_told_exit_code() -> None:
+    def family(kind: type[MaskloopError]) -> Iterator[type[MaskloopError]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from family(child)
+
+    assert {kind.exit_code for kind in family(MaskloopError)} <= set(EXIT_CODES)
+
+
+# --- exit codes and what to do ---------------------------------------------------------------------
+
+ARGUMENTS = {
+    "ingest": ["batch.json"],
+    "judge": ["1"],
+    "approve": ["1"],
+    "reject": ["1"],
+    "rollback": ["--why", "it is slow"],
+    "abandon": ["cycle-1", "--why", "it waits for nothing"],
+    "predict": ["picture.png"],
+    "data restore": ["data-v1"],
+    "data diff": ["data-v1", "data-v2"],
+    "data verify": ["data-v1"],
+    "keys add": ["camera"],
+    "keys rotate": ["0123456789ab"],
+    "keys revoke": ["0123456789ab"],
+    "rollout stop": ["--why", "it is slow"],
+}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("init", "demo")])
+def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: Any, tmp_path: Path) -> None:
+    ran = run(*name.split(), *ARGUMENTS.get(name, []), "-w", tmp_path)
+    assert (ran.code, ran.out) == (78, "")
+    assert "maskloop init DIR" in ran.err
+    assert str(tmp_path) in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["ingest", "nowhere.json"], 65, "the annotation file does not exist"),
+        (["predict", "nowhere.png"], 66, "nothing serves yet"),
+        (["monitor"], 66, "nothing serves yet"),
+        (["lineage"], 66, "nothing serves yet"),
+        (["history", "--at", "2026-01-01"], 66, "nothing served at 2026-01-01"),
+        (["approve", "7", "--by", "anna"], 66, "nothing waits for a decision on version 7"),
+        (["reject", "7", "--by", "anna"], 66, "nothing waits for a decision on version 7"),
+        (["retrain"], 77, "Run `maskloop train` for a first model"),
+        (["distil"], 77, "Run `maskloop train` for a first model"),
+        (["rollback", "--why", "it is slow"], 77, "there is no earlier champion"),
+        (["rollback", "9", "--why", "it is slow"], 66, "there is no version 9"),
+        (["keys", "add", " "], 78, "an API key needs a name"),
+        (["data", "restore", "data-v9"], 66, "there is no data version data-v9"),
+        (["data", "verify", "data-v9"], 66, "there is no data version data-v9"),
+        (["data", "preview"], 65, "there is nothing to look at yet"),
+        (["data", "anchors"], 65, "no boxes yet to fit anchors to"),
+        (["rollback"], 2, "Missing option '--why'"),
+        (["history", "--at", "yesterday"], 2, "does not match the formats"),
+        (["ingest"], 2, "Missing argument"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_its_exit_code(
+    arguments: list[str], code: int, says: str, run: Any, workspace: Path
+) -> None:
+    ran = run(*arguments, "-w", workspace)
+    assert (ran.code, ran.out) == (code, "")
+    assert says in ran.err
+    assert "Traceback" not in ran.err
+    if code != 2:
+        refused = json.loads(run(*arguments, "--json", "-w", workspace).out)
+        assert (refused["outcome"], refused["exit_code"]) == ("refused", code)
+        assert says in refused["said"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("[training]\nstepz = 3\n", "unknown setting training.stepz"),
+        ("[gates]\nmin_mean_iou = 2\n", "gates.min_mean_iou"),
+        ("[gates\n", "not valid TOML"),
+    ],
+)
+def test_wrong_settings_are_named(settings: str, says: str, run: Any, tmp_path: Path) -> None:
+    (tmp_path / "maskloop.toml").write_text(settings)
+    ran = run("status", "-w", tmp_path)
+    assert ran.code == 78
+    assert says in ran.err
+    assert "maskloop.toml" in ran.err
+
+
+def test_a_full_disk_is_said_and_worth_another_try_after_cleaning_up(
+    run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_app: object, _output: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "loop.html")
+
+    monkeypatch.setattr("flows.pages.report.write_report", full)
+    ran = run("report", "-w", workspace)
+    assert ran.code == 74
+    assert "the disk is full (loop.html). Free some space" in ran.err
+
+
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """Python's own handler: who is started in the background is told to ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_ctrl_c")
+@pytest.mark.parametrize("arguments", [["report"], ["data", "preview"], ["report", "--json"]])
+def test_ctrl_c_says_what_holds_and_how_to_go_on(
+    arguments: list[str], run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(*_args: object, **_more: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("flows.pages.report.write_report", press_ctrl_c)
+    monkeypatch.setattr("flows.learning.preview.write_preview", press_ctrl_c)
+    ran = run(*arguments, "-w", workspace)
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.strip() == (
+        "Stopped by Ctrl-C. Nothing that was recorded is lost. Run the same command again to finish it."
+    )
+
+
+@pytest.mark.usefixtures("heard_ctrl_c")
+def test_ctrl_c_in_a_demo_does_not_promise_that_it_goes_on(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "flows.command.demo.run_demo", lambda *_args, **_more: signal.raise_signal(signal.SIGINT)
+    )
+    ran = run("demo", tmp_path / "demo")
+    assert ran.code == 130
+    assert "begins anew" in ran.err
+
+
+@pytest.mark.parametrize(("command", "told"), [("train", "goes on from there"), ("demo", "begins anew")])
+def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
+    command: str, told: str, run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_args: object, **_more: object) -> None:
+        error = StoppedError("the training was stopped after step 12 of 100, which is saved")
+        error.exit_code = 143
+        raise error
+
+    monkeypatch.setattr("flows.loop.retrain.run_turn", stopped)
+    monkeypatch.setattr("flows.command.demo.run_demo", stopped)
+    ran = run(command, workspace / "x") if command == "demo" else run(command, "-w", workspace)
+    assert (ran.code, ran.out) == (143, "")
+    assert ran.err.strip().startswith("Stopped: the training was stopped after step 12 of 100")
+    assert told in ran.err
+    assert "error" not in ran.err
+    if command == "train":
+        answer = json.loads(run(command, "--json", "-w", workspace).out)
+        assert (answer["outcome"], answer["exit_code"]) == ("stopped", 143)
+
+
+def test_a_prefect_server_that_does_not_answer_is_said(
+    run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{find_free_port()}/api")
+    ran = run("reconcile", "-w", workspace)
+    assert ran.code == 75
+    assert "Prefect does not answer" in ran.err
+    assert "maskloop up" in ran.err
+
+
+def test_a_training_that_could_not_begin_is_not_called_done(run: Any, workspace: Path) -> None:
+    ran = run("train", "-w", workspace)
+    assert ran.code == 65
+    assert "Run `maskloop ingest` first" in ran.err
+
+
+# --- answers -----------------------------------------------------------------------------------------
+
+
+def test_an_empty_workspace_answers_in_json_and_nothing_else_on_standard_output(
+    run: Any, workspace: Path
+) -> None:
+    assert json.loads(run("status", "--json", "-w", workspace).out)["champion"] is None
+    assert json.loads(run("reconcile", "--json", "-w", workspace).out) == {"done": [], "failed": []}
+    assert json.loads(run("promote", "--json", "-w", workspace).out) == {"done": []}
+    assert json.loads(run("history", "--json", "-w", workspace).out) == []
+    assert json.loads(run("data", "list", "--json", "-w", workspace).out) == []
+    report = json.loads(run("report", "--json", "-w", workspace).out)["report"]
+    assert "<html" in Path(report).read_text()
+
+
+def test_classes_are_shown_and_a_change_of_none_is_refused(run: Any, workspace: Path) -> None:
+    assert json.loads(run("data", "classes", "--json", "-w", workspace).out) == []
+    ran = run("data", "classes", "--drop", "line-parts", "-w", workspace)
+    assert ran.code == 66
+    assert "Run `maskloop ingest` first" in ran.err
+
+
+def test_an_empty_workspace_is_told_in_words(run: Any, workspace: Path) -> None:
+    assert run("status", "-w", workspace).out.startswith("serving:  nothing yet")
+    assert run("reconcile", "-w", workspace).out == "nothing is due\n"
+    assert run("promote", "-w", workspace).out == "nothing is approved\n"
+
+
+def test_the_workspace_may_be_named_by_the_environment(
+    run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKLOOP_WORKSPACE", str(workspace))
+    assert run("status").code == 0
+
+
+def git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("preset", ["laptop", "gpu"])
+def test_init_makes_a_workspace_and_leaves_what_is_there(preset: str, run: Any, tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    answer = json.loads(run("init", root, "--preset", preset, "--name", "bolts", "--json").out)
+    assert answer == {"workspace": str(root), "settings": str(root / "maskloop.toml"), "remarks": []}
+    assert load_settings(root / "maskloop.toml").model_name == "bolts"
+    schedules = (root / "prefect.yaml").read_text()
+    assert "@model_name@" not in schedules
+    assert 'name: "bolts"' in schedules
+    assert git(root, "status", "--porcelain") == ""
+    assert {"maskloop.toml", "prefect.yaml"} <= set(git(root, "ls-files").splitlines())
+    (root / "maskloop.toml").write_text("[gates]\nmin_mean_iou = 0.5\n")
+    again = run("init", root)
+    assert again.code == 0
+    assert f"git -C {root} add maskloop.toml" in again.out
+    assert load_settings(root / "maskloop.toml").required_gates().min_mean_iou == 0.5
+
+
+def test_init_says_that_a_preset_had_no_effect_on_settings_that_were_there(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "maskloop.toml").write_text('model_name = "bolts"\n')
+    ran = run("init", tmp_path, "--preset", "gpu", "--name", "nuts")
+    assert ran.code == 0
+    assert "--preset gpu and --name nuts had no effect: maskloop.toml was there" in ran.out
+    assert "move it away and run the same command again" in ran.out
+    assert "had no effect" not in run("init", tmp_path, "--name", "bolts").out
+    assert (tmp_path / "maskloop.toml").read_text() == 'model_name = "bolts"\n'
+
+
+def test_init_in_a_repository_with_commits_leaves_committing_to_the_user(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "mine")
+    said = run("init", tmp_path).out
+    assert "Settings and schedules belong in git" in said
+    assert git(tmp_path, "log", "--format=%s") == "mine"
+
+
+def test_init_and_every_other_command_refuse_a_path_that_cuts_off_the_names_of_databases(
+    run: Any, tmp_path: Path
+) -> None:
+    root = tmp_path / "parts?"
+    ran = run("init", root)
+    assert ran.code == 78
+    assert "question mark" in ran.err
+    assert not root.exists()
+    root.mkdir()
+    (root / "maskloop.toml").write_text("")
+    assert run("status", "-w", root).code == 78
+    assert [path.name for path in tmp_path.iterdir()] == ["parts?"]
+
+
+def test_a_path_with_a_blank_is_quoted_in_what_to_do_next(run: Any, tmp_path: Path) -> None:
+    assert f"maskloop train -w '{tmp_path / 'my parts'}'" in run("init", tmp_path / "my parts").out
+
+
+def test_init_refuses_a_file(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = run("init", tmp_path / "file")
+    assert ran.code == 77
+    assert "a workspace is a folder" in ran.err
+
+
+def test_answers_with_times_and_mappings_are_plain_json(capsys: pytest.CaptureFixture[str]) -> None:
+    fact = Fact("run", {"run_id": "r1"}, "it was trained", datetime(2026, 3, 1, 12, tzinfo=UTC))
+    Output(as_json=True).answer([fact], lambda: None)
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert plain["at"] == "2026-03-01T12:00:00+00:00"
+    assert plain["detail"] == {"run_id": "r1"}

@@ -1,0 +1,263 @@
+"""Production is answered, logged, judged once, and a drift asks for one turn of the loop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataset.pictures.decoding import encode_png
+from flows.answering.predict import predict
+from flows.drift.monitor import monitor, open_references
+from flows.loop.reconcile import reconcile
+from flows.loop.retrain import run_turn
+from flows.pages.status import describe_status, tell_history
+from flows.workspace.served import fetch_champion
+from flows.workspace.telling import SilentTeller
+from maskloop.errors import DataError, NotFoundError
+from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
+from tests.fakes.loop_world import World, draw_picture, put_in_place
+
+KINDS = ("training", "drift check")
+WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A workspace whose first model serves; Evidently, which takes ten seconds to import, is left out."""
+    made = World(tmp_path / "workspace", settings=WINDOW)
+    put_in_place(monkeypatch, lambda: made)
+
+    def without_evidently(_reference: Any, _current: Any, directory: Path, **_more: Any) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "evidently.html").write_text("")
+
+    monkeypatch.setattr("monitoring.pages.evidently_report.write_drift_report", without_evidently)
+    made.label(range(180))
+    run_turn(made.app(), starts_from="first-weights")
+    made.tag_version("1", "approved")
+    reconcile(made.app())
+    return made
+
+
+def photograph(folder: Path, numbers: Sequence[int], *, brighter: int = 0) -> Path:
+    """Put production pictures into a folder; a brighter lamp also adds its own noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        pixels = draw_picture(number)[0].astype(int)
+        noise = np.random.default_rng(number).integers(0, 1 + brighter, pixels.shape)
+        data = encode_png(np.clip(pixels + brighter + noise, 0, 255).astype(np.uint8))
+        (folder / f"{number}.png").write_bytes(data)
+    return folder
+
+
+def test_the_same_camera_is_quiet_and_asks_for_nothing(world: World, tmp_path: Path) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+    found = monitor(world.app())
+    assert found.judged is not None
+    assert (found.judged.outcome, found.judged.num_samples) == ("quiet", 40)
+    assert world.of_kind(TriggerRecorded)[1:] == []
+    assert (world.workspace.root / found.judged.report).exists()
+
+
+def test_another_lamp_is_drift_and_makes_one_trigger_however_long_it_lasts(
+    world: World, tmp_path: Path
+) -> None:
+    for start in (1000, 2000, 3000):
+        predict(world.app(), [photograph(tmp_path / str(start), range(start, start + 40), brighter=60)])
+        monitor(world.app())
+        reconcile(world.app())
+    assert [judged.outcome for judged in world.of_kind(DriftJudged)] == ["drift"] * 3
+    assert [trigger.reason for trigger in world.of_kind(TriggerRecorded)] == ["manual", "drift"]
+    assert world.last_cycle.waiting is not None
+    assert world.last_cycle.waiting.waiting_for == "labels"
+
+
+def test_a_drift_that_spreads_to_another_camera_joins_the_open_cycle_which_names_both(
+    world: World, tmp_path: Path
+) -> None:
+    for start, source in ((1000, "camera 2"), (2000, "camera 2"), (3000, "camera 1")):
+        folder = photograph(tmp_path / str(start), range(start, start + 40), brighter=60)
+        predict(world.app(), [folder], source=source)
+        monitor(world.app())
+        reconcile(world.app())
+    first, second = world.last_cycle.causes
+    assert "in pictures of camera 2 (window" in first
+    assert "in pictures of camera 1 (window" in second
+    assert [judged.sources for judged in world.of_kind(DriftJudged)] == [
+        ("camera 2",),
+        ("camera 2",),
+        ("camera 1",),
+    ]
+    assert len(world.of_kind(TriggerJoined)) == 1
+    page = (world.workspace.root / world.of_kind(DriftJudged)[-1].report).read_text()
+    assert "<dt>Sources</dt><dd>camera 1: 40</dd>" in page
+    told = [line["sentence"] for line in tell_history(world.app()) if line["cycle"] == "cycle-2"]
+    assert any(first in sentence for sentence in told)
+    assert any(second in sentence for sentence in told)
+    assert reconcile(world.app()).done == ()
+
+
+def test_status_names_the_page_of_the_last_drift_check(world: World, tmp_path: Path) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040), brighter=60)])
+    monitor(world.app())
+    status = describe_status(world.app())
+    page = status.pages["last drift check"]
+    assert page.exists()
+    assert page.is_relative_to(world.workspace.root / ".maskloop/reports/drift")
+    assert str(page) in status.to_text()
+    assert "production has drifted (40 samples" in status.to_text()
+
+
+def test_every_sample_is_judged_once_and_counted(world: World, tmp_path: Path) -> None:
+    folder = photograph(tmp_path / "in", range(1000, 1040))
+    predict(world.app(), [folder])
+    predict(world.app(), [folder])
+    monitor(world.app())
+    assert monitor(world.app()).judged is None
+    counts = world.samples.counts()
+    assert (counts.received, counts.scored, counts.skipped, counts.pending) == (40, 40, 0, 0)
+    assert len(world.of_kind(DriftJudged)) == 1
+
+
+def test_a_crash_between_verdict_and_marking_puts_no_sample_into_two_windows(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+
+    def die(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(world.samples, "mark_scored", die)
+        with pytest.raises(KeyboardInterrupt):
+            monitor(world.app())
+    predict(world.app(), [photograph(tmp_path / "more", range(2000, 2010))])
+    assert monitor(world.app()).num_pending == 10
+    assert world.samples.counts().scored == 40
+    assert len(world.of_kind(DriftJudged)) == 1
+
+
+def test_too_few_samples_wait(world: World, tmp_path: Path) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1010))])
+    found = monitor(world.app())
+    assert (found.judged, found.num_pending) == (None, 10)
+    assert world.samples.counts().pending == 10
+
+
+def test_drift_within_the_cooldown_is_set_aside_with_a_reason(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = world.workspace.settings_file
+    settings.write_text(settings.read_text().replace("cooldown_hours = 0", "cooldown_hours = 24"))
+    monkeypatch.delitem(world.workspace.__dict__, "settings")
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040), brighter=60)])
+    monitor(world.app())
+    assert "cool" in world.of_kind(TriggerSuppressed)[-1].reason
+    assert len(world.state.cycles) == 1
+    world.clock.advance(hours=25)
+    monitor(world.app())
+    assert [trigger.reason for trigger in world.of_kind(TriggerRecorded)] == ["manual", "drift"]
+
+
+def test_a_bad_picture_costs_itself_alone_and_is_counted(world: World, tmp_path: Path) -> None:
+    folder = photograph(tmp_path / "in", range(1000, 1003))
+    (folder / "broken.png").write_bytes((folder / "1000.png").read_bytes()[:60])
+    answers = predict(world.app(), [folder, tmp_path / "absent.png"])
+    assert [bool(answer.error) for answer in answers] == [False, False, False, True, True]
+    assert all(len(answer.instances) == 2 for answer in answers[:3])
+    counts = world.samples.counts()
+    assert (counts.received, counts.skipped) == (5, 2)
+
+
+def test_answers_name_the_version_and_its_blessing(world: World, tmp_path: Path) -> None:
+    (answer,) = predict(world.app(), [photograph(tmp_path / "in", [1000])])
+    champion = world.state.champion
+    assert champion is not None
+    assert (answer.model_version, answer.weights_digest) == ("1", champion.weights_digest)
+    assert answer.blessing_id == world.state.verdicts[champion.weights_digest].blessing_id
+    assert {found["class_name"] for found in answer.instances} == {"bolt", "nut"}
+
+
+def test_a_folder_without_pictures_is_said(world: World, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        predict(world.app(), [tmp_path / "empty"])
+
+
+def test_nothing_is_monitored_before_something_serves(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="nothing serves yet"):
+        monitor(World(tmp_path / "empty").app())
+
+
+def test_a_drift_check_is_recorded_among_drift_checks_under_a_name_that_says_what_it_found(
+    world: World, tmp_path: Path
+) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+    monitor(world.app())
+    names = {kind: [run.name for run in world.tracker.runs.values() if run.kind == kind] for kind in KINDS}
+    assert names == {
+        "training": ["train cycle-1 data-v1"],
+        "drift check": [f"drift check {world.clock.now():%m-%d %H:%M}: no drift"],
+    }
+
+
+def test_references_of_sources_that_no_file_could_be_called_after_are_found_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = fetch_champion(world.app())
+    sources = ["belt/2", "belt_2", "..", "x" * 300]
+    observe = monitoring_of_many_sources(sources)
+    monkeypatch.setattr("flows.drift.monitor._observe_held_out", observe)
+    shutil.rmtree(world.app().baseline_dir(served.weights_digest), ignore_errors=True)
+    first = open_references(world.app(), served)
+    again = open_references(world.app(), served)
+    assert set(sources) < set(first)
+    assert {name: one.digest for name, one in again.items()} == {
+        name: one.digest for name, one in first.items()
+    }
+
+
+def monitoring_of_many_sources(sources: Sequence[str]) -> Any:
+    """Observe 30 pictures of each source, of which no two are alike."""
+
+    def observe(*_args: Any) -> dict[str, list[Any]]:
+        return {
+            name: [
+                SimpleNamespace(features={"brightness": float(number + 100 * place)}, embedding=None)
+                for number in range(30)
+            ]
+            for place, name in enumerate(sources)
+        }
+
+    return observe
+
+
+@dataclass
+class Links(SilentTeller):
+    """Remembers where to look."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+
+    def link(self, key: str, url: str, text: str) -> None:
+        self.urls[key] = url
+
+
+@pytest.mark.parametrize("server", ["http://127.0.0.1:5000", ""])
+def test_a_drift_check_links_to_its_page_on_the_server_and_to_the_file_without_one(
+    world: World, tmp_path: Path, server: str
+) -> None:
+    """Prefect shows no link to a file."""
+    world.tracker.server_url = server
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040))])
+    links = Links()
+    monitor(replace(world.app(), teller=links))
+    start = f"{server}/#/experiments/" if server else "file://"
+    assert links.urls["drift-report"].startswith(start)
+    assert "drift/index.html?" in links.urls["drift-report"] or not server

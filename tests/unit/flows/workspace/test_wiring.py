@@ -1,0 +1,66 @@
+"""The composition root: what is refused before a part is used."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flows.workspace.wiring import App, open_app
+from maskloop.errors import UnavailableError
+from maskloop.records.kinds import CandidateRegistered, CycleOpened, write_record
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "maskloop.toml").write_text("[gates]\n")
+    app = open_app(tmp_path)
+    write_record(app.ledger, CycleOpened(trigger_key="t", reason="manual", detail="a test"), cycle="cycle-1")
+    return app
+
+
+def test_a_new_workspace_may_begin_a_new_mlflow_database(app: App) -> None:
+    app.check_mlflow()
+
+
+def register_a_candidate(app: App) -> None:
+    candidate = CandidateRegistered(
+        version="1",
+        weights_digest="w" * 64,
+        run_id="r",
+        data_tag="data-v1",
+        data_fingerprint="f" * 64,
+        seconds=1.0,
+        requested_by="rita",
+    )
+    write_record(app.ledger, candidate, cycle="cycle-1")
+
+
+def test_a_lost_mlflow_database_is_not_replaced_by_an_empty_one(app: App) -> None:
+    register_a_candidate(app)
+    for use in (app.models.versions, lambda: app.tracker.open_run("k", name="n", tags={})):
+        with pytest.raises(UnavailableError, match="database is gone"):
+            use()
+    assert not (app.workspace.mlflow_dir / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("script", ["", "create table runs (run_uuid text)"])
+def test_an_mlflow_database_that_was_begun_anew_is_no_better_than_none(app: App, script: str) -> None:
+    register_a_candidate(app)
+    database = app.workspace.mlflow_dir / "mlflow.db"
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executescript(script)
+    with pytest.raises(UnavailableError, match=r"database is gone, or empty.*Put it back"):
+        app.models.version("1")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executescript("drop table if exists runs; create table runs as select 'r' as run_uuid")
+    app.check_mlflow()
+
+
+def test_whoever_names_another_mlflow_keeps_nothing_here(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    app.check_mlflow()

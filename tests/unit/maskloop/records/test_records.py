@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from maskloop.ledger.ledger import Entry, make_entry
+from maskloop.records.kinds import RECORDS, ApprovalDecided, Check, CycleClosed, read_record, write_record
+from tests.fakes.ledger import FakeLedger
+
+GOLDEN = Path(__file__).parents[3] / "records"
+
+
+def golden(kind: str, version: str = "v1") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((GOLDEN / version / f"{kind}.json").read_text())
+    return content
+
+
+def entry_of(kind: str, payload: dict[str, Any]) -> Entry:
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    return make_entry(1, kind, now, "anna", "c1", payload, "", 1, "0" * 64)
+
+
+@pytest.mark.parametrize("file", sorted(GOLDEN.glob("v*/*.json")), ids=lambda file: file.stem)
+def test_records_of_every_released_version_stay_readable(file: Path) -> None:
+    written = json.loads(file.read_text())
+    record = read_record(entry_of(written["kind"], written["payload"]))
+    assert record is not None
+    read = record.model_dump(mode="json")
+    assert {name: read[name] for name in written["payload"]} == written["payload"]
+
+
+def test_every_kind_has_a_golden_file() -> None:
+    assert {file.stem for file in (GOLDEN / "v1").glob("*.json")} >= set(RECORDS)
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+def test_every_record_reads_as_a_sentence(kind: str) -> None:
+    record = read_record(entry_of(kind, golden(kind)["payload"]))
+    assert record is not None
+    sentence = record.sentence()
+    assert len(sentence) > 15
+    assert not sentence.endswith(".")
+    assert "{" not in sentence
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+def test_a_record_comes_back_from_the_ledger_as_it_was(kind: str) -> None:
+    ledger = FakeLedger()
+    record = RECORDS[kind].model_validate(golden(kind)["payload"])
+    entry = write_record(ledger, record, actor="anna", cycle="c1")
+    assert read_record(entry) == record
+    assert (entry.kind, entry.actor, entry.cycle) == (kind, "anna", "c1")
+
+
+def test_a_kind_from_the_future_is_passed_over() -> None:
+    assert read_record(entry_of("moon.landed", {})) is None
+
+
+def test_a_field_from_the_future_is_ignored() -> None:
+    payload = {**golden("cycle.closed")["payload"], "mood": "good"}
+    assert read_record(entry_of("cycle.closed", payload)) == CycleClosed(
+        outcome="promoted", reason="version 2 serves"
+    )
+
+
+def test_a_check_is_never_infinite_or_nan() -> None:
+    with pytest.raises(ValidationError):
+        Check(name="x", outcome="pass", measured=float("nan"), required=0.5, reason="")
+
+
+def test_a_record_cannot_be_changed() -> None:
+    record = ApprovalDecided.model_validate(golden("approval.decided")["payload"])
+    with pytest.raises(ValidationError):
+        record.decision = "rejected"  # type: ignore[misc]

@@ -1,0 +1,99 @@
+"""The baseline and its file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskloop.errors import DataError, IntegrityError, NotFoundError
+from monitoring.drift.baseline import Baseline, build_baseline, load_baseline, save_baseline
+from monitoring.features import Observation
+from tests.fakes.drift_data import baseline_of, draw
+
+
+@pytest.fixture
+def baseline() -> Baseline:
+    return baseline_of(draw(np.random.default_rng(0), 20))
+
+
+def test_a_saved_baseline_comes_back_with_its_digest(baseline: Baseline, tmp_path: Path) -> None:
+    save_baseline(baseline, tmp_path / "baseline.npz")
+    loaded = load_baseline(tmp_path / "baseline.npz")
+    assert loaded.digest == baseline.digest
+    np.testing.assert_array_equal(loaded.values, baseline.values)
+    np.testing.assert_array_equal(loaded.embeddings, baseline.embeddings)
+
+
+def test_the_digest_does_not_depend_on_the_order_of_pictures() -> None:
+    observations = draw(np.random.default_rng(1), 15)
+    assert baseline_of(observations).digest == baseline_of(observations[::-1]).digest
+
+
+def test_the_digest_tells_weights_data_and_values_apart(baseline: Baseline) -> None:
+    others = [
+        replace(baseline, weights_digest="w2"),
+        replace(baseline, data_fingerprint="f2"),
+        replace(baseline, values=baseline.values + 1e-9),
+        replace(baseline, embeddings=baseline.embeddings[:-1]),
+    ]
+    assert len({baseline.digest, *(other.digest for other in others)}) == 5
+
+
+def test_what_does_not_exist_is_nan_and_left_out_of_rows() -> None:
+    baseline = baseline_of([Observation({"a": 1.0}), Observation({"b": 2.0, "a": None}, (1.0,))])
+    assert baseline.feature_names == ("a", "b")
+    assert sorted(map(str, baseline.rows())) == ["{'a': 1.0}", "{'b': 2.0}"]
+    assert baseline.embeddings.shape == (1, 1)
+
+
+def test_a_baseline_without_embeddings_survives_its_file(tmp_path: Path) -> None:
+    baseline = baseline_of(draw(np.random.default_rng(2), 3, embedded=False))
+    save_baseline(baseline, tmp_path / "b.npz")
+    assert load_baseline(tmp_path / "b.npz").digest == baseline.digest
+
+
+def test_no_pictures_are_no_baseline() -> None:
+    with pytest.raises(DataError):
+        build_baseline([], weights_digest="w", data_fingerprint="f")
+
+
+def test_embeddings_of_two_lengths_are_refused() -> None:
+    with pytest.raises(DataError):
+        baseline_of([Observation({"a": 1.0}, (1.0,)), Observation({"a": 1.0}, (1.0, 2.0))])
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        load_baseline(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("position", [0.05, 0.4, 0.97])
+def test_damage_is_noticed(baseline: Baseline, tmp_path: Path, position: float) -> None:
+    file = tmp_path / "b.npz"
+    save_baseline(baseline, file)
+    data = bytearray(file.read_bytes())
+    data[int(position * len(data))] ^= 0xFF
+    file.write_bytes(bytes(data))
+    with pytest.raises(IntegrityError):
+        load_baseline(file)
+
+
+def test_a_well_formed_file_with_other_values_is_refused(baseline: Baseline, tmp_path: Path) -> None:
+    file = tmp_path / "b.npz"
+    save_baseline(baseline, file)
+    with np.load(file) as arrays:
+        changed = {**arrays, "values": arrays["values"] + 1.0}
+    np.savez(file, **changed)
+    with pytest.raises(IntegrityError, match="digest"):
+        load_baseline(file)
+
+
+def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
+    for number, content in enumerate((b"", b"PK\x03\x04", b"not a baseline")):
+        file = tmp_path / f"{number}.npz"
+        file.write_bytes(content)
+        with pytest.raises(IntegrityError):
+            load_baseline(file)

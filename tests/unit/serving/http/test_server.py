@@ -1,0 +1,280 @@
+"""The service as a process: who may reach it, an end that loses nothing, workers that come back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from uvicorn.config import STARTUP_FAILURE
+
+from flows.workspace.wiring import REPOSITORY
+from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.settings.settings import ServingSettings
+from serving.access.keys import KeyStore
+from serving.client import Client
+from serving.http import server
+from serving.http.server import address_of, choose_trusted_hosts, decide_on_keys, open_listener
+from tests.fakes.ledger import FakeClock
+from tests.fakes.served import WAITING
+from tests.fakes.service_world import PNG, write_picture
+from tests.unit.serving.http.test_connections import wait_until
+
+SLOW = write_picture(pixels=np.full((16, 24, 3), WAITING, np.uint8))
+
+
+# --- who may reach it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.com"])
+def test_nobody_else_reaches_a_service_without_keys(tmp_path: Path, host: str) -> None:
+    keys = KeyStore(tmp_path / "keys.json")
+    settings = ServingSettings(host=host)
+    with pytest.raises(ConfigurationError, match="there is no API key yet") as refused:
+        decide_on_keys(settings, keys)
+    assert "maskloop keys add" in refused.value.hint
+    keys.add("anna")
+    assert decide_on_keys(settings, keys)
+
+
+def test_a_key_that_has_expired_is_none(tmp_path: Path) -> None:
+    keys = KeyStore(tmp_path / "keys.json", clock=FakeClock())
+    keys.add("anna", valid_days=1.0)
+    with pytest.raises(ConfigurationError):
+        decide_on_keys(ServingSettings(host="0.0.0.0"), keys)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_loopback_keys_are_asked_for_only_if_settings_say_so(tmp_path: Path, host: str) -> None:
+    keys = KeyStore(tmp_path / "keys.json")
+    assert not decide_on_keys(ServingSettings(host=host), keys)
+    assert decide_on_keys(ServingSettings(host=host, require_keys=True), keys)
+
+
+def test_on_loopback_only_its_names_are_trusted_unless_others_are_named() -> None:
+    assert "localhost" in choose_trusted_hosts(ServingSettings())
+    assert "*" not in choose_trusted_hosts(ServingSettings())
+    assert choose_trusted_hosts(ServingSettings(host="0.0.0.0")) == ("*",)
+    assert choose_trusted_hosts(ServingSettings(trusted_hosts=("a.example",))) == ("a.example",)
+
+
+def test_a_port_in_use_and_a_host_that_is_not_here_are_said() -> None:
+    listener = open_listener("127.0.0.1", 0)
+    with listener, pytest.raises(ConfigurationError, match=r"cannot listen there: .*in use"):
+        open_listener("127.0.0.1", listener.getsockname()[1])
+    with pytest.raises(ConfigurationError, match=r"cannot listen there.*203.0.113.1"):
+        open_listener("203.0.113.1", 0)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
+def test_the_address_is_one_that_can_be_opened(host: str, shown: str) -> None:
+    with open_listener(host, 0) as listener:
+        assert address_of(listener) == f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def test_sigterm_is_announced_before_anything_stops() -> None:
+    happened: list[str] = []
+    is_stopped = asyncio.Event()
+
+    def stop(_number: int, _frame: Any) -> None:
+        happened.append("stopped")
+        is_stopped.set()
+
+    async def story() -> None:
+        with server.stop_noticed(lambda: happened.append("announced"), notice_s=0.05):
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0)
+            assert happened == ["announced"]
+            await is_stopped.wait()
+        assert signal.getsignal(signal.SIGTERM) is stop
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        asyncio.run(story())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert happened == ["announced", "stopped"]
+
+
+# --- a process of its own ----------------------------------------------------------------------------
+
+
+@contextmanager
+def served(directory: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a service over fakes, wait until it is ready, give process and URL; gone afterwards.
+
+    Its output goes to files: a pipe that nobody reads is full after some 450 log lines.
+    """
+    command = [sys.executable, "-m", "tests.fakes.served", str(directory), "0", json.dumps(settings)]
+    output = directory / "output"
+    with output.open("w") as stdout, (directory / "log").open("w") as stderr:
+        process = subprocess.Popen(
+            command, stdout=stdout, stderr=stderr, text=True, cwd=REPOSITORY, start_new_session=True
+        )
+    try:
+        wait_until(lambda: "\n" in output.read_text())
+        url = output.read_text().splitlines()[0]
+        wait_until(lambda: is_ready(url))
+        yield process, url
+    finally:
+        for one in descendants(process.pid):
+            one.kill()
+        process.kill()
+        process.communicate()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [one for one in psutil.Process(process.pid).children() if is_worker(one)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):  # it may be dead, and not yet cleared away
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
+
+
+def is_refused(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/healthz")
+    except httpx.ConnectError:
+        return True
+    except httpx.TransportError:  # taken in just before the end, and closed before it asked
+        return False
+    return False
+
+
+@pytest.mark.server
+def test_on_sigterm_nothing_more_is_accepted_and_what_was_is_answered(tmp_path: Path) -> None:
+    answers: list[httpx.Response] = []
+    with served(tmp_path, stop_notice_s=0.1) as (process, url):
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{url}/v1/predict", content=SLOW, timeout=60))
+        )
+        asking.start()
+        wait_until((tmp_path / "arrived").exists)
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: is_refused(url))
+        (tmp_path / "go").touch()
+        asking.join(60)
+        assert process.wait(60) == 0
+    assert answers[0].status_code == 200
+    assert answers[0].headers["connection"] == "close"
+
+
+@pytest.mark.server
+def test_a_killed_worker_costs_waiting_only_and_comes_back_a_killed_supervisor_takes_all_along(
+    tmp_path: Path,
+) -> None:
+    failures: list[BaseException] = []
+    counted = [0] * 4
+    is_over = threading.Event()
+
+    def ask(number: int, url: str) -> None:
+        with Client(url, timeout_s=30) as client:
+            while not is_over.is_set():
+                try:
+                    request_id = f"r{number}.{counted[number]}"
+                    assert client.predict(PNG, request_id=request_id).request_id == request_id
+                except BaseException as error:  # noqa: BLE001 - a thread's failure is the test's
+                    failures.append(error)
+                    return
+                counted[number] += 1
+
+    with served(tmp_path, workers=2, stop_notice_s=0) as (process, url):
+        before = workers_of(process)
+        assert len(before) == 2
+        asking = [threading.Thread(target=ask, args=(number, url)) for number in range(4)]
+        for thread in asking:
+            thread.start()
+        wait_until(lambda: min(counted) > 3)
+        busy = next(worker for worker in before if worker.children())  # it has decoded something
+        os.kill(busy.pid, signal.SIGKILL)
+        after_kill = list(counted)
+        wait_until(lambda: all(now > then + 3 for now, then in zip(counted, after_kill, strict=True)))
+        wait_until(lambda: len([one for one in workers_of(process) if one not in before]) == 1)
+        is_over.set()
+        for thread in asking:
+            thread.join(60)
+        assert failures == []
+        children = descendants(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+def test_a_worker_that_cannot_start_ends_the_service_instead_of_coming_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def application() -> None:
+        raise ConfigurationError("the rate limit cannot be read")
+
+    with pytest.raises(SystemExit) as ended:
+        server._start_worker(application)
+    assert ended.value.code == STARTUP_FAILURE
+    assert "the rate limit cannot be read" in caplog.text
+
+    class Supervisor:
+        processes = (SimpleNamespace(exitcode=-9), SimpleNamespace(exitcode=STARTUP_FAILURE))
+
+        def __init__(self, *_arguments: Any, **_options: Any) -> None:
+            pass
+
+        def run(self) -> None:
+            pass
+
+    monkeypatch.setattr(server, "Supervisor", Supervisor)
+    monkeypatch.setattr(server, "make_config", lambda *_: None)
+    monkeypatch.setattr("serving.telemetry.metrics.share_figures", lambda _folder: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with open_listener("127.0.0.1", 0) as listener, pytest.raises(UnavailableError, match="did not start"):
+        server.run_server(application, ServingSettings(workers=2), listener)
+
+
+def test_what_a_killed_service_left_in_memory_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_MEMORY", tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    kept = [f"maskloop-{os.getpid()}-a", "maskloop-a-b", "others"]
+    for name in (f"maskloop-{dead.pid}-a", *kept):
+        (tmp_path / name).mkdir()
+    with server._folder_in_memory() as folder:
+        assert folder.parent == tmp_path
+        assert {one.name for one in tmp_path.iterdir()} == {*kept, folder.name}
+    assert {one.name for one in tmp_path.iterdir()} == set(kept)
+
+
+def test_sockets_of_the_listener_let_go_of_who_reads_no_answer() -> None:
+    with open_listener("127.0.0.1", 0) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        with client, accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000

@@ -1,0 +1,193 @@
+"""Spans reach a collector over OTLP; one that is dead or silent costs spans, never a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from serving.telemetry.tracing import NO_TRACER, TALKATIVE, OtlpTracer, SaidSeldom, open_tracer, record_stages
+from tests.fakes.service_world import PNG, ServiceWorld
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Collector:
+    """Takes what is sent to it."""
+
+    def __init__(self) -> None:
+        self.received: list[ExportTraceServiceRequest] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.received.append(ExportTraceServiceRequest.FromString(body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}/v1/traces"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def spans(self) -> list[Span]:
+        return [
+            span
+            for request in self.received
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture(autouse=True)
+def loopback_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    made = Collector()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A collector that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/traces"
+
+
+def attributes(span: Span) -> dict[str, Any]:
+    return {one.key: getattr(one.value, one.value.WhichOneof("value") or "") for one in span.attributes}
+
+
+def test_a_request_is_a_span_below_the_callers_with_its_stages_below(
+    collector: Collector, tmp_path: Path
+) -> None:
+    world = ServiceWorld(tmp_path)
+    world.tracer = open_tracer(collector.endpoint)
+    response = world.post(content=PNG, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    assert response.status_code == 200
+    world.tracer.close()
+
+    assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
+    (request,) = [span for span in collector.spans if span.name == "POST /v1/predict"]
+    assert request.parent_span_id.hex() == PARENT
+    assert request.kind == Span.SPAN_KIND_SERVER
+    assert attributes(request) == {"http.response.status_code": 200, "maskloop.model_version": "1"}
+    stages = sorted(
+        (span for span in collector.spans if span is not request), key=lambda span: span.start_time_unix_nano
+    )
+    assert [span.name for span in stages] == ["decode", "queue", "model", "encode"]
+    assert {span.parent_span_id for span in stages} == {request.span_id}
+    for before, after in pairwise(stages):
+        assert before.end_time_unix_nano == after.start_time_unix_nano
+    took_ns = sum(span.end_time_unix_nano - span.start_time_unix_nano for span in stages)
+    assert took_ns / 1e6 == pytest.approx(sum(response.json()["timings_ms"].values()), abs=0.01)
+    assert stages[-1].end_time_unix_nano <= request.end_time_unix_nano
+
+
+def test_a_refused_request_is_a_span_with_its_status_and_no_stages(
+    collector: Collector, tmp_path: Path
+) -> None:
+    world = ServiceWorld(tmp_path)
+    world.tracer = open_tracer(collector.endpoint)
+    assert world.post(content=b"no picture").status_code == 415
+    world.tracer.close()
+    (span,) = collector.spans
+    assert attributes(span)["http.response.status_code"] == 415
+    assert not span.parent_span_id
+
+
+@pytest.mark.parametrize("header", ["", "nonsense", f"00-{'0' * 32}-{PARENT}-01", "00-" + "é" * 60])
+def test_a_header_that_names_no_parent_begins_a_trace_of_its_own(collector: Collector, header: str) -> None:
+    tracer = open_tracer(collector.endpoint)
+    with tracer.span("GET /", headers=[(b"traceparent", header.encode("latin-1"))]):
+        pass
+    tracer.close()
+    (span,) = collector.spans
+    assert not span.parent_span_id
+
+
+def test_requests_side_by_side_keep_their_stages_apart(collector: Collector, tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path)
+    world.tracer = open_tracer(collector.endpoint)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        await asyncio.gather(*(client.post("/v1/predict", content=PNG) for _ in range(6)))
+
+    world.run(story)
+    world.tracer.close()
+    requests = [span for span in collector.spans if span.name.startswith("POST")]
+    stages = [span for span in collector.spans if not span.name.startswith("POST")]
+    assert len(requests) == 6
+    for request in requests:
+        own = [span.name for span in stages if span.parent_span_id == request.span_id]
+        assert sorted(own) == ["decode", "encode", "model", "queue"]
+
+
+@pytest.mark.parametrize("kind", ["dead", "silent"])
+def test_a_collector_that_does_not_answer_costs_no_request_and_is_said_seldom(
+    kind: str, silent: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")  # ms: every span is tried at once
+    monkeypatch.setattr("serving.telemetry.tracing._EXPORT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("serving.telemetry.tracing._CLOSE_TIMEOUT_S", 0.2)
+    for name in TALKATIVE:
+        monkeypatch.setattr(logging.getLogger(name), "filters", [])
+    world = ServiceWorld(tmp_path)
+    tracer = OtlpTracer(silent if kind == "silent" else "http://127.0.0.1:9/v1/traces")
+    world.tracer = tracer
+
+    async def story(client: httpx.AsyncClient) -> list[int]:
+        return [(await client.post("/v1/predict", content=PNG)).status_code for _ in range(20)]
+
+    assert world.run(story) == [200] * 20
+    tracer._provider.force_flush(1000)
+    tracer.close()
+    told = [record for record in caplog.records if record.name.startswith("opentelemetry")]
+    assert 1 <= len(told) <= 2
+
+
+def test_a_line_that_would_come_all_the_time_comes_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("serving.telemetry.tracing.time.monotonic", lambda: now[0])
+    seldom, passed = SaidSeldom(), []
+    for second in range(1300):
+        now[0] = 1000.0 + second
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "dead", None, None)
+        if seldom.filter(record):
+            passed.append(second)
+    assert passed == [0, 600, 1200]
+
+
+def test_without_a_collector_nothing_is_opened_and_nothing_recorded() -> None:
+    assert open_tracer("") is NO_TRACER
+    with NO_TRACER.span("GET /", headers=[]) as span:
+        span.set("a", 1)
+        record_stages({"decode": 0.1})
+    NO_TRACER.close()
