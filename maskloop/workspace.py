@@ -105,9 +105,13 @@ class Workspace:
         """The page that `maskloop report` writes."""
         return self.reports_dir / "loop.html"
 
+    def verdict_dir(self, version: str) -> Path:
+        """Return the folder of what was kept about a version's verdict."""
+        return self.reports_dir / "verdicts" / f"version-{version}"
+
     def verdict_page(self, version: str) -> Path:
         """Return the page by which a version is decided about."""
-        return self.reports_dir / "verdicts" / f"version-{version}" / "evidence.html"
+        return self.verdict_dir(version) / "evidence.html"
 
     @property
     def mlflow_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""What the service tells about itself while it works. `serving.telemetry.metrics` turns it into Prometheus figures."""
+"""What the service tells about itself while it works; `serving.telemetry` makes figures of it."""
 
 from __future__ import annotations
 

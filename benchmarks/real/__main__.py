@@ -20,10 +20,11 @@ from typing import Any
 from flows.answering.predict import predict
 from flows.deciding.decisions import decide_by_hand
 from flows.drift.monitor import monitor
+from flows.evidence.iou_by_source import read_iou_rows
 from flows.intake.ingest import ingest
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
-from flows.pages.report import read_iou_rows, write_report
+from flows.loop.turn import run_turn
+from flows.pages.report import write_report
 from flows.workspace.creation import init_workspace
 from flows.workspace.telling import TerminalTeller
 from flows.workspace.wiring import App, open_app
@@ -83,10 +84,10 @@ def run_nuclei(app: App, data: Path) -> dict[str, Any]:
     reconcile(app)
     second = approve_open_candidate(app)
     return {
-        "first": read_iou_rows(app, first),
+        "first": read_iou_rows(app.workspace, first),
         "quiet": quiet.judged.sentence() if quiet.judged else None,
         "drift": drift.judged.sentence() if drift.judged else None,
-        "after_retraining": read_iou_rows(app, second),
+        "after_retraining": read_iou_rows(app.workspace, second),
         "cycles": describe_cycles(app),
     }
 
@@ -96,7 +97,7 @@ def run_carparts(app: App, data: Path) -> dict[str, Any]:
     take(app, data, "mini_coarse_train", "train", "adverts", prefix="")
     take(app, data, "mini_coarse_val", "test", "adverts", prefix="")
     version = turn_and_approve(app)
-    return {"first": read_iou_rows(app, version), "cycles": describe_cycles(app)}
+    return {"first": read_iou_rows(app.workspace, version), "cycles": describe_cycles(app)}
 
 
 STORIES: dict[str, Callable[[App, Path], dict[str, Any]]] = {"nuclei": run_nuclei, "carparts": run_carparts}

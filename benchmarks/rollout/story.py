@@ -20,7 +20,7 @@ from benchmarks.rollout.traffic import Traffic
 from flows.deciding.decisions import decide_by_hand
 from flows.intake.ingest import ingest
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.workspace.creation import init_workspace
 from flows.workspace.servers import service_running
 from flows.workspace.wiring import App, open_app

@@ -18,7 +18,7 @@ from benchmarks.serving.contestants import ours
 from benchmarks.serving.saturation import Length, measure_saturation
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.workspace.creation import init_workspace
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app

@@ -12,7 +12,7 @@ from benchmarks.rollout.challengers import draw_batch
 from benchmarks.rollout.story import Size, configure, prepare, take
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.workspace.served import fetch_champion, verify_weights
 from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError

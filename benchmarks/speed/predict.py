@@ -1,4 +1,4 @@
-"""Prediction: torchvision's model as it comes, with its masks encoded, and `models.answering.predict.Predictor`."""
+"""Prediction: torchvision's model with its masks encoded, and `models.answering.predict.Predictor`."""
 
 from __future__ import annotations
 

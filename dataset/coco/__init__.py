@@ -1,0 +1,1 @@
+"""COCO files in: read, validated and mended."""

@@ -1,0 +1,1 @@
+"""A batch becomes part of the data: planned, split, audited and written."""

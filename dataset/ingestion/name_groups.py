@@ -75,7 +75,7 @@ def suggest_pattern(names: Sequence[str]) -> NamePattern | None:
 
 
 def names_by_group(names: Sequence[str], pattern: str) -> dict[str, list[str]]:
-    """Return the names that a pattern matches, by what it captures, as `dataset.ingestion.splitting.group_key` does."""
+    """Return the names that a pattern matches, by what it captures, as `splitting.group_key` does."""
     groups = defaultdict(list)
     for name in names:
         if key := group_key(name, pattern):

@@ -2,8 +2,8 @@
 
 Pictures belong together when they share a group key, or when they look alike (frames of one scene, a copy
 saved again): their 64-bit difference hashes are nearly equal, and so are their grey cells. Tiles of one
-photograph do not look alike; their names tell (`dataset.ingestion.name_groups`). A group's split follows from the hash
-of its key and never changes, whatever comes in later.
+photograph do not look alike; their names tell (`dataset.ingestion.name_groups`). A group's split follows from
+the hash of its key and never changes, whatever comes in later.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Picture files: decoded in a child process, turned, stripped of places."""

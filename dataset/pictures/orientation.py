@@ -1,4 +1,4 @@
-"""Boxes and masks, turned as a picture's EXIF orientation turns its pixels (`dataset.pictures.decoding.orient`)."""
+"""Boxes and masks, turned as a picture's EXIF orientation turns its pixels (`decoding.orient`)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The demo pictures, drawn from a seed."""

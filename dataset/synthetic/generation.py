@@ -167,7 +167,3 @@ def main() -> None:
         shift=wanted.shift,
         first_index=wanted.first_index,
     )
-
-
-if __name__ == "__main__":
-    main()

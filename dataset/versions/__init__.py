@@ -1,0 +1,1 @@
+"""Data versions in DVC and git, and what differs between them."""

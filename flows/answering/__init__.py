@@ -1,0 +1,1 @@
+"""Models answer: the service, `predict`, and the pictures that are asked about."""

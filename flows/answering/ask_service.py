@@ -27,7 +27,7 @@ def ask_service(
     overlays_dir: Path | None = None,
     min_score: float | None = None,
 ) -> list[PictureAnswer]:
-    """Let a service answer every picture; a bad picture costs only itself. Answers as `flows.answering.predict` does.
+    """Let a service answer every picture; a bad picture costs only itself. Answers as `predict` does.
 
     Raises:
         DataError: if there is no picture among the files.

@@ -15,10 +15,11 @@ from typing import Any
 
 from flows.answering.predict import predict
 from flows.drift.monitor import Monitored, monitor
+from flows.evidence.iou_by_source import comparison_rows
 from flows.intake.ingest import ingest
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
-from flows.pages.report import comparison_rows, write_report
+from flows.loop.turn import run_turn
+from flows.pages.report import write_report
 from flows.pages.status import tell_history
 from flows.scheduling.foreground import run_story
 from flows.workspace.creation import init_workspace
@@ -191,7 +192,9 @@ def _conclude(
             "after retrain": row["after"],
             "old camera, after retrain": row["old_source"],
         }
-        for row in comparison_rows(app, old, new, old_source="belt camera 1", new_source="belt camera 2")
+        for row in comparison_rows(
+            app.workspace, old, new, old_source="belt camera 1", new_source="belt camera 2"
+        )
     ]
     history = [line for line in tell_history(app) if line["kind"] != "training.started"]
     report = write_report(app, None)

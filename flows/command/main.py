@@ -220,7 +220,7 @@ def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str)
 @click.option("--why", required=True, help="The reason, for the record.")
 def abandon(root: Path, out: Output, *, cycle: str, by: str, why: str) -> None:
     """End an open CYCLE; what serves goes on serving."""
-    from flows.loop.retrain import abandon_cycle
+    from flows.loop.cycles import abandon_cycle
 
     closed = abandon_cycle(open_workspace(root), cycle, by=by or user_name(), why=why)
     out.answer(closed.model_dump(mode="json"), lambda: click.echo(f"{cycle}: {closed.sentence()}"))
@@ -336,7 +336,7 @@ def _fail(error: MaskloopError) -> None:
 
 def _turn(root: Path, out: Output, by: str, starts_from: Any, *, is_taught: bool = False) -> None:
     from flows.learning.train import refuse_without_champion
-    from flows.loop.retrain import run_turn
+    from flows.loop.turn import run_turn
     from flows.scheduling.foreground import run_story
 
     app = open_workspace(root, actor=by or user_name())
@@ -369,11 +369,9 @@ def _answer_turn(out: Output, cycle: Cycle) -> None:
 
 def _decide(root: Path, out: Output, version: str, decision: Any, by: str, why: str) -> None:
     from flows.deciding.decisions import decide_by_hand
+    from flows.pages.evidence_pack import refresh_packs
 
     app = open_workspace(root)
     record = decide_by_hand(app, version, decision, by=by or user_name(), why=why)
+    refresh_packs(app)
     out.answer(record.model_dump(mode="json"), lambda: out.sentences([record.sentence()], app.teller))
-
-
-if __name__ == "__main__":
-    main()

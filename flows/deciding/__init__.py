@@ -1,0 +1,1 @@
+"""Approval and rejection of a candidate, promotion and rollback."""

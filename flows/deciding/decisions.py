@@ -1,4 +1,4 @@
-"""A judged candidate is approved or rejected, and the approved one becomes the champion."""
+"""A judged candidate is approved or rejected: by the policy, by a tag in MLflow or from the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger.leases import leased
 from maskloop.records.kinds import (
     ApprovalDecided,
-    ChampionChanged,
     CycleWaiting,
     VerdictReached,
     write_record,
@@ -111,7 +110,6 @@ def decide_by_hand(
         RefusedError: if it was rejected, the gates failed it, or four eyes are asked for and there are only
             two.
     """
-    from flows.pages.evidence_pack import refresh_pack
     from registry.approval.approval import decide_by_person
 
     cycle = _find_judged(app, version)
@@ -138,41 +136,7 @@ def decide_by_hand(
         app.models.set_tag(record.version, APPROVAL_TAG, record.decision)
     except (NotFoundError, UnavailableError) as error:
         app.teller.say(f"it is recorded; its tag in MLflow does not show it yet: {error}")
-    refresh_pack(app, cycle.id)
     return record
-
-
-def promote_cycle(app: App, cycle: Cycle) -> ChampionChanged:
-    """Make an approved cycle's candidate the champion.
-
-    Raises:
-        RefusedError: if the approval has expired, or another rule forbids it.
-    """
-    from registry.champion.promotion import promote
-
-    if cycle.verdict is None or cycle.approval is None or cycle.approval_at is None:
-        raise RefusedError(f"{cycle.id} has no approved verdict")
-    changed = promote(
-        app.ledger,
-        app.models,
-        cycle=cycle.id,
-        weights_digest=cycle.verdict.candidate_digest,
-        settings=app.settings.approval,
-        clock=app.clock,
-        why=cycle.approval.why or f"approved by {cycle.approval.by}",
-        actor=cycle.approval.by,
-    )
-    app.teller.say(changed.sentence())
-    return changed
-
-
-def roll_back(app: App, *, to_version: str | None, by: str, why: str) -> ChampionChanged:
-    """Put an earlier champion back. Raises RefusedError if that version never served or lost its blessing."""
-    from registry.champion.promotion import rollback
-
-    changed = rollback(app.ledger, app.models, to_version=to_version, by=by, why=why)
-    app.teller.say(changed.sentence())
-    return changed
 
 
 def _refusal(verdict: VerdictReached, no: ApprovalDecided) -> RefusedError:

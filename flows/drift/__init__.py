@@ -1,0 +1,1 @@
+"""The newest production samples are compared with the champion's own pictures."""

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.evidence.evaluate import load_picture, predict_pictures
+from flows.drift.references import choose_reference_pictures, open_references
+from flows.evidence.evaluate import load_picture
 from flows.learning.train import trained_on
-from flows.loop.retrain import record_trigger
-from flows.pages.report import PAGE, refresh_report
+from flows.loop.cycles import record_trigger
+from flows.pages.report import refresh_report
 from flows.planning.plan import count_new_labels
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
-from maskloop.errors import DataError, UnavailableError
+from maskloop.errors import UnavailableError
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
+from monitoring.drift.references import POOLED, judge_against_references
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion, Picture
-    from monitoring.drift.baseline import Baseline
     from monitoring.drift.references import ClosestReference
     from monitoring.drift.triggers import LoopState as TriggerState
-    from monitoring.features import Observation
     from monitoring.samples.windows import Window
     from registry.champion.serving_copy import ServedModel
 
 DETECTOR = "drift"
 WINDOW_FILE = "samples.json"
 _PAGE = "index.html"
-_SOURCE_NAMES = "sources.json"
 _IN_WORDS = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inconclusive"}
 
 
@@ -115,7 +112,6 @@ def _finish_last_window(app: App) -> None:
 
 
 def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
-    from monitoring.drift.references import judge_against_references
     from monitoring.pages.drift_page import write_p_value
 
     references = open_references(app, served)
@@ -130,7 +126,7 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
         window_id=verdict.window_id,
         num_samples=verdict.num_samples,
         missing_percent=verdict.missing_percent,
-        baseline_digest=references[_pooled()].digest,
+        baseline_digest=references[POOLED].digest,
         weights_digest=verdict.weights_digest,
         threshold_digest=verdict.threshold_digest,
         drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
@@ -193,75 +189,6 @@ def name_drift_check(judged: DriftJudged, at: datetime) -> str:
     return f"drift check {at:%m-%d %H:%M}: {_IN_WORDS[judged.outcome]}"
 
 
-def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
-    """Load what the champion's own held-out pictures look like, or measure them the first time.
-
-    Each source's reference is its validation pictures, with its test pictures added where those are fewer
-    than a window needs; sources with too few even so count in the pooled reference only.
-
-    Raises:
-        DataError: if the champion's data version has no held-out pictures.
-    """
-    from monitoring.drift.baseline import build_baseline, load_baseline, save_baseline
-
-    directory = app.baseline_dir(served.weights_digest)
-    files = sorted(directory.glob("*.npz"))
-    if files and (directory / "complete").exists():
-        names = _read_source_names(directory)
-        return {names.get(file.name) or _name_of(file): load_baseline(file) for file in files}
-    version = app.data.open(trained_on(app.state(), served.weights_digest))
-    observed = _observe_held_out(app, served, version)
-    groups = {_pooled(): [seen for group in observed.values() for seen in group]}
-    groups |= {
-        name: group
-        for name, group in observed.items()
-        if len(observed) > 1 and len(group) >= app.settings.monitoring.min_window_samples
-    }
-    references = {}
-    files_of = {name: f"{number:04d}.npz" for number, name in enumerate(groups)}
-    write_text(directory / _SOURCE_NAMES, json.dumps({file: name for name, file in files_of.items()}))
-    for name, group in groups.items():
-        references[name] = build_baseline(
-            group, weights_digest=served.weights_digest, data_fingerprint=version.fingerprint
-        )
-        save_baseline(references[name], directory / files_of[name])
-    (directory / "complete").touch()
-    return references
-
-
-def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) -> dict[str, list[Observation]]:
-    from models.answering.predict import Predictor
-    from monitoring.features import observe
-
-    pictures = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
-    if not pictures:
-        raise DataError("the champion's data version has no held-out pictures", where=version.tag)
-    predictor = Predictor.load(
-        served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
-    )
-    max_mpx = app.settings.data.max_picture_mpx
-    with app.teller.progress("measuring the champion's own pictures") as progress:
-        found = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
-    observed: dict[str, list[Observation]] = {}
-    for picture in pictures:
-        prediction = found[picture.digest]
-        confident = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
-        pixels = load_picture(version.path(picture), max_mpx)
-        seen = observe(pixels, confident, predictor.class_names, prediction.embedding)
-        observed.setdefault(picture.source, []).append(seen)
-    return observed
-
-
-def choose_reference_pictures(version: DatasetVersion, min_per_source: int) -> tuple[Picture, ...]:
-    """Take each source's validation pictures, and its test pictures too where those are too few."""
-    chosen: list[Picture] = []
-    for source in sorted({picture.source for picture in version.pictures}):
-        validation = [picture for picture in version.by_split["val"] if picture.source == source]
-        test = [picture for picture in version.by_split["test"] if picture.source == source]
-        chosen += validation if len(validation) >= min_per_source else validation + test
-    return tuple(chosen)
-
-
 def _write_report(
     app: App, served: ServedModel, directory: Path, closest: ClosestReference, window: Window
 ) -> None:
@@ -282,7 +209,7 @@ def _write_report(
     chosen = [
         picture
         for picture in choose_reference_pictures(version, settings.min_window_samples)
-        if closest.name in (_pooled(), picture.source)
+        if closest.name in (POOLED, picture.source)
     ]
     kept = [app.samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
     write_drift_page(
@@ -292,7 +219,7 @@ def _write_report(
         window,
         reference_pictures=[load_picture(version.path(p), max_mpx) for p in chosen[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
-        links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": f"../../{PAGE}"},
+        links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
     )
 
 
@@ -318,21 +245,3 @@ def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> Trigge
         num_new_labelled_samples=count_new_labels(state, tag),
         data_version=tag,
     )
-
-
-def _pooled() -> str:
-    from monitoring.drift.references import POOLED
-
-    return POOLED
-
-
-def _read_source_names(directory: Path) -> Mapping[str, str]:
-    """Return the source behind each file: a source may be called what no file can be."""
-    file = directory / _SOURCE_NAMES
-    names: Mapping[str, str] = json.loads(file.read_text()) if file.exists() else {}
-    return names
-
-
-def _name_of(file: Path) -> str:
-    """Return the source of a file written before its name was kept beside it."""
-    return file.stem.partition(" ")[2]

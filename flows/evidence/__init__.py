@@ -1,0 +1,1 @@
+"""How a model did on the test pictures, and what is kept of it."""

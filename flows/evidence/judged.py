@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from flows.learning.train import trained_on
-from flows.pages.report import contest_folder
 from flows.workspace.wiring import App
 from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, StorageError
 from maskloop.files import write_text
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
 
 FILE: Final = "evidence.json"
 FOLDER: Final = "verdict"
+PAGE_PATH: Final = "approval/evidence.html"
+"""The approval page below the run's files in MLflow."""
 _MAX_POINTS: Final = 200
 _TRAINING_FIGURES: Final = {
     "training loss": "train/loss/total",
@@ -93,7 +93,7 @@ def thin_out(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float]
 def keep_evidence(app: App, run_id: str, version: str, evidence: JudgedEvidence) -> None:
     """Keep it in the workspace and beside the run. Raises StorageError, UnavailableError."""
     text = evidence.to_json()
-    write_text(contest_folder(app, version) / FILE, text)
+    write_text(app.workspace.verdict_dir(version) / FILE, text)
     app.tracker.log_text(run_id, text, f"{FOLDER}/{FILE}")
 
 
@@ -118,7 +118,7 @@ def read_kept(app: App, cycle: Cycle) -> JudgedEvidence | None:
     """Read what this workspace kept about a cycle's verdict; None if that is nothing."""
     if cycle.verdict is None:
         return None
-    file = contest_folder(app, cycle.verdict.candidate_version) / FILE
+    file = app.workspace.verdict_dir(cycle.verdict.candidate_version) / FILE
     return _fitting(file.read_text(encoding="utf-8"), cycle.verdict) if file.exists() else None
 
 
@@ -131,7 +131,7 @@ def compare_data(app: App, verdict: VerdictReached, version: DatasetVersion) -> 
         counts = {name: (0, count) for name, count in _count_instances(version).items()}
         everything = VersionDiff("", version.tag, version.pictures, (), (), counts)
         return summarise_change(everything, version.class_names)
-    old_tag = trained_on(app.state(), verdict.champion_digest)
+    old_tag = app.state().data_of(verdict.champion_digest)
     if not old_tag:
         return None
     try:

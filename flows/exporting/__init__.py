@@ -1,0 +1,1 @@
+"""Exports of a model to other formats, and their measured speed."""

@@ -1,0 +1,1 @@
+"""Labels and corrections come in; data versions are changed."""

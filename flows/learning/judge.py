@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from flows.evidence.evaluate import ModelOnPictures, evaluate_model
 from flows.evidence.examples import draw_examples
+from flows.evidence.iou_by_source import save_iou_rows
+from flows.evidence.judged import PAGE_PATH, collect_evidence, keep_evidence
 from flows.learning.agreement import record_agreements
-from flows.pages.evidence_pack import PAGE_PATH, refresh_pack
-from flows.pages.report import save_iou_rows
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.running import WorkNote
 from flows.workspace.served import fetch_champion, fetch_version
@@ -83,7 +83,6 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     key = f"verdict:{cycle.id}:{verdict.blessing_id}"  # the same verdict may be reached in a later cycle
     write_record(app.ledger, verdict, actor=app.actor, cycle=cycle.id, key=key)
     app.teller.say(verdict.sentence())
-    refresh_pack(app, cycle.id)
     return verdict
 
 
@@ -123,8 +122,6 @@ def ask_about_slices(app: App, weights_digest: str) -> list[Check]:
 
 def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictReached) -> None:
     """Log figures and pictures to the run, and keep what the approval page is made of."""
-    from flows.evidence.judged import collect_evidence, keep_evidence
-
     assert cycle.candidate is not None  # noqa: S101 - checked by the caller
     run_id, version = cycle.candidate.run_id, cycle.candidate.version
     examples = draw_examples(
@@ -138,7 +135,7 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
     )
     keep_evidence(app, run_id, version, evidence)
     champion = contest.champion.evaluation.iou if contest.champion else None
-    by_source = save_iou_rows(app, version, contest.candidate.evaluation.iou, champion)
+    by_source = save_iou_rows(app.workspace, version, contest.candidate.evaluation.iou, champion)
     app.tracker.log_text(run_id, verdict.model_dump_json(indent=1), "verdict/verdict.json")
     app.tracker.log_table(run_id, contest.candidate.evaluation.rows(), "evaluation/per_class.json")
     app.tracker.log_table(run_id, by_source, "evaluation/by_source.json")

@@ -1,0 +1,1 @@
+"""The loop: cycles are opened, worked on, reconciled with what is due, and closed."""

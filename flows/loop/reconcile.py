@@ -7,10 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from flows.deciding.decisions import promote_cycle, read_approvals, record_decision, settle_tags
+from flows.deciding.decisions import read_approvals, record_decision, settle_tags
+from flows.deciding.promotion import promote_cycle
 from flows.intake.feedback import ingest_enough_corrections
 from flows.intake.ingest import record_missing_versions
-from flows.loop.retrain import close_cycle, find_cycle, open_cycle, work_on_cycle
+from flows.loop.cycles import close_cycle, find_cycle, open_cycle
+from flows.loop.work import work_on_cycle
 from flows.pages.evidence_pack import refresh_packs
 from flows.pages.report import refresh_report
 from flows.planning.plan import (

@@ -1,0 +1,1 @@
+"""What people read: status, the page of the loop, approval pages."""

@@ -175,12 +175,10 @@ def _name_version(weights_digest: str, state: LoopState) -> str:
 
 def _data_since_champion(cycle: Cycle, state: LoopState) -> Iterator[str]:
     """Say which data versions came after the champion's, up to the candidate's."""
-    from flows.learning.train import trained_on
-
     if cycle.verdict is None or cycle.candidate is None:
         return
     tags = [version.tag for version in state.versions]
-    since = trained_on(state, cycle.verdict.champion_digest) if cycle.verdict.champion_digest else ""
+    since = state.data_of(cycle.verdict.champion_digest) if cycle.verdict.champion_digest else ""
     first = tags.index(since) + 1 if since in tags else 0
     last = tags.index(cycle.candidate.data_tag) + 1 if cycle.candidate.data_tag in tags else 0
     yield from (version.sentence() for version in state.versions[first:last])

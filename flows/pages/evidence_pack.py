@@ -7,10 +7,11 @@ the next reconcile, and nobody has to remember it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from flows.evidence.judged import PAGE_PATH
 from flows.pages.approval_facts import gather_page, is_about
-from flows.pages.report import APPROVAL_PAGE, PAGE, contest_folder, refresh_report, relative_address
+from flows.pages.report import refresh_report, relative_address
 from flows.pages.shadow_evidence import stage_of
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from maskloop.ledger.ledger import Entry
     from maskloop.state.cycle_state import Cycle
     from registry.evidence.approval_page import ApprovalPage
-
-PAGE_PATH: Final = f"approval/{APPROVAL_PAGE}"
-"""Of the page below the run's files in MLflow."""
 
 
 def refresh_packs(app: App) -> None:
@@ -89,15 +87,15 @@ def _write(app: App, cycle: Cycle, entries: Sequence[Entry]) -> None:
     assert cycle.verdict is not None  # noqa: S101 - checked by the caller
     name = made_from(app, cycle, entries)
     page = gather_page(app, cycle, app.state(), entries)
-    folder = contest_folder(app, page.version)
-    write_text(folder / APPROVAL_PAGE, render_page(page, beside=_pages_beside(app, folder, page)))
+    file = app.workspace.verdict_page(page.version)
+    write_text(file, render_page(page, beside=_pages_beside(app, file.parent, page)))
     _publish(app, cycle, page, render_page(page))
     app.models.set_tag(page.version, EVIDENCE_TAG, name)  # last: until then the page counts as not written
 
 
 def _pages_beside(app: App, folder: Path, page: ApprovalPage) -> dict[str, str]:
     """Return the workspace's other pages, relative to a folder, so that they still work when all is moved."""
-    pages = {"the loop": app.workspace.reports_dir / PAGE}
+    pages = {"the loop": app.workspace.loop_page}
     if page.drift:
         pages["the drift page"] = app.workspace.root / page.drift.page
     return {text: relative_address(file, folder) for text, file in pages.items()}

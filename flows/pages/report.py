@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
+from flows.evidence.judged import read_kept
 from flows.pages.loop_page import LoopPage, Turn, VersionFigures, render_loop_page
 from flows.pages.status import describe_status, tell_history
 from flows.workspace.wiring import App
-from maskloop.errors import MaskloopError, NotFoundError
+from maskloop.errors import MaskloopError
 from maskloop.files import write_text
 from maskloop.state.cycle_state import Cycle
 
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dataset.versions.overview import Overview
-    from evaluation.instances import IouTable
     from maskloop.state.loop_state import LoopState
 
-PAGE = "loop.html"
-APPROVAL_PAGE = "evidence.html"
 _WRITTEN_UP_TO = re.compile(r'name="ledger-entries" content="(\d+)"')
 _NUM_HEAD_CHARACTERS = 400
 _FATES = {"judged": "waits for a decision", "promoted": "served", "closed": "ended"}
@@ -32,14 +30,14 @@ _FATES = {"judged": "waits for a decision", "promoted": "served", "closed": "end
 
 def write_report(app: App, output: Path | None) -> Path:
     """Write the page and return its path; it needs no server and no network to be read."""
-    path = output or app.workspace.reports_dir / PAGE
+    path = output or app.workspace.loop_page
     write_text(path, render_loop_page(gather_loop_page(app, path.parent)))
     return path
 
 
 def refresh_report(app: App) -> None:
     """Write the page again if the ledger has grown since; cheap if not. What cannot be read is said."""
-    path = app.workspace.reports_dir / PAGE
+    path = app.workspace.loop_page
     sequence = app.state().last_sequence
     if not sequence or written_up_to(path) == sequence:
         return
@@ -83,85 +81,18 @@ def gather_loop_page(app: App, folder: Path) -> LoopPage:
     )
 
 
-def save_iou_rows(
-    app: App, version: str, candidate: IouTable, champion: IouTable | None
-) -> list[dict[str, Any]]:
-    """Keep a contest's class IoU by source in the workspace, and return it as rows."""
-    rows = iou_rows(candidate, champion)
-    write_text(contest_folder(app, version) / "iou_by_source.json", json.dumps(rows, indent=1))
-    return rows
-
-
-def iou_rows(candidate: IouTable, champion: IouTable | None) -> list[dict[str, Any]]:
-    """Return one row per source and class: instances, and the class IoU of candidate and champion."""
-    rows = []
-    for source in sorted(set(candidate.sources)):
-        new = candidate.only_source(source)
-        old = champion.only_source(source).class_iou() if champion else None
-        for index, name in enumerate(candidate.class_names):
-            rows.append(
-                {
-                    "source": source,
-                    "class": name,
-                    "instances": int(new.num_instances[:, index].sum()),
-                    "candidate": _finite(new.class_iou()[index]),
-                    "champion": _finite(old[index]) if old is not None else None,
-                }
-            )
-    return rows
-
-
-def comparison_rows(
-    app: App, old_version: str, new_version: str, *, old_source: str, new_source: str
-) -> list[dict[str, Any]]:
-    """Return per class: the old model before drift and on the new source, the new model on both."""
-    first = {(row["source"], row["class"]): row for row in read_iou_rows(app, old_version)}
-    second = {(row["source"], row["class"]): row for row in read_iou_rows(app, new_version)}
-    names = list(dict.fromkeys(name for _, name in second))
-    rows = [
-        {
-            "class": name,
-            "before": first[old_source, name]["candidate"],
-            "drifted": second[new_source, name]["champion"],
-            "after": second[new_source, name]["candidate"],
-            "old_source": second[old_source, name]["candidate"],
-        }
-        for name in names
-    ]
-    columns = ("before", "drifted", "after", "old_source")
-    mean = {key: sum(row[key] or 0.0 for row in rows) / len(rows) for key in columns}
-    return [*rows, {"class": "mean", **mean}]
-
-
-def read_iou_rows(app: App, version: str) -> list[dict[str, Any]]:
-    """Read what `save_iou_rows` kept. Raises NotFoundError."""
-    path = contest_folder(app, version) / "iou_by_source.json"
-    if not path.exists():
-        raise NotFoundError(f"version {version} was not judged in this workspace", where=str(path))
-    rows: list[dict[str, Any]] = json.loads(path.read_text())
-    return rows
-
-
-def contest_folder(app: App, version: str) -> Path:
-    """Return the folder of one version's verdict."""
-    return app.workspace.reports_dir / "verdicts" / f"version-{version}"
-
-
 def relative_address(file: Path, folder: Path) -> str:
     """Return a file's address as a page in ``folder`` links it: relative, so that both can move together."""
     return quote(Path(os.path.relpath(file, folder)).as_posix())
 
 
 def _describe_turn(app: App, cycle: Cycle, folder: Path) -> Turn:
-    from flows.evidence.judged import read_kept
-
     version = cycle.candidate.version if cycle.candidate else ""
-    kept = contest_folder(app, version)
-    is_judged = bool(version) and (kept / "iou_by_source.json").exists()
+    is_judged = bool(version) and has_iou_rows(app.workspace, version)
     return Turn(
         cycle=cycle,
-        rows=tuple(read_iou_rows(app, version)) if is_judged else (),
-        page=_link(kept / APPROVAL_PAGE, folder) if version else "",
+        rows=tuple(read_iou_rows(app.workspace, version)) if is_judged else (),
+        page=_link(app.workspace.verdict_page(version), folder) if version else "",
         evidence=read_kept(app, cycle),
     )
 
@@ -208,7 +139,3 @@ def _count_data(app: App, state: LoopState) -> Overview | None:
 
 def _link(file: Path, folder: Path) -> str:
     return relative_address(file, folder) if file.exists() else ""
-
-
-def _finite(value: Any) -> float | None:
-    return round(float(value), 4) if value == value else None

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from flows.pages.report import contest_folder
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
@@ -38,7 +37,7 @@ def report_rollout(app: App, cycle: Cycle, rollout: Rollout | None) -> RolloutRe
     analysis = analyse_rollout(app, cycle.id)
     if rollout is None or analysis is None or cycle.candidate is None:
         return None
-    file = contest_folder(app, cycle.candidate.version) / FILE
+    file = app.workspace.verdict_dir(cycle.candidate.version) / FILE
     if analysis.num_compared:
         report = _from_pairs(app, rollout, analysis)
         write_text(file, _adapter().dump_json(report).decode())

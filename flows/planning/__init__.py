@@ -1,0 +1,1 @@
+"""What is due, and why: pure functions of the state."""

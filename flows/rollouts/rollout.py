@@ -173,7 +173,7 @@ def roll_back_last_change(
     Raises:
         RefusedError: if there is nothing to roll back to, or that version may not serve.
     """
-    from flows.deciding.decisions import roll_back
+    from flows.deciding.promotion import roll_back
 
     rollout = app.state().rollout
     if to_version is None and rollout is not None and rollout.share_percent > 0:
@@ -226,7 +226,7 @@ def _why_stop(cycle: Cycle) -> str:
 
 def _promote(app: App, cycle: Cycle, rollout: Rollout) -> str:
     """Make the challenger the champion; a rule that forbids it needs a person, an outage the next try."""
-    from flows.deciding.decisions import promote_cycle
+    from flows.deciding.promotion import promote_cycle
 
     try:
         return promote_cycle(app, cycle).sentence()

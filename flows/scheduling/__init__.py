@@ -1,0 +1,1 @@
+"""Prefect flows and deployments, and what `maskloop up` starts and watches."""

@@ -25,8 +25,9 @@ from prefect.states import Crashed
 from flows.answering.predict import predict
 from flows.drift.monitor import monitor
 from flows.intake.ingest import ingest
+from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import record_trigger, work_on_cycle
+from flows.loop.work import work_on_cycle
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App, open_app
 from maskloop.errors import BusyError

@@ -1,0 +1,1 @@
+"""What the ledger holds: one class for each kind of record."""

@@ -1,0 +1,1 @@
+"""`maskloop.toml`, parsed and checked."""

@@ -10,7 +10,7 @@ from maskloop.settings.sections import Count, Percent, Positive, Section, Share
 
 Scale = Annotated[float, Field(ge=0.05, le=20.0)]
 FastPart = Literal["anchors", "convolutions", "heads", "pooling", "preparation", "proposals"]
-"""A part of a training step that does what torchvision's does, in less time. See `models.network.fast_parts`."""
+"""A faster replacement of one part of torchvision's training step. See `models.network.fast_parts`."""
 
 
 class PredictionSettings(Section):

@@ -1,0 +1,1 @@
+"""The state of the loop, folded from the records."""

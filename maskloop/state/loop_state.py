@@ -7,7 +7,7 @@ A cycle's phase follows from what was recorded::
                   └──┘ failed, tried again   └───────────┴─► rejected, failed or
                                                              rolled back ─────► closed
 
-A rollout, if settings ask for one, begins with the verdict and has phases of its own: serving/rollout/canary.py.
+A rollout, if settings ask for one, begins with the verdict; its phases are in serving/rollout/canary.py.
 """
 
 from __future__ import annotations

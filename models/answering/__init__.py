@@ -1,0 +1,1 @@
+"""Predictions: a picture to instances, and instances to JSON."""

@@ -50,7 +50,7 @@ def copy_for_inference(model: MaskRCNN, device: torch.device, *, bf16: bool = Fa
     Args:
         model: A trained one.
         device: Where it is to compute.
-        bf16: Let its networks compute in bfloat16, in `models.network.parts.in_bf16`; rounding is coarser then.
+        bf16: Let its networks compute in bfloat16 (`parts.in_bf16`); rounding is coarser then.
     """
     fast = copy.deepcopy(model).to(device).eval().requires_grad_(False)
     fold_norms(fast)

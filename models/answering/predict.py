@@ -73,8 +73,8 @@ class Predictor:
             device: Where it computes.
             weights_digest: The model's identity.
             score_threshold: Detections at or above this score were judged; one, or each class's own.
-            shortcuts: Answer from a faster copy, equal up to rounding (see `models.answering.inference`); False runs
-                torchvision's own modules.
+            shortcuts: Answer from a faster copy, equal up to rounding (see `inference`); False runs torchvision's
+                own modules.
             parts: Networks to run instead of the model's own (see `models.exports.formats`).
             precision: Of the shortcuts; a device that would only imitate bfloat16 computes in float32.
         """

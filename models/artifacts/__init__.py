@@ -1,0 +1,1 @@
+"""A model as files: weights, manifest and the environment it was made in."""

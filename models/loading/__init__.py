@@ -1,0 +1,1 @@
+"""Training examples: read, augmented, mixed and batched."""

@@ -78,7 +78,7 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
     Targets hold what `models.operations.mask_targets.make_target` makes, not ``masks``.
 
     Attributes:
-        lesson: Makes other losses of what was drawn in a step and its losses; see `models.training.distillation`.
+        lesson: Makes other losses of what was drawn in a step and its losses; see `training.distillation`.
         generator: Draws the regions that are learned from; None takes torch's own.
     """
 

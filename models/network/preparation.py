@@ -35,7 +35,7 @@ class Preparation(GeneralizedRCNNTransform):  # type: ignore[misc]
     the network is. Masks come as crops and are not resized; see `models.operations.mask_targets`.
 
     Attributes:
-        views: Those a prediction is made from; see `models.answering.views`. Training has the picture as it is.
+        views: Those a prediction is made from; see `answering.views`. Training has the picture as it is.
     """
 
     views: tuple[View, ...] = (View(),)

@@ -1,0 +1,1 @@
+"""Tensor operations that the network, the loading and the answering share."""

@@ -158,7 +158,7 @@ class Teacher:
         settings: DistillationSettings,
         device: torch.device,
     ) -> Teacher:
-        """Load and verify an artifact. Raises as `models.artifacts.artifact.load_model` does, and as the class."""
+        """Load and verify an artifact. Raises as `load_model` does, and as the class."""
         model, manifest = load_model(directory, expected_digest=expected_digest)
         return cls(
             model,

@@ -1,0 +1,1 @@
+"""The validation pictures during a training: loss, IoU and when to stop."""

@@ -1,0 +1,1 @@
+"""The drift verdict: references, tests, causes and what triggers a retraining."""

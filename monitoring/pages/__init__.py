@@ -1,0 +1,1 @@
+"""The drift page and Evidently's report."""

@@ -1,6 +1,6 @@
 """Evidently's report beside our verdict: every column's distributions, to explore. Evidently's only home.
 
-It informs and does not decide: its marks depend on the sample size (see `monitoring.drift.verdict` for what decides).
+It informs and does not decide: its marks depend on the sample size. `monitoring.drift.verdict` decides.
 """
 
 from __future__ import annotations

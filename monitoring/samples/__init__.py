@@ -1,0 +1,1 @@
+"""Production samples and corrections, and the windows they are judged in."""

@@ -1,0 +1,1 @@
+"""Which version serves: promotion, rollback, lineage and the local copy."""

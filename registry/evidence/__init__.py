@@ -1,0 +1,1 @@
+"""What a reviewer reads: diagnosis, charts and the approval page."""

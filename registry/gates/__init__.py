@@ -1,0 +1,1 @@
+"""Gates, their policy, and the verdict they make."""

@@ -1,0 +1,1 @@
+"""From an accepted file to an answer: decoding, batching, the models, rendering."""

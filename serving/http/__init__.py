@@ -1,0 +1,1 @@
+"""The HTTP edge: routes, guards and the server process. Only here is a web framework."""

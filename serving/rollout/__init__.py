@@ -1,0 +1,1 @@
+"""Champion and challenger compared: pairs, analysis and the phases of a rollout."""

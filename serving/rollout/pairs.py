@@ -80,7 +80,7 @@ class KeptPair:
 
 
 class PairLog(Protocol):
-    """The port. `serving.rollout.sql_pair_log` is the real one; every replica of the service writes to the same."""
+    """The port. `sql_pair_log` is the real one; every replica of the service writes to the same."""
 
     def add(self, pair: KeptPair) -> bool:
         """Write a pair down; False, and nothing changed, if its request is already there.

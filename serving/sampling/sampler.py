@@ -53,7 +53,7 @@ class _Waiting:
 
 
 class Sampler:
-    """Takes answers as samples; fulfils `serving.answering.service.SampleTaker`. Safe to use from several threads.
+    """Takes answers as samples; fulfils `answering.service.SampleTaker`. Safe to use from several threads.
 
     Every answer offered is told to the observer once: kept, left out, or lost (``dropped`` because too much
     waited, ``repeated``, ``unwritten``).

@@ -1,0 +1,1 @@
+"""Prometheus figures and traces."""

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows.deciding.decisions import settle_tags
+from flows.evidence.judged import PAGE_PATH
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
-from flows.pages.evidence_pack import PAGE_PATH, refresh_packs
+from flows.loop.turn import run_turn
+from flows.pages.evidence_pack import refresh_packs
 from registry.mlflow_adapter.store import MlflowModelStore
 from registry.mlflow_adapter.tracker import MlflowRunTracker
 from tests.fakes.approval_pages import Reader

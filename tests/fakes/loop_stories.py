@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from maskloop.workspace import Workspace
 from tests.fakes.loop_world import World
 

@@ -78,7 +78,7 @@ def draw_picture(number: int) -> tuple[np.ndarray, tuple[Instance, ...]]:
 
 @dataclass
 class TinyModel:
-    """Stands in for `models.training.train` and `models.artifacts.artifact`, and remembers what it was asked to train."""
+    """Stands in for training and saving of models, and remembers what it was asked to train."""
 
     quality: float = 0.9
     wait_percent: float = 0.0

@@ -9,7 +9,7 @@ import pytest
 
 from dataset.pictures.decoding import encode_png
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.rollouts.rollout import (
     advance_rollout,
 )

@@ -17,8 +17,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Running
 
+from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import record_trigger, run_turn
+from flows.loop.turn import run_turn
 from flows.scheduling.deployments import (
     drop_schedules,
     ingest_flow,

@@ -12,17 +12,29 @@ from maskloop.settings.settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
+PACKAGES = PROJECT["tool"]["mypy"]["packages"]
+ROOMY = ["flows", "models", "serving", "monitoring", "registry", "dataset", "maskloop"]
 RESERVED = ["flows", "models", "monitoring", "registry", "serving", "dataset", "evaluation", "maskloop"]
 
 
 def test_every_listed_package_exists_and_every_package_is_listed() -> None:
     found = {file.parent.name for file in REPOSITORY.glob("*/__init__.py")} - {"benchmarks"}
-    assert found == set(PACKAGES)
-    assert set(PACKAGES) <= set(RESERVED)
-    for package in PACKAGES:
-        nested = [file.parent for file in (REPOSITORY / package).glob("*/**/__init__.py")]
-        assert nested == [], "a package below a package must be listed too"
+    assert found == set(PACKAGES) == set(RESERVED)
+    installed = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert installed == [f"{package}*" for package in PACKAGES]
+
+
+def folders_of(package: str) -> list[Path]:
+    return [REPOSITORY / package, *(file.parent for file in (REPOSITORY / package).glob("*/__init__.py"))]
+
+
+@pytest.mark.parametrize("package", ROOMY)
+def test_a_package_holds_two_to_ten_modules_and_none_is_nested_twice(package: str) -> None:
+    top, *inner = folders_of(package)
+    assert list(top.glob("*/*/__init__.py")) == []
+    counts = {folder.name: len(list(folder.glob("*.py"))) - 1 for folder in inner}
+    assert {name: number for name, number in counts.items() if not 2 <= number <= 10} == {}
+    assert len(list(top.glob("*.py"))) - 1 <= 10
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -39,15 +51,23 @@ def test_checks_look_at_every_package() -> None:
 
 
 def test_the_layer_contract_places_every_package() -> None:
-    (layers,) = [one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    layers = next(one for one in contracts if one["type"] == "layers" and "containers" not in one)
     placed = [name.strip() for layer in layers["layers"] for name in layer.split("|")]
     assert sorted(placed) == sorted(PACKAGES)
+    floors = [one for one in contracts if one["type"] == "layers" and "containers" in one]
+    assert sorted(name for one in floors for name in one["containers"]) == sorted(PACKAGES)
+    assert all(one["exhaustive"] for one in floors)
+    (acyclic,) = [one for one in contracts if one["type"] == "acyclic_siblings"]
+    assert acyclic["ancestors"] == PACKAGES
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_nothing_by_itself(package: str) -> None:
-    lines = (REPOSITORY / package / "__init__.py").read_text().splitlines()
-    assert not [line for line in lines if line.startswith(("import ", "from "))]
+    for folder in folders_of(package):
+        lines = (folder / "__init__.py").read_text().splitlines()
+        assert [line for line in lines if line.startswith('"""')], "it says what is in there"
+        assert not [line for line in lines if line.startswith(("import ", "from "))]
 
 
 @pytest.mark.parametrize("file", sorted((REPOSITORY / "configs").glob("*.toml")), ids=lambda file: file.stem)

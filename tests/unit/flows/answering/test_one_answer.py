@@ -24,7 +24,7 @@ from flows.answering.incoming import PictureAnswer
 from flows.answering.predict import predict
 from flows.intake.feedback import ingest_corrections, take_feedback
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.workspace.telling import SilentTeller
 from maskloop.digest import digest_bytes
 from maskloop.masks import boxes_xyxy, encode_masks, rle_from_coco

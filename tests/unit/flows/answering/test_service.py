@@ -13,9 +13,10 @@ import pytest
 
 from dataset.pictures.decoding import encode_png
 from flows.answering.service import RunningService, create_service, make_application
-from flows.deciding.decisions import decide_by_hand, roll_back
+from flows.deciding.decisions import decide_by_hand
+from flows.deciding.promotion import roll_back
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.settings.settings import ServingSettings
 from serving.http.app import create_app

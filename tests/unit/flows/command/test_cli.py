@@ -124,7 +124,7 @@ def test_no_help_imports_anything_heavy() -> None:
     script = """
 import sys
 from click.testing import CliRunner
-from flows.cli import cli
+from flows.command.main import cli
 for arguments in %r:
     assert CliRunner().invoke(cli, [*arguments.split(), "--help"]).exit_code == 0, arguments
 print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
@@ -324,7 +324,7 @@ def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
         error.exit_code = 143
         raise error
 
-    monkeypatch.setattr("flows.loop.retrain.run_turn", stopped)
+    monkeypatch.setattr("flows.loop.turn.run_turn", stopped)
     monkeypatch.setattr("flows.command.demo.run_demo", stopped)
     ran = run(command, workspace / "x") if command == "demo" else run(command, "-w", workspace)
     assert (ran.code, ran.out) == (143, "")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows.command.main import main
-from flows.deciding.decisions import decide_by_hand, promote_cycle, record_decision, settle_tags
+from flows.deciding.decisions import decide_by_hand, record_decision, settle_tags
+from flows.deciding.promotion import promote_cycle
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.records.kinds import ApprovalDecided
 from maskloop.workspace import Workspace

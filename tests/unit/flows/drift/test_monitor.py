@@ -16,7 +16,7 @@ from dataset.pictures.decoding import encode_png
 from flows.answering.predict import predict
 from flows.drift.monitor import monitor, open_references
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.pages.status import describe_status, tell_history
 from flows.workspace.served import fetch_champion
 from flows.workspace.telling import SilentTeller

@@ -18,7 +18,7 @@ from flows.exporting.benchmark import benchmark
 from flows.exporting.export import choose_calibration, export, export_directory, export_folder, export_tag
 from flows.exporting.latency import measure_latency
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.workspace.telling import SilentTeller
 from maskloop.digest import digest_file
 from maskloop.errors import ConfigurationError, DataError, ExportError, IntegrityError, NotFoundError

@@ -12,7 +12,7 @@ from flows.evidence.evaluate import evaluate_model
 from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
 from flows.intake.ingest import record_missing_versions
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.pages.report import write_report
 from flows.pages.status import describe_status, tell_history
 from maskloop.errors import NotFoundError, RefusedError

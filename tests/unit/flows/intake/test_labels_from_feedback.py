@@ -15,8 +15,8 @@ from dataset.pictures.decoding import DecodedPicture, open_picture, orient
 from dataset.pictures.sandbox import SandboxedDecoder
 from dataset.samples import Instance
 from flows.intake.feedback import ingest_corrections, take_feedback
+from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import record_trigger
 from maskloop.errors import UnavailableError
 from maskloop.masks import decode_masks, encode_masks
 from maskloop.records.kinds import VersionIngested

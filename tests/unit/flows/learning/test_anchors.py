@@ -10,7 +10,7 @@ import pytest
 
 from flows.command.main import main
 from flows.learning.anchors import AnchorReport, FittedAnchors, compare_anchors, report_anchors
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from maskloop.errors import DataError
 from maskloop.settings.model_settings import ModelSettings
 from models.training.anchor_fit import AnchorRecall, AnchorShapes

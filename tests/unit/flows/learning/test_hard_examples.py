@@ -10,7 +10,7 @@ import pytest
 from dataset.samples import DatasetVersion, Picture
 from flows.learning.hard_examples import weigh_hard_examples
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from maskloop.records.kinds import SliceRecorded, write_record
 from tests.fakes.loop_world import World, put_in_place
 

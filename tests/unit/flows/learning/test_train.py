@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows.evidence.evaluate import evaluate_model
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import MaskloopError, StorageError, UnavailableError

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from flows.deciding.decisions import decide_by_hand
+from flows.loop.cycles import abandon_cycle, record_trigger
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import abandon_cycle, record_trigger, run_turn
+from flows.loop.turn import run_turn
 from flows.pages.status import describe_status
 from flows.workspace.served import fetch_champion
 from maskloop.errors import (

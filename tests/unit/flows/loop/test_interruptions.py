@@ -9,8 +9,8 @@ import pytest
 
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import WORK_LEASE, run_turn
-from flows.workspace.running import WorkNote, find_running
+from flows.loop.turn import run_turn
+from flows.workspace.running import WORK_LEASE, WorkNote, find_running
 from maskloop.errors import BusyError, StoppedError
 from maskloop.records.kinds import CycleWaiting, TrainingAdvanced, TrainingStarted
 from tests.fakes.crashing import Killed

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from flows.deciding.decisions import decide_by_hand
+from flows.loop.cycles import open_cycle, record_trigger
 from flows.loop.reconcile import describe_step, reconcile, work_here
-from flows.loop.retrain import WORK_LEASE, open_cycle, record_trigger, work_on_cycle
+from flows.loop.work import work_on_cycle
 from flows.planning.plan import StartWork
+from flows.workspace.running import WORK_LEASE
 from maskloop.errors import BusyError, TrainingError, UnavailableError
 from maskloop.ledger.ledger import check_chain
 from maskloop.records.kinds import (

@@ -9,9 +9,10 @@ import pytest
 from flows.command.main import main
 from flows.deciding.decisions import decide_by_hand
 from flows.drift.monitor import record_trigger
+from flows.loop.cycles import abandon_cycle
 from flows.loop.reconcile import reconcile
 from flows.loop.rejudge import judge_again
-from flows.loop.retrain import abandon_cycle, run_turn
+from flows.loop.turn import run_turn
 from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.ledger.ledger import check_chain
 from maskloop.records.kinds import CandidateRegistered, TrainingStarted, VerdictReached

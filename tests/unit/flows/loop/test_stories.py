@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.deciding.decisions import decide_by_hand, roll_back
+from flows.deciding.decisions import decide_by_hand
+from flows.deciding.promotion import roll_back
+from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import record_trigger, run_turn
+from flows.loop.turn import run_turn
 from flows.pages.status import describe_serving_at, describe_status, tell_history
 from flows.workspace.served import fetch_champion
 from maskloop.errors import (

@@ -6,7 +6,7 @@ import pytest
 
 from flows.learning.train import digest_settings
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from maskloop.digest import digest_value
 from maskloop.errors import BusyError, ConfigurationError, DataError, TrainingError, UnavailableError
 from maskloop.records.kinds import TrainingFailed, TrainingStarted

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from dataset.pictures.decoding import encode_png
-from flows.deciding.decisions import decide_by_hand, roll_back
+from flows.deciding.decisions import decide_by_hand
+from flows.deciding.promotion import roll_back
+from flows.evidence.judged import PAGE_PATH
+from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import record_trigger, run_turn
-from flows.pages.evidence_pack import PAGE_PATH, refresh_pack, refresh_packs
+from flows.loop.turn import run_turn
+from flows.pages.evidence_pack import refresh_pack, refresh_packs
 from flows.workspace.telling import SilentTeller
 from maskloop.records.kinds import DriftJudged, RolloutMoved, write_record
 from maskloop.workspace import Workspace

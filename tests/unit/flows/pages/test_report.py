@@ -9,7 +9,7 @@ from flows.deciding.decisions import decide_by_hand
 from flows.drift.monitor import WINDOW_FILE
 from flows.intake.ingest import record_missing_versions
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.pages.loop_page import MAX_HISTORY, VersionFigures, draw_versions
 from flows.pages.report import PAGE, gather_loop_page, refresh_report, write_report, written_up_to
 from maskloop.files import write_text

@@ -10,14 +10,15 @@ import pytest
 from flows.command.main import cli
 from flows.deciding.decisions import decide_by_hand
 from flows.intake.ingest import record_missing_versions
+from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.rejudge import judge_again
-from flows.loop.retrain import WORK_LEASE, record_trigger, run_turn
+from flows.loop.turn import run_turn
 from flows.pages.report import write_report
 from flows.pages.status import describe_status
 from flows.planning.due import find_due
 from flows.planning.plan import Facts
-from flows.workspace.running import WorkNote
+from flows.workspace.running import WORK_LEASE, WorkNote
 from maskloop.errors import TrainingError
 from tests.fakes.crashing import Killed
 from tests.fakes.loop_stories import first_champion, judged, set_floor

@@ -8,7 +8,7 @@ import pytest
 
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
-from flows.loop.retrain import run_turn
+from flows.loop.turn import run_turn
 from flows.rollouts.rollout import (
     advance_rollout,
     describe_rollout,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.loop.retrain import record_trigger, run_turn
+from flows.loop.cycles import record_trigger
+from flows.loop.turn import run_turn
 from flows.scheduling.watching import Watch
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App

@@ -1,0 +1,107 @@
+"""Cycles are asked for, opened, closed and given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from flows.workspace.running import WORK_LEASE
+from flows.workspace.wiring import App
+from maskloop.errors import NotFoundError, RefusedError
+from maskloop.ledger.leases import leased
+from maskloop.records.kinds import (
+    CycleClosed,
+    CycleOpened,
+    StartsFrom,
+    TriggerReason,
+    TriggerRecorded,
+    write_record,
+)
+from maskloop.state.cycle_state import Cycle
+
+
+def record_trigger(
+    app: App,
+    key: str,
+    reason: TriggerReason,
+    detail: str,
+    *,
+    starts_from: StartsFrom = "champion",
+    is_taught: bool = False,
+    rejudges: str = "",
+) -> TriggerRecorded:
+    """Write down that a turn of the loop is wanted; the same key twice is one trigger."""
+    versions = app.state().versions
+    trigger = TriggerRecorded(
+        trigger_key=key,
+        reason=reason,
+        detail=detail,
+        baseline_tag=versions[-1].tag if versions else "",
+        starts_from=starts_from,
+        is_taught=is_taught,
+        rejudges=rejudges,
+    )
+    write_record(app.ledger, trigger, actor=app.actor, key=f"trigger:{key}")
+    return trigger
+
+
+def open_cycle(app: App, trigger_key: str) -> str:
+    """Open the cycle a recorded trigger asks for and return its id; twice gives the same cycle."""
+    state = app.state()
+    trigger = state.pending_triggers[trigger_key]
+    failed = None if trigger.rejudges else state.unanswered_failure
+    opened = CycleOpened(
+        trigger_key=trigger_key,
+        reason=trigger.reason,
+        detail=trigger.detail,
+        baseline_tag=failed.opened.baseline_tag if failed else trigger.baseline_tag,
+        starts_from=trigger.starts_from,
+        is_taught=trigger.is_taught,
+        rejudges=trigger.rejudges,
+        takes_up=(*failed.opened.takes_up, failed.id) if failed else (),
+    )
+    entry = write_record(
+        app.ledger,
+        opened,
+        actor=state.trigger_actors[trigger_key],
+        cycle=f"cycle-{len(state.cycles) + 1}",
+        key=f"cycle:{trigger_key}",
+    )
+    app.teller.say(f"{entry.cycle}: {opened.sentence()}")
+    return entry.cycle
+
+
+def close_cycle(app: App, cycle_id: str, record: CycleClosed) -> None:
+    """End a cycle, once."""
+    write_record(app.ledger, record, cycle=cycle_id, key=f"closed:{cycle_id}")
+    app.teller.say(f"{cycle_id}: {record.sentence()}")
+
+
+def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
+    """End an open cycle by hand, whatever it waits for.
+
+    Raises:
+        NotFoundError: if there is no such cycle.
+        RefusedError: if it has ended already, or its candidate is being promoted.
+        BusyError: if somebody is training or judging for it.
+    """
+    cycle = find_cycle(app, cycle_id)
+    if cycle.phase in ("closed", "promoting"):
+        raise RefusedError(f"{cycle_id} is {cycle.phase}; there is nothing to abandon")
+    closed = CycleClosed(outcome="abandoned", reason=why)
+    with work_lease(app):
+        write_record(app.ledger, closed, actor=by, cycle=cycle_id, key=f"closed:{cycle_id}")
+    return closed
+
+
+def find_cycle(app: App, cycle_id: str) -> Cycle:
+    """Read one cycle's state. Raises NotFoundError."""
+    cycle = app.state().cycles.get(cycle_id)
+    if cycle is None:
+        raise NotFoundError(f"there is no {cycle_id}", hint="`maskloop history` lists the cycles")
+    return cycle
+
+
+def work_lease(app: App) -> AbstractContextManager[Callable[[], None]]:
+    """Return the one lease on training and judging; what it gives checks that it is still held."""
+    return leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s)

@@ -1,0 +1,71 @@
+"""Training and judging of one cycle. Started again after a crash, it goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flows.learning.judge import judge_candidate
+from flows.learning.train import train_candidate
+from flows.loop.cycles import find_cycle, work_lease
+from flows.pages.evidence_pack import refresh_pack
+from flows.workspace.wiring import App
+from maskloop.errors import ConfigurationError, MaskloopError, StoppedError, UnavailableError
+from maskloop.records.kinds import CycleWaiting, TrainingFailed, write_record
+from maskloop.state.cycle_state import Cycle
+from maskloop.stopping import StopRequest, stop_request
+
+
+def work_on_cycle(app: App, cycle_id: str) -> Cycle:
+    """Train and judge, whichever is still to be done, holding the one lease on training.
+
+    A failure is recorded; the next reconcile tries again until attempts without progress are used up. Servers
+    that do not answer, settings that cannot be, and being asked to stop cost no attempt.
+
+    Raises:
+        UnavailableError: if another process is already working, or a server does not answer.
+        StoppedError: after Ctrl-C or SIGTERM; a training has written a checkpoint.
+        MaskloopError: whatever ended the attempt, after it was recorded.
+    """
+    with stop_request() as stop, work_lease(app) as check_lease:
+        cycle = find_cycle(app, cycle_id)
+        try:
+            _train_and_judge(app, cycle, check_lease, stop)
+        except (UnavailableError, StoppedError, ConfigurationError, KeyboardInterrupt) as error:
+            if find_cycle(app, cycle_id).num_attempts > cycle.num_attempts:  # it had begun: give it back
+                _record_retry(app, cycle_id, error)
+            if isinstance(error, StoppedError):
+                error.exit_code = stop.exit_code
+            raise
+        except MaskloopError as error:
+            failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
+            write_record(app.ledger, failed, actor=app.actor, cycle=cycle_id)
+            raise
+    return find_cycle(app, cycle_id)
+
+
+def _train_and_judge(app: App, cycle: Cycle, check_lease: Callable[[], None], stop: StopRequest) -> None:
+    def check() -> None:
+        check_lease()
+        stop.check()
+
+    app.settings.required_gates()  # a training that nobody can judge is not worth its time
+    if cycle.phase in ("opened", "training"):
+        train_candidate(app, cycle, check_lease, stop.is_made)
+        cycle = find_cycle(app, cycle.id)
+    if cycle.phase == "candidate":
+        check()
+        judge_candidate(app, cycle, check)
+        refresh_pack(app, cycle.id)
+
+
+def _record_retry(app: App, cycle_id: str, error: BaseException) -> None:
+    """Write down that an attempt ended for a reason that is not its own, so that it costs none."""
+    reason, way_out = str(error), "it is tried again by itself"
+    if isinstance(error, StoppedError):
+        reason, way_out = error.headline, "`maskloop reconcile` goes on from there"
+    elif isinstance(error, KeyboardInterrupt):
+        reason, way_out = "the work was stopped by Ctrl-C", "`maskloop reconcile` takes it up again"
+    elif isinstance(error, ConfigurationError):
+        way_out = "mend the settings and start it again"
+    waiting = CycleWaiting(waiting_for="retry", reason=reason, way_out=way_out)
+    write_record(app.ledger, waiting, cycle=cycle_id)
