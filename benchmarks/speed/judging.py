@@ -31,7 +31,7 @@ _AS_THE_DEMO_PREDICTS: Final = {
     "test_proposals_before_nms": 200, "test_proposals": 100, "max_detections": 50
 }  # fmt: skip
 _QUESTION = (
-    "A whole short training by `models.training.train`, evaluated far more often than usual, with checkpoints: "
+    "A whole short training by `models.training.train`, evaluated more often than usual, with checkpoints: "
     "with its evaluations between the steps, and beside them (`training.evaluate_beside`). Never evaluated "
     "tells how much there is to win at most."
 )

@@ -73,7 +73,7 @@ class Predictor:
             device: Where it computes.
             weights_digest: The model's identity.
             score_threshold: Detections at or above this score were judged; one, or each class's own.
-            shortcuts: Answer from a faster copy, equal up to rounding (see `inference`); False runs torchvision's
+            shortcuts: Answer from a faster copy, equal up to rounding (`inference`); False runs torchvision's
                 own modules.
             parts: Networks to run instead of the model's own (see `models.exports.formats`).
             precision: Of the shortcuts; a device that would only imitate bfloat16 computes in float32.

@@ -214,7 +214,7 @@ def test_references_of_sources_that_no_file_could_be_called_after_are_found_agai
     served = fetch_champion(world.app())
     sources = ["belt/2", "belt_2", "..", "x" * 300]
     observe = monitoring_of_many_sources(sources)
-    monkeypatch.setattr("flows.drift.monitor._observe_held_out", observe)
+    monkeypatch.setattr("flows.drift.references._observe_held_out", observe)
     shutil.rmtree(world.app().baseline_dir(served.weights_digest), ignore_errors=True)
     first = open_references(world.app(), served)
     again = open_references(world.app(), served)

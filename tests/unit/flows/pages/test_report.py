@@ -11,7 +11,7 @@ from flows.intake.ingest import record_missing_versions
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.loop_page import MAX_HISTORY, VersionFigures, draw_versions
-from flows.pages.report import PAGE, gather_loop_page, refresh_report, write_report, written_up_to
+from flows.pages.report import gather_loop_page, refresh_report, write_report, written_up_to
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, VersionIngested, write_record
 from tests.fakes.approval_pages import AT, Reader
@@ -181,7 +181,7 @@ def test_the_approval_page_of_a_first_training_links_a_page_that_is_there(world:
 def test_the_reconcile_writes_the_page_when_the_record_has_grown_and_not_otherwise(world: World) -> None:
     run_turn(world.app(), starts_from="first-weights")
     reconcile(world.app())
-    page = world.workspace.reports_dir / PAGE
+    page = world.workspace.loop_page
     first = page.read_text()
     assert written_up_to(page) == world.state.last_sequence
     world.clock.advance(hours=1)
@@ -194,7 +194,7 @@ def test_the_reconcile_writes_the_page_when_the_record_has_grown_and_not_otherwi
 
 def test_a_page_that_cannot_be_made_holds_nothing_up(world: World) -> None:
     run_turn(world.app(), starts_from="first-weights")
-    page = world.workspace.reports_dir / PAGE
+    page = world.workspace.loop_page
     page.unlink(missing_ok=True)
     page.mkdir(parents=True)
     reconcile(world.app())
@@ -220,4 +220,4 @@ def test_data_that_cannot_be_read_leave_the_rest_of_the_page(world: World) -> No
 
 def test_refreshing_an_empty_ledger_writes_nothing(world: World) -> None:
     refresh_report(world.app())
-    assert not (world.workspace.reports_dir / PAGE).exists()
+    assert not (world.workspace.loop_page).exists()
