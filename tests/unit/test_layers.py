@@ -75,6 +75,14 @@ def test_every_settings_file_we_ship_parses_and_has_gates(file: Path) -> None:
     assert load_settings(file).required_gates()
 
 
+def test_the_architecture_page_says_of_every_package_what_the_package_says() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for package in ROOMY:
+        for folder in folders_of(package)[1:]:
+            said = (folder / "__init__.py").read_text(encoding="utf-8").strip().strip('"')
+            assert f"| `{folder.relative_to(REPOSITORY).as_posix()}/` | {said} |" in page
+
+
 def test_the_project_is_never_uploaded() -> None:
     assert "Private :: Do Not Upload" in PROJECT["project"]["classifiers"]
 
