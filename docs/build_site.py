@@ -44,7 +44,7 @@ def build(repository: Path, config: str, site: Path) -> list[str]:
     pages = find_pages(repository)
     problems = list(find_navigation_problems(config, pages, repository))
     shutil.rmtree(site, ignore_errors=True)
-    for page in pages:
+    for page in [*pages, *find_styles(config)]:
         copy(repository / page, site / "pages" / page)
     (site / "zensical.toml").write_text(expand_patterns(config, repository), encoding="utf-8")
     problems += run_zensical(site)
@@ -58,16 +58,22 @@ def find_pages(repository: Path) -> list[str]:
 
 
 def expand_patterns(config: str, repository: Path) -> str:
-    """Return Zensical's settings with each quoted pattern replaced by the files that it matches.
-
-    A README comes first, as the index of its section.
-    """
+    """Return Zensical's settings with each quoted pattern replaced by the files that it matches."""
 
     def expand(match: re.Match[str]) -> str:
-        paths = sorted(repository.glob(match[1]), key=lambda path: (path.name != "README.md", path))
+        paths = sorted(repository.glob(match[1]))
         return ", ".join(f'"{path.relative_to(repository).as_posix()}"' for path in paths)
 
     return re.sub(r'"([^"\n]*\*[^"\n]*\.md)"', expand, config)
+
+
+def find_styles(config: str) -> list[str]:
+    """Return the style sheets that Zensical's settings name.
+
+    >>> find_styles('extra_css = ["docs/site.css"]')
+    ['docs/site.css']
+    """
+    return re.findall(r'"([^"\n]+\.css)"', config)
 
 
 def find_navigation_problems(config: str, pages: list[str], repository: Path) -> Iterator[str]:

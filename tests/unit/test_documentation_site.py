@@ -84,7 +84,14 @@ def test_a_page_outside_the_navigation_is_named(repository: Path) -> None:
     assert "CHANGELOG.md: is not in the navigation (docs/zensical.toml)" in build(repository, "")
 
 
-def test_a_pattern_stands_for_its_pages_with_the_readme_first(repository: Path) -> None:
-    (repository / "docs" / "README.md").write_text("# Index\n")
-    expanded = build_site.expand_patterns('nav = ["docs/*.md"]', repository)
-    assert expanded == 'nav = ["docs/README.md", "docs/settings.md"]'
+def test_a_pattern_stands_for_its_pages_in_order(repository: Path) -> None:
+    (repository / "docs" / "gates.md").write_text("# Gates\n")
+    expanded = build_site.expand_patterns('nav = ["docs/[a-z]*.md"]', repository)
+    assert expanded == 'nav = ["docs/gates.md", "docs/settings.md"]'
+
+
+def test_style_sheets_of_the_settings_come_along(repository: Path) -> None:
+    (repository / "docs" / "site.css").write_text("table { width: 1px }\n")
+    config = CONFIG.replace("nav =", 'extra_css = ["docs/site.css"]\nnav =')
+    assert build_site.build(repository, config, repository / ".site") == []
+    assert (repository / ".site" / "html" / "docs" / "site.css").is_file()
