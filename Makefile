@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test test-export check site lock upgrade real load bench clean distclean environment
+.PHONY: demo test fast test-export check site lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -15,6 +15,12 @@ demo: environment       ## one whole turn of the loop, on a laptop CPU
 # Tests of one file stay together and share what is slow to start; the longest begin (tests/e2e/conftest.py).
 test: environment check  ## everything proven, in a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Left out: servers, processes that are killed, DVC, training and whole stories; `make test` runs them.
+FAST_TESTS := tests/unit/maskloop tests/unit/evaluation tests/unit/registry tests/unit/monitoring tests/unit/test_*.py
+fast: environment check  ## the checks and the quick tests, below two minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not server" \
+	  $(FAST_TESTS)
 
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	.venv-export/bin/python -m pytest tests/unit/models/exports/test_exports.py tests/unit/flows/exporting/test_export.py
