@@ -18,7 +18,7 @@ from monitoring.drift.references import POOLED
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion, Picture
     from monitoring.drift.baseline import Baseline
-    from monitoring.features import Observation
+    from monitoring.features.observation import Observation
     from registry.champion.serving_copy import ServedModel
 
 _SOURCE_NAMES: Final = "sources.json"
@@ -60,7 +60,7 @@ def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
 
 def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) -> dict[str, list[Observation]]:
     from models.answering.predict import Predictor
-    from monitoring.features import observe
+    from monitoring.features.table import observe
 
     pictures = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
     if not pictures:

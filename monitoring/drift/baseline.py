@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from maskloop.digest import canonical_json, digest_bytes
 from maskloop.errors import DataError, IntegrityError, NotFoundError
 from maskloop.files import write_bytes
-from monitoring.features import Observed
+from monitoring.features.observation import Observed
 
 SCHEMA_VERSION: Final = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitoring.features import FeatureGroup
+from monitoring.features.feature import Feature, FeatureGroup
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,7 @@ class FeatureSignal:
     """What one feature, or the embedding, says.
 
     Attributes:
-        name: The feature's name, or ``embedding``.
-        group: What it is about.
+        feature: Its row in the table; the embedding has one beside the table.
         num_reference: Values in the baseline.
         num_current: Values in the window.
         missing_percent: Of the window's samples that should have a value, how many have none.
@@ -26,8 +25,7 @@ class FeatureSignal:
         drifted: Certain and large.
     """
 
-    name: str
-    group: FeatureGroup
+    feature: Feature
     num_reference: int
     num_current: int
     missing_percent: float
@@ -38,3 +36,13 @@ class FeatureSignal:
     reference_mean: float | None
     current_mean: float | None
     drifted: bool
+
+    @property
+    def name(self) -> str:
+        """The feature's name, or ``embedding``."""
+        return self.feature.name
+
+    @property
+    def group(self) -> FeatureGroup:
+        """What it is about."""
+        return self.feature.group

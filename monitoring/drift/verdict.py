@@ -12,7 +12,7 @@ are not; sample them apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -25,14 +25,14 @@ from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.causes import likely_cause
 from monitoring.drift.signals import FeatureSignal as FeatureSignal
 from monitoring.drift.two_sample import TestResult, detectable_distance, energy_test, holm_corrected, ks_test
-from monitoring.features import FeatureGroup, feature_group, is_expected
+from monitoring.features.feature import Feature, FeatureTable
+from monitoring.features.table import EMBEDDING, FEATURES
 from monitoring.samples.values import Sample
 from monitoring.samples.windows import Window
 
 Outcome = Literal["drift", "quiet", "inconclusive"]
 
 METHOD: Final = "ks-holm-energy/1"
-EMBEDDING: Final = "embedding"
 MAX_DETECTABLE_EFFECT: Final = 0.7
 """A comparison that could not even see an effect of this size is inconclusive."""
 
@@ -75,7 +75,12 @@ class DriftVerdict:
 
 
 def judge_drift(
-    baseline: Baseline, window: Window, settings: MonitoringSettings, *, seed: int = 0
+    baseline: Baseline,
+    window: Window,
+    settings: MonitoringSettings,
+    *,
+    seed: int = 0,
+    table: FeatureTable = FEATURES,
 ) -> DriftVerdict:
     """Compare a window with the champion's baseline.
 
@@ -84,9 +89,11 @@ def judge_drift(
         window: Of the champion's newest samples.
         settings: Thresholds.
         seed: For the permutations of the embedding test; the same seed gives the same verdict.
+        table: Says what a feature of the baseline is about. Features it does not name are passed over.
     """
-    refusal = _why_not_comparable(baseline, window, settings)
-    signals = () if refusal else _all_signals(baseline, window.samples, settings, seed)
+    columns = _known_columns(baseline, table)
+    refusal = _why_not_comparable(baseline, window, settings, num_features=len(columns))
+    signals = () if refusal else _all_signals(baseline, columns, window.samples, settings, seed)
     detectable = _detectable_effect(baseline, window, settings, len(signals))
     num_drifted = sum(signal.drifted for signal in signals)
     outcome, reason = _decide(refusal, signals, num_drifted, detectable, settings)
@@ -115,7 +122,15 @@ def threshold_digest(settings: MonitoringSettings) -> str:
     return digest_value(values | {"method": METHOD, "max_detectable_effect": MAX_DETECTABLE_EFFECT})
 
 
-def _why_not_comparable(baseline: Baseline, window: Window, settings: MonitoringSettings) -> str:
+def _known_columns(baseline: Baseline, table: FeatureTable) -> dict[int, Feature]:
+    """Return the features of a baseline that are still measured, by column of its values."""
+    found = {column: table.find(name) for column, name in enumerate(baseline.feature_names)}
+    return {column: feature for column, feature in found.items() if feature is not None}
+
+
+def _why_not_comparable(
+    baseline: Baseline, window: Window, settings: MonitoringSettings, *, num_features: int
+) -> str:
     """Return why these two cannot be compared at all, or an empty string."""
     digests = {window.weights_digest, *(sample.weights_digest for sample in window.samples)}
     if digests != {baseline.weights_digest}:
@@ -124,7 +139,7 @@ def _why_not_comparable(baseline: Baseline, window: Window, settings: Monitoring
         return (
             f"{count(len(window.samples), 'sample')} came, and a verdict needs {settings.min_window_samples}"
         )
-    if not baseline.feature_names:
+    if not num_features:
         return "the baseline has no features"
     return ""
 
@@ -158,9 +173,13 @@ def _decide(
 
 
 def _all_signals(
-    baseline: Baseline, samples: Sequence[Sample], settings: MonitoringSettings, seed: int
+    baseline: Baseline,
+    columns: Mapping[int, Feature],
+    samples: Sequence[Sample],
+    settings: MonitoringSettings,
+    seed: int,
 ) -> tuple[FeatureSignal, ...]:
-    signals = _feature_signals(baseline, samples)
+    signals = _feature_signals(baseline, columns, samples)
     num_tests = len(signals) + bool(len(baseline.embeddings))
     if len(baseline.embeddings):
         smallest = settings.false_alarm_rate / num_tests
@@ -177,18 +196,20 @@ def _all_signals(
     return tuple(sorted(judged, key=lambda signal: (-signal.effect, signal.name)))
 
 
-def _feature_signals(baseline: Baseline, samples: Sequence[Sample]) -> list[FeatureSignal]:
+def _feature_signals(
+    baseline: Baseline, columns: Mapping[int, Feature], samples: Sequence[Sample]
+) -> list[FeatureSignal]:
     current = feature_matrix(samples, baseline.feature_names)
     signals = []
-    for column, name in enumerate(baseline.feature_names):
+    for column, feature in columns.items():
         reference_values, current_values = baseline.values[:, column], current[:, column]
         reference_values = reference_values[np.isfinite(reference_values)]
         current_values = current_values[np.isfinite(current_values)]
-        num_expected = sum(is_expected(name, sample.features) for sample in samples)
+        num_expected = sum(feature.is_expected(sample.features) for sample in samples)
         result = ks_test(reference_values, current_values)
         means = (_mean(reference_values), _mean(current_values))
         sizes = (len(reference_values), len(current_values))
-        signals.append(_unjudged(name, feature_group(name), sizes, num_expected, result, means))
+        signals.append(_unjudged(feature, sizes, num_expected, result, means))
     return signals
 
 
@@ -201,12 +222,11 @@ def _embedding_signal(
     current = np.asarray(rows, dtype=np.float32).reshape(len(rows), width)
     result = energy_test(baseline.embeddings, current, smallest_p_value=smallest_p_value, seed=seed)
     sizes = (len(baseline.embeddings), len(current))
-    return _unjudged(EMBEDDING, "embedding", sizes, len(samples), result, (None, None))
+    return _unjudged(EMBEDDING, sizes, len(samples), result, (None, None))
 
 
 def _unjudged(
-    name: str,
-    group: FeatureGroup,
+    feature: Feature,
     sizes: tuple[int, int],
     num_expected: int,
     result: TestResult,
@@ -215,8 +235,7 @@ def _unjudged(
     num_missing = max(0, num_expected - sizes[1])
     missing_percent = 100.0 * num_missing / num_expected if num_expected else 0.0
     return FeatureSignal(
-        name=name,
-        group=group,
+        feature=feature,
         num_reference=sizes[0],
         num_current=sizes[1],
         missing_percent=missing_percent,

@@ -15,7 +15,8 @@ from dataset.pictures.decoding import sniff_format
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import PictureError
-from monitoring.features import Pause, finite_embedding, finite_features, go_on, observe
+from monitoring.features.observation import Pause, finite_embedding, finite_features, go_on
+from monitoring.features.table import observe
 
 NUM_TOP_SCORES: Final = 5
 
@@ -180,7 +181,7 @@ def measure(
         class_names: What a class index counts into.
         score_threshold: The model's own.
         embedding: float32 (D,).
-        pause: Is called between the steps of about a millisecond.
+        pause: Is called before each feature is measured.
 
     Raises:
         PictureError: if the pixels are no such picture.

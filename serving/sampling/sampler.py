@@ -21,7 +21,7 @@ from maskloop.clock import Clock
 from maskloop.digest import digest_bytes
 from maskloop.errors import MaskloopError
 from maskloop.settings.settings import SamplingSettings
-from monitoring.features import Pause
+from monitoring.features.observation import Pause
 from monitoring.samples.values import Sample, SampleLog, measure
 from serving.answers import Answer, Picture
 from serving.observing import Observer

@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.instances import Detections
 from monitoring.drift.baseline import Baseline, build_baseline
-from monitoring.features import PICTURE_FEATURES, Observation
+from monitoring.features.observation import Observation
 from monitoring.samples.sample_log import Sample
 from monitoring.samples.windows import Window
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CONTINUOUS = (*PICTURE_FEATURES, "mean_score", "max_score", "mean_fill", "mean_aspect")
+CONTINUOUS = (
+    *("brightness", "contrast", "red_green", "yellow_blue", "saturation", "sharpness", "entropy", "noise"),
+    *("mean_score", "max_score", "mean_fill", "mean_aspect"),
+)
+"""As a baseline may hold them. More features in the table change none of these draws."""
 COUNTS = ("count", "count of bolt", "count of nut")
 
 
@@ -63,6 +68,17 @@ def sample_of(name: str, observation: Observation | None = None, weights_digest:
         features=observation.features,
         embedding=observation.embedding,
     )
+
+
+def painted(red: int, green: int, blue: int, side_px: int = 20) -> NDArray[np.uint8]:
+    """Return a picture of one colour, uint8 (side, side, 3)."""
+    return np.full((side_px, side_px, 3), (red, green, blue), dtype=np.uint8)
+
+
+def no_detections() -> Detections:
+    """Return an answer in which nothing was found, whatever the size of the picture."""
+    nothing = np.zeros(0, dtype=np.float32)
+    return Detections(20, 20, nothing.reshape(0, 4), nothing, nothing.astype(np.int64), [])
 
 
 def noise_picture(

@@ -10,7 +10,7 @@ import pytest
 
 from maskloop.errors import DataError, IntegrityError, NotFoundError
 from monitoring.drift.baseline import Baseline, build_baseline, load_baseline, save_baseline
-from monitoring.features import Observation
+from monitoring.features.observation import Observation
 from tests.fakes.drift_data import baseline_of, draw
 
 

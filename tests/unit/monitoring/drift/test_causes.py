@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from monitoring.drift.causes import describe_change, likely_cause
 from monitoring.drift.signals import FeatureSignal
-from monitoring.features import feature_group
+from monitoring.features.table import EMBEDDING as EMBEDDING_ROW
+from monitoring.features.table import FEATURES
 
 
 def signal(
     name: str, before: float | None, after: float | None, effect: float = 0.8, drifted: bool = True
 ) -> FeatureSignal:
-    return FeatureSignal(
-        name, feature_group(name), 9, 9, 0.0, effect, 0.0, 0.0, effect, before, after, drifted
-    )
+    feature = FEATURES.find(name)
+    assert feature is not None
+    return FeatureSignal(feature, 9, 9, 0.0, effect, 0.0, 0.0, effect, before, after, drifted)
 
 
-EMBEDDING = FeatureSignal("embedding", "embedding", 9, 9, 0.0, 1.0, 0.0, 0.0, 0.9, None, None, True)
+EMBEDDING = FeatureSignal(EMBEDDING_ROW, 9, 9, 0.0, 1.0, 0.0, 0.0, 0.9, None, None, True)
 
 
 def test_a_change_is_told_with_its_direction_and_numbers() -> None:
@@ -31,8 +32,11 @@ def test_a_change_of_shape_alone_is_told_as_such() -> None:
     assert "spread differently" in describe_change(signal("contrast", 0.2, 0.2))
 
 
-def test_an_unknown_feature_is_still_told() -> None:
-    assert describe_change(signal("glow", 1.0, 2.0)).startswith("glow is higher")
+def test_a_value_with_a_unit_is_told_with_it() -> None:
+    assert "(noise 1 → 7 grey levels on average" in describe_change(signal("noise", 1.0, 7.0))
+
+
+def test_an_embedding_has_no_numbers_to_tell() -> None:
     assert describe_change(EMBEDDING) == "embedding changed"
 
 

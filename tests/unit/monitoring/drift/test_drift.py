@@ -10,7 +10,7 @@ import pytest
 from maskloop.settings.settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.verdict import DriftVerdict, judge_drift, threshold_digest
-from monitoring.features import Observation
+from monitoring.features.observation import Observation
 from tests.fakes.drift_data import baseline_of, draw, window_of
 
 SETTINGS = MonitoringSettings()

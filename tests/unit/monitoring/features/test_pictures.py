@@ -1,4 +1,4 @@
-"""Picture and prediction features."""
+"""The features of a picture."""
 
 from __future__ import annotations
 
@@ -9,38 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from evaluation.instances import Detections
 from maskloop.errors import PictureError
-from maskloop.masks import encode_masks
-from monitoring.features import (
-    FEATURE_GROUPS,
-    Observation,
-    feature_group,
-    is_expected,
-    observe,
-    picture_features,
-    prediction_features,
-)
-from tests.fakes.drift_data import noise_picture
+from monitoring.features.answered_picture import AnsweredPicture
+from monitoring.features.feature import FeatureTable
+from monitoring.features.pictures import PICTURE_FEATURES
+from tests.fakes.drift_data import no_detections, noise_picture, painted
+
+TABLE = FeatureTable(PICTURE_FEATURES)
 
 
-def painted(red: int, green: int, blue: int, side_px: int = 20) -> NDArray[np.uint8]:
-    return np.full((side_px, side_px, 3), (red, green, blue), dtype=np.uint8)
-
-
-def found(*instances: tuple[tuple[int, int, int, int], float, int], side_px: int = 20) -> Detections:
-    """Build detections from (box, score, class index); each mask fills its box."""
-    masks = np.zeros((len(instances), side_px, side_px), dtype=bool)
-    for mask, ((x0, y0, x1, y1), _, _) in zip(masks, instances, strict=True):
-        mask[y0:y1, x0:x1] = True
-    return Detections(
-        side_px,
-        side_px,
-        np.array([box for box, _, _ in instances], dtype=np.float32).reshape(-1, 4),
-        np.array([score for _, score, _ in instances], dtype=np.float32),
-        np.array([index for _, _, index in instances], dtype=np.int64),
-        encode_masks(masks),
-    )
+def picture_features(picture: NDArray[np.uint8]) -> dict[str, float]:
+    return TABLE.measure(AnsweredPicture(picture, no_detections()), ())
 
 
 def test_one_plain_colour_has_the_features_computed_by_hand() -> None:
@@ -135,7 +114,6 @@ def test_what_is_no_picture_is_refused(wrong: NDArray[np.uint8]) -> None:
 def test_every_picture_has_finite_features_in_range(picture: NDArray[np.uint8]) -> None:
     features = picture_features(picture)
     assert np.isfinite(list(features.values())).all()
-    assert set(features) <= set(FEATURE_GROUPS)
     for name, low, high in (
         ("brightness", 0, 1),
         ("contrast", 0, 0.5),
@@ -145,51 +123,3 @@ def test_every_picture_has_finite_features_in_range(picture: NDArray[np.uint8]) 
         assert low <= features[name] <= high + 1e-6
     assert -1 <= features["red_green"] <= 1
     assert -1 <= features["yellow_blue"] <= 1
-
-
-def test_predictions_have_the_statistics_computed_by_hand() -> None:
-    features = prediction_features(found(((0, 0, 10, 5), 0.9, 1), ((5, 5, 10, 10), 0.3, 1)), ["bolt", "nut"])
-    assert features == pytest.approx(
-        {
-            "count": 2,
-            "count of bolt": 0,
-            "count of nut": 2,
-            "mean_score": 0.6,
-            "max_score": 0.9,
-            "low_score_share": 0.5,
-            "mean_relative_area": (50 + 25) / 2 / 400,
-            "mean_fill": 1.0,
-            "mean_aspect": 1.5,
-        },
-        abs=1e-6,
-    )
-
-
-def test_without_detections_only_counts_exist() -> None:
-    features = prediction_features(found(), ["bolt"])
-    assert features == {"count": 0, "count of bolt": 0}
-    assert not is_expected("mean_score", features)
-    assert not is_expected("mean_fill", features)
-    assert is_expected("count of bolt", features)
-
-
-def test_a_box_without_width_gives_finite_shapes() -> None:
-    features = prediction_features(found(((3, 3, 3, 9), 0.5, 0)), ["bolt"])
-    assert features["mean_aspect"] == 6.0
-    assert features["mean_fill"] == 0.0
-
-
-def test_groups_cover_every_feature() -> None:
-    names = observe(painted(1, 2, 3), found(((0, 0, 9, 9), 0.5, 0)), ["bolt"]).features
-    assert {feature_group(name) for name in names} == set(FEATURE_GROUPS.values())
-
-
-def test_what_is_not_finite_becomes_missing() -> None:
-    observation = Observation({"a": float("nan"), "b": float("inf"), "c": 1.0}, (0.1, float("nan")))
-    assert observation.features == {"a": None, "b": None, "c": 1.0}
-    assert observation.embedding is None
-
-
-def test_an_observation_holds_the_embedding_as_float32_values() -> None:
-    observation = observe(painted(1, 2, 3), found(), ["bolt"], np.array([0.1, 2.0], dtype=np.float32))
-    assert observation.embedding == (float(np.float32(0.1)), 2.0)
