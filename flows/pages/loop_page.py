@@ -183,9 +183,9 @@ def draw_versions(versions: Sequence[VersionFigures]) -> Markup | None:
 def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    import registry
+    import registry.evidence
 
-    folders = [Path(__file__).parent, *map(Path, registry.__path__)]
+    folders = [Path(__file__).parent, *map(Path, registry.evidence.__path__)]
     environment = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
