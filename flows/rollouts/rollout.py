@@ -1,8 +1,8 @@
 """A rollout from its start in the shadow to all traffic, or back to none.
 
-Called every second by every replica of the service, and by the reconcile: whoever is first writes the move
-down, and the ledger accepts each move once. The approval page follows with the next reconcile: a hanging
-MLflow must not keep anybody from looking at the traffic.
+Every replica of the service calls `advance_rollout` once a second, and so does the reconcile; the ledger
+accepts each move once. The approval page is refreshed by the reconcile alone, so that an outage of MLflow
+delays no decision about traffic.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from serving.rollout.canary import Event, Facts
 
 _MOST_MOVES_AT_ONCE = 8
-_NOTICEABLY_MORE = 1.01
-"""Of pictures: an analysis is made anew after that, so that long rollouts cost no more than short ones."""
 
 
 def start_rollout(app: App, cycle_id: str) -> None:
@@ -72,26 +70,8 @@ def advance_rollout(app: App) -> list[str]:
 
 def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
     """Judge a rollout by everything compared so far; None if the cycle never had one."""
-    from serving.rollout.analysis import Limits, analyse
-
     rollout = app.state().rollouts.get(cycle_id)
-    if rollout is None:
-        return None
-    comparisons, drops = app.pair_reader.read(cycle_id), _feedback_drops(app, rollout)
-    about = (cycle_id, rollout.num_moves, drops)
-    latest = app.latest_analysis.get(about)
-    if latest and len(comparisons) <= latest.num_compared * _NOTICEABLY_MORE:
-        return latest
-    app.latest_analysis.clear()
-    app.latest_analysis[about] = analyse(
-        comparisons,
-        drops,
-        Limits.of(rollout.started),
-        app.settings.rollout,
-        app.settings.serving.slo,
-        num_before=rollout.moved.num_compared if rollout.moved else 0,
-    )
-    return app.latest_analysis[about]
+    return app.rollout_watcher.analyse(rollout) if rollout else None
 
 
 def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
@@ -260,24 +240,3 @@ def _write(app: App, rollout: Rollout, move: RolloutMoved, *, actor: str = "mask
     if written == move:
         app.teller.say(f"{rollout.cycle}: {move.sentence()}")
     return written
-
-
-def _feedback_drops(app: App, rollout: Rollout) -> tuple[float, ...]:
-    """Return how much worse the challenger did on each picture that a person has corrected."""
-    from evaluation.agreement import compare_with_truth
-    from flows.rollouts.corrected import truth_of
-
-    corrected = {c.sample_id: c for c in app.corrections.newest(200) if c.instances is not None}
-    drops = []
-    for pair in app.pairs.find(rollout.cycle, list(corrected)) if corrected else ():
-        if pair.champion is None or pair.challenger is None:
-            continue
-        size_px = (pair.champion.height_px, pair.champion.width_px)
-        correction = corrected[pair.comparison.request_id]
-        truth = truth_of(correction, pair.class_names, pair.orientation, size_px=size_px)
-        champion, challenger = (
-            compare_with_truth(truth, side, score_threshold=0.0).agreement
-            for side in (pair.champion, pair.challenger)
-        )
-        drops.append(champion - challenger)
-    return tuple(drops)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from flows.rollouts.corrected import truth_of
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import IntegrityError, MaskloopError, StorageError
 from maskloop.files import directory_written_atomically
 from maskloop.records.kinds import Check, Outcome, SliceRecorded, write_record
 from maskloop.state.loop_state import Rollout
+from serving.rollout.corrected import truth_of
 
 if TYPE_CHECKING:
     from evaluation.instances import GroundTruth

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from monitoring.samples.corrections import CorrectionLog
     from monitoring.samples.sample_log import SampleLog
     from registry.store import ModelStore, RunTracker
-    from serving.rollout.analysis import Analysis
-    from serving.rollout.pairs import PairLog, PairReader
+    from serving.rollout.pairs import PairLog
+    from serving.rollout.watcher import RolloutWatcher
 
 _TRACKING_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -106,13 +106,6 @@ class App:
         return SqlPairLog.at(self.workspace.pairs_file, keep_pictures=keep_pictures)
 
     @cached_property
-    def pair_reader(self) -> PairReader:
-        """Reads the pair log without reading anything twice."""
-        from serving.rollout.pairs import PairReader
-
-        return PairReader(self.pairs)
-
-    @cached_property
     def corrections(self) -> CorrectionLog:
         """What people said about answers."""
         from monitoring.samples.correction_log import SqlCorrectionLog
@@ -126,9 +119,11 @@ class App:
         )
 
     @cached_property
-    def latest_analysis(self) -> dict[tuple[object, ...], Analysis]:
-        """The newest analysis of the rollout under way, by what it is about."""
-        return {}
+    def rollout_watcher(self) -> RolloutWatcher:
+        """Analyses the rollout under way without reading anything twice."""
+        from serving.rollout.watcher import RolloutWatcher
+
+        return RolloutWatcher(self.pairs, self.corrections, self.settings.rollout, self.settings.serving.slo)
 
     @property
     def _mlflow_is_ours(self) -> bool:

@@ -49,7 +49,8 @@ _corrections = Table(
     Column("schema_version", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
-_said = [column for column in _corrections.c if column.name != "picture"]
+_said = [column for column in _corrections.c if column.name not in ("picture", "schema_version")]
+"""SQLite stores a row's columns in order: what comes after the picture is read through the picture."""
 
 
 class SqlCorrectionLog:
@@ -105,6 +106,12 @@ class SqlCorrectionLog:
         """Return what is known of these samples, by id."""
         found = self._read(select(*_said).where(_corrections.c.sample_id.in_(sample_ids)))
         return {correction.sample_id: correction for correction in found}
+
+    def newest_sequence(self) -> int:
+        """Return a number that grows with every correction that arrives; 0 while there is none."""
+        with self._database.transaction() as connection:
+            newest: int | None = connection.execute(select(func.max(_corrections.c.sequence))).scalar()
+            return newest or 0
 
     def newest(self, limit: int) -> Sequence[Correction]:
         """Return up to ``limit`` corrections, the last to arrive first."""

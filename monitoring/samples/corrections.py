@@ -100,6 +100,10 @@ class CorrectionLog(Protocol):
         """Return what is known of these samples, by id."""
         ...
 
+    def newest_sequence(self) -> int:
+        """Return a number that grows with every correction that arrives; 0 while there is none."""
+        ...
+
     def newest(self, limit: int) -> Sequence[Correction]:
         """Return up to ``limit`` corrections, the last to arrive first."""
         ...

@@ -94,7 +94,7 @@ class PairLog(Protocol):
         ...
 
     def find(self, rollout: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
-        """Return these pairs, as far as they are there, in order of arrival."""
+        """Return those of these pairs that are there, in order of arrival, without their pictures."""
         ...
 
     def worst(self, rollout: str, limit: int) -> Sequence[KeptPair]:
@@ -115,13 +115,15 @@ class PairReader:
 
     def __init__(self, log: PairLog) -> None:
         self._log, self._lock = log, Lock()
-        self._rollout, self._read = "", list[Comparison]()
+        self._rollout: str = ""
+        self._read: tuple[Comparison, ...] = ()
 
     def read(self, rollout: str) -> Sequence[Comparison]:
         """Return all comparisons of a rollout, in order of arrival."""
         with self._lock:
             if rollout != self._rollout:
-                self._rollout, self._read = rollout, []
+                self._rollout, self._read = rollout, ()
             after = self._read[-1].sequence if self._read else 0
-            self._read += self._log.comparisons(rollout, after=after)
-            return tuple(self._read)
+            if new := self._log.comparisons(rollout, after=after):
+                self._read = (*self._read, *new)
+            return self._read

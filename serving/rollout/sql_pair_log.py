@@ -61,6 +61,9 @@ _pairs = Table(
     sqlite_autoincrement=True,
 )
 
+_without_picture = (_pairs.c.sequence, _pairs.c.record, _pairs.c.answers)
+"""SQLite stores a row's columns in order: what comes after the picture is read through the picture."""
+
 
 class SqlPairLog:
     """Pairs in one table. Safe to use from several threads and processes.
@@ -118,8 +121,10 @@ class SqlPairLog:
         return tuple(_read_comparison(sequence, record) for sequence, record in rows)
 
     def find(self, rollout: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
-        """Return these pairs, as far as they are there, in order of arrival."""
-        query = select(_pairs).where(_pairs.c.rollout == rollout, _pairs.c.request_id.in_(request_ids))
+        """Return those of these pairs that are there, in order of arrival, without their pictures."""
+        query = select(*_without_picture).where(
+            _pairs.c.rollout == rollout, _pairs.c.request_id.in_(request_ids)
+        )
         return self._read_pairs(query.order_by(_pairs.c.sequence))
 
     def worst(self, rollout: str, limit: int) -> Sequence[KeptPair]:
@@ -198,11 +203,10 @@ def _to_row(pair: KeptPair) -> dict[str, Any]:
 
 def _from_row(row: Any) -> KeptPair:
     answers = json.loads(zlib.decompress(row["answers"]))
-    read = _read if row["schema_version"] > 1 else _read_version_1
     names, orientation = tuple(answers["class_names"]), answers["orientation"]
-    champion, challenger = (read(answers[side], names, orientation) for side in ("champion", "challenger"))
+    champion, challenger = (_read(answers[side], names, orientation) for side in ("champion", "challenger"))
     comparison = _read_comparison(row["sequence"], row["record"])
-    return KeptPair(comparison, champion, challenger, names, orientation, row["picture"])
+    return KeptPair(comparison, champion, challenger, names, orientation, row.get("picture"))
 
 
 def _read_comparison(sequence: int, record: str) -> Comparison:
@@ -224,18 +228,16 @@ def _read(
 ) -> Detections | None:
     if written is None:
         return None
+    if "instances" not in written:
+        return _read_version_1(written)
     height_px, width_px = written["size"]
     return read_instances(
         written["instances"], class_names, orientation=orientation, stored_size_px=(height_px, width_px)
     )
 
 
-def _read_version_1(
-    written: dict[str, Any] | None, _class_names: tuple[str, ...], _orientation: int
-) -> Detections | None:
+def _read_version_1(written: dict[str, Any]) -> Detections:
     """Read a side as it was written before answers had one form: in the upright picture, column by column."""
-    if written is None:
-        return None
     height_px, width_px = written["size"]
     masks = [
         rle_from_coco({"size": [height_px, width_px], "counts": counts}, height_px, width_px)

@@ -81,6 +81,18 @@ def test_saying_the_same_again_changes_nothing(log: CorrectionLog) -> None:
     assert log.labels(["a"]) == {"a": Label("ingested", "data-v2")}
 
 
+def test_its_number_grows_with_every_correction_that_arrives(log: CorrectionLog) -> None:
+    numbers = [log.newest_sequence()]
+    for said in (correction("a"), correction("b"), correction("a", column=2)):
+        log.add(said)
+        numbers.append(log.newest_sequence())
+    assert numbers[0] == 0
+    assert numbers == sorted(set(numbers))
+    log.add(correction("a", column=2))
+    log.mark_ingested([correction("b")], "data-v1")
+    assert log.newest_sequence() == numbers[-1]
+
+
 def test_what_has_instances_and_a_picture_waits_in_the_order_of_arrival(log: CorrectionLog) -> None:
     log.add(correction("a"), b"picture a")
     log.add(correction("no picture"))

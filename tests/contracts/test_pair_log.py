@@ -95,9 +95,10 @@ def test_pictures_are_kept_of_the_pairs_that_differ_most(log: PairLog) -> None:
 
 def test_pairs_are_found_by_their_requests(log: PairLog) -> None:
     for name in ("r1", "r2", "r3"):
-        log.add(pair(name))
+        log.add(pair(name, picture=b"a picture"))
     found = log.find("cycle-2", ["r3", "r1", "unknown"])
     assert [one.comparison.request_id for one in found] == ["r1", "r3"]
+    assert [one.picture for one in found] == [None, None], "pictures are read only where they are shown"
     assert log.find("cycle-9", ["r1"]) == ()
 
 
@@ -178,6 +179,7 @@ def test_a_row_written_before_answers_had_this_form_is_read_as_it_was(tmp_path: 
         database.execute("update rollout_pairs set answers = ?, schema_version = 1", (answers,))
     (read,) = log.worst("cycle-2", 1)
     assert (read.orientation, read.challenger, read.picture) == (6, None, b"p")
+    assert [one.orientation for one in log.find("cycle-2", ["r1"])] == [6]
     assert read.champion is not None
     assert_same(found, read.champion)
     log.close()

@@ -15,12 +15,14 @@ class FakeCorrectionLog:
         self._said: dict[str, Correction] = {}
         self._labels: dict[str, Label] = {}
         self._pictures: dict[str, bytes] = {}
+        self._num_ever = 0
 
     def add(self, correction: Correction, picture: bytes | None = None) -> bool:
         key = correction.sample_id
         before = self._said.get(key)
         if before and before.content_digest == correction.content_digest:
             return False
+        self._num_ever += 1
         self._said.pop(key, None)
         self._said[key] = correction  # the last to arrive comes last
         if picture is not None:
@@ -36,6 +38,9 @@ class FakeCorrectionLog:
 
     def get(self, sample_ids: Sequence[str]) -> Mapping[str, Correction]:
         return {key: self._said[key] for key in sample_ids if key in self._said}
+
+    def newest_sequence(self) -> int:
+        return self._num_ever if self._said else 0
 
     def newest(self, limit: int) -> Sequence[Correction]:
         return tuple(reversed(self._said.values()))[:limit]

@@ -185,7 +185,7 @@ class CrashingWrites:
 
     looks = frozenset(
         {"entries", "version", "versions", "with_alias", "current", "open", "url", "version_url"}
-        | {"refuse_to_lose", "waiting", "num_waiting", "labels", "newest", "picture_bytes"}
+        | {"refuse_to_lose", "waiting", "num_waiting", "labels", "newest", "newest_sequence", "picture_bytes"}
         | {"counts", "judged", "metric_history"}
     )
 

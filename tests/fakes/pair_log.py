@@ -34,7 +34,7 @@ class FakePairLog:
 
     def find(self, rollout: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
         return tuple(
-            one
+            replace(one, picture=None)
             for one in self.pairs
             if one.comparison.rollout == rollout and one.comparison.request_id in request_ids
         )

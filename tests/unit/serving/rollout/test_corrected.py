@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from flows.rollouts.corrected import truth_of
 from maskloop.masks import boxes_xyxy, place_mask
 from monitoring.samples.corrections import Correction
+from serving.rollout.corrected import truth_of
 
 
 def test_a_correction_of_a_large_picture_is_turned_upright_without_decoding_it_whole() -> None:
     mask = place_mask(np.ones((9, 5), bool), left_px=3000, top_px=100, height_px=4000, width_px=6000)
     at = datetime(2026, 3, 1, tzinfo=UTC)
     correction = Correction("s", at, by="anna", verdict="wrong", instances=(("nut", mask),))
-    truth_of(correction, ("bolt", "nut"), 1, size_px=(4000, 6000))  # imports what it needs
+    truth_of(correction, ("bolt", "nut"), 1, size_px=(4000, 6000))
     tracemalloc.start()
     truth = truth_of(correction, ("bolt", "nut"), 6, size_px=(6000, 4000))
     _, peak_bytes = tracemalloc.get_traced_memory()
