@@ -1,1 +1,1 @@
-"""What one picture, and what the model said about it, look like in a few comparable numbers: one table."""
+"""The table of drift features: numbers about a picture and about what the model found in it."""
