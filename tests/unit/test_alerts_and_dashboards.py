@@ -151,7 +151,7 @@ def test_every_query_asks_for_series_and_labels_that_exist(exported: dict[str, s
 
 
 def test_every_label_value_that_a_query_names_is_a_word_of_the_service() -> None:
-    files = [*(ROOT / "serving").glob("*.py"), ROOT / "maskloop/records/kinds.py"]
+    files = [*(ROOT / "serving").rglob("*.py"), ROOT / "maskloop/records/kinds.py"]
     source = "\n".join(file.read_text(encoding="utf-8") for file in files)
     for where, query in QUERIES:
         for label, values in re.findall(r'(\w+)=~?"([^"]+)"', query):
