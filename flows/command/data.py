@@ -6,24 +6,21 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from flows.command.command_line import CommandGroup
-from flows.command.console import Output, command, open_workspace, user_name
+from dataset.ingestion.class_changes import ClassChange
+from dataset.samples import Picture
+from dataset.versions.difference import compare_versions
+from flows.console.output import Output, command, open_workspace, user_name
+from flows.intake.audit import audit_data
+from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
+from flows.learning.anchors import report_anchors
+from flows.learning.preview import write_preview
 from maskloop.wording import count
 
-if TYPE_CHECKING:
-    from dataset.samples import Picture
 
-
-@click.group("data", cls=CommandGroup)
-def data() -> None:
-    """Look at data versions, compare, restore, and change their classes."""
-
-
-@command("list", group=data)
+@command("list")
 def data_list(root: Path, out: Output) -> None:
     """List the data versions."""
     rows = [record.model_dump(mode="json") for record in open_workspace(root).state().versions]
@@ -31,7 +28,7 @@ def data_list(root: Path, out: Output) -> None:
     out.answer(rows, lambda: out.table(shown, "data versions"))
 
 
-@command("restore", group=data)
+@command("restore")
 @click.argument("tag")
 @click.option("--by", default="", help="Who brings it back. Default: the user's name.")
 @click.option("--why", default="", help="The reason, for the record.")
@@ -40,7 +37,6 @@ def data_restore(root: Path, out: Output, *, tag: str, by: str, why: str) -> Non
 
     The next training and ingest build on it. No version is deleted.
     """
-    from flows.intake.data_changes import restore_version
 
     version = restore_version(open_workspace(root), tag, by=by or user_name(), why=why)
     out.answer(
@@ -49,7 +45,7 @@ def data_restore(root: Path, out: Output, *, tag: str, by: str, why: str) -> Non
     )
 
 
-@command("classes", group=data)
+@command("classes")
 @click.option("--drop", "drops", multiple=True, metavar="CLASS", help="Take a class out of the schema.")
 @click.option(
     "--rename", "renames", multiple=True, nargs=2, metavar="OLD NEW", help="Give a class a new name."
@@ -80,8 +76,6 @@ def data_classes(
 
     Each option may be given several times. The versions before stay as they are.
     """
-    from dataset.ingestion.class_changes import ClassChange
-    from flows.intake.data_changes import change_classes, count_classes
 
     app = open_workspace(root)
     if drops or renames or merges:
@@ -103,12 +97,11 @@ def data_classes(
     out.answer(rows, lambda: out.table(rows, "classes of the current data"))
 
 
-@command("diff", group=data)
+@command("diff")
 @click.argument("old")
 @click.argument("new")
 def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
     """Say which pictures and instances changed between two versions."""
-    from dataset.versions.difference import compare_versions
 
     store = open_workspace(root).data
     found = compare_versions(store.open(old), store.open(new))
@@ -153,12 +146,11 @@ def describe_picture(picture: Picture) -> dict[str, str | int]:
     }
 
 
-@command("verify", group=data)
+@command("verify")
 @click.argument("tag")
 @click.option("--mend", is_flag=True, help="Push again what the remote lacks, from DVC's cache or data/.")
 def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
     """Re-hash everything the remote holds for a version, and name what is missing or altered."""
-    from flows.intake.data_changes import find_damage
 
     app = open_workspace(root)
     if mend:
@@ -175,13 +167,12 @@ def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
         sys.exit(1)
 
 
-@command("audit", group=data)
+@command("audit")
 def data_audit(root: Path, out: Output) -> None:
     """Find pictures that belong together in different splits, and files that contain a location.
 
     In the current version. Exit code 1 if anything was found; each finding says what to do.
     """
-    from flows.intake.audit import audit_data
 
     found = audit_data(open_workspace(root))
     out.answer(asdict(found), lambda: click.echo("\n".join(found.sentences())))
@@ -195,7 +186,7 @@ def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path |
     return file
 
 
-@command("preview", group=data)
+@command("preview")
 @click.argument("tag", default="")
 @click.option(
     "--output",
@@ -209,7 +200,6 @@ def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, coun
 
     They are the very first ones of a training with the present settings. Default: the current version.
     """
-    from flows.learning.preview import write_preview
 
     sheet = write_preview(open_workspace(root), output, tag=tag, count=count)
     out.answer(
@@ -224,7 +214,7 @@ def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, coun
     )
 
 
-@command("anchors", group=data)
+@command("anchors")
 @click.argument("tag", default="")
 def data_anchors(root: Path, out: Output, *, tag: str) -> None:
     """Say how many training boxes the anchors reach, and which anchors would reach more.
@@ -232,7 +222,6 @@ def data_anchors(root: Path, out: Output, *, tag: str) -> None:
     A box is reached if an anchor overlaps it with the IoU in the column; one is small if its area is below
     32 x 32 px as the network sees it. Default: the current version.
     """
-    from flows.learning.anchors import report_anchors
 
     report = report_anchors(open_workspace(root), tag)
     rows = [report.present.row("present"), report.fitted.row("fitted")]

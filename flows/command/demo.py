@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
+
+from dataset.ingestion.plan import Batch
+from dataset.synthetic.generation import generate
 from flows.answering.predict import predict
+from flows.console.output import Output, open_workspace
 from flows.drift.monitor import Monitored, monitor
 from flows.evidence.iou_by_source import comparison_rows
 from flows.intake.ingest import ingest
@@ -25,7 +30,7 @@ from flows.scheduling.foreground import run_story
 from flows.workspace.creation import init_workspace
 from flows.workspace.servers import servers_running
 from flows.workspace.telling import TerminalTeller
-from flows.workspace.wiring import App, open_app
+from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError, RefusedError
 from maskloop.state.cycle_state import Cycle
 
@@ -48,6 +53,21 @@ class Clocked:
         start = time.monotonic()
         yield
         self.rows.append({"step": f"{number}. {title}", "seconds": round(time.monotonic() - start, 1)})
+
+
+@click.command("demo")
+@click.argument("directory", type=click.Path(path_type=Path), default="demo")
+@click.option("--pictures", default=600, show_default=True, help="Pictures in the first batch.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+def demo(directory: Path, pictures: int, as_json: bool) -> None:
+    """Run one whole turn of the loop on generated pictures."""
+    # Before torch is imported: on a busy laptop two threads of so small a network mostly wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    out = Output(as_json)
+    with out.errors_in_json():
+        result = run_demo(directory, num_pictures=pictures)
+    out.answer(result, lambda: None)
 
 
 def run_demo(directory: Path, *, num_pictures: int = 600) -> dict[str, Any]:
@@ -78,7 +98,7 @@ def make_demo_workspace(directory: Path, teller: TerminalTeller) -> App:
     shutil.rmtree(directory, ignore_errors=True)
     init_workspace(directory, preset="demo", model_name="metal-parts")
     mark.touch()
-    return open_app(directory, teller=teller, actor="demo")
+    return open_workspace(directory, actor="demo", teller=teller)
 
 
 def _tell(app: App, teller: TerminalTeller, clocked: Clocked, num_pictures: int) -> dict[str, Any]:
@@ -116,9 +136,6 @@ def _tell(app: App, teller: TerminalTeller, clocked: Clocked, num_pictures: int)
 
 
 def _ingest(app: App, folder: Path, count: int, *, first_index: int, shift: str | None, source: str) -> None:
-    from dataset.ingestion.plan import Batch
-    from dataset.synthetic.generation import generate
-
     with app.teller.progress("drawing pictures") as progress:
         annotations = generate(
             folder, num_pictures=count, first_index=first_index, shift=shift, progress=progress
@@ -152,8 +169,6 @@ def _approve(app: App, cycle: Cycle) -> None:
 
 
 def _serve(app: App, folder: Path, *, first_index: int, shift: str | None) -> None:
-    from dataset.synthetic.generation import generate
-
     with app.teller.progress("drawing pictures") as progress:
         generate(folder, num_pictures=NUM_PRODUCTION, first_index=first_index, shift=shift, progress=progress)
     run_story(app, "predict", predict, files=[folder / "images"])

@@ -6,32 +6,33 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
-from flows.command.command_line import CommandGroup
-from flows.command.console import Output, command, open_workspace
+from flows.answering.ask_service import ask_service
+from flows.answering.incoming import PictureAnswer, balance
+from flows.answering.predict import predict as predict_pictures
+from flows.answering.service import make_application, open_keys
+from flows.console.output import Output, command, open_workspace
+from flows.scheduling.foreground import run_story
+from flows.workspace.telling import TerminalTeller
+from flows.workspace.wiring import App
 from maskloop.errors import DataError, MaskloopError
-
-if TYPE_CHECKING:
-    from flows.answering.incoming import PictureAnswer
-    from flows.workspace.wiring import App
+from serving.access.keys import ALL_SCOPES
+from serving.access.limits import read_rate_limit
+from serving.client import Client
+from serving.http.server import address_of, decide_on_keys, open_listener, run_server
 
 _ROWS_SHOWN: Final = 50
-serving = click.Group()
-"""The commands of this page; the command line takes them over one by one."""
 
 
-@command("serve", group=serving)
+@command("serve")
 @click.option("--host", help="Address to listen on. Default: serving.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="0: any free one. Default: serving.port.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that answer. Default: serving.workers.")
 def serve(root: Path, out: Output, **named: Any) -> None:
     """Answer pictures over HTTP with the champion until Ctrl-C."""
-    from flows.answering.service import make_application, open_keys
-    from serving.access.limits import read_rate_limit
-    from serving.http.server import address_of, decide_on_keys, open_listener, run_server
 
     app = open_workspace(root, actor="service")
     changes = {name: value for name, value in named.items() if value is not None}
@@ -69,12 +70,7 @@ def _say_what_serves(app: App) -> str:
     )
 
 
-@serving.group("keys", cls=CommandGroup)
-def keys() -> None:
-    """Make, list and end the API keys of the service."""
-
-
-@command("add", group=keys)
+@command("add")
 @click.argument("name")
 @click.option(
     "--scope",
@@ -93,9 +89,6 @@ def keys_add(
     root: Path, out: Output, *, name: str, scopes: tuple[Any, ...], rate_limit: str, days: float | None
 ) -> None:
     """Make a key for NAME and print it. It is not shown again."""
-    from flows.answering.service import open_keys
-    from serving.access.keys import ALL_SCOPES
-    from serving.access.limits import read_rate_limit
 
     if rate_limit:
         read_rate_limit(rate_limit)
@@ -103,10 +96,9 @@ def keys_add(
     _show_once(out, store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days))
 
 
-@command("list", group=keys)
+@command("list")
 def keys_list(root: Path, out: Output) -> None:
     """List the keys, never their secrets."""
-    from flows.answering.service import open_keys
 
     found = open_keys(open_workspace(root)).all()
     rows = [key.model_dump(mode="json", exclude={"secret_digest"}) for key in found]
@@ -124,7 +116,7 @@ def keys_list(root: Path, out: Output) -> None:
     out.answer(rows, lambda: out.table(shown, "API keys") if shown else click.echo("there is no key yet"))
 
 
-@command("rotate", group=keys)
+@command("rotate")
 @click.argument("key_id")
 @click.option(
     "--grace-hours",
@@ -135,16 +127,14 @@ def keys_list(root: Path, out: Output) -> None:
 )
 def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
     """Replace the key KEY_ID and print the new one. It is not shown again."""
-    from flows.answering.service import open_keys
 
     _show_once(out, open_keys(open_workspace(root)).rotate(key_id, grace_hours=grace_hours))
 
 
-@command("revoke", group=keys)
+@command("revoke")
 @click.argument("key_id")
 def keys_revoke(root: Path, out: Output, *, key_id: str) -> None:
     """End the key KEY_ID at once."""
-    from flows.answering.service import open_keys
 
     gone = open_keys(open_workspace(root)).revoke(key_id)
     answer = {"id": gone.id, "name": gone.name}
@@ -157,7 +147,7 @@ def _show_once(out: Output, key: str) -> None:
     out.answer({"id": key.split("_")[1], "key": key}, lambda: click.echo(key))
 
 
-@command("predict", group=serving)
+@command("predict")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--source", default="production", show_default=True, help="The camera or site they come from.")
 @click.option("--overlays", type=click.Path(path_type=Path), help="Draw each answer into this folder.")
@@ -190,17 +180,13 @@ def predict(
     if url:
         answers = _ask_service(url, key, pictures, how)
     else:
-        from flows.answering.predict import predict as story
-        from flows.scheduling.foreground import run_story
-
-        answers = run_story(open_workspace(root), "predict", story, files=list(pictures), **how)
+        answers = run_story(open_workspace(root), "predict", predict_pictures, files=list(pictures), **how)
     _show_answers(out, answers)
     if all(answer.error for answer in answers):
         sys.exit(DataError.exit_code)
 
 
 def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:
-    from flows.answering.incoming import balance
 
     rows = [
         {
@@ -222,9 +208,6 @@ def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:
 
 
 def _ask_service(url: str, key: str, pictures: tuple[Path, ...], how: dict[str, Any]) -> list[PictureAnswer]:
-    from flows.answering.ask_service import ask_service
-    from flows.workspace.telling import TerminalTeller
-    from serving.client import Client
 
     with Client(url, key=key) as client:
         return ask_service(client, pictures, TerminalTeller(), **how)

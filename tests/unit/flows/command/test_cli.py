@@ -16,16 +16,17 @@ from typing import Any
 import click
 import pytest
 
-from flows.command.command_line import GROUPS
-from flows.command.console import Output
 from flows.command.main import cli, main
+from flows.console.command_line import CommandGroup, first_sentence
+from flows.console.output import Output
 from flows.workspace.servers import find_free_port
-from flows.workspace.wiring import REPOSITORY
+from flows.workspace.wiring import REPOSITORY, App
 from maskloop.errors import EXIT_CODES, MaskloopError, StoppedError
 from maskloop.settings.settings import load_settings
 from registry.champion.lineage import Fact
 
-HEAVY = ("torch", "mlflow", "prefect", "evidently", "dvc", "pandas", "numpy", "sqlalchemy", "pydantic")
+HEAVY = {"torch", "mlflow", "prefect", "evidently", "dvc", "pandas"}
+SLOW = HEAVY | {"numpy", "sqlalchemy", "pydantic", "rich", "httpx", "fastapi"}
 
 
 def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -38,6 +39,7 @@ def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, 
 
 
 ALL = dict(commands())
+GROUPS = [name for name, found in cli.commands.items() if isinstance(found, CommandGroup)]
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +66,9 @@ class Ran:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: str | Path) -> Ran:
+    def call(*arguments: str | Path, opener: Any = None) -> Ran:
         with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
+            main([str(argument) for argument in arguments], opener=opener)
         said = capsys.readouterr()
         return Ran(int(ended.value.code or 0), said.out, said.err)
 
@@ -101,42 +103,59 @@ def test_the_bare_command_shows_five_commands_to_begin_with_then_the_rest_by_pur
     assert "..." not in rest
 
 
-def test_every_command_has_one_purpose_and_a_help_of_one_line(run: Any) -> None:
-    grouped = [name for names in GROUPS.values() for name in names]
-    assert sorted(grouped) == sorted(cli.commands)
-    lengths = {name: len(found.get_short_help_str(1000)) for name, found in cli.commands.items()}
+def test_every_command_of_the_bare_command_has_a_help_of_one_line() -> None:
+    lengths = {name: len(first_sentence(row)) for name, row in cli.table.items()}
     assert {name: length for name, length in lengths.items() if length > 68} == {}
 
 
-@pytest.mark.parametrize("name", ["data", "feedback", "keys", "rollout"])
+@pytest.mark.parametrize("group", [cli, *map(cli.commands.__getitem__, GROUPS)], ids=["maskloop", *GROUPS])
+def test_the_table_says_of_every_command_what_its_own_help_begins_with(group: CommandGroup) -> None:
+    told = {name: first_sentence(row) for name, row in group.table.items()}
+    assert told == {name: first_sentence(command) for name, command in group.commands.items()}
+    assert list(told) == [command.name for command in group.commands.values()]
+
+
+def test_a_command_that_there_is_not_is_refused_with_one_that_is_meant(run: Any) -> None:
+    ran = run("statsu")
+    assert ran.code == 2
+    assert "No such command 'statsu'" in ran.err
+    assert "status" in ran.err
+
+
+@pytest.mark.parametrize("name", GROUPS)
 def test_a_group_shows_the_whole_first_sentence_of_each_of_its_commands(
     name: str, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     group = cli.commands[name]
-    assert isinstance(group, click.Group)
+    assert isinstance(group, CommandGroup)
     told = " ".join(run(name, "--help").out.split())
     for found in group.commands.values():
         assert found.get_short_help_str(1000) in told
 
 
-def test_no_help_imports_anything_heavy() -> None:
+def test_the_help_of_a_group_imports_none_of_its_commands_and_no_help_imports_anything_heavy() -> None:
+    """Both in one process, the groups first."""
     script = """
 import sys
 from click.testing import CliRunner
 from flows.command.main import cli
-for arguments in %r:
-    assert CliRunner().invoke(cli, [*arguments.split(), "--help"]).exit_code == 0, arguments
-print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
+
+for helps in %r:
+    for arguments in helps:
+        assert CliRunner().invoke(cli, [*arguments.split(), "--help"]).exit_code == 0, arguments
+    print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script % ["", "data", *ALL]],
+        [sys.executable, "-c", script % [["", *GROUPS], [*ALL]]],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert not set(done.stdout.split()) & set(HEAVY)
+    of_groups, of_commands = (set(line.split()) for line in done.stdout.splitlines())
+    assert of_groups & SLOW == set()
+    assert of_commands & HEAVY == set()
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -266,16 +285,18 @@ def test_wrong_settings_are_named(settings: str, says: str, run: Any, tmp_path: 
     assert "maskloop.toml" in ran.err
 
 
-def test_a_full_disk_is_said_and_worth_another_try_after_cleaning_up(
-    run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_app: object, _output: object) -> None:
+def test_a_full_disk_is_said_and_worth_another_try_after_cleaning_up(run: Any, workspace: Path) -> None:
+    def full(*_args: object, **_more: object) -> App:
         raise OSError(errno.ENOSPC, "No space left on device", "loop.html")
 
-    monkeypatch.setattr("flows.pages.report.write_report", full)
-    ran = run("report", "-w", workspace)
+    ran = run("report", "-w", workspace, opener=full)
     assert ran.code == 74
     assert "the disk is full (loop.html). Free some space" in ran.err
+
+
+def press_ctrl_c(*_args: object, **_more: object) -> App:
+    signal.raise_signal(signal.SIGINT)
+    raise AssertionError("the signal ends what runs")
 
 
 @pytest.fixture
@@ -288,15 +309,8 @@ def heard_ctrl_c() -> Iterator[None]:
 
 @pytest.mark.usefixtures("heard_ctrl_c")
 @pytest.mark.parametrize("arguments", [["report"], ["data", "preview"], ["report", "--json"]])
-def test_ctrl_c_says_what_holds_and_how_to_go_on(
-    arguments: list[str], run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def press_ctrl_c(*_args: object, **_more: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr("flows.pages.report.write_report", press_ctrl_c)
-    monkeypatch.setattr("flows.learning.preview.write_preview", press_ctrl_c)
-    ran = run(*arguments, "-w", workspace)
+def test_ctrl_c_says_what_holds_and_how_to_go_on(arguments: list[str], run: Any, workspace: Path) -> None:
+    ran = run(*arguments, "-w", workspace, opener=press_ctrl_c)
     assert (ran.code, ran.out) == (130, "")
     assert ran.err.strip() == (
         "Stopped by Ctrl-C. Nothing that was recorded is lost. Run the same command again to finish it."
@@ -304,35 +318,29 @@ def test_ctrl_c_says_what_holds_and_how_to_go_on(
 
 
 @pytest.mark.usefixtures("heard_ctrl_c")
-def test_ctrl_c_in_a_demo_does_not_promise_that_it_goes_on(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "flows.command.demo.run_demo", lambda *_args, **_more: signal.raise_signal(signal.SIGINT)
-    )
-    ran = run("demo", tmp_path / "demo")
+def test_ctrl_c_in_a_demo_does_not_promise_that_it_goes_on(run: Any, tmp_path: Path) -> None:
+    ran = run("demo", tmp_path / "demo", opener=press_ctrl_c)
     assert ran.code == 130
     assert "begins anew" in ran.err
 
 
 @pytest.mark.parametrize(("command", "told"), [("train", "goes on from there"), ("demo", "begins anew")])
 def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
-    command: str, told: str, run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, told: str, run: Any, workspace: Path
 ) -> None:
-    def stopped(*_args: object, **_more: object) -> None:
+    def stopped(*_args: object, **_more: object) -> App:
         error = StoppedError("the training was stopped after step 12 of 100, which is saved")
         error.exit_code = 143
         raise error
 
-    monkeypatch.setattr("flows.loop.turn.run_turn", stopped)
-    monkeypatch.setattr("flows.command.demo.run_demo", stopped)
-    ran = run(command, workspace / "x") if command == "demo" else run(command, "-w", workspace)
+    arguments = [workspace / "x"] if command == "demo" else ["-w", workspace]
+    ran = run(command, *arguments, opener=stopped)
     assert (ran.code, ran.out) == (143, "")
     assert ran.err.strip().startswith("Stopped: the training was stopped after step 12 of 100")
     assert told in ran.err
     assert "error" not in ran.err
     if command == "train":
-        answer = json.loads(run(command, "--json", "-w", workspace).out)
+        answer = json.loads(run(command, "--json", *arguments, opener=stopped).out)
         assert (answer["outcome"], answer["exit_code"]) == ("stopped", 143)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from flows.command.main import main
-from flows.workspace.telling import TerminalTeller
+from flows.workspace.telling import Teller
+from flows.workspace.wiring import App
 from tests.fakes.loop_stories import first_champion, judged
 from tests.fakes.loop_world import World
 
@@ -30,10 +31,9 @@ def opened(file: Path) -> Iterator[int]:
 @pytest.fixture
 def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command with its two outputs in two files, or in one; returns what is in them."""
-    for module in ("cli", "cli_rollout"):
-        monkeypatch.setattr(
-            f"flows.{module}.open_workspace", lambda _root: replace(world.app(), teller=TerminalTeller())
-        )
+
+    def opener(root: Path, *, teller: Teller, actor: str) -> App:
+        return replace(world.app(), teller=teller)
 
     def call(*arguments: str, apart: bool = False) -> tuple[str, str]:
         out, err = tmp_path / "out", tmp_path / ("err" if apart else "out")
@@ -43,7 +43,7 @@ def run(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             streams.setattr(sys, "stdout", os.fdopen(os.dup(one), "w"))
             streams.setattr(sys, "stderr", os.fdopen(os.dup(other), "w"))
             with pytest.raises(SystemExit) as ended:
-                main(list(arguments))
+                main(list(arguments), opener=opener)
             sys.stdout.close()
             sys.stderr.close()
         assert not ended.value.code

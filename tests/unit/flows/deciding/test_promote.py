@@ -17,6 +17,7 @@ from maskloop.workspace import Workspace
 from registry.champion.promotion import LEASE
 from tests.fakes.crashing import Countdown, every_crash_point
 from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.opened import opens
 
 
 def judged(world: World) -> str:
@@ -113,14 +114,13 @@ def test_a_champion_can_no_longer_be_rejected(world: World) -> None:
 
 
 def test_what_was_rejected_cannot_be_approved_and_the_command_says_so_plainly(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "rejected", by="anna", why="it misses bolts")
     reconcile(world.app())
-    monkeypatch.setattr("flows.command.main.open_workspace", lambda *_a, **_k: world.app())
     with pytest.raises(SystemExit) as ended:
-        main(["approve", version, "--by", "bob"])
+        main(["approve", version, "--by", "bob"], opener=opens(world))
     assert ended.value.code == 77
     said = capsys.readouterr().err
     assert f"version {version} cannot be approved: anna rejected version {version} (cli): it misses" in said

@@ -24,6 +24,7 @@ from maskloop.digest import digest_file
 from maskloop.errors import ConfigurationError, DataError, ExportError, IntegrityError, NotFoundError
 from maskloop.files import directory_written_atomically
 from tests.fakes.loop_world import ColourPredictor, World
+from tests.fakes.opened import opens
 
 
 class Exporter:
@@ -306,15 +307,11 @@ def test_turns_are_counted_and_torch_is_the_measure() -> None:
 
 
 @pytest.fixture
-def run(
-    judged: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setattr("flows.command.export.open_workspace", lambda _root: judged.app())
-
+def run(judged: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     def call(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
+            main(list(arguments), opener=opens(judged))
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 

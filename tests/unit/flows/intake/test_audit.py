@@ -13,6 +13,7 @@ from flows.command.main import main
 from flows.intake.audit import DataAudit, audit_data, refuse_without_test_pictures
 from maskloop.errors import DataError, NotFoundError
 from tests.fakes.loop_world import World
+from tests.fakes.opened import opens
 
 
 @pytest.fixture
@@ -24,13 +25,12 @@ def world(world: World, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def audit(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def audit(world: World) -> Callable[..., int]:
     """Run the command; return its exit code."""
-    monkeypatch.setattr("flows.command.data.open_workspace", lambda _root: world.app())
 
     def run(*options: str) -> int:
         try:
-            main(["data", "audit", *options])
+            main(["data", "audit", *options], opener=opens(world))
         except SystemExit as ended:
             return int(ended.code or 0)
         return 0

@@ -15,6 +15,7 @@ from maskloop.errors import DataError
 from maskloop.settings.model_settings import ModelSettings
 from models.training.anchor_fit import AnchorRecall, AnchorShapes
 from tests.fakes.loop_world import World
+from tests.fakes.opened import opens
 
 
 def test_fitted_anchors_reach_the_training_boxes_no_worse(world: World) -> None:
@@ -55,18 +56,14 @@ def test_without_data_or_boxes_there_is_nothing_to_fit_to(tmp_path: Path, world:
         report_anchors(World(tmp_path / "empty").app())
 
 
-def test_the_command_answers_people_and_machines(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    app = world.app()
-    monkeypatch.setattr("flows.command.data.open_workspace", lambda root: app)
+def test_the_command_answers_people_and_machines(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["data", "anchors"])
+        main(["data", "anchors"], opener=opens(world))
     told = capsys.readouterr().out
     assert "anchor_sizes_px = [[" in told
     assert "fitted" in told
     with pytest.raises(SystemExit):
-        main(["data", "anchors", "--json"])
+        main(["data", "anchors", "--json"], opener=opens(world))
     answer = json.loads(capsys.readouterr().out)
     assert answer["present"]["of_all"]["num_boxes"] == answer["fitted"]["of_all"]["num_boxes"]
     assert answer["settings"].startswith("anchor_sizes_px = ")

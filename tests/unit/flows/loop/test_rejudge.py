@@ -18,6 +18,7 @@ from maskloop.ledger.ledger import check_chain
 from maskloop.records.kinds import CandidateRegistered, TrainingStarted, VerdictReached
 from tests.fakes.loop_stories import first_champion, judged, set_floor
 from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.opened import opens
 
 
 def fail_under_a_high_floor(world: World) -> str:
@@ -155,21 +156,19 @@ def test_the_command_ends_with_what_the_gates_say(
     code: int,
     phase: str,
     world: World,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     version = fail_under_a_high_floor(world)
     set_floor(world, floor)
-    monkeypatch.setattr("flows.command.main.open_workspace", lambda *_args, **_more: world.app())
-    assert ended(["judge", version, "--json"]) == code
+    assert ended(world, ["judge", version, "--json"]) == code
     assert json.loads(capsys.readouterr().out)["phase"] == phase
-    assert ended(["judge", version]) == 77
+    assert ended(world, ["judge", version]) == 77
     assert "neither the gates nor the champion have changed" in capsys.readouterr().err
 
 
-def ended(arguments: list[str]) -> object:
+def ended(world: World, arguments: list[str]) -> object:
     with pytest.raises(SystemExit) as stopped:
-        main(arguments)
+        main(arguments, opener=opens(world))
     return stopped.value.code
 
 

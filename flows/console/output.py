@@ -1,4 +1,4 @@
-"""What every command shares: the workspace option, ``--json``, and where an answer is printed."""
+"""What commands share: the workspace option, ``--json``, and where an answer is printed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol
 
 import click
+from rich.console import Console
 
+from flows.workspace.telling import Teller, TerminalTeller, make_table
+from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError, StoppedError
-
-if TYPE_CHECKING:
-    from flows.workspace.telling import Teller
-    from flows.workspace.wiring import App
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Output:
@@ -62,8 +59,6 @@ class Output:
 
         Both are read by one person on a terminal. Where they go apart, each is complete.
         """
-        from flows.workspace.telling import TerminalTeller
-
         terminal = teller if isinstance(teller, TerminalTeller) and is_one_stream() else None
         for sentence in sentences:
             if terminal is None or not terminal.has_said(sentence):
@@ -71,18 +66,23 @@ class Output:
 
     def table(self, rows: Sequence[dict[str, Any]], title: str) -> None:
         """Print rows as a table on standard output."""
-        from rich.console import Console
-
-        from flows.workspace.telling import make_table
-
         if rows:
             Console().print(make_table(rows, title))
 
 
-def command(name: str, *, group: click.Group) -> Callable[[_Command], _Command]:
-    """Register a command that takes a workspace and can answer in JSON."""
+class WorkspaceOpener(Protocol):
+    """Opens the workspace of a command."""
 
-    def decorate(function: _Command) -> _Command:
+    def __call__(self, root: Path, *, teller: Teller, actor: str) -> App:
+        """Open it. Raises ConfigurationError if its settings or its path cannot be used."""
+        ...
+
+
+def command(name: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command that takes a workspace and can answer in JSON."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @click.command(name)
         @click.option(
             "--workspace",
             "-w",
@@ -95,23 +95,21 @@ def command(name: str, *, group: click.Group) -> Callable[[_Command], _Command]:
         )
         @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
         @functools.wraps(function)
-        def run(root: Path, as_json: bool, **options: Any) -> Any:
+        def run(root: Path, as_json: bool, **options: Any) -> None:
             out = Output(as_json)
             with out.errors_in_json():
-                return function(root, out, **options)
+                function(root, out, **options)
 
-        group.command(name)(run)
-        return function
+        return run
 
     return decorate
 
 
-def open_workspace(root: Path, *, actor: str = "") -> App:
-    """Open the workspace of a command, telling its story on standard error."""
-    from flows.workspace.telling import TerminalTeller
-    from flows.workspace.wiring import open_app
-
-    return open_app(root, teller=TerminalTeller(), actor=actor)
+def open_workspace(root: Path, *, actor: str = "", teller: Teller | None = None) -> App:
+    """Open the workspace of a command, telling its story on standard error unless to another teller."""
+    context = click.get_current_context(silent=True)
+    opener: WorkspaceOpener = (context and context.obj) or open_app
+    return opener(root, teller=teller or TerminalTeller(), actor=actor)
 
 
 def is_one_stream() -> bool:

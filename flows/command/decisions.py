@@ -1,0 +1,115 @@
+"""`maskloop approve`, `reject`, `abandon`, `rollback` and `rollout`: what people decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.console.output import Output, command, open_workspace, user_name
+from flows.deciding.decisions import decide_by_hand
+from flows.loop.cycles import abandon_cycle
+from flows.pages.evidence_pack import refresh_packs
+from flows.rollouts.rollout import (
+    describe_rollout,
+    resume_rollout,
+    roll_back_last_change,
+    stop_rollout,
+)
+from flows.workspace.wiring import App
+from maskloop.records.kinds import RolloutMoved
+
+
+@command("approve")
+@click.argument("version")
+@click.option("--by", default="", help="Who approves. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def approve(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
+    """Approve a judged VERSION; the next reconcile promotes it."""
+    _decide(root, out, version, "approved", by, why)
+
+
+@command("reject")
+@click.argument("version")
+@click.option("--by", default="", help="Who rejects. Default: the user's name.")
+@click.option("--why", default="", help="The reason, for the record.")
+def reject(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
+    """Reject a judged VERSION."""
+    _decide(root, out, version, "rejected", by, why)
+
+
+@command("abandon")
+@click.argument("cycle")
+@click.option("--by", default="", help="Who ends it. Default: the user's name.")
+@click.option("--why", required=True, help="The reason, for the record.")
+def abandon(root: Path, out: Output, *, cycle: str, by: str, why: str) -> None:
+    """End an open CYCLE; what serves goes on serving."""
+
+    closed = abandon_cycle(open_workspace(root), cycle, by=by or user_name(), why=why)
+    out.answer(closed.model_dump(mode="json"), lambda: click.echo(f"{cycle}: {closed.sentence()}"))
+
+
+@command("rollback")
+@click.argument("version", required=False)
+@click.option("--by", default="", help="Who rolls back. Default: the user's name.")
+@click.option("--why", required=True, help="The reason, for the record.")
+def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str) -> None:
+    """Make an earlier champion serve again.
+
+    It is VERSION, or the one before the present one.
+
+    Without VERSION, a challenger that answers part of the traffic is stopped instead: that changed last.
+    """
+
+    app = open_workspace(root)
+    changed = roll_back_last_change(app, to_version=version, by=by or user_name(), why=why)
+    out.answer(changed.model_dump(mode="json"), lambda: out.sentences([changed.sentence()], app.teller))
+
+
+@command("show")
+@click.option("--cycle", default="", help="The cycle whose rollout is shown. Default: the newest.")
+def rollout_show(root: Path, out: Output, *, cycle: str) -> None:
+    """Show how far the rollout is, what was measured, and what it waits for."""
+
+    found = describe_rollout(open_workspace(root), cycle)
+
+    def tell() -> None:
+        click.echo(found["sentence"])
+        click.echo(f"waits for: {found['waits_for']}")
+        rows = [{name: check[name] for name in ("name", "outcome", "reason")} for check in found["checks"]]
+        out.table(rows, f"{found['num_compared']} pictures compared")
+
+    out.answer(found, tell)
+
+
+@command("resume")
+@click.option("--accept", is_flag=True, help="Accept what could not be shown and take the next share.")
+@click.option("--by", default="", help="Who decides. Default: the user's name.")
+def rollout_resume(root: Path, out: Output, *, accept: bool, by: str) -> None:
+    """Resume a paused rollout: give its step more time, or accept it as it is."""
+
+    app = open_workspace(root)
+    _answer(app, out, resume_rollout(app, by=by or user_name(), accept=accept))
+
+
+@command("stop")
+@click.option("--by", default="", help="Who decides. Default: the user's name.")
+@click.option("--why", required=True, help="The reason, for the record.")
+def rollout_stop(root: Path, out: Output, *, by: str, why: str) -> None:
+    """Take the challenger out of all traffic at once; the champion goes on serving."""
+
+    app = open_workspace(root)
+    _answer(app, out, stop_rollout(app, by=by or user_name(), why=why))
+
+
+def _answer(app: App, out: Output, moved: RolloutMoved) -> None:
+    out.answer(moved.model_dump(mode="json"), lambda: out.sentences([moved.sentence()], app.teller))
+
+
+def _decide(root: Path, out: Output, version: str, decision: Any, by: str, why: str) -> None:
+
+    app = open_workspace(root)
+    record = decide_by_hand(app, version, decision, by=by or user_name(), why=why)
+    refresh_packs(app)
+    out.answer(record.model_dump(mode="json"), lambda: out.sentences([record.sentence()], app.teller))

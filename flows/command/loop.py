@@ -1,0 +1,75 @@
+"""`maskloop monitor`, `reconcile`, `promote` and `report`: the loop is carried on, and shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from flows.console.output import Output, command, open_workspace
+from flows.drift.monitor import monitor as judge_samples
+from flows.loop.reconcile import reconcile as reconcile_loop
+from flows.pages.report import write_report
+from flows.scheduling.foreground import run_story
+from flows.scheduling.stopping import stop_signal
+from flows.scheduling.watching import watch
+
+
+@command("monitor")
+def monitor(root: Path, out: Output) -> None:
+    """Judge the newest production samples for drift."""
+
+    app = open_workspace(root)
+    found = run_story(app, "monitor", judge_samples)
+    said = found.judged.sentence() if found.judged else f"{found.num_pending} samples wait"
+    out.answer(
+        {
+            "judged": found.judged.model_dump(mode="json") if found.judged else None,
+            "pending": found.num_pending,
+            "trigger": found.trigger,
+        },
+        lambda: out.sentences([said], app.teller),
+    )
+
+
+@command("reconcile")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=1.0),
+    help="Look again after so many seconds, for ever.",
+)
+def reconcile(root: Path, out: Output, *, every_s: float | None) -> None:
+    """Do whatever is due: train, take decisions from MLflow, promote."""
+
+    app = open_workspace(root)
+    if every_s is not None:
+        with stop_signal() as stopped:
+            watch(root, app.teller, stopped, every_s=every_s)
+        return
+    found = run_story(app, "reconcile", reconcile_loop)
+    said = [*found.done, *found.failed] or ["nothing is due"]
+    out.answer(
+        {"done": list(found.done), "failed": list(found.failed)}, lambda: out.sentences(said, app.teller)
+    )
+    if found.failed:
+        sys.exit(1)
+
+
+@command("promote")
+def promote(root: Path, out: Output) -> None:
+    """Promote what is approved, now; nothing is trained."""
+
+    app = open_workspace(root)
+    done = run_story(app, "promote", reconcile_loop, start_work=lambda _app, _cycle: None).done
+    out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is approved"], app.teller))
+
+
+@command("report")
+@click.option("--output", type=click.Path(path_type=Path), help="Default: .maskloop/reports/loop.html")
+def report(root: Path, out: Output, *, output: Path | None) -> None:
+    """Write the page of the loop: what serves, decisions, figures."""
+
+    path = write_report(open_workspace(root), output)
+    out.answer({"report": str(path)}, lambda: click.echo(str(path)))

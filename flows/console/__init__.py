@@ -1,0 +1,1 @@
+"""The terminal: groups of commands, and where an answer is printed."""
