@@ -1,1 +1,1 @@
-"""The command line: one module for each group of commands."""
+"""The commands: one module for each group of them, and `main.py`, the table that lists them all."""

@@ -1,1 +1,1 @@
-"""The terminal: groups of commands, and where an answer is printed."""
+"""Groups whose commands are imported when they are used, and where an answer is printed."""

@@ -336,7 +336,7 @@ def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
     arguments = [workspace / "x"] if command == "demo" else ["-w", workspace]
     ran = run(command, *arguments, opener=stopped)
     assert (ran.code, ran.out) == (143, "")
-    assert ran.err.strip().startswith("Stopped: the training was stopped after step 12 of 100")
+    assert "\nStopped: the training was stopped after step 12 of 100" in ran.err
     assert told in ran.err
     assert "error" not in ran.err
     if command == "train":
