@@ -81,10 +81,10 @@ def workspace_paths(world: World) -> set[str]:
 
 
 SHOWN_BY = {
-    "reports/drift": ("test_monitor.py", "test_status_names_the_page_of_the_last_drift_check"),
-    "samples/pictures": ("../../contracts/test_sample_log.py", "picture"),
-    "processes.json": ("test_leftovers.py", "processes.json"),
-    "servers.json": ("test_servers.py", "servers.json"),
+    "reports/drift": ("../drift/test_monitor.py", "test_status_names_the_page_of_the_last_drift_check"),
+    "samples/pictures": ("../../../contracts/test_sample_log.py", "picture"),
+    "processes.json": ("../workspace/test_leftovers.py", "processes.json"),
+    "servers.json": ("../workspace/test_servers.py", "servers.json"),
 }
 """Written by what costs a story of its own: the test that shows it."""
 

@@ -175,6 +175,7 @@ def test_four_eyes_name_who_may_not_approve(world: World) -> None:
 def test_the_page_follows_decision_promotion_and_rollback(world: World) -> None:
     version = with_champion(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="better on nuts")
+    refresh_packs(world.app())
     text = page_of(world, version).text
     assert "✓ It is approved." in text
     assert "anna approved version 2 (cli): better on nuts" in text
@@ -227,8 +228,12 @@ def test_an_away_mlflow_delays_the_page_until_the_next_reconcile(world: World, a
     version = judged(world)
     getattr(world, away).is_offline = True
     listener = Listener()
-    decide_by_hand(replace(world.app(), teller=listener), version, "rejected", by="anna", why="no")
-    assert any("the approval page waits" in said for said in listener.said)
+    app = replace(world.app(), teller=listener)
+    decide_by_hand(app, version, "rejected", by="anna", why="no")
+    refresh_packs(app)
+    assert any(
+        "the approval page waits" in said or "the approval pages wait" in said for said in listener.said
+    )
     getattr(world, away).is_offline = False
     reconcile(world.app())
     assert "anna rejected version 1" in page_of(world, version).text
