@@ -21,6 +21,8 @@ from maskloop.errors import IntegrityError, MaskloopError, StorageError
 from maskloop.files import directory_written_atomically
 from maskloop.records.kinds import Check, Outcome, SliceRecorded, write_record
 from maskloop.state.loop_state import Rollout
+from registry.gates.gate import Finding
+from registry.gates.gates import SLICE
 from serving.rollout.corrected import truth_of
 
 if TYPE_CHECKING:
@@ -243,10 +245,4 @@ def _digest_of(directory: Path) -> str:
 
 
 def _check(record: SliceRecorded, outcome: Outcome, measured: float | None, reason: str) -> Check:
-    return Check(
-        name=f"slice.{record.slice_id}",
-        outcome=outcome,
-        measured=measured,
-        required=record.required_agreement,
-        reason=reason,
-    )
+    return SLICE.check(Finding(outcome, measured, reason, record.slice_id), record.required_agreement)

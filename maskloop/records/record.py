@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 TriggerReason = Literal["manual", "schedule", "drift", "labels"]
 Outcome = Literal["pass", "inconclusive", "fail"]
@@ -25,8 +25,12 @@ class Record(BaseModel):
         raise NotImplementedError
 
 
+_GATES_WITH_SUBJECTS: Final = ("iou.class", "drop.class", "drop.source", "slice")
+"""The gates that made a check for each of several subjects when records held only a check's name."""
+
+
 class Check(Record):
-    """One line of a verdict."""
+    """One line of a verdict, or of what a rollout was judged by."""
 
     kind: ClassVar[str] = ""
     name: str
@@ -34,6 +38,22 @@ class Check(Record):
     measured: float | None
     required: float | None
     reason: str
+    gate: str = ""
+    """The gate, or the rollout's check, that asked."""
+    subject: str = ""
+    """The class, source or slice it is about; empty for one about everything."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_gate_in_name(cls, values: Any) -> Any:
+        """Fill in what earlier releases wrote into the name alone."""
+        if not isinstance(values, dict) or values.get("gate") or not isinstance(values.get("name"), str):
+            return values
+        name = values["name"]
+        for gate in _GATES_WITH_SUBJECTS:
+            if name.startswith(f"{gate}."):
+                return values | {"gate": gate, "subject": name.removeprefix(f"{gate}.")}
+        return values | {"gate": name}
 
     def sentence(self) -> str:
         """Say it in plain words."""

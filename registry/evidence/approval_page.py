@@ -29,6 +29,7 @@ from registry.evidence.evidence import (
 )
 from registry.evidence.model_charts import precision_recall_chart, training_charts
 from registry.gates.drops import MEAN, allowance_in_words, amount
+from registry.gates.gates import find_gate, title_of
 from registry.wording import figure, sentence, signed, when
 
 if TYPE_CHECKING:
@@ -240,6 +241,7 @@ def render_page(page: ApprovalPage, *, beside: Mapping[str, str] | None = None) 
         max_rows=MAX_SOURCE_ROWS,
         words=OUTCOMES,
         count=count,
+        title=title_of,
         figure=figure,
         change=_change,
         when=when,
@@ -291,7 +293,7 @@ def _about_loss(checks: Sequence[Check], evidence: JudgedEvidence | None) -> lis
     """
     rows: list[ClassRow | SourceRow] = [*evidence.rows, *evidence.source_rows] if evidence else []
     known = [row for row in rows if row.drop is not None and row.name != MEAN]
-    compared = [check for check in checks if check.name.startswith("drop.") and check.measured is not None]
+    compared = [check for check in _loss_checks(checks) if check.measured is not None]
     if not known or not compared:
         return []
     worst = max(known, key=lambda row: row.drop or 0.0)
@@ -327,8 +329,13 @@ def _change(drop: float | None) -> str:
 
 def _loss_limit(page: ApprovalPage) -> float:
     """Return the largest drop allowed, as it was when the gates judged."""
-    required = [check.required for check in page.verdict.checks if check.name.startswith("drop.")]
+    required = [check.required for check in _loss_checks(page.verdict.checks)]
     return next((limit for limit in required if limit is not None), GateSettings().max_class_iou_drop)
+
+
+def _loss_checks(checks: Sequence[Check]) -> list[Check]:
+    gates = ((check, find_gate(check)) for check in checks)
+    return [check for check, gate in gates if gate and gate.quantity == "iou drop"]
 
 
 def _about_traffic(rollout: RolloutReport | None) -> list[tuple[str, str]]:

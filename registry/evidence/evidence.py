@@ -24,7 +24,8 @@ from maskloop.records.kinds import Check, Outcome
 from maskloop.settings.settings import GateSettings
 from registry.evidence.diagnosis import Diagnosis
 from registry.gates.drops import Drop, measure_drops
-from registry.gates.gates import outcome_of
+from registry.gates.gates import find_gate
+from registry.gates.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from dataset.samples import Picture
@@ -342,7 +343,8 @@ def _count_by_class(pictures: Sequence[Picture], class_names: Sequence[str]) -> 
 
 
 def _outcome_for_class(name: str, checks: Sequence[Check]) -> Outcome:
-    about = [check for check in checks if check.name in (f"iou.class.{name}", f"drop.class.{name}")]
+    gates = [(check, find_gate(check)) for check in checks if check.subject == name]
+    about = [check for check, gate in gates if gate and gate.scope == "class"]
     return outcome_of(about) if about else "inconclusive"
 
 

@@ -14,7 +14,7 @@ from maskloop.digest import digest_value
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import ApprovalDecided, Check, VerdictReached
 from maskloop.state.loop_state import LoopState
-from registry.gates.gates import outcome_of
+from registry.gates.outcomes import outcome_of
 
 
 def make_verdict(
@@ -45,8 +45,12 @@ def make_verdict(
 
 
 def blessing_id_of(verdict: VerdictReached) -> str:
-    """Return the digest of everything in a verdict except the id itself."""
-    return digest_value(verdict.model_dump(mode="json", exclude={"blessing_id"}))
+    """Return the digest of everything in a verdict except the id itself.
+
+    A check's gate and subject are left out: its name says both, and ids from before they were written hold.
+    """
+    said_by_name = {"checks": {"__all__": {"gate", "subject"}}}
+    return digest_value(verdict.model_dump(mode="json", exclude={"blessing_id": True, **said_by_name}))
 
 
 def evaluated_pictures_digest(table: IouTable) -> str:

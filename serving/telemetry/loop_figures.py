@@ -10,9 +10,8 @@ from prometheus_client.registry import Collector
 
 from maskloop.records.kinds import RolloutPhase
 from maskloop.state.loop_state import LoopState
+from registry.gates.own_figures import CLASS_IOU, MEAN_IOU
 
-_CLASS_IOU: Final = "iou.class."
-_MEAN_IOU: Final = "iou.mean"
 _DRIFT_OUTCOMES: Final = ("drift", "quiet", "inconclusive")
 
 
@@ -46,17 +45,18 @@ def describe_loop(state: LoopState) -> tuple[Metric, ...]:
 def _describe_quality(state: LoopState) -> Iterable[Metric]:
     """Tell the champion's mask IoU as its own verdict measured it."""
     verdict = state.verdicts.get(state.champion.weights_digest) if state.champion else None
-    measured = {check.name: check.measured for check in verdict.checks} if verdict else {}
+    checks = verdict.checks if verdict else ()
+    measured = [(check, check.measured) for check in checks if check.measured is not None]
     by_class = GaugeMetricFamily(
         "maskloop_champion_class_iou", "Mask IoU of a class when judged, 0..1.", labels=["class_name"]
     )
-    for name, iou in measured.items():
-        if name.startswith(_CLASS_IOU) and iou is not None:
-            by_class.add_metric([name.removeprefix(_CLASS_IOU)], iou)
+    for check, iou in measured:
+        if check.gate == CLASS_IOU.name:
+            by_class.add_metric([check.subject], iou)
     yield by_class
-    mean = measured.get(_MEAN_IOU)
-    if mean is not None:
-        yield GaugeMetricFamily("maskloop_champion_mean_iou", "Mean of those, 0..1.", value=mean)
+    for check, iou in measured:
+        if check.gate == MEAN_IOU.name:
+            yield GaugeMetricFamily("maskloop_champion_mean_iou", "Mean of those, 0..1.", value=iou)
 
 
 def _describe_drift(state: LoopState) -> Iterable[Metric]:

@@ -209,6 +209,13 @@ def test_gates_edited_since_the_verdict_are_named_at_the_top_and_explained() -> 
     assert "are those of the verdict" in read().text
 
 
+def test_every_check_is_told_in_the_words_of_its_gate_and_an_unknown_one_by_its_name() -> None:
+    checks = [check(name) for name in ("iou.class.bolt.m8", "drop.source.belt 2", "latency_p95", "glow.nut")]
+    text = read(verdict=verdict(*checks)).text
+    for title in ("IoU of bolt.m8", "largest loss of IoU on belt 2", "p95 latency (ms)", "glow.nut"):
+        assert title in text
+
+
 def test_edited_gates_are_told_setting_by_setting() -> None:
     then = GateSettings(max_latency_p95_ms=80).model_dump(mode="json")
     assert compare_gates(then, GateSettings(max_latency_p95_ms=80)) == ()

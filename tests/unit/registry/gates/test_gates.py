@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,11 @@ from evaluation.instances import IouTable
 from maskloop.errors import ConfigurationError, RefusedError
 from maskloop.records.kinds import Check, Outcome
 from maskloop.settings.settings import GateSettings
-from registry.gates.gates import judge, outcome_of
+from registry.gates.gate import Contest, Finding, Gate
+from registry.gates.gates import GATES as TABLE
+from registry.gates.gates import SLICE, find_gate, judge, title_of
+from registry.gates.outcomes import outcome_of
+from registry.gates.own_figures import PRECONDITIONS
 from tests.fakes.iou_tables import iou_table, simulated_pair
 
 GATES = GateSettings(resamples=400)
@@ -289,6 +294,61 @@ def test_the_same_inputs_and_seed_give_the_same_checks() -> None:
     candidate, champion = simulated_pair(np.random.default_rng(5))
     first, again = (judge(candidate, champion, GATES, latency_p95_ms=None, seed=3) for _ in range(2))
     assert first == again
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def enough_of_each(contest: Contest, limit: float) -> Iterator[Finding]:
+    for index, name in enumerate(contest.candidate.class_names):
+        num = int(contest.candidate.num_true_positives[:, index].sum())
+        yield Finding("pass" if num >= limit else "fail", num, f"{num} of {name} were found", name)
+
+
+FOUND = Gate("found", "class", "pictures", "min_instances", "number of {} found", enough_of_each)
+
+
+def test_a_gate_added_to_the_table_is_judged_for_each_of_its_subjects() -> None:
+    checks = judge(good(), None, GATES, latency_p95_ms=None, seed=0, table=(*TABLE, FOUND))
+    added = [check for check in checks if check.gate == "found"]
+    assert [(check.name, check.subject) for check in added] == [("found.a", "a"), ("found.b", "b")]
+    assert {(check.outcome, check.measured, check.required) for check in added} == {("pass", 200.0, 20.0)}
+    assert checks[:-2] == judge(good(), None, GATES, latency_p95_ms=None, seed=0)
+
+
+def test_a_gate_whose_setting_is_off_makes_no_check() -> None:
+    off = replace(FOUND, setting="max_latency_p95_ms")
+    checks = judge(good(), None, GATES, latency_p95_ms=None, seed=0, table=(off,))
+    assert checks == ()
+
+
+def test_every_check_carries_its_gate_and_subject() -> None:
+    sources = ("new",) * 20 + ("old",) * 20
+    _, checks = verdict(
+        good(sources=sources),
+        good(sources=sources),
+        replace_gates(max_latency_p95_ms=9.0),
+        latency_p95_ms=8.0,
+    )
+    for check in checks.values():
+        gate = find_gate(check)
+        assert gate is not None
+        assert check.name == ".".join(part for part in (check.gate, check.subject) if part)
+        assert bool(check.subject) == (gate.scope in ("class", "source"))
+    assert {check.gate for check in checks.values()} == {gate.name for gate in TABLE}
+
+
+def test_every_gate_reads_a_setting_that_there_is_and_has_words_for_its_subject() -> None:
+    gates = (*PRECONDITIONS, *TABLE, SLICE)
+    assert len({gate.name for gate in gates}) == len(gates)
+    for gate in gates:
+        assert gate.setting is None or gate.setting in GateSettings.model_fields
+        assert ("{}" in gate.words) == (gate.scope in ("class", "source", "slice"))
+
+
+def test_a_check_of_an_unknown_gate_is_told_by_its_name() -> None:
+    unknown = Check(name="glow.nut", outcome="pass", measured=None, required=None, reason="")
+    assert (find_gate(unknown), title_of(unknown)) == (None, "glow.nut")
 
 
 # --- how often the rule errs (docs/adr/0004-gates.md) ---------------------------------------------

@@ -185,7 +185,7 @@ def judged_state() -> LoopState:
         cause="promotion",
         why="",
     )
-    checks = (check("iou.mean", 0.8), check("iou.class.bolt", 0.75), check("iou.class.nut", None))
+    checks = (check("iou.mean", 0.8), check("iou.class.bolt.m8", 0.75), check("iou.class.nut", None))
     verdict = VerdictReached(
         blessing_id="b",
         outcome="pass",
@@ -226,7 +226,7 @@ def test_before_anything_is_known_of_the_loop_there_are_no_figures_of_it(figures
 def test_the_champions_iou_is_that_of_its_verdict(figures: Figures) -> None:
     figures.metrics.show_loop(judged_state())
     assert figures.get("champion_mean_iou") == 0.8
-    assert figures.get("champion_class_iou", class_name="bolt") == 0.75
+    assert figures.get("champion_class_iou", class_name="bolt.m8") == 0.75
     assert len(figures.labels("champion_class_iou")) == 1
 
 
