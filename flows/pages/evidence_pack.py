@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flows.evidence.judged import PAGE_PATH
 from flows.pages.approval_facts import gather_page, is_about
 from flows.pages.report import refresh_report, relative_address
-from flows.pages.shadow_evidence import stage_of
+from flows.pages.shadow_evidence import keep_report, stage_of
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import BusyError, MaskloopError, UnavailableError
@@ -87,6 +87,8 @@ def _write(app: App, cycle: Cycle, entries: Sequence[Entry]) -> None:
     assert cycle.verdict is not None  # noqa: S101 - checked by the caller
     name = made_from(app, cycle, entries)
     page = gather_page(app, cycle, app.state(), entries)
+    if page.rollout:
+        keep_report(app, page.version, page.rollout)
     file = app.workspace.verdict_page(page.version)
     write_text(file, render_page(page, beside=_pages_beside(app, file.parent, page)))
     _publish(app, cycle, page, render_page(page))

@@ -31,7 +31,7 @@ NUM_PICTURES: Final = 3
 
 
 def report_rollout(app: App, cycle: Cycle, rollout: Rollout | None) -> RolloutReport | None:
-    """Say what a cycle's rollout has shown so far; None before there is one."""
+    """Return what a cycle's rollout has shown so far; None before there is one."""
     from flows.rollouts.rollout import analyse_rollout
 
     analysis = analyse_rollout(app, cycle.id)
@@ -39,11 +39,15 @@ def report_rollout(app: App, cycle: Cycle, rollout: Rollout | None) -> RolloutRe
         return None
     file = app.workspace.verdict_dir(cycle.candidate.version) / FILE
     if analysis.num_compared:
-        report = _from_pairs(app, rollout, analysis)
-        write_text(file, _adapter().dump_json(report).decode())
-        return report
+        return _from_pairs(app, rollout, analysis)
     kept = _read(file.read_text(encoding="utf-8")) if file.exists() else None
     return _brought_up_to_date(kept, rollout) if kept else _from_ledger(rollout)
+
+
+def keep_report(app: App, version: str, report: RolloutReport) -> None:
+    """Write a report beside the verdict's evidence, where `report_rollout` finds it without the pairs."""
+    if report.champion is not None:  # else it holds nothing that the ledger does not
+        write_text(app.workspace.verdict_dir(version) / FILE, _adapter().dump_json(report).decode())
 
 
 def stage_of(app: App, cycle_id: str) -> list[str]:

@@ -28,7 +28,7 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
         ConfigurationError: if a port is in use.
         UnavailableError: if a server does not come up (its log is named), or MLflow's database is gone.
     """
-    app.check_mlflow()
+    app.prepare_mlflow()
     if num_left := end_leftovers(app.workspace):
         left = count(num_left, "process", "processes")
         app.teller.say(f"ended {left} that a killed `maskloop up` had left running")

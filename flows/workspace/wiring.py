@@ -63,7 +63,7 @@ class App:
         from registry.mlflow_adapter.store import MlflowModelStore
 
         return MlflowModelStore(
-            self.tracking_uri, self.settings.model_name, REPOSITORY, check=self.check_mlflow
+            self.tracking_uri, self.settings.model_name, REPOSITORY, check=self.prepare_mlflow
         )
 
     @cached_property
@@ -79,7 +79,7 @@ class App:
             model_name=self.settings.model_name,
             system_metrics_every_s=5.0,
             artifacts_dir=self.workspace.mlflow_dir / "artifacts" if self._mlflow_is_ours else None,
-            check=self.check_mlflow,
+            check=self.prepare_mlflow,
         )
 
     @cached_property
@@ -130,7 +130,7 @@ class App:
         named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
         return not named
 
-    def check_mlflow(self) -> None:
+    def prepare_mlflow(self) -> None:
         """See to it that the workspace's own MLflow is the one the ledger knows, with its files beside it.
 
         Raises:

@@ -23,7 +23,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
 
 
 def test_a_new_workspace_may_begin_a_new_mlflow_database(app: App) -> None:
-    app.check_mlflow()
+    app.prepare_mlflow()
 
 
 def register_a_candidate(app: App) -> None:
@@ -58,9 +58,9 @@ def test_an_mlflow_database_that_was_begun_anew_is_no_better_than_none(app: App,
         app.models.version("1")
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript("drop table if exists runs; create table runs as select 'r' as run_uuid")
-    app.check_mlflow()
+    app.prepare_mlflow()
 
 
 def test_whoever_names_another_mlflow_keeps_nothing_here(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    app.check_mlflow()
+    app.prepare_mlflow()
