@@ -11,11 +11,13 @@ from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, ov
 from flows.workspace.telling import Teller
 from maskloop.errors import DataError
 from maskloop.files import write_bytes
+from maskloop.masks import rle_from_coco
+from models.answering.instance_json import FoundInstance
 from serving.client import PredictOptions
 
 if TYPE_CHECKING:
     from serving.client import Client
-    from serving.schemas import PredictAnswer
+    from serving.schemas import Instance, PictureSize, PredictAnswer
 
 
 def ask_service(
@@ -55,9 +57,9 @@ def _ask(
         answer = client.predict(picture.path, **named)
         if overlays_dir:
             write_bytes(overlay_file(overlays_dir, picture.name), client.overlay(picture.path, **named))
+        return _describe(picture, answer)
     except DataError as error:
         return PictureAnswer(str(picture.path), "", "", "", (), error.headline, picture.name)
-    return _describe(picture, answer)
 
 
 def _describe(picture: IncomingFile, answer: PredictAnswer) -> PictureAnswer:
@@ -66,14 +68,13 @@ def _describe(picture: IncomingFile, answer: PredictAnswer) -> PictureAnswer:
         model_version=answer.model.version,
         weights_digest=answer.model.weights_digest,
         blessing_id=answer.model.blessing_id,
-        instances=tuple(
-            {
-                "class_name": one.class_name,
-                "score": one.score,
-                "box_xyxy": list(one.box_xyxy),
-                "segmentation": one.model_dump(mode="json")["mask"],
-            }
-            for one in answer.instances
-        ),
+        instances=tuple(_read_instance(one, answer.picture).to_json() for one in answer.instances),
         name=picture.name,
     )
+
+
+def _read_instance(one: Instance, picture: PictureSize) -> FoundInstance:
+    """Return an instance of an answer whose masks were asked for as RLE, the default."""
+    coco = one.model_dump(mode="json")["mask"]
+    mask = rle_from_coco(coco, picture.height_px, picture.width_px)
+    return FoundInstance(one.class_name, one.score, one.box_xyxy, mask)

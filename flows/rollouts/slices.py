@@ -126,7 +126,7 @@ class _SlicePicture:
         file: Its bytes as received.
         request_id: Names the answer.
         orientation: Of the file, 1 to 8.
-        instances: The champion's answer, see `FoundInstance.to_json`.
+        instances: The champion's answer, see `write_instances`.
         turned_by: The orientation that turns those instances upright; 1 where they already are.
     """
 
@@ -207,17 +207,13 @@ def _write_pictures(directory: Path, pairs: Sequence[KeptPair]) -> None:
 
 
 def _describe(pair: KeptPair) -> dict[str, Any]:
-    from models.answering.instance_json import list_instances
+    from models.answering.instance_json import write_instances
 
-    found = pair.champion
-    assert found is not None  # noqa: S101 - checked by the caller
-    told = list_instances(
-        found, pair.class_names, orientation=pair.orientation, threshold=0.0, max_instances=len(found)
-    )
+    assert pair.champion is not None  # noqa: S101 - checked by the caller
     return {
         "request_id": pair.comparison.request_id,
         "orientation": pair.orientation,
-        "instances": [one.to_json() for one in told],
+        "instances": write_instances(pair.champion, pair.class_names, orientation=pair.orientation),
     }
 
 

@@ -1,8 +1,8 @@
-"""The one place where instances become answers: in the frame of the stored file, as plain data.
+"""Instances as JSON, and back: the only place that converts them.
 
-A model sees its picture upright, as in training. Whoever reads an answer has the file, so boxes and masks are
-turned back through the EXIF orientation before they leave or are kept. The service, `maskloop predict`,
-MLflow's pyfunc, the pair log and the slices all come here, so that they agree on every instance.
+A model sees its picture upright, as in training; boxes and masks of an answer are those of the stored file.
+The service, `maskloop predict` (with and without `--url`), MLflow's pyfunc, the pair log and the slices all
+use these functions.
 """
 
 from __future__ import annotations
@@ -75,6 +75,22 @@ def list_instances(
     ]
 
 
+def write_instances(
+    found: Detections, class_names: Sequence[str], *, orientation: int
+) -> list[dict[str, Any]]:
+    """Return every instance, however low its score, as `read_instances` reads it.
+
+    Args:
+        found: In the upright picture.
+        class_names: What class indices count into.
+        orientation: The EXIF orientation of the file, 1 to 8.
+    """
+    told = list_instances(
+        found, class_names, orientation=orientation, threshold=0.0, max_instances=len(found)
+    )
+    return [one.to_json() for one in told]
+
+
 def read_instances(
     rows: Sequence[Mapping[str, Any]],
     class_names: Sequence[str],
@@ -82,7 +98,7 @@ def read_instances(
     orientation: int,
     stored_size_px: tuple[int, int],
 ) -> Detections:
-    """Return instances that were written with `FoundInstance.to_json`, in the upright picture.
+    """Return instances that `write_instances` wrote, in the upright picture.
 
     Args:
         rows: As written.

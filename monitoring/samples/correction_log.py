@@ -194,13 +194,12 @@ class SqlCorrectionLog:
 
 
 def _to_row(correction: Correction, picture: bytes | None) -> dict[str, Any]:
-    masks = correction.instances
     record = {
         "by": correction.by,
         "note": correction.note,
         "source": correction.source,
         "size_px": list(correction.size_px),
-        "instances": None if masks is None else [[name, mask.to_coco()] for name, mask in masks],
+        "instances": correction.instances_json,
     }
     return {
         "sample_id": correction.sample_id,
@@ -208,7 +207,7 @@ def _to_row(correction: Correction, picture: bytes | None) -> dict[str, Any]:
         "verdict": correction.verdict,
         "model_version": correction.model_version,
         "content_digest": correction.content_digest,
-        "fate": "none" if masks is None or picture is None else "waiting",
+        "fate": "none" if correction.instances is None or picture is None else "waiting",
         "detail": "",
         "record": canonical_json(record),
         "picture": picture,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from maskloop.digest import digest_value
 from maskloop.masks import Rle
@@ -44,9 +44,14 @@ class Correction:
     @property
     def content_digest(self) -> str:
         """Of what was said, whoever said it and when."""
-        masks = self.instances
-        instances = None if masks is None else [[name, mask.to_coco()] for name, mask in masks]
-        return digest_value([self.sample_id, self.verdict, instances, self.note])
+        return digest_value([self.sample_id, self.verdict, self.instances_json, self.note])
+
+    @property
+    def instances_json(self) -> list[tuple[str, dict[str, Any]]] | None:
+        """Class name and mask (COCO RLE) of each instance, as they are kept; None if they were not said."""
+        if self.instances is None:
+            return None
+        return [(name, mask.to_coco()) for name, mask in self.instances]
 
 
 @dataclass(frozen=True)

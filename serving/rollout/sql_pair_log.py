@@ -40,7 +40,7 @@ from evaluation.instances import Detections
 from maskloop.digest import canonical_json
 from maskloop.masks import rle_from_coco
 from maskloop.sql import explain, place_of, sqlite_url
-from models.answering.instance_json import list_instances, read_instances
+from models.answering.instance_json import read_instances, write_instances
 from serving.rollout.pairs import Comparison, KeptPair
 
 SCHEMA_VERSION: Final = 2
@@ -216,11 +216,9 @@ def _read_comparison(sequence: int, record: str) -> Comparison:
 def _write(found: Detections | None, pair: KeptPair) -> dict[str, Any] | None:
     if found is None:
         return None
-    told = list_instances(
-        found, pair.class_names, orientation=pair.orientation, threshold=0.0, max_instances=len(found)
-    )
     stored_size_px = orient_size(found.height_px, found.width_px, undo(pair.orientation))
-    return {"size": list(stored_size_px), "instances": [one.to_json() for one in told]}
+    instances = write_instances(found, pair.class_names, orientation=pair.orientation)
+    return {"size": list(stored_size_px), "instances": instances}
 
 
 def _read(

@@ -15,7 +15,7 @@ from dataset.pictures.decoding import encode_png, open_picture
 from dataset.pictures.orientation import orient_size, undo
 from evaluation.instances import Detections
 from maskloop.masks import encode_masks
-from models.answering.instance_json import list_instances, read_instances, to_stored
+from models.answering.instance_json import list_instances, read_instances, to_stored, write_instances
 from tests.fakes.serving_world import CLASS_NAMES, detect
 
 bitmaps = arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -49,9 +49,8 @@ def test_boxes_and_masks_come_back_in_the_coordinates_of_the_file(
 @given(bitmap=bitmaps)
 def test_what_was_written_is_read_as_it_was(orientation: int, bitmap: np.ndarray) -> None:
     found = detect(np.repeat((bitmap * 255).astype(np.uint8)[..., None], 3, axis=2))
-    written = list_instances(found, CLASS_NAMES, orientation=orientation, threshold=0.0)
+    rows = write_instances(found, CLASS_NAMES, orientation=orientation)
     size_px = orient_size(found.height_px, found.width_px, undo(orientation))
-    rows = [one.to_json() for one in written]
     read = read_instances(rows, CLASS_NAMES, orientation=orientation, stored_size_px=size_px)
     assert (read.height_px, read.width_px) == (found.height_px, found.width_px)
     assert read.boxes_xyxy.tolist() == found.boxes_xyxy.tolist()
