@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from models.artifacts.environment import describe_environment
+from benchmarks.provenance import describe_run
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic", "pillow")
 
@@ -19,7 +19,7 @@ _PACKAGES = ("fastapi", "uvicorn", "pydantic", "pillow")
 def describe_machine() -> dict[str, Any]:
     """Return what the figures depend on; the load average says who else was busy before the run."""
     return {
-        **describe_environment(),
+        **describe_run(),
         **{name: version(name) for name in _PACKAGES},
         "cpus": os.cpu_count(),
         "kernel": platform.release(),

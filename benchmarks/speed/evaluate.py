@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.provenance import describe_run
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.timing import take_turns
 from evaluation.average_precision import measure_average_precision
@@ -23,7 +24,6 @@ from evaluation.findings import judge_detections
 from evaluation.instances import Detections, GroundTruth, IouTable
 from evaluation.iou import measure_mask_iou
 from maskloop.masks import Rle, areas_px, boxes_xyxy, rle_from_coco
-from models.artifacts.environment import describe_environment
 
 PYCOCOTOOLS, HOTCOCO, OURS = "pycocotools", "hotcoco", "maskloop"
 NUM_PICTURES, NUM_PICTURES_QUICK = 1000, 100
@@ -54,7 +54,7 @@ def measure_evaluate(*, quick: bool, budget_s: float) -> Report:
     ):
         rounds = take_turns(parts, rounds=1 if quick else 5, budget_s=budget_s)
         lines += lines_of(case, rounds, reference=next(iter(parts)), memory=memory_of(parts))
-    return Report("evaluate", _QUESTION, describe_environment(), tuple(lines), remarks)
+    return Report("evaluate", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
 def _contestants(

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection import MaskRCNN
 
+from benchmarks.provenance import describe_run
 from benchmarks.speed.predict import OURS, STOCK_ENCODED
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.speed.stock import NUM_CLASSES, draw_picture, let_find, make_stock_model, run_stock, to_rles
@@ -21,7 +22,6 @@ from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.predict import Predictor
 from models.artifacts.artifact import load_manifest, save_artifact
-from models.artifacts.environment import describe_environment
 from models.exports.formats import EXPORT_FORMATS, ExportFormat, load_export, write_export
 from models.network.build import build_model
 
@@ -53,7 +53,7 @@ def measure_export(*, quick: bool, batches: Sequence[int], min_size_px: int, bud
             memory = None if quick else memory_of(contestants)
             lines += lines_of(f"batch {batch}", rounds, reference=STOCK_ENCODED, memory=memory)
         remarks |= _compare(predictors, pictures[0])
-    return Report("export", _QUESTION, describe_environment(), tuple(lines), remarks)
+    return Report("export", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
 def _predictors(

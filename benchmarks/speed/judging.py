@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.provenance import describe_run
 from benchmarks.speed.report import Line, Report, lines_of
 from benchmarks.speed.train import small_network
 from benchmarks.timing import Spread, take_turns
@@ -22,7 +23,6 @@ from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.settings import Settings
-from models.artifacts.environment import describe_environment
 from models.training.train import TrainingRequest, TrainingResult, train
 
 NEVER, BETWEEN, BESIDE = "never evaluated", "evaluated between steps", "evaluated beside steps"
@@ -90,7 +90,7 @@ def measure_judging(device: torch.device, *, quick: bool, budget_s: float) -> Re
         )
         remarks[f"evaluations between steps take of a run, %, {case.name}"] = f"{shares.median:.1f}"
         remarks[f"both ways said the same, {case.name}"] = results[BETWEEN].history == results[BESIDE].history
-    return Report("judging", _QUESTION, describe_environment(), tuple(lines), remarks)
+    return Report("judging", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
 def make_contestants(

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.provenance import describe_run
 from benchmarks.speed.report import Line, Report, lines_of
 from benchmarks.speed.stock import draw_picture
 from benchmarks.timing import take_turns
@@ -27,7 +28,6 @@ from dataset.samples import DatasetVersion, Instance, Picture
 from maskloop.digest import digest_bytes
 from maskloop.masks import rle_from_coco
 from maskloop.settings.model_settings import AugmentationSettings, TrainingSettings
-from models.artifacts.environment import describe_environment
 from models.loading.batches import BatchStream, PictureCache
 
 STOCK, FIRST, CACHED, VARIED = "torchvision", "maskloop", "maskloop, decoded before", "… and varied"
@@ -58,7 +58,7 @@ def measure_loading(*, quick: bool, budget_s: float) -> Report:
             lines += lines_of(f"{workers} workers, {num_pictures} pictures", rounds, reference=STOCK)
     speeds = {f"{line.case}: {line.name}": f"{num_pictures / line.wall_s.median:.0f}" for line in lines}
     remarks["pictures/s"] = speeds
-    return Report("loading", _QUESTION, describe_environment(), tuple(lines), remarks)
+    return Report("loading", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
 def _contestants(

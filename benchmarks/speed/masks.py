@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from benchmarks.provenance import describe_run
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.timing import take_turns
 from maskloop.masks import encode_masks
-from models.artifacts.environment import describe_environment
 from models.operations.pasting import paste_masks
 
 PASTED, ENCODED, OURS = "paste_masks_in_image > 0.5", "… and encoded by pycocotools", "maskloop"
@@ -38,7 +38,7 @@ def measure_masks(*, quick: bool, budget_s: float) -> Report:
             case = f"{width} x {height} px, {count} instances"
             lines += lines_of(case, rounds, reference=PASTED, memory=memory_of(contestants))
     remarks = {"masks that are not equal on every pixel": different}
-    return Report("masks", _QUESTION, describe_environment(), tuple(lines), remarks)
+    return Report("masks", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
 def _contestants(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import box_iou
 
+from benchmarks.provenance import describe_run
 from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.speed.stock import (
@@ -27,7 +28,6 @@ from benchmarks.timing import take_turns
 from evaluation.instances import Detections
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.predict import Predictor
-from models.artifacts.environment import describe_environment
 from models.devices import computes_bf16
 from models.network.build import build_model
 
@@ -80,7 +80,7 @@ def measure_predict(
             lines += lines_of(case, rounds, reference=STOCK, memory=memory)
             if profiled:
                 remarks |= {f"{name}, {case}": str(profile_once(run)) for name, run in contestants.items()}
-    return Report("predict", _QUESTION, describe_environment(), tuple(lines), remarks)
+    return Report("predict", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
 def _with_the_weights_of(stock: MaskRCNN, settings: ModelSettings) -> MaskRCNN:

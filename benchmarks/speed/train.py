@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
+from benchmarks.provenance import describe_run
 from benchmarks.speed.profile import profile_once
 from benchmarks.speed.report import Line, Report, lines_of, memory_of
 from benchmarks.speed.stock import NUM_CLASSES, adopt_statistics, draw_picture
 from benchmarks.timing import take_turns
 from maskloop.settings.model_settings import FastPart, ModelSettings
-from models.artifacts.environment import describe_environment
 from models.devices import uses_bf16
 from models.loading.batches import Batch
 from models.network.build import build_model, build_stock_model
@@ -106,7 +106,7 @@ def measure_train(
         lines += lines_of(case.name, rounds, reference=STOCK, memory=memory)
         if profiled:
             remarks |= {f"{name}, {case.name}": str(profile_once(run)) for name, run in contestants.items()}
-    return Report("train", _QUESTION, describe_environment(), tuple(lines), remarks)
+    return Report("train", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
 def peak_bytes(contestants: dict[str, Callable[[], object]], device: torch.device) -> dict[str, int | None]:

@@ -144,3 +144,13 @@ def is_command(name: str, second: str) -> bool:
     if isinstance(found, Group):
         return second in found.commands
     return found is not None
+
+
+MEASUREMENTS = [DOCS / "results.md", *sorted((DOCS / "lab").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", MEASUREMENTS, ids=lambda page: page.stem)
+def test_prose_about_measurements_has_lines_and_paragraphs_that_one_can_read(page: Path) -> None:
+    text = re.sub(r"^[|!].*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert [line for line in text.splitlines() if len(line) > 120] == []
+    assert [block for block in text.split("\n\n") if len(block.split()) > 120] == []
