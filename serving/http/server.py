@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import psutil
 import uvicorn
@@ -36,6 +36,16 @@ from maskloop.memory import keep_freed_memory
 from maskloop.settings.settings import ServingSettings
 from serving.access.keys import KeyStore
 from serving.http.connections import GuardedProtocol
+from serving.telemetry.log_lines import LineWriter
+
+if TYPE_CHECKING:
+    from uvicorn._types import (
+        ASGI3Application,
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        ASGISendEvent,
+        Scope,
+    )
 
 Application = Callable[[], Any]
 """Makes the ASGI application. It is pickled for the workers: a function of a module, or a partial of one."""
@@ -56,8 +66,8 @@ LOGGING: Final[dict[str, Any]] = {
         "as it is": {"format": "%(message)s"},
     },
     "handlers": {
-        "errors": {"class": "logging.StreamHandler", "formatter": "sentence", "stream": "ext://sys.stderr"},
-        "requests": {"class": "logging.StreamHandler", "formatter": "as it is", "stream": "ext://sys.stdout"},
+        "errors": {"()": LineWriter, "formatter": "sentence", "stream": "ext://sys.stderr"},
+        "requests": {"()": LineWriter, "formatter": "as it is", "stream": "ext://sys.stdout"},
     },
     "loggers": {
         "maskloop": {"handlers": ["errors"], "level": "INFO", "propagate": False},
@@ -136,20 +146,13 @@ def run_server(application: Application, settings: ServingSettings, listener: so
     Raises:
         UnavailableError: if the application did not start; the log says why.
     """
-    if settings.workers == 1:
-        _run_alone(make_config(application, settings), listener)
-        return
-    from serving.telemetry.metrics import share_figures
-
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
-    with _folder_in_memory() as folder:
-        share_figures(folder / "figures")
-        config = make_config(partial(_start_worker, application), settings)
-        supervisor = Supervisor(config, sockets=[listener])
-        supervisor.run()
-    listener.close()
-    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
-        raise UnavailableError("a worker of the service did not start", hint="the lines above say why")
+    try:
+        if settings.workers == 1:
+            _run_alone(make_config(application, settings), listener)
+        else:
+            _run_workers(application, settings, listener)
+    finally:
+        _flush_log()
 
 
 class Supervisor(Multiprocess):
@@ -244,6 +247,20 @@ def _run_alone(config: uvicorn.Config, listener: socket.socket) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+def _run_workers(application: Application, settings: ServingSettings, listener: socket.socket) -> None:
+    from serving.telemetry.metrics import share_figures
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
+    with _folder_in_memory() as folder:
+        share_figures(folder / "figures")
+        config = make_config(partial(_start_worker, application), settings)
+        supervisor = Supervisor(config, sockets=[listener])
+        supervisor.run()
+    listener.close()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise UnavailableError("a worker of the service did not start", hint="the lines above say why")
+
+
 def _start_worker(application: Application) -> Any:
     """Make the application in a worker; one that cannot be made ends the service instead of coming again."""
     parent = multiprocessing.parent_process()
@@ -251,7 +268,7 @@ def _start_worker(application: Application) -> Any:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     keep_freed_memory()
     try:
-        return application()
+        return _flushing_its_log(application())
     except Exception:  # noqa: BLE001 - whatever keeps the application from being made
         _log.exception("the service cannot start")
         sys.exit(STARTUP_FAILURE)
@@ -260,3 +277,23 @@ def _start_worker(application: Application) -> Any:
 def _end_with(parent: Any) -> None:
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _flushing_its_log(app: ASGI3Application) -> ASGI3Application:
+    """Return an application that ends when its log is written: uvicorn ends a worker by a signal."""
+
+    async def flushing(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def flush_and_send(message: ASGISendEvent) -> None:
+            if message["type"].startswith("lifespan.shutdown"):
+                await asyncio.to_thread(_flush_log)
+            await send(message)
+
+        await app(scope, receive, flush_and_send if scope["type"] == "lifespan" else send)
+
+    return flushing
+
+
+def _flush_log() -> None:
+    for name in LOGGING["loggers"]:
+        for handler in logging.getLogger(name).handlers:
+            handler.flush()

@@ -1,7 +1,7 @@
 """A service over fakes in a process of its own: ``python -m tests.fakes.served DIRECTORY PORT [SETTINGS]``.
 
-Prints the port it listens on. Pictures are answered by a model that finds what is bright; one whose first
-pixel is (7, 7, 7) waits until a file named ``go`` lies in the directory.
+Writes its URL to the file ``url`` of the directory. Pictures are answered by a model that finds what is
+bright; one whose first pixel is (7, 7, 7) waits until a file named ``go`` lies in the directory.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     directory, port = Path(sys.argv[1]), int(sys.argv[2])
     settings = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     listener = open_listener("127.0.0.1", port)
-    print(address_of(listener), flush=True)
+    (directory / "url").write_text(f"{address_of(listener)}\n")
     run_server(partial(make_application, directory, settings), ServingSettings(**settings), listener)
 
 

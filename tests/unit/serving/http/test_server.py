@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import numpy as np
@@ -114,27 +115,29 @@ def test_sigterm_is_announced_before_anything_stops() -> None:
 
 
 @contextmanager
-def served(directory: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(
+    directory: Path, *, stdout: IO[str] | None = None, **settings: Any
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Start a service over fakes, wait until it is ready, give process and URL; gone afterwards.
 
-    Its output goes to files: a pipe that nobody reads is full after some 450 log lines.
+    Its request log goes to ``stdout``, or else to the file ``output``.
     """
     command = [sys.executable, "-m", "tests.fakes.served", str(directory), "0", json.dumps(settings)]
-    output = directory / "output"
-    with output.open("w") as stdout, (directory / "log").open("w") as stderr:
+    with (directory / "output").open("w") as output, (directory / "log").open("w") as log:
         process = subprocess.Popen(
-            command, stdout=stdout, stderr=stderr, text=True, cwd=REPOSITORY, start_new_session=True
+            command, stdout=stdout or output, stderr=log, cwd=REPOSITORY, start_new_session=True
         )
+    said = directory / "url"
     try:
-        wait_until(lambda: "\n" in output.read_text())
-        url = output.read_text().splitlines()[0]
+        wait_until(lambda: said.exists() and said.read_text().endswith("\n"))
+        url = said.read_text().strip()
         wait_until(lambda: is_ready(url))
         yield process, url
     finally:
         for one in descendants(process.pid):
             one.kill()
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def is_ready(url: str) -> bool:
@@ -151,7 +154,7 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [one for one in psutil.Process(process.pid).children() if is_worker(one)]
 
 
@@ -227,6 +230,26 @@ def test_a_killed_worker_costs_waiting_only_and_comes_back_a_killed_supervisor_t
         children = descendants(process.pid)
         os.kill(process.pid, signal.SIGKILL)
         assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+@pytest.mark.server
+def test_requests_are_answered_while_nobody_reads_the_log_whose_lines_come_later(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # holds some 25 lines
+    asked = [f"r{number}" for number in range(100)]
+    with (
+        os.fdopen(reading) as log,
+        os.fdopen(writing) as stdout,
+        served(tmp_path, stdout=stdout, workers=2, stop_notice_s=0) as (process, url),
+    ):
+        stdout.close()
+        for request_id in asked:
+            with Client(url, timeout_s=30) as client:
+                assert client.predict(PNG, request_id=request_id).request_id == request_id
+        process.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) for line in log]
+        assert process.wait(60) == 0
+    assert sorted(line["request_id"] for line in lines) == sorted(asked)
 
 
 def test_a_worker_that_cannot_start_ends_the_service_instead_of_coming_again(
