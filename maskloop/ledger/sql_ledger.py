@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,25 +14,23 @@ import psutil
 from sqlalchemy import (
     URL,
     Column,
-    Engine,
     Integer,
     MetaData,
     String,
     Table,
     Text,
-    create_engine,
-    event,
     insert,
     select,
-    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError as UniqueViolation
-from sqlalchemy.exc import SQLAlchemyError
 
 from maskloop.clock import Clock, SystemClock
+from maskloop.database.address import sqlite_url
+from maskloop.database.database import Database
+from maskloop.database.store import Store
 from maskloop.digest import canonical_json
-from maskloop.errors import StorageError, UnavailableError
+from maskloop.errors import UnavailableError
 from maskloop.ledger.ledger import (
     FIRST_PREVIOUS,
     SCHEMA_VERSION,
@@ -43,7 +40,6 @@ from maskloop.ledger.ledger import (
     make_entry,
     write_time,
 )
-from maskloop.sql import explain, place_of, sqlite_url
 
 _APPEND_ATTEMPTS: Final = 20
 _FREED: Final = datetime.min.replace(tzinfo=UTC)
@@ -71,11 +67,7 @@ _leases = Table(
     Column("epoch", Integer, nullable=False),
     Column("expires_at", String(32), nullable=False),
 )
-_APPEND_ONLY: Final = tuple(
-    f"CREATE TRIGGER IF NOT EXISTS entries_no_{verb.lower()} BEFORE {verb} ON entries "
-    "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-    for verb in ("UPDATE", "DELETE")
-)
+STORE: Final = Store("ledger", "the ledger", _metadata, synchronous="FULL")
 
 
 class SqlLedger:
@@ -83,33 +75,16 @@ class SqlLedger:
 
     def __init__(self, url: str | URL, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._where = place_of(url)
-        self._engine = _open_engine(url)
+        self._database = Database(url, STORE)
 
     @classmethod
     def at(cls, path: Path, *, clock: Clock | None = None) -> SqlLedger:
-        """Open (and create) a SQLite ledger file.
-
-        Raises:
-            StorageError: if it cannot be opened, or is missing while its write-ahead log is there: a new one
-                would empty that log.
-        """
-        try:
-            is_missing = path.with_name(f"{path.name}-wal").exists() and not path.exists()
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain(error, "the ledger", str(path)) from error
-        if is_missing:
-            raise StorageError(
-                "the ledger is missing, only its write-ahead log is there",
-                where=str(path),
-                hint="put the ledger back beside it before anything else runs",
-            )
+        """Open a SQLite ledger file, which is created if it is missing. Raises as `Database` does."""
         return cls(sqlite_url(path), clock=clock)
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     def append(
         self,
@@ -131,17 +106,17 @@ class SqlLedger:
                 return found
             entry = self._next_entry(kind, payload, actor=actor, cycle=cycle, key=key)
             try:
-                with self._transaction() as connection:
+                with self._database.writing() as connection:
                     connection.execute(insert(_entries).values(_to_row(entry)))
             except UniqueViolation:  # somebody else took this sequence number or this key: look again
                 continue
             return entry
-        raise UnavailableError("too many writers at once in the ledger", where=self._where)
+        raise UnavailableError("too many writers at once in the ledger", where=self._database.where)
 
     def entries(self, *, after: int = 0) -> Sequence[Entry]:
         """Return all entries with a sequence number above ``after``, in order."""
         query = select(_entries).where(_entries.c.sequence > after).order_by(_entries.c.sequence)
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
 
     def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
@@ -150,7 +125,7 @@ class SqlLedger:
         A holder on this machine whose process has ended is not alive, whatever its lease says.
         """
         owner, expires = _this_process(), write_time(self._clock.now() + timedelta(seconds=ttl_s))
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
             if row is None:
                 try:
@@ -171,7 +146,7 @@ class SqlLedger:
 
     def lease_holder(self, name: str) -> LeaseHolder | None:
         """Say who holds a lease, without touching it; None if it was never taken or was given back."""
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
         if row is None or _read_time(row["expires_at"]) == _FREED:
             return None
@@ -189,7 +164,7 @@ class SqlLedger:
         self._set_expiry(lease, write_time(_FREED))
 
     def _set_expiry(self, lease: Lease, expires_at: str) -> bool:
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             changed = connection.execute(
                 update(_leases)
                 .where(_leases.c.name == lease.name, _leases.c.epoch == lease.epoch)
@@ -198,14 +173,14 @@ class SqlLedger:
             return bool(changed.rowcount == 1)
 
     def _find_by_key(self, key: str) -> Entry | None:
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(_entries).where(_entries.c.key == key)).mappings().first()
             return _from_row(row) if row else None
 
     def _next_entry(
         self, kind: str, payload: Mapping[str, Any], *, actor: str, cycle: str, key: str
     ) -> Entry:
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             last = (
                 connection.execute(
                     select(_entries.c.sequence, _entries.c.digest)
@@ -220,38 +195,6 @@ class SqlLedger:
         return make_entry(
             sequence, kind, self._clock.now(), actor, cycle, payload, key, SCHEMA_VERSION, previous
         )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except UniqueViolation:
-            raise
-        except SQLAlchemyError as error:
-            raise explain(error, "the ledger", self._where) from error
-
-
-def _open_engine(url: str | URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    try:
-        _metadata.create_all(engine)
-        if engine.dialect.name == "sqlite":
-            with engine.begin() as connection:
-                for statement in _APPEND_ONLY:
-                    connection.execute(text(statement))
-    except SQLAlchemyError as error:
-        raise explain(error, "the ledger", place_of(url)) from error
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _to_row(entry: Entry) -> dict[str, Any]:

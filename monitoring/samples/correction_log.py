@@ -26,10 +26,12 @@ from sqlalchemy import (
 )
 
 from maskloop.clock import Clock, SystemClock
+from maskloop.database.address import sqlite_url
+from maskloop.database.database import Database
+from maskloop.database.store import Store
 from maskloop.digest import canonical_json
 from maskloop.masks import Rle
 from monitoring.samples.corrections import Correction, Fate, Judged, Label, no_picture_left
-from monitoring.samples.sqlite import SqliteFile
 
 SCHEMA_VERSION: Final = 1
 _metadata = MetaData()
@@ -49,34 +51,37 @@ _corrections = Table(
     Column("schema_version", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
+STORE: Final = Store("corrections", "the correction log", _metadata)
 _said = [column for column in _corrections.c if column.name not in ("picture", "schema_version")]
 """SQLite stores a row's columns in order: what comes after the picture is read through the picture."""
 
 
 class SqlCorrectionLog:
-    """The correction log in a folder, as `corrections.db`. Safe from several threads and processes.
+    """The correction log: `corrections.db` in a folder, or the database of an address.
 
     Args:
-        directory: Created if it is missing.
+        directory: Created if it is missing and the file lies in it.
+        url: Of the database; empty for the file.
         keep_pictures: Pictures of the newest this many corrections are kept; 0 keeps none.
         retention_days: Older corrections are forgotten by `prune`.
         clock: Tells `prune` the time.
 
     Raises:
-        StorageError: if the database cannot be opened.
+        MaskloopError: as `maskloop.database.database.Database` does.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
+        url: str = "",
         keep_pictures: int = 2000,
         retention_days: float = 90.0,
         clock: Clock | None = None,
     ) -> None:
         self._keep_pictures, self._retention = keep_pictures, timedelta(days=retention_days)
         self._clock = clock or SystemClock()
-        self._database = SqliteFile(directory / "corrections.db", _metadata, "the correction log")
+        self._database = Database(url or sqlite_url(directory / "corrections.db"), STORE)
 
     def close(self) -> None:
         """Close every connection."""
@@ -91,7 +96,7 @@ class SqlCorrectionLog:
         """
         columns = (_corrections.c.content_digest, _corrections.c.picture)
         own = _corrections.c.sample_id == correction.sample_id
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             before = connection.execute(select(*columns).where(own)).first()
             if before and before.content_digest == correction.content_digest:
                 return False
@@ -125,20 +130,20 @@ class SqlCorrectionLog:
     def num_waiting(self) -> int:
         """Count the corrections that wait to become labels."""
         query = select(func.count()).where(_corrections.c.fate == "waiting")
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).scalar_one()
 
     def labels(self, sample_ids: Sequence[str]) -> Mapping[str, Label]:
         """Return what became of these corrections as labels, by sample."""
         columns = (_corrections.c.sample_id, _corrections.c.fate, _corrections.c.detail)
         query = select(*columns).where(_corrections.c.sample_id.in_(sample_ids))
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return {row.sample_id: Label(row.fate, row.detail) for row in connection.execute(query)}
 
     def picture_bytes(self, sample_id: str) -> bytes | None:
         """Return the picture as it was received, if it is kept."""
         query = select(_corrections.c.picture).where(_corrections.c.sample_id == sample_id)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             picture: bytes | None = connection.execute(query).scalar()
             return picture
 
@@ -154,7 +159,7 @@ class SqlCorrectionLog:
         """Let those that were refused, and whose picture is kept, wait again; return how many."""
         may_wait = (_corrections.c.fate == "refused") & _corrections.c.picture.is_not(None)
         statement = update(_corrections).where(may_wait).values(fate="waiting", detail="")
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             return connection.execute(statement).rowcount
 
     def judged(self) -> Sequence[Judged]:
@@ -162,23 +167,23 @@ class SqlCorrectionLog:
         version, is_wrong = _corrections.c.model_version, _corrections.c.verdict == "wrong"
         num_wrong = func.sum(case((is_wrong, 1), else_=0))
         query = select(version, func.count() - num_wrong, num_wrong).group_by(version).order_by(version)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return tuple(Judged(*row) for row in connection.execute(query).tuples())
 
     def prune(self, now: datetime | None = None) -> int:
         """Forget corrections older than the retention; return how many."""
         oldest = _write_time((now or self._clock.now()) - self._retention)
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             return connection.execute(delete(_corrections).where(_corrections.c.said_at < oldest)).rowcount
 
     def _read(self, query: Any) -> tuple[Correction, ...]:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
 
     def _settle(self, corrections: Sequence[Correction], fate: Fate, detail: str) -> None:
         digests = [correction.content_digest for correction in corrections]
         statement = update(_corrections).where(_corrections.c.content_digest.in_(digests))
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(statement.values(fate=fate, detail=detail))
 
     def _drop_pictures_over_quota(self, connection: Connection) -> None:

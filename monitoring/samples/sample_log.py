@@ -33,12 +33,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from maskloop.clock import Clock, SystemClock
+from maskloop.database.address import sqlite_url
+from maskloop.database.database import Database
+from maskloop.database.store import Store
 from maskloop.digest import canonical_json
 from maskloop.files import write_bytes
-from monitoring.samples.sqlite import SqliteFile
 from monitoring.samples.values import (
     EXPIRED,
     Pruned,
@@ -87,8 +88,8 @@ Index(
     _samples.c.sequence,
     _samples.c.picture_file,
     sqlite_where=_samples.c.picture_file.is_not(None),
+    postgresql_where=_samples.c.picture_file.is_not(None),
 )  # the quota is looked at with every sample: without this it reads thousands of whole rows
-_INSERT_SAMPLE: Final = insert(_samples).on_conflict_do_nothing()
 _scores = Table(
     "scores",
     _metadata,
@@ -99,28 +100,31 @@ _forgotten = Table(
     "forgotten",
     _metadata,
     Column("status", String(16), primary_key=True),
-    Column("reason", String(255), primary_key=True),
+    Column("reason", Text, primary_key=True),
     Column("num_samples", Integer, nullable=False),
 )
+STORE: Final = Store("samples", "the sample log", _metadata)
 
 
 class SqlSampleLog:
-    """The sample log in a folder: `samples.db` (SQLite, WAL) and `pictures/`.
+    """The sample log: `samples.db` in a folder, or the database of an address, and `pictures/` in the folder.
 
     Args:
         directory: Created if it is missing.
+        url: Of the database; empty for the file. Pictures stay on this machine either way.
         keep_pictures: The newest this many pictures are kept; 0 keeps none.
         retention_days: Older samples are forgotten by `prune`.
         clock: Tells `prune` the time.
 
     Raises:
-        StorageError: if the database cannot be opened.
+        MaskloopError: as `maskloop.database.database.Database` does.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
+        url: str = "",
         keep_pictures: int = 2000,
         retention_days: float = 90.0,
         clock: Clock | None = None,
@@ -129,7 +133,9 @@ class SqlSampleLog:
         self._keep_pictures = keep_pictures
         self._retention = timedelta(days=retention_days)
         self._clock = clock or SystemClock()
-        self._database = SqliteFile(directory / "samples.db", _metadata, "the sample log")
+        self._database = Database(url or sqlite_url(directory / "samples.db"), STORE)
+        self._insert_sample = _insert_new(self._database, _samples)
+        self._insert_score = _insert_new(self._database, _scores)
 
     def close(self) -> None:
         """Close every connection."""
@@ -148,8 +154,8 @@ class SqlSampleLog:
         name = picture_file_name(picture_bytes) if picture_bytes and self._keep_pictures else None
         row = _to_row(dataclasses.replace(sample, picture_file=name), skip_reason)
         dropped: Sequence[str] = ()
-        with self._database.transaction() as connection:
-            if connection.execute(_INSERT_SAMPLE, row).rowcount == 0:
+        with self._database.writing() as connection:
+            if connection.execute(self._insert_sample, row).first() is None:
                 return False
             if name and picture_bytes:
                 self._keep(name, picture_bytes)
@@ -173,12 +179,12 @@ class SqlSampleLog:
             query = query.where(_samples.c.received_at > _write_time(after))
         if pending_only:
             query = query.where(_samples.c.status == "pending")
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
 
     def get(self, sample_id: str) -> Sample | None:
         """Return one sample, if it is there."""
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             query = select(_samples).where(_samples.c.sample_id == sample_id)
             row = connection.execute(query).mappings().first()
             return _from_row(row) if row else None
@@ -194,18 +200,18 @@ class SqlSampleLog:
 
     def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
         """Record that a detector judged these; return the ids it had not judged before."""
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             return tuple(
                 sample_id
                 for sample_id in dict.fromkeys(sample_ids)
-                if _mark_one_scored(connection, detector, sample_id)
+                if self._mark_one_scored(connection, detector, sample_id)
             )
 
     def skip(self, sample_id: str, reason: str) -> bool:
         """Leave a pending sample out for a reason; False if it is not pending."""
         is_pending = (_samples.c.sample_id == sample_id) & (_samples.c.status == "pending")
         statement = update(_samples).where(is_pending).values(status="skipped", skip_reason=reason)
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             return connection.execute(statement).rowcount == 1
 
     def counts(self) -> SampleCounts:
@@ -213,17 +219,17 @@ class SqlSampleLog:
         kept = select(_samples.c.status, _samples.c.skip_reason, func.count()).group_by(
             _samples.c.status, _samples.c.skip_reason
         )
-        with self._database.transaction() as connection:  # one transaction: both queries see the same moment
+        with self._database.reading() as connection:  # both queries see the same moment
             rows = [*connection.execute(kept), *connection.execute(select(_forgotten))]
         return tally((status, reason, count) for status, reason, count in rows)
 
     def prune(self, now: datetime | None = None) -> Pruned:
         """Forget samples older than the retention, and picture files nobody refers to."""
         expired = _samples.c.received_at < _write_time((now or self._clock.now()) - self._retention)
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             late = expired & (_samples.c.status == "pending")
             connection.execute(update(_samples).where(late).values(status="skipped", skip_reason=EXPIRED))
-            _remember_as_numbers(connection, expired)
+            self._remember_as_numbers(connection, expired)
             ids = select(_samples.c.sample_id).where(expired)
             pictures = set(connection.execute(select(_samples.c.picture_file).where(expired)).scalars())
             connection.execute(delete(_scores).where(_scores.c.sample_id.in_(ids)))
@@ -231,6 +237,26 @@ class SqlSampleLog:
             unused = self._unused_files(connection, pictures)
         self._unlink(unused)
         return Pruned(num_samples, len(unused))
+
+    def _mark_one_scored(self, connection: Connection, detector: str, sample_id: str) -> bool:
+        may_score = (_samples.c.sample_id == sample_id) & (_samples.c.status != "skipped")
+        if connection.execute(update(_samples).where(may_score).values(status="scored")).rowcount == 0:
+            return False
+        score = {"sample_id": sample_id, "detector": detector}
+        return connection.execute(self._insert_score, score).first() is not None
+
+    def _remember_as_numbers(self, connection: Connection, expired: Any) -> None:
+        columns = (_samples.c.status, _samples.c.skip_reason)
+        groups = connection.execute(select(*columns, func.count()).where(expired).group_by(*columns)).all()
+        for status, reason, count in groups:
+            statement = self._database.insert(_forgotten)
+            total = _forgotten.c.num_samples + statement.excluded.num_samples
+            row = {"status": status, "reason": reason, "num_samples": count}
+            connection.execute(
+                statement.values(row).on_conflict_do_update(
+                    index_elements=["status", "reason"], set_={"num_samples": total}
+                )
+            )
 
     def _keep(self, name: str, picture_bytes: bytes) -> None:
         if not (self._directory / name).is_file():
@@ -275,23 +301,9 @@ class SqlSampleLog:
             (self._directory / name).unlink(missing_ok=True)
 
 
-def _mark_one_scored(connection: Connection, detector: str, sample_id: str) -> bool:
-    may_score = (_samples.c.sample_id == sample_id) & (_samples.c.status != "skipped")
-    if connection.execute(update(_samples).where(may_score).values(status="scored")).rowcount == 0:
-        return False
-    statement = insert(_scores).values(sample_id=sample_id, detector=detector).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
-
-
-def _remember_as_numbers(connection: Connection, expired: Any) -> None:
-    columns = (_samples.c.status, _samples.c.skip_reason)
-    groups = connection.execute(select(*columns, func.count()).where(expired).group_by(*columns)).all()
-    for status, reason, count in groups:
-        statement = insert(_forgotten).values(status=status, reason=reason, num_samples=count)
-        total = _forgotten.c.num_samples + statement.excluded.num_samples
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["status", "reason"], set_={"num_samples": total})
-        )
+def _insert_new(database: Database, table: Table) -> Any:
+    """Return an INSERT that answers with a row if the table did not have it yet."""
+    return database.insert(table).on_conflict_do_nothing().returning(table.c.sample_id)
 
 
 def _to_row(sample: Sample, skip_reason: str) -> dict[str, Any]:

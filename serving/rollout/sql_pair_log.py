@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,22 +23,21 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    create_engine,
     delete,
-    event,
     func,
     insert,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError as UniqueViolation
-from sqlalchemy.exc import SQLAlchemyError
 
 from dataset.pictures.orientation import orient_size, undo
 from evaluation.instances import Detections
+from maskloop.database.address import sqlite_url
+from maskloop.database.database import Database
+from maskloop.database.store import Store
 from maskloop.digest import canonical_json
 from maskloop.masks import rle_from_coco
-from maskloop.sql import explain, place_of, sqlite_url
 from models.answering.instance_json import read_instances, write_instances
 from serving.rollout.pairs import Comparison, KeptPair
 
@@ -60,7 +58,7 @@ _pairs = Table(
     UniqueConstraint("rollout", "request_id"),
     sqlite_autoincrement=True,
 )
-
+STORE: Final = Store("pairs", "the pair log", _metadata)
 _without_picture = (_pairs.c.sequence, _pairs.c.record, _pairs.c.answers)
 """SQLite stores a row's columns in order: what comes after the picture is read through the picture."""
 
@@ -73,37 +71,26 @@ class SqlPairLog:
         keep_pictures: Of each rollout's pairs, the pictures of this many that differ most are kept.
 
     Raises:
-        StorageError: if the database cannot be opened.
+        MaskloopError: as `maskloop.database.database.Database` does.
     """
 
     def __init__(self, url: str | URL, *, keep_pictures: int) -> None:
-        self._where, self._keep_pictures = place_of(url), keep_pictures
-        self._engine = create_engine(url, pool_pre_ping=True)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
-        try:
-            _metadata.create_all(self._engine)
-        except SQLAlchemyError as error:
-            raise explain(error, "the pair log", self._where) from error
+        self._database, self._keep_pictures = Database(url, STORE), keep_pictures
 
     @classmethod
     def at(cls, path: Path, *, keep_pictures: int) -> SqlPairLog:
-        """Open (and create) a SQLite file."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain(error, "the pair log", str(path)) from error
+        """Open a SQLite file, which is created if it is missing. Raises as `Database` does."""
         return cls(sqlite_url(path), keep_pictures=keep_pictures)
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     def add(self, pair: KeptPair) -> bool:
         """Write a pair down; see `serving.rollout.pairs.PairLog`."""
         row = _to_row(pair)
         try:
-            with self._transaction() as connection:
+            with self._database.writing() as connection:
                 row["picture"] = pair.picture if self._is_worth_keeping(connection, pair) else None
                 connection.execute(insert(_pairs).values(row))
                 self._drop_pictures(connection, pair.comparison.rollout)
@@ -116,7 +103,7 @@ class SqlPairLog:
         query = select(_pairs.c.sequence, _pairs.c.record).where(
             _pairs.c.rollout == rollout, _pairs.c.sequence > after
         )
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.order_by(_pairs.c.sequence)).all()
         return tuple(_read_comparison(sequence, record) for sequence, record in rows)
 
@@ -134,16 +121,16 @@ class SqlPairLog:
 
     def forget(self, rollout: str) -> None:
         """Forget a rollout's pairs."""
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(_pairs).where(_pairs.c.rollout == rollout))
 
     def rollouts(self) -> Sequence[str]:
         """Return the rollouts it has pairs of."""
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             return tuple(connection.execute(select(_pairs.c.rollout).distinct()).scalars())
 
     def _read_pairs(self, query: Any) -> Sequence[KeptPair]:
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
 
     def _is_worth_keeping(self, connection: Connection, pair: KeptPair) -> bool:
@@ -163,23 +150,6 @@ class SqlPairLog:
             order.order_by(_pairs.c.difference.desc(), _pairs.c.sequence).offset(self._keep_pictures)
         ).scalars()
         connection.execute(update(_pairs).where(_pairs.c.sequence.in_(over.all())).values(picture=None))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except UniqueViolation:
-            raise
-        except SQLAlchemyError as error:
-            raise explain(error, "the pair log", self._where) from error
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _to_row(pair: KeptPair) -> dict[str, Any]:

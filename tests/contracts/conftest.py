@@ -1,12 +1,18 @@
-"""One migrated MLflow database per session, copied for each test: making a fresh one takes seconds."""
+"""Databases for tests: migrated once in a session, then copied, because a fresh one takes too long."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
+
+from maskloop.database.database import Database
+from tests.fakes.postgresql import PostgresqlServer, postgresql_server
+from tests.fakes.stores import STORES
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +33,32 @@ def mlflow_uri(mlflow_template: Path, tmp_path: Path) -> str:
         database.execute("update experiments set artifact_location = ?", ((tmp_path / "artifacts").as_uri(),))
     database.close()
     return f"sqlite:///{copy}"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A real server, started when the first test asks for it."""
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _shared_url(postgresql: PostgresqlServer) -> Iterator[str]:
+    with postgresql.database() as url:
+        for store in STORES:
+            Database(url, store).close()
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgresqlServer, _shared_url: str) -> Iterator[str]:
+    """A database in which every store is empty and at its newest version."""
+    yield _shared_url
+    postgresql.empty(make_url(_shared_url).database or "")
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
+    """A database of its own, without any table."""
+    with postgresql.database() as url:
+        yield url

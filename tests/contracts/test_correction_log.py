@@ -19,14 +19,17 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MakeLog = Callable[[int], CorrectionLog]
 
 
-@pytest.fixture(params=["fake", "sql"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
 def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLog]:
     opened: list[SqlCorrectionLog] = []
+    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else ""
 
     def make(keep_pictures: int) -> CorrectionLog:
         if request.param == "fake":
             return FakeCorrectionLog(keep_pictures=keep_pictures, retention_days=90)
-        opened.append(SqlCorrectionLog(tmp_path / "samples", keep_pictures=keep_pictures, retention_days=90))
+        opened.append(
+            SqlCorrectionLog(tmp_path / "samples", url=url, keep_pictures=keep_pictures, retention_days=90)
+        )
         return opened[-1]
 
     yield make

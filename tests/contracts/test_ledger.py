@@ -1,4 +1,4 @@
-"""What every ledger promises; run on the fake and on SQLite."""
+"""What every ledger promises: the fake, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from maskloop.database.address import sqlite_url
 from maskloop.errors import UnavailableError
 from maskloop.ledger.leases import leased
 from maskloop.ledger.ledger import Ledger, check_chain
@@ -21,12 +22,14 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["fake", "sqlite"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
 def ledger(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> Iterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger(clock)
         return
-    made = SqlLedger.at(tmp_path / "ledger.db", clock=clock)
+    is_file = request.param == "sqlite"
+    url = sqlite_url(tmp_path / "ledger.db") if is_file else request.getfixturevalue("postgresql_url")
+    made = SqlLedger(url, clock=clock)
     yield made
     made.close()
 

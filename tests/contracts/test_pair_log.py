@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from evaluation.instances import Detections
+from maskloop.database.address import sqlite_url
 from maskloop.errors import StorageError
 from serving.rollout.pairs import Comparison, KeptPair, PairLog, PairReader
 from serving.rollout.sql_pair_log import SqlPairLog
@@ -23,12 +24,14 @@ from tests.fakes.pair_log import FakePairLog
 from tests.fakes.serving_world import detect
 
 
-@pytest.fixture(params=["fake", "sqlite"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PairLog]:
     if request.param == "fake":
         yield FakePairLog(keep_pictures=2)
         return
-    real = SqlPairLog.at(tmp_path / "rollouts" / "pairs.db", keep_pictures=2)
+    file = tmp_path / "rollouts" / "pairs.db"
+    url = sqlite_url(file) if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    real = SqlPairLog(url, keep_pictures=2)
     yield real
     real.close()
 

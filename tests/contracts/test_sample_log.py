@@ -1,4 +1,4 @@
-"""What every sample log guarantees, on the fake and on the real one."""
+"""What every sample log guarantees: the fake, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MakeLog = Callable[[int], SampleLog]
 
 
-@pytest.fixture(params=["fake", "sql"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
 def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLog]:
     opened: list[SqlSampleLog] = []
+    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else ""
 
     def make(keep_pictures: int) -> SampleLog:
         if request.param == "fake":
             return FakeSampleLog(keep_pictures=keep_pictures, retention_days=90)
-        opened.append(SqlSampleLog(tmp_path / "samples", keep_pictures=keep_pictures, retention_days=90))
+        opened.append(
+            SqlSampleLog(tmp_path / "samples", url=url, keep_pictures=keep_pictures, retention_days=90)
+        )
         return opened[-1]
 
     yield make

@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from maskloop.database.address import place_of, sqlite_url
+from maskloop.database.failures import explain
 from maskloop.errors import AccessError, MaskloopError, StorageError, UnavailableError
 from maskloop.files import access_error, storage_error, write_text
 from maskloop.ledger.sql_ledger import SqlLedger
-from maskloop.sql import explain, place_of, sqlite_url
 from maskloop.workspace import Workspace
 from monitoring.samples.sample_log import SqlSampleLog
 from serving.rollout.sql_pair_log import SqlPairLog

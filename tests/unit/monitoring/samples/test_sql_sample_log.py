@@ -67,6 +67,7 @@ def test_the_quota_is_looked_at_without_reading_samples_in_an_earlier_versions_f
     log.close()
     with closing(sqlite3.connect(tmp_path / "samples.db")) as database:
         database.execute("DROP INDEX samples_with_a_picture")
+        database.execute("DROP TABLE samples_version")
         database.commit()
     SqlSampleLog(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "samples.db")) as database:

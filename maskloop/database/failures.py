@@ -1,39 +1,18 @@
-"""What every SQL database of maskloop shares: its address, and its errors in plain words."""
+"""What SQLAlchemy raises, in plain words and with an exit code that says whether to try again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import URL, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from maskloop.errors import MaskloopError, StorageError, UnavailableError
 from maskloop.files import access_error
 
-_MAY_NOT: Final = ("readonly database", "unable to open database file")
+_FORBIDDEN: Final = ("readonly database", "unable to open database file")
 _DAMAGED: Final = ("malformed", "not a database")
-
-
-def sqlite_url(file: Path) -> URL:
-    """Return the address of a SQLite file, whatever characters its path has.
-
-    In the text ``sqlite:///a?b`` the file is ``a``.
-    """
-    return URL.create("sqlite", database=str(file))
-
-
-def place_of(url: str | URL) -> str:
-    """Return where a database is, without user name and password.
-
-    >>> place_of("postgresql://maskloop:secret@db/ledger"), place_of(sqlite_url(Path("/a?b/c.db")))
-    ('postgresql://db/ledger', '/a?b/c.db')
-    """
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return parsed.database or ""
-    shown = URL.create(parsed.drivername, host=parsed.host, port=parsed.port, database=parsed.database)
-    return shown.render_as_string()
+_LOCKED: Final = ("locked", "lock timeout")
 
 
 def explain(error: SQLAlchemyError | OSError, what: str, where: str) -> MaskloopError:
@@ -46,13 +25,14 @@ def explain(error: SQLAlchemyError | OSError, what: str, where: str) -> Maskloop
     """
     said = str(getattr(error, "orig", None) or error)
     is_file = "://" not in where
-    if isinstance(error, PermissionError) or (is_file and any(words in said for words in _MAY_NOT)):
+    if isinstance(error, PermissionError) or (is_file and any(words in said for words in _FORBIDDEN)):
         return access_error(f"{what} cannot be opened", Path(where))
-    if "locked" in said:
+    if any(words in said for words in _LOCKED):
+        holder = "the program that holds the file open" if is_file else "the session that holds the lock"
         return UnavailableError(
             f"{what} is locked by another process",
             where=where,
-            hint="Run the same command again; if it stays locked, end the program that holds the file open",
+            hint=f"Run the same command again; if it stays locked, end {holder}",
         )
     if isinstance(error, OperationalError) and not is_file:
         return UnavailableError(f"{what} does not answer: {said}", where=where)
@@ -61,4 +41,8 @@ def explain(error: SQLAlchemyError | OSError, what: str, where: str) -> Maskloop
         hint = "Free some space and run the same command again"
     elif any(words in said for words in _DAMAGED):
         hint = "Bring the file back from a backup"
+    elif "permission denied" in said:
+        hint = (
+            "Grant it to the user of this address, or upgrade once as the tables' owner (docs/operations.md)"
+        )
     return StorageError(f"{what} cannot be used: {said}", where=where, hint=hint)

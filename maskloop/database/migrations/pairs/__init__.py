@@ -1,0 +1,1 @@
+"""Migrations of one store, oldest first."""

@@ -1,0 +1,17 @@
+"""Every store of a workspace that lives in a database."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from maskloop.database.store import Store
+from maskloop.ledger import sql_ledger
+from monitoring.samples import correction_log, sample_log
+from serving.rollout import sql_pair_log
+
+STORES: Final[tuple[Store, ...]] = (
+    sql_ledger.STORE,
+    sample_log.STORE,
+    correction_log.STORE,
+    sql_pair_log.STORE,
+)
