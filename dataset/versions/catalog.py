@@ -18,6 +18,7 @@ from maskloop.digest import canonical_json, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.files import write_text
 from maskloop.masks import Rle, areas_px, boxes_xyxy
+from maskloop.schema import refuse_newer
 
 ANNOTATIONS_FILE: Final = "instances.json"
 SCHEMA_VERSION: Final = 1
@@ -93,11 +94,14 @@ def read_catalog(root: Path) -> Catalog:
 
     Raises:
         NotFoundError: if there is no such file.
+        ConfigurationError: if a newer maskloop has written it.
         IntegrityError: if it is not what `write_catalog` writes.
     """
     path = root / ANNOTATIONS_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["info"]["schema_version"]
+        refuse_newer(version, SCHEMA_VERSION, what="the catalog of a data version", where=str(path))
         instances: dict[int, list[Instance]] = {image["id"]: [] for image in content["images"]}
         for record in content["annotations"]:
             instances[record["image_id"]].append(_instance(record))

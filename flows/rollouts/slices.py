@@ -20,6 +20,7 @@ from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import IntegrityError, MaskloopError, StorageError
 from maskloop.files import directory_written_atomically
 from maskloop.records.kinds import Check, Outcome, SliceRecorded, write_record
+from maskloop.schema import refuse_newer
 from maskloop.state.loop_state import Rollout
 from registry.gates.gate import Finding
 from registry.gates.gates import SLICE
@@ -220,6 +221,7 @@ def _describe(pair: KeptPair) -> dict[str, Any]:
 def _read_pictures(directory: Path) -> list[_SlicePicture]:
     try:
         content = json.loads((directory / _FILE).read_text(encoding="utf-8"))
+        refuse_newer(content["schema_version"], _VERSION, what="a slice", where=str(directory))
         is_stored = content["schema_version"] > 1  # before, instances were written in the upright picture
         return [
             _SlicePicture(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flows.workspace.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
+from maskloop.database.address import sqlite_url
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.ledger.ledger import Ledger
 from maskloop.ledger.sql_ledger import SqlLedger
@@ -46,9 +47,8 @@ class App:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger: SQLite in the workspace, or the database the settings name."""
-        if self.settings.servers.ledger_url:
-            return SqlLedger(self.settings.servers.ledger_url, clock=self.clock)
-        return SqlLedger.at(self.workspace.ledger_file, clock=self.clock)
+        url = self.settings.servers.shared_url or sqlite_url(self.workspace.ledger_file)
+        return SqlLedger(url, clock=self.clock)
 
     @cached_property
     def data(self) -> DatasetStore:
@@ -90,6 +90,7 @@ class App:
         monitoring = self.settings.monitoring
         return SqlSampleLog(
             self.workspace.samples_dir,
+            url=self.settings.servers.database_url,
             keep_pictures=monitoring.keep_pictures,
             retention_days=monitoring.retention_days,
             clock=self.clock,
@@ -100,10 +101,8 @@ class App:
         """What champion and challenger said about the same pictures, while a rollout is under way."""
         from serving.rollout.sql_pair_log import SqlPairLog
 
-        keep_pictures = self.settings.rollout.max_slice_pictures
-        if url := self.settings.servers.ledger_url:
-            return SqlPairLog(url, keep_pictures=keep_pictures)
-        return SqlPairLog.at(self.workspace.pairs_file, keep_pictures=keep_pictures)
+        url = self.settings.servers.shared_url or sqlite_url(self.workspace.pairs_file)
+        return SqlPairLog(url, keep_pictures=self.settings.rollout.max_slice_pictures)
 
     @cached_property
     def corrections(self) -> CorrectionLog:
@@ -113,6 +112,7 @@ class App:
         monitoring = self.settings.monitoring
         return SqlCorrectionLog(
             self.workspace.samples_dir,
+            url=self.settings.servers.database_url,
             keep_pictures=monitoring.keep_pictures,
             retention_days=monitoring.retention_days,
             clock=self.clock,

@@ -18,7 +18,6 @@ from maskloop.database.store import Store
 from maskloop.errors import ConfigurationError, IntegrityError, StorageError
 from maskloop.schema import refuse_newer
 
-_LOCK_TIMEOUT_S: Final = 10
 _CONNECT_TIMEOUT_S: Final = 10
 _IDLE_TIMEOUT_S: Final = 60
 _LOCKS: Final = 0x6D61736B
@@ -35,6 +34,7 @@ class Database:
     Args:
         url: Of the database; stores may share one.
         store: What is in it. Created if it is missing, upgraded if it is older.
+        lock_timeout_s: How long to wait for another writer.
 
     Raises:
         ConfigurationError: if a newer maskloop has written it, or the address cannot be used.
@@ -42,13 +42,13 @@ class Database:
         StorageError: if it cannot be used.
     """
 
-    def __init__(self, url: str | URL, store: Store) -> None:
+    def __init__(self, url: str | URL, store: Store, *, lock_timeout_s: float = 10.0) -> None:
         self._store, address = store, read_url(url)
         self.where = place_of(address)
         self._is_sqlite = address.get_backend_name() == "sqlite"
         if self._is_sqlite:
             _make_folder(Path(self.where), store)
-        self._engine = _make_engine(address, store)
+        self._engine = _make_engine(address, store, round(1000 * lock_timeout_s))
         try:
             self._open()
         except BaseException:
@@ -136,10 +136,10 @@ def _make_folder(file: Path, store: Store) -> None:
         )
 
 
-def _make_engine(url: URL, store: Store) -> Engine:
+def _make_engine(url: URL, store: Store, lock_timeout_ms: int) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url)
-        event.listen(engine, "connect", _sqlite_session(store.synchronous))
+        event.listen(engine, "connect", _sqlite_session(store.synchronous, lock_timeout_ms))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     timeout = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_TIMEOUT_S}
@@ -153,12 +153,12 @@ def _make_engine(url: URL, store: Store) -> Engine:
             where=place_of(url),
             hint="Install maskloop with its extra: pip install 'maskloop[postgresql]'",
         ) from error
-    event.listen(engine, "connect", _prepare_postgresql)
+    event.listen(engine, "connect", _postgresql_session(lock_timeout_ms))
     return engine
 
 
-def _sqlite_session(synchronous: str) -> Callable[[Any, Any], None]:
-    pragmas = (f"busy_timeout={_LOCK_TIMEOUT_S * 1000}", "journal_mode=WAL", f"synchronous={synchronous}")
+def _sqlite_session(synchronous: str, lock_timeout_ms: int) -> Callable[[Any, Any], None]:
+    pragmas = (f"busy_timeout={lock_timeout_ms}", "journal_mode=WAL", f"synchronous={synchronous}")
 
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver
@@ -175,16 +175,20 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
-def _prepare_postgresql(connection: Any, _record: Any) -> None:
+def _postgresql_session(lock_timeout_ms: int) -> Callable[[Any, Any], None]:
     settings = (
-        f"lock_timeout = '{_LOCK_TIMEOUT_S}s'",
-        f"idle_in_transaction_session_timeout = '{_IDLE_TIMEOUT_S}s'",
+        f"lock_timeout = {lock_timeout_ms}",
+        f"idle_in_transaction_session_timeout = {_IDLE_TIMEOUT_S * 1000}",
         "application_name = 'maskloop'",
     )
-    with connection.cursor() as cursor:
-        for setting in settings:
-            cursor.execute(f"SET {setting}")
-    connection.commit()
+
+    def prepare(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            for setting in settings:
+                cursor.execute(f"SET {setting}")
+        connection.commit()
+
+    return prepare
 
 
 def _read_version(connection: Connection, store: Store) -> int:

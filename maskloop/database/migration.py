@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from maskloop.database.store import MIGRATIONS, Store
+from maskloop.database.store import Store
 
 _OPERATIONS: Final = Lock()
 """Migrations speak to `alembic.op`, of which a process has one."""
@@ -35,4 +35,4 @@ def upgrade(connection: Connection, store: Store) -> None:
 
 @cache
 def _scripts(store: Store) -> ScriptDirectory:
-    return ScriptDirectory(MIGRATIONS, version_locations=[store.migrations])
+    return ScriptDirectory(store.scripts, version_locations=[store.migrations])

@@ -20,12 +20,14 @@ class Store:
         what: What messages call it, such as ``the ledger``.
         metadata: Its tables as of the newest migration.
         synchronous: SQLite's pragma: ``FULL`` survives a power cut with the last entry, ``NORMAL`` without.
+        scripts: The folder that holds its folder of migrations.
     """
 
     name: str
     what: str
     metadata: MetaData
     synchronous: Literal["FULL", "NORMAL"] = "NORMAL"
+    scripts: Path = MIGRATIONS
 
     @property
     def version_table(self) -> str:
@@ -35,7 +37,7 @@ class Store:
     @property
     def migrations(self) -> Path:
         """The folder of ``v0001_baseline.py`` and what came after."""
-        return MIGRATIONS / self.name
+        return self.scripts / self.name
 
     @property
     def newest_version(self) -> int:

@@ -264,9 +264,17 @@ class ServerSettings(Section):
 
     mlflow_tracking_uri: str = ""
     prefect_api_url: str = ""
+    database_url: str = ""
+    """Of every store that lives in a database; empty means: SQLite files in the workspace."""
     ledger_url: str = ""
+    """Of the ledger and the pairs of rollouts alone; empty means: `database_url`."""
     mlflow_port: Annotated[int, Field(ge=0, le=65535)] = 5000
     prefect_port: Annotated[int, Field(ge=0, le=65535)] = 4200
+
+    @property
+    def shared_url(self) -> str:
+        """The database of what the replicas of several machines must share; empty for files."""
+        return self.ledger_url or self.database_url
 
 
 class Settings(Section):

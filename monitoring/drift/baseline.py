@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from maskloop.digest import canonical_json, digest_bytes
 from maskloop.errors import DataError, IntegrityError, NotFoundError
 from maskloop.files import write_bytes
+from maskloop.schema import refuse_newer
 from monitoring.features.observation import Observed
 
 SCHEMA_VERSION: Final = 1
@@ -128,7 +129,8 @@ def load_baseline(file: Path) -> Baseline:
 
     Raises:
         NotFoundError: if there is no such file.
-        IntegrityError: if it is damaged, or of a schema this release does not know.
+        ConfigurationError: if a newer maskloop has written it.
+        IntegrityError: if it is damaged, or of an earlier schema.
     """
     if not file.is_file():
         raise NotFoundError(
@@ -142,6 +144,7 @@ def load_baseline(file: Path) -> Baseline:
         loaded = Baseline(head["weights_digest"], head["data_fingerprint"], names, values, embeddings)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"the baseline cannot be read: {error}", where=str(file)) from error
+    refuse_newer(head["schema_version"], SCHEMA_VERSION, what="the baseline", where=str(file))
     if head["schema_version"] != SCHEMA_VERSION or loaded.digest != head["digest"]:
         raise IntegrityError("the baseline does not match its digest", where=str(file))
     return loaded

@@ -27,10 +27,12 @@ from maskloop.errors import (
     UnauthorisedError,
 )
 from maskloop.files import locked, written_atomically
+from maskloop.schema import refuse_newer
 
 Scope = Literal["predict", "feedback", "metrics"]
 ALL_SCOPES: Final[tuple[Scope, ...]] = ("predict", "feedback", "metrics")
 _PREFIX: Final = "mlk"
+_SCHEMA_VERSION: Final = 1
 
 
 class ApiKey(BaseModel):
@@ -127,7 +129,7 @@ class KeyStore:
             rows = [key.model_dump(mode="json") for key in keys.values()]
             with written_atomically(self._file) as beside:
                 beside.touch(mode=0o600)
-                beside.write_text(json.dumps({"schema_version": 1, "keys": rows}, indent=1))
+                beside.write_text(json.dumps({"schema_version": _SCHEMA_VERSION, "keys": rows}, indent=1))
 
     def _read(self) -> dict[str, ApiKey]:
         try:
@@ -142,7 +144,9 @@ class KeyStore:
 
 def _load(file: Path) -> dict[str, ApiKey]:
     try:
-        found = [ApiKey.model_validate(each) for each in json.loads(file.read_text())["keys"]]
+        content = json.loads(file.read_text())
+        refuse_newer(content["schema_version"], _SCHEMA_VERSION, what="the API keys", where=str(file))
+        found = [ApiKey.model_validate(each) for each in content["keys"]]
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise IntegrityError("the API keys cannot be read", where=str(file)) from error
     return {key.id: key for key in found}

@@ -99,7 +99,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
             _wait_until_ready(found, server)
             yield found
         finally:
-            server.send_signal(signal.SIGINT)  # end all sessions and stop
+            server.send_signal(signal.SIGQUIT)  # at once: the folder goes with it
             try:
                 server.wait(timeout=30)
             except subprocess.TimeoutExpired:

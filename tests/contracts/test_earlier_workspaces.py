@@ -1,0 +1,159 @@
+"""Workspaces of earlier versions, kept as they were written: they open, keep every row, and are upgraded.
+
+`tests/records/workspaces/before-migrations` was written by the classes of the last version without
+migrations: 25 kinds of ledger entries, two leases, four pairs, three samples and the number of a forgotten
+one, three corrections, a key, a slice and a data version. `postgresql.sql` is a dump of that version's ledger
+and pairs in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, select, text
+from sqlalchemy.exc import IntegrityError as BrokenConstraint
+
+from dataset.versions.catalog import read_catalog
+from flows.rollouts.slices import kept_pictures
+from flows.workspace.wiring import open_app
+from maskloop.database.database import Database
+from maskloop.ledger import sql_ledger
+from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.sql_ledger import SqlLedger
+from maskloop.records.kinds import RECORDS, SliceRecorded, read_record
+from maskloop.workspace import Workspace
+from serving.access.keys import KeyStore
+from serving.rollout.sql_pair_log import SqlPairLog
+from tests.fakes.ledger import FakeClock
+from tests.fakes.postgresql import PostgresqlServer
+from tests.fakes.stores import STORES
+
+KEPT = Path(__file__).parents[1] / "records" / "workspaces" / "before-migrations"
+Rows = dict[str, list[Any]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A copy: the kept one is never opened."""
+    return Workspace(shutil.copytree(KEPT, tmp_path / "workspace"))
+
+
+@pytest.fixture
+def dumped_url(postgresql: PostgresqlServer, empty_postgresql_url: str) -> str:
+    """A database that the version before migrations has written."""
+    with postgresql.connect(make_url(empty_postgresql_url).database or "") as connection:
+        connection.execute((KEPT / "postgresql.sql").read_bytes())
+    return empty_postgresql_url
+
+
+def rows_of(file: Path) -> Rows:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {name: database.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}
+
+
+def test_every_row_of_every_store_is_kept_by_the_upgrade(workspace: Workspace) -> None:
+    files = [
+        workspace.ledger_file,
+        workspace.samples_dir / "samples.db",
+        workspace.samples_dir / "corrections.db",
+        workspace.pairs_file,
+    ]
+    before = {file: rows_of(file) for file in files}
+    app = open_app(workspace.root)
+    for log in (app.ledger, app.samples, app.corrections, app.pairs):
+        log.close()  # type: ignore[attr-defined]
+    for store, file in zip(STORES, files, strict=True):
+        after = rows_of(file)
+        assert after.pop(store.version_table) == [(f"{store.newest_version:04}",)]
+        assert {name: after[name] for name in before[file]} == before[file]
+        assert all(before[file][name] for name in store.metadata.tables if name in before[file])
+
+
+def test_the_ledger_reads_every_kind_of_entry_and_goes_on(workspace: Workspace) -> None:
+    ledger = SqlLedger.at(workspace.ledger_file, clock=FakeClock())
+    assert_ledger_goes_on(ledger)
+    ledger.close()
+
+
+def assert_ledger_goes_on(ledger: SqlLedger) -> None:
+    entries = ledger.entries()
+    check_chain(entries)
+    assert {entry.kind for entry in entries} >= set(RECORDS) - {SliceRecorded.kind}
+    assert all(read_record(entry) is not None for entry in entries)
+    holder = ledger.lease_holder("training")
+    assert holder is not None
+    assert holder.pid == 4711
+    assert ledger.lease_holder("promotion") is None
+    check_chain([*entries, ledger.append("thing.happened", {})])
+
+
+def test_samples_corrections_and_pairs_read_as_they_were_written(workspace: Workspace) -> None:
+    app = open_app(workspace.root)
+    newest, *_, oldest = app.samples.newest(10)
+    assert (oldest.sample_id, oldest.embedding, oldest.orientation) == (
+        "scored",
+        pytest.approx((0.1, -2.5)),
+        6,
+    )
+    assert app.samples.picture_bytes(newest)
+    counts = app.samples.counts()
+    assert (counts.received, counts.scored, counts.skipped, counts.pending) == (4, 1, 2, 1)
+    said = app.corrections.get(["scored", "skipped", "pending"])
+    instances = said["scored"].instances
+    assert instances is not None
+    (name, mask) = instances[0]
+    assert (name, mask.height_px, mask.width_px) == ("bolt", 8, 12)
+    assert app.corrections.labels(["skipped"])["skipped"].detail == "data-v2"
+    assert app.corrections.num_waiting() == 1
+    assert_pairs(app.pairs)  # type: ignore[arg-type]
+
+
+def assert_pairs(pairs: SqlPairLog) -> None:
+    assert [one.request_id for one in pairs.comparisons("cycle-2")] == ["r0", "r1", "r2", "r3"]
+    worst = pairs.worst("cycle-2", 10)
+    assert [(one.comparison.request_id, len(one.champion or ())) for one in worst] == [("r0", 1), ("r1", 1)]
+    assert all(one.picture for one in worst)
+
+
+def test_a_slice_a_key_and_a_data_version_read_as_they_were_written(workspace: Workspace) -> None:
+    assert len(kept_pictures(open_app(workspace.root))) == 2
+    keys = KeyStore(workspace.state_dir / "keys.json", clock=FakeClock())
+    assert keys.check("mlk_00112233aabb_not-a-secret-any-more", "predict").name == "line 1"
+    catalog = read_catalog(workspace.data_dir)
+    assert catalog.class_names == ("bolt", "nut")
+    assert [len(picture.instances) for picture in catalog.pictures] == [1, 1]
+
+
+def test_a_ledger_in_postgresql_keeps_its_entries_and_becomes_append_only(dumped_url: str) -> None:
+    """The version before had no triggers there."""
+    before = Database(dumped_url, sql_ledger.STORE)
+    table = sql_ledger.STORE.metadata.tables["entries"]
+    ledger = SqlLedger(dumped_url, clock=FakeClock())
+    assert len(ledger.entries()) == 24
+    assert_ledger_goes_on(ledger)
+    with pytest.raises(BrokenConstraint, match="append-only"), before.writing() as connection:
+        connection.execute(text("UPDATE entries SET actor = 'mallory'"))
+    with before.reading() as connection:
+        assert len(connection.execute(select(table)).all()) == 25
+    ledger.close()
+    before.close()
+
+
+def test_pairs_in_postgresql_are_kept(dumped_url: str) -> None:
+    pairs = SqlPairLog(dumped_url, keep_pictures=2)
+    assert_pairs(pairs)
+    pairs.close()
+
+
+@pytest.fixture(autouse=True)
+def _kept_workspace_is_untouched() -> Iterator[None]:
+    before = {file: file.stat().st_mtime_ns for file in KEPT.rglob("*")}
+    yield
+    assert {file: file.stat().st_mtime_ns for file in KEPT.rglob("*")} == before
