@@ -42,7 +42,5 @@ def explain(error: SQLAlchemyError | OSError, what: str, where: str) -> Maskloop
     elif any(words in said for words in _DAMAGED):
         hint = "Bring the file back from a backup"
     elif "permission denied" in said:
-        hint = (
-            "Grant it to the user of this address, or upgrade once as the tables' owner (docs/operations.md)"
-        )
+        hint = "Grant it to the user of this address, or upgrade once as the owner of the tables"
     return StorageError(f"{what} cannot be used: {said}", where=where, hint=hint)

@@ -114,7 +114,7 @@ class SqlCorrectionLog:
 
     def newest_sequence(self) -> int:
         """Return a number that grows with every correction that arrives; 0 while there is none."""
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             newest: int | None = connection.execute(select(func.max(_corrections.c.sequence))).scalar()
             return newest or 0
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,19 @@ from maskloop.database.database import Database
 from maskloop.database.store import Store
 from maskloop.errors import ConfigurationError, IntegrityError, StorageError, UnavailableError
 from maskloop.ledger import sql_ledger
+from maskloop.ledger.leases import leased
 from maskloop.ledger.sql_ledger import SqlLedger
 from monitoring.samples import correction_log, sample_log
+from monitoring.samples.correction_log import SqlCorrectionLog
+from monitoring.samples.corrections import Correction
+from monitoring.samples.sample_log import SqlSampleLog
+from monitoring.samples.values import Sample
+from serving.rollout.pairs import Comparison, KeptPair
+from serving.rollout.sql_pair_log import SqlPairLog
+from tests.fakes.postgresql import PostgresqlServer
 from tests.fakes.stores import STORES
 
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 LEDGER = sql_ledger.STORE
 LEASES = LEDGER.metadata.tables["leases"]
 
@@ -297,3 +309,50 @@ def test_a_server_that_is_away_asks_to_be_tried_again(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="the ledger does not answer") as caught:
         Database(f"postgresql://anna:secret@/parts?host={tmp_path}", LEDGER)
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def as_user(postgresql: PostgresqlServer, postgresql_url: str) -> Iterator[str]:
+    """The address for a user with the rights that docs/operations.md grants, on tables of another's."""
+    (grants,) = re.findall(r"```sql\n(.*?)```", OPERATIONS.read_text(encoding="utf-8"), re.DOTALL)
+    with postgresql.connect(make_url(postgresql_url).database or "") as connection:
+        connection.execute(f"CREATE ROLE maskloop LOGIN; {grants}".encode())
+        yield make_url(postgresql_url).set(username="maskloop").render_as_string()
+        connection.execute("DROP OWNED BY maskloop; DROP ROLE maskloop")
+
+
+def test_a_user_with_the_documented_rights_can_do_everything_but_change_entries(
+    as_user: str, tmp_path: Path
+) -> None:
+    ledger = SqlLedger(as_user)
+    ledger.append("thing.happened", {})
+    with leased(ledger, "training", ttl_s=60):
+        pass
+    ledger.close()
+    samples = SqlSampleLog(tmp_path, url=as_user, retention_days=1)
+    for days in (0, 5):
+        at = datetime(2026, 3, 1 + days, tzinfo=UTC)
+        assert samples.add(Sample(f"s{days}", at, "3", "w1", "d", "camera 1", {}))
+    assert samples.mark_scored("drift", ["s0"]) == ("s0",)
+    assert samples.prune(datetime(2026, 3, 6, tzinfo=UTC)).samples == 1
+    samples.close()
+    corrections = SqlCorrectionLog(tmp_path, url=as_user)
+    assert corrections.add(Correction("s5", datetime(2026, 3, 6, tzinfo=UTC), "anna", "right"))
+    assert corrections.prune(datetime(2027, 3, 6, tzinfo=UTC)) == 1
+    corrections.close()
+    pairs = SqlPairLog(as_user, keep_pictures=1)
+    assert pairs.add(KeptPair(Comparison("cycle-2", "r1", "champion"), None, None, picture=b"p"))
+    pairs.forget("cycle-2")
+    pairs.close()
+    database = Database(as_user, LEDGER)
+    with pytest.raises(StorageError, match="permission denied"), database.writing() as connection:
+        connection.execute(text("UPDATE entries SET actor = 'mallory'"))
+    database.close()
+
+
+def test_a_user_who_owns_no_table_cannot_upgrade_and_is_told_who_can(as_user: str, tmp_path: Path) -> None:
+    shutil.copytree(LEDGER.migrations, tmp_path / LEDGER.name)
+    add_script(tmp_path, LEDGER.newest_version + 1, "op.execute('CREATE TABLE moons (name VARCHAR(20))')")
+    with pytest.raises(StorageError, match="permission denied") as caught:
+        Database(as_user, replace(LEDGER, scripts=tmp_path))
+    assert caught.value.hint.endswith("upgrade once as the owner of the tables")
