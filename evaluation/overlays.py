@@ -11,7 +11,7 @@ import colorsys
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,37 @@ _GAP_PX: Final = 6
 _PAPER: Final = (250, 250, 250)
 _INK: Final = (30, 30, 30)
 _GOLDEN_RATIO: Final = 0.618034
+
+
+class Artist(Protocol):
+    """Draws what models and people see in pictures: this module, or a fake."""
+
+    def draw_overlay(
+        self,
+        picture: Picture,
+        detections: Detections,
+        truth: GroundTruth | None,
+        class_names: Sequence[str],
+        *,
+        long_side_px: int | None = None,
+    ) -> Picture:
+        """See `draw_overlay`."""
+        ...
+
+    def draw_truth(
+        self,
+        picture: Picture,
+        truth: GroundTruth,
+        class_names: Sequence[str],
+        *,
+        long_side_px: int | None = None,
+    ) -> Picture:
+        """See `draw_truth`."""
+        ...
+
+    def montage(self, pictures: Sequence[Picture], captions: Sequence[str], *, columns: int) -> Picture:
+        """See `montage`."""
+        ...
 
 
 def draw_overlay(

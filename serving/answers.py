@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from maskloop.records.kinds import RolloutPhase
 
 if TYPE_CHECKING:
-    from models.answering.predict import Prediction, Predictor
+    from models.answering.prediction import Prediction
+    from models.ports import Predictor
     from monitoring.drift.novelty import Novelty, NoveltyScorer
     from registry.champion.serving_copy import ServedModel
 

@@ -13,7 +13,7 @@ from benchmarks.rollout.story import Size, configure, prepare, take
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
-from flows.workspace.served import fetch_champion, verify_weights
+from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError
 from maskloop.files import write_bytes, write_text
@@ -112,5 +112,5 @@ def _fetch(app: App, version: str, weights_digest: str) -> Path:
     directory = app.workspace.root / "waiting" / version
     if not directory.exists():
         app.models.fetch(version, directory)
-    verify_weights(directory, weights_digest)
+    app.verify_weights(directory, weights_digest)
     return directory

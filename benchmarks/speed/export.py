@@ -21,8 +21,10 @@ from evaluation.parity import compare_pictures, summarise_parity
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.predict import Predictor
-from models.artifacts.artifact import load_manifest, save_artifact
-from models.exports.formats import EXPORT_FORMATS, ExportFormat, load_export, write_export
+from models.artifacts.artifact import save_artifact
+from models.artifacts.manifest import ArtifactFacts, load_manifest
+from models.exports.formats import load_export, write_export
+from models.exports.manifest import EXPORT_FORMATS, ExportFormat
 from models.network.build import build_model
 
 _QUESTION: Final = (
@@ -62,7 +64,7 @@ def _predictors(
     names = tuple(str(index) for index in range(NUM_CLASSES))
     ours = build_model(settings, num_classes=NUM_CLASSES, pretrained=False)
     ours.load_state_dict(stock.state_dict())
-    save_artifact(scratch / "model", ours, class_names=names, settings=settings, score_threshold=0.0)
+    save_artifact(scratch / "model", ours, ArtifactFacts(names, settings, score_threshold=0.0))
     predictors = {OURS: Predictor(ours, class_names=names, device=torch.device("cpu"))}
     for wanted in EXPORT_FORMATS:
         try:

@@ -23,7 +23,8 @@ from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.settings import Settings
-from models.training.train import TrainingRequest, TrainingResult, train
+from models.loading.request import TrainingRequest
+from models.training.train import TrainingResult, train
 
 NEVER, BETWEEN, BESIDE = "never evaluated", "evaluated between steps", "evaluated beside steps"
 _FOLDER: Final = Path("drawn")

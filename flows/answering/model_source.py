@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from flows.workspace.served import fetch_champion, verify_weights
+from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.ledger.ledger import Entry
@@ -80,9 +80,7 @@ class LedgerModelSource:
 
     def load(self, served: ServedModel, role: Role) -> HostedModel:
         """Load a model, and what tells strange pictures once the model's own were measured."""
-        from models.answering.predict import Predictor
-
-        predictor = Predictor.load(
+        predictor = self._app.predictors.load(
             served.directory,
             expected_digest=served.weights_digest,
             device=self._app.settings.training.device,
@@ -104,7 +102,7 @@ class LedgerModelSource:
             return None, Traffic()
         try:
             challenger = challenger_copy(
-                state, rollout, self._app.models, self._app.workspace.models_dir, verify_weights
+                state, rollout, self._app.models, self._app.workspace.models_dir, self._app.verify_weights
             )
         except MaskloopError as error:
             _log.error("the challenger of %s does not answer: %s", rollout.cycle, error)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from dataset.pictures.decoding import DecodedPicture
     from evaluation.instances import ScoreThreshold
-    from models.answering.predict import Prediction, Predictor
+    from models.answering.prediction import Prediction
+    from models.ports import Predictor
     from registry.champion.serving_copy import ServedModel
 
 
@@ -51,9 +52,7 @@ def predict(
     incoming = list_files(files)
     pictures = [file for file in incoming if not file.passed_over]
     served = fetch_champion(app)
-    from models.answering.predict import Predictor
-
-    predictor = Predictor.load(
+    predictor = app.predictors.load(
         served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
     )
     story = _Answering(app, served, predictor, source, overlays_dir, min_score)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flows.workspace.wiring import App, open_app
 from maskloop.memory import spare_the_collector, use_large_pages
 from maskloop.settings.settings import ServingSettings
+from models.ports import Machine
 
 if TYPE_CHECKING:
     from serving.access.keys import KeyStore
@@ -84,7 +85,7 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     from serving.telemetry.metrics import Metrics
 
     metrics = Metrics(app.settings.model_name)
-    cores = _Cores(app.settings.training.device)
+    cores = _Cores(lambda: app.machine, app.settings.training.device)
     host = ModelHost(LedgerModelSource(app), metrics, cores=cores, settle=_settle)
     sampling = share_quotas(settings.sampling, settings.workers)
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
@@ -114,17 +115,14 @@ def _settle() -> None:
 class _Cores:
     """The cores that models compute with. Asked only when one is loaded: until then nothing imports torch."""
 
+    open_machine: Callable[[], Machine]
     device: str
 
     def count(self) -> int:
-        from models.devices import count_cores
-
-        return count_cores(self.device)
+        return self.open_machine().count_cores(self.device)
 
     def use(self, count: int) -> None:
-        from models.devices import use_cores
-
-        use_cores(count)
+        self.open_machine().use_cores(count)
 
 
 @dataclass(frozen=True)

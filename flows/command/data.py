@@ -223,7 +223,8 @@ def data_anchors(root: Path, out: Output, *, tag: str) -> None:
     32 x 32 px as the network sees it. Default: the current version.
     """
 
-    report = report_anchors(open_workspace(root), tag)
+    app = open_workspace(root)
+    report = report_anchors(app.data, app.settings.model, app.trainer, tag)
     rows = [report.present.row("present"), report.fitted.row("fitted")]
 
     def show() -> None:

@@ -59,13 +59,12 @@ def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
 
 
 def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) -> dict[str, list[Observation]]:
-    from models.answering.predict import Predictor
     from monitoring.features.table import observe
 
     pictures = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
     if not pictures:
         raise DataError("the champion's data version has no held-out pictures", where=version.tag)
-    predictor = Predictor.load(
+    predictor = app.predictors.load(
         served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
     )
     max_mpx = app.settings.data.max_picture_mpx

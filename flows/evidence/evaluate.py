@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dataset.pictures.decoding import decode_picture
+from dataset.samples import DatasetVersion, Picture
+from evaluation.report import Evaluation, evaluate
 from maskloop.errors import PictureError
-
-if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion, Picture
-    from evaluation.report import Evaluation
-    from models.answering.predict import Prediction, Predictor
+from models.answering.prediction import Prediction
+from models.loading.ground_truth import ground_truth
+from models.ports import Predictor
 
 BATCH_SIZE = 8
 
@@ -47,29 +47,22 @@ def predict_pictures(
 
 
 def evaluate_model(
-    directory: Path,
-    weights_digest: str,
+    predictor: Predictor,
     version: DatasetVersion,
     pictures: Sequence[Picture],
     *,
     score_threshold: float,
     max_detections: int,
     max_mpx: float,
-    device: str,
     progress: Callable[[int, int], None],
     called_now: Callable[[str], str] = str,
 ) -> ModelOnPictures:
-    """Load verified weights, predict the pictures and measure the result.
+    """Predict the pictures and measure the result.
 
     A model with calibrated thresholds is measured at these, as it answers; any other at ``score_threshold``.
     What a model of another label schema finds is counted under the version's class of that name; finds of a
     class that the version lacks do not count. ``called_now`` tells what its classes are called there.
     """
-    from evaluation.report import evaluate
-    from models.answering.predict import Predictor
-    from models.validation.validation import ground_truth
-
-    predictor = Predictor.load(directory, expected_digest=weights_digest, device=device)
     predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
     own = predictor.score_threshold
     names = tuple(map(called_now, predictor.class_names))
@@ -95,8 +88,6 @@ def evaluate_model(
 
 def load_picture(path: Path, max_mpx: float) -> np.ndarray:
     """Read and decode one picture, uint8 (H, W, 3). Raises PictureError, which names the file."""
-    from dataset.pictures.decoding import decode_picture
-
     try:
         return decode_picture(path.read_bytes(), max_mpx=max_mpx)
     except PictureError as error:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dataset.samples import DatasetVersion, Picture
+from evaluation.overlays import Artist, choose_examples, choose_regressions, picture_quality
 from flows.evidence.evaluate import ModelOnPictures, load_picture
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from dataset.samples import DatasetVersion, Picture
+from models.loading.ground_truth import ground_truth
 
 NUM_COMPARED = 3
 NUM_WITH_PANELS = 4
@@ -39,6 +38,7 @@ def draw_examples(
     version: DatasetVersion,
     candidate: ModelOnPictures,
     champion: ModelOnPictures | None,
+    artist: Artist,
     *,
     max_mpx: float,
 ) -> list[Example]:
@@ -47,9 +47,9 @@ def draw_examples(
     drawn: list[Example] = []
     for caption, digest in choose_pictures(candidate, champion):
         picture = by_digest[digest]
-        artist = _Artist(version, picture, load_picture(version.path(picture), max_mpx))
-        large = artist.draw_sheet(candidate, champion)
-        small = artist.draw_panels(candidate, champion) if len(drawn) < NUM_WITH_PANELS else ()
+        easel = _Easel(artist, version, picture, load_picture(version.path(picture), max_mpx))
+        large = easel.draw_sheet(candidate, champion)
+        small = easel.draw_panels(candidate, champion) if len(drawn) < NUM_WITH_PANELS else ()
         figures = _quality_in_words(candidate, champion, digest)
         drawn.append(Example(f"{caption}, {picture.name}: {figures}", large, tuple(small)))
     return drawn
@@ -57,8 +57,6 @@ def draw_examples(
 
 def choose_pictures(candidate: ModelOnPictures, champion: ModelOnPictures | None) -> list[tuple[str, str]]:
     """Choose captions and picture digests: largest losses against the champion, worst, gains, best."""
-    from evaluation.overlays import choose_examples, choose_regressions
-
     new = candidate.evaluation.iou
     examples = choose_examples(new)
     chosen: dict[str, str] = {}
@@ -77,46 +75,37 @@ def choose_pictures(candidate: ModelOnPictures, champion: ModelOnPictures | None
 
 
 @dataclass(frozen=True)
-class _Artist:
+class _Easel:
+    """One test picture, to be drawn as annotated and as models see it."""
+
+    artist: Artist
     version: DatasetVersion
     picture: Picture
     image: np.ndarray
 
     def draw_sheet(self, candidate: ModelOnPictures, champion: ModelOnPictures | None) -> np.ndarray:
-        from evaluation.overlays import montage
-
         after = self._draw(candidate, None)
         if champion is None:
             return after
-        return montage([self._draw(champion, None), after], ["champion", "candidate"], columns=2)
+        return self.artist.montage([self._draw(champion, None), after], ["champion", "candidate"], columns=2)
 
     def draw_panels(
         self, candidate: ModelOnPictures, champion: ModelOnPictures | None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        from evaluation.overlays import draw_truth
-        from models.validation.validation import ground_truth
-
-        names = self.version.class_names
-        yield "annotated", draw_truth(self.image, ground_truth(self.picture), names, long_side_px=PANEL_PX)
+        names, truth = self.version.class_names, ground_truth(self.picture)
+        yield "annotated", self.artist.draw_truth(self.image, truth, names, long_side_px=PANEL_PX)
         if champion is not None:
             yield "champion", self._draw(champion, PANEL_PX)
         yield "candidate", self._draw(candidate, PANEL_PX)
 
     def _draw(self, model: ModelOnPictures, long_side_px: int | None) -> np.ndarray:
-        from evaluation.overlays import draw_overlay
-        from models.validation.validation import ground_truth
-
         found = model.predictions[self.picture.digest].detections
         confident = found.select(found.reach(model.evaluation.iou.score_threshold))
         truth, names = ground_truth(self.picture), self.version.class_names
-        return draw_overlay(self.image, confident, truth, names, long_side_px=long_side_px)
+        return self.artist.draw_overlay(self.image, confident, truth, names, long_side_px=long_side_px)
 
 
 def _quality_in_words(candidate: ModelOnPictures, champion: ModelOnPictures | None, digest: str) -> str:
-    import numpy as np
-
-    from evaluation.overlays import picture_quality
-
     def quality_of(model: ModelOnPictures) -> str:
         table = model.evaluation.iou
         quality = picture_quality(table)[table.picture_ids.index(digest)]

@@ -169,9 +169,7 @@ def _latency(model: ModelOnPictures) -> Latency:
 
 
 def _machine(app: App) -> str:
-    from models.artifacts.environment import describe_environment
-
-    found = describe_environment()
+    found = app.machine.environment()
     on_gpu = app.settings.training.device != "cpu" and found["gpu"] != "none"
     return found["gpu"] if on_gpu else f"CPU with {found['cpu']}, {found['threads']} threads"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import numpy as np
 
 from flows.answering.incoming import list_files
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
@@ -28,11 +30,9 @@ from maskloop.errors import (
     NotFoundError,
     UnavailableError,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from models.answering.predict import Predictor
+from models.artifacts.manifest import MANIFEST_FILE
+from models.exports.manifest import EXPORT_FILE, EXPORT_FORMATS
+from models.ports import Exporter, Predictor
 
 TORCH: Final = "torch"
 
@@ -67,12 +67,10 @@ def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: 
         IntegrityError: if the version's own files, or all there are, are not those that were recorded.
         ConfigurationError: if the packages are missing that would run what there is.
     """
-    from models.artifacts.environment import describe_environment
-
     missing: dict[str, MaskloopError] = {}
     folders, data_tag = _find_folders(app, model, missing)
     pictures = _find_pictures(app, images, data_tag)
-    predictors, memory_mib = _load_all(folders, pictures, missing)
+    predictors, memory_mib = _load_all(app, folders, pictures, missing)
     for runtime, error in missing.items():
         app.teller.say(f"{runtime} is left out: {error}")
     if not predictors:
@@ -80,17 +78,17 @@ def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: 
     with app.teller.progress("in turns") as progress:
         rows = measure_latency(predictors, pictures, rounds=rounds, memory_mib=memory_mib, progress=progress)
     reasons = {name: str(error) for name, error in missing.items()}
-    return Benchmark(model or "champion", tuple(rows), reasons, describe_environment(), len(pictures))
+    return Benchmark(model or "champion", tuple(rows), reasons, app.machine.environment(), len(pictures))
 
 
 def _find_folders(app: App, model: str, missing: dict[str, MaskloopError]) -> tuple[dict[str, Path], str]:
     """Return the model and its exports, by runtime, and the data version to take pictures from, if known."""
     if model and Path(model).is_dir():
-        return _folders_below(Path(model), missing), ""
+        return _folders_below(Path(model), app.exporter, missing), ""
     candidate = find_candidate(app, model)
     folders = {TORCH: fetch_version(app, candidate.version, candidate.weights_digest)}
     tags = app.models.version(candidate.version).tags
-    for wanted in _formats():
+    for wanted in EXPORT_FORMATS:
         if digest := tags.get(export_tag(wanted), ""):
             with _noting(missing, wanted):
                 folders[wanted] = fetch_export(app, candidate.run_id, wanted, digest)
@@ -99,25 +97,20 @@ def _find_folders(app: App, model: str, missing: dict[str, MaskloopError]) -> tu
 
 def fetch_export(app: App, run_id: str, wanted: str, digest: str) -> Path:
     """Return the verified local copy of an export; MLflow is only asked if there is none."""
-    from models.exports.formats import verify_export
-
     directory = export_directory(app, digest)
     if not directory.exists():
         app.tracker.fetch_files(run_id, export_folder(wanted, digest), directory)
-    verify_export(directory, expected_digest=digest)
+    app.exporter.verify(directory, expected_digest=digest)
     return directory
 
 
-def _folders_below(directory: Path, missing: dict[str, MaskloopError]) -> dict[str, Path]:
+def _folders_below(directory: Path, exporter: Exporter, missing: dict[str, MaskloopError]) -> dict[str, Path]:
     """Return the model in a folder, or the export, and the exports in folders in it."""
-    from models.artifacts.artifact import MANIFEST_FILE
-    from models.exports.formats import EXPORT_FILE, verify_export
-
     found = {TORCH: directory} if (directory / MANIFEST_FILE).is_file() else {}
     for folder in (directory, *sorted(each for each in directory.iterdir() if each.is_dir())):
         if (folder / EXPORT_FILE).is_file():
             with _noting(missing, folder.name):
-                found[verify_export(folder).format] = folder
+                found[exporter.verify(folder).format] = folder
     if not found and not missing:
         raise NotFoundError("there is neither a model nor an export here", where=str(directory))
     return found
@@ -144,7 +137,7 @@ def _noting(missing: dict[str, MaskloopError], runtime: str) -> Iterator[None]:
 
 
 def _load_all(
-    folders: Mapping[str, Path], pictures: list[np.ndarray], missing: dict[str, MaskloopError]
+    app: App, folders: Mapping[str, Path], pictures: list[np.ndarray], missing: dict[str, MaskloopError]
 ) -> tuple[dict[str, Predictor], dict[str, float]]:
     """Load one after the other, and let each answer once; say how much memory each added."""
     predictors: dict[str, Predictor] = {}
@@ -152,20 +145,10 @@ def _load_all(
     for runtime, folder in folders.items():
         before = resident_mib()
         with _noting(missing, runtime):
-            predictor = _loader(runtime)(folder)
+            if runtime == TORCH:
+                predictor = app.predictors.load(folder, device="cpu")
+            else:
+                predictor = app.exporter.load(folder)
             predictor.predict(pictures)
             predictors[runtime], memory_mib[runtime] = predictor, resident_mib() - before
     return predictors, memory_mib
-
-
-def _loader(runtime: str) -> Callable[[Path], Predictor]:
-    from models.answering.predict import Predictor
-    from models.exports.formats import load_export
-
-    return (lambda folder: Predictor.load(folder, device="cpu")) if runtime == TORCH else load_export
-
-
-def _formats() -> tuple[str, ...]:
-    from models.exports.formats import EXPORT_FORMATS
-
-    return EXPORT_FORMATS

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dataset.samples import DatasetVersion, Picture
     from evaluation.parity import Parity
     from maskloop.records.kinds import CandidateRegistered
-    from models.answering.predict import Predictor
-    from models.exports.formats import ExportFormat
+    from models.exports.manifest import ExportFormat
+    from models.ports import Predictor
 
 REPORT_FILE: Final = "report.json"
 _ROUNDS: Final = 10
@@ -72,9 +72,7 @@ def export(app: App, *, version: str = "", wanted: ExportFormat = "openvino") ->
         ExportError: if the exporter cannot do it.
         DataError: if the version's data have no pictures to compare on.
     """
-    from models.exports.formats import check_format
-
-    check_format(wanted)
+    app.exporter.check_format(wanted)
     candidate = find_candidate(app, version)
     directory = fetch_version(app, candidate.version, candidate.weights_digest)
     data = app.data.open(candidate.data_tag)
@@ -131,14 +129,12 @@ def _make_and_compare(
     wanted: ExportFormat,
 ) -> ExportReport:
     from evaluation.parity import find_disparities
-    from models.answering.predict import Predictor
-    from models.artifacts.environment import describe_environment
-    from models.exports.formats import export_digest, load_export
+    from models.exports.manifest import export_digest
 
     num_calibrated = _make(app, candidate, data, directory, made, wanted)
     digest = export_digest(made)
-    exported = load_export(made, expected_digest=digest)
-    model = Predictor.load(directory, expected_digest=candidate.weights_digest, device="cpu")
+    exported = app.exporter.load(made, expected_digest=digest)
+    model = app.predictors.load(directory, expected_digest=candidate.weights_digest, device="cpu")
     parity = _compare(app, model, exported, data)
     required = app.settings.export.min_parity
     if wanted == "openvino-int8":
@@ -158,7 +154,7 @@ def _make_and_compare(
         required=required,
         reasons=reasons,
         latency=tuple(latency),
-        environment=describe_environment(),
+        environment=app.machine.environment(),
     )
 
 
@@ -171,17 +167,20 @@ def _make(
     wanted: ExportFormat,
 ) -> int:
     """Write the export; returns how many pictures it was calibrated with."""
-    from models.artifacts.artifact import load_model
-    from models.exports.formats import write_export
-
-    model, manifest = load_model(directory, expected_digest=candidate.weights_digest)
     chosen = choose_calibration(data, app.settings.export.calibration_pictures)
     calibration = []
     if wanted == "openvino-int8":
         digests = [picture.digest for picture in chosen]
         calibration = list(zip(digests, load_pictures(app, data, chosen), strict=True))
     with app.teller.progress(f"version {candidate.version} to {wanted}") as progress:
-        written = write_export(made, model, manifest, wanted, calibration=calibration, progress=progress)
+        written = app.exporter.write(
+            made,
+            directory,
+            wanted,
+            expected_digest=candidate.weights_digest,
+            calibration=calibration,
+            progress=progress,
+        )
     return len(written.calibration_digests)
 
 

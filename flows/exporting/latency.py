@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import psutil
 
-if TYPE_CHECKING:
-    from models.answering.predict import Predictor
+from models.ports import Predictor
 
 BATCHES: Final = (1, 8)
 
@@ -70,8 +70,6 @@ def measure_latency(
 
 def resident_mib() -> float:
     """Return how much memory this process holds."""
-    import psutil
-
     return float(psutil.Process().memory_info().rss / 2**20)
 
 

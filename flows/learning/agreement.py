@@ -54,7 +54,7 @@ def _record(
     model: ModelOnPictures,
     pictures: Sequence[Picture],
 ) -> None:
-    from models.validation.validation import ground_truth
+    from models.loading.ground_truth import ground_truth
     from serving.rollout.analysis import agreement_record
 
     gates = app.settings.required_gates()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dataset.samples import DatasetVersion
+from dataset.store import DatasetStore
 from maskloop.errors import DataError
-
-if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion
-    from flows.workspace.wiring import App
-    from maskloop.settings.model_settings import ModelSettings
-    from models.training.anchor_fit import AnchorRecall, AnchorShapes, SeenBoxes
+from maskloop.settings.model_settings import ModelSettings
+from models.ports import Trainer
+from models.training.anchor_fit import (
+    AnchorRecall,
+    AnchorShapes,
+    SeenBoxes,
+    fit_anchors,
+    measure_recall,
+    see_boxes,
+)
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,15 @@ class AnchorReport:
         return tuple(name for name, (now, then) in pairs.items() if (now or 0.0) > (then or 0.0))
 
 
-def report_anchors(app: App, tag: str = "") -> AnchorReport:
+def report_anchors(
+    data: DatasetStore, settings: ModelSettings, trainer: Trainer, tag: str = ""
+) -> AnchorReport:
     """Fit anchors to a version's training boxes and hold the present ones against them.
 
     Args:
-        app: The workspace.
+        data: The data versions.
+        settings: Name the present anchors.
+        trainer: Knows where anchors lie.
         tag: A data version; empty takes the current one.
 
     Raises:
@@ -67,17 +77,15 @@ def report_anchors(app: App, tag: str = "") -> AnchorReport:
         NotFoundError: if there is none of that tag.
         ConfigurationError: if the anchors in the settings do not fit the backbone.
     """
-    version = app.data.open(tag) if tag else app.data.current()
+    version = data.open(tag) if tag else data.current()
     if version is None:
         raise DataError("there are no boxes yet to fit anchors to", hint="run `maskloop ingest` first")
-    return compare_anchors(version, app.settings.model)
+    return compare_anchors(version, settings, trainer)
 
 
-def compare_anchors(version: DatasetVersion, settings: ModelSettings) -> AnchorReport:
+def compare_anchors(version: DatasetVersion, settings: ModelSettings, trainer: Trainer) -> AnchorReport:
     """Measure the anchors of the settings and the fitted ones. Raises as `report_anchors` does."""
-    from models.training.anchor_fit import fit_anchors
-
-    scene = _Scene.of(version, settings)
+    scene = _Scene.of(version, settings, trainer)
     if not len(scene.boxes):
         raise DataError("no training picture has an instance to fit anchors to", where=version.tag)
     fitted = fit_anchors(scene.boxes, scene.present, scene.strides_px)
@@ -85,13 +93,15 @@ def compare_anchors(version: DatasetVersion, settings: ModelSettings) -> AnchorR
     return AnchorReport(version.tag, num_pictures, scene.measure(scene.present), scene.measure(fitted))
 
 
-def measure_present_anchors(version: DatasetVersion, settings: ModelSettings) -> dict[str, float]:
+def measure_present_anchors(
+    version: DatasetVersion, settings: ModelSettings, trainer: Trainer
+) -> dict[str, float]:
     """Return, as metrics, which share of the training boxes the anchors of the settings reach, 0..1.
 
     Raises:
         ConfigurationError: if the anchors in the settings do not fit the backbone.
     """
-    scene = _Scene.of(version, settings)
+    scene = _Scene.of(version, settings, trainer)
     measured = scene.measure(scene.present)
     shares = {
         "train/anchors/reach_iou_50": measured.of_all.at_50,
@@ -111,18 +121,13 @@ class _Scene:
     strides_px: tuple[int, ...]
 
     @classmethod
-    def of(cls, version: DatasetVersion, settings: ModelSettings) -> _Scene:
-        from models.network.backbones import describe_pyramid
-        from models.training.anchor_fit import AnchorShapes, see_boxes
-
-        pictures, pyramid = version.by_split["train"], describe_pyramid(settings)
+    def of(cls, version: DatasetVersion, settings: ModelSettings, trainer: Trainer) -> _Scene:
+        present, strides_px = trainer.present_anchors(settings)
+        pictures = version.by_split["train"]
         boxes = see_boxes(pictures, min_size_px=settings.min_size_px, max_size_px=settings.max_size_px)
-        sizes = settings.anchor_sizes_px or pyramid.anchor_sizes_px
-        return cls(boxes, AnchorShapes(sizes, settings.anchor_aspect_ratios), pyramid.strides_px)
+        return cls(boxes, present, strides_px)
 
     def measure(self, shapes: AnchorShapes) -> FittedAnchors:
-        from models.training.anchor_fit import measure_recall
-
         boxes = self.boxes
         of_all, of_small = (
             measure_recall(some, shapes, self.strides_px) for some in (boxes, boxes[boxes.is_small()])

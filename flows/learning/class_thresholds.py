@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flows.evidence.evaluate import load_picture
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.wiring import App
 from maskloop.records.kinds import TrainingStarted
@@ -11,31 +12,27 @@ from maskloop.settings.settings import Settings
 
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion
-    from models.training.train import TrainingResult
+    from models.ports import TrainedModel
 
 
 def calibrate(
-    app: App, version: DatasetVersion, started: TrainingStarted, result: TrainingResult
+    app: App, version: DatasetVersion, started: TrainingStarted, trained: TrainedModel
 ) -> dict[str, float]:
     """Return the thresholds of classes that get their own; none unless settings ask for it."""
     if not app.settings.thresholds.per_class:
         return {}
-    from flows.evidence.evaluate import load_picture
-    from models.devices import choose_device
-    from models.loading.batches import PictureCache
-    from models.validation.validation import calibrate_model
-
     max_mpx = app.settings.data.max_picture_mpx
-    found = calibrate_model(
-        result.model,
-        version.by_split["val"],
-        PictureCache(version, lambda path: load_picture(path, max_mpx), limit_bytes=0),
-        class_names=version.class_names,
-        min_instances=app.settings.thresholds.min_instances,
-        device=choose_device(app.settings.training.device),
+    found = dict(
+        trained.calibrate(
+            version.by_split["val"],
+            lambda picture: load_picture(version.path(picture), max_mpx),
+            class_names=version.class_names,
+            min_instances=app.settings.thresholds.min_instances,
+            device=app.settings.training.device,
+        )
     )
     named = {f"validation/threshold/{name}": threshold for name, threshold in found.items()}
-    FigureLog(app, started.run_id).log(named, step=result.steps_done)
+    FigureLog(app, started.run_id).log(named, step=trained.steps_done)
     sources = ", ".join(find_threshold_sources(app.settings, version))
     app.teller.say(f"thresholds of classes fitted on {sources or 'nothing'}")
     if left_out := [name for name in version.class_names if name not in found]:

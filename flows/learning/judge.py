@@ -111,13 +111,12 @@ def hold_contest(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> Con
 def ask_about_slices(app: App, weights_digest: str) -> list[Check]:
     """Ask the candidate about the pictures that earlier challengers failed on."""
     from flows.rollouts.slices import check_slices
-    from models.answering.predict import Predictor
 
     if not app.state().slices:
         return []
     directory = app.workspace.models_dir / weights_digest
     device = app.settings.training.device
-    return check_slices(app, Predictor.load(directory, expected_digest=weights_digest, device=device))
+    return check_slices(app, app.predictors.load(directory, expected_digest=weights_digest, device=device))
 
 
 def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictReached) -> None:
@@ -128,6 +127,7 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
         contest.version,
         contest.candidate,
         contest.champion,
+        app.artist,
         max_mpx=app.settings.data.max_picture_mpx,
     )
     evidence = collect_evidence(
@@ -188,15 +188,14 @@ def _run(
             note.write("judging", done, total)
             progress(done, total)
 
+        device = app.settings.training.device
         return evaluate_model(
-            directory,
-            digest,
+            app.predictors.load(directory, expected_digest=digest, device=device),
             version,
             version.by_split["test"],
             score_threshold=app.settings.required_gates().score_threshold,
             max_detections=app.settings.model.max_detections,
             max_mpx=app.settings.data.max_picture_mpx,
-            device=app.settings.training.device,
             progress=on_progress,
             called_now=lambda name: state.class_between(name, trained_on, version.tag),
         )

@@ -55,7 +55,6 @@ def write_preview(app: App, output: Path | None = None, *, tag: str = "", count:
         raise DataError("there is nothing to look at yet", hint="run `maskloop ingest` first")
     from evaluation.overlays import draw_truth, encode_png, montage
     from flows.evidence.evaluate import load_picture
-    from models.loading.preview import preview_training
     from models.loading.request import TrainingRequest
 
     training, max_mpx = app.settings.training, app.settings.data.max_picture_mpx
@@ -66,11 +65,11 @@ def write_preview(app: App, output: Path | None = None, *, tag: str = "", count:
         steps=training.steps,
         learning_rate=training.learning_rate,
     )
-    seen = list(islice(preview_training(request, lambda path: load_picture(path, max_mpx)), count))
+    seen = list(islice(app.trainer.preview(request, lambda path: load_picture(path, max_mpx)), count))
     drawn = [
-        draw_truth(one.pixels, one.truth, version.class_names, long_side_px=_LONG_SIDE_PX) for one in seen
+        draw_truth(pixels, truth, version.class_names, long_side_px=_LONG_SIDE_PX) for pixels, truth in seen
     ]
-    captions = [f"{one.name}: {len(one.truth.masks)} instances" for one in seen]
+    captions = [f"{truth.picture_id}: {len(truth.masks)} instances" for _, truth in seen]
     file = output or app.workspace.reports_dir / "preview.png"
     write_bytes(file, encode_png(montage(drawn, captions, columns=_COLUMNS)))
-    return PreviewSheet(file, version.tag, len(seen), sum(len(one.truth.masks) for one in seen), count)
+    return PreviewSheet(file, version.tag, len(seen), sum(len(truth.masks) for _, truth in seen), count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from flows.learning.class_thresholds import calibrate, find_threshold_sources
 from flows.learning.hard_examples import weigh_hard_examples
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.running import WorkNote
-from flows.workspace.wiring import REPOSITORY, App
+from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, RefusedError
 from maskloop.records.kinds import CandidateRegistered, TrainingAdvanced, TrainingStarted, write_record
@@ -24,8 +23,8 @@ from maskloop.state.loop_state import LoopState
 
 if TYPE_CHECKING:
     from dataset.samples import DatasetVersion
-    from models.artifacts.artifact import ArtifactManifest
-    from models.training.train import TrainingRequest, TrainingResult
+    from models.loading.request import TrainingRequest
+    from models.ports import TrainedModel
 
 _STARVED_PERCENT: Final = 20.0
 _OF_TRAINING: Final = ("step", "training_loss", "learning_rate")
@@ -57,8 +56,6 @@ def train_candidate(
         StoppedError: if ``should_stop`` became true; a checkpoint was written.
         UnavailableError: if MLflow does not answer, or this process lost its lease.
     """
-    from models.training.train import train
-
     version = _version_to_train_on(app, cycle)
     start = find_start(app, cycle)
     started = _begin(app, cycle, version, start)
@@ -68,9 +65,9 @@ def train_candidate(
     batch_size = request.settings.training.batch_size
     log = _StepLog(figures, request.steps, batch_size, check_lease, advance, app.teller.say)
     try:
-        figures.log(measure_present_anchors(version, app.settings.model), step=0)
+        figures.log(measure_present_anchors(version, app.settings.model, app.trainer), step=0)
         with app.teller.progress("training") as progress:
-            result = train(
+            trained = app.trainer.train(
                 request,
                 on_step=log.on_step,
                 on_evaluation=log.on_evaluation,
@@ -83,13 +80,11 @@ def train_candidate(
         app.tracker.close_run(started.run_id, "failed")
         raise
     _say_if_starved(app, log.waits_percent)
-    return _register(app, cycle, version, started, request, result)
+    return _register(app, cycle, version, started, request, trained)
 
 
 def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> TrainingStarted:
     """Open the run, or the one of an earlier attempt with these settings, and record the attempt."""
-    from models.devices import choose_device
-
     settings_digest = digest_settings(app.settings)
     run_id = app.tracker.open_run(
         key=f"{cycle.id}:{settings_digest[:12]}",  # other settings make another model
@@ -101,10 +96,10 @@ def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> Tra
         data_tag=version.tag,
         data_fingerprint=version.fingerprint,
         settings_digest=settings_digest,
-        code_revision=describe_code(),
+        code_revision=app.code_revision,
         parent_digest=start.weights_digest,
         run_id=run_id,
-        device=str(choose_device(app.settings.training.device)),
+        device=app.machine.device(app.settings.training.device),
         teacher_digest=start.teacher_digest,
     )
     write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
@@ -152,8 +147,6 @@ class _StepLog:
         pictures_per_s: float,
         wait_percent: float,
     ) -> None:
-        from models.validation.judging import name_losses
-
         self.check_lease()
         self.advance.on_step(step)
         self.waits_percent.append(wait_percent)
@@ -161,7 +154,7 @@ class _StepLog:
             self.say(describe_step(step, self.num_steps, losses, self.batch_size / pictures_per_s))
         if step % 10 == 0 or step == self.num_steps:
             speed = {"pictures_per_s": pictures_per_s, "wait_percent": wait_percent}
-            rows = {**name_losses(losses), "learning_rate": rate, **speed}
+            rows = {**losses, "learning_rate": rate, **speed}
             self.figures.log({f"train/{name}": value for name, value in rows.items()}, step=step)
 
     def on_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -176,10 +169,10 @@ class _StepLog:
 def describe_step(step: int, num_steps: int, losses: Mapping[str, float], step_s: float) -> str:
     """Say how a training goes; ``step_s`` is how many seconds the step took.
 
-    >>> describe_step(40, 400, {"loss_mask": 0.5, "loss_box_reg": 0.25}, 0.5)
+    >>> describe_step(40, 400, {"loss/total": 0.75, "loss/mask": 0.5, "loss/box_reg": 0.25}, 0.5)
     'step 40 of 400: loss 0.75, 0.50 s a step'
     """
-    return f"step {step} of {num_steps}: loss {sum(losses.values()):.2f}, {step_s:.2f} s a step"
+    return f"step {step} of {num_steps}: loss {losses['loss/total']:.2f}, {step_s:.2f} s a step"
 
 
 def _say_if_starved(app: App, waits_percent: Sequence[float]) -> None:
@@ -214,8 +207,8 @@ def trained_on(state: LoopState, weights_digest: str) -> str:
 
 
 def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> TrainingRequest:
-    """Turn the settings, the data and the start into what `models.training.train` needs."""
-    from models.training.train import TrainingRequest
+    """Turn the settings, the data and the start into what the trainer needs."""
+    from models.loading.request import TrainingRequest
 
     training = app.settings.training
     again = start.artifact is not None
@@ -280,13 +273,6 @@ def _score_threshold(settings: Settings) -> float:
     return (settings.gates or GateSettings()).score_threshold
 
 
-def describe_code() -> str:
-    """Return the git revision of maskloop itself, with ``-dirty`` for uncommitted changes; or ``unknown``."""
-    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
 def _version_to_train_on(app: App, cycle: Cycle) -> DatasetVersion:
     """Take the version an interrupted attempt began with, else the current one."""
     version = app.data.open(cycle.training.data_tag) if cycle.training else app.data.current()
@@ -299,10 +285,8 @@ def _version_to_train_on(app: App, cycle: Cycle) -> DatasetVersion:
 
 
 def _log_inputs(app: App, run_id: str, version: DatasetVersion, started: TrainingStarted) -> None:
-    from models.artifacts.environment import describe_environment
-    from models.devices import choose_device, uses_bf16
-
-    bf16 = uses_bf16(app.settings.training.precision, choose_device(app.settings.training.device))
+    training = app.settings.training
+    bf16 = app.machine.uses_bf16(training.precision, training.device)
     parameters: dict[str, Any] = {
         **{f"model.{k}": v for k, v in app.settings.model.model_dump(mode="json").items()},
         **{f"training.{k}": v for k, v in app.settings.training.model_dump(mode="json").items()},
@@ -314,7 +298,7 @@ def _log_inputs(app: App, run_id: str, version: DatasetVersion, started: Trainin
         "computed_in": "bf16" if bf16 else "fp32",
     }
     app.tracker.log_params(run_id, parameters)
-    app.tracker.log_table(run_id, [describe_environment()], "environment.json")
+    app.tracker.log_table(run_id, [app.machine.environment()], "environment.json")
     for split, pictures in version.by_split.items():
         app.tracker.log_dataset(
             run_id,
@@ -333,10 +317,10 @@ def _register(
     version: DatasetVersion,
     started: TrainingStarted,
     request: TrainingRequest,
-    result: TrainingResult,
+    trained: TrainedModel,
 ) -> CandidateRegistered:
     directory = request.checkpoint_dir / "artifact"
-    manifest = _save(app, directory, version, started, result)
+    weights_digest = _save(app, directory, version, started, trained)
     tags = {
         "approval": "pending",
         "maskloop.cycle": cycle.id,
@@ -345,34 +329,33 @@ def _register(
         "status": "candidate",
     }
     registered = app.models.register(
-        directory, run_id=started.run_id, weights_digest=manifest.weights_digest, tags=tags
+        directory, run_id=started.run_id, weights_digest=weights_digest, tags=tags
     )
     record = CandidateRegistered(
         version=registered.version,
-        weights_digest=manifest.weights_digest,
+        weights_digest=weights_digest,
         run_id=started.run_id,
         data_tag=version.tag,
         data_fingerprint=version.fingerprint,
-        seconds=result.seconds,
+        seconds=trained.seconds,
         requested_by=cycle.actor,
         threshold_sources=find_threshold_sources(app.settings, version),
     )
-    key = f"candidate:{cycle.id}:{manifest.weights_digest}"
+    key = f"candidate:{cycle.id}:{weights_digest}"
     write_record(app.ledger, record, actor=app.actor, cycle=cycle.id, key=key)
     app.teller.say(record.sentence())
     return record
 
 
 def _save(
-    app: App, directory: Path, version: DatasetVersion, started: TrainingStarted, result: TrainingResult
-) -> ArtifactManifest:
-    from models.artifacts.artifact import save_artifact, verify_artifact
+    app: App, directory: Path, version: DatasetVersion, started: TrainingStarted, trained: TrainedModel
+) -> str:
+    """Save the model and return its weights digest."""
+    from models.artifacts.manifest import ArtifactFacts
 
     if directory.exists():  # an earlier attempt ended between saving and registering
-        return verify_artifact(directory)
-    return save_artifact(
-        directory,
-        result.model,
+        return app.predictors.verify(directory).weights_digest
+    facts = ArtifactFacts(
         class_names=version.class_names,
         settings=app.settings.model,
         settings_digest=started.settings_digest,
@@ -382,9 +365,10 @@ def _save(
         teacher_digest=started.teacher_digest,
         code_revision=started.code_revision,
         score_threshold=_score_threshold(app.settings),
-        class_score_thresholds=calibrate(app, version, started, result),
+        class_score_thresholds=calibrate(app, version, started, trained),
         created_at=app.clock.now(),
     )
+    return trained.save(directory, facts).weights_digest
 
 
 def refuse_without_champion(state: LoopState) -> None:

@@ -28,7 +28,7 @@ from serving.rollout.corrected import truth_of
 
 if TYPE_CHECKING:
     from evaluation.instances import GroundTruth
-    from models.answering.predict import Predictor
+    from models.ports import Predictor
     from monitoring.samples.corrections import Correction
     from serving.rollout.pairs import KeptPair
 

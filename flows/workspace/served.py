@@ -22,7 +22,7 @@ def fetch_champion(app: App) -> ServedModel:
     from registry.champion.serving_copy import champion_copy, require_champion
 
     require_champion(app.state())  # before MLflow is opened, which takes seconds
-    return champion_copy(app.ledger, app.models, app.workspace.models_dir, verify_weights)
+    return champion_copy(app.ledger, app.models, app.workspace.models_dir, app.verify_weights)
 
 
 def fetch_version(app: App, version: str, weights_digest: str) -> Path:
@@ -35,12 +35,5 @@ def fetch_version(app: App, version: str, weights_digest: str) -> Path:
     directory = app.workspace.models_dir / weights_digest
     if not directory.exists():
         app.models.fetch(version, directory)
-    verify_weights(directory, weights_digest)
+    app.verify_weights(directory, weights_digest)
     return directory
-
-
-def verify_weights(directory: Path, weights_digest: str) -> None:
-    """Raise IntegrityError unless a folder holds the artifact with exactly these weights."""
-    from models.artifacts.artifact import verify_artifact
-
-    verify_artifact(directory, expected_digest=weights_digest)

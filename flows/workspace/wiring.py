@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluation import overlays
+from evaluation.overlays import Artist
+from flows.workspace.code_version import describe_code
 from flows.workspace.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
 from maskloop.database.address import sqlite_url
@@ -20,6 +23,7 @@ from maskloop.workspace import Workspace, refuse_unusable_place
 
 if TYPE_CHECKING:
     from dataset.versions.revision import DatasetStore
+    from models.ports import Exporter, Machine, Predictors, Trainer
     from monitoring.samples.corrections import CorrectionLog
     from monitoring.samples.sample_log import SampleLog
     from registry.store import ModelStore, RunTracker
@@ -124,6 +128,48 @@ class App:
         from serving.rollout.watcher import RolloutWatcher
 
         return RolloutWatcher(self.pairs, self.corrections, self.settings.rollout, self.settings.serving.slo)
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Makes models: torch, which takes a second to import."""
+        from models.training.trainer import TorchTrainer
+
+        return TorchTrainer()
+
+    @cached_property
+    def predictors(self) -> Predictors:
+        """Loads models: torch."""
+        from models.answering.predictors import TorchPredictors
+
+        return TorchPredictors()
+
+    @cached_property
+    def exporter(self) -> Exporter:
+        """Writes and runs models in other formats: torch, OpenVINO, ONNX."""
+        from models.exports.exporter import TorchExporter
+
+        return TorchExporter()
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What models compute with here, as torch sees it."""
+        from models.machine import TorchMachine
+
+        return TorchMachine()
+
+    @property
+    def artist(self) -> Artist:
+        """Draws over pictures: Pillow."""
+        return overlays
+
+    @cached_property
+    def code_revision(self) -> str:
+        """The git revision of maskloop itself."""
+        return describe_code(REPOSITORY)
+
+    def verify_weights(self, directory: Path, weights_digest: str) -> None:
+        """Raise IntegrityError unless a folder holds the artifact with exactly these weights."""
+        self.predictors.verify(directory, expected_digest=weights_digest)
 
     @property
     def _mlflow_is_ours(self) -> bool:

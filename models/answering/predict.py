@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,6 +16,7 @@ from torchvision.models.detection import MaskRCNN
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import IntegrityError, PictureError
 from models.answering.inference import Regions, copy_for_inference, find_regions
+from models.answering.prediction import Prediction
 from models.answering.views import find_regions_in_views
 from models.artifacts.artifact import load_model
 from models.devices import choose_device, computes_bf16
@@ -26,21 +26,6 @@ from models.operations.pasting import paste_masks
 _log = logging.getLogger(__name__)
 _MAX_PICTURES_PER_PASS: Final = 8
 _MAX_PIXELS_PER_PASS: Final = 4_000_000
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says about one picture.
-
-    Attributes:
-        detections: The instances, best score first; ``detections.masks_NHW()`` gives NumPy masks.
-        embedding: float32 (D,), the mean of the finest feature map over the picture; finite.
-        seconds: What this picture cost, its share of a batch.
-    """
-
-    detections: Detections
-    embedding: NDArray[np.float32]
-    seconds: float
 
 
 class Predictor:

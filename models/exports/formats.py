@@ -14,12 +14,12 @@ from importlib.metadata import version as installed_version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from torchvision.models.detection import MaskRCNN
 
 from maskloop.digest import digest_file
@@ -27,46 +27,16 @@ from maskloop.errors import ConfigurationError, ExportError, IntegrityError, Not
 from maskloop.files import directory_written_atomically
 from models.answering.inference import keep_choosing_alone
 from models.answering.predict import Predictor
-from models.artifacts.artifact import ArtifactManifest, check_files
 from models.artifacts.environment import describe_environment
+from models.artifacts.manifest import ArtifactManifest, check_files
 from models.exports import onnx_format, openvino_format
 from models.exports.calibration import Samples, gather_samples
 from models.exports.graphs import GRAPHS, SCAN, Graph, graphs_of, level_names
+from models.exports.manifest import EXPORT_FILE, ExportFormat, ExportManifest
 from models.exports.running import parts_running
 from models.network.build import build_model
 
-ExportFormat = Literal["openvino", "openvino-int8", "onnx"]
-EXPORT_FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
-EXPORT_FILE: Final = "export.json"
 _MAX_MANIFEST_BYTES: Final = 2**20
-
-
-class ExportManifest(BaseModel):
-    """What an export is, what it was made from, and the digests that prove it.
-
-    Attributes:
-        schema_version: Of this record.
-        format: The files' format and precision.
-        model: Manifest of the model it was made from.
-        levels: Names of the pyramid's maps, finest first.
-        files: sha256 of every file beside the manifest.
-        calibration_digests: sha256 of the pictures that 8-bit ranges were found in; empty without.
-        picture_sizes: ``any``: sides are free, and padded to multiples of 32 px.
-        environment: Versions and hardware it was made with.
-        created_at: ISO 8601, UTC.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
-    format: ExportFormat
-    model: ArtifactManifest
-    levels: tuple[str, ...]
-    files: dict[str, str]
-    calibration_digests: tuple[str, ...] = ()
-    picture_sizes: Literal["any"] = "any"
-    environment: dict[str, str]
-    created_at: str
 
 
 def check_format(wanted: ExportFormat) -> None:
@@ -188,11 +158,6 @@ def load_export(
         shortcuts=False,
         parts=parts_running(runs, manifest.levels),
     )
-
-
-def export_digest(directory: Path) -> str:
-    """Return the sha256 of an export's manifest, which names all its other files: the export's identity."""
-    return digest_file(directory / EXPORT_FILE)
 
 
 def _samples(

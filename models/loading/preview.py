@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +15,12 @@ from models.loading.request import TrainingRequest, plan_training
 from models.operations.mask_targets import read_crops
 
 
-@dataclass(frozen=True, eq=False)
-class SeenPicture:
-    """One picture as a step gets it.
+def preview_training(
+    request: TrainingRequest, load_picture: LoadPicture
+) -> Iterator[tuple[NDArray[np.uint8], GroundTruth]]:
+    """Yield the pictures of the request's steps, in order, uint8 (H, W, 3), each with its instances.
 
-    Attributes:
-        name: Of the file it was made from.
-        pixels: uint8 (H, W, 3).
-        truth: Its instances.
-    """
-
-    name: str
-    pixels: NDArray[np.uint8]
-    truth: GroundTruth
-
-
-def preview_training(request: TrainingRequest, load_picture: LoadPicture) -> Iterator[SeenPicture]:
-    """Yield the pictures of the request's steps, in order.
+    The ground truth's ``picture_id`` is the name of the file the picture was made from.
 
     Raises:
         TrainingError: if there is nothing to train on.
@@ -45,7 +33,7 @@ def preview_training(request: TrainingRequest, load_picture: LoadPicture) -> Ite
         batch = stream.make(step)
         for name, image, target in zip(batch.names, batch.images, batch.targets, strict=True):
             pixels = image.permute(1, 2, 0).numpy()
-            yield SeenPicture(name, pixels, _truth_of(name, target, pixels.shape[:2]))
+            yield pixels, _truth_of(name, target, pixels.shape[:2])
 
 
 def _truth_of(name: str, target: dict[str, Tensor], size_px: tuple[int, int]) -> GroundTruth:

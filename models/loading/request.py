@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,13 @@ from maskloop.errors import TrainingError
 from maskloop.settings.settings import Settings
 from models.loading.mixing import plan_batches
 from models.loading.sampling import combine_repeats, orientations, repeat_factors
+
+OnStep = Callable[[int, Mapping[str, float], float, float, float], None]
+"""Takes a step's number (from 1), its losses (``loss/total`` and ``loss/<part>``), the learning rate, the
+pictures per second of the step itself, and the share of the time before and in it that it waited for its
+batch, 0..100."""
+OnEvaluation = Callable[[int, Mapping[str, float]], None]
+"""Takes the step whose weights were evaluated and the metrics, named as in `models.training.train`."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from maskloop.errors import ConfigurationError, TrainingError
 from models.artifacts.artifact import load_model
 from models.devices import uses_bf16
 from models.loading.batches import Batch, BatchStream, LoadPicture, PictureCache
-from models.loading.request import TrainingRequest, identify, plan_training
+from models.loading.request import OnEvaluation, OnStep, TrainingRequest, identify, plan_training
 from models.network.build import build_model
 from models.network.fast_parts import feed
 from models.network.weights import load_weights
@@ -28,14 +28,11 @@ from models.training.determinism import seeded
 from models.training.distillation import Teacher
 from models.training.schedule import learning_rate_at, momentum_at
 from models.training.waiting import WaitMeter
-from models.validation.judging import Examiner, Snapshot, Standing, make_judge
+from models.validation.judging import Examiner, Snapshot, Standing, make_judge, name_losses
 
 _log = logging.getLogger(__name__)
 
 _COMPILER: Final = "inductor"
-
-OnStep = Callable[[int, Mapping[str, float], float, float, float], None]
-OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
 
 class Run:
@@ -103,7 +100,8 @@ class Run:
         self.seconds += seconds
         if on_step:
             waited_percent = self.waiting.share_percent(seconds)
-            on_step(self.step, values, rate, len(batch.images) / seconds, waited_percent)
+            speed = len(batch.images) / seconds
+            on_step(self.step, name_losses(values), rate, speed, waited_percent)
 
     def evaluate(self, on_evaluation: OnEvaluation | None) -> None:
         """Have the (averaged) weights judged on the validation pictures; the best ones are kept.

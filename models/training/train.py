@@ -8,21 +8,24 @@ always has one thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from torchvision.models.detection import MaskRCNN
 
 from dataset.pictures.decoding import decode_picture
+from dataset.samples import Picture
 from maskloop.errors import StoppedError
+from models.artifacts.artifact import save_artifact
+from models.artifacts.manifest import ArtifactFacts, ArtifactManifest
 from models.devices import choose_device, peak_memory_bytes
 from models.loading.batches import LoadPicture
-from models.loading.request import TrainingRequest
+from models.loading.request import OnEvaluation, OnStep, TrainingRequest
 from models.training.determinism import deterministic, threads_for
-from models.training.run import OnEvaluation, OnStep, Run
-
-__all__ = ["OnEvaluation", "OnStep", "TrainingRequest", "TrainingResult", "train"]
+from models.training.run import Run
+from models.validation.validation import PixelsOf, calibrate_model
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,33 @@ class TrainingResult:
     peak_memory_bytes: int
     seconds: float
 
+    def calibrate(
+        self,
+        pictures: Sequence[Picture],
+        pixels_of: PixelsOf,
+        *,
+        class_names: tuple[str, ...],
+        min_instances: int,
+        device: str,
+    ) -> dict[str, float]:
+        """Return the score thresholds of single classes; see `models.validation.validation.calibrate_model`.
+
+        Raises:
+            IntegrityError: if the model computes numbers that are not finite.
+        """
+        return calibrate_model(
+            self.model,
+            pictures,
+            pixels_of,
+            class_names=class_names,
+            min_instances=min_instances,
+            device=choose_device(device),
+        )
+
+    def save(self, directory: Path, facts: ArtifactFacts) -> ArtifactManifest:
+        """Write the model, complete or not at all; see `models.artifacts.artifact.save_artifact`."""
+        return save_artifact(directory, self.model, facts)
+
 
 def train(
     request: TrainingRequest,
@@ -62,9 +92,7 @@ def train(
 
     Args:
         request: What to train.
-        on_step: Called after each step with its number (from 1), the losses by name, the learning rate, the
-            pictures per second of the step itself, and the share of the time before and in it that it waited
-            for its batch, 0..100.
+        on_step: Called after each step; see `models.loading.request.OnStep`.
         on_evaluation: Called when the result of an evaluation takes effect, with the step that was evaluated
             and the metrics of `TrainingResult.history`; like all of these, in the thread that trains.
         progress: Called with steps done and steps in all.

@@ -10,28 +10,15 @@ from numpy.typing import NDArray
 from torchvision.models.detection import MaskRCNN
 
 from dataset.samples import Picture
-from evaluation.instances import Detections, GroundTruth
+from evaluation.instances import Detections
 from evaluation.iou import measure_mask_iou
 from evaluation.thresholds import calibrate_thresholds
 from models.answering.predict import Predictor
-from models.loading.batches import PictureCache
+from models.loading.ground_truth import ground_truth
 
 _PICTURES_AT_ONCE = 32
 PixelsOf = Callable[[Picture], NDArray[np.uint8]]
 """Returns a picture, uint8 (H, W, 3); `models.loading.batches.PictureCache.pixels` is one."""
-
-
-def ground_truth(picture: Picture) -> GroundTruth:
-    """Return a picture's annotated instances as the evaluation wants them."""
-    return GroundTruth(
-        picture_id=picture.digest,
-        source=picture.source,
-        height_px=picture.height_px,
-        width_px=picture.width_px,
-        class_indices=np.array([each.class_index for each in picture.instances], dtype=np.int64),
-        masks=tuple(each.mask for each in picture.instances),
-        is_crowd=np.array([each.is_crowd for each in picture.instances], dtype=bool),
-    )
 
 
 def measure_class_iou(
@@ -64,7 +51,7 @@ def measure_class_iou(
 def calibrate_model(
     model: MaskRCNN,
     pictures: Sequence[Picture],
-    cache: PictureCache,
+    pixels_of: PixelsOf,
     *,
     class_names: tuple[str, ...],
     min_instances: int,
@@ -79,7 +66,7 @@ def calibrate_model(
     """
     predictor = Predictor(model, class_names=class_names, device=device)
     return calibrate_thresholds(
-        _detect(predictor, pictures, cache.pixels, min_score=0.0),
+        _detect(predictor, pictures, pixels_of, min_score=0.0),
         [ground_truth(picture) for picture in pictures],
         class_names=class_names,
         min_instances=min_instances,

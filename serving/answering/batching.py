@@ -32,7 +32,7 @@ from serving.answers import Answer, HostedModel, Picture, Role
 from serving.observing import Observer
 
 if TYPE_CHECKING:
-    from models.answering.predict import Prediction
+    from models.answering.prediction import Prediction
 
 _NEWEST_WEIGHT: Final = 0.2
 """Of the latest pass in the running average of seconds per picture."""

@@ -55,6 +55,7 @@ print(json.dumps({
 def register_a_small_model(uri: str, tmp_path: Path) -> None:
     from maskloop.settings.model_settings import ModelSettings
     from models.artifacts.artifact import save_artifact
+    from models.artifacts.manifest import ArtifactFacts
     from models.network.build import build_model
     from registry.mlflow_adapter.store import MlflowModelStore
     from registry.mlflow_adapter.tracker import MlflowRunTracker
@@ -64,9 +65,7 @@ def register_a_small_model(uri: str, tmp_path: Path) -> None:
     manifest = save_artifact(
         artifact,
         build_model(settings, num_classes=2),
-        class_names=("bolt", "nut"),
-        settings=settings,
-        score_threshold=0.5,
+        ArtifactFacts(class_names=("bolt", "nut"), settings=settings, score_threshold=0.5),
     )
     run_id = MlflowRunTracker(uri, "Default").open_run("c1:1", name="training", tags={})
     MlflowModelStore(uri, "mask-rcnn", ROOT).register(

@@ -15,7 +15,8 @@ from maskloop.digest import digest_bytes
 from maskloop.masks import Rle, decode_masks, encode_masks
 from monitoring.samples.values import Sample
 from serving.schemas import CorrectedInstance, FeedbackRequest, RleMask
-from tests.fakes.loop_world import CLASS_NAMES, SIDE_PX, World, draw_picture
+from tests.fakes.loop_world import World
+from tests.fakes.model_ports import CLASS_NAMES, SIDE_PX, draw_picture
 
 BACK = {6: 8, 8: 6}
 

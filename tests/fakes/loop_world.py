@@ -1,51 +1,45 @@
-"""The whole loop in memory: every port a fake, and a model that finds red bolts and green nuts by colour.
-
-Each picture shows one bolt and one nut, ten rows high. A model of quality 0.9 covers nine of the ten rows, so
-its mask IoU is 0.9 for both classes, whatever the picture. Its "weights" are that number and what it saw.
-"""
+"""The whole loop in memory: every port a fake. Each picture shows one bolt and one nut, ten rows high."""
 
 from __future__ import annotations
 
-import json
-import math
-import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from dataset.pictures.decoding import encode_png
 from dataset.samples import DatasetVersion, Instance, Picture, Split
 from dataset.versions.catalog import Catalog, write_catalog
-from evaluation.instances import Detections
-from flows.evidence.evaluate import ModelOnPictures, evaluate_model
+from evaluation.overlays import Artist
 from flows.workspace.wiring import App
-from maskloop.digest import canonical_json, digest_bytes, digest_file
-from maskloop.errors import IntegrityError, StoppedError
-from maskloop.files import directory_written_atomically
+from maskloop.digest import digest_bytes
 from maskloop.ledger.ledger import Entry
-from maskloop.masks import encode_masks
 from maskloop.records.kinds import Record, read_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, fold
 from maskloop.workspace import Workspace
-from models.answering.predict import Prediction
 from tests.fakes.correction_log import FakeCorrectionLog
-from tests.fakes.crashing import Countdown, Killed, crashing
+from tests.fakes.crashing import Countdown, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
 from tests.fakes.ledger import FakeClock, FakeLedger
+from tests.fakes.model_ports import (
+    CLASS_NAMES,
+    SIDE_PX,
+    BlankArtist,
+    FakeExporter,
+    FakeMachine,
+    FakePredictors,
+    FakeTrainer,
+    draw_picture,
+)
 from tests.fakes.model_store import FakeModelStore
 from tests.fakes.pair_log import FakePairLog
 from tests.fakes.run_tracker import FakeRunTracker
 from tests.fakes.sample_log import FakeSampleLog
 
-CLASS_NAMES = ("bolt", "nut")
-SIDE_PX, ROWS = 16, 10
 SETTINGS = """
 [training]
 steps = 2
@@ -62,122 +56,6 @@ min_new_labelled_samples = 3
 cooldown_hours = 0
 max_cycles_per_week = 100
 """
-
-
-def draw_picture(number: int) -> tuple[np.ndarray, tuple[Instance, ...]]:
-    """Draw picture ``number``: the blue background makes it unlike every other."""
-    pixels = np.zeros((SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
-    pixels[..., 2] = np.random.default_rng(number).integers(0, 256, (SIDE_PX, SIDE_PX))
-    instances = []
-    for class_index, column in enumerate((1, 9)):
-        pixels[3 : 3 + ROWS, column : column + 5, class_index] = 255
-        (mask,) = encode_masks(pixels[None, ..., class_index] > 128)
-        instances.append(Instance(class_index, mask))
-    return pixels, tuple(instances)
-
-
-@dataclass
-class TinyModel:
-    """Stands in for training and saving of models, and remembers what it was asked to train."""
-
-    quality: float = 0.9
-    wait_percent: float = 0.0
-    error: BaseException | None = None
-    countdown: Countdown | None = None
-    dies_after_steps: int = 0
-    ask_to_stop_at: int = 0
-    stop_signal: int = signal.SIGINT
-    checkpoint_every_steps: int = 1_000_000
-    steps_saved: dict[Path, int] = field(default_factory=dict)
-    resumed_at: list[int] = field(default_factory=list)
-    requests: list[Any] = field(default_factory=list)
-    saved: list[dict[str, Any]] = field(default_factory=list)
-
-    def train(
-        self,
-        request: Any,
-        *,
-        on_step: Any,
-        on_evaluation: Any,
-        progress: Any,
-        on_checkpoint: Any,
-        should_stop: Any,
-    ) -> Any:
-        self._step()
-        self.requests.append(request)
-        done = self.steps_saved.get(request.checkpoint_dir, 0)
-        self.resumed_at.append(done)
-        for step in range(done + 1, request.steps + 1):
-            on_step(step, {"mask": 1.0 / step}, request.learning_rate, 10.0, self.wait_percent)
-            progress(step, request.steps)
-            if step == self.ask_to_stop_at:
-                signal.raise_signal(self.stop_signal)
-            if step % self.checkpoint_every_steps == 0 or should_stop():
-                self.steps_saved[request.checkpoint_dir] = step
-                on_checkpoint(step)
-            if should_stop():
-                raise StoppedError(f"the training was stopped after step {step} of {request.steps}")
-            if step - done == self.dies_after_steps:
-                raise Killed
-        if self.error:
-            raise self.error
-        on_evaluation(request.steps, {"mean_iou": self.quality, "loss/total": 0.25})
-        return SimpleNamespace(model=self._weights(request), seconds=1.0, steps_done=request.steps)
-
-    def save_artifact(self, directory: Path, model: bytes, **facts: Any) -> Any:
-        self._step()
-        self.saved.append(facts)
-        with directory_written_atomically(directory) as beside:
-            (beside / "weights").write_bytes(model)
-        return self.verify_artifact(directory)
-
-    @staticmethod
-    def verify_artifact(directory: Path, *, expected_digest: str | None = None) -> Any:
-        digest = digest_file(directory / "weights")
-        if expected_digest not in (None, digest):
-            raise IntegrityError("these are other weights", where=str(directory))
-        return SimpleNamespace(weights_digest=digest)
-
-    def _weights(self, request: Any) -> bytes:
-        origins = [request.dataset.fingerprint, request.parent_digest, request.teacher_digest]
-        seen = [*origins, request.steps, request.learning_rate]
-        return canonical_json({"quality": self.quality, "seen": seen}).encode()
-
-    def _step(self) -> None:
-        if self.countdown:
-            self.countdown.step(lambda: None)
-
-
-class ColourPredictor:
-    """Finds what is red and what is green, and covers the top ``quality`` of its rows."""
-
-    score_threshold = 0.5
-    class_names = CLASS_NAMES
-
-    def __init__(self, quality: float) -> None:
-        self.quality = quality
-
-    @classmethod
-    def load(cls, directory: Path, *, expected_digest: str | None = None, device: str = "auto") -> Any:
-        TinyModel.verify_artifact(directory, expected_digest=expected_digest)
-        return cls(json.loads((directory / "weights").read_bytes())["quality"])
-
-    def predict(self, pictures: Sequence[np.ndarray]) -> list[Any]:
-        return [
-            Prediction(self._detect(p), embedding=np.zeros(4, np.float32), seconds=0.01) for p in pictures
-        ]
-
-    def _detect(self, pixels: np.ndarray) -> Detections:
-        masks = np.stack([pixels[..., channel] > 128 for channel in (0, 1)])
-        masks[:, 3 + math.floor(ROWS * self.quality + 1e-9) :] = False
-        boxes = [[column, 3, column + 5, 3 + ROWS] for column in (1, 9)]
-        return Detections(
-            *pixels.shape[:2],
-            np.array(boxes, dtype=np.float32),
-            np.array([0.9, 0.8], dtype=np.float32),
-            np.array([0, 1]),
-            encode_masks(masks),
-        )
 
 
 class CrashingWrites:
@@ -231,8 +109,37 @@ class FakeApp(App):
     def corrections(self) -> Any:
         return self._part("corrections")
 
+    @cached_property
+    def trainer(self) -> Any:
+        return self._world.model
+
+    @cached_property
+    def predictors(self) -> Any:
+        return self._world.predictors
+
+    @cached_property
+    def exporter(self) -> Any:
+        return self._world.exporter
+
+    @cached_property
+    def machine(self) -> Any:
+        return self._world.machine
+
+    @property
+    def artist(self) -> Any:
+        return self._world.artist
+
+    @cached_property
+    def code_revision(self) -> str:
+        return "0" * 40
+
+    @property
+    def _world(self) -> World:
+        assert self.world is not None
+        return self.world
+
     def _part(self, name: str) -> Any:
-        part = getattr(self.world, name)
+        part = getattr(self._world, name)
         return CrashingWrites(part, self.countdown) if self.countdown else part
 
 
@@ -254,7 +161,11 @@ class World:
         self.samples = FakeSampleLog()
         self.corrections = FakeCorrectionLog()
         self.pairs = FakePairLog()
-        self.model = TinyModel()
+        self.model = FakeTrainer()
+        self.predictors = FakePredictors()
+        self.exporter = FakeExporter()
+        self.machine = FakeMachine()
+        self.artist: Artist = BlankArtist()
 
     def app(self, *, actor: str = "rita", countdown: Countdown | None = None) -> App:
         self.model.countdown = countdown
@@ -337,32 +248,7 @@ def _store(folder: Path, number: int, tag: str) -> Picture:
 
 
 def put_in_place(monkeypatch: pytest.MonkeyPatch, world: Callable[[], World]) -> None:
-    """Replace what needs torch; whichever world is current when it is called trains.
-
-    Nothing is waited for until it is on the disk: here processes die, but nobody cuts the power.
-    """
+    """Nothing is waited for until it is on the disk: here processes die, but nobody cuts the power."""
     monkeypatch.setattr("os.fsync", lambda _file: None)
-    monkeypatch.setattr("models.training.train.train", lambda *a, **k: world().model.train(*a, **k))
-    monkeypatch.setattr(
-        "models.artifacts.artifact.save_artifact", lambda *a, **k: world().model.save_artifact(*a, **k)
-    )
-    monkeypatch.setattr("models.artifacts.artifact.verify_artifact", TinyModel.verify_artifact)
-    monkeypatch.setattr("models.answering.predict.Predictor", ColourPredictor)
-    monkeypatch.setattr("flows.learning.train.describe_code", lambda: "0" * 40)
-    monkeypatch.setattr("flows.learning.judge.draw_examples", lambda *_args, **_more: [])
-    monkeypatch.setattr("flows.learning.judge.evaluate_model", _evaluate_once)
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
-
-
-_evaluations: dict[tuple[str, str], ModelOnPictures] = {}
-
-
-def _evaluate_once(directory: Path, digest: str, version: DatasetVersion, *args: Any, **more: Any) -> Any:
-    """Measure the same weights on the same pictures once a session: the figures are the same."""
-    TinyModel.verify_artifact(directory, expected_digest=digest)
-    key = (digest, version.fingerprint)
-    if key not in _evaluations:
-        _evaluations[key] = evaluate_model(directory, digest, version, *args, **more)
-    more["progress"](1, 1)
-    return _evaluations[key]

@@ -15,7 +15,8 @@ from flows.rollouts.rollout import (
 )
 from maskloop.state.loop_state import Rollout
 from serving.rollout.pairs import Comparison, KeptPair
-from tests.fakes.loop_world import CLASS_NAMES, ColourPredictor, World, draw_picture, put_in_place
+from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.model_ports import CLASS_NAMES, ColourPredictor, draw_picture
 
 ROLLOUT = """
 min_pictures = 30

@@ -13,6 +13,7 @@ import numpy as np
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import MaskloopError
 from maskloop.masks import encode_masks
+from models.answering.prediction import Prediction
 from registry.champion.serving_copy import ServedModel
 from serving.answers import Answer, HostedModel, Picture, Role, Traffic, Wanted
 from serving.observing import SilentObserver
@@ -33,15 +34,6 @@ def detect(pixels: np.ndarray, *, class_index: int = 0, score: float = 0.9) -> D
     return Detections(
         height, width, np.array(box, np.float32), scores, np.array([class_index]), encode_masks(mask[None])
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """As `models.answering.predict.Prediction`, which needs torch: seconds for each process of a test."""
-
-    detections: Detections
-    embedding: np.ndarray
-    seconds: float
 
 
 @dataclass

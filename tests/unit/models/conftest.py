@@ -36,15 +36,18 @@ def tiny_model(shapes):
 def artifact(shapes, tiny_model, tmp_path):
     """A folder with a saved, untrained model and its manifest."""
     from models.artifacts.artifact import save_artifact
+    from models.artifacts.manifest import ArtifactFacts
 
     folder = tmp_path / "model"
     manifest = save_artifact(
         folder,
         tiny_model,
-        class_names=shapes.CLASS_NAMES,
-        settings=shapes.tiny_settings().model,
-        score_threshold=0.5,
-        dataset_tag="data-v1",
+        ArtifactFacts(
+            class_names=shapes.CLASS_NAMES,
+            settings=shapes.tiny_settings().model,
+            score_threshold=0.5,
+            dataset_tag="data-v1",
+        ),
     )
     return folder, manifest
 

@@ -102,7 +102,7 @@ def load_picture(path: Path) -> np.ndarray:
 
 def make_request(folder: Path, settings: Settings | None = None, *, steps: int = 10, **changes):
     """Return a request to train ``steps`` steps on the CPU with checkpoints in ``folder``."""
-    from models.training.train import TrainingRequest
+    from models.loading.request import TrainingRequest
 
     chosen = settings or tiny_settings(ema_decay=0.5)
     known = {"dataset": make_dataset(), "learning_rate": 0.01, "device": "cpu", **changes}

@@ -37,7 +37,8 @@ from serving.sampling.sampler import Sampler
 from serving.schemas import Asked
 from tests.fakes.feedback import BACK, labelled
 from tests.fakes.live_service import live
-from tests.fakes.loop_world import CLASS_NAMES, World, put_in_place
+from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.model_ports import CLASS_NAMES, FakePredictors
 from tests.fakes.service_world import ServiceWorld, write_picture
 from tests.fakes.serving_world import FakeSource, make_served
 
@@ -53,15 +54,18 @@ class ColourfulPredictor:
 
     class_names, score_threshold, weights_digest = CLASS_NAMES, THRESHOLDS, ""
 
-    @classmethod
-    def load(cls, *_where: Any, **_how: Any) -> ColourfulPredictor:
-        return cls()
-
     def predict(self, pictures: Sequence[np.ndarray], *, min_score: float | None = None) -> list[Any]:
         return [
             SimpleNamespace(detections=_detect(one), embedding=np.zeros(4, np.float32), seconds=0.01)
             for one in pictures
         ]
+
+
+class OnePredictor(FakePredictors):
+    """Loads the colourful one, whatever lies in the folder."""
+
+    def load(self, *_where: Any, **_how: Any) -> Any:
+        return ColourfulPredictor()
 
 
 def _detect(pixels: np.ndarray) -> Detections:
@@ -106,7 +110,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     run_turn(made.app(), starts_from="first-weights")
     made.tag_version("1", "approved", by="anna")
     reconcile(made.app())
-    monkeypatch.setattr("models.answering.predict.Predictor", ColourfulPredictor)
+    made.predictors = OnePredictor()
     return made
 
 

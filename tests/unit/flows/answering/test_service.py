@@ -20,7 +20,8 @@ from flows.loop.turn import run_turn
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.settings.settings import ServingSettings
 from serving.http.app import create_app
-from tests.fakes.loop_world import World, draw_picture, put_in_place
+from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.model_ports import draw_picture
 
 PNG = encode_png(draw_picture(500)[0])
 

@@ -22,7 +22,8 @@ from flows.workspace.served import fetch_champion
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
-from tests.fakes.loop_world import World, draw_picture, put_in_place
+from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.model_ports import draw_picture
 
 KINDS = ("training", "drift check")
 WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"

@@ -22,65 +22,18 @@ from flows.loop.turn import run_turn
 from flows.workspace.telling import SilentTeller
 from maskloop.digest import digest_file
 from maskloop.errors import ConfigurationError, DataError, ExportError, IntegrityError, NotFoundError
-from maskloop.files import directory_written_atomically
-from tests.fakes.loop_world import ColourPredictor, World
+from tests.fakes.loop_world import World
+from tests.fakes.model_ports import FakeExporter
 from tests.fakes.opened import opens
 
 
-class Exporter:
-    """Stands in for `models.exports.formats`: an export is a file that holds the quality of its answers."""
-
-    def __init__(self) -> None:
-        self.quality: float | None = None
-        self.calibrated_with: list[str] = []
-        self.error: Exception | None = None
-        self.missing = False
-
-    def check_format(self, wanted: str) -> None:
-        if self.missing:
-            raise ConfigurationError(f"{wanted} needs a package", hint="install maskloop[export]")
-
-    def write_export(
-        self, directory: Path, model: float, source: Any, wanted: str, *, calibration: Any, progress: Any
-    ) -> Any:
-        if self.error:
-            raise self.error
-        self.calibrated_with = [digest for digest, _ in calibration]
-        quality = model if self.quality is None else self.quality
-        with directory_written_atomically(directory) as beside:
-            (beside / "scan.xml").write_text("graph")
-            (beside / "export.json").write_text(json.dumps({"format": wanted, "quality": quality}))
-        return SimpleNamespace(calibration_digests=tuple(self.calibrated_with))
-
-    def verify_export(self, directory: Path, *, expected_digest: str | None = None) -> Any:
-        if expected_digest not in (None, digest_file(directory / "export.json")):
-            raise IntegrityError("this is not the export that was recorded")
-        try:
-            return SimpleNamespace(**json.loads((directory / "export.json").read_text()))
-        except ValueError as error:
-            raise IntegrityError("this is not an export's manifest") from error
-
-    def load_export(self, directory: Path, *, expected_digest: str | None = None) -> Any:
-        if self.missing:
-            raise ConfigurationError("the package that runs it is not installed")
-        return ColourPredictor(self.verify_export(directory, expected_digest=expected_digest).quality)
+@pytest.fixture
+def exporter(world: World) -> FakeExporter:
+    return world.exporter
 
 
 @pytest.fixture
-def exporter(monkeypatch: pytest.MonkeyPatch) -> Exporter:
-    made = Exporter()
-    for name in ("check_format", "write_export", "verify_export", "load_export"):
-        monkeypatch.setattr(f"models.exports.formats.{name}", getattr(made, name))
-
-    def load_model(directory: Path, **_more: Any) -> tuple[float, None]:
-        return json.loads((directory / "weights").read_bytes())["quality"], None
-
-    monkeypatch.setattr("models.artifacts.artifact.load_model", load_model)
-    return made
-
-
-@pytest.fixture
-def judged(world: World, exporter: Exporter) -> World:
+def judged(world: World, exporter: FakeExporter) -> World:
     """Version 1 is registered and judged."""
     run_turn(world.app(), starts_from="first-weights")
     return world
@@ -128,7 +81,7 @@ def test_an_export_that_says_the_same_is_kept_and_attached_to_its_version(judged
 
 
 def test_an_export_that_says_something_else_is_neither_kept_nor_attached(
-    judged: World, exporter: Exporter
+    judged: World, exporter: FakeExporter
 ) -> None:
     exporter.quality = 0.8  # eight of the nine rows the model covers
     report = export(judged.app(), version="1")
@@ -140,7 +93,7 @@ def test_an_export_that_says_something_else_is_neither_kept_nor_attached(
 
 
 def test_settings_say_what_is_required_of_eight_bits_alone(
-    tmp_path: Path, world: World, exporter: Exporter
+    tmp_path: Path, world: World, exporter: FakeExporter
 ) -> None:
     text = world.workspace.settings_file.read_text()
     world.workspace.settings_file.write_text(f"{text}\n[export]\nmin_parity_int8 = 0.85\n")
@@ -151,7 +104,7 @@ def test_settings_say_what_is_required_of_eight_bits_alone(
 
 
 def test_eight_bits_are_calibrated_on_validation_pictures_and_never_on_those_compared_on(
-    judged: World, exporter: Exporter
+    judged: World, exporter: FakeExporter
 ) -> None:
     data = judged.data.current()
     assert data is not None
@@ -182,7 +135,7 @@ def test_a_version_nobody_registered_is_not_found(judged: World) -> None:
         export(judged.app(), version="7")
 
 
-def test_exporting_twice_attaches_the_newer_one(judged: World, exporter: Exporter) -> None:
+def test_exporting_twice_attaches_the_newer_one(judged: World, exporter: FakeExporter) -> None:
     first = export(judged.app(), version="1").export_digest
     exporter.quality = 0.9000001
     second = export(judged.app(), version="1").export_digest
@@ -191,13 +144,13 @@ def test_exporting_twice_attaches_the_newer_one(judged: World, exporter: Exporte
     assert export(judged.app(), version="1").export_digest == second
 
 
-def test_a_missing_package_is_said_before_anything_is_done(judged: World, exporter: Exporter) -> None:
-    exporter.missing = True
+def test_a_missing_package_is_said_before_anything_is_done(judged: World, exporter: FakeExporter) -> None:
+    exporter.is_missing = True
     with pytest.raises(ConfigurationError, match=r"Install maskloop\[export\]"):
         export(judged.app(), version="1")
 
 
-def test_an_exporter_that_fails_leaves_nothing(judged: World, exporter: Exporter) -> None:
+def test_an_exporter_that_fails_leaves_nothing(judged: World, exporter: FakeExporter) -> None:
     exporter.error = ExportError("the exporter cannot do scan as openvino: RuntimeError: no")
     with pytest.raises(ExportError, match="cannot do scan"):
         export(judged.app(), version="1")
@@ -259,10 +212,10 @@ def test_where_nothing_is_whole_the_benchmark_ends_with_what_is_wrong(judged: Wo
 
 
 def test_an_export_that_cannot_be_run_here_is_said_and_the_rest_is_timed(
-    judged: World, exporter: Exporter
+    judged: World, exporter: FakeExporter
 ) -> None:
     export(judged.app(), version="1")
-    exporter.missing = True
+    exporter.is_missing = True
     found = benchmark(judged.app(), model="1", rounds=1)
     assert [row.runtime for row in found.rows] == ["torch", "torch"]
     assert "not installed" in found.missing["openvino"]
@@ -328,7 +281,7 @@ def test_the_command_answers_with_the_report(run: Any) -> None:
     assert {row["batch"] for row in answer["latency"]} == {1, 8}
 
 
-def test_a_failed_parity_gate_ends_with_77_and_still_answers(run: Any, exporter: Exporter) -> None:
+def test_a_failed_parity_gate_ends_with_77_and_still_answers(run: Any, exporter: FakeExporter) -> None:
     exporter.quality = 0.5
     code, out, err = run("export", "1", "--json")
     assert code == 77
@@ -345,7 +298,7 @@ def test_the_benchmark_is_a_table_or_json(run: Any) -> None:
 
 def test_the_command_offers_every_format_there_is() -> None:
     from flows.command.main import cli
-    from models.exports.formats import EXPORT_FORMATS
+    from models.exports.manifest import EXPORT_FORMATS
 
     (option,) = [one for one in cli.commands["export"].params if one.name == "wanted"]
     assert tuple(option.type.choices) == EXPORT_FORMATS  # type: ignore[attr-defined]

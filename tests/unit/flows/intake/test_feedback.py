@@ -13,7 +13,8 @@ from monitoring.samples.corrections import Judged
 from monitoring.samples.values import Sample
 from serving.schemas import CorrectedInstance, RleMask
 from tests.fakes.feedback import answer_was_sampled, correct, fate, said
-from tests.fakes.loop_world import CLASS_NAMES, SIDE_PX, World
+from tests.fakes.loop_world import World
+from tests.fakes.model_ports import CLASS_NAMES, SIDE_PX
 from tests.fakes.serving_world import RememberingObserver
 
 # --- what is said --------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ from monitoring.samples.corrections import Correction
 from serving.sampling.sampler import Sampler
 from tests.fakes.crashing import Countdown, every_crash_point
 from tests.fakes.feedback import BACK, answer_was_sampled, correct, fate, labelled, photograph, said
-from tests.fakes.loop_world import SIDE_PX, World, draw_picture, put_in_place
+from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.model_ports import SIDE_PX, draw_picture
 from tests.fakes.service_world import ServiceWorld, write_picture
 from tests.fakes.service_world import draw_picture as drawn_for_service
 

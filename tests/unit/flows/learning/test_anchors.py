@@ -18,9 +18,13 @@ from tests.fakes.loop_world import World
 from tests.fakes.opened import opens
 
 
+def report_of(world: World, tag: str = "") -> AnchorReport:
+    return report_anchors(world.data, world.workspace.settings.model, world.model, tag)
+
+
 def test_fitted_anchors_reach_the_training_boxes_no_worse(world: World) -> None:
     app = world.app()
-    report = report_anchors(app)
+    report = report_of(world)
     version = app.data.current()
     assert version is not None
     num_boxes = sum(len(picture.instances) for picture in version.by_split["train"])
@@ -30,7 +34,7 @@ def test_fitted_anchors_reach_the_training_boxes_no_worse(world: World) -> None:
 
 
 def test_the_lines_to_paste_are_settings(world: World) -> None:
-    report = report_anchors(world.app(), "data-v1")
+    report = report_of(world, "data-v1")
     pasted = ModelSettings(**tomllib.loads(report.fitted.as_settings()))
     assert pasted.anchor_sizes_px == report.fitted.shapes.sizes_px
     version = world.app().data.current()
@@ -38,11 +42,11 @@ def test_the_lines_to_paste_are_settings(world: World) -> None:
     settings = world.app().settings.model.model_copy(
         update={each: getattr(pasted, each) for each in ("anchor_sizes_px", "anchor_aspect_ratios")}
     )
-    assert compare_anchors(version, settings).present == report.fitted
+    assert compare_anchors(version, settings, world.model).present == report.fitted
 
 
 def test_a_training_records_how_many_boxes_its_anchors_reach(world: World) -> None:
-    report = report_anchors(world.app())
+    report = report_of(world)
     cycle = run_turn(world.app(), starts_from="first-weights")
     assert cycle.candidate is not None
     metrics = world.tracker.runs[cycle.candidate.run_id].metrics
@@ -53,7 +57,7 @@ def test_a_training_records_how_many_boxes_its_anchors_reach(world: World) -> No
 
 def test_without_data_or_boxes_there_is_nothing_to_fit_to(tmp_path: Path, world: World) -> None:
     with pytest.raises(DataError, match="no boxes yet"):
-        report_anchors(World(tmp_path / "empty").app())
+        report_of(World(tmp_path / "empty"))
 
 
 def test_the_command_answers_people_and_machines(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from evaluation.instances import ScoreThreshold
 from flows.evidence.evaluate import evaluate_model
 from flows.loop.turn import run_turn
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import MaskloopError, StorageError, UnavailableError
-from tests.fakes.loop_world import ColourPredictor, World
+from tests.fakes.loop_world import World
+from tests.fakes.model_ports import ColourPredictor
 from tests.fakes.run_tracker import FakeRunTracker
 
 
@@ -102,29 +102,22 @@ def test_a_tracker_that_does_not_answer_is_left_alone_for_a_while(world: World) 
     assert world.tracker.runs[run_id].metrics["loss"] == [(1, 1.0), (2, 0.5), (3, 0.25)]
 
 
-def calibrating(world: World, monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float]) -> list[Any]:
-    """Let settings ask for thresholds of each class; return what the calibration is called with."""
+def ask_for_thresholds(world: World, thresholds: dict[str, float]) -> None:
+    """Let settings ask for thresholds of each class, and the calibration find these."""
     path = world.workspace.root / "maskloop.toml"
     path.write_text(path.read_text() + "\n[thresholds]\nper_class = true\nmin_instances = 3\n")
-    asked: list[Any] = []
-
-    def calibrate(model: bytes, pictures: Any, _cache: Any, **options: Any) -> dict[str, float]:
-        asked.append((pictures, options["min_instances"]))
-        return thresholds
-
-    monkeypatch.setattr("models.validation.validation.calibrate_model", calibrate)
-    return asked
+    world.model.thresholds = thresholds
 
 
 def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
-    asked = calibrating(world, monkeypatch, {"bolt": 0.7})
+    ask_for_thresholds(world, {"bolt": 0.7})
     listener, version = Listener(), world.app().data.current()
     cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
     assert version is not None
-    assert asked == [(version.by_split["val"], 3)]
-    assert world.model.saved[0]["class_score_thresholds"] == {"bolt": 0.7}
+    assert world.model.calibrated_on == [(version.by_split["val"], 3)]
+    assert world.model.saved[0].class_score_thresholds == {"bolt": 0.7}
     assert cycle.candidate is not None
     assert cycle.candidate.threshold_sources == ("belt",)
     assert "thresholds of classes fitted on belt" in listener.sentences
@@ -134,31 +127,24 @@ def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded
 
 def test_without_being_asked_no_threshold_is_calibrated(world: World) -> None:
     run_turn(world.app(), starts_from="first-weights")
-    assert world.model.saved[0]["class_score_thresholds"] == {}
+    assert world.model.saved[0].class_score_thresholds == {}
 
 
-def test_a_model_is_measured_at_its_own_thresholds(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "weights").write_text('{"quality": 1.0}')
-    digest = world.model.verify_artifact(tmp_path).weights_digest
+def test_a_model_is_measured_at_its_own_thresholds(world: World) -> None:
     version = world.app().data.current()
     assert version is not None
 
-    def measure() -> list[float]:
+    def measure(score_threshold: ScoreThreshold) -> list[float]:
         measured = evaluate_model(
-            tmp_path,
-            digest,
+            ColourPredictor(1.0, score_threshold=score_threshold),
             version,
             version.by_split["test"],
             score_threshold=0.5,
             max_detections=10,
             max_mpx=1.0,
-            device="cpu",
             progress=lambda *_: None,
         )
         return measured.evaluation.iou.class_iou().tolist()
 
-    assert measure() == [1.0, 1.0]
-    monkeypatch.setattr(ColourPredictor, "score_threshold", (0.95, 0.5))  # red is found with 0.9
-    assert measure() == [0.0, 1.0]
+    assert measure(0.5) == [1.0, 1.0]
+    assert measure((0.95, 0.5)) == [0.0, 1.0]  # red is found with 0.9

@@ -113,18 +113,12 @@ def test_a_training_that_is_asked_to_stop_saves_its_step_and_costs_no_attempt(
     assert long.last_cycle.phase == "judged"
 
 
-def test_a_stop_during_the_judging_costs_no_attempt_and_trains_nothing_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stopped(*_args: object, **more: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-        more["progress"](1, 2)  # type: ignore[operator]
-
-    with monkeypatch.context() as patched:
-        patched.setattr("flows.learning.judge.evaluate_model", stopped)
-        for _ in range(4):
-            with pytest.raises(StoppedError):
-                train(world)
+def test_a_stop_during_the_judging_costs_no_attempt_and_trains_nothing_again(world: World) -> None:
+    world.predictors.before = lambda: signal.raise_signal(signal.SIGINT)
+    for _ in range(4):
+        with pytest.raises(StoppedError):
+            train(world)
+    world.predictors.before = None
     assert (world.last_cycle.phase, world.last_cycle.num_attempts) == ("candidate", 0)
     train(world)
     assert world.last_cycle.phase == "judged"

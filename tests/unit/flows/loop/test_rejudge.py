@@ -17,7 +17,7 @@ from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.ledger.ledger import check_chain
 from maskloop.records.kinds import CandidateRegistered, TrainingStarted, VerdictReached
 from tests.fakes.loop_stories import first_champion, judged, set_floor
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.opened import opens
 
 
@@ -136,16 +136,13 @@ def test_whoever_asked_for_the_training_cannot_approve_it_by_having_it_judged_ag
     assert world.alias("champion") == version
 
 
-def test_an_interrupted_judging_again_is_completed_by_the_reconcile(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_judging_again_is_completed_by_the_reconcile(world: World) -> None:
     version = fail_under_a_high_floor(world)
     set_floor(world, 0.5)
-    with monkeypatch.context() as patched:
-        patched.setattr("flows.learning.judge.evaluate_model", _out_of_memory)
-        with pytest.raises(MemoryError):
-            judge_again(world.app(), version)
-    put_in_place(monkeypatch, lambda: world)
+    world.predictors.before = _run_out_of_memory
+    with pytest.raises(MemoryError):
+        judge_again(world.app(), version)
+    world.predictors.before = None
     reconcile(world.app())
     assert (world.last_cycle.id, world.last_cycle.phase) == ("cycle-2", "judged")
 
@@ -172,5 +169,5 @@ def ended(world: World, arguments: list[str]) -> object:
     return stopped.value.code
 
 
-def _out_of_memory(*_args: object, **_more: object) -> None:
+def _run_out_of_memory() -> None:
     raise MemoryError

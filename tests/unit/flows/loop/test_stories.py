@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation import overlays
 from flows.deciding.decisions import decide_by_hand
 from flows.deciding.promotion import roll_back
 from flows.loop.cycles import record_trigger
@@ -125,11 +126,9 @@ def test_the_new_champion_replaces_the_old_one_and_the_history_tells_who_served_
 
 
 def test_a_reviewers_pictures_are_drawn_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import flows.evidence.examples
-
     world = World(tmp_path / "workspace")
     put_in_place(monkeypatch, lambda: world)
-    monkeypatch.setattr("flows.learning.judge.draw_examples", flows.evidence.examples.draw_examples)
+    world.artist = overlays
     world.label(range(12))
     cycle = run_turn(world.app(), starts_from="first-weights")
     assert cycle.candidate is not None

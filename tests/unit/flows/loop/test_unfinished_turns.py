@@ -86,7 +86,7 @@ def test_with_the_same_settings_an_attempt_goes_on_in_its_run_and_with_others_in
 def test_a_model_saved_but_not_registered_is_not_taken_for_one_with_other_thresholds(
     world: World, monkeypatch: pytest.MonkeyPatch, new: str, name: str, saved: object
 ) -> None:
-    monkeypatch.setattr("models.validation.validation.calibrate_model", lambda *_args, **_more: {"nut": 0.7})
+    world.model.thresholds = {"nut": 0.7}
     with monkeypatch.context() as dying:
         dying.setattr(type(world.models), "register", _die)
         with pytest.raises(UnavailableError):
@@ -94,7 +94,7 @@ def test_a_model_saved_but_not_registered_is_not_taken_for_one_with_other_thresh
     assert len(world.model.saved) == 1
     edit_settings(world, "[gates]\n", new)
     assert run_turn(world.app(), starts_from="first-weights").phase == "judged"
-    assert world.model.saved[-1][name] == saved
+    assert getattr(world.model.saved[-1], name) == saved
     first, second = world.of_kind(TrainingStarted)
     assert first.settings_digest != second.settings_digest
 

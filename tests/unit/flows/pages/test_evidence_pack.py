@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset.pictures.decoding import encode_png
+from evaluation import overlays
 from flows.deciding.decisions import decide_by_hand
 from flows.deciding.promotion import roll_back
 from flows.evidence.judged import PAGE_PATH
@@ -22,7 +23,8 @@ from maskloop.workspace import Workspace
 from serving.rollout.pairs import Comparison, KeptPair
 from tests.fakes.approval_pages import Reader
 from tests.fakes.crashing import Countdown, every_crash_point
-from tests.fakes.loop_world import CLASS_NAMES, ColourPredictor, World, draw_picture, put_in_place
+from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.model_ports import CLASS_NAMES, ColourPredictor, draw_picture
 
 MAX_PAGE_BYTES = 2_000_000
 
@@ -98,11 +100,9 @@ def test_the_page_says_what_the_candidate_was_made_of(world: World) -> None:
 
 
 def test_the_worst_regressions_are_shown_as_annotated_by_champion_and_by_candidate(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
-    import flows.evidence.examples
-
-    monkeypatch.setattr("flows.learning.judge.draw_examples", flows.evidence.examples.draw_examples)
+    world.artist = overlays
     version = with_champion(world, quality=0.8)
     page = page_of(world, version)
     assert "lost most" in page.text
@@ -318,6 +318,9 @@ def test_an_unknown_or_unjudged_cycle_has_no_page(world: World) -> None:
 
 # --- the shadow --------------------------------------------------------------------------------------
 
+OF_THE_JUDGING = 9
+"""Pictures on the page: three test pictures as annotated, by the champion and by the candidate."""
+
 
 @pytest.fixture
 def shadow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
@@ -349,7 +352,7 @@ def test_the_page_shows_the_shadow_as_it_goes_on(shadow: World) -> None:
     assert "4 pictures of production were shown to both: the pictures so far cannot tell" in page.text
     assert "champion took 10 ms, 95 % within 10 ms, the challenger 12 ms, 95 % within 12 ms" in page.text
     assert "agreement 0.10, request r3 champion: 2 found challenger: 2 found" in page.text
-    assert page.tags.count("img") == 6
+    assert page.tags.count("img") == OF_THE_JUDGING + 6
     see(shadow, range(4, 200))
     reconcile(shadow.app())
     assert "200 pictures of production" in page_of(shadow, "2").text
@@ -394,11 +397,11 @@ def test_pictures_of_production_stay_out_where_settings_keep_none(shadow: World)
     edit_settings(shadow, "[gates]", "[serving.sampling]\nkeep_pictures = false\n\n[gates]")
     see(shadow, range(10))
     reconcile(shadow.app())
-    assert page_of(shadow, "2").tags.count("img") == 0
+    assert page_of(shadow, "2").tags.count("img") == OF_THE_JUDGING
 
 
 def test_a_picture_that_cannot_be_drawn_costs_only_itself(shadow: World) -> None:
     see(shadow, range(1), picture=b"\x89PNG\r\n\x1a\nbroken", agreement=0.0)
     see(shadow, range(1, 3))
     refresh_pack(shadow.app(), "cycle-2")
-    assert page_of(shadow, "2").tags.count("img") == 4
+    assert page_of(shadow, "2").tags.count("img") == OF_THE_JUDGING + 4

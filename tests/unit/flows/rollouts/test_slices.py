@@ -14,7 +14,8 @@ from maskloop.digest import digest_bytes, digest_value
 from maskloop.records.kinds import SliceRecorded, write_record
 from serving.rollout.pairs import Comparison, KeptPair
 from tests.fakes.feedback import photograph
-from tests.fakes.loop_world import CLASS_NAMES, ColourPredictor, World
+from tests.fakes.loop_world import World
+from tests.fakes.model_ports import CLASS_NAMES, ColourPredictor
 from tests.fakes.rollout_world import make_world
 
 

@@ -7,6 +7,7 @@ from maskloop.settings.model_settings import PredictionSettings
 from models.answering.inference import copy_for_inference
 from models.answering.predict import Predictor
 from models.artifacts.artifact import save_artifact
+from models.artifacts.manifest import ArtifactFacts
 from models.network.parts import parts_of
 
 
@@ -168,10 +169,9 @@ def test_a_model_answers_in_the_precision_its_settings_name(shapes, tiny_model, 
     save_artifact(
         tmp_path / "model",
         tiny_model,
-        class_names=shapes.CLASS_NAMES,
-        settings=settings,
-        score_threshold=0.5,
-        dataset_tag="data-v1",
+        ArtifactFacts(
+            class_names=shapes.CLASS_NAMES, settings=settings, score_threshold=0.5, dataset_tag="data-v1"
+        ),
     )
     predictor = Predictor.load(tmp_path / "model", device="cpu")
     assert next(predictor._model.backbone.parameters()).dtype == torch.bfloat16

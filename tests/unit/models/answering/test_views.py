@@ -11,6 +11,7 @@ from models.answering.inference import copy_for_inference, find_regions
 from models.answering.predict import Predictor
 from models.answering.views import find_regions_in_views, mirror_boxes
 from models.artifacts.artifact import load_model, save_artifact
+from models.artifacts.manifest import ArtifactFacts
 from models.network.build import build_model
 from models.network.fast_parts import ALL_FAST_PARTS
 from models.network.preparation import View
@@ -133,7 +134,11 @@ def test_settings_choose_the_views_and_an_artifact_keeps_them(tmp_path):
     model = build_model(settings, num_classes=2)
     views = (View(), View(is_mirrored=True), View(1.5), View(1.5, is_mirrored=True))
     assert model.transform.views == views
-    save_artifact(tmp_path / "model", model, class_names=("a", "b"), settings=settings, score_threshold=0.5)
+    save_artifact(
+        tmp_path / "model",
+        model,
+        ArtifactFacts(class_names=("a", "b"), settings=settings, score_threshold=0.5),
+    )
     loaded, manifest = load_model(tmp_path / "model")
     assert manifest.model == settings
     assert loaded.transform.views == views

@@ -8,6 +8,7 @@ from maskloop.digest import digest_file
 from maskloop.errors import IntegrityError, NotFoundError, StorageError
 from models.answering.predict import Predictor
 from models.artifacts.artifact import load_manifest, load_model, save_artifact, verify_artifact
+from models.artifacts.manifest import ArtifactFacts
 
 
 def _rewrite_weights(folder, change):
@@ -112,7 +113,7 @@ def test_no_artifact_is_said_plainly(tmp_path):
 def _save(folder, model, shapes):
     settings = shapes.tiny_settings().model
     return save_artifact(
-        folder, model, class_names=shapes.CLASS_NAMES, settings=settings, score_threshold=0.5
+        folder, model, ArtifactFacts(class_names=shapes.CLASS_NAMES, settings=settings, score_threshold=0.5)
     )
 
 

@@ -21,8 +21,9 @@ from models.artifacts.artifact import load_model
 from models.exports import formats as exports
 from models.exports import onnx_format, openvino_format
 from models.exports.calibration import gather_samples
-from models.exports.formats import check_format, export_digest, load_export, verify_export, write_export
+from models.exports.formats import check_format, load_export, verify_export, write_export
 from models.exports.graphs import CLASSIFY, GRAPHS, OUTLINE, SCAN, graphs_of, level_names
+from models.exports.manifest import EXPORT_FORMATS, export_digest
 from models.exports.running import parts_running
 from models.network.build import build_model
 from models.operations.convolutions import LeanConv2d
@@ -268,7 +269,7 @@ def test_a_folder_without_an_export_is_not_found(tmp_path):
         load_export(tmp_path)
 
 
-@pytest.mark.parametrize("wanted", exports.EXPORT_FORMATS)
+@pytest.mark.parametrize("wanted", EXPORT_FORMATS)
 def test_a_package_that_is_missing_is_named(wanted, monkeypatch):
     monkeypatch.setattr(exports, "find_spec", lambda _name: None)
     with pytest.raises(ConfigurationError, match=r"openvino|onnx.*Install maskloop\[export\]"):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from maskloop.errors import ConfigurationError, IntegrityError
 from maskloop.settings.model_settings import DistillationSettings
 from models.artifacts.artifact import save_artifact
+from models.artifacts.manifest import ArtifactFacts
 from models.network.build import build_model
 from models.operations.crops import MaskCrop
 from models.operations.mask_targets import make_target
@@ -220,9 +221,11 @@ def test_the_manifest_names_the_teacher(shapes, tiny_model, tmp_path):
     manifest = save_artifact(
         tmp_path / "pupil",
         tiny_model,
-        class_names=shapes.CLASS_NAMES,
-        settings=shapes.tiny_settings().model,
-        score_threshold=0.5,
-        teacher_digest="t" * 64,
+        ArtifactFacts(
+            class_names=shapes.CLASS_NAMES,
+            settings=shapes.tiny_settings().model,
+            score_threshold=0.5,
+            teacher_digest="t" * 64,
+        ),
     )
     assert manifest.teacher_digest == "t" * 64

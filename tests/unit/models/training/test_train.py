@@ -10,6 +10,7 @@ import torch
 
 from maskloop.errors import ConfigurationError, StoppedError, TrainingError
 from models.artifacts.artifact import save_artifact
+from models.artifacts.manifest import ArtifactFacts
 from models.loading.batches import PictureCache
 from models.training.checkpoint import load_checkpoint
 from models.training.train import train
@@ -102,7 +103,7 @@ def test_training_makes_the_loss_smaller_and_reports_as_it_goes(shapes, tmp_path
         shapes.make_request(tmp_path, settings, steps=40),
         load_picture=shapes.load_picture,
         on_step=lambda step, values, rate, speed, waited: (
-            losses.append(sum(values.values())),
+            losses.append(values["loss/total"]),
             rates.append(rate),
             waits.append(waited),
         ),
@@ -202,7 +203,9 @@ def test_a_warm_start_under_other_class_names_starts_with_fresh_predictors(shape
     settings = shapes.tiny_settings()
     renamed = ("disc", "square")
     save_artifact(
-        tmp_path / "parent", tiny_model, class_names=renamed, settings=settings.model, score_threshold=0.5
+        tmp_path / "parent",
+        tiny_model,
+        ArtifactFacts(class_names=renamed, settings=settings.model, score_threshold=0.5),
     )
     request = shapes.make_request(
         tmp_path / "run", settings, steps=1, learning_rate=1e-12, parent_artifact=tmp_path / "parent"
@@ -294,7 +297,7 @@ def test_a_run_that_a_teacher_helps_is_continued_bitwise(shapes, artifact, tmp_p
         load_picture=shapes.load_picture,
         on_step=lambda _step, values, *_: losses.append(values),
     )
-    assert all(each["loss_taught_class"] >= 0.0 and "loss_taught_mask" in each for each in losses)
+    assert all(each["loss/taught_class"] >= 0.0 and "loss/taught_mask" in each for each in losses)
     with pytest.raises(StoppedError, match="step 3 of 4"):
         train(request("stopped"), load_picture=shapes.load_picture, should_stop=_after(3))
     assert have_same_weights(train(request("stopped"), load_picture=shapes.load_picture), whole)

@@ -13,6 +13,7 @@ import torch
 
 from maskloop.errors import IntegrityError, StoppedError, TrainingError
 from models.artifacts.artifact import save_artifact
+from models.artifacts.manifest import ArtifactFacts
 from models.loading.request import identify
 from models.training.checkpoint import load_checkpoint
 from models.training.train import train
@@ -321,9 +322,7 @@ def test_a_warm_start_is_judged_as_any_other(shapes, tiny_model, tmp_path):
     save_artifact(
         tmp_path / "parent",
         tiny_model,
-        class_names=shapes.CLASS_NAMES,
-        settings=settings.model,
-        score_threshold=0.5,
+        ArtifactFacts(class_names=shapes.CLASS_NAMES, settings=settings.model, score_threshold=0.5),
     )
     again = {"parent_artifact": tmp_path / "parent"}
     one = run(shapes, tmp_path / "beside", changes=again)

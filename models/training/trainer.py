@@ -1,0 +1,53 @@
+"""Training behind its port: see `models.ports.Trainer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.instances import GroundTruth
+from maskloop.settings.model_settings import ModelSettings
+from models.loading.batches import LoadPicture
+from models.loading.preview import preview_training
+from models.loading.request import OnEvaluation, OnStep, TrainingRequest
+from models.network.backbones import describe_pyramid
+from models.training.anchor_fit import AnchorShapes
+from models.training.train import TrainingResult, train
+
+
+class TorchTrainer:
+    """Trains with torch, in this process."""
+
+    def train(
+        self,
+        request: TrainingRequest,
+        *,
+        on_step: OnStep,
+        on_evaluation: OnEvaluation,
+        progress: Callable[[int, int], None],
+        on_checkpoint: Callable[[int], None],
+        should_stop: Callable[[], bool],
+    ) -> TrainingResult:
+        """Train, or go on where a killed run with the same request stood."""
+        return train(
+            request,
+            on_step=on_step,
+            on_evaluation=on_evaluation,
+            progress=progress,
+            on_checkpoint=on_checkpoint,
+            should_stop=should_stop,
+        )
+
+    def preview(
+        self, request: TrainingRequest, load_picture: LoadPicture
+    ) -> Iterator[tuple[NDArray[np.uint8], GroundTruth]]:
+        """Yield the pictures of the request's steps as a training would see them."""
+        return preview_training(request, load_picture)
+
+    def present_anchors(self, settings: ModelSettings) -> tuple[AnchorShapes, tuple[int, ...]]:
+        """Return the anchors that the settings mean, and the strides they lie at."""
+        pyramid = describe_pyramid(settings)
+        sizes = settings.anchor_sizes_px or pyramid.anchor_sizes_px
+        return AnchorShapes(sizes, settings.anchor_aspect_ratios), pyramid.strides_px
