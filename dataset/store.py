@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
-from dataset.samples import DatasetVersion
+from dataset.labelled_pictures import DatasetVersion
 
 _TAG: Final = re.compile(r"data-v([1-9][0-9]*)")
 

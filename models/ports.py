@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import GroundTruth, ScoreThreshold
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.prediction import Prediction
@@ -93,8 +93,8 @@ class TrainedModel(Protocol):
 
     def calibrate(
         self,
-        pictures: Sequence[Picture],
-        pixels_of: Callable[[Picture], NDArray[np.uint8]],
+        pictures: Sequence[LabelledPicture],
+        pixels_of: Callable[[LabelledPicture], NDArray[np.uint8]],
         *,
         class_names: tuple[str, ...],
         min_instances: int,

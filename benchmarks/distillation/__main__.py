@@ -23,8 +23,8 @@ from torchvision.models.detection import MaskRCNN
 from benchmarks.rollout.story import prepare
 from benchmarks.serving.workspace import FULL, QUICK
 from benchmarks.timing import Spread, take_turns
+from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import decode_picture
-from dataset.samples import DatasetVersion
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
 from maskloop.settings.settings import Settings, parse_settings

@@ -16,7 +16,7 @@ from benchmarks.provenance import describe_run
 from benchmarks.speed.report import Line, Report, lines_of
 from benchmarks.speed.train import small_network
 from benchmarks.timing import Spread, take_turns
-from dataset.samples import DatasetVersion, Instance, Picture, Split
+from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
 from dataset.synthetic.parts import CLASS_NAMES
 from dataset.synthetic.scene import photograph_scene
 from maskloop.digest import digest_bytes
@@ -138,13 +138,15 @@ def draw_version(case: Case) -> tuple[DatasetVersion, dict[str, NDArray[np.uint8
         pixels[file] = scene.pixels
         masks = zip(scene.class_indices, encode_masks(scene.masks), strict=True)
         split: Split = "train" if index < 4 * case.batch else "val"
-        instances = tuple(Instance(class_index, mask) for class_index, mask in masks)
+        instances = tuple(LabelledInstance(class_index, mask) for class_index, mask in masks)
         pictures.append(_describe(file, scene.pixels, instances, split))
     return DatasetVersion("data-v1", "0" * 64, "", "", CLASS_NAMES, tuple(pictures), _FOLDER), pixels
 
 
-def _describe(file: str, pixels: NDArray[np.uint8], instances: tuple[Instance, ...], split: Split) -> Picture:
-    return Picture(
+def _describe(
+    file: str, pixels: NDArray[np.uint8], instances: tuple[LabelledInstance, ...], split: Split
+) -> LabelledPicture:
+    return LabelledPicture(
         digest=digest_bytes(pixels.tobytes()),
         file=file,
         name=file,

@@ -23,8 +23,8 @@ from benchmarks.provenance import describe_run
 from benchmarks.speed.report import Line, Report, lines_of
 from benchmarks.speed.stock import draw_picture
 from benchmarks.timing import take_turns
+from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from dataset.samples import DatasetVersion, Instance, Picture
 from maskloop.digest import digest_bytes
 from maskloop.masks import rle_from_coco
 from maskloop.settings.model_settings import AugmentationSettings, TrainingSettings
@@ -86,7 +86,7 @@ def _count_instances(targets: Iterator[dict[str, Any]]) -> int:
 
 
 def _own_targets(
-    cache: PictureCache, plan: list[tuple[Picture, ...]], settings: TrainingSettings
+    cache: PictureCache, plan: list[tuple[LabelledPicture, ...]], settings: TrainingSettings
 ) -> Iterator[dict[str, Any]]:
     for batch in BatchStream(cache, plan, settings).from_step(0):
         yield from batch.targets
@@ -185,12 +185,12 @@ def _box_of(outline: list[float]) -> list[float]:
     return [left, top, right - left, bottom - top]
 
 
-def _describe(file: Path, outlines: list[list[float]], classes: list[int]) -> Picture:
+def _describe(file: Path, outlines: list[list[float]], classes: list[int]) -> LabelledPicture:
     instances = tuple(
-        Instance(index, rle_from_coco([outline], _HEIGHT_PX, _WIDTH_PX))
+        LabelledInstance(index, rle_from_coco([outline], _HEIGHT_PX, _WIDTH_PX))
         for index, outline in zip(classes, outlines, strict=True)
     )
-    return Picture(
+    return LabelledPicture(
         digest=digest_bytes(file.read_bytes()),
         file=file.name,
         name=file.name,

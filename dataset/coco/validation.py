@@ -20,9 +20,9 @@ from dataset.coco.labels import read_batch_classes, read_categories
 from dataset.coco.listing import Annotations, Listed, group_annotations, list_pictures
 from dataset.coco.outlines import UnusableMaskError, read_mask
 from dataset.coco.whole_batch import CrowdRule, judge_classes, judge_lists, judge_orphans
+from dataset.labelled_pictures import LabelledInstance
 from dataset.pictures.decoding import orient
 from dataset.problems import Problem, collapsed
-from dataset.samples import Instance
 from maskloop.masks import decode_masks, encode_masks
 
 
@@ -70,7 +70,7 @@ class UsablePicture:
 
     found: FoundPicture
     declared_group: str
-    instances: tuple[Instance, ...]
+    instances: tuple[LabelledInstance, ...]
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,7 @@ class _Reader:
 
     def _instances(
         self, entry: Listed, annotations: Annotations, drawn_on: DrawnOn
-    ) -> tuple[Instance, ...] | None:
+    ) -> tuple[LabelledInstance, ...] | None:
         """Return a picture's instances, or None after saying what is wrong with each bad one."""
         instances, is_sound = [], True
         for where, annotation in annotations:
@@ -306,7 +306,7 @@ class _Reader:
 
     def _instance(
         self, annotation: dict[str, Any], drawn_on: DrawnOn
-    ) -> tuple[Instance, tuple[Problem, ...]]:
+    ) -> tuple[LabelledInstance, tuple[Problem, ...]]:
         category, crowd = identifier(annotation.get("category_id")), crowd_flag(annotation)
         if category is None or category not in self.class_index:
             message = f"category id {annotation.get('category_id')!r} is not in the list of categories"
@@ -322,9 +322,11 @@ class _Reader:
             stretch_xy=drawn_on.stretch_xy,
         )
         is_crowd = crowd and self.reading.crowds != "instances"
-        return Instance(self.class_index[category], mask, is_crowd), remarks
+        return LabelledInstance(self.class_index[category], mask, is_crowd), remarks
 
-    def _each_once(self, instances: tuple[Instance, ...], entry: Listed) -> tuple[Instance, ...]:
+    def _each_once(
+        self, instances: tuple[LabelledInstance, ...], entry: Listed
+    ) -> tuple[LabelledInstance, ...]:
         once = tuple(dict.fromkeys(instances))
         if len(once) < len(instances):
             self.findings.num_repeats += len(instances) - len(once)
@@ -346,7 +348,7 @@ def _harmless_oddities(annotation: dict[str, Any]) -> list[Problem]:
     return odd
 
 
-def _upright(instances: tuple[Instance, ...], orientation: int) -> tuple[Instance, ...]:
+def _upright(instances: tuple[LabelledInstance, ...], orientation: int) -> tuple[LabelledInstance, ...]:
     if not instances:
         return ()
     masks = encode_masks(orient(decode_masks([instance.mask for instance in instances]), orientation))

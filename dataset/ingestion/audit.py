@@ -16,9 +16,9 @@ import numpy as np
 
 from dataset.ingestion.name_groups import NamePattern, group_key, suggest_pattern
 from dataset.ingestion.splitting import is_large_group
+from dataset.labelled_pictures import LabelledPicture, Split
 from dataset.pictures.looks import are_alike, are_near, standardised
 from dataset.problems import Problem
-from dataset.samples import Picture, Split
 
 
 class Placed(Protocol):
@@ -130,11 +130,11 @@ def warn_of_names(pictures: Sequence[Placed], newcomers: frozenset[str]) -> tupl
 
 
 def find_alike_across_splits(
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
     difference_hashes: Mapping[str, int],
-    cells_of: Callable[[Picture], bytes | None],
+    cells_of: Callable[[LabelledPicture], bytes | None],
     distance_bits: int,
-) -> tuple[tuple[Picture, Picture], ...]:
+) -> tuple[tuple[LabelledPicture, LabelledPicture], ...]:
     """Return pairs of pictures that look alike and are in different splits.
 
     Args:

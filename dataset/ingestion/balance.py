@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dataset.coco.validation import ValidationReport
-from dataset.samples import Instance
+from dataset.labelled_pictures import LabelledInstance
 from maskloop.wording import count
 
 
@@ -157,7 +157,7 @@ def draw_balance(report: ValidationReport, fates: Fates) -> Balance:
     )
 
 
-def _classes(instances: Sequence[Instance], class_names: Sequence[str]) -> tuple[ClassBalance, ...]:
+def _classes(instances: Sequence[LabelledInstance], class_names: Sequence[str]) -> tuple[ClassBalance, ...]:
     numbers = Counter((instance.class_index, instance.is_crowd) for instance in instances)
     return tuple(
         ClassBalance(name, numbers[(index, False)], numbers[(index, True)])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from dataset.versions.catalog import Catalog
 from maskloop.errors import DataError, NotFoundError
 
@@ -113,7 +113,7 @@ def _check_names(class_names: Sequence[str]) -> None:
             )
 
 
-def _relabelled(picture: Picture, index_of: Mapping[int, int | None]) -> Picture:
+def _relabelled(picture: LabelledPicture, index_of: Mapping[int, int | None]) -> LabelledPicture:
     instances = []
     for one in picture.instances:
         index = index_of[one.class_index]

@@ -21,13 +21,13 @@ from dataset.coco.validation import FoundPicture, ValidationReport
 from dataset.ingestion.balance import Balance
 from dataset.ingestion.plan import Batch, BatchRefusedError, IngestPlan, plan_ingest, refuse_other_schema
 from dataset.ingestion.splitting import Resident
+from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import DecodedPicture, decode_picture
 from dataset.pictures.location import tells_place
 from dataset.pictures.looks import are_near, difference_hash, grey_cells
 from dataset.pictures.metadata import without_metadata
 from dataset.pictures.sandbox import Limits, SandboxedDecoder
 from dataset.problems import Problem
-from dataset.samples import DatasetVersion
 from dataset.store import DatasetStore, next_tag
 from dataset.versions.catalog import Catalog, read_catalog, write_catalog
 from dataset.versions.dvc_objects import link_or_copy

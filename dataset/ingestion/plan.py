@@ -25,8 +25,8 @@ from dataset.ingestion.balance import Balance, Fates, draw_balance
 from dataset.ingestion.depth import warn_of_unused_bits
 from dataset.ingestion.relabelling import Relabelling, compare_labels, join_instances, judge_relabelling
 from dataset.ingestion.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture, LabelOrigin, Split
 from dataset.problems import Problem, by_kind
-from dataset.samples import Instance, LabelOrigin, Picture, Split
 from dataset.versions.catalog import Catalog, picture_file
 from maskloop.errors import DataError
 from maskloop.settings.settings import Settings
@@ -209,7 +209,7 @@ def _split(
 
 def _reindexed(
     previous: Catalog, class_names: tuple[str, ...], report: ValidationReport
-) -> dict[str, Picture]:
+) -> dict[str, LabelledPicture]:
     """Return the current pictures by digest, their class indices pointing into the new schema."""
     if previous.class_names == class_names:
         return {picture.digest: picture for picture in previous.pictures}
@@ -243,19 +243,19 @@ class _Labels:
         num_known: Annotations left out because the data hold the same object.
     """
 
-    changed: Mapping[str, tuple[Instance, ...]]
+    changed: Mapping[str, tuple[LabelledInstance, ...]]
     problems: tuple[Problem, ...]
     num_known: int
 
 
 def _settle_labels(
     usable: Sequence[UsablePicture],
-    old: Mapping[str, Picture],
+    old: Mapping[str, LabelledPicture],
     rule: Relabelling,
     class_names: Sequence[str],
 ) -> _Labels:
     """Replace the labels of known pictures, or join them with the new ones, as the batch says."""
-    changed: dict[str, tuple[Instance, ...]] = {}
+    changed: dict[str, tuple[LabelledInstance, ...]] = {}
     problems: list[Problem] = []
     num_known = 0
     for picture in usable:
@@ -277,7 +277,7 @@ def _settle_labels(
 
 
 def _mix_problems(
-    old: Mapping[str, Picture], report: ValidationReport, class_names: Sequence[str]
+    old: Mapping[str, LabelledPicture], report: ValidationReport, class_names: Sequence[str]
 ) -> tuple[Problem, ...]:
     counts = [0] * len(class_names)
     for picture in old.values():
@@ -327,10 +327,10 @@ def _tell_kind(first: Problem) -> str:
 
 def _next_catalog(
     usable: Sequence[UsablePicture],
-    changed: Mapping[str, tuple[Instance, ...]],
+    changed: Mapping[str, tuple[LabelledInstance, ...]],
     batch: Batch,
     places: Mapping[str, Place],
-    old: Mapping[str, Picture],
+    old: Mapping[str, LabelledPicture],
     previous: Catalog | None,
     class_names: tuple[str, ...],
     tag: str,
@@ -350,9 +350,9 @@ def _next_catalog(
     return Catalog(class_names, tuple(pictures[digest] for digest in sorted(pictures)), hashes)
 
 
-def _new_picture(usable: UsablePicture, batch: Batch, place: Place, tag: str) -> Picture:
+def _new_picture(usable: UsablePicture, batch: Batch, place: Place, tag: str) -> LabelledPicture:
     found = usable.found
-    return Picture(
+    return LabelledPicture(
         digest=found.digest,
         file=picture_file(found.digest, found.extension),
         name=found.name,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.problems import Problem
-from dataset.samples import Instance, Picture
 from maskloop.masks import mask_iou
 from maskloop.wording import count
 
@@ -37,7 +37,9 @@ class ClassChange:
 
 
 def compare_labels(
-    pictures: Sequence[Picture], instances: Mapping[str, Sequence[Instance]], class_names: Sequence[str]
+    pictures: Sequence[LabelledPicture],
+    instances: Mapping[str, Sequence[LabelledInstance]],
+    class_names: Sequence[str],
 ) -> tuple[ClassChange, ...]:
     """Say what becomes of each class in pictures that get other instances, by digest."""
     before = {picture.digest: _per_class(picture.instances) for picture in pictures}
@@ -63,8 +65,8 @@ def judge_relabelling(changes: Sequence[ClassChange], rule: Relabelling) -> tupl
 
 
 def join_instances(
-    known: Sequence[Instance], new: Sequence[Instance]
-) -> tuple[tuple[Instance, ...], int, bool]:
+    known: Sequence[LabelledInstance], new: Sequence[LabelledInstance]
+) -> tuple[tuple[LabelledInstance, ...], int, bool]:
     """Add new instances to known ones of a picture, each object once.
 
     Returns:
@@ -113,5 +115,5 @@ def _first(changes: Sequence[ClassChange]) -> str:
     return changes[0].pictures_without[0]
 
 
-def _per_class(instances: Sequence[Instance]) -> Counter[int]:
+def _per_class(instances: Sequence[LabelledInstance]) -> Counter[int]:
     return Counter(instance.class_index for instance in instances if not instance.is_crowd)

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 
 from dataset.ingestion.name_groups import group_key
+from dataset.labelled_pictures import Split
 from dataset.pictures.looks import are_alike, are_near, standardised
 from dataset.problems import Problem
-from dataset.samples import Split
 from maskloop.digest import digest_bytes
 
 _JOINT: Final = " + "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dataset.samples import Instance, Picture
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from maskloop.digest import canonical_json, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.files import write_text
@@ -29,13 +29,13 @@ class Catalog:
     """Everything `instances.json` says.
 
     Attributes:
-        class_names: In the order of `Instance.class_index`.
+        class_names: In the order of `LabelledInstance.class_index`.
         pictures: Sorted by digest.
         difference_hashes: 64-bit hash of each picture's look, by digest.
     """
 
     class_names: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[LabelledPicture, ...]
     difference_hashes: Mapping[str, int]
 
 
@@ -48,7 +48,7 @@ def picture_file(digest: str, extension: str) -> str:
     return f"images/{digest[:2]}/{digest}{extension}"
 
 
-def fingerprint(class_names: Sequence[str], pictures: Iterable[Picture]) -> str:
+def fingerprint(class_names: Sequence[str], pictures: Iterable[LabelledPicture]) -> str:
     """Return the sha256 of what a model could learn from: classes, pictures, splits, instances.
 
     The order of pictures and instances does not count, nor do file names and the history of versions.
@@ -102,7 +102,7 @@ def read_catalog(root: Path) -> Catalog:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["info"]["schema_version"]
         refuse_newer(version, SCHEMA_VERSION, what="the catalog of a data version", where=str(path))
-        instances: dict[int, list[Instance]] = {image["id"]: [] for image in content["images"]}
+        instances: dict[int, list[LabelledInstance]] = {image["id"]: [] for image in content["images"]}
         for record in content["annotations"]:
             instances[record["image_id"]].append(_instance(record))
         pictures = tuple(_picture(image, instances[image["id"]]) for image in content["images"])
@@ -122,11 +122,11 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> str:
     return ",\n".join(canonical_json(record) for record in records)
 
 
-def _instance_key(instance: Instance) -> tuple[int, str, bool]:
+def _instance_key(instance: LabelledInstance) -> tuple[int, str, bool]:
     return instance.class_index, instance.mask.counts.decode("ascii"), instance.is_crowd
 
 
-def _image_record(number: int, picture: Picture, difference_hash: int) -> dict[str, Any]:
+def _image_record(number: int, picture: LabelledPicture, difference_hash: int) -> dict[str, Any]:
     return {
         "id": number,
         "file_name": picture.file,
@@ -145,7 +145,7 @@ def _image_record(number: int, picture: Picture, difference_hash: int) -> dict[s
     }
 
 
-def _annotation_records(picture: Picture, image_id: int, *, first_id: int) -> list[dict[str, Any]]:
+def _annotation_records(picture: LabelledPicture, image_id: int, *, first_id: int) -> list[dict[str, Any]]:
     instances = sorted(picture.instances, key=_instance_key)
     masks = [instance.mask for instance in instances]
     boxes, areas = boxes_xyxy(masks).astype(int).tolist(), areas_px(masks).tolist()
@@ -163,15 +163,15 @@ def _annotation_records(picture: Picture, image_id: int, *, first_id: int) -> li
     ]
 
 
-def _instance(record: Mapping[str, Any]) -> Instance:
+def _instance(record: Mapping[str, Any]) -> LabelledInstance:
     height, width = record["segmentation"]["size"]
     mask = Rle(height, width, record["segmentation"]["counts"].encode("ascii"))
-    return Instance(record["category_id"] - 1, mask, bool(record["iscrowd"]))
+    return LabelledInstance(record["category_id"] - 1, mask, bool(record["iscrowd"]))
 
 
-def _picture(image: Mapping[str, Any], instances: Sequence[Instance]) -> Picture:
+def _picture(image: Mapping[str, Any], instances: Sequence[LabelledInstance]) -> LabelledPicture:
     own = image["maskloop"]
-    return Picture(
+    return LabelledPicture(
         digest=own["digest"],
         file=image["file_name"],
         name=own["name"],

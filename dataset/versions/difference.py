@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dataset.samples import DatasetVersion, Picture
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class VersionDiff:
 
     old_tag: str
     new_tag: str
-    added: tuple[Picture, ...]
-    removed: tuple[Picture, ...]
-    relabelled: tuple[Picture, ...]
+    added: tuple[LabelledPicture, ...]
+    removed: tuple[LabelledPicture, ...]
+    relabelled: tuple[LabelledPicture, ...]
     instances_per_class: dict[str, tuple[int, int]]
     crowds_per_class: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ def compare_versions(old: DatasetVersion, new: DatasetVersion) -> VersionDiff:
     )
 
 
-def _labels(picture: Picture, version: DatasetVersion) -> Counter[tuple[str, bytes, bool]]:
+def _labels(picture: LabelledPicture, version: DatasetVersion) -> Counter[tuple[str, bytes, bool]]:
     return Counter(
         (version.class_names[instance.class_index], instance.mask.counts, instance.is_crowd)
         for instance in picture.instances

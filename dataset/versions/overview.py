@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dataset.samples import SPLITS, DatasetVersion, Split
+from dataset.labelled_pictures import SPLITS, DatasetVersion, Split
 
 _Key = TypeVar("_Key", str, int)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dataset.samples import DatasetVersion
+from dataset.labelled_pictures import DatasetVersion
 from dataset.store import DatasetStore as DatasetStore
 from dataset.store import next_tag, tag_number
 from dataset.versions.catalog import fingerprint, read_catalog

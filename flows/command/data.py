@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from dataset.ingestion.class_changes import ClassChange
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from dataset.versions.difference import compare_versions
 from flows.console.output import Output, command, open_workspace, user_name
 from flows.intake.audit import audit_data
@@ -133,7 +133,7 @@ def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
     )
 
 
-def describe_picture(picture: Picture) -> dict[str, str | int]:
+def describe_picture(picture: LabelledPicture) -> dict[str, str | int]:
     """Return what identifies a picture, as plain data."""
     return {
         "name": picture.name,

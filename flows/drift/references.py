@@ -16,7 +16,7 @@ from monitoring.drift.baseline import build_baseline, load_baseline, save_baseli
 from monitoring.drift.references import POOLED
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion, Picture
+    from dataset.labelled_pictures import DatasetVersion, LabelledPicture
     from monitoring.drift.baseline import Baseline
     from monitoring.features.observation import Observation
     from registry.champion.serving_copy import ServedModel
@@ -80,9 +80,9 @@ def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) ->
     return observed
 
 
-def choose_reference_pictures(version: DatasetVersion, min_per_source: int) -> tuple[Picture, ...]:
+def choose_reference_pictures(version: DatasetVersion, min_per_source: int) -> tuple[LabelledPicture, ...]:
     """Take each source's validation pictures, and its test pictures too where those are too few."""
-    chosen: list[Picture] = []
+    chosen: list[LabelledPicture] = []
     for source in sorted({picture.source for picture in version.pictures}):
         validation = [picture for picture in version.by_split["val"] if picture.source == source]
         test = [picture for picture in version.by_split["test"] if picture.source == source]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from dataset.samples import DatasetVersion, Picture
 from evaluation.report import Evaluation, evaluate
 from maskloop.errors import PictureError
 from models.answering.prediction import Prediction
@@ -31,7 +31,7 @@ class ModelOnPictures:
 def predict_pictures(
     predictor: Predictor,
     version: DatasetVersion,
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
     *,
     progress: Callable[[int, int], None],
     max_mpx: float,
@@ -49,7 +49,7 @@ def predict_pictures(
 def evaluate_model(
     predictor: Predictor,
     version: DatasetVersion,
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
     *,
     score_threshold: float,
     max_detections: int,
@@ -94,6 +94,6 @@ def load_picture(path: Path, max_mpx: float) -> np.ndarray:
         raise PictureError(error.headline, where=str(path), hint=error.hint) from error
 
 
-def _batches(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+def _batches(pictures: Sequence[LabelledPicture]) -> Iterator[Sequence[LabelledPicture]]:
     for start in range(0, len(pictures), BATCH_SIZE):
         yield pictures[start : start + BATCH_SIZE]

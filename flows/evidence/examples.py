@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.samples import DatasetVersion, Picture
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from evaluation.overlays import Artist, choose_examples, choose_regressions, picture_quality
 from flows.evidence.evaluate import ModelOnPictures, load_picture
 from models.loading.ground_truth import ground_truth
@@ -80,7 +80,7 @@ class _Easel:
 
     artist: Artist
     version: DatasetVersion
-    picture: Picture
+    picture: LabelledPicture
     image: np.ndarray
 
     def draw_sheet(self, candidate: ModelOnPictures, champion: ModelOnPictures | None) -> np.ndarray:

@@ -11,7 +11,7 @@ from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, Storag
 from maskloop.files import write_text
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion
+    from dataset.labelled_pictures import DatasetVersion
     from flows.evidence.evaluate import ModelOnPictures
     from flows.evidence.examples import Example
     from maskloop.records.kinds import VerdictReached

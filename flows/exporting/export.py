@@ -19,7 +19,7 @@ from maskloop.files import write_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from dataset.samples import DatasetVersion, Picture
+    from dataset.labelled_pictures import DatasetVersion, LabelledPicture
     from evaluation.parity import Parity
     from maskloop.records.kinds import CandidateRegistered
     from models.exports.manifest import ExportFormat
@@ -184,12 +184,12 @@ def _make(
     return len(written.calibration_digests)
 
 
-def choose_calibration(data: DatasetVersion, most: int) -> list[Picture]:
+def choose_calibration(data: DatasetVersion, most: int) -> list[LabelledPicture]:
     """Return validation pictures, the same ones each time: the first by digest, which is no order at all."""
     return sorted(data.by_split["val"], key=lambda picture: picture.digest)[:most]
 
 
-def load_pictures(app: App, data: DatasetVersion, pictures: Sequence[Picture]) -> list[np.ndarray]:
+def load_pictures(app: App, data: DatasetVersion, pictures: Sequence[LabelledPicture]) -> list[np.ndarray]:
     """Read pictures of a data version, uint8 (H, W, 3) each."""
     max_mpx = app.settings.data.max_picture_mpx
     return [load_picture(data.path(picture), max_mpx) for picture in pictures]

@@ -10,7 +10,7 @@ from maskloop.errors import DataError, NotFoundError
 
 if TYPE_CHECKING:
     from dataset.ingestion.audit import LargestGroup, NameLeaks
-    from dataset.samples import DatasetVersion, Picture
+    from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 
 _MAX_NAMED = 3
 
@@ -93,7 +93,7 @@ def audit_data(app: App) -> DataAudit:
     if version is None:
         raise NotFoundError("there is no data version yet", hint="run `maskloop ingest` first")
 
-    def cells_of(picture: Picture) -> bytes | None:
+    def cells_of(picture: LabelledPicture) -> bytes | None:
         return read_cells(version.path(picture), settings.max_picture_mpx)
 
     alike = find_alike_across_splits(

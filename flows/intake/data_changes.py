@@ -13,7 +13,7 @@ from maskloop.wording import count
 
 if TYPE_CHECKING:
     from dataset.ingestion.class_changes import ClassChange, ClassPlan
-    from dataset.samples import DatasetVersion
+    from dataset.labelled_pictures import DatasetVersion
 
 
 def restore_version(app: App, tag: str, *, by: str, why: str = "") -> DatasetVersion:

@@ -15,7 +15,7 @@ from registry.mlflow_adapter.metric_names import translated
 if TYPE_CHECKING:
     from dataset.ingestion.ingestion import IngestResult
     from dataset.ingestion.plan import Batch
-    from dataset.samples import DatasetVersion
+    from dataset.labelled_pictures import DatasetVersion
     from flows.intake.ingest_report import BatchReport
 
 

@@ -18,7 +18,7 @@ from maskloop.records.kinds import write_record
 from maskloop.state.loop_state import LoopState
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion, Picture
+    from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 
 
 def record_agreements(
@@ -52,7 +52,7 @@ def _record(
     version: DatasetVersion,
     weights_digest: str,
     model: ModelOnPictures,
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
 ) -> None:
     from models.loading.ground_truth import ground_truth
     from serving.rollout.analysis import agreement_record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dataset.samples import DatasetVersion
+from dataset.labelled_pictures import DatasetVersion
 from dataset.store import DatasetStore
 from maskloop.errors import DataError
 from maskloop.settings.model_settings import ModelSettings

@@ -11,7 +11,7 @@ from maskloop.records.kinds import TrainingStarted
 from maskloop.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion
+    from dataset.labelled_pictures import DatasetVersion
     from models.ports import TrainedModel
 
 

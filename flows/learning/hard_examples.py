@@ -9,7 +9,7 @@ from flows.rollouts.slices import kept_pictures
 from flows.workspace.wiring import App
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion
+    from dataset.labelled_pictures import DatasetVersion
 
 
 def weigh_hard_examples(app: App, version: DatasetVersion) -> dict[str, float]:

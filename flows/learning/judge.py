@@ -23,7 +23,7 @@ from maskloop.state.cycle_state import Cycle
 from registry.store import EVIDENCE_TAG
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion
+    from dataset.labelled_pictures import DatasetVersion
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 
 if TYPE_CHECKING:
-    from dataset.samples import DatasetVersion
+    from dataset.labelled_pictures import DatasetVersion
     from models.loading.request import TrainingRequest
     from models.ports import TrainedModel
 

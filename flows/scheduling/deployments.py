@@ -36,7 +36,7 @@ from maskloop.records.kinds import TriggerReason
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from dataset.samples import Split
+    from dataset.labelled_pictures import Split
 
 _Result = TypeVar("_Result")
 _PROGRESS_STEPS = 20

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset.samples import DatasetVersion, Picture
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from maskloop.errors import DataError
 from maskloop.settings.model_settings import TrainingSettings
 from models.loading.augmentation import Lend, augment, mirrored_labels
@@ -68,7 +68,7 @@ class PictureCache:
         self._room_bytes = limit_bytes
         self._kept: dict[str, NDArray[np.uint8]] = {}
 
-    def pixels(self, picture: Picture) -> NDArray[np.uint8]:
+    def pixels(self, picture: LabelledPicture) -> NDArray[np.uint8]:
         """Return uint8 (H, W, 3).
 
         Raises:
@@ -98,7 +98,7 @@ class BatchStream:
     """
 
     def __init__(
-        self, cache: PictureCache, plan: Sequence[Sequence[Picture]], settings: TrainingSettings
+        self, cache: PictureCache, plan: Sequence[Sequence[LabelledPicture]], settings: TrainingSettings
     ) -> None:
         self._cache, self._plan, self._settings = cache, plan, settings
         pairs = settings.augmentation.mirrored_classes
@@ -146,7 +146,7 @@ class BatchStream:
 
 
 def make_example(
-    picture: Picture,
+    picture: LabelledPicture,
     pixels: NDArray[np.uint8],
     settings: TrainingSettings,
     random: np.random.Generator,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from maskloop.masks import crop_mask
 from models.operations.crops import MaskCrop
 
@@ -56,7 +56,7 @@ class Window:
     height_px: int
 
 
-def read_example(picture: Picture, pixels: NDArray[np.uint8]) -> Example:
+def read_example(picture: LabelledPicture, pixels: NDArray[np.uint8]) -> Example:
     """Put a picture's instances and crowd regions beside its pixels. Empty masks are left out."""
     cropped = [(each, MaskCrop(*crop_mask(each.mask))) for each in picture.instances]
     held = [(each, crop) for each, crop in cropped if crop.pixels.size]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import GroundTruth
 
 
-def ground_truth(picture: Picture) -> GroundTruth:
+def ground_truth(picture: LabelledPicture) -> GroundTruth:
     """Return a picture's annotated instances as the evaluation wants them."""
     return GroundTruth(
         picture_id=picture.digest,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataset.samples import DatasetVersion, Picture
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from maskloop.digest import digest_value
 from maskloop.errors import TrainingError
 from maskloop.settings.settings import Settings
@@ -57,7 +57,7 @@ class TrainingRequest:
     draw_weights: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan_training(request: TrainingRequest) -> list[list[Picture]]:
+def plan_training(request: TrainingRequest) -> list[list[LabelledPicture]]:
     """Return the pictures of each step's batch.
 
     Raises:

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 
 Orientation = Literal["wide", "tall"]
 
 
-def repeat_factors(pictures: Sequence[Picture], threshold: float) -> dict[str, float]:
+def repeat_factors(pictures: Sequence[LabelledPicture], threshold: float) -> dict[str, float]:
     """Return how often each picture is drawn a round so that rare classes are seen more often, by digest.
 
     A class in a share ``f`` of the pictures asks for ``max(1, sqrt(threshold / f))``, a picture for what its
@@ -34,12 +34,12 @@ def combine_repeats(factors: Mapping[str, float], weights: Mapping[str, float]) 
     return {digest: factor * weights.get(digest, 1.0) for digest, factor in factors.items()}
 
 
-def orientations(pictures: Iterable[Picture]) -> dict[str, Orientation]:
+def orientations(pictures: Iterable[LabelledPicture]) -> dict[str, Orientation]:
     """Return for each digest whether the picture is wide (or square) or tall."""
     return {
         picture.digest: "wide" if picture.width_px >= picture.height_px else "tall" for picture in pictures
     }
 
 
-def _classes_of(picture: Picture) -> set[int]:
+def _classes_of(picture: LabelledPicture) -> set[int]:
     return {instance.class_index for instance in picture.instances if not instance.is_crowd}

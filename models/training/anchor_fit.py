@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from maskloop.masks import boxes_xyxy
 
 SMALL_AREA_PX: Final = 32**2
@@ -89,7 +89,7 @@ class AnchorRecall:
     at_70: float | None
 
 
-def see_boxes(pictures: Sequence[Picture], *, min_size_px: int, max_size_px: int) -> SeenBoxes:
+def see_boxes(pictures: Sequence[LabelledPicture], *, min_size_px: int, max_size_px: int) -> SeenBoxes:
     """Return the boxes of all instances but crowds, scaled as torchvision scales the pictures."""
     boxes, sizes = [np.zeros((0, 4))], [np.zeros((0, 2), dtype=np.int64)]
     for picture in pictures:

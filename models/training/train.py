@@ -15,8 +15,8 @@ from pathlib import Path
 
 from torchvision.models.detection import MaskRCNN
 
+from dataset.labelled_pictures import LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from dataset.samples import Picture
 from maskloop.errors import StoppedError
 from models.artifacts.artifact import save_artifact
 from models.artifacts.manifest import ArtifactFacts, ArtifactManifest
@@ -52,7 +52,7 @@ class TrainingResult:
 
     def calibrate(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[LabelledPicture],
         pixels_of: PixelsOf,
         *,
         class_names: tuple[str, ...],

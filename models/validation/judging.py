@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from maskloop.errors import ConfigurationError
 from maskloop.settings.settings import GateSettings
 from models.loading.batches import PictureCache
@@ -146,7 +146,7 @@ class Examiner:
         """Let a measurement in another thread end soon: nobody waits for it any more."""
         self._is_given_up.set()
 
-    def _pixels(self, picture: Picture) -> NDArray[np.uint8]:
+    def _pixels(self, picture: LabelledPicture) -> NDArray[np.uint8]:
         if self._is_given_up.is_set():
             raise CancelledError
         return self._cache.pixels(picture)

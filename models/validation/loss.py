@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from maskloop.settings.model_settings import TrainingSettings
 from models.devices import uses_bf16
 from models.loading.batches import Batch
@@ -33,8 +33,8 @@ MAX_PICTURES: Final = 32
 
 def measure_losses(
     model: MaskRCNN,
-    pictures: Sequence[Picture],
-    pixels_of: Callable[[Picture], NDArray[np.uint8]],
+    pictures: Sequence[LabelledPicture],
+    pixels_of: Callable[[LabelledPicture], NDArray[np.uint8]],
     *,
     training: TrainingSettings,
     device: torch.device,
@@ -86,7 +86,7 @@ def _losses(model: MaskRCNN, rpn: SparseProposals, heads: CropHeads, batch: Batc
 
 
 def _batches(
-    pictures: Sequence[Picture], pixels_of: Callable[[Picture], NDArray[np.uint8]], size: int
+    pictures: Sequence[LabelledPicture], pixels_of: Callable[[LabelledPicture], NDArray[np.uint8]], size: int
 ) -> Iterator[Batch]:
     for start in range(0, len(pictures), size):
         some = pictures[start : start + size]
@@ -95,7 +95,7 @@ def _batches(
         yield Batch(images, targets, tuple(picture.name for picture in some))
 
 
-def _plain_example(picture: Picture, pixels: NDArray[np.uint8]) -> tuple[Tensor, dict[str, Tensor]]:
+def _plain_example(picture: LabelledPicture, pixels: NDArray[np.uint8]) -> tuple[Tensor, dict[str, Tensor]]:
     example = read_example(picture, pixels)
     image = torch.from_numpy(np.array(pixels, order="C")).permute(2, 0, 1)
     height_px, width_px = example.size_px

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection import MaskRCNN
 
-from dataset.samples import Picture
+from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import Detections
 from evaluation.iou import measure_mask_iou
 from evaluation.thresholds import calibrate_thresholds
@@ -17,13 +17,13 @@ from models.answering.predict import Predictor
 from models.loading.ground_truth import ground_truth
 
 _PICTURES_AT_ONCE = 32
-PixelsOf = Callable[[Picture], NDArray[np.uint8]]
+PixelsOf = Callable[[LabelledPicture], NDArray[np.uint8]]
 """Returns a picture, uint8 (H, W, 3); `models.loading.batches.PictureCache.pixels` is one."""
 
 
 def measure_class_iou(
     model: MaskRCNN,
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
     pixels_of: PixelsOf,
     *,
     class_names: tuple[str, ...],
@@ -50,7 +50,7 @@ def measure_class_iou(
 
 def calibrate_model(
     model: MaskRCNN,
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
     pixels_of: PixelsOf,
     *,
     class_names: tuple[str, ...],
@@ -74,7 +74,7 @@ def calibrate_model(
 
 
 def _detect(
-    predictor: Predictor, pictures: Sequence[Picture], pixels_of: PixelsOf, *, min_score: float
+    predictor: Predictor, pictures: Sequence[LabelledPicture], pixels_of: PixelsOf, *, min_score: float
 ) -> dict[str, Detections]:
     """Return what is found in each picture, by its digest."""
     detections = {}

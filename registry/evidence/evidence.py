@@ -28,7 +28,7 @@ from registry.gates.gates import find_gate
 from registry.gates.outcomes import outcome_of
 
 if TYPE_CHECKING:
-    from dataset.samples import Picture
+    from dataset.labelled_pictures import LabelledPicture
     from dataset.versions.difference import VersionDiff
 
 Row = TypeVar("Row", "ClassRow", "SourceRow")
@@ -333,7 +333,7 @@ def _changes(names: Any, counters: Sequence[Counter[str]]) -> list[Change]:
     return [Change(name, *(counter[name] for counter in counters)) for name in names]
 
 
-def _count_by_class(pictures: Sequence[Picture], class_names: Sequence[str]) -> Counter[str]:
+def _count_by_class(pictures: Sequence[LabelledPicture], class_names: Sequence[str]) -> Counter[str]:
     """Count the pictures that hold each class."""
     return Counter(
         class_names[index]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import decode_picture
-from dataset.samples import DatasetVersion
 from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError, StoppedError, StorageError
 from maskloop.settings.settings import Settings, parse_settings
 from models.artifacts.manifest import ArtifactFacts

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataset.samples import DatasetVersion
+from dataset.labelled_pictures import DatasetVersion
 from dataset.store import next_tag
 from dataset.versions.catalog import fingerprint, read_catalog
 from maskloop.digest import digest_bytes, digest_file

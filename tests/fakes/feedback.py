@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dataset.labelled_pictures import LabelledPicture
 from dataset.pictures.decoding import orient
-from dataset.samples import Picture
 from maskloop.digest import digest_bytes
 from maskloop.masks import Rle, decode_masks, encode_masks
 from monitoring.samples.values import Sample
@@ -87,7 +87,7 @@ def fate(world: World, request_id: str = "r1") -> tuple[str, str]:
     return label.fate, label.detail
 
 
-def labelled(world: World, data: bytes) -> Picture:
+def labelled(world: World, data: bytes) -> LabelledPicture:
     version = world.data.current()
     assert version is not None
     (picture,) = [one for one in version.pictures if one.digest == digest_bytes(data)]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
 from dataset.pictures.decoding import encode_png
-from dataset.samples import DatasetVersion, Instance, Picture, Split
 from dataset.versions.catalog import Catalog, write_catalog
 from evaluation.overlays import Artist
 from flows.workspace.wiring import App
@@ -223,18 +223,18 @@ class World:
         self.models.set_tag(version, "approval", decision)
 
 
-def _swapped(picture: Picture) -> Picture:
+def _swapped(picture: LabelledPicture) -> LabelledPicture:
     swapped = tuple(replace(one, class_index=1 - one.class_index) for one in picture.instances)
     return replace(picture, instances=swapped)
 
 
 @cache
-def _drawn(number: int) -> tuple[bytes, tuple[Instance, ...]]:
+def _drawn(number: int) -> tuple[bytes, tuple[LabelledInstance, ...]]:
     pixels, instances = draw_picture(number)
     return encode_png(pixels), instances
 
 
-def _store(folder: Path, number: int, tag: str) -> Picture:
+def _store(folder: Path, number: int, tag: str) -> LabelledPicture:
     """Write one picture; of six, two are for the test, one for validation."""
     data, instances = _drawn(number)
     digest = digest_bytes(data)
@@ -244,7 +244,7 @@ def _store(folder: Path, number: int, tag: str) -> Picture:
     (folder / file).write_bytes(data)
     name = f"{number:03d}.png"
     where = (SIDE_PX, SIDE_PX, "belt", digest, splits[number % 6])
-    return Picture(digest, file, name, *where, tag, "human", instances)
+    return LabelledPicture(digest, file, name, *where, tag, "human", instances)
 
 
 def put_in_place(monkeypatch: pytest.MonkeyPatch, world: Callable[[], World]) -> None:

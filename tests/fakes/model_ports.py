@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.samples import Instance, Picture
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from evaluation.instances import Detections, GroundTruth, ScoreThreshold
 from maskloop.digest import canonical_json, digest_file
 from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError, StoppedError, TrainingError
@@ -36,7 +36,7 @@ SIDE_PX, ROWS = 16, 10
 _WEIGHTS = "weights"
 
 
-def draw_picture(number: int) -> tuple[np.ndarray, tuple[Instance, ...]]:
+def draw_picture(number: int) -> tuple[np.ndarray, tuple[LabelledInstance, ...]]:
     """Draw picture ``number``: the blue background makes it unlike every other."""
     pixels = np.zeros((SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     pixels[..., 2] = np.random.default_rng(number).integers(0, 256, (SIDE_PX, SIDE_PX))
@@ -44,7 +44,7 @@ def draw_picture(number: int) -> tuple[np.ndarray, tuple[Instance, ...]]:
     for class_index, column in enumerate((1, 9)):
         pixels[3 : 3 + ROWS, column : column + 5, class_index] = 255
         (mask,) = encode_masks(pixels[None, ..., class_index] > 128)
-        instances.append(Instance(class_index, mask))
+        instances.append(LabelledInstance(class_index, mask))
     return pixels, tuple(instances)
 
 
@@ -140,8 +140,8 @@ class FakeTrainedModel:
 
     def calibrate(
         self,
-        pictures: Sequence[Picture],
-        pixels_of: Callable[[Picture], np.ndarray],
+        pictures: Sequence[LabelledPicture],
+        pixels_of: Callable[[LabelledPicture], np.ndarray],
         *,
         class_names: tuple[str, ...],
         min_instances: int,
@@ -177,7 +177,7 @@ class FakeTrainer:
     resumed_at: list[int] = field(default_factory=list)
     requests: list[TrainingRequest] = field(default_factory=list)
     saved: list[ArtifactFacts] = field(default_factory=list)
-    calibrated_on: list[tuple[tuple[Picture, ...], int]] = field(default_factory=list)
+    calibrated_on: list[tuple[tuple[LabelledPicture, ...], int]] = field(default_factory=list)
 
     def train(
         self,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.samples import DatasetVersion, Instance, Picture
+from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture
 from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
 from maskloop.settings.settings import GateSettings, Settings, parse_settings
@@ -69,10 +69,10 @@ def draw(index: int) -> tuple[np.ndarray, np.ndarray, int]:
     return pixels, mask[None], kind
 
 
-def make_picture(index: int, split: str = "train") -> Picture:
+def make_picture(index: int, split: str = "train") -> LabelledPicture:
     """Describe picture ``index``; its digest is that of its pixels."""
     pixels, mask, kind = draw(index)
-    return Picture(
+    return LabelledPicture(
         digest=digest_bytes(pixels.tobytes()),
         file=f"{index}.png",
         name=f"shape_{index}.png",
@@ -83,7 +83,7 @@ def make_picture(index: int, split: str = "train") -> Picture:
         split=split,
         added_in="data-v1",
         label_origin="human",
-        instances=(Instance(kind, encode_masks(mask)[0]),),
+        instances=(LabelledInstance(kind, encode_masks(mask)[0]),),
     )
 
 

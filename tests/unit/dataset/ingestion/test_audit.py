@@ -13,14 +13,16 @@ from dataset.ingestion.audit import (
     largest_group,
     warn_of_names,
 )
-from dataset.samples import Picture, Split
+from dataset.labelled_pictures import LabelledPicture, Split
 
 
-def picture(name: str, split: Split = "train", group: str = "") -> Picture:
-    return Picture(name, f"{name}.png", name, 4, 3, "here", group or name, split, "data-v1", "human", ())
+def picture(name: str, split: Split = "train", group: str = "") -> LabelledPicture:
+    return LabelledPicture(
+        name, f"{name}.png", name, 4, 3, "here", group or name, split, "data-v1", "human", ()
+    )
 
 
-def tiles(*splits: Split, group: str = "") -> list[Picture]:
+def tiles(*splits: Split, group: str = "") -> list[LabelledPicture]:
     """Four photographs of so many tiles each, in these splits."""
     return [
         picture(f"{photo}_scaled_{number}.png", split, group and f"{group} of {photo}")
@@ -87,7 +89,7 @@ def test_pictures_that_look_alike_in_different_splits_are_found_by_hash_and_cell
     hashes = {"a": 0, "b": 1, "c": 0, "d": 0, "far": 2**64 - 1}
     asked: list[str] = []
 
-    def cells_of(asked_for: Picture) -> bytes:
+    def cells_of(asked_for: LabelledPicture) -> bytes:
         asked.append(asked_for.name)
         return cells[asked_for.name]
 

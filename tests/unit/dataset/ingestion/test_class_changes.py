@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.ingestion.class_changes import ClassChange, plan_class_change
-from dataset.samples import Instance, Picture
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.versions.catalog import Catalog
 from maskloop.errors import DataError, NotFoundError
 from maskloop.masks import encode_masks
@@ -23,9 +23,9 @@ def mask(row):
 
 
 def picture(number, *indices):
-    instances = tuple(Instance(index, mask(row)) for row, index in enumerate(indices))
+    instances = tuple(LabelledInstance(index, mask(row)) for row, index in enumerate(indices))
     digest = f"{number:064x}"
-    return Picture(
+    return LabelledPicture(
         digest, f"{digest}.png", f"{number}.png", 4, 6, "here", digest, "train", "data-v1", "human", instances
     )
 
@@ -67,8 +67,8 @@ def test_merging_and_renaming_at_once_ends_in_the_new_name():
 
 def test_an_object_labelled_in_both_merged_classes_is_kept_once():
     twice = picture(1, 2)
-    twice = Picture(**{**{f: getattr(twice, f) for f in Picture.__slots__}, "instances": (
-        Instance(2, mask(0)), Instance(3, mask(0)),
+    twice = LabelledPicture(**{**{f: getattr(twice, f) for f in LabelledPicture.__slots__}, "instances": (
+        LabelledInstance(2, mask(0)), LabelledInstance(3, mask(0)),
     )})  # fmt: skip
     plan = plan_class_change(catalog(twice), ClassChange(merges=(("mutter", "nut"),)))
     assert len(plan.catalog.pictures[0].instances) == 1

@@ -7,7 +7,7 @@ from pycocotools.coco import COCO
 
 from dataset.coco.document import CocoFile
 from dataset.coco.labels import BatchClasses, compare_label_distribution, read_batch_classes, settle_schema
-from dataset.samples import Instance, Picture
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.versions.catalog import Catalog, fingerprint, picture_file, read_catalog, write_catalog
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.masks import encode_masks
@@ -15,13 +15,13 @@ from maskloop.masks import encode_masks
 CLASSES = ("bolt", "nut")
 
 
-def picture(number: int, **changes) -> Picture:
+def picture(number: int, **changes) -> LabelledPicture:
     masks = np.zeros((2, 6, 8), dtype=bool)
     masks[0, 1:3, 1:4] = True
     masks[1, 3:5, number % 4 : number % 4 + 3] = True
     first, second = encode_masks(masks)
     digest = f"{number:064x}"
-    whole = Picture(
+    whole = LabelledPicture(
         digest,
         picture_file(digest, ".png"),
         f"{number}.png",
@@ -32,12 +32,12 @@ def picture(number: int, **changes) -> Picture:
         "train",
         "data-v1",
         "human",
-        (Instance(0, first), Instance(1, second, is_crowd=True)),
+        (LabelledInstance(0, first), LabelledInstance(1, second, is_crowd=True)),
     )
     return dataclasses.replace(whole, **changes)
 
 
-def catalog(*pictures: Picture) -> Catalog:
+def catalog(*pictures: LabelledPicture) -> Catalog:
     return Catalog(CLASSES, pictures, {p.digest: 2**63 + number for number, p in enumerate(pictures)})
 
 

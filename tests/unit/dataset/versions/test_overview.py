@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.samples import DatasetVersion, Instance, Picture, Split
+from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
 from dataset.versions.overview import describe_version
 from maskloop.masks import encode_masks
 
@@ -13,15 +13,18 @@ from maskloop.masks import encode_masks
 
 def picture(
     number: int, source: str, split: Split, *classes: int, crowds: int = 0, size: tuple[int, int] = (4, 3)
-) -> Picture:
+) -> LabelledPicture:
     instances = (
-        tuple(Instance(index, MASK) for index in classes) + (Instance(0, MASK, is_crowd=True),) * crowds
+        tuple(LabelledInstance(index, MASK) for index in classes)
+        + (LabelledInstance(0, MASK, is_crowd=True),) * crowds
     )
     digest = f"{number:064x}"
-    return Picture(digest, digest, "x.png", *size, source, digest, split, "data-v1", "human", instances)
+    return LabelledPicture(
+        digest, digest, "x.png", *size, source, digest, split, "data-v1", "human", instances
+    )
 
 
-def version(*pictures: Picture) -> DatasetVersion:
+def version(*pictures: LabelledPicture) -> DatasetVersion:
     return DatasetVersion("data-v3", "f" * 64, "m", "c", ("bolt", "nut"), pictures, Path())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataset.ingestion.class_changes import ClassChange
-from dataset.samples import DatasetVersion
+from dataset.labelled_pictures import DatasetVersion
 from flows.evidence.evaluate import evaluate_model
 from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
 from flows.intake.ingest import record_missing_versions

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.labelled_pictures import LabelledInstance
 from dataset.pictures.decoding import DecodedPicture, open_picture, orient
 from dataset.pictures.sandbox import SandboxedDecoder
-from dataset.samples import Instance
 from flows.intake.feedback import ingest_corrections, take_feedback
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
@@ -257,7 +257,7 @@ def test_a_process_that_dies_anywhere_ends_with_the_same_data(
     def outcome(world: World) -> Any:
         version = world.data.current()
         assert version is not None
-        pictures: list[tuple[str, str, tuple[Instance, ...]]]
+        pictures: list[tuple[str, str, tuple[LabelledInstance, ...]]]
         pictures = [(one.digest, one.source, one.instances) for one in version.pictures]
         ingested = [(record.tag, record.num_new_labelled) for record in world.of_kind(VersionIngested)]
         return pictures, ingested, [fate(world, name) for name in ("r0", "r1", "class")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.samples import DatasetVersion, Picture
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.learning.hard_examples import weigh_hard_examples
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
@@ -49,7 +49,7 @@ def keep_slice_of(world: World, names: list[str]) -> None:
 
 
 def renamed(version: DatasetVersion, name_of: dict[str, str]) -> DatasetVersion:
-    def rename(picture: Picture) -> Picture:
+    def rename(picture: LabelledPicture) -> LabelledPicture:
         return replace(picture, name=name_of.get(picture.digest, picture.name))
 
     return replace(version, pictures=tuple(map(rename, version.pictures)))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.samples import Instance
+from dataset.labelled_pictures import LabelledInstance
 from maskloop.errors import ConfigurationError, DataError
 from maskloop.masks import decode_masks, encode_masks
 from maskloop.settings.model_settings import AugmentationSettings, TrainingSettings
@@ -34,7 +34,7 @@ def corner(shapes):
     """A picture with one instance: rows 2..4, columns 1..6."""
     mask = np.zeros((1, shapes.SIDE_PX, shapes.SIDE_PX), bool)
     mask[0, 2:5, 1:7] = True
-    instance = Instance(1, encode_masks(mask)[0])
+    instance = LabelledInstance(1, encode_masks(mask)[0])
     return dataclasses.replace(shapes.make_picture(0), instances=(instance,))
 
 
@@ -78,7 +78,7 @@ def test_a_flipped_crop_is_the_flipped_mask_in_its_tight_box(shapes, seed):
 
 
 def test_crowds_and_empty_masks_are_not_targets(shapes, corner):
-    empty = Instance(0, encode_masks(np.zeros((1, shapes.SIDE_PX, shapes.SIDE_PX)))[0])
+    empty = LabelledInstance(0, encode_masks(np.zeros((1, shapes.SIDE_PX, shapes.SIDE_PX)))[0])
     crowd = dataclasses.replace(corner.instances[0], is_crowd=True)
     picture = dataclasses.replace(corner, instances=(empty, crowd))
     _, target = _example(picture, shapes.draw(0)[0], PLAIN)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dataset.samples import Instance
+from dataset.labelled_pictures import LabelledInstance
 from maskloop.masks import encode_masks
 from models.loading.examples import (
     PADDING_RGB,
@@ -74,7 +74,11 @@ L_SHAPE = [[0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0]]
 def test_a_picture_is_read_with_its_instances_but_without_crowds_and_empty_masks(shapes):
 
     (mask, empty) = encode_masks(np.array([L_SHAPE, np.zeros((3, 5))]))
-    instances = (Instance(0, mask, is_crowd=True), Instance(0, empty), Instance(1, mask))
+    instances = (
+        LabelledInstance(0, mask, is_crowd=True),
+        LabelledInstance(0, empty),
+        LabelledInstance(1, mask),
+    )
     picture = dataclasses.replace(shapes.make_picture(0), height_px=3, width_px=5, instances=instances)
     example = read_example(picture, np.zeros((3, 5, 3), np.uint8))
     assert example.labels.tolist() == [2]

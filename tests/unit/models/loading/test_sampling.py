@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from dataset.samples import Instance
+from dataset.labelled_pictures import LabelledInstance
 from models.loading.mixing import plan_batches
 from models.loading.request import plan_training
 from models.loading.sampling import combine_repeats, orientations, repeat_factors
@@ -17,7 +17,7 @@ def rare(shapes):
         picture = shapes.make_picture(index)
         mask = picture.instances[0].mask
         classes = (0, 1) if index < 2 else (0,)
-        return dataclasses.replace(picture, instances=tuple(Instance(each, mask) for each in classes))
+        return dataclasses.replace(picture, instances=tuple(LabelledInstance(each, mask) for each in classes))
 
     return [make(index) for index in range(8)]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models.detection.image_list import ImageList
 
-from dataset.samples import Instance
+from dataset.labelled_pictures import LabelledInstance
 from maskloop.masks import encode_masks
 from maskloop.settings.model_settings import AugmentationSettings, TrainingSettings
 from models.loading.augmentation import augment, paste_instances
@@ -213,7 +213,7 @@ def test_crowds_of_the_catalog_reach_the_example(shapes):
         shapes.make_picture(0),
         height_px=2,
         width_px=2,
-        instances=(Instance(0, mask, is_crowd=True), Instance(0, empty, is_crowd=True)),
+        instances=(LabelledInstance(0, mask, is_crowd=True), LabelledInstance(0, empty, is_crowd=True)),
     )
     example = read_example(picture, np.zeros((2, 2, 3), np.uint8))
     assert example.crops == ()

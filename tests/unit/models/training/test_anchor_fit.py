@@ -7,7 +7,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import box_iou
 
-from dataset.samples import Instance, Picture
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from maskloop.masks import encode_masks
 from maskloop.settings.model_settings import ModelSettings
 from models.network.backbones import describe_pyramid
@@ -95,9 +95,11 @@ def test_the_recall_of_no_boxes_is_unknown():
 
 def make_picture(masks, is_crowd=()):
     crowds = [*is_crowd, *[False] * (len(masks) - len(is_crowd))]
-    instances = [Instance(0, rle, crowd) for rle, crowd in zip(encode_masks(masks), crowds, strict=True)]
+    instances = [
+        LabelledInstance(0, rle, crowd) for rle, crowd in zip(encode_masks(masks), crowds, strict=True)
+    ]
     height, width = masks.shape[1:]
-    return Picture(
+    return LabelledPicture(
         "d", "images/d.png", "d.png", width, height, "", "g", "train", "data-v1", "human", tuple(instances)
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.samples import Instance, Picture
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.versions.difference import VersionDiff
 from evaluation.instances import IouTable
 from maskloop.errors import IntegrityError
@@ -95,11 +95,13 @@ def test_an_easy_picture_keeps_its_size_and_colour() -> None:
     assert np.abs(np.asarray(image).astype(int) - (200, 30, 40)).max() <= 3
 
 
-def picture(number: int, source: str, *classes: int) -> Picture:
+def picture(number: int, source: str, *classes: int) -> LabelledPicture:
     (mask,) = encode_masks(np.ones((1, 2, 2), dtype=bool))
-    instances = tuple(Instance(index, mask) for index in classes)
+    instances = tuple(LabelledInstance(index, mask) for index in classes)
     digest = f"{number:064x}"
-    return Picture(digest, digest, "x.png", 2, 2, source, digest, "train", "data-v2", "human", instances)
+    return LabelledPicture(
+        digest, digest, "x.png", 2, 2, source, digest, "train", "data-v2", "human", instances
+    )
 
 
 def test_a_change_of_data_is_counted_by_source_and_by_class() -> None:

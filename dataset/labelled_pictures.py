@@ -1,4 +1,4 @@
-"""What a sample is: one picture, its annotated instances, its split; and a data version that holds many."""
+"""A labelled picture with its instances and its split, and the data version that holds many of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class LabelledInstance:
     """One annotated object.
 
     Attributes:
@@ -32,7 +32,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class LabelledPicture:
     """One picture of a data version.
 
     Attributes:
@@ -59,7 +59,7 @@ class Picture:
     split: Split
     added_in: str
     label_origin: LabelOrigin
-    instances: tuple[Instance, ...]
+    instances: tuple[LabelledInstance, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class DatasetVersion:
         git_commit: The commit the tag names.
         class_names: The label schema, in the order of ``class_index``.
         pictures: Sorted by digest.
-        root: The folder that `Picture.file` is relative to.
+        root: The folder that `LabelledPicture.file` is relative to.
     """
 
     tag: str
@@ -81,14 +81,14 @@ class DatasetVersion:
     dvc_md5: str
     git_commit: str
     class_names: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[LabelledPicture, ...]
     root: Path
 
     @cached_property
-    def by_split(self) -> dict[Split, tuple[Picture, ...]]:
+    def by_split(self) -> dict[Split, tuple[LabelledPicture, ...]]:
         """The pictures of each split."""
         return {split: tuple(p for p in self.pictures if p.split == split) for split in SPLITS}
 
-    def path(self, picture: Picture) -> Path:
+    def path(self, picture: LabelledPicture) -> Path:
         """Return where a picture's file lies."""
         return self.root / picture.file
