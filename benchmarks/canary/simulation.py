@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskloop.settings.settings import RolloutSettings, SloSettings
-from serving.rollout.analysis import Limits, analyse
+from serving.rollout.analysis import analyse
+from serving.rollout.checks import Limits
 from serving.rollout.pairs import Comparison
 
 SETTINGS: Final = RolloutSettings()

@@ -75,7 +75,8 @@ def _from_pairs(app: App, rollout: Rollout, analysis: Analysis) -> RolloutReport
 def _from_ledger(rollout: Rollout, analysis: Analysis | None = None) -> RolloutReport:
     """Report what the ledger tells; what decided a rollout that has ended is not judged again."""
     from registry.evidence.approval_page import Line, RolloutReport
-    from serving.rollout.analysis import RARE, Analysis
+    from serving.rollout.analysis import Analysis
+    from serving.rollout.checks import CHECKS
 
     moved = rollout.moved
     if moved and (analysis is None or rollout.is_over or rollout.phase == "aborting"):
@@ -90,7 +91,8 @@ def _from_ledger(rollout: Rollout, analysis: Analysis | None = None) -> RolloutR
         num_compared=analysis.num_compared,
         checks=analysis.checks,
         outcome=analysis.outcome,
-        rare=tuple(sorted(RARE)),
+        rare=tuple(check.name for check in CHECKS if check.is_rare),
+        questions={check.name: check.question for check in CHECKS},
     )
 
 
@@ -105,6 +107,8 @@ def _brought_up_to_date(kept: RolloutReport, rollout: Rollout) -> RolloutReport:
         num_compared=newer.num_compared,
         checks=newer.checks,
         outcome=newer.outcome,
+        rare=now.rare,
+        questions=now.questions,
     )
 
 

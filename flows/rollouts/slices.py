@@ -24,6 +24,7 @@ from maskloop.schema import refuse_newer
 from maskloop.state.loop_state import Rollout
 from registry.gates.gate import Finding
 from registry.gates.gates import SLICE
+from serving.rollout.checks import find_check
 from serving.rollout.corrected import truth_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ _FILE: Final = "slice.json"
 _VERSION: Final = 2
 _NEVER_WRITTEN: Final = {"score": 1.0, "box_xyxy": (0.0, 0.0, 0.0, 0.0)}
 """What version 1 left out of an instance; a reference is compared by class and mask alone."""
-_ABOUT_TIME: Final = frozenset({"latency", "slo.latency"})
-"""Checks that no picture explains."""
 
 
 def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
@@ -50,8 +49,8 @@ def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
         None if it failed on none: it was only slow, or stopped by a person, or no picture may be kept.
     """
     checks = rollout.moved.checks if rollout.moved else ()
-    failed = tuple(check.name for check in checks if check.outcome == "fail")
-    if not set(failed) - _ABOUT_TIME:
+    failed = [check for check in checks if check.outcome == "fail"]
+    if all((row := find_check(check)) and row.is_about_time for check in failed):
         return None
     worst = app.pairs.worst(rollout.cycle, app.settings.rollout.max_slice_pictures)
     pairs = [pair for pair in worst if pair.picture and pair.champion is not None]
@@ -71,7 +70,7 @@ def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
         reference_digest=rollout.started.champion_digest,
         num_pictures=len(_read_pictures(directory)),
         pictures_digest=_digest_of(directory),
-        failed_checks=failed,
+        failed_checks=tuple(check.name for check in failed),
         required_agreement=_half_way(pairs, rollout.started.required_agreement),
     )
     write_record(app.ledger, record, cycle=rollout.cycle, key=f"slice:{slice_id}")

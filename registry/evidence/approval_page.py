@@ -6,7 +6,7 @@ The same facts give the same page, so it can be written as often as one likes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -52,18 +52,6 @@ _SHADOW_SAYS: Final[Mapping[Outcome, str]] = {
     "inconclusive": "the pictures so far cannot tell",
     "fail": "on the same pictures it is worse than the champion",
 }
-_QUESTIONS: Final[Mapping[str, str]] = {
-    "agreement": "Does it see the same things, with the same masks?",
-    "count.fewer": "Does it miss things?",
-    "count.more": "Does it find things that are not there?",
-    "class_flips": "Does it give things other names?",
-    "score": "Is it less sure?",
-    "latency": "Is it slower?",
-    "errors": "Does it fail where the champion answers?",
-    "slo.errors": "Did its own answers keep the promise about errors?",
-    "slo.latency": "Did its own answers keep the promise about time?",
-    "feedback": "What do people's corrections say?",
-}
 
 
 @dataclass(frozen=True)
@@ -107,6 +95,7 @@ class RolloutReport:
         checks: One line each.
         outcome: Of all of them.
         rare: Names of checks that need not be shown to hold, only not to be violated.
+        questions: What each check asks, by its name; one without is told by its name.
         champion: Latency on those pictures; None if it is not known (any more).
         challenger: Likewise.
         pictures: The worst disagreements.
@@ -120,6 +109,7 @@ class RolloutReport:
     checks: tuple[Check, ...]
     outcome: Outcome
     rare: tuple[str, ...] = ()
+    questions: Mapping[str, str] = field(default_factory=dict)
     champion: Latency | None = None
     challenger: Latency | None = None
     pictures: tuple[ShownPicture, ...] = ()
@@ -234,7 +224,6 @@ def render_page(page: ApprovalPage, *, beside: Mapping[str, str] | None = None) 
         checks=worst_checks_first(page.verdict.checks),
         shadow_says=_SHADOW_SAYS,
         shadow_checks=_rollout_checks(page.rollout) if page.rollout else [],
-        questions=_QUESTIONS,
         history=page.history[-MAX_LINES:],
         num_left_out=max(0, len(page.history) - MAX_LINES),
         max_sources=MAX_SOURCES,

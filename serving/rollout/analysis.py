@@ -12,52 +12,18 @@ so at the moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.agreement import PerfectChallenger
 from evaluation.sequential import judge_mean, share_error_rate
-from maskloop.records.kinds import AgreementMeasured, Check, Outcome, RolloutStarted
+from maskloop.records.kinds import AgreementMeasured, Check, Outcome
 from maskloop.settings.settings import RolloutSettings, SloSettings
+from serving.rollout.checks import CHECKS, Limits, RolloutCheck, Terms, find_check
 from serving.rollout.pairs import Comparison
-
-SLOW_SHARE: Final = 0.5
-"""Of pictures: a challenger that is too slow for most of them is too slow."""
-P95_BUDGET: Final = 0.05
-"""Share of answers that may take longer than the promised 95th percentile."""
-RARE: Final = frozenset({"errors", "slo.errors", "slo.latency", "feedback"})
-NUM_CHECKS: Final = 10
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a challenger must keep to.
-
-    Attributes:
-        agreement: Lowest mean agreement with the champion, 0..1.
-        lowest_count_shift: Of the mean count shift, -1..0.
-        highest_count_shift: Likewise, 0..1.
-        class_flips: Largest mean share of instances named differently, 0..1.
-    """
-
-    agreement: float
-    lowest_count_shift: float
-    highest_count_shift: float
-    class_flips: float
-
-    @classmethod
-    def of(cls, started: RolloutStarted) -> Limits:
-        """Return the limits a rollout began with."""
-        return cls(
-            started.required_agreement,
-            started.lowest_count_shift,
-            started.highest_count_shift,
-            started.max_class_flips,
-        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +57,7 @@ class Analysis:
         return tuple(
             check
             for check in self.checks
-            if check.outcome == "inconclusive" and (check.name not in RARE or _looks_violated(check))
+            if check.outcome == "inconclusive" and (not _is_rare(check) or _looks_violated(check))
         )
 
     @property
@@ -100,6 +66,11 @@ class Analysis:
         if self.failed:
             return "fail"
         return "inconclusive" if self.undecided or not self.checks else "pass"
+
+
+def _is_rare(check: Check) -> bool:
+    row = find_check(check)
+    return row is not None and row.is_rare
 
 
 def _looks_violated(check: Check) -> bool:
@@ -148,6 +119,7 @@ def analyse(
     slo: SloSettings,
     *,
     num_before: int = 0,
+    table: Sequence[RolloutCheck] = CHECKS,
 ) -> Analysis:
     """Judge a challenger by everything that was compared since its rollout began.
 
@@ -162,152 +134,54 @@ def analyse(
         settings: Error rate, minimum samples, the other limits.
         slo: What clients are promised.
         num_before: How many of the comparisons came before the present step.
+        table: What is asked; the error rate is shared among its rows.
     """
-    step = comparisons[num_before:]
+    terms, step = Terms(limits, settings, slo), comparisons[num_before:]
     checks = [
-        _judge(question, question.values(comparisons), question.values(step), settings)
-        for question in _questions(limits, settings, slo)
+        _judge(
+            row,
+            row.values(comparisons, feedback_drops, terms),
+            row.values(step, (), terms),  # corrections come late: they are not counted by step
+            terms,
+            len(table),
+        )
+        for row in table
     ]
-    feedback = _Question("feedback", "mean drop by corrections", -1.0, at_most=settings.max_feedback_iou_drop)
-    checks.append(_judge(feedback, list(feedback_drops), (), settings))
     both = [one for one in comparisons if one.both_answered]
     return replace(_latencies(both), checks=tuple(checks), num_compared=len(comparisons))
 
 
-def breaks_latency_promise(comparison: Comparison, slo: SloSettings) -> bool:
-    """Tell whether an answer came too late, and would have come in time from the champion.
-
-    Its time is queue and pass, and a queue is made of passes of the same model: a champion that takes half
-    as long for a picture would have answered after half the time.
-    """
-    mine_s, other_s = comparison.challenger_s, comparison.champion_s
-    ratio = min(1.0, other_s / mine_s) if mine_s else 1.0
-    promised_s = slo.p95_ms / 1000.0
-    return comparison.latency_s > promised_s >= comparison.latency_s * ratio
-
-
-def _both(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return [one for one in comparisons if one.both_answered]
-
-
-def _tried(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return [one for one in comparisons if not one.champion_error]
-
-
-def _live(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return [one for one in _tried(comparisons) if one.answered_by == "challenger"]
-
-
-@dataclass(frozen=True)
-class _Question:
-    """A mean, and the side of a limit it should be on."""
-
-    name: str
-    what: str
-    lower: float
-    at_least: float | None = None
-    at_most: float | None = None
-    pick: Callable[[Sequence[Comparison]], Sequence[Comparison]] = _both
-    measure: Callable[[Comparison], float] = lambda _comparison: 0.0
-
-    def values(self, comparisons: Sequence[Comparison]) -> list[float]:
-        """Return what is averaged, in order of arrival."""
-        return [self.measure(one) for one in self.pick(comparisons)]
-
-
-def _questions(limits: Limits, settings: RolloutSettings, slo: SloSettings) -> tuple[_Question, ...]:
-    return (*_of_the_answers(limits, settings), *_of_the_errors(settings, slo), _of_the_promise(slo))
-
-
-def _of_the_answers(limits: Limits, settings: RolloutSettings) -> tuple[_Question, ...]:
-    ratio = settings.max_latency_ratio
-    shift = _Question("count.fewer", "mean count shift", -1.0, measure=lambda c: c.count_shift)
-    return (
-        _Question("agreement", "mean agreement", 0.0, limits.agreement, measure=lambda c: c.agreement),
-        replace(shift, at_least=limits.lowest_count_shift),
-        replace(shift, name="count.more", at_most=limits.highest_count_shift),
-        _Question(
-            "class_flips",
-            "share of instances named otherwise",
-            0.0,
-            at_most=limits.class_flips,
-            measure=lambda c: c.flip_share,
-        ),
-        _Question(
-            "score",
-            "mean score shift",
-            -1.0,
-            at_least=-settings.max_score_drop,
-            measure=lambda c: c.score_shift,
-        ),
-        _Question(
-            "latency",
-            f"share of pictures that took over {ratio:g} times as long",
-            0.0,
-            at_most=SLOW_SHARE,
-            measure=lambda c: float(c.challenger_s > ratio * c.champion_s),
-        ),
-    )
-
-
-def _of_the_errors(settings: RolloutSettings, slo: SloSettings) -> tuple[_Question, ...]:
-    failed = _Question(
-        "errors",
-        "share of pictures only the champion answered",
-        0.0,
-        at_most=settings.max_error_percent / 100.0,
-        pick=_tried,
-        measure=lambda c: float(bool(c.challenger_error)),
-    )
-    of_its_own = replace(
-        failed,
-        name="slo.errors",
-        what="share of its own requests it failed",
-        at_most=min(1.0, slo.max_burn_rate * slo.max_error_percent / 100.0),
-        pick=_live,
-    )
-    return failed, of_its_own
-
-
-def _of_the_promise(slo: SloSettings) -> _Question:
-    return _Question(
-        "slo.latency",
-        f"share of its answers over {slo.p95_ms:g} ms by its own doing",
-        0.0,
-        at_most=min(1.0, slo.max_burn_rate * P95_BUDGET),
-        pick=_live,
-        measure=lambda c: float(breaks_latency_promise(c, slo)),
-    )
-
-
 def _judge(
-    question: _Question, values: Sequence[float], of_step: Sequence[float], settings: RolloutSettings
+    row: RolloutCheck, values: Sequence[float], of_step: Sequence[float], terms: Terms, num_checks: int
 ) -> Check:
     whole = np.asarray(values, dtype=np.float64)
-    outcome = _decide(question, whole, settings)
+    outcome = _decide(row, whole, terms, num_checks)
     if outcome != "fail" and len(of_step) < len(values):
-        by_step = _decide(question, np.asarray(of_step, dtype=np.float64), settings)
+        by_step = _decide(row, np.asarray(of_step, dtype=np.float64), terms, num_checks)
         if by_step == "fail":
             outcome, whole = "fail", np.asarray(of_step, dtype=np.float64)
     measured = float(whole.mean()) if whole.size else None
-    side, limit = ("least", question.at_least) if question.at_most is None else ("most", question.at_most)
+    limit = row.threshold(terms)
     seen = "nothing" if measured is None else f"{measured:.3f}"
-    reason = f"{question.what}: {seen} over {whole.size} pictures, at {side} {limit:.3f} is required"
-    return Check(name=question.name, outcome=outcome, measured=measured, required=limit, reason=reason)
+    told = f"{row.describe(terms)}: {seen} over {whole.size} pictures"
+    reason = f"{told}, at {row.side} {limit:.3f} is required"
+    return Check(
+        name=row.name, outcome=outcome, measured=measured, required=limit, reason=reason, gate=row.name
+    )
 
 
-def _decide(question: _Question, values: NDArray[np.float64], settings: RolloutSettings) -> Outcome:
+def _decide(row: RolloutCheck, values: NDArray[np.float64], terms: Terms, num_checks: int) -> Outcome:
     """Fail at a rate shared among all tests, so that together they keep it; pass at the rate itself.
 
     A challenger that breaks a limit must pass the very test of that limit to go on.
     """
-
-    num_tests = NUM_CHECKS * (len(settings.steps_percent) + 2)  # all pictures, the shadow's, each step's
+    settings, limit = terms.rollout, row.threshold(terms)
+    num_tests = num_checks * (len(settings.steps_percent) + 2)  # all pictures, the shadow's, each step's
     found = judge_mean(
         values,
-        at_least=question.at_least,
-        at_most=question.at_most,
-        lower=question.lower,
+        at_least=limit if row.side == "least" else None,
+        at_most=limit if row.side == "most" else None,
+        lower=row.lowest,
         upper=1.0,
         error_rate=share_error_rate(settings.error_rate, num_tests),
         pass_error_rate=settings.error_rate,

@@ -8,7 +8,8 @@ from typing import Final
 from maskloop.settings.settings import RolloutSettings, SloSettings
 from maskloop.state.loop_state import Rollout
 from monitoring.samples.corrections import CorrectionLog
-from serving.rollout.analysis import Analysis, Limits, analyse
+from serving.rollout.analysis import Analysis, analyse
+from serving.rollout.checks import Limits
 from serving.rollout.corrected import DropReader
 from serving.rollout.pairs import PairLog, PairReader
 

@@ -21,6 +21,7 @@ from registry.evidence.evidence import (
     SourceRow,
 )
 from registry.gates.blessing import make_verdict
+from serving.rollout.checks import CHECKS
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 PICTURE = "data:image/jpeg;base64,/9j/4AAQ"
@@ -103,6 +104,7 @@ def rollout(**more: Any) -> RolloutReport:
         ),
         "outcome": "pass",
         "rare": ("errors",),
+        "questions": {check.name: check.question for check in CHECKS},
         "champion": Latency(40.0, 55.0),
         "challenger": Latency(44.0, 61.0),
         "pictures": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from flows.pages.evidence_pack import refresh_pack, refresh_packs
 from flows.workspace.telling import SilentTeller
 from maskloop.records.kinds import DriftJudged, RolloutMoved, write_record
 from maskloop.workspace import Workspace
+from serving.rollout.checks import CHECKS
 from serving.rollout.pairs import Comparison, KeptPair
 from tests.fakes.approval_pages import Reader
 from tests.fakes.crashing import Countdown, every_crash_point
@@ -353,6 +355,7 @@ def test_the_page_shows_the_shadow_as_it_goes_on(shadow: World) -> None:
     assert "champion took 10 ms, 95 % within 10 ms, the challenger 12 ms, 95 % within 12 ms" in page.text
     assert "agreement 0.10, request r3 champion: 2 found challenger: 2 found" in page.text
     assert page.tags.count("img") == OF_THE_JUDGING + 6
+    assert all(row.question in page.text for row in CHECKS), "each check of the table is asked"
     see(shadow, range(4, 200))
     reconcile(shadow.app())
     assert "200 pictures of production" in page_of(shadow, "2").text
@@ -371,8 +374,11 @@ def test_what_the_rollout_said_stays_when_the_pairs_are_forgotten(shadow: World)
     see(shadow, range(100))
     reconcile(shadow.app())
     shadow.pairs.forget("cycle-2")
+    file = shadow.workspace.reports_dir / "verdicts" / "version-2" / "rollout.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "questions": {}}), encoding="utf-8")
     decide_by_hand(shadow.app(), "2", "rejected", by="anna", why="no")
     page = page_of(shadow, "2")
+    assert "Does it see the same things" in page.text, "also of a report kept before it held the questions"
     assert "100 pictures of production" in page.text
     assert "Where the two disagree most" in page.text
     assert "champion took 10 ms" in page.text
