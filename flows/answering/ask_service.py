@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, overlay_file, tell_passed_over
 from flows.workspace.telling import Teller
@@ -13,11 +12,8 @@ from maskloop.errors import DataError
 from maskloop.files import write_bytes
 from maskloop.masks import rle_from_coco
 from models.answering.instance_json import FoundInstance
-from serving.client import PredictOptions
-
-if TYPE_CHECKING:
-    from serving.client import Client
-    from serving.schemas import Instance, PictureSize, PredictAnswer
+from serving.client import Client, PredictOptions
+from serving.schemas import Instance, PictureSize, PredictAnswer
 
 
 def ask_service(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from dataset.pictures.decoding import sniff_format
 from maskloop.errors import DataError, PictureError
 
 OVERLAY_ENDING: Final = ".overlay.png"
@@ -152,8 +153,6 @@ def _count_passed_over(files: Iterable[tuple[str, str]]) -> str:
 
 
 def _why_passed_over(path: Path) -> str:
-    from dataset.pictures.decoding import sniff_format
-
     if path.name.endswith(OVERLAY_ENDING):
         return _OWN_DRAWING
     try:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.ledger.ledger import Entry
 from maskloop.state.loop_state import LoopState, Rollout
+from monitoring.drift.baseline import load_baseline
+from monitoring.drift.novelty import Novelty, NoveltyScorer, fit_novelty
+from registry.champion.serving_copy import ServedModel, challenger_copy
 from serving.answers import HostedModel, Role, Traffic, Wanted
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from monitoring.drift.novelty import Novelty, NoveltyScorer
-    from registry.champion.serving_copy import ServedModel
 
 _log = logging.getLogger("maskloop.serving")
 
@@ -36,9 +34,6 @@ class NoveltyOnceMeasured:
 
     def look(self) -> None:
         """Look whether they were measured in the meantime. Blocking."""
-        from monitoring.drift.baseline import load_baseline
-        from monitoring.drift.novelty import fit_novelty
-
         files = sorted(self._app.baseline_dir(self._weights_digest).glob("*.npz"))
         if self._is_settled or not files:
             return
@@ -95,8 +90,6 @@ class LedgerModelSource:
 
     def _find_challenger(self, state: LoopState) -> tuple[ServedModel | None, Traffic]:
         """Return the challenger of the rollout under way, or nobody; its trouble is not the champion's."""
-        from registry.champion.serving_copy import challenger_copy
-
         rollout = state.rollout
         if rollout is None or not self._expects_challenger(state):
             return None, Traffic()

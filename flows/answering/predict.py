@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset.pictures.decoding import DecodedPicture, encode_png
+from dataset.pictures.sandbox import Limits, SandboxedDecoder
+from evaluation.instances import ScoreThreshold
+from evaluation.overlays import draw_overlay
 from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, overlay_file, tell_passed_over
 from flows.evidence.evaluate import BATCH_SIZE
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from dataset.pictures.decoding import DecodedPicture
-    from evaluation.instances import ScoreThreshold
-    from models.answering.prediction import Prediction
-    from models.ports import Predictor
-    from registry.champion.serving_copy import ServedModel
+from maskloop.files import write_bytes
+from models.answering.instance_json import list_instances
+from models.answering.prediction import Prediction
+from models.ports import Predictor
+from monitoring.samples.values import Sample, measure, sample_key
+from registry.champion.serving_copy import ServedModel
 
 
 def predict(
@@ -76,8 +79,6 @@ class IncomingPicture:
 
 def decode_in_batches(app: App, files: Sequence[IncomingFile]) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
-    from dataset.pictures.sandbox import Limits, SandboxedDecoder
-
     with SandboxedDecoder(Limits(max_mpx=app.settings.data.max_picture_mpx)) as decoder:
         for start in range(0, len(files), BATCH_SIZE):
             yield [_receive(decoder, file) for file in files[start : start + BATCH_SIZE]]
@@ -131,8 +132,6 @@ class _Answering:
         )
 
     def _tell(self, picture: IncomingPicture, prediction: Prediction | None) -> tuple[dict[str, Any], ...]:
-        from models.answering.instance_json import list_instances
-
         if picture.decoded is None or prediction is None:
             return ()
         told = list_instances(
@@ -144,8 +143,6 @@ class _Answering:
         return tuple(one.to_json() for one in told)
 
     def _log_sample(self, picture: IncomingPicture, prediction: Prediction | None) -> None:
-        from monitoring.samples.values import Sample, measure, sample_key
-
         digest = digest_bytes(picture.data)
         sample = Sample(
             sample_id=sample_key(digest, self.served.weights_digest),
@@ -171,10 +168,6 @@ class _Answering:
         self.app.samples.add(answered, picture.data)
 
     def _draw(self, directory: Path, name: str, pixels: NDArray[np.uint8], prediction: Prediction) -> None:
-        from dataset.pictures.decoding import encode_png
-        from evaluation.overlays import draw_overlay
-        from maskloop.files import write_bytes
-
         shown = prediction.detections.select(prediction.detections.reach(self.threshold))
         drawn = draw_overlay(pixels, shown, None, self.predictor.class_names)
         write_bytes(overlay_file(directory, name), encode_png(drawn))

@@ -8,20 +8,30 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from flows.answering.model_source import LedgerModelSource
+from flows.intake.feedback import take_feedback
+from flows.rollouts.rollout import advance_rollout
 from flows.workspace.wiring import App, open_app
 from maskloop.memory import spare_the_collector, use_large_pages
 from maskloop.settings.settings import ServingSettings
 from models.ports import Machine
-
-if TYPE_CHECKING:
-    from serving.access.keys import KeyStore
-    from serving.answering.hosting import ModelHost
-    from serving.answering.service import Service
-    from serving.rollout.comparing import PairRecorder
-    from serving.sampling.sampler import Sampler
-    from serving.telemetry.metrics import Metrics
+from serving.access.keys import KeyStore
+from serving.access.limits import RateLimiter
+from serving.answering.batching import MicroBatcher
+from serving.answering.decoding import DecoderPool
+from serving.answering.engine import Engine
+from serving.answering.hosting import ModelHost
+from serving.answering.service import Service
+from serving.http.app import create_app
+from serving.http.server import choose_trusted_hosts, decide_on_keys, stop_noticed
+from serving.rollout.comparing import PairRecorder
+from serving.sampling.quotas import share_quotas
+from serving.sampling.sampler import Sampler
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.periodic import in_thread, repeat, running
+from serving.telemetry.tracing import open_tracer
 
 _log = logging.getLogger("maskloop.serving")
 _FIRST_LOOK_S: Final = 60.0
@@ -40,10 +50,6 @@ def make_application(root: Path, settings: ServingSettings) -> Any:
     Raises:
         ConfigurationError: if the settings are wrong, or would open the service to strangers.
     """
-    from serving.http.app import create_app
-    from serving.http.server import choose_trusted_hosts, decide_on_keys
-    from serving.telemetry.tracing import open_tracer
-
     running = create_service(open_app(root, actor="service"), settings)
     tracer = open_tracer(settings.otlp_endpoint)
 
@@ -64,26 +70,11 @@ def make_application(root: Path, settings: ServingSettings) -> Any:
 
 def open_keys(app: App) -> KeyStore:
     """Return the API keys of a workspace."""
-    from serving.access.keys import KeyStore
-
     return KeyStore(app.workspace.state_dir / "keys.json", clock=app.clock)
 
 
 def create_service(app: App, settings: ServingSettings) -> RunningService:
     """Put the parts together. Nothing is loaded yet, and no process is started."""
-    from flows.answering.model_source import LedgerModelSource
-    from flows.intake.feedback import take_feedback
-    from serving.access.limits import RateLimiter
-    from serving.answering.batching import MicroBatcher
-    from serving.answering.decoding import DecoderPool
-    from serving.answering.engine import Engine
-    from serving.answering.hosting import ModelHost
-    from serving.answering.service import Service
-    from serving.rollout.comparing import PairRecorder
-    from serving.sampling.quotas import share_quotas
-    from serving.sampling.sampler import Sampler
-    from serving.telemetry.metrics import Metrics
-
     metrics = Metrics(app.settings.model_name)
     cores = _Cores(lambda: app.machine, app.settings.training.device)
     host = ModelHost(LedgerModelSource(app), metrics, cores=cores, settle=_settle)
@@ -139,9 +130,6 @@ class RunningService:
     @asynccontextmanager
     async def for_as_long_as_it_serves(self) -> AsyncIterator[None]:
         """Keep models and rollout up to date while the body runs; then finish what was accepted."""
-        from serving.http.server import stop_noticed
-        from serving.telemetry.periodic import in_thread, repeat, running
-
         settings, engine = self.service.settings, self.service.engine
         try:
             if settings.workers > 1:
@@ -166,8 +154,6 @@ class RunningService:
                 await self.host.refresh()
 
     def _look_at_the_loop(self) -> None:
-        from flows.rollouts.rollout import advance_rollout
-
         for sentence in advance_rollout(self.app):
             _log.info("%s", sentence)
         self.metrics.show_loop(self.app.state())

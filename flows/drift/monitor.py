@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dataset.pictures.decoding import decode_picture
 from flows.drift.references import choose_reference_pictures, open_references
 from flows.evidence.evaluate import load_picture
 from flows.learning.train import trained_on
@@ -21,13 +21,13 @@ from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
-from monitoring.drift.references import POOLED, judge_against_references
-
-if TYPE_CHECKING:
-    from monitoring.drift.references import ClosestReference
-    from monitoring.drift.triggers import LoopState as TriggerState
-    from monitoring.samples.windows import Window
-    from registry.champion.serving_copy import ServedModel
+from monitoring.drift.references import POOLED, ClosestReference, judge_against_references
+from monitoring.drift.triggers import JudgedWindow, decide_trigger
+from monitoring.drift.triggers import LoopState as TriggerState
+from monitoring.pages.drift_page import MAX_THUMBNAILS, write_drift_page, write_p_value
+from monitoring.pages.feature_report import HTML_FILE
+from monitoring.samples.windows import SUPERSEDED, Window, choose_window
+from registry.champion.serving_copy import ServedModel
 
 DETECTOR = "drift"
 WINDOW_FILE = "samples.json"
@@ -58,8 +58,6 @@ def monitor(app: App) -> Monitored:
     Raises:
         NotFoundError: if no champion serves yet.
     """
-    from monitoring.samples.windows import SUPERSEDED, choose_window
-
     served = fetch_champion(app)
     settings = app.settings.monitoring
     app.samples.prune(app.clock.now())
@@ -87,8 +85,6 @@ def monitor(app: App) -> Monitored:
 
 def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
     """Turn the recorded drift verdicts and new labels into a trigger, or into a recorded reason for none."""
-    from monitoring.drift.triggers import decide_trigger
-
     decision = decide_trigger(
         _as_trigger_state(app, app.state(), weights_digest),
         app.settings.retraining,
@@ -112,8 +108,6 @@ def _finish_last_window(app: App) -> None:
 
 
 def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
-    from monitoring.pages.drift_page import write_p_value
-
     references = open_references(app, served)
     closest = judge_against_references(references, window, app.settings.monitoring)
     verdict = closest.verdict
@@ -192,13 +186,9 @@ def name_drift_check(judged: DriftJudged, at: datetime) -> str:
 def _write_report(
     app: App, served: ServedModel, directory: Path, closest: ClosestReference, window: Window
 ) -> None:
-    from dataset.pictures.decoding import decode_picture
-    from monitoring.pages.drift_page import MAX_THUMBNAILS, write_drift_page
-    from monitoring.pages.evidently_report import HTML_FILE, write_drift_report
-
     baseline, max_mpx = closest.baseline, app.settings.data.max_picture_mpx
     settings = app.settings.monitoring
-    write_drift_report(
+    app.feature_report.write(
         baseline.rows(),
         [sample.features for sample in window.samples],
         directory,
@@ -224,9 +214,6 @@ def _write_report(
 
 
 def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> TriggerState:
-    from monitoring.drift.triggers import JudgedWindow
-    from monitoring.drift.triggers import LoopState as TriggerState
-
     now = app.clock.now()
     ended = max((cycle.closed_at for cycle in state.cycles.values() if cycle.closed_at), default=None)
     own = [(at, judged) for at, judged in state.unanswered_drift if judged.weights_digest == weights_digest]

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.evidence.evaluate import load_picture, predict_pictures
 from flows.learning.train import trained_on
 from flows.workspace.wiring import App
 from maskloop.errors import DataError
 from maskloop.files import write_text
-from monitoring.drift.baseline import build_baseline, load_baseline, save_baseline
+from monitoring.drift.baseline import Baseline, build_baseline, load_baseline, save_baseline
 from monitoring.drift.references import POOLED
-
-if TYPE_CHECKING:
-    from dataset.labelled_pictures import DatasetVersion, LabelledPicture
-    from monitoring.drift.baseline import Baseline
-    from monitoring.features.observation import Observation
-    from registry.champion.serving_copy import ServedModel
+from monitoring.features.observation import Observation
+from monitoring.features.table import observe
+from registry.champion.serving_copy import ServedModel
 
 _SOURCE_NAMES: Final = "sources.json"
 
@@ -59,8 +57,6 @@ def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
 
 
 def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) -> dict[str, list[Observation]]:
-    from monitoring.features.table import observe
-
     pictures = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
     if not pictures:
         raise DataError("the champion's data version has no held-out pictures", where=version.tag)

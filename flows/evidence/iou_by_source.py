@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from evaluation.instances import IouTable
 from maskloop.errors import NotFoundError
 from maskloop.files import write_text
-
-if TYPE_CHECKING:
-    from evaluation.instances import IouTable
-    from maskloop.workspace import Workspace
+from maskloop.workspace import Workspace
 
 FILE: Final = "iou_by_source.json"
 

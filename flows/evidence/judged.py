@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import numpy as np
+
+from dataset.labelled_pictures import DatasetVersion
+from dataset.versions.difference import VersionDiff, compare_versions
+from flows.evidence.evaluate import ModelOnPictures
+from flows.evidence.examples import Example
 from flows.workspace.wiring import App
 from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, StorageError
 from maskloop.files import write_text
-
-if TYPE_CHECKING:
-    from dataset.labelled_pictures import DatasetVersion
-    from flows.evidence.evaluate import ModelOnPictures
-    from flows.evidence.examples import Example
-    from maskloop.records.kinds import VerdictReached
-    from maskloop.state.cycle_state import Cycle
-    from registry.evidence.evidence import DataChange, JudgedEvidence, Latency, ShownPicture
+from maskloop.records.kinds import VerdictReached
+from maskloop.state.cycle_state import Cycle
+from registry.evidence.diagnosis import diagnose
+from registry.evidence.evidence import (
+    DataChange,
+    JudgedEvidence,
+    Latency,
+    Panel,
+    ShownPicture,
+    class_rows,
+    read_evidence,
+    show_picture,
+    source_rows,
+    summarise_change,
+)
 
 FILE: Final = "evidence.json"
 FOLDER: Final = "verdict"
@@ -41,9 +54,6 @@ def collect_evidence(
     examples: Sequence[Example],
 ) -> JudgedEvidence:
     """Put together what the ledger does not hold about a verdict."""
-    from registry.evidence.diagnosis import diagnose
-    from registry.evidence.evidence import JudgedEvidence, class_rows, source_rows
-
     gates, seed = app.settings.required_gates(), app.settings.training.seed
     new, old = candidate.evaluation.iou, champion.evaluation.iou if champion else None
     return JudgedEvidence(
@@ -124,9 +134,6 @@ def read_kept(app: App, cycle: Cycle) -> JudgedEvidence | None:
 
 def compare_data(app: App, verdict: VerdictReached, version: DatasetVersion) -> DataChange | None:
     """Count what changed from the champion's data to the candidate's; None if the champion's are unknown."""
-    from dataset.versions.difference import VersionDiff, compare_versions
-    from registry.evidence.evidence import summarise_change
-
     if not verdict.champion_digest:
         counts = {name: (0, count) for name, count in _count_instances(version).items()}
         everything = VersionDiff("", version.tag, version.pictures, (), (), counts)
@@ -143,8 +150,6 @@ def compare_data(app: App, verdict: VerdictReached, version: DatasetVersion) -> 
 
 
 def _fitting(text: str, verdict: VerdictReached) -> JudgedEvidence | None:
-    from registry.evidence.evidence import read_evidence
-
     try:
         evidence = read_evidence(text)
     except IntegrityError:
@@ -153,17 +158,11 @@ def _fitting(text: str, verdict: VerdictReached) -> JudgedEvidence | None:
 
 
 def _show(example: Example) -> ShownPicture:
-    from registry.evidence.evidence import Panel, ShownPicture, show_picture
-
     panels = tuple(Panel(title, show_picture(pixels)) for title, pixels in example.panels)
     return ShownPicture(example.caption, panels)
 
 
 def _latency(model: ModelOnPictures) -> Latency:
-    import numpy as np
-
-    from registry.evidence.evidence import Latency
-
     seconds = [prediction.seconds for prediction in model.predictions.values()]
     return Latency(float(np.percentile(seconds, 50) * 1000.0), model.latency_p95_ms)
 

@@ -7,23 +7,21 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import numpy as np
+
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
+from evaluation.parity import Parity, compare_pictures, find_disparities, summarise_parity
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
 from flows.exporting.latency import LatencyRow, measure_latency
 from flows.workspace.served import fetch_version
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, NotFoundError
 from maskloop.files import write_text
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from dataset.labelled_pictures import DatasetVersion, LabelledPicture
-    from evaluation.parity import Parity
-    from maskloop.records.kinds import CandidateRegistered
-    from models.exports.manifest import ExportFormat
-    from models.ports import Predictor
+from maskloop.records.kinds import CandidateRegistered
+from models.exports.manifest import ExportFormat, export_digest
+from models.ports import Predictor
 
 REPORT_FILE: Final = "report.json"
 _ROUNDS: Final = 10
@@ -128,9 +126,6 @@ def _make_and_compare(
     made: Path,
     wanted: ExportFormat,
 ) -> ExportReport:
-    from evaluation.parity import find_disparities
-    from models.exports.manifest import export_digest
-
     num_calibrated = _make(app, candidate, data, directory, made, wanted)
     digest = export_digest(made)
     exported = app.exporter.load(made, expected_digest=digest)
@@ -196,8 +191,6 @@ def load_pictures(app: App, data: DatasetVersion, pictures: Sequence[LabelledPic
 
 
 def _compare(app: App, model: Predictor, exported: Predictor, data: DatasetVersion) -> Parity:
-    from evaluation.parity import compare_pictures, summarise_parity
-
     pictures, compared = data.by_split["test"], []
     with app.teller.progress("both on the test pictures") as progress:
         for start in range(0, len(pictures), BATCH_SIZE):

@@ -8,17 +8,16 @@ changed afterwards are not asked: if they were mixed up, they would excuse a cha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.store import tag_number
 from evaluation.agreement import compare_with_truth, describe_perfect_challenger
 from flows.evidence.evaluate import ModelOnPictures
 from flows.workspace.wiring import App
 from maskloop.records.kinds import write_record
 from maskloop.state.loop_state import LoopState
-
-if TYPE_CHECKING:
-    from dataset.labelled_pictures import DatasetVersion, LabelledPicture
+from models.loading.ground_truth import ground_truth
+from serving.rollout.analysis import agreement_record
 
 
 def record_agreements(
@@ -54,9 +53,6 @@ def _record(
     model: ModelOnPictures,
     pictures: Sequence[LabelledPicture],
 ) -> None:
-    from models.loading.ground_truth import ground_truth
-    from serving.rollout.analysis import agreement_record
-
     gates = app.settings.required_gates()
     compared = [
         compare_with_truth(

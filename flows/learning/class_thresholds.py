@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from dataset.labelled_pictures import DatasetVersion
 from flows.evidence.evaluate import load_picture
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.wiring import App
 from maskloop.records.kinds import TrainingStarted
 from maskloop.settings.settings import Settings
-
-if TYPE_CHECKING:
-    from dataset.labelled_pictures import DatasetVersion
-    from models.ports import TrainedModel
+from models.ports import TrainedModel
 
 
 def calibrate(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dataset.labelled_pictures import DatasetVersion
 from flows.rollouts.slices import kept_pictures
 from flows.workspace.wiring import App
-
-if TYPE_CHECKING:
-    from dataset.labelled_pictures import DatasetVersion
 
 
 def weigh_hard_examples(app: App, version: DatasetVersion) -> dict[str, float]:

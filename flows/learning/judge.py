@@ -6,13 +6,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dataset.labelled_pictures import DatasetVersion
 from flows.evidence.evaluate import ModelOnPictures, evaluate_model
 from flows.evidence.examples import draw_examples
 from flows.evidence.iou_by_source import save_iou_rows
 from flows.evidence.judged import PAGE_PATH, collect_evidence, keep_evidence
 from flows.learning.agreement import record_agreements
+from flows.rollouts.slices import check_slices
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.running import WorkNote
 from flows.workspace.served import fetch_champion, fetch_version
@@ -20,10 +22,11 @@ from flows.workspace.wiring import App
 from maskloop.errors import DataError, RefusedError
 from maskloop.records.kinds import Check, JudgingStarted, VerdictReached, write_record
 from maskloop.state.cycle_state import Cycle
+from registry.evidence.evidence import worst_checks_first
+from registry.gates.blessing import evaluated_pictures_digest, make_verdict
+from registry.gates.gates import judge
+from registry.gates.policy import policy_digest
 from registry.store import EVIDENCE_TAG
-
-if TYPE_CHECKING:
-    from dataset.labelled_pictures import DatasetVersion
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,6 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         ConfigurationError: if no gates are configured.
         DataError: if the data version has no test pictures.
     """
-    from registry.gates.blessing import evaluated_pictures_digest, make_verdict
-    from registry.gates.gates import judge
-    from registry.gates.policy import policy_digest
-
     if cycle.candidate is None:
         raise RefusedError(f"{cycle.id} has no candidate to judge")
     gates = app.settings.required_gates()
@@ -110,8 +109,6 @@ def hold_contest(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> Con
 
 def ask_about_slices(app: App, weights_digest: str) -> list[Check]:
     """Ask the candidate about the pictures that earlier challengers failed on."""
-    from flows.rollouts.slices import check_slices
-
     if not app.state().slices:
         return []
     directory = app.workspace.models_dir / weights_digest
@@ -156,8 +153,6 @@ def publish_evidence(app: App, cycle: Cycle, contest: Contest, verdict: VerdictR
 
 def verdict_rows(verdict: VerdictReached) -> list[dict[str, Any]]:
     """Lay the checks out as table rows, those that did not pass first."""
-    from registry.evidence.evidence import worst_checks_first
-
     return [
         {
             "check": check.name,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from evaluation.overlays import draw_truth, encode_png, montage
+from flows.evidence.evaluate import load_picture
+from flows.workspace.wiring import App
 from maskloop.errors import DataError
 from maskloop.files import write_bytes
-
-if TYPE_CHECKING:
-    from flows.workspace.wiring import App
+from models.loading.request import TrainingRequest
 
 _COLUMNS = 4
 _LONG_SIDE_PX = 480
@@ -53,9 +53,6 @@ def write_preview(app: App, output: Path | None = None, *, tag: str = "", count:
     version = app.data.open(tag) if tag else app.data.current()
     if version is None:
         raise DataError("there is nothing to look at yet", hint="run `maskloop ingest` first")
-    from evaluation.overlays import draw_truth, encode_png, montage
-    from flows.evidence.evaluate import load_picture
-    from models.loading.request import TrainingRequest
 
     training, max_mpx = app.settings.training, app.settings.data.max_picture_mpx
     request = TrainingRequest(

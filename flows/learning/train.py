@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from dataset.labelled_pictures import DatasetVersion
 from flows.intake.audit import refuse_without_test_pictures
 from flows.learning.anchors import measure_present_anchors
 from flows.learning.class_thresholds import calibrate, find_threshold_sources
 from flows.learning.hard_examples import weigh_hard_examples
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.running import WorkNote
+from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, RefusedError
@@ -20,11 +22,9 @@ from maskloop.records.kinds import CandidateRegistered, TrainingAdvanced, Traini
 from maskloop.settings.settings import GateSettings, Settings, ThresholdSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
-
-if TYPE_CHECKING:
-    from dataset.labelled_pictures import DatasetVersion
-    from models.loading.request import TrainingRequest
-    from models.ports import TrainedModel
+from models.artifacts.manifest import ArtifactFacts
+from models.loading.request import TrainingRequest
+from models.ports import TrainedModel
 
 _STARVED_PERCENT: Final = 20.0
 _OF_TRAINING: Final = ("step", "training_loss", "learning_rate")
@@ -190,7 +190,6 @@ def find_start(app: App, cycle: Cycle) -> Start:
     is_alone = cycle.opened.starts_from == "first-weights" and not is_taught
     if is_alone or state.champion is None:
         return Start()
-    from flows.workspace.served import fetch_champion
 
     served = fetch_champion(app)
     if is_taught:
@@ -208,8 +207,6 @@ def trained_on(state: LoopState, weights_digest: str) -> str:
 
 def make_request(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> TrainingRequest:
     """Turn the settings, the data and the start into what the trainer needs."""
-    from models.loading.request import TrainingRequest
-
     training = app.settings.training
     again = start.artifact is not None
     new = new_pictures(version, start.data_tag) if again else ()
@@ -351,8 +348,6 @@ def _save(
     app: App, directory: Path, version: DatasetVersion, started: TrainingStarted, trained: TrainedModel
 ) -> str:
     """Save the model and return its weights digest."""
-    from models.artifacts.manifest import ArtifactFacts
-
     if directory.exists():  # an earlier attempt ended between saving and registering
         return app.predictors.verify(directory).weights_digest
     facts = ArtifactFacts(

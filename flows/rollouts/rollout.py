@@ -7,26 +7,24 @@ delays no decision about traffic.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flows.deciding.promotion import promote_cycle, roll_back
+from flows.rollouts.slices import keep_slice
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.records.kinds import ChampionChanged, RolloutMoved, RolloutStarted, write_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
-
-if TYPE_CHECKING:
-    from serving.rollout.analysis import Analysis
-    from serving.rollout.canary import Event, Facts
+from serving.rollout.analysis import Analysis, set_limits
+from serving.rollout.canary import Event, Facts, describe_wait, make_move, next_move, resume
 
 _MOST_MOVES_AT_ONCE = 8
 
 
 def start_rollout(app: App, cycle_id: str) -> None:
     """Begin a cycle's rollout in the shadow; twice begins it once."""
-    from serving.rollout.analysis import set_limits
-
     state = app.state()
     verdict, champion = state.cycles[cycle_id].verdict, state.champion
     if verdict is None or champion is None:
@@ -76,8 +74,6 @@ def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
 
 def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     """Say how far a rollout is, as plain data: by default the newest one. Raises NotFoundError."""
-    from serving.rollout.canary import describe_wait
-
     rollouts = app.state().rollouts
     rollout = rollouts.get(cycle_id) if cycle_id else next(reversed(rollouts.values()), None)
     if rollout is None:
@@ -124,8 +120,6 @@ def resume_rollout(app: App, *, by: str, accept: bool) -> RolloutMoved:
         NotFoundError: if no rollout is under way.
         RefusedError: if it is not paused.
     """
-    from serving.rollout.canary import resume
-
     rollout = _find_rollout(app)
     analysis = analyse_rollout(app, rollout.cycle)
     assert analysis is not None  # noqa: S101 - its rollout was just found
@@ -153,8 +147,6 @@ def roll_back_last_change(
     Raises:
         RefusedError: if there is nothing to roll back to, or that version may not serve.
     """
-    from flows.deciding.promotion import roll_back
-
     rollout = app.state().rollout
     if to_version is None and rollout is not None and rollout.share_percent > 0:
         return stop_rollout(app, by=by, why=why)
@@ -170,8 +162,6 @@ def _find_rollout(app: App) -> Rollout:
 
 def _advance_once(app: App, rollout: Rollout) -> str:
     """Do the one thing that is due, and say it; an empty string if nothing is."""
-    from serving.rollout.canary import next_move
-
     if rollout.phase == "aborting":
         return _withdraw(app, rollout)
     state = app.state()
@@ -184,8 +174,6 @@ def _advance_once(app: App, rollout: Rollout) -> str:
 
 
 def _gather_facts(app: App, state: LoopState, rollout: Rollout, analysis: Analysis) -> Facts:
-    from serving.rollout.canary import Facts
-
     num_before = rollout.moved.num_compared if rollout.moved else 0
     cycle = state.cycles[rollout.cycle]
     is_approved = cycle.approval is not None and cycle.approval.decision == "approved"
@@ -206,8 +194,6 @@ def _why_stop(cycle: Cycle) -> str:
 
 def _promote(app: App, cycle: Cycle, rollout: Rollout) -> str:
     """Make the challenger the champion; a rule that forbids it needs a person, an outage the next try."""
-    from flows.deciding.promotion import promote_cycle
-
     try:
         return promote_cycle(app, cycle).sentence()
     except UnavailableError as error:
@@ -218,17 +204,12 @@ def _promote(app: App, cycle: Cycle, rollout: Rollout) -> str:
 
 
 def _withdraw(app: App, rollout: Rollout) -> str:
-    from flows.rollouts.slices import keep_slice
-
     keep_slice(app, rollout)
     reason = rollout.moved.reason if rollout.moved else "it was stopped"
     return _write(app, rollout, _move(app, rollout, "withdrawn", reason)).sentence()
 
 
 def _move(app: App, rollout: Rollout, event: Event, reason: str) -> RolloutMoved:
-    from serving.rollout.analysis import Analysis
-    from serving.rollout.canary import make_move
-
     return make_move(rollout, event, reason, analyse_rollout(app, rollout.cycle) or Analysis())
 
 

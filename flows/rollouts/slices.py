@@ -11,10 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
+from dataset.pictures.orientation import orient_size, undo
+from evaluation.agreement import compare_with_truth
+from evaluation.instances import GroundTruth
+from flows.evidence.evaluate import load_picture
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import IntegrityError, MaskloopError, StorageError
@@ -22,16 +26,14 @@ from maskloop.files import directory_written_atomically
 from maskloop.records.kinds import Check, Outcome, SliceRecorded, write_record
 from maskloop.schema import refuse_newer
 from maskloop.state.loop_state import Rollout
+from models.answering.instance_json import read_instances, write_instances
+from models.ports import Predictor
+from monitoring.samples.corrections import Correction
 from registry.gates.gate import Finding
 from registry.gates.gates import SLICE
 from serving.rollout.checks import find_check
 from serving.rollout.corrected import truth_of
-
-if TYPE_CHECKING:
-    from evaluation.instances import GroundTruth
-    from models.ports import Predictor
-    from monitoring.samples.corrections import Correction
-    from serving.rollout.pairs import KeptPair
+from serving.rollout.pairs import KeptPair
 
 NEWEST_SLICES: Final = 5
 """Older ones are not asked about any more: their pictures are of another time."""
@@ -154,9 +156,6 @@ def _check_slice(app: App, record: SliceRecorded, predictor: Predictor) -> Check
 def _measure(
     app: App, predictor: Predictor, picture: _SlicePicture, corrected: Mapping[str, Correction]
 ) -> float:
-    from evaluation.agreement import compare_with_truth
-    from flows.evidence.evaluate import load_picture
-
     pixels = load_picture(picture.file, app.settings.data.max_picture_mpx)
     (prediction,) = predictor.predict([pixels])
     size_px = pixels.shape[:2]
@@ -172,10 +171,6 @@ def _measure(
 def _reference_of(
     picture: _SlicePicture, class_names: Sequence[str], size_px: tuple[int, int]
 ) -> GroundTruth:
-    from dataset.pictures.orientation import orient_size, undo
-    from evaluation.instances import GroundTruth
-    from models.answering.instance_json import read_instances
-
     found = read_instances(
         picture.instances,
         class_names,
@@ -207,8 +202,6 @@ def _write_pictures(directory: Path, pairs: Sequence[KeptPair]) -> None:
 
 
 def _describe(pair: KeptPair) -> dict[str, Any]:
-    from models.answering.instance_json import write_instances
-
     assert pair.champion is not None  # noqa: S101 - checked by the caller
     return {
         "request_id": pair.comparison.request_id,

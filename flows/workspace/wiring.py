@@ -20,6 +20,8 @@ from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.settings import Settings
 from maskloop.state.loop_state import LoopState, StateReader
 from maskloop.workspace import Workspace, refuse_unusable_place
+from monitoring.pages.evidently_report import EvidentlyReports
+from monitoring.pages.feature_report import FeatureReport
 
 if TYPE_CHECKING:
     from dataset.versions.revision import DatasetStore
@@ -156,6 +158,11 @@ class App:
         from models.machine import TorchMachine
 
         return TorchMachine()
+
+    @property
+    def feature_report(self) -> FeatureReport:
+        """Shows every feature of a window: Evidently."""
+        return EvidentlyReports()
 
     @property
     def artist(self) -> Artist:

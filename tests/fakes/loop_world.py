@@ -21,6 +21,7 @@ from maskloop.records.kinds import Record, read_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, fold
 from maskloop.workspace import Workspace
+from monitoring.pages.feature_report import HTML_FILE
 from tests.fakes.correction_log import FakeCorrectionLog
 from tests.fakes.crashing import Countdown, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
@@ -125,6 +126,10 @@ class FakeApp(App):
     def machine(self) -> Any:
         return self._world.machine
 
+    @cached_property
+    def feature_report(self) -> Any:
+        return FakeFeatureReport()
+
     @property
     def artist(self) -> Any:
         return self._world.artist
@@ -141,6 +146,14 @@ class FakeApp(App):
     def _part(self, name: str) -> Any:
         part = getattr(self._world, name)
         return CrashingWrites(part, self.countdown) if self.countdown else part
+
+
+class FakeFeatureReport:
+    """Writes an empty page: Evidently takes ten seconds to import."""
+
+    def write(self, _reference: Any, _current: Any, directory: Path, **_more: Any) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / HTML_FILE).write_text("")
 
 
 class World:

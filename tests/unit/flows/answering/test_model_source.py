@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from flows.answering.model_source import NoveltyOnceMeasured
-from monitoring.drift.novelty import Novelty
+from monitoring.drift.baseline import save_baseline
+from monitoring.drift.novelty import MIN_PICTURES
+from tests.fakes.drift_data import baseline_of, draw
 from tests.fakes.loop_world import World
 
+DIGEST = "w" * 64
 
-def test_strange_pictures_are_told_as_soon_as_the_models_own_were_measured(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app, embedding = world.app(), np.zeros(4, np.float32)
-    novelty = NoveltyOnceMeasured(app, "w" * 64)
-    novelty.look()
-    assert novelty.score(embedding) is None
 
-    fitted = SimpleNamespace(score=lambda _embedding: Novelty(0.9, False))
-    monkeypatch.setattr("monitoring.drift.baseline.load_baseline", lambda _file: None)
-    monkeypatch.setattr("monitoring.drift.novelty.fit_novelty", lambda _baseline, **_percent: fitted)
-    app.baseline_dir("w" * 64).mkdir(parents=True)
-    (app.baseline_dir("w" * 64) / "all.npz").write_bytes(b"")
+def measure_own_pictures(world: World, num: int) -> None:
+    """Keep a baseline of so many pictures, as the monitor does."""
+    baseline = baseline_of(draw(np.random.default_rng(0), num), DIGEST)
+    save_baseline(baseline, world.app().baseline_dir(DIGEST) / "0000.npz")
+
+
+def test_strange_pictures_are_told_as_soon_as_the_models_own_were_measured(world: World) -> None:
+    novelty = NoveltyOnceMeasured(world.app(), DIGEST)
+    strange = np.full(8, 100.0, np.float32)
     novelty.look()
-    assert novelty.score(embedding) == Novelty(0.9, False)
+    assert novelty.score(strange) is None
+
+    measure_own_pictures(world, MIN_PICTURES)
+    novelty.look()
+    found = novelty.score(strange)
+    assert found is not None
+    assert (found.score, found.is_out_of_distribution) == (1.0, True)
 
 
 def test_a_model_with_too_few_pictures_of_its_own_says_so_once_and_answers_on(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = world.app()
-    monkeypatch.setattr("monitoring.drift.baseline.load_baseline", lambda _file: None)
-    monkeypatch.setattr("monitoring.drift.novelty.fit_novelty", lambda _baseline, **_percent: None)
-    app.baseline_dir("w" * 64).mkdir(parents=True)
-    (app.baseline_dir("w" * 64) / "all.npz").write_bytes(b"")
-    novelty = NoveltyOnceMeasured(app, "w" * 64)
+    measure_own_pictures(world, MIN_PICTURES - 1)
+    novelty = NoveltyOnceMeasured(world.app(), DIGEST)
     novelty.look()
     novelty.look()
-    assert novelty.score(np.zeros(4, np.float32)) is None
+    assert novelty.score(np.zeros(8, np.float32)) is None
     assert [record.message for record in caplog.records] == [
         "strange pictures cannot be told: the model has too few held-out pictures of its own"
     ]

@@ -31,15 +31,9 @@ WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A workspace whose first model serves; Evidently, which takes ten seconds to import, is left out."""
+    """A workspace whose first model serves."""
     made = World(tmp_path / "workspace", settings=WINDOW)
     put_in_place(monkeypatch, lambda: made)
-
-    def without_evidently(_reference: Any, _current: Any, directory: Path, **_more: Any) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "evidently.html").write_text("")
-
-    monkeypatch.setattr("monitoring.pages.evidently_report.write_drift_report", without_evidently)
     made.label(range(180))
     run_turn(made.app(), starts_from="first-weights")
     made.tag_version("1", "approved")
