@@ -88,7 +88,6 @@ Index(
     _samples.c.sequence,
     _samples.c.picture_file,
     sqlite_where=_samples.c.picture_file.is_not(None),
-    postgresql_where=_samples.c.picture_file.is_not(None),
 )  # the quota is looked at with every sample: without this it reads thousands of whole rows
 _scores = Table(
     "scores",

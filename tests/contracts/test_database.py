@@ -112,15 +112,24 @@ def test_a_version_that_is_no_number_is_damage(ledger: Database, url: str | URL)
         Database(url, LEDGER)
 
 
-def test_an_opened_store_opens_again_without_alembic(ledger: Database, url: str | URL) -> None:
+def test_opened_stores_open_again_without_alembic_and_the_other_database(
+    url: str | URL, tmp_path: Path
+) -> None:
     """Every command opens the ledger: Alembic's import would cost each a third of a second."""
     rendered = make_url(url).render_as_string(hide_password=False)
+    for store in STORES:
+        Database(url, store).close()
     code = (
-        "import sys; from maskloop.ledger.sql_ledger import SqlLedger\n"
+        "import sys; from pathlib import Path\n"
+        "from maskloop.ledger.sql_ledger import SqlLedger\n"
+        "from monitoring.samples.sample_log import SqlSampleLog\n"
         "SqlLedger(sys.argv[1]).append('thing.happened', {})\n"
-        "assert 'alembic' not in sys.modules"
+        "SqlSampleLog(Path(sys.argv[2]), url=sys.argv[1]).counts()\n"
+        "others = {'alembic', 'sqlalchemy.dialects.postgresql'}\n"
+        "assert not others & set(sys.modules) - {sys.argv[3]}"
     )
-    subprocess.run([sys.executable, "-c", code, rendered], check=True)
+    needed = "sqlalchemy.dialects.postgresql" if "postgresql" in rendered else ""
+    subprocess.run([sys.executable, "-c", code, rendered, str(tmp_path), needed], check=True)
 
 
 def test_two_processes_that_open_a_missing_store_at_once_create_it_once(url: str | URL) -> None:
