@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,11 +14,12 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from maskloop.database.address import place_of, sqlite_url
+from maskloop.database.address import place_of, read_url, sqlite_url
 from maskloop.database.failures import explain
-from maskloop.errors import AccessError, MaskloopError, StorageError, UnavailableError
+from maskloop.errors import AccessError, ConfigurationError, MaskloopError, StorageError, UnavailableError
 from maskloop.files import access_error, storage_error, write_text
 from maskloop.ledger.sql_ledger import SqlLedger
+from maskloop.settings.settings import ServerSettings
 from maskloop.workspace import Workspace
 from monitoring.samples.sample_log import SqlSampleLog
 from serving.rollout.sql_pair_log import SqlPairLog
@@ -58,6 +60,42 @@ def test_every_database_of_a_workspace_lies_inside_it_whatever_its_name(tmp_path
 def test_an_address_is_shown_without_its_password() -> None:
     assert place_of("postgresql://anna:secret@db:5432/ledger") == "postgresql://db:5432/ledger"
     assert place_of(sqlite_url(Path("/a?b/ledger.db"))) == "/a?b/ledger.db"
+
+
+@pytest.mark.parametrize("driver", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_every_way_to_write_postgresql_means_psycopg(driver: str) -> None:
+    assert read_url(f"{driver}://anna:secret@db:5432/parts").drivername == "postgresql+psycopg"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("anna:secret@db/parts", "cannot be read"),
+        ("postgresql://anna:secret@db:port/parts", "cannot be read"),
+        ("mysql://anna:secret@db/parts", "mysql is not a kind of database that maskloop knows"),
+        ("sqlite://", "without a file keeps nothing"),
+        ("sqlite:///:memory:", "without a file keeps nothing"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_without_its_password(written: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        read_url(written)
+    assert "secret" not in str(caught.value)
+    assert "postgresql://user@host/database" in caught.value.hint
+
+
+def test_settings_choose_where_each_store_lies() -> None:
+    assert ServerSettings().shared_url == ""
+    assert ServerSettings(database_url="postgresql://db/all").shared_url == "postgresql://db/all"
+    both = ServerSettings(database_url="postgresql://db/all", ledger_url="postgresql://db/ledger")
+    assert both.shared_url == "postgresql://db/ledger"
+
+
+def test_without_psycopg_an_address_of_postgresql_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match="psycopg is not installed") as caught:
+        SqlLedger("postgresql://db/parts")
+    assert "maskloop[postgresql]" in caught.value.hint
 
 
 def failure(file: Path, statement: str) -> MaskloopError:

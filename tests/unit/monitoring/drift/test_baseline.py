@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from maskloop.errors import DataError, IntegrityError, NotFoundError
+from maskloop.errors import ConfigurationError, DataError, IntegrityError, NotFoundError
 from monitoring.drift.baseline import Baseline, build_baseline, load_baseline, save_baseline
 from monitoring.features.observation import Observation
 from tests.fakes.drift_data import baseline_of, draw
@@ -68,6 +69,17 @@ def test_embeddings_of_two_lengths_are_refused() -> None:
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         load_baseline(tmp_path / "none.npz")
+
+
+def test_a_baseline_of_a_newer_maskloop_is_refused_by_name(baseline: Baseline, tmp_path: Path) -> None:
+    file = tmp_path / "b.npz"
+    save_baseline(baseline, file)
+    with np.load(file) as arrays:
+        content = dict(arrays)
+    head = json.loads(str(content["head"])) | {"schema_version": 2}
+    np.savez(file, **content | {"head": np.array(json.dumps(head))})
+    with pytest.raises(ConfigurationError, match="a newer maskloop has written the baseline"):
+        load_baseline(file)
 
 
 @pytest.mark.parametrize("position", [0.05, 0.4, 0.97])

@@ -1,4 +1,4 @@
-"""Workspaces of earlier versions, kept as they were written: they open, keep every row, and are upgraded.
+"""Workspaces of other versions. Earlier ones open, keep every row and are upgraded; newer ones are refused.
 
 `tests/records/workspaces/before-migrations` was written by the classes of the last version without
 migrations: 25 kinds of ledger entries, two leases, four pairs, three samples and the number of a forgotten
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,16 @@ from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import IntegrityError as BrokenConstraint
 
 from dataset.versions.catalog import read_catalog
-from flows.rollouts.slices import kept_pictures
-from flows.workspace.wiring import open_app
+from flows.rollouts.slices import check_slices, kept_pictures
+from flows.workspace.wiring import App, open_app
 from maskloop.database.database import Database
+from maskloop.database.store import Store
+from maskloop.digest import digest_bytes, digest_value
+from maskloop.errors import ConfigurationError
 from maskloop.ledger import sql_ledger
 from maskloop.ledger.ledger import check_chain
 from maskloop.ledger.sql_ledger import SqlLedger
-from maskloop.records.kinds import RECORDS, SliceRecorded, read_record
+from maskloop.records.kinds import RECORDS, SliceRecorded, read_record, write_record
 from maskloop.workspace import Workspace
 from serving.access.keys import KeyStore
 from serving.rollout.sql_pair_log import SqlPairLog
@@ -157,3 +160,82 @@ def _kept_workspace_is_untouched() -> Iterator[None]:
     before = {file: file.stat().st_mtime_ns for file in KEPT.rglob("*")}
     yield
     assert {file: file.stat().st_mtime_ns for file in KEPT.rglob("*")} == before
+
+
+# --- newer ones ---------------------------------------------------------------------------------
+
+OPENED: dict[str, Callable[[App], object]] = {
+    "the ledger": lambda app: app.ledger,
+    "the sample log": lambda app: app.samples,
+    "the correction log": lambda app: app.corrections,
+    "the pair log": lambda app: app.pairs,
+}
+
+
+@pytest.mark.parametrize(("store", "what"), list(zip(STORES, OPENED, strict=True)), ids=list(OPENED))
+def test_a_newer_database_is_refused_by_name_and_left_as_it_is(
+    workspace: Workspace, store: Store, what: str
+) -> None:
+    OPENED[what](open_app(workspace.root))
+    (file,) = (file for file in workspace.state_dir.rglob("*.db") if store.version_table in rows_of(file))
+    with closing(sqlite3.connect(file)) as database:
+        database.execute(f"UPDATE {store.version_table} SET version_num = '0999'")
+        database.commit()
+    before = rows_of(file)
+    with pytest.raises(ConfigurationError) as caught:
+        OPENED[what](open_app(workspace.root))
+    assert f"a newer maskloop has written {what}: it has version 999" in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert rows_of(file) == before
+
+
+READ: dict[str, tuple[str, Callable[[Workspace], object]]] = {
+    "the API keys": (
+        ".maskloop/keys.json",
+        lambda workspace: KeyStore(workspace.state_dir / "keys.json").all(),
+    ),
+    "the catalog of a data version": (
+        "data/instances.json",
+        lambda workspace: read_catalog(workspace.data_dir),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", READ)
+def test_a_newer_file_is_refused_by_name_and_left_as_it_is(workspace: Workspace, what: str) -> None:
+    name, read = READ[what]
+    file = workspace.root / name
+    text = file.read_text().replace('"schema_version": 1', '"schema_version":1')
+    file.write_text(text.replace('"schema_version":1', '"schema_version":7'))
+    before = file.read_bytes()
+    with pytest.raises(ConfigurationError) as caught:
+        read(workspace)
+    assert str(caught.value).startswith(
+        f"a newer maskloop has written {what}: it has version 7, this one reads up to 1 ({file})"
+    )
+    assert file.read_bytes() == before
+
+
+def test_keys_of_a_newer_maskloop_are_not_written_over(workspace: Workspace) -> None:
+    file = workspace.state_dir / "keys.json"
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    before = file.read_bytes()
+    with pytest.raises(ConfigurationError, match="a newer maskloop has written the API keys"):
+        KeyStore(file).add("line 2")
+    assert file.read_bytes() == before
+
+
+def test_a_slice_of_a_newer_maskloop_leaves_a_verdict_open(workspace: Workspace) -> None:
+    """As any slice that cannot be read: what was not asked is no pass."""
+    file = workspace.slices_dir / "cycle-2" / "slice.json"
+    file.write_text(file.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    app = open_app(workspace.root)
+    (recorded,) = (read_record(one) for one in app.ledger.entries() if one.kind == SliceRecorded.kind)
+    assert isinstance(recorded, SliceRecorded)
+    files = sorted(file.parent.iterdir())
+    digest = digest_value([[one.name, digest_bytes(one.read_bytes())] for one in files])
+    rewritten = recorded.model_copy(update={"pictures_digest": digest})
+    write_record(app.ledger, rewritten, cycle="cycle-2", key="slice:rewritten")
+    *_, check = check_slices(app, None)  # type: ignore[arg-type]
+    assert check.outcome == "inconclusive"
+    assert "a newer maskloop has written a slice: it has version 3" in check.reason
