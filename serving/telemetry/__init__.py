@@ -1,1 +1,1 @@
-"""Prometheus figures and traces."""
+"""Prometheus figures, traces and log lines on their way out."""

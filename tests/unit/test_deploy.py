@@ -58,7 +58,7 @@ def test_everything_that_is_copied_exists_and_is_not_ignored() -> None:
 
 def test_every_package_is_copied() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert set(project["tool"]["setuptools"]["packages"]) <= set(copied())
+    assert set(project["tool"]["importlinter"]["root_packages"]) <= set(copied())
 
 
 def test_images_are_pinned_to_complete_versions() -> None:

@@ -9,7 +9,8 @@ from maskloop.workspace import Workspace
 
 
 def places(workspace: Workspace) -> dict[str, Path]:
-    names = [name for name in dir(Workspace) if name.endswith(("_dir", "_file"))]
+    names = [name for name, value in vars(Workspace).items() if isinstance(value, property)]
+    names = [name for name in names if name.endswith(("_dir", "_file"))]
     return {name: getattr(workspace, name) for name in names}
 
 
