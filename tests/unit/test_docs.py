@@ -101,7 +101,9 @@ def exists_as(name: str, is_folder: bool) -> bool:
     return (ROOT / name).is_dir() if is_folder else (ROOT / name).is_file()
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "operations.md", "approving.md", "glossary.md"])
+@pytest.mark.parametrize(
+    "name", ["architecture.md", "operations.md", "approving.md", "glossary.md", "../CONTRIBUTING.md"]
+)
 def test_source_files_that_a_page_names_exist(name: str) -> None:
     named = re.findall(r"`((?:\w+/)+\w+\.(?:py|toml|yaml))`", read(name))
 
