@@ -105,7 +105,7 @@ def assign(gain_NM: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.i
     >>> assign(np.array([[0.9, 0.8], [0.7, 0.0]]))
     (array([0, 1]), array([1, 0]))
     """
-    from scipy.optimize import linear_sum_assignment
+    from scipy.optimize import linear_sum_assignment  # 0.7 s of CPU: the pages that import this never match
 
     rows, columns = linear_sum_assignment(gain_NM, maximize=True)
     useful = gain_NM[rows, columns] > 0

@@ -16,6 +16,8 @@ from maskloop.records.kinds import (
     write_record,
 )
 from maskloop.state.cycle_state import Cycle
+from registry.approval.approval import decide_approval, decide_by_person, expires_at, reject_by_tag, says_no
+from registry.champion.promotion import LEASE
 from registry.store import APPROVAL_TAG, APPROVED_BY_TAG
 
 
@@ -29,8 +31,6 @@ class Approvals:
 
 def read_approvals(app: App) -> Approvals:
     """Look at every judged cycle's version in the registry: has a person, or the policy, decided?"""
-    from registry.approval.approval import decide_approval
-
     decided: dict[str, ApprovalDecided] = {}
     waiting: dict[str, CycleWaiting] = {}
     state = app.state()
@@ -110,8 +110,6 @@ def decide_by_hand(
         RefusedError: if it was rejected, the gates failed it, or four eyes are asked for and there are only
             two.
     """
-    from registry.approval.approval import decide_by_person
-
     cycle = _find_judged(app, version)
     verdict, earlier = cycle.verdict, cycle.approval
     if verdict is None:
@@ -155,8 +153,6 @@ def _refusal(verdict: VerdictReached, no: ApprovalDecided) -> RefusedError:
 
 def _write_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
     """Write a decision down while no promotion can begin, so that a no is never recorded beside one."""
-    from registry.champion.promotion import LEASE
-
     said = f"{decision.blessing_id}:{decision.decision}"
     key = "" if decision.via == "cli" else f"approval:{cycle.id}:{said}"
     with leased(app.ledger, LEASE, ttl_s=app.settings.retraining.lease_s):
@@ -178,8 +174,6 @@ def _take_unread_no(app: App, cycle: Cycle) -> ApprovalDecided | None:
         RefusedError: if it comes too late.
         UnavailableError: if the registry does not answer.
     """
-    from registry.approval.approval import reject_by_tag, says_no
-
     if cycle.verdict is None or cycle.phase not in ("judged", "approved"):
         return None
     tags = app.models.version(cycle.verdict.candidate_version).tags
@@ -199,8 +193,6 @@ def _unread_no_if_the_registry_answers(app: App, cycle: Cycle) -> ApprovalDecide
 
 def _has_lapsed(app: App, cycle: Cycle) -> bool:
     """Tell whether a yes has expired, or a rule refused to promote by it, so that it is asked for again."""
-    from registry.approval.approval import expires_at
-
     if cycle.approval is None or cycle.approval.decision == "rejected" or cycle.approval_at is None:
         return False
     asked_again = cycle.waiting is not None and cycle.waiting.waiting_for == "approval"

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dataset.ingestion.audit import find_alike_across_splits, find_name_leaks, find_torn, largest_group
+from dataset.ingestion.ingestion import read_cells
+from dataset.pictures.location import tells_place
+from dataset.versions.catalog import read_catalog
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, NotFoundError
 
@@ -84,11 +88,6 @@ class DataAudit:
 
 def audit_data(app: App) -> DataAudit:
     """Look over the current version. Raises NotFoundError if there is none."""
-    from dataset.ingestion.audit import find_alike_across_splits, find_name_leaks, find_torn, largest_group
-    from dataset.ingestion.ingestion import read_cells
-    from dataset.pictures.location import tells_place
-    from dataset.versions.catalog import read_catalog
-
     version, settings = app.data.current(), app.settings.data
     if version is None:
         raise NotFoundError("there is no data version yet", hint="run `maskloop ingest` first")
@@ -122,8 +121,6 @@ def audit_data(app: App) -> DataAudit:
 
 def refuse_without_test_pictures(version: DatasetVersion) -> None:
     """Raise DataError, saying how to get some, if there is nothing to judge a candidate by."""
-    from dataset.ingestion.audit import largest_group
-
     if version.by_split["test"]:
         return
     hint = "raise data.test_percent and ingest more pictures"

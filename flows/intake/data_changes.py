@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dataset.ingestion.class_changes import plan_class_change
+from dataset.ingestion.ingestion import restage
+from dataset.store import next_tag
+from dataset.versions.catalog import read_catalog
 from flows.intake.ingest import record_missing_versions, record_version
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
@@ -64,11 +68,6 @@ def change_classes(
         RefusedError: if instances would leave without ``drop_instances``, or `data/` holds foreign files.
         StorageError: if something could not be stored; the data are as before.
     """
-    from dataset.ingestion.class_changes import plan_class_change
-    from dataset.ingestion.ingestion import restage
-    from dataset.store import next_tag
-    from dataset.versions.catalog import read_catalog
-
     record_missing_versions(app)
     with app.data.staging() as folder:
         current = app.data.current()

@@ -10,17 +10,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from dataset.coco.outlines import read_mask
+from dataset.ingestion.plan import Batch, BatchRefusedError
+from dataset.pictures.decoding import sniff_format
 from flows.intake.ingest import ingest
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
 from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError
 from maskloop.files import locked
 from maskloop.wording import count
+from monitoring.samples.corrections import Correction
 
 if TYPE_CHECKING:
     from dataset.coco.validation import ValidationReport
     from maskloop.masks import Rle
-    from monitoring.samples.corrections import Correction
     from monitoring.samples.values import Sample
     from serving.observing import Observer
     from serving.schemas import CorrectedInstance, FeedbackRequest
@@ -42,8 +45,6 @@ def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Obs
         DataError: if a mask is not one, or does not fit the picture.
         UnavailableError: if the log stays locked.
     """
-    from monitoring.samples.corrections import Correction
-
     sample = app.samples.get(feedback.request_id)
     if sample is None:
         raise NotFoundError(
@@ -108,8 +109,6 @@ def _outline_px(segmentation: Any) -> float:
 
 
 def _check_mask(segmentation: Any, sample: Sample) -> Rle:
-    from dataset.coco.outlines import read_mask
-
     mask, _ = read_mask(segmentation, sample.height_px, sample.width_px)
     return mask
 
@@ -179,8 +178,6 @@ def _find_schema(app: App) -> tuple[str, ...]:
 
 
 def _name_picture(app: App, correction: Correction) -> str:
-    from dataset.pictures.decoding import sniff_format
-
     picture = app.corrections.picture_bytes(correction.sample_id)
     if picture is None:
         raise PictureError("its picture is not kept any more")
@@ -189,8 +186,6 @@ def _name_picture(app: App, correction: Correction) -> str:
 
 def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
     """Ingest one source's pictures; what is refused is left out and the rest tried again."""
-    from dataset.ingestion.plan import Batch, BatchRefusedError
-
     done: list[str] = []
     while any(corrections[-1].instances for corrections in pictures.values()):  # else: wait for company
         folder = app.workspace.state_dir / "corrections"

@@ -7,6 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.plan import Batch, BatchRefusedError
+from dataset.versions.difference import compare_versions
+from flows.intake.ingest_report import report_of_refusal, report_of_result, write_batch_report
 from flows.workspace.wiring import App
 from maskloop.errors import StorageError
 from maskloop.records.kinds import VersionIngested, write_record
@@ -14,7 +18,6 @@ from registry.mlflow_adapter.metric_names import translated
 
 if TYPE_CHECKING:
     from dataset.ingestion.ingestion import IngestResult
-    from dataset.ingestion.plan import Batch
     from dataset.labelled_pictures import DatasetVersion
     from flows.intake.ingest_report import BatchReport
 
@@ -36,10 +39,6 @@ def ingest(
         DataError: if the batch cannot be used; the data are as before, and the report is written and named.
         StorageError: if something could not be stored and verified; the data are as before.
     """
-    from dataset.ingestion.ingestion import ingest_batch
-    from dataset.ingestion.plan import Batch, BatchRefusedError
-    from flows.intake.ingest_report import report_of_refusal, report_of_result
-
     record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
     batch = batch or Batch("")
     batch = replace(batch, source=batch.source or annotations.stem)
@@ -82,8 +81,6 @@ def _tell_ledger(app: App, result: IngestResult, version: DatasetVersion, source
 
 def _write_report(app: App, report: BatchReport) -> Path | None:
     """Write the report of a batch; that this fails changes nothing about the batch."""
-    from flows.intake.ingest_report import write_batch_report
-
     try:
         return write_batch_report(app.workspace.reports_dir, report, app.settings.data.max_picture_mpx)
     except (StorageError, OSError) as error:
@@ -137,8 +134,6 @@ def record_missing_versions(app: App) -> int:
 
 
 def _count_new_labels(app: App, version: DatasetVersion) -> int:
-    from dataset.versions.difference import compare_versions
-
     tags = app.data.versions()
     before = tags.index(version.tag) - 1
     if before < 0:

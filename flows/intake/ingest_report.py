@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+from jinja2 import Environment, StrictUndefined
 
 from dataset.coco.validation import UsablePicture, ValidationReport
 from dataset.ingestion.balance import Balance
@@ -132,8 +133,6 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
     Raises:
         StorageError: if it cannot be written.
     """
-    from jinja2 import Environment, StrictUndefined
-
     name = re.sub(r"[^\w.-]+", "_", report.annotations.stem)[:40]
     page = folder / f"ingest-{name}-{digest_file(report.annotations)[:8]}.html"
     environment = Environment(

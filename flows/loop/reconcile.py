@@ -50,6 +50,7 @@ from maskloop.records.kinds import (
     write_record,
 )
 from maskloop.state.loop_state import LoopState
+from registry.champion.promotion import reconcile_aliases, recover
 
 
 class WorkStarter(Protocol):
@@ -136,8 +137,6 @@ def _alone(app: App) -> Iterator[None]:
 
 def restore_aliases(app: App) -> list[str]:
     """Put aliases that were moved by hand back where the ledger has them."""
-    from registry.champion.promotion import reconcile_aliases
-
     if not any(cycle.candidate for cycle in app.state().cycles.values()):
         return []
     sentences = [tampered.sentence() for tampered in reconcile_aliases(app.ledger, app.models)]
@@ -177,8 +176,6 @@ def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
         case Promote(cycle):
             _promote(app, cycle)
         case CompletePromotion():
-            from registry.champion.promotion import recover
-
             recover(app.ledger, app.models)
         case CloseCycle(cycle, outcome, reason):
             close_cycle(app, cycle, CycleClosed(outcome=outcome, reason=reason))

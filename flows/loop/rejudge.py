@@ -11,6 +11,7 @@ from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.records.kinds import CycleClosed
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
+from registry.gates.policy import policy_digest
 
 
 def judge_again(app: App, version: str) -> Cycle:
@@ -83,8 +84,6 @@ def _refuse_if_pointless(app: App, cycle: Cycle, version: str) -> None:
 
 
 def _refuse_if_nothing_changed(app: App, cycle: Cycle, version: str) -> None:
-    from registry.gates.policy import policy_digest
-
     verdict, champion = cycle.verdict, app.state().champion
     if verdict is None or verdict.champion_digest != (champion.weights_digest if champion else ""):
         return

@@ -28,6 +28,7 @@ from registry.evidence.approval_page import (
     Origin,
     compare_gates,
 )
+from registry.gates.policy import policy_digest
 
 if TYPE_CHECKING:
     from maskloop.ledger.ledger import Entry
@@ -96,8 +97,6 @@ def _compare_gates(
     app: App, cycle: Cycle, evidence: JudgedEvidence | None
 ) -> tuple[tuple[str, ...] | None, str]:
     """Say which gates were edited since the verdict, and the digest of those of now."""
-    from registry.gates.policy import policy_digest
-
     now = app.settings.gates
     if evidence is None or cycle.verdict is None:
         return None, ""

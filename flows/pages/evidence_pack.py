@@ -18,6 +18,8 @@ from maskloop.digest import digest_value
 from maskloop.errors import BusyError, MaskloopError, UnavailableError
 from maskloop.files import write_text
 from maskloop.ledger.leases import leased
+from registry.evidence.approval_page import render_page
+from registry.evidence.description import describe_version
 from registry.store import EVIDENCE_TAG
 
 if TYPE_CHECKING:
@@ -82,8 +84,6 @@ def made_from(app: App, cycle: Cycle, entries: Sequence[Entry]) -> str:
 
 
 def _write(app: App, cycle: Cycle, entries: Sequence[Entry]) -> None:
-    from registry.evidence.approval_page import render_page
-
     assert cycle.verdict is not None  # noqa: S101 - checked by the caller
     name = made_from(app, cycle, entries)
     page = gather_page(app, cycle, app.state(), entries)
@@ -104,8 +104,6 @@ def _pages_beside(app: App, folder: Path, page: ApprovalPage) -> dict[str, str]:
 
 
 def _publish(app: App, cycle: Cycle, page: ApprovalPage, text: str) -> None:
-    from registry.evidence.description import describe_version
-
     route = ""
     if cycle.candidate is not None:
         try:

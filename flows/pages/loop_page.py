@@ -10,7 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import registry.evidence
 from maskloop.wording import count
+from registry.evidence.approval_page import OUTCOMES
+from registry.evidence.charts import NEUTRAL, Axis, Line, fit_axis, line_chart
+from registry.evidence.diagnosis import MAX_CURVES
+from registry.evidence.evidence import SIGNS
+from registry.evidence.model_charts import precision_recall_chart, training_charts
+from registry.wording import figure, sentence, when
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -124,12 +133,6 @@ class LoopPage:
 
 def render_loop_page(page: LoopPage) -> str:
     """Write the page. It needs no server and no network to be read; its links are relative."""
-    from registry.evidence.approval_page import OUTCOMES
-    from registry.evidence.diagnosis import MAX_CURVES
-    from registry.evidence.evidence import SIGNS
-    from registry.evidence.model_charts import precision_recall_chart, training_charts
-    from registry.wording import figure, sentence, when
-
     return _template().render(
         page=page,
         evidence=page.evidence,
@@ -157,8 +160,6 @@ def draw_versions(versions: Sequence[VersionFigures]) -> Markup | None:
 
     Of many classes the seven are drawn that are worst in the newest version.
     """
-    from registry.evidence.charts import NEUTRAL, Axis, Line, fit_axis, line_chart
-
     known = [one for one in versions if one.mean_iou is not None and one.version.isdigit()]
     if not known:
         return None
@@ -181,10 +182,6 @@ def draw_versions(versions: Sequence[VersionFigures]) -> Markup | None:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    import registry.evidence
-
     folders = [Path(__file__).parent, *map(Path, registry.evidence.__path__)]
     environment = Environment(
         loader=FileSystemLoader(folders),

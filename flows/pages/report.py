@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from dataset.versions.overview import describe_version
 from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
 from flows.evidence.judged import read_kept
 from flows.pages.loop_page import LoopPage, Turn, VersionFigures, render_loop_page
@@ -126,8 +127,6 @@ def _choose_shown(state: LoopState, turns: Sequence[Turn]) -> tuple[str, Turn | 
 
 
 def _count_data(app: App, state: LoopState) -> Overview | None:
-    from dataset.versions.overview import describe_version
-
     if state.data is None:
         return None
     try:

@@ -11,9 +11,19 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
+from dataset.pictures.decoding import decode_picture
+from evaluation.overlays import draw_overlay
+from flows.evidence.examples import PANEL_PX
+from flows.rollouts.rollout import analyse_rollout
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
+from registry.evidence.approval_page import Line, RolloutReport
+from registry.evidence.evidence import Latency, Panel, ShownPicture, show_picture
+from serving.rollout.analysis import Analysis
+from serving.rollout.checks import CHECKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +31,6 @@ if TYPE_CHECKING:
     from evaluation.instances import Detections
     from maskloop.state.cycle_state import Cycle
     from maskloop.state.loop_state import Rollout
-    from registry.evidence.approval_page import RolloutReport
-    from registry.evidence.evidence import Panel, ShownPicture
-    from serving.rollout.analysis import Analysis
     from serving.rollout.pairs import KeptPair
 
 FILE: Final = "rollout.json"
@@ -32,8 +39,6 @@ NUM_PICTURES: Final = 3
 
 def report_rollout(app: App, cycle: Cycle, rollout: Rollout | None) -> RolloutReport | None:
     """Return what a cycle's rollout has shown so far; None before there is one."""
-    from flows.rollouts.rollout import analyse_rollout
-
     analysis = analyse_rollout(app, cycle.id)
     if rollout is None or analysis is None or cycle.candidate is None:
         return None
@@ -52,8 +57,6 @@ def keep_report(app: App, version: str, report: RolloutReport) -> None:
 
 def stage_of(app: App, cycle_id: str) -> list[str]:
     """Say roughly how far a rollout's evidence has come: it changes whenever the page should."""
-    from flows.rollouts.rollout import analyse_rollout
-
     analysis = analyse_rollout(app, cycle_id)
     if analysis is None or not analysis.num_compared:
         return []
@@ -62,8 +65,6 @@ def stage_of(app: App, cycle_id: str) -> list[str]:
 
 
 def _from_pairs(app: App, rollout: Rollout, analysis: Analysis) -> RolloutReport:
-    from registry.evidence.evidence import Latency
-
     return replace(
         _from_ledger(rollout, analysis),
         champion=Latency(analysis.champion_p50_ms, analysis.champion_p95_ms),
@@ -74,10 +75,6 @@ def _from_pairs(app: App, rollout: Rollout, analysis: Analysis) -> RolloutReport
 
 def _from_ledger(rollout: Rollout, analysis: Analysis | None = None) -> RolloutReport:
     """Report what the ledger tells; what decided a rollout that has ended is not judged again."""
-    from registry.evidence.approval_page import Line, RolloutReport
-    from serving.rollout.analysis import Analysis
-    from serving.rollout.checks import CHECKS
-
     moved = rollout.moved
     if moved and (analysis is None or rollout.is_over or rollout.phase == "aborting"):
         analysis = Analysis(moved.checks, moved.num_compared)
@@ -128,9 +125,6 @@ def _show_worst(app: App, rollout: Rollout) -> tuple[ShownPicture, ...]:
 
 
 def _show_pair(pair: KeptPair, picture: bytes, max_mpx: float) -> ShownPicture:
-    from dataset.pictures.decoding import decode_picture
-    from registry.evidence.evidence import ShownPicture
-
     pixels, seen = decode_picture(picture, max_mpx=max_mpx), pair.comparison
     sides = (
         ("champion", pair.champion, seen.champion_error),
@@ -144,10 +138,6 @@ def _show_pair(pair: KeptPair, picture: bytes, max_mpx: float) -> ShownPicture:
 def _show_side(
     pixels: np.ndarray, who: str, found: Detections | None, error: str, *, class_names: Sequence[str]
 ) -> Panel:
-    from evaluation.overlays import draw_overlay
-    from flows.evidence.examples import PANEL_PX
-    from registry.evidence.evidence import Panel, show_picture
-
     if found is None:
         return Panel(f"{who}: no answer ({error})", show_picture(pixels))
     drawn = draw_overlay(pixels, found, None, class_names, long_side_px=PANEL_PX)
@@ -155,8 +145,6 @@ def _show_side(
 
 
 def _read(text: str) -> RolloutReport | None:
-    from pydantic import ValidationError
-
     try:
         report: RolloutReport = _adapter().validate_json(text)
     except ValidationError:
@@ -166,8 +154,4 @@ def _read(text: str) -> RolloutReport | None:
 
 @cache
 def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
-    from registry.evidence.approval_page import RolloutReport
-
     return TypeAdapter(RolloutReport)

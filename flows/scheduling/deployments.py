@@ -22,6 +22,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.deployments import run_deployment
 from prefect.states import Crashed
 
+from dataset.ingestion.plan import Batch
 from flows.answering.predict import predict
 from flows.drift.monitor import monitor
 from flows.intake.ingest import ingest
@@ -118,8 +119,6 @@ def ingest_flow(
     workspace: str, annotations: str, images_dir: str = "", source: str = "", split: str | None = None
 ) -> str:
     """Add a COCO batch to the data; returns the current version's tag."""
-    from dataset.ingestion.plan import Batch
-
     result = _step("ingest")(ingest)(
         _open(workspace),
         Path(annotations),

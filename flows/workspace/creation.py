@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from dataset.versions.git import git, identity
+from dataset.versions.revision import init_workspace_repository, refuse_tracked_data
 from flows.workspace.wiring import REPOSITORY
 from maskloop.errors import RefusedError
 from maskloop.files import write_text
@@ -54,8 +56,6 @@ def init_workspace(root: Path, *, preset: Preset | None = None, model_name: str 
     if root.exists() and not root.is_dir():
         raise RefusedError("a workspace is a folder", where=str(root))
     refuse_unusable_place(root.resolve())
-    from dataset.versions.revision import init_workspace_repository, refuse_tracked_data
-
     workspace = Workspace(root.resolve())
     refuse_tracked_data(workspace.root)
     workspace.root.mkdir(parents=True, exist_ok=True)
@@ -103,8 +103,6 @@ def _keep_in_git(workspace: Workspace) -> tuple[str, ...]:
 
     A repository with commits is the user's, who decides what goes into it and when.
     """
-    from dataset.versions.git import git, identity
-
     root = workspace.root
     paths = [path for path in _KEPT_IN_GIT if (root / path).exists()]
     if not git(root, "status", "--porcelain", "--", *paths):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.workspace.wiring import App
+from registry.champion.serving_copy import champion_copy, require_champion
 
 if TYPE_CHECKING:
     from registry.champion.serving_copy import ServedModel
@@ -19,8 +20,6 @@ def fetch_champion(app: App) -> ServedModel:
         RefusedError: if the champion's blessing or approval does not hold.
         IntegrityError: if neither the copy nor the registry has the recorded bytes.
     """
-    from registry.champion.serving_copy import champion_copy, require_champion
-
     require_champion(app.state())  # before MLflow is opened, which takes seconds
     return champion_copy(app.ledger, app.models, app.workspace.models_dir, app.verify_weights)
 

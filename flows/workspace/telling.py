@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -51,8 +56,6 @@ class TerminalTeller:
     """Writes sentences, tables and progress bars to standard error, so that standard output stays data."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
         self.console = Console(stderr=True, highlight=False)
         self._said: list[str] = []
 
@@ -68,8 +71,6 @@ class TerminalTeller:
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """Show a progress bar while the body runs."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         columns = (
             TextColumn("  {task.description}", markup=False),
             BarColumn(),
@@ -96,9 +97,6 @@ def make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Any:
 
     Every text is shown as it is: rich would take the `[steel]` of a class `bolt [steel]` for markup.
     """
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(title=Text(title, style="bold"), title_justify="left")
     for name, value in rows[0].items():
         table.add_column(Text(name), justify="right" if isinstance(value, int | float) else "left")

@@ -14,6 +14,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
+from PIL import Image
 
 from maskloop.files import write_text
 from monitoring.drift.baseline import Baseline, feature_matrix
@@ -98,8 +99,6 @@ def write_p_value(value: float) -> str:
 
 def thumbnail(picture: NDArray[np.uint8]) -> str:
     """Return a picture, uint8 (H, W, 3) RGB, as a small data URI."""
-    from PIL import Image
-
     image = Image.fromarray(picture)
     image.thumbnail((2 * _THUMBNAIL_PX, 2 * _THUMBNAIL_PX))
     buffer = io.BytesIO()

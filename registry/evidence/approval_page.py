@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from maskloop.records.kinds import Check, Outcome, RolloutPhase, VerdictReached
 from maskloop.settings.settings import GateSettings
 from maskloop.wording import count
@@ -362,8 +364,6 @@ def _setting(value: Any) -> str:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
 from evaluation.bootstrap import class_iou_interval
 from evaluation.instances import IouTable
@@ -202,8 +204,6 @@ class JudgedEvidence:
 
 def read_evidence(text: str) -> JudgedEvidence:
     """Read what `JudgedEvidence.to_json` wrote. Raises IntegrityError."""
-    from pydantic import ValidationError
-
     try:
         evidence: JudgedEvidence = _adapter().validate_json(text)
     except ValidationError as error:
@@ -308,8 +308,6 @@ def summarise_change(diff: VersionDiff, class_names: Sequence[str]) -> DataChang
 
 def show_picture(pixels: NDArray[np.uint8]) -> str:
     """Return a picture, uint8 (H, W, 3), as a data URL of a JPEG of bounded size."""
-    from PIL import Image
-
     image = Image.fromarray(pixels)
     image.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX))
     data = b""
@@ -354,6 +352,4 @@ def _known(value: float) -> float | None:
 
 @cache
 def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
     return TypeAdapter(JudgedEvidence)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+import requests
+
 from maskloop.errors import MaskloopError, NotFoundError, RefusedError, StorageError, UnavailableError
 
 if TYPE_CHECKING:
@@ -53,7 +55,6 @@ def plain_errors(where: str, *, missing: str = "", hint: str = "") -> Iterator[N
         missing: What does not exist, if MLflow says that something does not.
         hint: What to do then.
     """
-    import requests
     from mlflow.exceptions import MlflowException
 
     place = without_password(where)

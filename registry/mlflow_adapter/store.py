@@ -13,6 +13,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from PIL import Image
+
 from maskloop.errors import NotFoundError, StorageError
 from maskloop.files import directory_written_atomically
 from registry.mlflow_adapter.connection import connect, plain_errors, without_password
@@ -238,8 +240,6 @@ def _signature() -> Any:
 
 def _example_picture() -> bytes:
     """Return a small grey PNG."""
-    from PIL import Image
-
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (128, 128, 128)).save(file, "PNG")
     return file.getvalue()

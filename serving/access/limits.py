@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from limits import parse
+
 from maskloop.errors import ConfigurationError, OverloadedError
 
 _MAX_CLIENTS: Final = 10_000
@@ -79,8 +81,6 @@ def read_rate_limit(text: str) -> RateLimit:
     >>> read_rate_limit("600/minute")
     RateLimit(amount=600, seconds=60)
     """
-    from limits import parse
-
     try:
         item = parse(text)
     except ValueError as error:

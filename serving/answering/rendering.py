@@ -7,7 +7,9 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from contourpy import contour_generator
 from numpy.typing import NDArray
+from PIL import Image
 
 from evaluation.instances import Detections
 from maskloop.masks import Rle, crop_mask, place_mask
@@ -73,8 +75,6 @@ def trace_outlines(mask: Rle) -> list[list[float]]:
     The lines run half way between pixel centres inside and outside (contourpy, level 0.5); a polygon of
     pixel centres (x, y) covers the pixel from (x, y) to (x + 1, y + 1).
     """
-    from contourpy import contour_generator
-
     left, top, pixels = crop_mask(mask)
     corner = np.array([left, top]) - 0.5  # padding moved all by one, centres lie at a half
     lines = contour_generator(z=np.pad(pixels, 1).astype(np.float64)).lines(0.5)
@@ -110,8 +110,6 @@ def render_novelty(answer: Answer) -> NoveltyScore | None:
 
 
 def _png(mask: Rle) -> str:
-    from PIL import Image
-
     left, top, pixels = crop_mask(mask)
     whole = Image.new("1", (mask.width_px, mask.height_px))
     whole.paste(Image.fromarray(pixels), (left, top))

@@ -11,8 +11,10 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from dataset.pictures.decoding import encode_png
 from dataset.pictures.orientation import orient_size, undo
 from evaluation.instances import Detections
+from evaluation.overlays import draw_overlay
 from maskloop.errors import DataError, DeadlineError, MaskloopError, NotFoundError, UnavailableError
 from maskloop.settings.settings import ServingSettings
 from models.answering.instance_json import list_instances
@@ -248,9 +250,6 @@ def _later(tell: Callable[[], None]) -> None:
 
 
 def _draw(picture: Picture, answer: Answer, min_score: float | None) -> bytes:
-    from dataset.pictures.decoding import encode_png
-    from evaluation.overlays import draw_overlay
-
     predictor, detections = answer.model.predictor, answer.prediction.detections
     threshold = predictor.score_threshold if min_score is None else min_score
     shown = detections.select(detections.reach(threshold))

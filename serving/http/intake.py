@@ -10,6 +10,9 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
 from maskloop.errors import DataError, MaskloopError
 
 if TYPE_CHECKING:
@@ -121,9 +124,6 @@ async def read_form(request: Request, field: str, *, max_files: int) -> list[tup
         UnsupportedBodyError: if this is no form.
         DataError: if it cannot be read, or has no file in that field, or too many.
     """
-    from starlette.datastructures import UploadFile
-    from starlette.formparsers import MultiPartException, MultiPartParser
-
     if (kind := _kind_of(request)) != "multipart/form-data":
         raise _unsupported(kind, f"send a form with the field {field}")
     parser = MultiPartParser(request.headers, request.stream(), max_files=max_files, max_fields=8)

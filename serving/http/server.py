@@ -37,15 +37,10 @@ from maskloop.settings.settings import ServingSettings
 from serving.access.keys import KeyStore
 from serving.http.connections import GuardedProtocol
 from serving.telemetry.log_lines import LineWriter
+from serving.telemetry.metrics import share_figures
 
 if TYPE_CHECKING:
-    from uvicorn._types import (
-        ASGI3Application,
-        ASGIReceiveCallable,
-        ASGISendCallable,
-        ASGISendEvent,
-        Scope,
-    )
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 
 Application = Callable[[], Any]
 """Makes the ASGI application. It is pickled for the workers: a function of a module, or a partial of one."""
@@ -248,8 +243,6 @@ def _run_alone(config: uvicorn.Config, listener: socket.socket) -> None:
 
 
 def _run_workers(application: Application, settings: ServingSettings, listener: socket.socket) -> None:
-    from serving.telemetry.metrics import share_figures
-
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // settings.workers)))
     with _folder_in_memory() as folder:
         share_figures(folder / "figures")

@@ -225,21 +225,16 @@ def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again
 
     reconcile(world.app())
     version = world.label(range(12, 24))
-    monkeypatch.setattr("dataset.ingestion.ingestion.ingest_batch", lambda *_a, **_k: ingest_result(version))
+    monkeypatch.setattr("flows.intake.ingest.ingest_batch", lambda *_a, **_k: ingest_result(version))
     ingest(world.app(), Path("batch.json"), Path("images"))
     assert [one.num_new_labelled for one in world.of_kind(VersionIngested)] == [12, 12]
 
 
-def test_a_refused_batch_is_not_a_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_batch_is_not_a_version(world: World) -> None:
     from flows.intake.ingest import ingest
 
     reconcile(world.app())
     before = world.state
-
-    def refuse(*_args: object, **_more: object) -> None:
-        raise DataError("the batch is empty")
-
-    monkeypatch.setattr("dataset.ingestion.ingestion.ingest_batch", refuse)
-    with pytest.raises(DataError):
-        ingest(world.app(), Path("batch.json"), Path("images"))
+    with pytest.raises(DataError, match="does not exist"):
+        ingest(world.app(), Path("nowhere.json"), Path("images"))
     assert world.state == before

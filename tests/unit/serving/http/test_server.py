@@ -274,7 +274,7 @@ def test_a_worker_that_cannot_start_ends_the_service_instead_of_coming_again(
 
     monkeypatch.setattr(server, "Supervisor", Supervisor)
     monkeypatch.setattr(server, "make_config", lambda *_: None)
-    monkeypatch.setattr("serving.telemetry.metrics.share_figures", lambda _folder: None)
+    monkeypatch.setattr(server, "share_figures", lambda _folder: None)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with open_listener("127.0.0.1", 0) as listener, pytest.raises(UnavailableError, match="did not start"):
         server.run_server(application, ServingSettings(workers=2), listener)

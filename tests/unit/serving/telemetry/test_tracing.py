@@ -17,7 +17,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from serving.telemetry.tracing import NO_TRACER, TALKATIVE, OtlpTracer, SaidSeldom, open_tracer, record_stages
+from serving.telemetry.otlp import TALKATIVE, OtlpTracer, SaidSeldom
+from serving.telemetry.tracing import NO_TRACER, open_tracer, record_stages
 from tests.fakes.service_world import PNG, ServiceWorld
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -155,12 +156,11 @@ def test_a_collector_that_does_not_answer_costs_no_request_and_is_said_seldom(
     kind: str, silent: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")  # ms: every span is tried at once
-    monkeypatch.setattr("serving.telemetry.tracing._EXPORT_TIMEOUT_S", 0.05)
-    monkeypatch.setattr("serving.telemetry.tracing._CLOSE_TIMEOUT_S", 0.2)
     for name in TALKATIVE:
         monkeypatch.setattr(logging.getLogger(name), "filters", [])
     world = ServiceWorld(tmp_path)
-    tracer = OtlpTracer(silent if kind == "silent" else "http://127.0.0.1:9/v1/traces")
+    endpoint = silent if kind == "silent" else "http://127.0.0.1:9/v1/traces"
+    tracer = OtlpTracer(endpoint, export_timeout_s=0.05, close_timeout_s=0.2)
     world.tracer = tracer
 
     async def story(client: httpx.AsyncClient) -> list[int]:
@@ -173,10 +173,9 @@ def test_a_collector_that_does_not_answer_costs_no_request_and_is_said_seldom(
     assert 1 <= len(told) <= 2
 
 
-def test_a_line_that_would_come_all_the_time_comes_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_would_come_all_the_time_comes_seldom() -> None:
     now = [1000.0]
-    monkeypatch.setattr("serving.telemetry.tracing.time.monotonic", lambda: now[0])
-    seldom, passed = SaidSeldom(), []
+    seldom, passed = SaidSeldom(lambda: now[0]), []
     for second in range(1300):
         now[0] = 1000.0 + second
         record = logging.LogRecord("x", logging.ERROR, "", 0, "dead", None, None)
