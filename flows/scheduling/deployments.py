@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from dataset.ingestion.plan import Batch
@@ -137,8 +138,6 @@ def train_flow(workspace: str, cycle: str) -> str:
 @flow(name="retrain")
 def retrain_flow(workspace: str, reason: TriggerReason = "schedule", detail: str = "") -> list[str]:
     """Ask for a turn of the loop and start it."""
-    from prefect.runtime import flow_run
-
     app = _open(workspace)
     scheduled = flow_run.get_scheduled_start_time().isoformat(timespec="minutes")
     record_trigger(app, f"{reason}:{scheduled}", reason, detail or f"scheduled for {scheduled}")
