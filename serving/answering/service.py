@@ -34,7 +34,7 @@ from serving.schemas import (
     PictureSize,
     PredictAnswer,
 )
-from serving.telemetry.tracing import record_stages
+from serving.telemetry.spans import record_stages
 
 _LONGEST_DRAWN_PX: Final = 2048
 

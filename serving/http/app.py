@@ -34,7 +34,7 @@ from serving.http.problems import (
     title_of,
 )
 from serving.schemas import REQUEST_ID, Problem
-from serving.telemetry.tracing import NO_TRACER, Tracer
+from serving.telemetry.spans import NO_TRACER, Tracer
 
 _log = logging.getLogger("maskloop.serving")
 _request_log = logging.getLogger("maskloop.serving.requests")

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from serving.telemetry.tracing import REQUEST_SPAN, Span
+from serving.telemetry.spans import REQUEST_SPAN, Span
 
 _SAID_EVERY_S: Final = 600.0
 TALKATIVE: Final = (

@@ -31,7 +31,7 @@ from serving.answers import Answer, PairedAnswer, Picture
 from serving.http.app import create_app
 from serving.schemas import FeedbackRequest
 from serving.telemetry.periodic import repeat, running
-from serving.telemetry.tracing import NO_TRACER, Tracer
+from serving.telemetry.spans import NO_TRACER, Tracer
 from tests.fakes.serving_world import FakeSource, RememberingObserver
 
 MAX_MPX = 1.0

@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from serving.telemetry.otlp import TALKATIVE, OtlpTracer, SaidSeldom
-from serving.telemetry.tracing import NO_TRACER, open_tracer, record_stages
+from serving.telemetry.spans import NO_TRACER, record_stages
+from serving.telemetry.tracing import open_tracer
 from tests.fakes.service_world import PNG, ServiceWorld
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
