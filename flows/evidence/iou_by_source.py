@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from evaluation.instances import IouTable
@@ -18,13 +19,9 @@ def has_iou_rows(workspace: Workspace, version: str) -> bool:
     return (workspace.verdict_dir(version) / FILE).exists()
 
 
-def save_iou_rows(
-    workspace: Workspace, version: str, candidate: IouTable, champion: IouTable | None
-) -> list[dict[str, Any]]:
-    """Keep a contest's class IoU by source in the workspace, and return it as rows."""
-    rows = iou_rows(candidate, champion)
+def save_iou_rows(workspace: Workspace, version: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep a contest's class IoU by source in the workspace."""
     write_text(workspace.verdict_dir(version) / FILE, json.dumps(rows, indent=1))
-    return rows
 
 
 def iou_rows(candidate: IouTable, champion: IouTable | None) -> list[dict[str, Any]]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from dataset.labelled_pictures import DatasetVersion
+from dataset.store import DatasetStore
 from dataset.versions.difference import VersionDiff, compare_versions
 from flows.evidence.evaluate import ModelOnPictures
 from flows.evidence.examples import Example
-from flows.workspace.wiring import App
 from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, StorageError
 from maskloop.files import write_text
-from maskloop.records.kinds import VerdictReached
+from maskloop.records.kinds import CandidateRegistered, VerdictReached
+from maskloop.settings.settings import GateSettings
 from maskloop.state.cycle_state import Cycle
+from maskloop.state.loop_state import LoopState
+from maskloop.workspace import Workspace
+from models.ports import Machine
 from registry.evidence.diagnosis import diagnose
 from registry.evidence.evidence import (
     DataChange,
@@ -30,6 +34,7 @@ from registry.evidence.evidence import (
     source_rows,
     summarise_change,
 )
+from registry.store import RunTracker
 
 FILE: Final = "evidence.json"
 FOLDER: Final = "verdict"
@@ -45,16 +50,30 @@ _TRAINING_FIGURES: Final = {
 
 
 def collect_evidence(
-    app: App,
-    run_id: str,
     verdict: VerdictReached,
-    version: DatasetVersion,
     candidate: ModelOnPictures,
     champion: ModelOnPictures | None,
     examples: Sequence[Example],
+    gates: GateSettings,
+    *,
+    seed: int,
+    data: DataChange | None,
+    training: Mapping[str, tuple[tuple[float, float], ...]],
+    machine: str,
 ) -> JudgedEvidence:
-    """Put together what the ledger does not hold about a verdict."""
-    gates, seed = app.settings.required_gates(), app.settings.training.seed
+    """Put together what the ledger does not hold about a verdict. Pure.
+
+    Args:
+        verdict: The evidence is about.
+        candidate: On the test pictures.
+        champion: On the same ones, if one serves.
+        examples: Drawn for people.
+        gates: The verdict was reached by.
+        seed: Of the resampling.
+        data: What changed in the data, if that is known.
+        training: How the training went, by figure.
+        machine: What the latencies were measured on.
+    """
     new, old = candidate.evaluation.iou, champion.evaluation.iou if champion else None
     return JudgedEvidence(
         blessing_id=verdict.blessing_id,
@@ -62,26 +81,28 @@ def collect_evidence(
         source_rows=source_rows(new, old, gates, seed=seed),
         confidence=gates.confidence,
         pictures=tuple(_show(example) for example in examples if example.panels),
-        data=compare_data(app, verdict, version),
+        data=data,
         candidate=_latency(candidate),
         champion=_latency(champion) if champion else None,
-        machine=_machine(app),
+        machine=machine,
         num_pictures=candidate.evaluation.num_pictures,
         gates=gates.model_dump(mode="json"),
         candidate_diagnosis=diagnose(candidate.evaluation),
         champion_diagnosis=diagnose(champion.evaluation) if champion else None,
-        training=read_training(app, run_id),
+        training=dict(training),
     )
 
 
-def read_training(app: App, run_id: str) -> dict[str, tuple[tuple[float, float], ...]]:
+def read_training(
+    tracker: RunTracker, run_id: str, say: Callable[[str], None]
+) -> dict[str, tuple[tuple[float, float], ...]]:
     """Return how a training went, at most 200 steps of each figure; what cannot be had is left out."""
     found: dict[str, tuple[tuple[float, float], ...]] = {}
     for words, name in _TRAINING_FIGURES.items():
         try:
-            history = app.tracker.metric_history(run_id, name)
+            history = tracker.metric_history(run_id, name)
         except MaskloopError as error:  # a picture that cannot be drawn must not hold up a verdict
-            app.teller.say(f"the curves of the training cannot be read: {error}")
+            say(f"the curves of the training cannot be read: {error}")
             return found
         finite = [(float(step), value) for step, value in history if math.isfinite(value)]
         if finite:
@@ -100,14 +121,16 @@ def thin_out(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float]
     return tuple((points[index][0], float(f"{points[index][1]:.6g}")) for index in chosen)
 
 
-def keep_evidence(app: App, run_id: str, version: str, evidence: JudgedEvidence) -> None:
+def keep_evidence(
+    workspace: Workspace, tracker: RunTracker, registered: CandidateRegistered, evidence: JudgedEvidence
+) -> None:
     """Keep it in the workspace and beside the run. Raises StorageError, UnavailableError."""
     text = evidence.to_json()
-    write_text(app.workspace.verdict_dir(version) / FILE, text)
-    app.tracker.log_text(run_id, text, f"{FOLDER}/{FILE}")
+    write_text(workspace.verdict_dir(registered.version) / FILE, text)
+    tracker.log_text(registered.run_id, text, f"{FOLDER}/{FILE}")
 
 
-def find_evidence(app: App, cycle: Cycle) -> JudgedEvidence | None:
+def find_evidence(workspace: Workspace, tracker: RunTracker, cycle: Cycle) -> JudgedEvidence | None:
     """Read what was kept about a cycle's verdict: here, else beside its run; None if it is gone.
 
     Raises:
@@ -115,36 +138,42 @@ def find_evidence(app: App, cycle: Cycle) -> JudgedEvidence | None:
     """
     if cycle.verdict is None or cycle.candidate is None:
         return None
-    if found := read_kept(app, cycle):
+    if found := read_kept(workspace, cycle):
         return found
     try:
-        text = app.tracker.read_text(cycle.candidate.run_id, f"{FOLDER}/{FILE}")
+        text = tracker.read_text(cycle.candidate.run_id, f"{FOLDER}/{FILE}")
     except (NotFoundError, StorageError):
         return None
     return _fitting(text, cycle.verdict)
 
 
-def read_kept(app: App, cycle: Cycle) -> JudgedEvidence | None:
+def read_kept(workspace: Workspace, cycle: Cycle) -> JudgedEvidence | None:
     """Read what this workspace kept about a cycle's verdict; None if that is nothing."""
     if cycle.verdict is None:
         return None
-    file = app.workspace.verdict_dir(cycle.verdict.candidate_version) / FILE
+    file = workspace.verdict_dir(cycle.verdict.candidate_version) / FILE
     return _fitting(file.read_text(encoding="utf-8"), cycle.verdict) if file.exists() else None
 
 
-def compare_data(app: App, verdict: VerdictReached, version: DatasetVersion) -> DataChange | None:
+def compare_data(
+    store: DatasetStore,
+    state: LoopState,
+    verdict: VerdictReached,
+    version: DatasetVersion,
+    say: Callable[[str], None],
+) -> DataChange | None:
     """Count what changed from the champion's data to the candidate's; None if the champion's are unknown."""
     if not verdict.champion_digest:
         counts = {name: (0, count) for name, count in _count_instances(version).items()}
         everything = VersionDiff("", version.tag, version.pictures, (), (), counts)
         return summarise_change(everything, version.class_names)
-    old_tag = app.state().data_of(verdict.champion_digest)
+    old_tag = state.data_of(verdict.champion_digest)
     if not old_tag:
         return None
     try:
-        diff = compare_versions(app.data.open(old_tag), version)
+        diff = compare_versions(store.open(old_tag), version)
     except MaskloopError as error:  # evidence that cannot be had must not hold up a verdict
-        app.teller.say(f"the data of the champion cannot be compared: {error}")
+        say(f"the data of the champion cannot be compared: {error}")
         return None
     return summarise_change(diff, version.class_names)
 
@@ -167,9 +196,10 @@ def _latency(model: ModelOnPictures) -> Latency:
     return Latency(float(np.percentile(seconds, 50) * 1000.0), model.latency_p95_ms)
 
 
-def _machine(app: App) -> str:
-    found = app.machine.environment()
-    on_gpu = app.settings.training.device != "cpu" and found["gpu"] != "none"
+def describe_machine(machine: Machine, device: str) -> str:
+    """Say in words what models compute on if they may use ``device``."""
+    found = machine.environment()
+    on_gpu = device != "cpu" and found["gpu"] != "none"
     return found["gpu"] if on_gpu else f"CPU with {found['cpu']}, {found['threads']} threads"
 
 

@@ -13,47 +13,44 @@ from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.store import tag_number
 from evaluation.agreement import compare_with_truth, describe_perfect_challenger
 from flows.evidence.evaluate import ModelOnPictures
-from flows.workspace.wiring import App
-from maskloop.records.kinds import write_record
+from flows.learning.dossier import Contest
+from maskloop.records.kinds import AgreementMeasured
 from maskloop.state.loop_state import LoopState
 from models.loading.ground_truth import ground_truth
 from serving.rollout.analysis import agreement_record
 
 
-def record_agreements(
-    app: App,
-    cycle_id: str,
-    version: DatasetVersion,
-    *,
-    candidate: tuple[str, ModelOnPictures],
-    champion: tuple[str, ModelOnPictures] | None,
-) -> None:
-    """Measure both sides of a contest and write it down; twice writes it once.
+def measure_agreements(contest: Contest, state: LoopState, *, min_pictures: int) -> list[AgreementMeasured]:
+    """Return what is known about both sides of a contest; a side with too few pictures has none. Pure.
 
     Args:
-        app: The workspace.
-        cycle_id: The turn of the loop this belongs to.
-        version: Whose test pictures both have predicted.
-        candidate: Its weights digest and predictions.
-        champion: Likewise, if one serves.
+        contest: Both have predicted its version's test pictures.
+        state: Knows which data the champion was trained on.
+        min_pictures: See `GateSettings`.
     """
-    pictures = version.by_split["test"]
-    _record(app, cycle_id, version, *candidate, pictures)
-    if champion is not None:
-        since = _data_of(app.state(), champion[0])
-        new = [picture for picture in pictures if tag_number(picture.added_in) > tag_number(since)]
-        _record(app, cycle_id, version, *champion, new)
+    pictures = contest.version.by_split["test"]
+    sides = [(contest.registered.weights_digest, contest.candidate, pictures)]
+    if contest.champion is not None:
+        since = tag_number(state.data_of(contest.champion_digest))
+        new = tuple(picture for picture in pictures if tag_number(picture.added_in) > since)
+        sides.append((contest.champion_digest, contest.champion, new))
+    measured = [_measure(*side, contest.version, min_pictures=min_pictures) for side in sides]
+    return [record for record in measured if record]
 
 
-def _record(
-    app: App,
-    cycle_id: str,
-    version: DatasetVersion,
+def agreement_key(record: AgreementMeasured, version: DatasetVersion) -> str:
+    """Return the key under which a record is written: twice writes it once."""
+    return f"agreement:{record.weights_digest}:{version.fingerprint}"
+
+
+def _measure(
     weights_digest: str,
     model: ModelOnPictures,
     pictures: Sequence[LabelledPicture],
-) -> None:
-    gates = app.settings.required_gates()
+    version: DatasetVersion,
+    *,
+    min_pictures: int,
+) -> AgreementMeasured | None:
     compared = [
         compare_with_truth(
             ground_truth(picture),
@@ -63,14 +60,7 @@ def _record(
         for picture in pictures
     ]
     sources = [picture.source for picture in pictures]
-    perfect = describe_perfect_challenger(compared, sources, min_pictures=gates.min_pictures)
-    if perfect is None or perfect.num_pictures < gates.min_pictures:
-        return
-    record = agreement_record(perfect, weights_digest=weights_digest, data_tag=version.tag)
-    write_record(app.ledger, record, cycle=cycle_id, key=f"agreement:{weights_digest}:{version.fingerprint}")
-
-
-def _data_of(state: LoopState, weights_digest: str) -> str:
-    """Return the data version a model was trained and judged on; an empty string if nobody knows."""
-    candidates = [cycle.candidate for cycle in state.cycles.values() if cycle.candidate]
-    return next((one.data_tag for one in reversed(candidates) if one.weights_digest == weights_digest), "")
+    perfect = describe_perfect_challenger(compared, sources, min_pictures=min_pictures)
+    if perfect is None or perfect.num_pictures < min_pictures:
+        return None
+    return agreement_record(perfect, weights_digest=weights_digest, data_tag=version.tag)

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dataset.labelled_pictures import DatasetVersion
 from flows.evidence.evaluate import load_picture
 from flows.workspace.figure_log import FigureLog
-from flows.workspace.wiring import App
-from maskloop.records.kinds import TrainingStarted
 from maskloop.settings.settings import Settings
 from models.ports import TrainedModel
 
 
 def calibrate(
-    app: App, version: DatasetVersion, started: TrainingStarted, trained: TrainedModel
+    settings: Settings,
+    version: DatasetVersion,
+    trained: TrainedModel,
+    figures: FigureLog,
+    say: Callable[[str], None],
 ) -> dict[str, float]:
     """Return the thresholds of classes that get their own; none unless settings ask for it."""
-    if not app.settings.thresholds.per_class:
+    if not settings.thresholds.per_class:
         return {}
-    max_mpx = app.settings.data.max_picture_mpx
+    max_mpx = settings.data.max_picture_mpx
     found = dict(
         trained.calibrate(
             version.by_split["val"],
             lambda picture: load_picture(version.path(picture), max_mpx),
             class_names=version.class_names,
-            min_instances=app.settings.thresholds.min_instances,
-            device=app.settings.training.device,
+            min_instances=settings.thresholds.min_instances,
+            device=settings.training.device,
         )
     )
     named = {f"validation/threshold/{name}": threshold for name, threshold in found.items()}
-    FigureLog(app, started.run_id).log(named, step=trained.steps_done)
-    sources = ", ".join(find_threshold_sources(app.settings, version))
-    app.teller.say(f"thresholds of classes fitted on {sources or 'nothing'}")
+    figures.log(named, step=trained.steps_done)
+    sources = ", ".join(find_threshold_sources(settings, version))
+    say(f"thresholds of classes fitted on {sources or 'nothing'}")
     if left_out := [name for name in version.class_names if name not in found]:
-        app.teller.say(
+        say(
             f"no own threshold for {', '.join(left_out)}: too few validation instances, or none of them found"
         )
     return found

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from dataset.labelled_pictures import DatasetVersion
-from flows.rollouts.slices import kept_pictures
-from flows.workspace.wiring import App
 
 
-def weigh_hard_examples(app: App, version: DatasetVersion) -> dict[str, float]:
-    """Return `hard_example_weight` for each training picture that a person corrected or a rollout failed on.
+def weigh_hard_examples(
+    version: DatasetVersion, failed_on: AbstractSet[str], weight: float
+) -> dict[str, float]:
+    """Return the weight of each training picture that a person corrected or a rollout failed on.
 
     Pictures of a slice count once they are labelled. Validation and test pictures are never trained on, so
     what the champion does badly there has no part in this.
+
+    Args:
+        version: With the training pictures.
+        failed_on: sha256 of the pictures that rollouts failed on; see `flows.rollouts.slices.kept_pictures`.
+        weight: How many times as often as others such a picture is drawn.
     """
-    weight = app.settings.training.sampling.hard_example_weight
     if weight == 1.0:
         return {}
-    failed_on = kept_pictures(app)
     return {
         picture.digest: weight
         for picture in version.by_split["train"]

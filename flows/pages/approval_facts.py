@@ -50,7 +50,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
     assert cycle.verdict is not None  # noqa: S101 - checked by the caller
     recorded = [(entry, record) for entry in entries if (record := read_record(entry))]
     own = [(entry, record) for entry, record in recorded if is_about(entry, cycle)]
-    evidence = find_evidence(app, cycle)
+    evidence = find_evidence(app.workspace, app.tracker, cycle)
     changes, policy_now = _compare_gates(app, cycle, evidence)
     return ApprovalPage(
         model_name=app.settings.model_name,

@@ -94,7 +94,7 @@ def _describe_turn(app: App, cycle: Cycle, folder: Path) -> Turn:
         cycle=cycle,
         rows=tuple(read_iou_rows(app.workspace, version)) if is_judged else (),
         page=_link(app.workspace.verdict_page(version), folder) if version else "",
-        evidence=read_kept(app, cycle),
+        evidence=read_kept(app.workspace, cycle),
     )
 
 

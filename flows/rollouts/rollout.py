@@ -7,6 +7,9 @@ delays no decision about traffic.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from flows.deciding.promotion import promote_cycle, roll_back
@@ -14,11 +17,13 @@ from flows.rollouts.slices import keep_slice
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
+from maskloop.ledger.ledger import Ledger
 from maskloop.records.kinds import ChampionChanged, RolloutMoved, RolloutStarted, write_record
+from maskloop.settings.settings import RolloutSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
 from serving.rollout.analysis import Analysis, set_limits
-from serving.rollout.canary import Event, Facts, describe_wait, make_move, next_move, resume
+from serving.rollout.canary import Facts, describe_wait, make_move, next_move, resume
 
 _MOST_MOVES_AT_ONCE = 8
 
@@ -77,9 +82,9 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     rollouts = app.state().rollouts
     rollout = rollouts.get(cycle_id) if cycle_id else next(reversed(rollouts.values()), None)
     if rollout is None:
-        raise _no_rollout(app, cycle_id)
-    analysis = analyse_rollout(app, rollout.cycle)
-    assert analysis is not None  # noqa: S101 - its rollout was just found
+        raise _no_rollout(app.settings.rollout, app.workspace.settings_file, cycle_id)
+    analysis = app.rollout_watcher.analyse(rollout)
+    facts = gather_facts(app.state(), rollout, analysis, now=app.clock.now())
     last = rollout.moved or rollout.started
     checks = analysis.checks if analysis.num_compared or not rollout.moved else rollout.moved.checks
     return {
@@ -90,9 +95,7 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
         "share_percent": rollout.share_percent,
         "since": rollout.since.isoformat(),
         "sentence": f"{rollout.cycle}, version {rollout.started.version}: {last.sentence()}",
-        "waits_for": describe_wait(
-            rollout, analysis, _gather_facts(app, app.state(), rollout, analysis), app.settings.rollout
-        ),
+        "waits_for": describe_wait(rollout, analysis, facts, app.settings.rollout),
         "num_compared": analysis.num_compared or (rollout.moved.num_compared if rollout.moved else 0),
         "checks": [check.model_dump(mode="json") for check in checks],
         "champion_ms": {"p50": analysis.champion_p50_ms, "p95": analysis.champion_p95_ms},
@@ -100,11 +103,11 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     }
 
 
-def _no_rollout(app: App, cycle_id: str) -> NotFoundError:
-    if not app.settings.rollout.enabled:
+def _no_rollout(settings: RolloutSettings, settings_file: Path, cycle_id: str) -> NotFoundError:
+    if not settings.enabled:
         return NotFoundError(
             "there is no rollout: an approved version takes over at once",
-            where=f"rollout.enabled = false in {app.workspace.settings_file}",
+            where=f"rollout.enabled = false in {settings_file}",
             hint="to let it earn its traffic step by step, delete that line",
         )
     what = f"{cycle_id} had no rollout" if cycle_id else "there was no rollout yet"
@@ -120,10 +123,9 @@ def resume_rollout(app: App, *, by: str, accept: bool) -> RolloutMoved:
         NotFoundError: if no rollout is under way.
         RefusedError: if it is not paused.
     """
-    rollout = _find_rollout(app)
-    analysis = analyse_rollout(app, rollout.cycle)
-    assert analysis is not None  # noqa: S101 - its rollout was just found
-    return _write(app, rollout, resume(rollout, analysis, by=by, accept=accept), actor=by)
+    rollout = _find_rollout(app.state())
+    move = resume(rollout, app.rollout_watcher.analyse(rollout), by=by, accept=accept)
+    return _write(app.ledger, app.teller.say, rollout, move, actor=by)
 
 
 def stop_rollout(app: App, *, by: str, why: str) -> RolloutMoved:
@@ -133,8 +135,10 @@ def stop_rollout(app: App, *, by: str, why: str) -> RolloutMoved:
         NotFoundError: if no rollout is under way.
         RefusedError: if it is being stopped already.
     """
-    rollout = _find_rollout(app)
-    moved = _write(app, rollout, _move(app, rollout, "stopped", f"{by} stopped it: {why}"), actor=by)
+    rollout = _find_rollout(app.state())
+    analysis = app.rollout_watcher.analyse(rollout)
+    move = make_move(rollout, "stopped", f"{by} stopped it: {why}", analysis)
+    moved = _write(app.ledger, app.teller.say, rollout, move, actor=by)
     advance_rollout(app)
     return moved
 
@@ -153,32 +157,51 @@ def roll_back_last_change(
     return roll_back(app, to_version=to_version, by=by, why=why)
 
 
-def _find_rollout(app: App) -> Rollout:
-    rollout = app.state().rollout
-    if rollout is None:
+def _find_rollout(state: LoopState) -> Rollout:
+    if state.rollout is None:
         raise NotFoundError("no rollout is under way", hint="`maskloop history` shows the earlier ones")
-    return rollout
+    return state.rollout
 
 
 def _advance_once(app: App, rollout: Rollout) -> str:
     """Do the one thing that is due, and say it; an empty string if nothing is."""
+    state, analysis = app.state(), app.rollout_watcher.analyse(rollout)
     if rollout.phase == "aborting":
-        return _withdraw(app, rollout)
-    state = app.state()
-    analysis = analyse_rollout(app, rollout.cycle)
-    assert analysis is not None  # noqa: S101 - its rollout is at hand
-    facts = _gather_facts(app, state, rollout, analysis)
-    if move := next_move(rollout, analysis, facts, app.settings.rollout):
-        return _write(app, rollout, move).sentence()
-    return _promote(app, state.cycles[rollout.cycle], rollout) if rollout.phase == "promoting" else ""
+        move = _withdraw(app, rollout, analysis)
+    elif due := next_move(
+        rollout, analysis, gather_facts(state, rollout, analysis, now=app.clock.now()), app.settings.rollout
+    ):
+        move = due
+    elif rollout.phase == "promoting":
+        try:
+            return promote_cycle(app, state.cycles[rollout.cycle]).sentence()
+        except UnavailableError as error:  # the next look tries again
+            app.teller.say(f"{rollout.cycle}: {error}")
+            return ""
+        except (RefusedError, NotFoundError) as error:  # a rule forbids it: a person is needed
+            move = make_move(rollout, "refused", str(error), analysis)
+    else:
+        return ""
+    return _write(app.ledger, app.teller.say, rollout, move).sentence()
 
 
-def _gather_facts(app: App, state: LoopState, rollout: Rollout, analysis: Analysis) -> Facts:
+def _withdraw(app: App, rollout: Rollout, analysis: Analysis) -> RolloutMoved:
+    """Keep what the challenger failed on, and return the move that ends its rollout."""
+    max_pictures = app.settings.rollout.max_slice_pictures
+    kept = keep_slice(app.pairs, app.workspace.slices_dir, rollout, max_pictures=max_pictures)
+    if kept:
+        write_record(app.ledger, kept, cycle=rollout.cycle, key=f"slice:{kept.slice_id}")
+    reason = rollout.moved.reason if rollout.moved else "it was stopped"
+    return make_move(rollout, "withdrawn", reason, analysis)
+
+
+def gather_facts(state: LoopState, rollout: Rollout, analysis: Analysis, *, now: datetime) -> Facts:
+    """Return what a rollout's next move depends on besides its analysis. Pure."""
     num_before = rollout.moved.num_compared if rollout.moved else 0
     cycle = state.cycles[rollout.cycle]
     is_approved = cycle.approval is not None and cycle.approval.decision == "approved"
     return Facts(
-        now=app.clock.now(),
+        now=now,
         approved_at=cycle.approval_at if is_approved else None,
         champion_digest=state.champion.weights_digest if state.champion else "",
         stopped=_why_stop(cycle),
@@ -192,32 +215,18 @@ def _why_stop(cycle: Cycle) -> str:
     return cycle.closed.sentence() if cycle.closed else ""
 
 
-def _promote(app: App, cycle: Cycle, rollout: Rollout) -> str:
-    """Make the challenger the champion; a rule that forbids it needs a person, an outage the next try."""
-    try:
-        return promote_cycle(app, cycle).sentence()
-    except UnavailableError as error:
-        app.teller.say(f"{cycle.id}: {error}")
-        return ""
-    except (RefusedError, NotFoundError) as error:
-        return _write(app, rollout, _move(app, rollout, "refused", str(error))).sentence()
-
-
-def _withdraw(app: App, rollout: Rollout) -> str:
-    keep_slice(app, rollout)
-    reason = rollout.moved.reason if rollout.moved else "it was stopped"
-    return _write(app, rollout, _move(app, rollout, "withdrawn", reason)).sentence()
-
-
-def _move(app: App, rollout: Rollout, event: Event, reason: str) -> RolloutMoved:
-    return make_move(rollout, event, reason, analyse_rollout(app, rollout.cycle) or Analysis())
-
-
-def _write(app: App, rollout: Rollout, move: RolloutMoved, *, actor: str = "maskloop") -> RolloutMoved:
+def _write(
+    ledger: Ledger,
+    say: Callable[[str], None],
+    rollout: Rollout,
+    move: RolloutMoved,
+    *,
+    actor: str = "maskloop",
+) -> RolloutMoved:
     """Write a move down; if somebody else's was first, theirs stands and the next look goes on from it."""
     key = f"rollout:{rollout.cycle}:{rollout.num_moves + 1}"
-    entry = write_record(app.ledger, move, actor=actor, cycle=rollout.cycle, key=key)
+    entry = write_record(ledger, move, actor=actor, cycle=rollout.cycle, key=key)
     written = RolloutMoved.model_validate(dict(entry.payload))
     if written == move:
-        app.teller.say(f"{rollout.cycle}: {move.sentence()}")
+        say(f"{rollout.cycle}: {move.sentence()}")
     return written

@@ -19,21 +19,20 @@ from dataset.pictures.orientation import orient_size, undo
 from evaluation.agreement import compare_with_truth
 from evaluation.instances import GroundTruth
 from flows.evidence.evaluate import load_picture
-from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import IntegrityError, MaskloopError, StorageError
 from maskloop.files import directory_written_atomically
-from maskloop.records.kinds import Check, Outcome, SliceRecorded, write_record
+from maskloop.records.kinds import Check, Outcome, SliceRecorded
 from maskloop.schema import refuse_newer
 from maskloop.state.loop_state import Rollout
 from models.answering.instance_json import read_instances, write_instances
 from models.ports import Predictor
-from monitoring.samples.corrections import Correction
+from monitoring.samples.corrections import Correction, CorrectionLog
 from registry.gates.gate import Finding
 from registry.gates.gates import SLICE
 from serving.rollout.checks import find_check
 from serving.rollout.corrected import truth_of
-from serving.rollout.pairs import KeptPair
+from serving.rollout.pairs import KeptPair, PairLog
 
 NEWEST_SLICES: Final = 5
 """Older ones are not asked about any more: their pictures are of another time."""
@@ -44,39 +43,46 @@ _NEVER_WRITTEN: Final = {"score": 1.0, "box_xyxy": (0.0, 0.0, 0.0, 0.0)}
 """What version 1 left out of an instance; a reference is compared by class and mask alone."""
 
 
-def keep_slice(app: App, rollout: Rollout) -> SliceRecorded | None:
+def keep_slice(
+    pairs: PairLog, slices_dir: Path, rollout: Rollout, *, max_pictures: int
+) -> SliceRecorded | None:
     """Keep the pictures a rollout failed on; twice keeps them once.
 
+    Args:
+        pairs: Both models' answers.
+        slices_dir: Each slice has a folder here, named after the rollout's cycle.
+        rollout: The one that failed.
+        max_pictures: The worst so many are kept.
+
     Returns:
-        None if it failed on none: it was only slow, or stopped by a person, or no picture may be kept.
+        What is to be recorded; None if it failed on none: it was only slow, or stopped by a person, or no
+        picture may be kept.
     """
     checks = rollout.moved.checks if rollout.moved else ()
     failed = [check for check in checks if check.outcome == "fail"]
     if all((row := find_check(check)) and row.is_about_time for check in failed):
         return None
-    worst = app.pairs.worst(rollout.cycle, app.settings.rollout.max_slice_pictures)
-    pairs = [pair for pair in worst if pair.picture and pair.champion is not None]
-    if not pairs:
+    worst = pairs.worst(rollout.cycle, max_pictures)
+    kept = [pair for pair in worst if pair.picture and pair.champion is not None]
+    if not kept:
         return None
     slice_id = rollout.cycle
-    directory = app.workspace.slices_dir / slice_id
+    directory = slices_dir / slice_id
     if not directory.exists():
         try:
-            _write_pictures(directory, pairs)
+            _write_pictures(directory, kept)
         except StorageError:
             if not (directory / _FILE).exists():  # else another replica was faster
                 raise
-    record = SliceRecorded(
+    return SliceRecorded(
         slice_id=slice_id,
         weights_digest=rollout.started.weights_digest,
         reference_digest=rollout.started.champion_digest,
         num_pictures=len(_read_pictures(directory)),
         pictures_digest=_digest_of(directory),
         failed_checks=tuple(check.name for check in failed),
-        required_agreement=_half_way(pairs, rollout.started.required_agreement),
+        required_agreement=_half_way(kept, rollout.started.required_agreement),
     )
-    write_record(app.ledger, record, cycle=rollout.cycle, key=f"slice:{slice_id}")
-    return record
 
 
 def _half_way(pairs: Sequence[KeptPair], required_agreement: float) -> float:
@@ -88,14 +94,24 @@ def _half_way(pairs: Sequence[KeptPair], required_agreement: float) -> float:
     return min(required_agreement, (shown + required_agreement) / 2)
 
 
-def check_slices(app: App, predictor: Predictor) -> list[Check]:
+def check_slices(
+    slices: Sequence[SliceRecorded],
+    predictor: Predictor,
+    corrections: CorrectionLog,
+    slices_dir: Path,
+    *,
+    max_mpx: float,
+) -> list[Check]:
     """Ask a candidate about the newest slices. Whatever is wrong with one makes it inconclusive."""
-    return [_check_slice(app, record, predictor) for record in app.state().slices[-NEWEST_SLICES:]]
+    return [
+        _check_slice(record, predictor, corrections, slices_dir / record.slice_id, max_mpx)
+        for record in slices[-NEWEST_SLICES:]
+    ]
 
 
-def kept_pictures(app: App) -> frozenset[str]:
+def kept_pictures(slices_dir: Path, slices: Sequence[SliceRecorded]) -> frozenset[str]:
     """Return the sha256 of each picture of the newest slices, as received; without those that are gone."""
-    directories = [app.workspace.slices_dir / one.slice_id for one in app.state().slices[-NEWEST_SLICES:]]
+    directories = [slices_dir / one.slice_id for one in slices[-NEWEST_SLICES:]]
     files = [file for directory in directories if directory.is_dir() for file in directory.iterdir()]
     return frozenset(file.name for file in files if file.name != _FILE)
 
@@ -139,24 +155,25 @@ class _SlicePicture:
     turned_by: int
 
 
-def _check_slice(app: App, record: SliceRecorded, predictor: Predictor) -> Check:
-    directory = app.workspace.slices_dir / record.slice_id
+def _check_slice(
+    record: SliceRecorded, predictor: Predictor, log: CorrectionLog, directory: Path, max_mpx: float
+) -> Check:
     try:
         if not directory.exists() or _digest_of(directory) != record.pictures_digest:
             raise IntegrityError("its pictures are not there any more, or were changed", where=str(directory))
         pictures = _read_pictures(directory)
-        corrections = app.corrections.get([picture.request_id for picture in pictures])
+        corrections = log.get([picture.request_id for picture in pictures])
         corrected = {key: one for key, one in corrections.items() if one.instances is not None}
-        agreements = [_measure(app, predictor, picture, corrected) for picture in pictures]
+        agreements = [_measure(predictor, picture, corrected, max_mpx) for picture in pictures]
     except MaskloopError as error:
         return _check(record, "inconclusive", None, f"{record.slice_id}: {error}")
     return judge_slice(record, agreements, len(corrected))
 
 
 def _measure(
-    app: App, predictor: Predictor, picture: _SlicePicture, corrected: Mapping[str, Correction]
+    predictor: Predictor, picture: _SlicePicture, corrected: Mapping[str, Correction], max_mpx: float
 ) -> float:
-    pixels = load_picture(picture.file, app.settings.data.max_picture_mpx)
+    pixels = load_picture(picture.file, max_mpx)
     (prediction,) = predictor.predict([pixels])
     size_px = pixels.shape[:2]
     if correction := corrected.get(picture.request_id):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from flows.workspace.wiring import App
+from maskloop.clock import Clock
 from maskloop.errors import MaskloopError, UnavailableError
+from registry.store import RunTracker
 
 _PAUSE: Final = timedelta(seconds=60)
 """How long nothing is tried after the tracker did not answer: each try may wait for many seconds."""
@@ -19,12 +20,16 @@ class FigureLog:
     """Records the figures of one run. Those that the tracker cannot take now are tried again later.
 
     Attributes:
-        app: Has the tracker, the clock, and the teller that hears of trouble, once.
+        tracker: Takes them.
         run_id: Where they are recorded.
+        clock: Says when to try again.
+        say: Hears of trouble, once.
     """
 
-    app: App
+    tracker: RunTracker
     run_id: str
+    clock: Clock
+    say: Callable[[str], None]
     _waiting: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
     _paused_until: datetime | None = None
     _has_warned: bool = False
@@ -32,7 +37,7 @@ class FigureLog:
     def log(self, figures: Mapping[str, float], *, step: int) -> None:
         """Record figures of a training step, now or as soon as the tracker answers again."""
         self._waiting.append((step, figures))
-        if self._paused_until is None or self.app.clock.now() >= self._paused_until:
+        if self._paused_until is None or self.clock.now() >= self._paused_until:
             self.flush()
 
     def flush(self) -> None:
@@ -40,9 +45,9 @@ class FigureLog:
         while self._waiting:
             step, figures = self._waiting[0]
             try:
-                self.app.tracker.log_metrics(self.run_id, figures, step=step)
+                self.tracker.log_metrics(self.run_id, figures, step=step)
             except UnavailableError as error:
-                self._paused_until = self.app.clock.now() + _PAUSE
+                self._paused_until = self.clock.now() + _PAUSE
                 self._warn(f"figures of this training wait for MLflow; the training goes on: {error}")
                 return
             except MaskloopError as error:
@@ -53,4 +58,4 @@ class FigureLog:
     def _warn(self, sentence: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            self.app.teller.say(sentence)
+            self.say(sentence)

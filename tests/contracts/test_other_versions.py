@@ -126,7 +126,8 @@ def assert_pairs(pairs: SqlPairLog) -> None:
 
 
 def test_a_slice_a_key_and_a_data_version_read_as_they_were_written(workspace: Workspace) -> None:
-    assert len(kept_pictures(open_app(workspace.root))) == 2
+    slices = open_app(workspace.root).state().slices
+    assert len(kept_pictures(workspace.slices_dir, slices)) == 2
     keys = KeyStore(workspace.state_dir / "keys.json", clock=FakeClock())
     assert keys.check("mlk_00112233aabb_not-a-secret-any-more", "predict").name == "line 1"
     catalog = read_catalog(workspace.data_dir)

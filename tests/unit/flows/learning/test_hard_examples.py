@@ -11,6 +11,7 @@ from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.learning.hard_examples import weigh_hard_examples
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
+from flows.rollouts.slices import kept_pictures
 from maskloop.records.kinds import SliceRecorded, write_record
 from tests.fakes.loop_world import World, put_in_place
 
@@ -48,6 +49,13 @@ def keep_slice_of(world: World, names: list[str]) -> None:
     write_record(world.ledger, record)
 
 
+def weights_of(world: World, version: DatasetVersion) -> dict[str, float]:
+    failed_on = kept_pictures(world.workspace.slices_dir, world.state.slices)
+    return weigh_hard_examples(
+        version, failed_on, world.workspace.settings.training.sampling.hard_example_weight
+    )
+
+
 def renamed(version: DatasetVersion, name_of: dict[str, str]) -> DatasetVersion:
     def rename(picture: LabelledPicture) -> LabelledPicture:
         return replace(picture, name=name_of.get(picture.digest, picture.name))
@@ -59,7 +67,7 @@ def test_labelled_pictures_of_a_slice_weigh_more(weighty: World) -> None:
     version = current(weighty)
     train, test = version.by_split["train"], version.by_split["test"]
     keep_slice_of(weighty, [train[1].digest, test[0].digest, "f" * 64])
-    assert weigh_hard_examples(weighty.app(), version) == {train[1].digest: 3.0}
+    assert weights_of(weighty, version) == {train[1].digest: 3.0}
 
 
 def test_corrections_weigh_more_whatever_a_picture_is_called(weighty: World) -> None:
@@ -73,14 +81,14 @@ def test_corrections_weigh_more_whatever_a_picture_is_called(weighty: World) -> 
             for one in named_after_its_bytes.pictures
         ),
     )
-    assert weigh_hard_examples(weighty.app(), corrected) == {train[0].digest: 3.0}
+    assert weights_of(weighty, corrected) == {train[0].digest: 3.0}
 
 
 def test_a_picture_whose_location_was_taken_out_is_known_by_its_name(weighty: World) -> None:
     train = current(weighty).by_split["train"]
     version = renamed(current(weighty), {train[0].digest: f"{'a' * 64}.jpg"})
     keep_slice_of(weighty, ["a" * 64])
-    assert weigh_hard_examples(weighty.app(), version) == {train[0].digest: 3.0}
+    assert weights_of(weighty, version) == {train[0].digest: 3.0}
 
 
 def test_a_slice_that_is_gone_holds_up_nothing(weighty: World) -> None:
@@ -88,13 +96,13 @@ def test_a_slice_that_is_gone_holds_up_nothing(weighty: World) -> None:
     for file in (weighty.workspace.slices_dir / "cycle-2").iterdir():
         file.unlink()
     (weighty.workspace.slices_dir / "cycle-2").rmdir()
-    assert weigh_hard_examples(weighty.app(), current(weighty)) == {}
+    assert weights_of(weighty, current(weighty)) == {}
 
 
 def test_without_a_weight_nothing_weighs_more(weighty: World, tmp_path: Path) -> None:
     plain = World(tmp_path / "plain")
     keep_slice_of(plain, [current(weighty).by_split["train"][0].digest])
-    assert weigh_hard_examples(plain.app(), current(weighty)) == {}
+    assert weights_of(plain, current(weighty)) == {}
 
 
 def test_a_first_training_draws_all_alike(weighty: World) -> None:

@@ -91,7 +91,7 @@ def test_figures_wait_for_a_tracker_that_does_not_answer_and_lose_none(world: Wo
 def test_a_tracker_that_does_not_answer_is_left_alone_for_a_while(world: World) -> None:
     world.tracker = RefusingTracker([UnavailableError("MLflow does not answer")] * 2)
     run_id = world.tracker.open_run("k", name="n", tags={})
-    log = FigureLog(world.app(), run_id)
+    log = FigureLog(world.tracker, run_id, world.clock, lambda _said: None)
     log.log({"loss": 1.0}, step=1)
     log.log({"loss": 0.5}, step=2)
     assert len(world.tracker.errors) == 1

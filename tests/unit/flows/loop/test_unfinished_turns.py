@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.learning.train import digest_settings
+from flows.learning.request import digest_settings
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from maskloop.digest import digest_value

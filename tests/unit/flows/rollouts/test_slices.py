@@ -11,7 +11,7 @@ from dataset.pictures.decoding import open_picture
 from flows.rollouts.rollout import advance_rollout
 from flows.rollouts.slices import check_slices
 from maskloop.digest import digest_bytes, digest_value
-from maskloop.records.kinds import SliceRecorded, write_record
+from maskloop.records.kinds import Check, SliceRecorded, write_record
 from serving.rollout.pairs import Comparison, KeptPair
 from tests.fakes.feedback import photograph
 from tests.fakes.loop_world import World
@@ -29,6 +29,12 @@ def fail_on_turned_pictures(world: World, orientation: int) -> None:
         found = prediction.detections
         world.pairs.add(KeptPair(seen, found, found, CLASS_NAMES, orientation, data))
     advance_rollout(world.app())
+
+
+def checks_of(world: World, predictor: ColourPredictor) -> list[Check]:
+    return check_slices(
+        world.state.slices, predictor, world.corrections, world.workspace.slices_dir, max_mpx=1.0
+    )
 
 
 def rewrite_as_version_1(world: World) -> None:
@@ -59,8 +65,8 @@ def test_turned_pictures_of_a_slice_agree_with_the_answer_they_were_kept_with(
     world = make_world(tmp_path, monkeypatch)
     fail_on_turned_pictures(world, orientation)
     rewrite_as_version_1(world)
-    now, earlier = check_slices(world.app(), ColourPredictor(0.9))  # type: ignore[arg-type]
+    now, earlier = checks_of(world, ColourPredictor(0.9))
     assert now.measured == pytest.approx(1.0)
     assert earlier.measured == pytest.approx(1.0)
-    (worse, _) = check_slices(world.app(), ColourPredictor(0.3))  # type: ignore[arg-type]
+    (worse, _) = checks_of(world, ColourPredictor(0.3))
     assert worse.measured == pytest.approx(0.3 / 0.9, abs=0.01)
