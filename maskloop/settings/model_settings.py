@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
+from maskloop.settings.backbones import BackboneName
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
 
 Scale = Annotated[float, Field(ge=0.05, le=20.0)]
@@ -26,12 +27,6 @@ class PredictionSettings(Section):
     """Look at each picture scaled by these factors too, and join the answers."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the networks compute in."""
-
-
-BackboneName = Literal[
-    "small", "mobilenet_v3", "efficientnet_b0", "resnet18", "resnet34", "resnet50", "resnet50_v2",
-    "resnet101", "resnext50", "resnext101", "wide_resnet50", "convnext_tiny", "swin_t",
-]  # fmt: skip
 
 
 class ModelSettings(Section):

@@ -11,17 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from maskloop.errors import ConfigurationError
-from maskloop.settings.model_settings import (
-    BackboneName,
-    FastPart,
-    ModelSettings,
-    PredictionSettings,
-    TrainingSettings,
-)
+from maskloop.settings.backbones import BACKBONES
+from maskloop.settings.model_settings import FastPart, ModelSettings, PredictionSettings, TrainingSettings
 
-HAVE_OWN_NORMS: Final = ("convnext_tiny", "swin_t")
-_HAVE_COCO_WEIGHTS: Final = ("resnet50", "resnet50_v2")
-_HAVE_NO_IMAGENET_WEIGHTS: Final = ("small",)
 _SHAPE_COCO_WEIGHTS: Final = ("fpn_channels", "box_head_width", "mask_head_layers", "mask_head_width")
 
 
@@ -38,11 +30,6 @@ class Contradiction:
     key: str
     said: str
     hint: str
-
-
-def default_anchor_sizes_px(backbone: BackboneName) -> tuple[tuple[int, ...], ...]:
-    """Return the anchor sizes where settings name none, one tuple per pyramid level, finest first."""
-    return ((28,), (52,)) if backbone == "small" else ((32,), (64,), (128,), (256,), (512,))
 
 
 def find_contradictions(model: ModelSettings, training: TrainingSettings) -> tuple[Contradiction, ...]:
@@ -63,7 +50,7 @@ def refuse(contradictions: Iterable[Contradiction]) -> None:
 
 def check_network(model: ModelSettings) -> Iterator[Contradiction]:
     """Find what keeps the network from being built."""
-    default_px = default_anchor_sizes_px(model.backbone)
+    default_px = BACKBONES[model.backbone].anchor_sizes_px
     sizes, num_levels = model.anchor_sizes_px or default_px, len(default_px)
     counts = {len(level) for level in sizes}
     if len(sizes) != num_levels or len(counts) != 1 or 0 in counts:
@@ -73,7 +60,7 @@ def check_network(model: ModelSettings) -> Iterator[Contradiction]:
             f"anchor sizes for each, not {[list(level) for level in sizes]}",
             f"for example {[list(level) for level in default_px]}",
         )
-    if model.backbone in HAVE_OWN_NORMS and model.norm != "frozen_batch":
+    if BACKBONES[model.backbone].has_own_norms and model.norm != "frozen_batch":
         said = f"the backbone {model.backbone!r} has layer norms of its own"
         yield Contradiction("model.norm", said, "leave model.norm out")
 
@@ -91,11 +78,8 @@ def check_picture_size(model: ModelSettings) -> Iterator[Contradiction]:
 def check_weights(model: ModelSettings) -> Iterator[Contradiction]:
     """Find what keeps first weights from being loaded. Whether a file is there is not looked at."""
     key, weights = "model.weights", model.weights
-    has_weights = {
-        "coco": model.backbone in _HAVE_COCO_WEIGHTS,
-        "imagenet": model.backbone not in _HAVE_NO_IMAGENET_WEIGHTS,
-        "scratch": True,
-    }
+    spec = BACKBONES[model.backbone]
+    has_weights = {"coco": spec.coco_weights, "imagenet": spec.imagenet_weights, "scratch": True}
     if weights not in has_weights and not Path(weights).suffix:
         said = f"{weights!r} is neither the name of weights nor of a file with tensors"
         yield Contradiction(key, said, alternatives_to_weights(model.backbone))
@@ -120,9 +104,9 @@ def check_prediction(
         yield Contradiction("model.prediction", said, hint)
 
 
-def alternatives_to_weights(backbone: BackboneName | None = None) -> str:
+def alternatives_to_weights(backbone: str | None = None) -> str:
     """Say what `model.weights` may be instead."""
-    has_imagenet = backbone is not None and backbone not in _HAVE_NO_IMAGENET_WEIGHTS
+    has_imagenet = backbone is not None and BACKBONES[backbone].imagenet_weights
     imagenet = '"imagenet" (downloaded), ' if has_imagenet else ""
     return f'use {imagenet}"scratch" (no download), or the path of a .pth or .safetensors file'
 

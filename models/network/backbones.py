@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
@@ -22,21 +20,12 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
+from maskloop.settings.backbones import BACKBONES, BackboneSpec, Family
 from maskloop.settings.model_settings import ModelSettings
-from maskloop.settings.network_rules import HAVE_OWN_NORMS, check_network, default_anchor_sizes_px, refuse
+from maskloop.settings.network_rules import check_network, refuse
 
 NormLayer = Callable[[int], nn.Module]
 _SMALL_CHANNELS: Final = (32, 64, 96)
-SMALL_FINEST_STRIDE_PX: Final = 4
-_ASKED_SIDE_PX: Final = 256
-
-
-_TORCHVISION_NAMES: Final = {
-    "resnet50_v2": "resnet50",
-    "resnext50": "resnext50_32x4d",
-    "resnext101": "resnext101_32x8d",
-    "wide_resnet50": "wide_resnet50_2",
-}
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Backbone:
     Attributes:
         module: Maps (B, 3, H, W) to the pyramid's maps; has ``out_channels``.
         roi_levels: Names of the maps that regions are cut from, finest first.
-        anchor_sizes_px: Default anchor sizes, one tuple per map, finest first.
+        anchor_sizes_px: Default anchor sizes, one tuple for each map, finest first.
         stages: Each stage's prefixes of parameter names below ``module.body``, last stage first;
             `ModelSettings.trainable_layers` counts along this.
     """
@@ -77,37 +66,8 @@ def build_backbone(settings: ModelSettings) -> Backbone:
         ConfigurationError: if the settings contradict each other.
     """
     refuse(check_network(settings))
-    if settings.backbone == "small":
-        return _build_small(settings)
-    if settings.backbone == "mobilenet_v3":
-        return _build_mobilenet(settings)
-    if settings.backbone in _BY_FEATURES:
-        return _build_from_features(settings, _BY_FEATURES[settings.backbone])
-    return _build_resnet(settings)
-
-
-@dataclass(frozen=True)
-class Pyramid:
-    """Where a backbone's maps have their cells.
-
-    Attributes:
-        strides_px: How far apart cells lie, px of the resized picture, finest first.
-        anchor_sizes_px: See `Backbone`.
-    """
-
-    strides_px: tuple[int, ...]
-    anchor_sizes_px: tuple[tuple[int, ...], ...]
-
-
-@cache  # building a ResNet-50 only to ask it takes a third of a second, and the answer never changes
-def describe_pyramid(settings: ModelSettings) -> Pyramid:
-    """Ask the backbone named in the settings for the shapes of its maps, without computing any."""
-    with torch.device("meta"):
-        backbone = build_backbone(settings)
-        backbone.module.eval()
-        maps = backbone.module(torch.empty(1, 3, _ASKED_SIDE_PX, _ASKED_SIDE_PX))
-    strides = tuple(_ASKED_SIDE_PX // each.shape[-1] for each in maps.values())
-    return Pyramid(strides, backbone.anchor_sizes_px)
+    spec = BACKBONES[settings.backbone]
+    return BUILDERS[spec.family](settings, spec)
 
 
 class SmallBackbone(nn.Module):
@@ -153,26 +113,24 @@ def _small_stage(in_channels: int, out_channels: int, norm: NormLayer) -> nn.Seq
     )
 
 
-def _build_small(settings: ModelSettings) -> Backbone:
+def _build_small(settings: ModelSettings, spec: BackboneSpec) -> Backbone:
     module = SmallBackbone(settings.fpn_channels, norm_layer(settings.norm))
-    anchors_px = default_anchor_sizes_px(settings.backbone)
-    return Backbone(module, ("0",), anchors_px, (("stage3.",), ("stage2.",), ("stage1.",)))
+    return _as_backbone(spec, module, [("stage1.",), ("stage2.",), ("stage3.",)])
 
 
-def _build_resnet(settings: ModelSettings) -> Backbone:
-    name = _TORCHVISION_NAMES.get(settings.backbone, settings.backbone)
+def _build_resnet(settings: ModelSettings, spec: BackboneSpec) -> Backbone:
     norm = norm_layer(settings.norm)
-    body = torchvision.models.get_model(name, weights=None, norm_layer=norm)
+    body = torchvision.models.get_model(spec.torchvision_name, weights=None, norm_layer=norm)
     widest = body.fc.in_features
     module = BackboneWithFPN(
         body,
         return_layers={f"layer{stage + 1}": str(stage) for stage in range(4)},
         in_channels_list=[widest // 8, widest // 4, widest // 2, widest],
         out_channels=settings.fpn_channels,
-        norm_layer=norm if settings.backbone == "resnet50_v2" else None,
+        norm_layer=norm if spec.has_v2_heads else None,
     )
-    stages = (("layer4.",), ("layer3.",), ("layer2.",), ("layer1.",), ("conv1.", "bn1."))
-    return Backbone(module, ("0", "1", "2", "3"), default_anchor_sizes_px(settings.backbone), stages)
+    stages = [("conv1.", "bn1."), ("layer1.",), ("layer2.",), ("layer3.",), ("layer4.",)]
+    return _as_backbone(spec, module, stages)
 
 
 class _ChannelsFirst(IntermediateLayerGetter):  # type: ignore[misc]
@@ -183,43 +141,18 @@ class _ChannelsFirst(IntermediateLayerGetter):  # type: ignore[misc]
         return OrderedDict((name, each.permute(0, 3, 1, 2)) for name, each in maps.items())
 
 
-@dataclass(frozen=True)
-class _Features:
-    """What of a torchvision classifier's ``features`` the pyramid stands on.
-
-    Attributes:
-        ends: Places of the last layers of strides 4, 8, 16 and 32.
-        channels: How many maps come out of each of these.
-        getter: Takes the stages' maps out.
-    """
-
-    ends: tuple[int, ...]
-    channels: tuple[int, ...]
-    getter: type[Any] = IntermediateLayerGetter
+def _build_from_features(settings: ModelSettings, spec: BackboneSpec) -> Backbone:
+    norm: Any = {} if spec.has_own_norms else {"norm_layer": norm_layer(settings.norm)}
+    body = torchvision.models.get_model(spec.torchvision_name, weights=None, **norm).features
+    layers = {str(end): str(level) for level, end in enumerate(spec.feature_ends)}
+    module = BackboneWithFPN(body, layers, [*spec.feature_channels], settings.fpn_channels)
+    module.body = (_ChannelsFirst if spec.is_channels_last else IntermediateLayerGetter)(body, layers)
+    return _as_backbone(spec, module, _stages([0, *(end + 1 for end in spec.feature_ends)]))
 
 
-_BY_FEATURES: Final = {
-    "efficientnet_b0": _Features((2, 3, 5, 7), (24, 40, 112, 320)),
-    "convnext_tiny": _Features((1, 3, 5, 7), (96, 192, 384, 768)),
-    "swin_t": _Features((1, 3, 5, 7), (96, 192, 384, 768), _ChannelsFirst),
-}
-
-
-def _build_from_features(settings: ModelSettings, kind: _Features) -> Backbone:
-    norm: Any = {} if settings.backbone in HAVE_OWN_NORMS else {"norm_layer": norm_layer(settings.norm)}
-    body = torchvision.models.get_model(settings.backbone, weights=None, **norm).features
-    layers = {str(end): str(level) for level, end in enumerate(kind.ends)}
-    module = BackboneWithFPN(body, layers, [*kind.channels], settings.fpn_channels)
-    module.body = kind.getter(body, layers)
-    ends = [end + 1 for end in kind.ends]
-    stages = [tuple(f"{layer}." for layer in range(*some)) for some in pairwise([0, *ends])]
-    return Backbone(
-        module, ("0", "1", "2", "3"), default_anchor_sizes_px(settings.backbone), tuple(reversed(stages))
-    )
-
-
-def _build_mobilenet(settings: ModelSettings) -> Backbone:
-    body = torchvision.models.mobilenet_v3_large(weights=None, norm_layer=norm_layer(settings.norm)).features
+def _build_mobilenet(settings: ModelSettings, spec: BackboneSpec) -> Backbone:
+    norm = norm_layer(settings.norm)
+    body = torchvision.models.get_model(spec.torchvision_name, weights=None, norm_layer=norm).features
     last = len(body) - 1
     strided = [index for index, block in enumerate(body) if getattr(block, "_is_cn", False)]
     ends = [*strided[:3], last]  # strides 4, 8, 16, 32
@@ -229,8 +162,22 @@ def _build_mobilenet(settings: ModelSettings) -> Backbone:
         in_channels_list=[body[end].out_channels for end in ends],
         out_channels=settings.fpn_channels,
     )
-    starts = [0, *strided, last, last + 1]
-    stages = [tuple(f"{block}." for block in range(start, end)) for start, end in pairwise(starts)]
-    return Backbone(
-        module, ("0", "1", "2", "3"), default_anchor_sizes_px(settings.backbone), tuple(reversed(stages))
-    )
+    return _as_backbone(spec, module, _stages([0, *strided, last, last + 1]))
+
+
+def _stages(starts: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return the prefixes of numbered layers by stage, first stage first; the last start is the end."""
+    return [tuple(f"{layer}." for layer in range(*some)) for some in pairwise(starts)]
+
+
+def _as_backbone(spec: BackboneSpec, module: Any, stages: Sequence[tuple[str, ...]]) -> Backbone:
+    levels = tuple(str(level) for level in range(spec.num_roi_levels))
+    return Backbone(module, levels, spec.anchor_sizes_px, tuple(reversed(stages)))
+
+
+BUILDERS: Final[Mapping[Family, Callable[[ModelSettings, BackboneSpec], Backbone]]] = {
+    "small": _build_small,
+    "resnet": _build_resnet,
+    "mobilenet": _build_mobilenet,
+    "features": _build_from_features,
+}

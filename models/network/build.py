@@ -14,6 +14,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError
+from maskloop.settings.backbones import BACKBONES
 from maskloop.settings.model_settings import FastPart, ModelSettings
 from models.network.backbones import Backbone, build_backbone, norm_layer
 from models.network.fast_parts import ALL_FAST_PARTS, use_fast_parts
@@ -94,7 +95,7 @@ def build_stock_model(settings: ModelSettings, *, num_classes: int) -> MaskRCNN:
 
 
 def _is_v2(settings: ModelSettings) -> bool:
-    return settings.backbone == "resnet50_v2"
+    return BACKBONES[settings.backbone].has_v2_heads
 
 
 def _head_norm(settings: ModelSettings) -> Any:
@@ -129,7 +130,8 @@ def _anchor_generator(settings: ModelSettings, backbone: Backbone) -> Any:
 
 def _use_the_epsilon_of_the_coco_weights(model: MaskRCNN, settings: ModelSettings) -> None:
     """torchvision's first Mask R-CNN weights were trained with an epsilon of 0 in the frozen norms."""
-    if settings.backbone == "resnet50" and settings.weights == "coco":
+    epsilon = BACKBONES[settings.backbone].coco_norm_epsilon
+    if epsilon is not None and settings.weights == "coco":
         for module in model.modules():
             if isinstance(module, FrozenBatchNorm2d):
-                module.eps = 0.0
+                module.eps = epsilon

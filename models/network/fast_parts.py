@@ -12,11 +12,11 @@ from typing import Final, get_args
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import MultiScaleRoIAlign
 
+from maskloop.settings.backbones import BACKBONES
 from maskloop.settings.model_settings import FastPart, ModelSettings
 from maskloop.settings.network_rules import check_prediction, refuse
 from models.loading.batches import Batch
 from models.network.anchors import CachedAnchors
-from models.network.backbones import SMALL_FINEST_STRIDE_PX
 from models.network.heads import CropHeads
 from models.network.preparation import Preparation, View
 from models.network.proposals import SparseProposals
@@ -65,14 +65,15 @@ def _put_heads(model: MaskRCNN, settings: ModelSettings) -> None:
 
 
 def _put_pooling(model: MaskRCNN, settings: ModelSettings) -> None:
-    if settings.backbone == "small":
-        heads = model.roi_heads
-        heads.box_roi_pool, heads.mask_roi_pool = map(_pool_small, (heads.box_roi_pool, heads.mask_roi_pool))
+    spec, heads = BACKBONES[settings.backbone], model.roi_heads
+    if spec.num_roi_levels == 1:
+        heads.box_roi_pool = _pool_one_level(heads.box_roi_pool, spec.strides_px[0])
+        heads.mask_roi_pool = _pool_one_level(heads.mask_roi_pool, spec.strides_px[0])
 
 
-def _pool_small(pool: MultiScaleRoIAlign) -> SmallMapRoIAlign:
+def _pool_one_level(pool: MultiScaleRoIAlign, stride_px: int) -> SmallMapRoIAlign:
     (level,), (side_px, _) = pool.featmap_names, pool.output_size
-    return SmallMapRoIAlign(level, side_px, pool.sampling_ratio, stride_px=SMALL_FINEST_STRIDE_PX)
+    return SmallMapRoIAlign(level, side_px, pool.sampling_ratio, stride_px=stride_px)
 
 
 def _put_preparation(model: MaskRCNN, settings: ModelSettings) -> None:

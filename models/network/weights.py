@@ -15,29 +15,12 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.settings.backbones import BACKBONES
 from maskloop.settings.model_settings import ModelSettings
 from maskloop.settings.network_rules import alternatives_to_weights, check_weights, refuse
 
 _log = logging.getLogger(__name__)
 _WHERE: Final = "model.weights"
-_COCO: Final = {
-    "resnet50": "MaskRCNN_ResNet50_FPN_Weights.COCO_V1",
-    "resnet50_v2": "MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1",
-}
-_IMAGENET: Final = {
-    "convnext_tiny": "ConvNeXt_Tiny_Weights.IMAGENET1K_V1",
-    "efficientnet_b0": "EfficientNet_B0_Weights.IMAGENET1K_V1",
-    "mobilenet_v3": "MobileNet_V3_Large_Weights.IMAGENET1K_V2",
-    "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
-    "resnet34": "ResNet34_Weights.IMAGENET1K_V1",
-    "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
-    "resnet50_v2": "ResNet50_Weights.IMAGENET1K_V2",
-    "resnet101": "ResNet101_Weights.IMAGENET1K_V2",
-    "resnext50": "ResNeXt50_32X4D_Weights.IMAGENET1K_V2",
-    "resnext101": "ResNeXt101_32X8D_Weights.IMAGENET1K_V2",
-    "swin_t": "Swin_T_Weights.IMAGENET1K_V1",
-    "wide_resnet50": "Wide_ResNet50_2_Weights.IMAGENET1K_V2",
-}
 _PREDICTORS: Final = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
 
 
@@ -61,7 +44,7 @@ def load_pretrained(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]
     if settings.weights == "imagenet":
         return _load_imagenet(model, settings)
     if settings.weights == "coco":
-        state = _download(_COCO, settings)
+        state = _download(BACKBONES[settings.backbone].coco_weights, settings)
     else:
         state = read_weights(Path(settings.weights))
     return load_weights(model, state, where=settings.weights)
@@ -141,18 +124,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _load_imagenet(model: MaskRCNN, settings: ModelSettings) -> tuple[str, ...]:
-    state = _download(_IMAGENET, settings)
+    state = _download(BACKBONES[settings.backbone].imagenet_weights, settings)
     body = model.backbone.body
     own = {name.removeprefix("features."): tensor for name, tensor in state.items()}
     missing, _ = body.load_state_dict({k: v for k, v in own.items() if k in body.state_dict()}, strict=False)
     return tuple(f"backbone.body.{name}" for name in missing)
 
 
-def _download(names: dict[str, str], settings: ModelSettings) -> dict[str, Tensor]:
+def _download(name: str | None, settings: ModelSettings) -> dict[str, Tensor]:
+    """Fetch torchvision's weights of that name, which `check_weights` has found in the backbone's row."""
     try:
-        state: dict[str, Tensor] = torchvision.models.get_weight(names[settings.backbone]).get_state_dict(
-            progress=False, check_hash=True
-        )
+        weights = torchvision.models.get_weight(name)
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise UnavailableError(
             f"the {settings.weights!r} weights could not be downloaded: {error}",

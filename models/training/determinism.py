@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from maskloop.settings.backbones import BACKBONES
+
 
 @contextmanager
 def seeded(seed: int, step: int) -> Iterator[None]:
@@ -37,14 +39,14 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def threads_for(backbone: str) -> Iterator[None]:
-    """Let the ``small`` network compute on one thread in the body; larger ones keep torch's number.
+    """Let the body of the block compute on one thread where the backbone's row says so.
 
     A step is thousands of operations, most of them of tens of microseconds, and threads wait for each other
     at the end of each. A step of the demo took 0.19 s with one thread and 0.13 s with two on two free cores,
     but 0.3-0.4 s and 0.5-1.9 s on busy ones. With one, the number of cores does not change the weights.
     """
     before = torch.get_num_threads()
-    if backbone == "small":
+    if BACKBONES[backbone].computes_on_one_thread:
         torch.set_num_threads(1)
     try:
         yield

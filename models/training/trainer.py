@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.instances import GroundTruth
+from maskloop.settings.backbones import BACKBONES
 from maskloop.settings.model_settings import ModelSettings
 from models.loading.batches import LoadPicture
 from models.loading.preview import preview_training
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest
-from models.network.backbones import describe_pyramid
 from models.training.anchor_fit import AnchorShapes
 from models.training.train import TrainingResult, train
 
@@ -48,6 +48,6 @@ class TorchTrainer:
 
     def present_anchors(self, settings: ModelSettings) -> tuple[AnchorShapes, tuple[int, ...]]:
         """Return the anchors that the settings mean, and the strides they lie at."""
-        pyramid = describe_pyramid(settings)
-        sizes = settings.anchor_sizes_px or pyramid.anchor_sizes_px
-        return AnchorShapes(sizes, settings.anchor_aspect_ratios), pyramid.strides_px
+        spec = BACKBONES[settings.backbone]
+        sizes = settings.anchor_sizes_px or spec.anchor_sizes_px
+        return AnchorShapes(sizes, settings.anchor_aspect_ratios), spec.strides_px

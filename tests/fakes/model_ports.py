@@ -22,8 +22,8 @@ from maskloop.digest import canonical_json, digest_file
 from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError, StoppedError, TrainingError
 from maskloop.files import directory_written_atomically
 from maskloop.masks import encode_masks
+from maskloop.settings.backbones import BACKBONES
 from maskloop.settings.model_settings import ModelSettings
-from maskloop.settings.network_rules import default_anchor_sizes_px
 from models.answering.prediction import Prediction
 from models.artifacts.manifest import ArtifactFacts, ArtifactManifest, label_schema_digest
 from models.exports.manifest import EXPORT_FILE, ExportFormat, ExportManifest
@@ -221,8 +221,9 @@ class FakeTrainer:
         return TorchTrainer().preview(request, load_picture)  # what the eye is shown is never a fake's
 
     def present_anchors(self, settings: ModelSettings) -> tuple[AnchorShapes, tuple[int, ...]]:
-        sizes = settings.anchor_sizes_px or default_anchor_sizes_px(settings)
-        return AnchorShapes(sizes, settings.anchor_aspect_ratios), tuple(4 * 2**i for i in range(len(sizes)))
+        spec = BACKBONES[settings.backbone]
+        sizes = settings.anchor_sizes_px or spec.anchor_sizes_px
+        return AnchorShapes(sizes, settings.anchor_aspect_ratios), spec.strides_px
 
     def step(self) -> None:
         """Be a place to crash."""

@@ -1,5 +1,3 @@
-from typing import get_args
-
 import pytest
 import torch
 import torchvision
@@ -8,14 +6,12 @@ from torch import nn
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.settings.model_settings import BackboneName, ModelSettings
+from maskloop.settings.backbones import BACKBONES
+from maskloop.settings.model_settings import ModelSettings
 from maskloop.settings.network_rules import check_weights
 from models.devices import choose_device
-from models.network.backbones import build_backbone, describe_pyramid
 from models.network.build import build_model
-from models.network.weights import _COCO, _IMAGENET, load_pretrained, load_weights, read_weights
-
-BACKBONES = get_args(BackboneName)
+from models.network.weights import load_pretrained, load_weights, read_weights
 
 
 def _shapes(model):
@@ -179,13 +175,6 @@ def test_coco_weights_are_refused_beforehand_exactly_where_they_do_not_fit(backb
     assert fits == (not list(check_weights(settings)))
 
 
-def test_what_the_rules_say_of_each_backbone_is_so():
-    for backbone in BACKBONES:
-        for weights, known in (("coco", _COCO), ("imagenet", _IMAGENET)):
-            settings = ModelSettings(backbone=backbone, weights=weights)
-            assert (backbone in known) == (not list(check_weights(settings)))
-
-
 def test_a_failed_download_says_what_to_use_instead(monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no route to host")
@@ -195,9 +184,9 @@ def test_a_failed_download_says_what_to_use_instead(monkeypatch):
         build_model(_small(backbone="resnet18", weights="imagenet"), num_classes=2)
 
 
-@pytest.mark.parametrize("backbone", [each for each in BACKBONES if each != "small"])
+@pytest.mark.parametrize("backbone", [name for name, spec in BACKBONES.items() if spec.imagenet_weights])
 def test_imagenet_weights_fill_the_body(monkeypatch, backbone):
-    name = torchvision.models.get_weight(_IMAGENET[backbone])
+    name = torchvision.models.get_weight(BACKBONES[backbone].imagenet_weights)
     builder = next(
         each
         for each in torchvision.models.list_models(torchvision.models)
@@ -209,19 +198,6 @@ def test_imagenet_weights_fill_the_body(monkeypatch, backbone):
         model = build_model(_small(backbone=backbone), num_classes=2)
         stayed_random = load_pretrained(model, _small(backbone=backbone, weights="imagenet"))
     assert stayed_random == ()
-
-
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_the_pyramid_of_every_backbone_starts_at_stride_4_and_has_the_channels_asked_for(backbone):
-    assert describe_pyramid(ModelSettings(backbone=backbone)).strides_px[:2] == (4, 8)
-    with torch.device("meta"):
-        made = build_backbone(ModelSettings(backbone=backbone, fpn_channels=24))
-        maps = made.module.eval()(torch.empty(2, 3, 64, 96))
-    assert [tuple(each.shape[:2]) for each in maps.values()] == [(2, 24)] * len(made.anchor_sizes_px)
-    assert [tuple(each.shape[2:]) for each in maps.values()][:2] == [(16, 24), (8, 12)]
-    prefixes = [prefix for stage in made.stages for prefix in stage]
-    names = [name for name, _ in made.module.body.named_parameters()]
-    assert all(sum(name.startswith(prefix) for prefix in prefixes) == 1 for name in names)
 
 
 @pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])

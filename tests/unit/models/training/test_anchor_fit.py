@@ -10,7 +10,6 @@ from torchvision.ops import box_iou
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from maskloop.masks import encode_masks
 from maskloop.settings.model_settings import ModelSettings
-from models.network.backbones import describe_pyramid
 from models.network.build import build_model
 from models.training.anchor_fit import (
     AnchorRecall,
@@ -129,14 +128,6 @@ def test_crowds_and_pictures_without_instances_have_no_boxes():
 def test_a_box_below_a_thousand_and_24_px_is_small():
     boxes = SeenBoxes(np.array([[0.0, 0, 32, 31], [0, 0, 32, 32]]), np.tile([64, 64], (2, 1)))
     assert boxes.is_small().tolist() == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("backbone", "strides"),
-    [("small", (4, 8)), ("resnet18", (4, 8, 16, 32, 64)), ("mobilenet_v3", (4, 8, 16, 32, 64))],
-)
-def test_the_pyramid_tells_its_strides(backbone, strides):
-    assert describe_pyramid(ModelSettings(backbone=backbone)).strides_px == strides
 
 
 # --- fitting -------------------------------------------------------------------------------------
