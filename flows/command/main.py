@@ -192,6 +192,11 @@ SECTIONS: Final = {
         Row("monitor", "flows.command.loop:monitor", "Judge the newest production samples for drift."),
         FEEDBACK,
         KEYS,
+        Row(
+            "upgrade",
+            "flows.command.workspace:upgrade",
+            "Create the databases of the workspace, or upgrade them.",
+        ),
     ),
     "Data and models": (
         DATA,

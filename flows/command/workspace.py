@@ -1,4 +1,4 @@
-"""`maskloop init` and `up`: a workspace is made, and its servers run."""
+"""`maskloop init`, `upgrade` and `up`: a workspace is made, its databases are upgraded, its servers run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from flows.console.output import Output, command, open_workspace
 from flows.scheduling.up import run_servers
 from flows.workspace.creation import init_workspace
+from flows.workspace.databases import upgrade_databases
 
 
 @click.command("init")
@@ -47,6 +48,18 @@ def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
         },
         show,
     )
+
+
+@command("upgrade")
+def upgrade(root: Path, out: Output) -> None:
+    """Create the databases of the workspace, or upgrade them.
+
+    Every command does that for the databases it opens. Where PostgreSQL's tables belong to another user, run
+    this as that user after each upgrade of maskloop.
+    """
+    versions = upgrade_databases(open_workspace(root))
+    said = ", ".join(f"{name} {version}" for name, version in versions.items())
+    out.answer(versions, lambda: click.echo(f"Every database is at the newest version: {said}."))
 
 
 @command("up")

@@ -58,5 +58,7 @@ def place_of(url: str | URL) -> str:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return parsed.database or ""
-    shown = URL.create(parsed.drivername, host=parsed.host, port=parsed.port, database=parsed.database)
+    shown = URL.create(
+        parsed.get_backend_name(), host=parsed.host, port=parsed.port, database=parsed.database
+    )
     return shown.render_as_string()

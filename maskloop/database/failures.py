@@ -23,7 +23,8 @@ def explain(error: SQLAlchemyError | OSError, what: str, where: str) -> Maskloop
         what: The database, such as ``the ledger``.
         where: `place_of` it.
     """
-    said = str(getattr(error, "orig", None) or error)
+    # PostgreSQL's message goes on with the statement.
+    said = str(getattr(error, "orig", None) or error).partition("\n")[0]
     is_file = "://" not in where
     if isinstance(error, PermissionError) or (is_file and any(words in said for words in _FORBIDDEN)):
         return access_error(f"{what} cannot be opened", Path(where))

@@ -365,3 +365,4 @@ def test_a_user_who_owns_no_table_cannot_upgrade_and_is_told_who_can(as_user: st
     with pytest.raises(StorageError, match="permission denied") as caught:
         Database(as_user, replace(LEDGER, scripts=tmp_path))
     assert caught.value.hint.endswith("upgrade once as the owner of the tables")
+    assert "CREATE TABLE" not in str(caught.value)

@@ -70,8 +70,9 @@ def test_every_row_of_every_store_is_kept_by_the_upgrade(workspace: Workspace) -
     ]
     before = {file: rows_of(file) for file in files}
     app = open_app(workspace.root)
-    for log in (app.ledger, app.samples, app.corrections, app.pairs):
-        log.close()  # type: ignore[attr-defined]
+    logs: tuple[Any, ...] = (app.ledger, app.samples, app.corrections, app.pairs)
+    for log in logs:
+        log.close()
     for store, file in zip(STORES, files, strict=True):
         after = rows_of(file)
         assert after.pop(store.version_table) == [(f"{store.newest_version:04}",)]

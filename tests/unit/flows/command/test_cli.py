@@ -179,7 +179,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     promised = (
         "init ingest train monitor retrain distil judge approve reject promote rollback reconcile status"
     )
-    promised += " history lineage predict report up demo abandon serve export benchmark"
+    promised += " history lineage predict report up demo abandon serve export benchmark upgrade"
     groups = {
         "data": "classes list restore diff verify preview anchors audit",
         "feedback": "list ingest",
@@ -386,6 +386,16 @@ def test_an_empty_workspace_is_told_in_words(run: Any, workspace: Path) -> None:
     assert run("status", "-w", workspace).out.startswith("serving:  nothing yet")
     assert run("reconcile", "-w", workspace).out == "nothing is due\n"
     assert run("promote", "-w", workspace).out == "nothing is approved\n"
+
+
+def test_databases_are_made_or_upgraded_all_at_once_and_twice_does_no_harm(run: Any, workspace: Path) -> None:
+    for _ in range(2):
+        said = run("upgrade", "-w", workspace).out
+        assert said.startswith("Every database is at the newest version: ledger ")
+    assert len(list((workspace / ".maskloop").rglob("*.db"))) == 4
+    versions = json.loads(run("upgrade", "--json", "-w", workspace).out)
+    assert set(versions) == {"ledger", "pairs", "samples", "corrections"}
+    assert min(versions.values()) >= 1
 
 
 def test_the_workspace_may_be_named_by_the_environment(

@@ -1,0 +1,33 @@
+"""The databases of a workspace, created or upgraded all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flows.workspace.wiring import App
+from maskloop.database.store import Store
+from maskloop.ledger import sql_ledger
+from monitoring.samples import correction_log, sample_log
+from serving.rollout import sql_pair_log
+
+
+def upgrade_databases(app: App) -> Mapping[str, int]:
+    """Open every store, which creates or upgrades its database.
+
+    Returns:
+        The version of each store, by name.
+
+    Raises:
+        MaskloopError: as `maskloop.database.database.Database` does.
+    """
+    logs: tuple[tuple[Store, Callable[[], object]], ...] = (
+        (sql_ledger.STORE, lambda: app.ledger),
+        (sql_pair_log.STORE, lambda: app.pairs),
+        (sample_log.STORE, lambda: app.samples),
+        (correction_log.STORE, lambda: app.corrections),
+    )
+    versions = {}
+    for store, open_log in logs:
+        open_log()
+        versions[store.name] = store.newest_version
+    return versions
