@@ -12,7 +12,7 @@ _GRAVITY: Final = {"error": 0, "warning": 1, "info": 2}
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """One thing worth saying about a batch.
 
     Attributes:
@@ -47,7 +47,7 @@ class Problem:
         return f"{self.severity}: {self.where}: {self.message}" + (f" ({hint})" if hint else "")
 
 
-def collapsed(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def collapsed(problems: Iterable[DataProblem]) -> tuple[DataProblem, ...]:
     """Put errors first, each of them; tell warnings, then remarks, once per code with their number.
 
     >>> odd = [Problem("info", "text-id", f"/images/{n}", "ids are text") for n in range(3)]
@@ -59,9 +59,9 @@ def collapsed(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return (*errors, *by_kind(problem for problem in each if problem.severity != "error"))
 
 
-def by_kind(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def by_kind(problems: Iterable[DataProblem]) -> tuple[DataProblem, ...]:
     """Tell each severity and code once: its first problem, with the number of all. The gravest come first."""
-    alike: dict[tuple[str, str], list[Problem]] = defaultdict(list)
+    alike: dict[tuple[str, str], list[DataProblem]] = defaultdict(list)
     for problem in problems:
         alike[(problem.severity, problem.code)].append(problem)
     told = [replace(each[0], count=sum(one.count for one in each)) for each in alike.values()]

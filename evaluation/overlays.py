@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from evaluation.instances import Detections, GroundTruth, IouTable
 from maskloop.masks import boxes_xyxy, decode_masks
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """uint8 (H, W, 3), RGB."""
 
 _LEAST_LONG_SIDE_PX: Final = 512
@@ -41,40 +41,40 @@ class Artist(Protocol):
 
     def draw_overlay(
         self,
-        picture: Picture,
+        picture: Pixels,
         detections: Detections,
         truth: GroundTruth | None,
         class_names: Sequence[str],
         *,
         long_side_px: int | None = None,
-    ) -> Picture:
+    ) -> Pixels:
         """See `draw_overlay`."""
         ...
 
     def draw_truth(
         self,
-        picture: Picture,
+        picture: Pixels,
         truth: GroundTruth,
         class_names: Sequence[str],
         *,
         long_side_px: int | None = None,
-    ) -> Picture:
+    ) -> Pixels:
         """See `draw_truth`."""
         ...
 
-    def montage(self, pictures: Sequence[Picture], captions: Sequence[str], *, columns: int) -> Picture:
+    def montage(self, pictures: Sequence[Pixels], captions: Sequence[str], *, columns: int) -> Pixels:
         """See `montage`."""
         ...
 
 
 def draw_overlay(
-    picture: Picture,
+    picture: Pixels,
     detections: Detections,
     truth: GroundTruth | None,
     class_names: Sequence[str],
     *,
     long_side_px: int | None = None,
-) -> Picture:
+) -> Pixels:
     """Draw detections, and annotations if given, over a picture.
 
     More than 40 detections are not labelled.
@@ -102,8 +102,8 @@ def draw_overlay(
 
 
 def draw_truth(
-    picture: Picture, truth: GroundTruth, class_names: Sequence[str], *, long_side_px: int | None = None
-) -> Picture:
+    picture: Pixels, truth: GroundTruth, class_names: Sequence[str], *, long_side_px: int | None = None
+) -> Pixels:
     """Draw annotations alone. See `draw_overlay`.
 
     Raises:
@@ -142,7 +142,7 @@ def outline(mask_HW: NDArray[np.bool_], *, width_px: int = 2) -> NDArray[np.bool
     return mask_HW & ~inside
 
 
-def montage(pictures: Sequence[Picture], captions: Sequence[str], *, columns: int) -> Picture:
+def montage(pictures: Sequence[Pixels], captions: Sequence[str], *, columns: int) -> Pixels:
     """Lay pictures out in a grid, each in a cell as large as the largest, its caption below.
 
     Raises:
@@ -165,14 +165,14 @@ def montage(pictures: Sequence[Picture], captions: Sequence[str], *, columns: in
     return np.asarray(sheet)
 
 
-def encode_png(picture: Picture) -> bytes:
+def encode_png(picture: Pixels) -> bytes:
     """Return the picture as the bytes of a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def encode_jpeg(picture: Picture) -> bytes:
+def encode_jpeg(picture: Pixels) -> bytes:
     """Return the picture as the bytes of a JPEG file: for pages, a tenth of a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="JPEG", quality=85)
@@ -226,8 +226,8 @@ def picture_quality(table: IouTable) -> NDArray[np.float64]:
 
 
 def _draw(
-    picture: Picture, instances: Detections, labels: Sequence[str], truth: GroundTruth | None, scale: float
-) -> Picture:
+    picture: Pixels, instances: Detections, labels: Sequence[str], truth: GroundTruth | None, scale: float
+) -> Pixels:
     canvas = _scale_picture(picture, scale).astype(np.float32)
     colours = [class_colour(index) for index in instances.class_indices.tolist()]
     for rle, colour in reversed(list(zip(instances.masks, colours, strict=True))):
@@ -242,7 +242,7 @@ def _draw(
     return _label(drawn, instances.boxes_xyxy, colours, labels, scale)
 
 
-def _scale(picture: Picture, long_side_px: int | None) -> float:
+def _scale(picture: Pixels, long_side_px: int | None) -> float:
     long_side = max(picture.shape[:2])
     return long_side_px / long_side if long_side_px else float(max(1, -(-_LEAST_LONG_SIDE_PX // long_side)))
 
@@ -260,12 +260,12 @@ def _draw_dashes(canvas: NDArray[np.float32], truth: GroundTruth, scale: float) 
 
 
 def _label(
-    canvas: Picture,
+    canvas: Pixels,
     boxes_xyxy: NDArray[np.float32],
     colours: Sequence[tuple[int, int, int]],
     labels: Sequence[str],
     scale: float,
-) -> Picture:
+) -> Pixels:
     """Write labels at the top left of each box, worst first so that the best stay readable."""
     image = Image.fromarray(canvas)
     draw, font = ImageDraw.Draw(image), _font()
@@ -287,7 +287,7 @@ def _readable_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 130 else (255, 255, 255)
 
 
-def _scale_picture(picture: Picture, scale: float) -> Picture:
+def _scale_picture(picture: Pixels, scale: float) -> Pixels:
     return np.asarray(_resized(Image.fromarray(picture), scale))
 
 

@@ -21,7 +21,7 @@ Role = Literal["champion", "challenger"]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class RequestPicture:
     """One decoded picture of one request.
 
     Attributes:
@@ -103,7 +103,7 @@ class PairedAnswer:
     """
 
     rollout: str
-    picture: Picture
+    picture: RequestPicture
     answered_by: Role
     champion: Attempt
     challenger: Attempt

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from maskloop.settings.settings import RolloutSettings, SloSettings
 from serving.rollout.analysis import analyse
-from serving.rollout.checks import Limits
+from serving.rollout.checks import RolloutLimits
 from serving.rollout.pairs import Comparison
 
 SETTINGS: Final = RolloutSettings()
 SLO: Final = SloSettings()
-LIMITS: Final = Limits(agreement=0.7, lowest_count_shift=-0.25, highest_count_shift=0.25, class_flips=0.1)
+LIMITS: Final = RolloutLimits(
+    agreement=0.7, lowest_count_shift=-0.25, highest_count_shift=0.25, class_flips=0.1
+)
 _SPREAD: Final = 0.18
 """Standard deviation of one picture's agreement; measured on the demo's pictures: 0.1 to 0.2."""
 

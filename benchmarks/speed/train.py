@@ -18,7 +18,7 @@ from benchmarks.speed.stock import NUM_CLASSES, adopt_statistics, draw_picture
 from benchmarks.timing import take_turns
 from maskloop.settings.model_settings import FastPart, ModelSettings
 from models.devices import uses_bf16
-from models.loading.batches import Batch
+from models.loading.batches import TrainingBatch
 from models.network.build import build_model, build_stock_model
 from models.network.fast_parts import ALL_FAST_PARTS, feed
 from models.operations.crops import MaskCrop
@@ -192,7 +192,7 @@ class _Step:
         return value
 
 
-def draw_batch(case: Case) -> Batch:
+def draw_batch(case: Case) -> TrainingBatch:
     """Return pictures of coloured patches with ellipses annotated in them."""
     images, targets = [], []
     for picture in range(case.batch):
@@ -202,7 +202,7 @@ def draw_batch(case: Case) -> Batch:
         labels = random.integers(1, NUM_CLASSES + 1, case.instances)
         images.append(pixels.permute(2, 0, 1))
         targets.append(make_target(crops, labels, height_px=case.height_px, width_px=case.width_px))
-    return Batch(images, targets, tuple(str(picture) for picture in range(case.batch)))
+    return TrainingBatch(images, targets, tuple(str(picture) for picture in range(case.batch)))
 
 
 def _draw_ellipse(case: Case, random: np.random.Generator) -> MaskCrop:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 from dataset.coco.document import identifier
 from dataset.pictures.orientation import is_sideways
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 
 Frame = Literal["stored", "upright"]
 FRAME_HINT: Final = (
@@ -59,7 +59,7 @@ class DrawnOn:
     width_px: int
     stretch_xy: tuple[float, float] = (1.0, 1.0)
     is_guess: bool = False
-    remarks: tuple[Problem, ...] = ()
+    remarks: tuple[DataProblem, ...] = ()
 
 
 def find_frame(
@@ -69,7 +69,7 @@ def find_frame(
     where: str,
     said: Frame | None,
     is_label_studio: bool,
-) -> DrawnOn | Problem:
+) -> DrawnOn | DataProblem:
     """Find out where a picture's masks were drawn, or say why it cannot be known.
 
     Args:
@@ -99,20 +99,20 @@ def find_frame(
         return DrawnOn("stored", stored[1], stored[0], remarks=remarks)
     if fits_upright:
         message = "EXIF turns the picture, and its size does not tell whether the masks are turned too"
-        return Problem("error", "orientation-unclear", where, message, FRAME_HINT, picture.name)
+        return DataProblem("error", "orientation-unclear", where, message, FRAME_HINT, picture.name)
     message = (
         "the size is that of the picture before EXIF turns it, so the masks were taken for drawn on that, "
         "and turned with it"
     )
     hint = f"{_LOOK}: if the masks lie beside their objects, ingest with --frame upright"
-    turned = Problem("warning", "masks-turned", where, message, hint, example=picture.name)
+    turned = DataProblem("warning", "masks-turned", where, message, hint, example=picture.name)
     return DrawnOn("stored", stored[1], stored[0], is_guess=True, remarks=(*remarks, turned))
 
 
-def leaves_guessed_frame(picture_name: str, where: str) -> Problem:
+def leaves_guessed_frame(picture_name: str, where: str) -> DataProblem:
     """Say that an outline leaves the frame that was guessed: it may have been the other one."""
     message = "an outline leaves the picture as stored; it may have been drawn on the upright picture"
-    return Problem("error", "orientation-unclear", where, message, FRAME_HINT, picture_name)
+    return DataProblem("error", "orientation-unclear", where, message, FRAME_HINT, picture_name)
 
 
 def _from_label_studio(
@@ -124,7 +124,7 @@ def _from_label_studio(
         "brought back to the upright picture"
     )
     hint = f"{_LOOK}: if the masks lie beside their objects, ingest with --frame stored"
-    told = Problem("warning", "label-studio-photo", where, message, hint, example=picture.name)
+    told = DataProblem("warning", "label-studio-photo", where, message, hint, example=picture.name)
     stretch = (upright[0] / stored[0], upright[1] / stored[1])
     return DrawnOn("upright", upright[1], upright[0], stretch, remarks=(told,))
 
@@ -143,21 +143,21 @@ def _fits(size: tuple[Any, Any], expected: tuple[int, int]) -> bool:
 
 def _told_sizes(
     record: Mapping[str, Any], size: tuple[Any, Any], where: str, name: str
-) -> tuple[Problem, ...]:
+) -> tuple[DataProblem, ...]:
     if None in size:
         message = "the size is missing or 0; the file's is used"
-        return (Problem("info", "size-missing", where, message, example=name),)
+        return (DataProblem("info", "size-missing", where, message, example=name),)
     if any(isinstance(record.get(side), str) for side in ("width", "height")):
         message = "the size is written as text; it was read as a number"
-        return (Problem("info", "size-as-text", where, message, example=name),)
+        return (DataProblem("info", "size-as-text", where, message, example=name),)
     return ()
 
 
-def _mismatch(record: Mapping[str, Any], picture: TurnedPicture, where: str) -> Problem:
+def _mismatch(record: Mapping[str, Any], picture: TurnedPicture, where: str) -> DataProblem:
     width, height = record.get("width"), record.get("height")
     message = (
         f"the file is {picture.width_px} x {picture.height_px} px, "
         f"the annotations are for {width!r} x {height!r} px"
     )
     hint = "name the folder of the pictures that were labelled; these were scaled, cut or exchanged since"
-    return Problem("error", "size-mismatch", where, message, hint, picture.name)
+    return DataProblem("error", "size-mismatch", where, message, hint, picture.name)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from dataset.coco.document import CocoFile, Identifier, identifier
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 
 _TOTAL_VARIATION_WARNED: Final = 0.15
 _Z_ONE_IN_A_THOUSAND: Final = 3.0902
@@ -53,7 +53,7 @@ def _name_above(category: Any) -> str:
     return above.strip() if isinstance(above, str) and above != name else ""
 
 
-def read_categories(categories: Sequence[Any], problems: list[Problem]) -> dict[Identifier, str]:
+def read_categories(categories: Sequence[Any], problems: list[DataProblem]) -> dict[Identifier, str]:
     """Map category ids to trimmed names, by id; what is wrong with them is added to ``problems``."""
     names: dict[Identifier, str] = {}
     for number, category in enumerate(categories):
@@ -61,21 +61,23 @@ def read_categories(categories: Sequence[Any], problems: list[Problem]) -> dict[
         key = identifier(category.get("id")) if isinstance(category, dict) else None
         name = category.get("name") if isinstance(category, dict) else None
         if key is None or not isinstance(name, str) or not name.strip():
-            problems.append(Problem("error", "bad-category", where, "a category needs an id and a name"))
+            problems.append(DataProblem("error", "bad-category", where, "a category needs an id and a name"))
             continue
         if name != name.strip():
             message = f"the name {name!r} has blanks or line ends around it; they were trimmed"
-            problems.append(Problem("warning", "category-name-trimmed", where, message))
+            problems.append(DataProblem("warning", "category-name-trimmed", where, message))
         if key in names:
             problems.append(
-                Problem("error", "category-id-twice", where, f"category id {key!r} is used twice")
+                DataProblem("error", "category-id-twice", where, f"category id {key!r} is used twice")
             )
         names[key] = name.strip()
     for name, count in Counter(names.values()).items():
         if count > 1:
             message = f"{count} categories are called {name!r}"
             problems.append(
-                Problem("error", "category-name-twice", "/categories", message, "merge them or rename one")
+                DataProblem(
+                    "error", "category-name-twice", "/categories", message, "merge them or rename one"
+                )
             )
     return dict(sorted(names.items(), key=lambda item: (isinstance(item[0], str), item[0])))
 
@@ -86,7 +88,7 @@ def settle_schema(
     previous: tuple[str, ...],
     incoming: BatchClasses,
     allow_change: bool,
-) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+) -> tuple[tuple[str, ...], tuple[DataProblem, ...]]:
     """Decide the label schema of the next version, and what stands against it.
 
     A first batch sets the schema, its umbrella categories left out. Later the schema grows only by classes
@@ -109,7 +111,9 @@ def settle_schema(
     ]
     if configured and previous and configured != previous:
         message = f"maskloop.toml lists the classes {_listed(configured)}, the data have {_listed(previous)}"
-        problems.append(Problem("error", "schema-changed", "maskloop.toml: classes", message, _SCHEMA_HINT))
+        problems.append(
+            DataProblem("error", "schema-changed", "maskloop.toml: classes", message, _SCHEMA_HINT)
+        )
     if not allow_change:
         return target, tuple(problems)
     if not configured:
@@ -117,30 +121,32 @@ def settle_schema(
     return target, tuple(_agreed(problem, bool(configured)) for problem in problems)
 
 
-def _agreed(problem: Problem, is_configured: bool) -> Problem:
+def _agreed(problem: DataProblem, is_configured: bool) -> DataProblem:
     """Make an error a person has agreed to a warning, without the advice to agree to it."""
     if problem.severity != "error" or (problem.code == "class-new" and is_configured):
         return problem
     return replace(problem, severity="warning", hint="")
 
 
-def _new_class(name: str, is_configured: bool) -> Problem:
+def _new_class(name: str, is_configured: bool) -> DataProblem:
     hint = (
         "add it to `classes` in maskloop.toml, or give its annotations a class that is listed there"
         if is_configured
         else "pass --allow-schema-change to add it, or rename the category in the file"
     )
-    return Problem("error", "class-new", "/categories", f"class {name!r} is not in the label schema", hint)
+    return DataProblem(
+        "error", "class-new", "/categories", f"class {name!r} is not in the label schema", hint
+    )
 
 
-def _vanished_class(name: str) -> Problem:
+def _vanished_class(name: str) -> DataProblem:
     message = f"class {name!r} is missing from the batch"
-    return Problem("error", "class-vanished", "/categories", message, _VANISHED_HINT)
+    return DataProblem("error", "class-vanished", "/categories", message, _VANISHED_HINT)
 
 
-def _left_out(name: str) -> Problem:
+def _left_out(name: str) -> DataProblem:
     message = f"category {name!r} was left out: no annotation uses it, and the label schema lacks it"
-    return Problem("info", "category-unused", "/categories", message)
+    return DataProblem("info", "category-unused", "/categories", message)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -149,7 +155,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def compare_label_distribution(
     old_counts: Sequence[int], new_counts: Sequence[int], class_names: Sequence[str]
-) -> tuple[Problem, ...]:
+) -> tuple[DataProblem, ...]:
     """Warn when the batch's mix of classes is clearly not the previous version's.
 
     Both must hold: the total variation distance, half the summed absolute difference of the shares, is at
@@ -179,7 +185,7 @@ def compare_label_distribution(
         f"{str(names[most])!r}: {shares[0, most]:.0%} before, {shares[1, most]:.0%} in this batch"
     )
     hint = "fine if production changed; otherwise look for swapped or forgotten labels"
-    return (Problem("warning", "label-mix-moved", "/annotations", message, hint),)
+    return (DataProblem("warning", "label-mix-moved", "/annotations", message, hint),)
 
 
 def _chi_square_limit(degrees: int) -> float:

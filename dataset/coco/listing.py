@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataset.coco.document import CocoFile, Identifier, identifier
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 
 Annotations = list[tuple[str, dict[str, Any]]]
 """Annotations of one picture, each with its place."""
@@ -37,7 +37,7 @@ def picture_names(coco: CocoFile) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
 
 
-def list_pictures(coco: CocoFile, problems: list[Problem]) -> list[Listed]:
+def list_pictures(coco: CocoFile, problems: list[DataProblem]) -> list[Listed]:
     """Return the entries of ``images`` that can be used; what is wrong with others goes to ``problems``."""
     listed = []
     for number, record in enumerate(coco.images):
@@ -47,16 +47,16 @@ def list_pictures(coco: CocoFile, problems: list[Problem]) -> list[Listed]:
         if key is None or not isinstance(name, str) or not name:
             message = "an entry of images needs an id (a number or text) and a file_name"
             known = name if isinstance(name, str) and name else where
-            problems.append(Problem("error", "bad-picture-entry", where, message, picture=known))
+            problems.append(DataProblem("error", "bad-picture-entry", where, message, picture=known))
             continue
         if isinstance(record["id"], str):
             message = "picture ids are text; read all the same"
-            problems.append(Problem("info", "text-id", where, message, example=name))
+            problems.append(DataProblem("info", "text-id", where, message, example=name))
         listed.append(Listed(where, key, name, record))
     return _listed_once(listed, problems)
 
 
-def _listed_once(listed: list[Listed], problems: list[Problem]) -> list[Listed]:
+def _listed_once(listed: list[Listed], problems: list[DataProblem]) -> list[Listed]:
     keys = Counter(entry.key for entry in listed)
     names = Counter(entry.name for entry in listed)
     once = []
@@ -64,17 +64,19 @@ def _listed_once(listed: list[Listed], problems: list[Problem]) -> list[Listed]:
         if keys[entry.key] > 1:
             message = f"picture id {entry.key!r} is used {keys[entry.key]} times: whose annotations are they?"
             hint = "give every picture an id of its own; merging files has to renumber them"
-            problems.append(Problem("error", "picture-id-twice", entry.where, message, hint, entry.name))
+            problems.append(DataProblem("error", "picture-id-twice", entry.where, message, hint, entry.name))
         elif names[entry.name] > 1:
             message = f"the picture is listed {names[entry.name]} times"
             hint = "keep one entry; two often mean that two people annotated it (Label Studio lists both)"
-            problems.append(Problem("error", "picture-listed-twice", entry.where, message, hint, entry.name))
+            problems.append(
+                DataProblem("error", "picture-listed-twice", entry.where, message, hint, entry.name)
+            )
         else:
             once.append(entry)
     return once
 
 
-def group_annotations(coco: CocoFile, problems: list[Problem]) -> dict[Identifier, Annotations]:
+def group_annotations(coco: CocoFile, problems: list[DataProblem]) -> dict[Identifier, Annotations]:
     """Return the annotations of every picture id that is listed, whether its entry can be used or not."""
     keys = {identifier(record.get("id")) for record in coco.images if isinstance(record, dict)} - {None}
     by_picture: dict[Identifier, Annotations] = defaultdict(list)
@@ -88,11 +90,11 @@ def group_annotations(coco: CocoFile, problems: list[Problem]) -> dict[Identifie
         own_id = identifier(annotation.get("id"))
         ids[own_id] += 1
         if own_id is None:
-            problems.append(Problem("info", "annotation-id-missing", where, "annotations get new ids"))
+            problems.append(DataProblem("info", "annotation-id-missing", where, "annotations get new ids"))
         elif own_id == 0:
             message = "annotation id 0, which pycocotools never matches; annotations get new ids"
-            problems.append(Problem("info", "annotation-id-0", where, message))
+            problems.append(DataProblem("info", "annotation-id-0", where, message))
         elif ids[own_id] == 2:
             message = f"annotation id {own_id!r} is used more than once; all are kept under new ids"
-            problems.append(Problem("warning", "annotation-id-twice", where, message))
+            problems.append(DataProblem("warning", "annotation-id-twice", where, message))
     return by_picture

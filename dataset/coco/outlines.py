@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 from maskloop.errors import MaskError
 from maskloop.masks import Rle, areas_px, rle_from_coco
 
@@ -36,7 +36,7 @@ class UnusableMaskError(MaskError):
 
 def read_mask(
     segmentation: Any, height_px: int, width_px: int, *, stretch_xy: tuple[float, float] = (1.0, 1.0)
-) -> tuple[Rle, tuple[Problem, ...]]:
+) -> tuple[Rle, tuple[DataProblem, ...]]:
     """Read one COCO segmentation, whatever it is.
 
     Args:
@@ -55,7 +55,7 @@ def read_mask(
     if not segmentation:
         hint = "draw the object's outline, or remove the annotation; boxes and points alone are no masks"
         raise UnusableMaskError("no-mask", "the annotation has no mask", hint)
-    remarks: list[Problem] = []
+    remarks: list[DataProblem] = []
     if isinstance(segmentation, list):
         segmentation = [_stretched(part, stretch_xy) for part in _sound_parts(segmentation, remarks)]
     try:
@@ -82,16 +82,18 @@ def share_inside(polygons: Sequence[Sequence[float]], height_px: int, width_px: 
     return inside / total if total else 1.0
 
 
-def _sound_parts(parts: list[Any], remarks: list[Problem]) -> list[Any]:
+def _sound_parts(parts: list[Any], remarks: list[DataProblem]) -> list[Any]:
     if _are_numbers(parts) and len(parts) >= _NUM_OF_A_TRIANGLE and len(parts) % 2 == 0:
         message = "the outline lacks the list around it; it was read as one polygon"
-        remarks.append(Problem("info", "flat-outline", "", message))
+        remarks.append(DataProblem("info", "flat-outline", "", message))
         return [parts]
     sound = [part for part in parts if not _is_degenerate(part)]
     if not sound or len(sound) == len(parts):
         return parts
     message = "a stray point or line beside an object's outline covers nothing; it was dropped"
-    remarks.append(Problem("warning", "stray-part", "", message, "look whether a part of the object is lost"))
+    remarks.append(
+        DataProblem("warning", "stray-part", "", message, "look whether a part of the object is lost")
+    )
     return sound
 
 
@@ -115,7 +117,7 @@ def _stretched(part: Any, stretch_xy: tuple[float, float]) -> Any:
     return [value * stretch_xy[place % 2] for place, value in enumerate(part)]
 
 
-def _beyond_the_edge(polygons: list[list[float]], height_px: int, width_px: int) -> list[Problem]:
+def _beyond_the_edge(polygons: list[list[float]], height_px: int, width_px: int) -> list[DataProblem]:
     reach_px = max(_reach_px(polygon, height_px, width_px) for polygon in polygons)
     if reach_px <= ROUNDING_PX:
         return []
@@ -128,7 +130,7 @@ def _beyond_the_edge(polygons: list[list[float]], height_px: int, width_px: int)
         )
     message = f"an outline runs {reach_px:.0f} px beyond the picture's edge; it was cut off there"
     hint = f"{1 - share:.0%} of its area went; look whether the mask fits the object"
-    return [Problem("warning", "mask-clipped", "", message, hint)]
+    return [DataProblem("warning", "mask-clipped", "", message, hint)]
 
 
 def _reach_px(polygon: Sequence[float], height_px: int, width_px: int) -> float:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from dataset.coco.document import is_safe_name
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 
 _MOST_NAMES_TRIED: Final = 500
 _MOST_FILES_LISTED: Final = 500_000
@@ -47,14 +47,14 @@ class PictureFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def find(self, name: str) -> str | Problem:
+    def find(self, name: str) -> str | DataProblem:
         """Return the path of a picture relative to the folder, or why there is none."""
         if not is_safe_name(name):
             found = self._files_alike.get(PurePosixPath(_composed(name)).name.casefold())
             there = f"{found!r} is there: " if found else ""
             hint = f"{there}keep only each file's own name in file_name, or export with the pictures"
             message = f"the file name leads out of the pictures' folder ({self.root})"
-            return Problem("error", "unsafe-name", name, message, hint)
+            return DataProblem("error", "unsafe-name", name, message, hint)
         for spelled in spellings(name):
             if (self.root / spelled).is_file():
                 return spelled
@@ -63,7 +63,7 @@ class PictureFolder:
             return alike[0]
         message = f"the picture is listed but not there; looked in {self.root}"
         hint = self._suggest(name) or "name the folder that the file names are relative to with --images"
-        return Problem("error", "picture-missing", name, message, hint)
+        return DataProblem("error", "picture-missing", name, message, hint)
 
     def _suggest(self, name: str) -> str:
         """Say which file may be meant: one that differs in capitals, blanks, %20 or its folder alone."""

@@ -22,7 +22,7 @@ from dataset.coco.outlines import UnusableMaskError, read_mask
 from dataset.coco.whole_batch import CrowdRule, judge_classes, judge_lists, judge_orphans
 from dataset.labelled_pictures import LabelledInstance
 from dataset.pictures.decoding import orient
-from dataset.problems import Problem, collapsed
+from dataset.problems import DataProblem, collapsed
 from maskloop.masks import decode_masks, encode_masks
 
 
@@ -105,7 +105,7 @@ class ValidationReport:
         num_of_copies: Annotations of those.
     """
 
-    all_problems: tuple[Problem, ...]
+    all_problems: tuple[DataProblem, ...]
     class_names: tuple[str, ...]
     usable: tuple[UsablePicture, ...]
     quarantined: tuple[str, ...]
@@ -117,7 +117,7 @@ class ValidationReport:
     num_of_copies: int = 0
 
     @cached_property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[DataProblem, ...]:
         """Errors first; warnings and remarks of one kind are told once, with their number."""
         return collapsed(self.all_problems)
 
@@ -132,7 +132,7 @@ class ValidationReport:
         return self._count_per_class(is_crowd=True)
 
     @property
-    def blocking(self) -> tuple[Problem, ...]:
+    def blocking(self) -> tuple[DataProblem, ...]:
         """Errors that concern the batch as a whole."""
         return tuple(p for p in self.problems if p.severity == "error" and not p.picture)
 
@@ -164,7 +164,7 @@ class _Findings:
         read_as_objects: Pictures in which crowd regions were read as single objects.
     """
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[DataProblem] = field(default_factory=list)
     num_repeats: int = 0
     num_copies: int = 0
     num_of_copies: int = 0
@@ -173,7 +173,7 @@ class _Findings:
 
 def validate_batch(
     coco: CocoFile,
-    found: Mapping[str, FoundPicture | Problem],
+    found: Mapping[str, FoundPicture | DataProblem],
     *,
     class_names: tuple[str, ...] = (),
     reading: Reading | None = None,
@@ -225,7 +225,7 @@ def validate_batch(
     return replace(report, all_problems=tuple(findings.problems))
 
 
-def names_left_out(problems: Sequence[Problem]) -> tuple[str, ...]:
+def names_left_out(problems: Sequence[DataProblem]) -> tuple[str, ...]:
     """Return the names of the pictures that errors cost, sorted."""
     return tuple(sorted({problem.picture for problem in problems if problem.picture}))
 
@@ -247,11 +247,11 @@ class _Reader:
     findings: _Findings
 
     def judge(
-        self, entry: Listed, picture: FoundPicture | Problem, annotations: Annotations
+        self, entry: Listed, picture: FoundPicture | DataProblem, annotations: Annotations
     ) -> UsablePicture | None:
         """Return the picture with its instances, or None after saying why it is quarantined."""
         problems = self.findings.problems
-        if isinstance(picture, Problem):
+        if isinstance(picture, DataProblem):
             problems.append(replace(picture, severity="error", picture=entry.name))
             return None
         drawn_on = find_frame(
@@ -261,7 +261,7 @@ class _Reader:
             said=self.reading.frame,
             is_label_studio=self.is_label_studio,
         )
-        if isinstance(drawn_on, Problem):
+        if isinstance(drawn_on, DataProblem):
             problems.append(drawn_on)
             return None
         instances = self._instances(entry, annotations, drawn_on)
@@ -271,7 +271,7 @@ class _Reader:
             problems += drawn_on.remarks
         if picture.told_location:
             message = "the picture told where it was taken; that was removed"
-            problems.append(Problem("info", "location-removed", entry.name, message))
+            problems.append(DataProblem("info", "location-removed", entry.name, message))
         if drawn_on.frame == "stored" and picture.orientation != 1:
             instances = _upright(instances, picture.orientation)
         group = entry.record.get("group")
@@ -288,7 +288,7 @@ class _Reader:
                 instance, remarks = self._instance(annotation, drawn_on)
             except UnusableMaskError as error:
                 is_sound = False
-                bad = Problem("error", error.code, where, error.headline, error.hint, entry.name)
+                bad = DataProblem("error", error.code, where, error.headline, error.hint, entry.name)
                 if drawn_on.is_guess and error.code == "mask-outside-picture":
                     bad = leaves_guessed_frame(entry.name, where)
                 self.findings.problems.append(bad)
@@ -306,7 +306,7 @@ class _Reader:
 
     def _instance(
         self, annotation: dict[str, Any], drawn_on: DrawnOn
-    ) -> tuple[LabelledInstance, tuple[Problem, ...]]:
+    ) -> tuple[LabelledInstance, tuple[DataProblem, ...]]:
         category, crowd = identifier(annotation.get("category_id")), crowd_flag(annotation)
         if category is None or category not in self.class_index:
             message = f"category id {annotation.get('category_id')!r} is not in the list of categories"
@@ -331,20 +331,20 @@ class _Reader:
         if len(once) < len(instances):
             self.findings.num_repeats += len(instances) - len(once)
             message = "one object is annotated twice with the same mask; kept once"
-            told = Problem("warning", "instance-twice", entry.where, message, example=entry.name)
+            told = DataProblem("warning", "instance-twice", entry.where, message, example=entry.name)
             self.findings.problems.append(told)
         return once
 
 
-def _harmless_oddities(annotation: dict[str, Any]) -> list[Problem]:
+def _harmless_oddities(annotation: dict[str, Any]) -> list[DataProblem]:
     odd = []
     if type(annotation.get("iscrowd")) is not int:
         odd.append(
-            Problem("info", "odd-iscrowd", "", "iscrowd is missing or not a number; read all the same")
+            DataProblem("info", "odd-iscrowd", "", "iscrowd is missing or not a number; read all the same")
         )
     if "bbox" in annotation and not box_is_sound(annotation["bbox"]):
         message = "the box is not finite, negative or not four numbers; boxes are taken from the masks"
-        odd.append(Problem("warning", "bad-box", "", message))
+        odd.append(DataProblem("warning", "bad-box", "", message))
     return odd
 
 
@@ -368,11 +368,11 @@ def _without_duplicates(pictures: list[UsablePicture], findings: _Findings) -> t
             findings.num_of_copies += sum(len(other.instances) for other in same[1:])
             for other in same[1:]:
                 message = f"the same picture as {same[0].found.name}; kept once"
-                findings.problems.append(Problem("warning", "picture-twice", other.found.name, message))
+                findings.problems.append(DataProblem("warning", "picture-twice", other.found.name, message))
             continue
         for picture in same:
             name = picture.found.name
             message = "the same picture is in the batch again with other annotations"
             hint = f"keep one of {', '.join(other.found.name for other in same[:4])}"
-            findings.problems.append(Problem("error", "picture-contradicts", name, message, hint, name))
+            findings.problems.append(DataProblem("error", "picture-contradicts", name, message, hint, name))
     return tuple(kept)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from dataset.coco.annotation_files import EXPORT_HINT
 from dataset.coco.document import CocoFile, Identifier, identifier
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 from maskloop.wording import count
 
 CrowdRule = Literal["ask", "instances", "regions"]
@@ -17,10 +17,10 @@ _CROWDS: Final = "crowd regions are neither learned as objects nor judged"
 _TOOLS: Final = "CVAT, datumaro and other tools mark every brush, mask or SAM object as one"
 
 
-def judge_lists(coco: CocoFile) -> Iterable[Problem]:
+def judge_lists(coco: CocoFile) -> Iterable[DataProblem]:
     """Say what makes the lists as a whole useless; each of it blocks the batch."""
     if not coco.images:
-        yield Problem("error", "no-pictures", "/images", "the batch lists no pictures")
+        yield DataProblem("error", "no-pictures", "/images", "the batch lists no pictures")
     if not coco.annotations:
         message = "the batch holds no annotations"
         hint = (
@@ -29,19 +29,19 @@ def judge_lists(coco: CocoFile) -> Iterable[Problem]:
             if coco.is_label_studio
             else "pictures without objects are fine beside annotated ones; nothing else looks like a slip"
         )
-        yield Problem("error", "no-annotations", "/annotations", message, hint)
+        yield DataProblem("error", "no-annotations", "/annotations", message, hint)
     records = [each for each in coco.annotations if isinstance(each, dict)]
     if any(each.get("bbox") for each in records) and not any(each.get("segmentation") for each in records):
         message = f"the {count(len(records), 'annotation')} are boxes without masks"
         hint = (
             f"maskloop learns masks: outline the objects, or export their outlines with them. {EXPORT_HINT}"
         )
-        yield Problem("error", "boxes-without-masks", "/annotations", message, hint)
+        yield DataProblem("error", "boxes-without-masks", "/annotations", message, hint)
 
 
 def judge_orphans(
     coco: CocoFile, annotated: Mapping[Identifier, Sequence[Any]], max_percent: float
-) -> tuple[Problem, ...]:
+) -> tuple[DataProblem, ...]:
     """Judge annotations whose picture no entry of ``images`` is.
 
     They block the batch if a listed picture has no annotation, since it may be theirs and would teach that
@@ -72,7 +72,7 @@ def judge_orphans(
     hint = f"put image_id right; {_ids_there(keys)}. Annotations of pictures that were left out: remove them"
     severity: Literal["error", "warning"] = "error" if blocks else "warning"
     where = f"/annotations/{number}"
-    return (Problem(severity, "orphan-annotation", where, message, hint, count=len(orphans)),)
+    return (DataProblem(severity, "orphan-annotation", where, message, hint, count=len(orphans)),)
 
 
 def judge_classes(
@@ -83,7 +83,7 @@ def judge_classes(
     rule: CrowdRule,
     crowded: Sequence[str],
     read_as_objects: Sequence[str],
-) -> Iterable[Problem]:
+) -> Iterable[DataProblem]:
     """Say which classes have no objects, and what becomes of crowd regions.
 
     Args:
@@ -98,7 +98,7 @@ def judge_classes(
     if empty := [name for name, objects, _ in counted if not objects and any((*instances, *crowds))]:
         message = f"the batch has no instances of {_quoted(empty)}"
         hint = "fine if these pictures show none; otherwise their labels were forgotten"
-        yield Problem("warning", "class-without-instances", f"/categories/{empty[0]}", message, hint)
+        yield DataProblem("warning", "class-without-instances", f"/categories/{empty[0]}", message, hint)
     alone = [f"{name!r} ({regions})" for name, objects, regions in counted if regions and not objects]
     example = crowded[0] if crowded else ""
     if alone:
@@ -108,15 +108,15 @@ def judge_classes(
             "nobody separated, --crowds-are-regions"
         )
         severity: Literal["error", "warning"] = "error" if rule == "ask" else "warning"
-        yield Problem(severity, "class-of-crowds", "/annotations", message, hint, example=example)
+        yield DataProblem(severity, "class-of-crowds", "/annotations", message, hint, example=example)
     elif any(crowds):
         message = f"{count(sum(crowds), 'crowd region')} beside {sum(instances)} single objects; {_CROWDS}"
         hint = f"{_TOOLS}: if each is one object, add --crowds-are-instances"
-        yield Problem("warning", "crowd-regions", "/annotations", message, hint, example=example)
+        yield DataProblem("warning", "crowd-regions", "/annotations", message, hint, example=example)
     if read_as_objects:
         message = f"{count(len(read_as_objects), 'crowd region')} were read as single objects, as you said"
         hint = "look at the pictures in the report: each mask must be one object"
-        yield Problem(
+        yield DataProblem(
             "warning", "crowds-as-instances", "/annotations", message, hint, example=read_as_objects[0]
         )
 

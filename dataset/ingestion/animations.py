@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 from maskloop.wording import count
 
 
@@ -23,11 +23,11 @@ class Framed(Protocol):
         ...
 
 
-def warn_of_unread_frames(pictures: Sequence[Framed]) -> tuple[Problem, ...]:
+def warn_of_unread_frames(pictures: Sequence[Framed]) -> tuple[DataProblem, ...]:
     """Say so if a batch holds animations."""
     animated = [picture for picture in pictures if picture.num_frames > 1]
     if not animated:
         return ()
     message = f"the first frame is read of {count(len(animated), 'animation')}, and no other frame"
     hint = "if other frames are to be learned from, save them as pictures and label those"
-    return (Problem("warning", "frames-unread", animated[0].name, message, hint),)
+    return (DataProblem("warning", "frames-unread", animated[0].name, message, hint),)

@@ -18,7 +18,7 @@ from dataset.ingestion.name_groups import NamePattern, group_key, suggest_patter
 from dataset.ingestion.splitting import is_large_group
 from dataset.labelled_pictures import LabelledPicture, Split
 from dataset.pictures.looks import are_alike, are_near, standardised
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 
 
 class Placed(Protocol):
@@ -113,7 +113,7 @@ def find_torn(pictures: Sequence[Placed], group_pattern: str) -> tuple[tuple[str
     return tuple(_torn_pair(members) for members in groups if len({one.split for one in members}) > 1)
 
 
-def warn_of_names(pictures: Sequence[Placed], newcomers: frozenset[str]) -> tuple[Problem, ...]:
+def warn_of_names(pictures: Sequence[Placed], newcomers: frozenset[str]) -> tuple[DataProblem, ...]:
     """Propose a pattern for a batch that has none.
 
     Args:
@@ -126,7 +126,7 @@ def warn_of_names(pictures: Sequence[Placed], newcomers: frozenset[str]) -> tupl
     hint = f"set {leaks.pattern.setting} under [data] in maskloop.toml"
     if leaks.num_torn:
         hint += ", in a new workspace: places once given stand"
-    return (Problem("warning", "names-suggest-groups", leaks.pattern.example[0], leaks.sentence(), hint),)
+    return (DataProblem("warning", "names-suggest-groups", leaks.pattern.example[0], leaks.sentence(), hint),)
 
 
 def find_alike_across_splits(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 from maskloop.wording import count
 
 _FEW_BITS: Final = 14
@@ -30,7 +30,7 @@ class DeepPicture(Protocol):
         ...
 
 
-def warn_of_unused_bits(pictures: Sequence[DeepPicture]) -> tuple[Problem, ...]:
+def warn_of_unused_bits(pictures: Sequence[DeepPicture]) -> tuple[DataProblem, ...]:
     """Say so if no 16-bit picture of a batch comes near the full range. One dark picture among others may."""
     deep = [picture for picture in pictures if picture.bits_used]
     num_bits = max((picture.bits_used for picture in deep), default=16)
@@ -44,4 +44,4 @@ def warn_of_unused_bits(pictures: Sequence[DeepPicture]) -> tuple[Problem, ...]:
         f"multiply their values by {2 ** (16 - num_bits)}, or save them with 8 bits; do the same with every "
         "picture that the model is to answer"
     )
-    return (Problem("warning", "bits-unused", deep[0].name, message, hint),)
+    return (DataProblem("warning", "bits-unused", deep[0].name, message, hint),)

@@ -19,15 +19,21 @@ from dataset.coco.listing import picture_names
 from dataset.coco.picture_files import PictureFolder, locate_pictures
 from dataset.coco.validation import FoundPicture, ValidationReport
 from dataset.ingestion.balance import Balance
-from dataset.ingestion.plan import Batch, BatchRefusedError, IngestPlan, plan_ingest, refuse_other_schema
+from dataset.ingestion.plan import (
+    BatchRefusedError,
+    IngestOptions,
+    IngestPlan,
+    plan_ingest,
+    refuse_other_schema,
+)
 from dataset.ingestion.splitting import Resident
 from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import DecodedPicture, decode_picture
 from dataset.pictures.location import tells_place
 from dataset.pictures.looks import are_near, difference_hash, grey_cells
 from dataset.pictures.metadata import without_metadata
-from dataset.pictures.sandbox import Limits, SandboxedDecoder
-from dataset.problems import Problem
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
+from dataset.problems import DataProblem
 from dataset.store import DatasetStore, next_tag
 from dataset.versions.catalog import Catalog, read_catalog, write_catalog
 from dataset.versions.dvc_objects import link_or_copy
@@ -78,7 +84,7 @@ def ingest_batch(
     *,
     annotations: Path,
     images_dir: Path | None,
-    batch: Batch,
+    batch: IngestOptions,
     settings: Settings,
     progress: Progress | None = None,
 ) -> IngestResult:
@@ -150,11 +156,11 @@ def _result(
 
 def find_pictures(
     coco: CocoFile, images_dir: Path, *, max_mpx: float, progress: Progress | None = None
-) -> dict[str, FoundPicture | Problem]:
+) -> dict[str, FoundPicture | DataProblem]:
     """Look at every picture the COCO file lists; decode it in a child process."""
     names, folder = picture_names(coco), PictureFolder(images_dir)
-    found: dict[str, FoundPicture | Problem] = {}
-    with SandboxedDecoder(Limits(max_mpx=max_mpx)) as decoder:
+    found: dict[str, FoundPicture | DataProblem] = {}
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
         for number, name in enumerate(names, start=1):
             found[name] = _find(name, folder, decoder)
             if progress:
@@ -162,25 +168,27 @@ def find_pictures(
     return found
 
 
-def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundPicture | Problem:
+def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundPicture | DataProblem:
     file = folder.find(name)
-    if isinstance(file, Problem):
+    if isinstance(file, DataProblem):
         return file
     try:
         if (folder.root / file).stat().st_size > MAX_PICTURE_BYTES:
-            return Problem("error", "picture-too-large", name, "the picture's file is too large")
+            return DataProblem("error", "picture-too-large", name, "the picture's file is too large")
         data = (folder.root / file).read_bytes()
         decoded = decoder.open(data)
     except (OSError, ValueError) as error:
-        return Problem("error", "picture-unreadable", name, f"the picture cannot be read: {error}")
+        return DataProblem("error", "picture-unreadable", name, f"the picture cannot be read: {error}")
     except PictureError as error:
-        return Problem("error", "picture-broken", name, error.headline, error.hint)
+        return DataProblem("error", "picture-broken", name, error.headline, error.hint)
     told_location = tells_place(data)
     if told_location:
         data = without_metadata(data, orientation=decoded.orientation)
         if tells_place(data) or not _shows_the_same(data, decoded, decoder):
             message = "the picture contains a location, which cannot be removed without changing the picture"
-            return Problem("error", "location-not-removed", name, message, "save it again without metadata")
+            return DataProblem(
+                "error", "location-not-removed", name, message, "save it again without metadata"
+            )
     height, width, _ = decoded.pixels.shape
     return FoundPicture(
         name,
@@ -210,7 +218,7 @@ def _residents(
     store: DatasetStore,
     previous: DatasetVersion | None,
     versions: Sequence[str],
-    found: Iterable[FoundPicture | Problem],
+    found: Iterable[FoundPicture | DataProblem],
     settings: DataSettings,
 ) -> tuple[Resident, ...]:
     """Return every picture with a place: of the current version and, after a restore, of the newest.

@@ -26,7 +26,7 @@ from dataset.ingestion.depth import warn_of_unused_bits
 from dataset.ingestion.relabelling import Relabelling, compare_labels, join_instances, judge_relabelling
 from dataset.ingestion.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture, LabelOrigin, Split
-from dataset.problems import Problem, by_kind
+from dataset.problems import DataProblem, by_kind
 from dataset.versions.catalog import Catalog, picture_file
 from maskloop.errors import DataError
 from maskloop.settings.settings import Settings
@@ -56,7 +56,7 @@ class BatchRefusedError(DataError):
 
 
 @dataclass(frozen=True)
-class Batch:
+class IngestOptions:
     """What a caller says about a batch.
 
     Attributes:
@@ -107,8 +107,8 @@ class IngestPlan:
 
 def plan_ingest(
     coco: CocoFile,
-    found: Mapping[str, FoundPicture | Problem],
-    batch: Batch,
+    found: Mapping[str, FoundPicture | DataProblem],
+    batch: IngestOptions,
     settings: Settings,
     *,
     previous: Catalog | None,
@@ -152,14 +152,14 @@ def plan_ingest(
 
 
 def refuse_other_schema(
-    coco: CocoFile, batch: Batch, settings: Settings, previous_names: tuple[str, ...]
+    coco: CocoFile, batch: IngestOptions, settings: Settings, previous_names: tuple[str, ...]
 ) -> None:
     """Refuse a batch for its classes alone, before any of its pictures is read. Pure.
 
     Raises:
         BatchRefusedError: if its categories are unusable or do not fit the label schema.
     """
-    problems: list[Problem] = []
+    problems: list[DataProblem] = []
     read_categories(coco.categories, problems)
     class_names, schema_problems = _settle_schema(coco, batch, settings, previous_names)
     report = ValidationReport((*problems, *schema_problems), class_names, (), ())
@@ -167,8 +167,8 @@ def refuse_other_schema(
 
 
 def _settle_schema(
-    coco: CocoFile, batch: Batch, settings: Settings, previous_names: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+    coco: CocoFile, batch: IngestOptions, settings: Settings, previous_names: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[DataProblem, ...]]:
     return settle_schema(
         configured=settings.classes,
         previous=previous_names,
@@ -178,7 +178,7 @@ def _settle_schema(
 
 
 def _split(
-    usable: Sequence[UsablePicture], batch: Batch, settings: Settings, residents: Sequence[Resident]
+    usable: Sequence[UsablePicture], batch: IngestOptions, settings: Settings, residents: Sequence[Resident]
 ) -> SplitPlan:
     known = {resident.digest for resident in residents}
     newcomers = [
@@ -244,7 +244,7 @@ class _Labels:
     """
 
     changed: Mapping[str, tuple[LabelledInstance, ...]]
-    problems: tuple[Problem, ...]
+    problems: tuple[DataProblem, ...]
     num_known: int
 
 
@@ -256,7 +256,7 @@ def _settle_labels(
 ) -> _Labels:
     """Replace the labels of known pictures, or join them with the new ones, as the batch says."""
     changed: dict[str, tuple[LabelledInstance, ...]] = {}
-    problems: list[Problem] = []
+    problems: list[DataProblem] = []
     num_known = 0
     for picture in usable:
         known = old.get(picture.found.digest)
@@ -268,7 +268,7 @@ def _settle_labels(
             num_known += num_same
             if contradicts:
                 message = "an object lies on one of another class that the data hold; both are kept"
-                told = Problem("warning", "two-classes", picture.found.name, message, example=known.name)
+                told = DataProblem("warning", "two-classes", picture.found.name, message, example=known.name)
                 problems.append(told)
         if set(known.instances) != set(instances):
             changed[known.digest] = instances
@@ -278,7 +278,7 @@ def _settle_labels(
 
 def _mix_problems(
     old: Mapping[str, LabelledPicture], report: ValidationReport, class_names: Sequence[str]
-) -> tuple[Problem, ...]:
+) -> tuple[DataProblem, ...]:
     counts = [0] * len(class_names)
     for picture in old.values():
         for instance in picture.instances:
@@ -286,7 +286,7 @@ def _mix_problems(
     return compare_label_distribution(counts, report.instances_per_class[: len(class_names)], class_names)
 
 
-def _merged(report: ValidationReport, problems: Sequence[Problem]) -> ValidationReport:
+def _merged(report: ValidationReport, problems: Sequence[DataProblem]) -> ValidationReport:
     left_out = set(names_left_out(problems))
     return replace(
         report,
@@ -318,7 +318,7 @@ def _too_many(report: ValidationReport, max_percent: float) -> str:
     return f"{num_bad} of {listed} cannot be used ({report.quarantined_percent:.1f} %; {most})"
 
 
-def _tell_kind(first: Problem) -> str:
+def _tell_kind(first: DataProblem) -> str:
     """Say what is wrong, how often and where first, and what to do."""
     place = first.where if first.picture in ("", first.where) else f"{first.picture}, {first.where}"
     advice = f" ({first.hint})" if first.hint else ""
@@ -328,7 +328,7 @@ def _tell_kind(first: Problem) -> str:
 def _next_catalog(
     usable: Sequence[UsablePicture],
     changed: Mapping[str, tuple[LabelledInstance, ...]],
-    batch: Batch,
+    batch: IngestOptions,
     places: Mapping[str, Place],
     old: Mapping[str, LabelledPicture],
     previous: Catalog | None,
@@ -350,7 +350,7 @@ def _next_catalog(
     return Catalog(class_names, tuple(pictures[digest] for digest in sorted(pictures)), hashes)
 
 
-def _new_picture(usable: UsablePicture, batch: Batch, place: Place, tag: str) -> LabelledPicture:
+def _new_picture(usable: UsablePicture, batch: IngestOptions, place: Place, tag: str) -> LabelledPicture:
     found = usable.found
     return LabelledPicture(
         digest=found.digest,

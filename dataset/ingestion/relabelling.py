@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 from maskloop.masks import mask_iou
 from maskloop.wording import count
 
@@ -59,7 +59,7 @@ def compare_labels(
     )
 
 
-def judge_relabelling(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[Problem, ...]:
+def judge_relabelling(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[DataProblem, ...]:
     """Refuse a relabelling that takes a class from pictures that had it, unless somebody agreed to it."""
     return (*_taken_away(changes, rule), *_fewer(changes))
 
@@ -85,7 +85,7 @@ def join_instances(
     return tuple(joined), num_known, contradicts
 
 
-def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[Problem, ...]:
+def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[DataProblem, ...]:
     lost = [change for change in changes if change.pictures_without]
     if not lost:
         return ()
@@ -96,19 +96,19 @@ def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[Prob
     )
     message = f"the new labels take {told}"
     if rule == "replace":
-        agreed = Problem("warning", "class-taken-away", "/annotations", message, _STILL_THERE)
+        agreed = DataProblem("warning", "class-taken-away", "/annotations", message, _STILL_THERE)
         return (replace(agreed, example=_first(lost)),)
     hint = "keep the old labels and add the new ones with --add, or agree to their loss with --replace"
-    return (Problem("error", "class-taken-away", "/annotations", message, hint, example=_first(lost)),)
+    return (DataProblem("error", "class-taken-away", "/annotations", message, hint, example=_first(lost)),)
 
 
-def _fewer(changes: Sequence[ClassChange]) -> tuple[Problem, ...]:
+def _fewer(changes: Sequence[ClassChange]) -> tuple[DataProblem, ...]:
     fewer = [change for change in changes if change.after < change.before and not change.pictures_without]
     if not fewer:
         return ()
     told = ", ".join(f"{change.name!r} {change.before} to {change.after}" for change in fewer)
     message = f"pictures that are in the data already have fewer instances now: {told}"
-    return (Problem("warning", "fewer-instances", "/annotations", message, _STILL_THERE),)
+    return (DataProblem("warning", "fewer-instances", "/annotations", message, _STILL_THERE),)
 
 
 def _first(changes: Sequence[ClassChange]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from dataset.ingestion.name_groups import group_key
 from dataset.labelled_pictures import Split
 from dataset.pictures.looks import are_alike, are_near, standardised
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 from maskloop.digest import digest_bytes
 
 _JOINT: Final = " + "
@@ -71,7 +71,7 @@ class SplitPlan:
     """
 
     places: Mapping[str, Place]
-    problems: tuple[Problem, ...]
+    problems: tuple[DataProblem, ...]
     group_sizes: tuple[int, ...] = ()
 
 
@@ -108,7 +108,7 @@ def assign_splits(
     for newcomer in newcomers:
         tied_newcomers[ties.find(newcomer.digest)].append(newcomer)
     places: dict[str, Place] = {}
-    problems: list[Problem] = []
+    problems: list[DataProblem] = []
     sizes: list[int] = []
     for root, tied in tied_newcomers.items():
         if len(splits_held[root]) > 1:
@@ -196,14 +196,16 @@ def _parts(group: str) -> list[str]:
     return group.split(_JOINT)
 
 
-def _bridge(newcomer: Newcomer, splits: set[Split]) -> Problem:
+def _bridge(newcomer: Newcomer, splits: set[Split]) -> DataProblem:
     message = (
         f"it belongs to groups in different splits ({', '.join(sorted(splits))}); in neither it could stay"
     )
-    return Problem("error", "bridges-splits", newcomer.name, message, picture=newcomer.name)
+    return DataProblem("error", "bridges-splits", newcomer.name, message, picture=newcomer.name)
 
 
-def _large_group(tied: Sequence[Newcomer], num_newcomers: int, split: Split, group_pattern: str) -> Problem:
+def _large_group(
+    tied: Sequence[Newcomer], num_newcomers: int, split: Split, group_pattern: str
+) -> DataProblem:
     """Name two of its pictures and what ties them."""
     names = {newcomer.name for newcomer in tied}
     by_key = Counter(key for newcomer in tied for key in _keys(newcomer, group_pattern))
@@ -221,9 +223,9 @@ def _large_group(tied: Sequence[Newcomer], num_newcomers: int, split: Split, gro
         f"{len(tied)} of {num_newcomers} new pictures are one group and all go to {split}, among them {one} "
         f"and {other}"
     )
-    return Problem("warning", "large-group", one, message, hint, example=one)
+    return DataProblem("warning", "large-group", one, message, hint, example=one)
 
 
-def _follows_group(newcomer: Newcomer, split: Split, declared: Split) -> Problem:
+def _follows_group(newcomer: Newcomer, split: Split, declared: Split) -> DataProblem:
     message = f"declared for {declared}, but its group is in {split} since an earlier version; it follows"
-    return Problem("warning", "follows-group", newcomer.name, message)
+    return DataProblem("warning", "follows-group", newcomer.name, message)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from dataset.pictures.decoding import DecodedPicture, sniff_format
-from dataset.pictures.sandbox import ANSWER, Child, ChildAnswer, Limits, name_failure, to_refusal
+from dataset.pictures.sandbox import ANSWER, Child, ChildAnswer, DecodingLimits, name_failure, to_refusal
 from maskloop.errors import MaskloopError, PictureError
 
 _CHUNK_BYTES: Final = 2**16
@@ -24,7 +24,7 @@ class AsyncSandboxedDecoder:
         limits: What a child may use.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DecodingLimits) -> None:
         self._limits = limits
         self._child: Child | None = None
         self._asked: _Asked | None = None

@@ -46,7 +46,7 @@ READY: Final = b"R"
 
 
 @dataclass(frozen=True)
-class Limits:
+class DecodingLimits:
     """What a child may use.
 
     Attributes:
@@ -84,7 +84,7 @@ class SandboxedDecoder:
     (2, 3, 3)
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DecodingLimits) -> None:
         self._limits = limits
         self._child: Child | None = None
         self._one_at_a_time = threading.Lock()
@@ -193,7 +193,7 @@ class Child:
         UnavailableError: if it does not get ready.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DecodingLimits) -> None:
         self._memory_fd = _share_memory(limits.shared_bytes)
         self._memory = mmap.mmap(self._memory_fd, limits.shared_bytes)
         self.socket, theirs = socket.socketpair()
@@ -209,7 +209,7 @@ class Child:
                 hint="is the machine busy, or out of memory?",
             ) from error
 
-    def _start(self, limits: Limits, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def _start(self, limits: DecodingLimits, theirs: socket.socket) -> subprocess.Popen[bytes]:
         here = str(Path(__file__).resolve().parents[2])
         search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
         told = (
@@ -292,7 +292,7 @@ def refusal_bytes(refusal: PictureError) -> bytes:
     return f"{refusal.headline}\0{refusal.hint}".encode()[:_MAX_REASON_BYTES]
 
 
-def name_failure(failure: ChildFailedError, limits: Limits) -> MaskloopError:
+def name_failure(failure: ChildFailedError, limits: DecodingLimits) -> MaskloopError:
     """Return the error of a picture whose child has failed: its own fault, or the machine's."""
     if failure.exceeded_cpu:
         return PictureError(f"decoding the picture took more than {limits.cpu_s:g} s of computing time")

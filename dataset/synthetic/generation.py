@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dataset.coco.document import read_coco
 from dataset.ingestion.ingestion import find_pictures, stage
-from dataset.ingestion.plan import Batch, plan_ingest
+from dataset.ingestion.plan import IngestOptions, plan_ingest
 from dataset.synthetic.parts import CLASS_NAMES
 from dataset.synthetic.scene import photograph_scene
 from maskloop.digest import canonical_json
@@ -101,7 +101,7 @@ def build_demo_catalog(root: Path) -> None:
         coco = read_coco(generate(Path(folder)))
         images_dir, settings = Path(folder) / "images", Settings()
         found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx)
-        batch = Batch(source=DEMO_SOURCE)
+        batch = IngestOptions(source=DEMO_SOURCE)
         plan = plan_ingest(coco, found, batch, settings, previous=None, residents=(), tag="data-v1")
         stage(root, plan, images_dir, previous_root=None)
 

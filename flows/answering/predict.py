@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.pictures.decoding import DecodedPicture, encode_png
-from dataset.pictures.sandbox import Limits, SandboxedDecoder
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from evaluation.instances import ScoreThreshold
 from evaluation.overlays import draw_overlay
 from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, overlay_file, tell_passed_over
@@ -79,7 +79,7 @@ class IncomingPicture:
 
 def decode_in_batches(app: App, files: Sequence[IncomingFile]) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
-    with SandboxedDecoder(Limits(max_mpx=app.settings.data.max_picture_mpx)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=app.settings.data.max_picture_mpx)) as decoder:
         for start in range(0, len(files), BATCH_SIZE):
             yield [_receive(decoder, file) for file in files[start : start + BATCH_SIZE]]
 

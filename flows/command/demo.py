@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from dataset.ingestion.plan import Batch
+from dataset.ingestion.plan import IngestOptions
 from dataset.synthetic.generation import generate
 from flows.answering.predict import predict
 from flows.console.output import Output, open_workspace
@@ -146,7 +146,7 @@ def _ingest(app: App, folder: Path, count: int, *, first_index: int, shift: str 
         ingest,
         annotations=annotations,
         images_dir=annotations.parent / "images",
-        batch=Batch(source),
+        batch=IngestOptions(source),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dataset.ingestion.plan import Batch, BatchRefusedError
+from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from flows.console.output import Output, command, open_workspace
 from flows.intake.feedback import ingest_corrections
 from flows.intake.ingest import ingest as ingest_batch
@@ -79,7 +79,7 @@ def ingest(
     problem, what to do about it and pictures to look at is written to .maskloop/reports.
     """
 
-    batch = Batch(
+    batch = IngestOptions(
         source,
         split,
         label_origin="model-reviewed" if model_labels else "human",

@@ -22,8 +22,7 @@ from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from monitoring.drift.references import POOLED, ClosestReference, judge_against_references
-from monitoring.drift.triggers import JudgedWindow, decide_trigger
-from monitoring.drift.triggers import LoopState as TriggerState
+from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger
 from monitoring.pages.drift_page import MAX_THUMBNAILS, write_drift_page, write_p_value
 from monitoring.pages.feature_report import HTML_FILE
 from monitoring.samples.windows import SUPERSEDED, Window, choose_window

@@ -19,7 +19,7 @@ PANEL_PX = 480
 
 
 @dataclass(frozen=True)
-class Example:
+class DrawnExample:
     """One test picture as annotated and as each model saw it.
 
     Attributes:
@@ -41,17 +41,17 @@ def draw_examples(
     artist: Artist,
     *,
     max_mpx: float,
-) -> list[Example]:
+) -> list[DrawnExample]:
     """Draw the most telling test pictures, the worst regressions first."""
     by_digest = {picture.digest: picture for picture in version.by_split["test"]}
-    drawn: list[Example] = []
+    drawn: list[DrawnExample] = []
     for caption, digest in choose_pictures(candidate, champion):
         picture = by_digest[digest]
         easel = _Easel(artist, version, picture, load_picture(version.path(picture), max_mpx))
         large = easel.draw_sheet(candidate, champion)
         small = easel.draw_panels(candidate, champion) if len(drawn) < NUM_WITH_PANELS else ()
         figures = _quality_in_words(candidate, champion, digest)
-        drawn.append(Example(f"{caption}, {picture.name}: {figures}", large, tuple(small)))
+        drawn.append(DrawnExample(f"{caption}, {picture.name}: {figures}", large, tuple(small)))
     return drawn
 
 

@@ -12,7 +12,7 @@ from dataset.labelled_pictures import DatasetVersion
 from dataset.store import DatasetStore
 from dataset.versions.difference import VersionDiff, compare_versions
 from flows.evidence.evaluate import ModelOnPictures
-from flows.evidence.examples import Example
+from flows.evidence.examples import DrawnExample
 from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, StorageError
 from maskloop.files import write_text
 from maskloop.records.kinds import CandidateRegistered, VerdictReached
@@ -53,7 +53,7 @@ def collect_evidence(
     verdict: VerdictReached,
     candidate: ModelOnPictures,
     champion: ModelOnPictures | None,
-    examples: Sequence[Example],
+    examples: Sequence[DrawnExample],
     gates: GateSettings,
     *,
     seed: int,
@@ -186,7 +186,7 @@ def _fitting(text: str, verdict: VerdictReached) -> JudgedEvidence | None:
     return evidence if evidence.blessing_id == verdict.blessing_id else None
 
 
-def _show(example: Example) -> ShownPicture:
+def _show(example: DrawnExample) -> ShownPicture:
     panels = tuple(Panel(title, show_picture(pixels)) for title, pixels in example.panels)
     return ShownPicture(example.caption, panels)
 

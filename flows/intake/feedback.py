@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset.coco.outlines import read_mask
-from dataset.ingestion.plan import Batch, BatchRefusedError
+from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import sniff_format
 from flows.intake.ingest import ingest
 from flows.workspace.wiring import App
@@ -191,7 +191,7 @@ def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
         folder = app.workspace.state_dir / "corrections"
         try:
             annotations = _write_batch(app, folder, pictures)
-            batch = Batch(source, label_origin="corrected", relabelling="replace")
+            batch = IngestOptions(source, label_origin="corrected", relabelling="replace")
             result = ingest(app, annotations, folder, batch=batch)
         except BatchRefusedError as error:
             sentences, pictures = _refuse_pictures(app, pictures, error.report, error.headline)

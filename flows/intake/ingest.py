@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset.ingestion.ingestion import ingest_batch
-from dataset.ingestion.plan import Batch, BatchRefusedError
+from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.versions.difference import compare_versions
 from flows.intake.ingest_report import report_of_refusal, report_of_result, write_batch_report
 from flows.workspace.wiring import App
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    app: App, annotations: Path, images_dir: Path | None = None, *, batch: Batch | None = None
+    app: App, annotations: Path, images_dir: Path | None = None, *, batch: IngestOptions | None = None
 ) -> IngestResult:
     """Validate a COCO batch, add it to the data, version it, tell the ledger, and write its report.
 
@@ -40,7 +40,7 @@ def ingest(
         StorageError: if something could not be stored and verified; the data are as before.
     """
     record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
-    batch = batch or Batch("")
+    batch = batch or IngestOptions("")
     batch = replace(batch, source=batch.source or annotations.stem)
     try:
         with app.teller.progress(f"checking and adding {batch.source}") as progress:

@@ -17,8 +17,8 @@ from dataset.coco.validation import UsablePicture, ValidationReport
 from dataset.ingestion.balance import Balance
 from dataset.ingestion.ingestion import IngestResult
 from dataset.ingestion.plan import BatchRefusedError
-from dataset.pictures.sandbox import Limits, SandboxedDecoder
-from dataset.problems import Problem, by_kind
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
+from dataset.problems import DataProblem, by_kind
 from evaluation.instances import GroundTruth
 from evaluation.overlays import draw_truth, encode_jpeg
 from maskloop.digest import digest_file
@@ -55,7 +55,7 @@ class BatchReport:
     found: ValidationReport
 
     @property
-    def kinds(self) -> tuple[Problem, ...]:
+    def kinds(self) -> tuple[DataProblem, ...]:
         """Each kind of problem once, with its number; the gravest first."""
         return by_kind(self.found.all_problems)
 
@@ -154,7 +154,7 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
     return page
 
 
-def _place(problem: Problem) -> str:
+def _place(problem: DataProblem) -> str:
     """Return the picture's name, and the place in the file where that is another."""
     return ", ".join(dict.fromkeys(filter(None, (problem.shown_in, problem.where))))
 
@@ -166,7 +166,7 @@ def _draw_examples(report: BatchReport, max_mpx: float) -> Iterator[dict[str, st
     chosen = list(_choose_examples(report))[:_MOST_PICTURES]
     if not chosen:
         return
-    with SandboxedDecoder(Limits(max_mpx=max_mpx)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
         for problem, picture in chosen:
             try:
                 pixels = decoder.open((report.images_dir / picture.found.path).read_bytes()).pixels
@@ -179,7 +179,7 @@ def _draw_examples(report: BatchReport, max_mpx: float) -> Iterator[dict[str, st
             }
 
 
-def _choose_examples(report: BatchReport) -> Iterator[tuple[Problem, UsablePicture]]:
+def _choose_examples(report: BatchReport) -> Iterator[tuple[DataProblem, UsablePicture]]:
     by_name = {picture.found.name: picture for picture in report.found.usable}
     for kind in report.kinds:
         if kind.severity == "info":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataset.labelled_pictures import DatasetVersion
 from flows.evidence.evaluate import ModelOnPictures
-from flows.evidence.examples import Example
+from flows.evidence.examples import DrawnExample
 from flows.evidence.iou_by_source import iou_rows
 from maskloop.records.kinds import CandidateRegistered, VerdictReached
 from registry.evidence.evidence import worst_checks_first
@@ -58,7 +58,9 @@ class VerdictDossier:
     tags: Mapping[str, str]
 
     @classmethod
-    def of(cls, contest: Contest, verdict: VerdictReached, examples: Sequence[Example]) -> VerdictDossier:
+    def of(
+        cls, contest: Contest, verdict: VerdictReached, examples: Sequence[DrawnExample]
+    ) -> VerdictDossier:
         """Put it together from a contest and the pictures drawn of it."""
         evaluation = contest.candidate.evaluation
         by_source = iou_rows(evaluation.iou, contest.champion.evaluation.iou if contest.champion else None)

@@ -19,8 +19,8 @@ from flows.planning.plan import (
     CloseCycle,
     CompletePromotion,
     Decide,
-    Facts,
     JoinCycle,
+    LoopFacts,
     OpenCycle,
     Promote,
     StartRollout,
@@ -149,7 +149,7 @@ def _plan_now(app: App) -> tuple[Step, ...]:
     state = app.state()
     approvals = read_approvals(app)
     working = {cycle.id for cycle in state.open_cycles} if is_working(app.ledger) else set[str]()
-    facts = Facts(
+    facts = LoopFacts(
         now=app.clock.now(),
         working=frozenset(working),
         decidable=frozenset(approvals.decided),

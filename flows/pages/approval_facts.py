@@ -20,7 +20,7 @@ from maskloop.records.kinds import (
     VerdictReached,
     read_record,
 )
-from registry.approval.standing import standing_of
+from registry.approval.decision_status import status_of_decision
 from registry.evidence.approval_page import (
     ApprovalPage,
     DriftCause,
@@ -57,7 +57,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
         cycle=cycle.id,
         verdict=cycle.verdict,
         judged=next(line for line in reversed(_lines(own, VerdictReached))),
-        standing=standing_of(cycle, state),
+        decision=status_of_decision(cycle, state),
         asked=Line(cycle.opened_at, cycle.actor, "; and ".join(cycle.causes)),
         reason=cycle.opened.reason,
         drift=_drift_cause(app, cycle, recorded) if cycle.opened.reason == "drift" else None,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.planning.due import Due, find_due, waiting_now
-from flows.planning.plan import Facts
+from flows.planning.plan import LoopFacts
 from flows.workspace.running import Running, find_died, find_running
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError
@@ -143,7 +143,7 @@ def describe_status(app: App) -> Status:
     names = ("received", "scored", "skipped", "pending")
     state = app.state()
     running = find_running(app.ledger, state, app.workspace)
-    facts = Facts(now=app.clock.now(), working=frozenset({running.cycle} if running else ()))
+    facts = LoopFacts(now=app.clock.now(), working=frozenset({running.cycle} if running else ()))
     found = {one.id: waiting_now(one, state, facts, app.settings) for one in state.open_cycles}
     return Status(
         state,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from flows.planning.plan import Facts, StartWork, Step, Wait, plan, plan_cycle
+from flows.planning.plan import LoopFacts, StartWork, Step, Wait, plan, plan_cycle
 from maskloop.records.kinds import CycleWaiting
 from maskloop.settings.settings import Settings
 from maskloop.state.cycle_state import Cycle
@@ -25,7 +25,7 @@ class Due:
     why: str
 
 
-def find_due(state: LoopState, facts: Facts, settings: Settings, *, option: str = "") -> tuple[Due, ...]:
+def find_due(state: LoopState, facts: LoopFacts, settings: Settings, *, option: str = "") -> tuple[Due, ...]:
     """Return what is due now, most urgent first; nothing if the loop rests or works.
 
     Args:
@@ -37,7 +37,7 @@ def find_due(state: LoopState, facts: Facts, settings: Settings, *, option: str 
     return tuple(replace(one, command=f"{one.command}{option}") for one in _find(state, facts, settings))
 
 
-def waiting_now(cycle: Cycle, state: LoopState, facts: Facts, settings: Settings) -> CycleWaiting | None:
+def waiting_now(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: Settings) -> CycleWaiting | None:
     """Return what a cycle waits for as of now, which the next reconcile is going to record."""
     step = plan_cycle(cycle, state, facts, settings)
     if isinstance(step, Wait):
@@ -45,7 +45,7 @@ def waiting_now(cycle: Cycle, state: LoopState, facts: Facts, settings: Settings
     return cycle.waiting if step is None else None
 
 
-def _find(state: LoopState, facts: Facts, settings: Settings) -> Iterator[Due]:
+def _find(state: LoopState, facts: LoopFacts, settings: Settings) -> Iterator[Due]:
     for cycle in state.open_cycles:
         yield from _due_in(cycle, state, facts, settings)
     if state.open_cycles:
@@ -71,7 +71,7 @@ def _due_without_model(state: LoopState) -> Iterator[Due]:
     yield Due("maskloop train", "trains a model on the newest data and judges it")
 
 
-def _due_in(cycle: Cycle, state: LoopState, facts: Facts, settings: Settings) -> Iterator[Due]:
+def _due_in(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: Settings) -> Iterator[Due]:
     if cycle.id in facts.working:
         return
     step = plan_cycle(cycle, state, facts, settings)

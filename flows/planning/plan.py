@@ -18,7 +18,7 @@ from maskloop.wording import count
 
 
 @dataclass(frozen=True)
-class Facts:
+class LoopFacts:
     """What the world says besides the ledger.
 
     Attributes:
@@ -112,7 +112,7 @@ Step = (
 )
 
 
-def plan(state: LoopState, facts: Facts, settings: Settings) -> tuple[Step, ...]:
+def plan(state: LoopState, facts: LoopFacts, settings: Settings) -> tuple[Step, ...]:
     """Return the steps that are due, at most one per cycle and trigger."""
     if state.changing:
         return (CompletePromotion(),)
@@ -120,7 +120,7 @@ def plan(state: LoopState, facts: Facts, settings: Settings) -> tuple[Step, ...]
     return (*steps, *_plan_triggers(state))
 
 
-def plan_cycle(cycle: Cycle, state: LoopState, facts: Facts, settings: Settings) -> Step | None:
+def plan_cycle(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: Settings) -> Step | None:
     """Return the one step that is due in an open cycle, or None."""
     rollout = state.rollouts.get(cycle.id)
     match cycle.phase:
@@ -174,7 +174,7 @@ def count_new_labels(state: LoopState, since_tag: str) -> int:
     return sum(version.num_new_labelled for version in state.versions[first:end])
 
 
-def _plan_work(cycle: Cycle, state: LoopState, facts: Facts, settings: RetrainingSettings) -> Step | None:
+def _plan_work(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: RetrainingSettings) -> Step | None:
     if cycle.id in facts.working:
         return None
     if cycle.num_fruitless_attempts >= settings.max_training_attempts:
@@ -218,7 +218,7 @@ def _why_rolled_back(rollout: Rollout) -> str:
     return f"rolled back: {rollout.moved.reason}" if rollout.moved else "rolled back"
 
 
-def _plan_decision(cycle: Cycle, facts: Facts) -> Step | None:
+def _plan_decision(cycle: Cycle, facts: LoopFacts) -> Step | None:
     if cycle.id in facts.decidable:
         return Decide(cycle.id)
     waiting = facts.waiting.get(cycle.id)

@@ -23,7 +23,7 @@ from maskloop.settings.settings import RolloutSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
 from serving.rollout.analysis import Analysis, set_limits
-from serving.rollout.canary import Facts, describe_wait, make_move, next_move, resume
+from serving.rollout.canary import RolloutFacts, describe_wait, make_move, next_move, resume
 
 _MOST_MOVES_AT_ONCE = 8
 
@@ -195,12 +195,12 @@ def _withdraw(app: App, rollout: Rollout, analysis: Analysis) -> RolloutMoved:
     return make_move(rollout, "withdrawn", reason, analysis)
 
 
-def gather_facts(state: LoopState, rollout: Rollout, analysis: Analysis, *, now: datetime) -> Facts:
+def gather_facts(state: LoopState, rollout: Rollout, analysis: Analysis, *, now: datetime) -> RolloutFacts:
     """Return what a rollout's next move depends on besides its analysis. Pure."""
     num_before = rollout.moved.num_compared if rollout.moved else 0
     cycle = state.cycles[rollout.cycle]
     is_approved = cycle.approval is not None and cycle.approval.decision == "approved"
-    return Facts(
+    return RolloutFacts(
         now=now,
         approved_at=cycle.approval_at if is_approved else None,
         champion_digest=state.champion.weights_digest if state.champion else "",

@@ -23,7 +23,7 @@ from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from dataset.ingestion.plan import Batch
+from dataset.ingestion.plan import IngestOptions
 from flows.answering.predict import predict
 from flows.drift.monitor import monitor
 from flows.intake.ingest import ingest
@@ -124,7 +124,7 @@ def ingest_flow(
         _open(workspace),
         Path(annotations),
         Path(images_dir) if images_dir else None,
-        batch=Batch(source, cast("Split | None", split)),
+        batch=IngestOptions(source, cast("Split | None", split)),
     )
     return result.version.tag if result.version else ""
 

@@ -28,7 +28,7 @@ from models.operations.gathering import GatheringRoIAlign
 
 
 @dataclass(frozen=True)
-class Regions:
+class FoundRegions:
     """What was found in one picture, best score first.
 
     Attributes:
@@ -145,7 +145,7 @@ class Seen:
 
 def find_regions(
     model: MaskRCNN, batch: Tensor, min_score: float, parts: Parts | None = None
-) -> tuple[list[Regions], Tensor, Tensor]:
+) -> tuple[list[FoundRegions], Tensor, Tensor]:
     """Run the stages. Nothing is pasted, and masks are made for what is found alone.
 
     Args:
@@ -167,7 +167,7 @@ def find_regions(
     masks, raw_masks = draw_regions(model, parts, seen, boxes, torch.cat([own[2] for own in found]))
     whole = (batch.shape[-2], batch.shape[-1])
     regions = [
-        Regions(resize_boxes(own[0], seen.size, whole), own[1], own[2], part)
+        FoundRegions(resize_boxes(own[0], seen.size, whole), own[1], own[2], part)
         for own, part in zip(found, torch.split(masks, [len(own) for own in boxes]), strict=True)
     ]
     is_finite = torch.stack([each.sum() for each in [*seen.watched(), raw_masks]]).isfinite().all()

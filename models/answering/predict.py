@@ -15,7 +15,7 @@ from torchvision.models.detection import MaskRCNN
 
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import IntegrityError, PictureError
-from models.answering.inference import Regions, copy_for_inference, find_regions
+from models.answering.inference import FoundRegions, copy_for_inference, find_regions
 from models.answering.prediction import Prediction
 from models.answering.views import find_regions_in_views
 from models.artifacts.artifact import load_model
@@ -147,7 +147,7 @@ def to_batch(pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> tor
     return torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float().div_(255.0)
 
 
-def _to_detections(regions: Regions, height_px: int, width_px: int) -> Detections:
+def _to_detections(regions: FoundRegions, height_px: int, width_px: int) -> Detections:
     boxes, scores, masks = (each.float().cpu() for each in (regions.boxes, regions.scores, regions.masks))
     return Detections(
         height_px=height_px,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from models.answering.inference import Regions, Seen, draw_regions, look_at, mean_of_finest_map
+from models.answering.inference import FoundRegions, Seen, draw_regions, look_at, mean_of_finest_map
 from models.network.parts import Parts, parts_of
 from models.network.preparation import Preparation, View
 
@@ -61,7 +61,7 @@ def mirror_boxes(boxes_N4: Tensor, width_px: float) -> Tensor:
 
 def find_regions_in_views(
     model: MaskRCNN, batch: Tensor, min_score: float, parts: Parts | None = None
-) -> tuple[list[Regions], Tensor, Tensor]:
+) -> tuple[list[FoundRegions], Tensor, Tensor]:
     """Find regions in all of `Preparation.views`, as `models.answering.inference.find_regions` does in one.
 
     The mean of the finest map is that of the first view.
@@ -73,7 +73,7 @@ def find_regions_in_views(
     found = [_merge(model, [own[at] for own in candidates], min_score) for at in range(len(batch))]
     masks, raw_masks = _draw(model, parts, looks, found)
     regions = [
-        Regions(*own, part)
+        FoundRegions(*own, part)
         for own, part in zip(found, torch.split(masks, [len(own[0]) for own in found]), strict=True)
     ]
     watched = [*(each for look in looks for each in look.seen.watched()), *raw_masks]

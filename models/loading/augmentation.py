@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import AugmentationSettings, TrainingSettings
 from models.loading.examples import (
-    Example,
+    TrainingExample,
     choose_window,
     cut,
     flip_sideways,
@@ -30,7 +30,7 @@ from models.loading.examples import (
 )
 from models.operations.crops import MaskCrop
 
-Lend = Callable[[np.random.Generator], Example]
+Lend = Callable[[np.random.Generator], TrainingExample]
 """Gives another picture of the training, chosen with the generator."""
 _PASTED_SHARE: Final = 0.5
 
@@ -58,13 +58,13 @@ def mirrored_labels(class_names: Sequence[str], pairs: Sequence[tuple[str, str]]
 
 
 def augment(
-    example: Example,
+    example: TrainingExample,
     settings: TrainingSettings,
     random: np.random.Generator,
     *,
     mirrored: NDArray[np.int64] | None = None,
     lend: Lend | None = None,
-) -> Example:
+) -> TrainingExample:
     """Return a variant of an example as the settings say.
 
     Args:
@@ -77,7 +77,7 @@ def augment(
     example = _flip_at_random(example, settings, random, mirrored)
     extra, own = settings.augmentation, random.spawn(1)[0]
 
-    def borrow(lender: Lend) -> Example:
+    def borrow(lender: Lend) -> TrainingExample:
         return _flip_at_random(lender(own), settings, own, mirrored)
 
     if lend and own.random() < extra.mosaic:
@@ -92,8 +92,8 @@ def augment(
 
 
 def crop_at_random(
-    example: Example, min_side: float, random: np.random.Generator, min_visible: float
-) -> Example:
+    example: TrainingExample, min_side: float, random: np.random.Generator, min_visible: float
+) -> TrainingExample:
     """Cut a window out with sides of ``min_side`` to 1 times the picture's, around one of its instances."""
     shares = random.uniform(min_side, 1.0, 2)
     sides = [max(1, round(share * side)) for share, side in zip(shares, example.size_px, strict=True)]
@@ -101,8 +101,8 @@ def crop_at_random(
 
 
 def paste_instances(
-    example: Example, donor: Example, random: np.random.Generator, min_visible: float
-) -> Example:
+    example: TrainingExample, donor: TrainingExample, random: np.random.Generator, min_visible: float
+) -> TrainingExample:
     """Paste each instance of a donor of the same size with a chance of one half.
 
     What they cover is taken from the instances and crowd regions below. Instances of which less than
@@ -121,10 +121,12 @@ def paste_instances(
         covered[place] |= crop.pixels
     below = transform(example, pixels, lambda crop: _uncovered(crop, covered), min_visible)
     labels = np.concatenate([below.labels, donor.labels[chosen]])
-    return Example(pixels, labels, (*below.crops, *pasted), below.crowds)
+    return TrainingExample(pixels, labels, (*below.crops, *pasted), below.crowds)
 
 
-def make_mosaic(four: Sequence[Example], random: np.random.Generator, min_visible: float) -> Example:
+def make_mosaic(
+    four: Sequence[TrainingExample], random: np.random.Generator, min_visible: float
+) -> TrainingExample:
     """Put four pictures around a point near the middle of the first one's size, each filling its corner.
 
     From Bochkovskiy et al., "YOLOv4", 2020, arXiv:2004.10934. A picture 1 px high or wide stays as it is.
@@ -146,15 +148,15 @@ def make_mosaic(four: Sequence[Example], random: np.random.Generator, min_visibl
         labels.append(filled.labels)
         crops += [moved(crop, left, top) for crop in filled.crops]
         crowds += [moved(crop, left, top) for crop in filled.crowds]
-    return Example(pixels, np.concatenate(labels), tuple(crops), tuple(crowds))
+    return TrainingExample(pixels, np.concatenate(labels), tuple(crops), tuple(crowds))
 
 
 def _flip_at_random(
-    example: Example,
+    example: TrainingExample,
     settings: TrainingSettings,
     random: np.random.Generator,
     mirrored: NDArray[np.int64] | None,
-) -> Example:
+) -> TrainingExample:
     """Flip as the settings say. What is flipped both ways is turned, not mirrored, and keeps its names."""
     sideways = random.random() < settings.horizontal_flip
     upside_down = random.random() < settings.vertical_flip
@@ -168,8 +170,11 @@ def _flip_at_random(
 
 
 def _jitter_scale(
-    example: Example, size_px: tuple[int, int], extra: AugmentationSettings, random: np.random.Generator
-) -> Example:
+    example: TrainingExample,
+    size_px: tuple[int, int],
+    extra: AugmentationSettings,
+    random: np.random.Generator,
+) -> TrainingExample:
     """Fit an example into a size, times a scale drawn evenly from the range in the settings.
 
     ``(0.8, 1.25)`` is the standard, ``(0.1, 2.0)`` the large-scale jitter of Ghiasi et al., see above.

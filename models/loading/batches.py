@@ -22,7 +22,7 @@ from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from maskloop.errors import DataError
 from maskloop.settings.model_settings import TrainingSettings
 from models.loading.augmentation import Lend, augment, mirrored_labels
-from models.loading.examples import Example, read_example
+from models.loading.examples import TrainingExample, read_example
 from models.operations.mask_targets import make_target
 
 LoadPicture = Callable[[Path], NDArray[np.uint8]]
@@ -30,7 +30,7 @@ _CACHE_BYTES: Final = 2**30
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """One training step's input.
 
     Attributes:
@@ -43,13 +43,13 @@ class Batch:
     targets: list[dict[str, Tensor]]
     names: tuple[str, ...]
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch on a device, without waiting for it."""
         images = [_send(image, device) for image in self.images]
         targets = [
             {name: _send(tensor, device) for name, tensor in target.items()} for target in self.targets
         ]
-        return Batch(images, targets, self.names)
+        return TrainingBatch(images, targets, self.names)
 
 
 def _send(tensor: Tensor, device: torch.device) -> Tensor:
@@ -104,7 +104,7 @@ class BatchStream:
         pairs = settings.augmentation.mirrored_classes
         self._mirrored = mirrored_labels(cache.dataset.class_names, pairs) if pairs else None
 
-    def from_step(self, first_step: int) -> Iterator[Batch]:
+    def from_step(self, first_step: int) -> Iterator[TrainingBatch]:
         """Yield the batches of steps ``first_step``, ``first_step + 1``, … (from 0) to the plan's end."""
         steps = range(first_step, len(self._plan))
         workers = self._settings.num_workers
@@ -112,13 +112,13 @@ class BatchStream:
             yield from map(self.make, steps)
             return
         with ThreadPoolExecutor(workers) as pool:
-            waiting: list[Future[Batch]] = [pool.submit(self.make, step) for step in steps[:workers]]
+            waiting: list[Future[TrainingBatch]] = [pool.submit(self.make, step) for step in steps[:workers]]
             for step in steps:
                 if step + workers < len(self._plan):
                     waiting.append(pool.submit(self.make, step + workers))
                 yield waiting.pop(0).result()
 
-    def make(self, step: int) -> Batch:
+    def make(self, step: int) -> TrainingBatch:
         """Make the batch of one step."""
         pictures = self._plan[step]
         examples = [
@@ -132,13 +132,13 @@ class BatchStream:
             )
             for place, picture in enumerate(pictures)
         ]
-        return Batch(
+        return TrainingBatch(
             [image for image, _ in examples],
             [target for _, target in examples],
             tuple(picture.name for picture in pictures),
         )
 
-    def _lend(self, random: np.random.Generator) -> Example:
+    def _lend(self, random: np.random.Generator) -> TrainingExample:
         """Draw any picture of the plan, so one that is seen more often is also lent more often."""
         pictures = self._plan[int(random.integers(len(self._plan)))]
         picture = pictures[int(random.integers(len(pictures)))]

@@ -24,7 +24,7 @@ PADDING_RGB: Final = (124, 116, 104)
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class TrainingExample:
     """A picture and its instances.
 
     Attributes:
@@ -47,7 +47,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Window:
+class CropArea:
     """A part of a picture, in whole px."""
 
     left_px: int
@@ -56,17 +56,17 @@ class Window:
     height_px: int
 
 
-def read_example(picture: LabelledPicture, pixels: NDArray[np.uint8]) -> Example:
+def read_example(picture: LabelledPicture, pixels: NDArray[np.uint8]) -> TrainingExample:
     """Put a picture's instances and crowd regions beside its pixels. Empty masks are left out."""
     cropped = [(each, MaskCrop(*crop_mask(each.mask))) for each in picture.instances]
     held = [(each, crop) for each, crop in cropped if crop.pixels.size]
     labels = [each.class_index + 1 for each, _ in held if not each.is_crowd]
     crops = tuple(crop for each, crop in held if not each.is_crowd)
     crowds = tuple(crop for each, crop in held if each.is_crowd)
-    return Example(pixels, np.array(labels, dtype=np.int64), crops, crowds)
+    return TrainingExample(pixels, np.array(labels, dtype=np.int64), crops, crowds)
 
 
-def flip_sideways(example: Example) -> Example:
+def flip_sideways(example: TrainingExample) -> TrainingExample:
     """Exchange left and right."""
     _, width_px = example.size_px
 
@@ -76,7 +76,7 @@ def flip_sideways(example: Example) -> Example:
     return transform(example, example.pixels[:, ::-1], flip)
 
 
-def flip_upside_down(example: Example) -> Example:
+def flip_upside_down(example: TrainingExample) -> TrainingExample:
     """Exchange top and bottom."""
     height_px, _ = example.size_px
 
@@ -86,7 +86,7 @@ def flip_upside_down(example: Example) -> Example:
     return transform(example, example.pixels[::-1], flip)
 
 
-def cut(example: Example, window: Window, min_visible: float) -> Example:
+def cut(example: TrainingExample, window: CropArea, min_visible: float) -> TrainingExample:
     """Cut a window out. Instances of which less than ``min_visible`` (0..1) is left are dropped."""
     right, bottom = window.left_px + window.width_px, window.top_px + window.height_px
 
@@ -97,7 +97,7 @@ def cut(example: Example, window: Window, min_visible: float) -> Example:
     return transform(example, pixels, cut_out, min_visible)
 
 
-def resize(example: Example, height_px: int, width_px: int) -> Example:
+def resize(example: TrainingExample, height_px: int, width_px: int) -> TrainingExample:
     """Scale to a size: pixels bilinearly, with a filter as wide as a shrunken pixel; masks by nearest pixel.
 
     Pixel ``i`` of ``n`` takes the value at ``(i + 1/2) * N / n`` of ``N``, as the centre of a pixel does in
@@ -113,12 +113,12 @@ def resize(example: Example, height_px: int, width_px: int) -> Example:
 
 
 def zoom(
-    example: Example,
+    example: TrainingExample,
     scale: float,
     size_px: tuple[int, int],
     random: np.random.Generator,
     min_visible: float,
-) -> Example:
+) -> TrainingExample:
     """Scale a picture, and cut or pad it to a size.
 
     Args:
@@ -136,7 +136,9 @@ def zoom(
     return _pad(part, size_px, random)
 
 
-def choose_window(example: Example, height_px: int, width_px: int, random: np.random.Generator) -> Window:
+def choose_window(
+    example: TrainingExample, height_px: int, width_px: int, random: np.random.Generator
+) -> CropArea:
     """Choose where to cut a window of this size: so that one instance, drawn at random, is in it.
 
     An instance larger than the window fills it instead. Without instances all places are as likely.
@@ -146,7 +148,7 @@ def choose_window(example: Example, height_px: int, width_px: int, random: np.ra
     if example.crops:
         rows, columns = place_of(example.crops[random.integers(len(example.crops))])
     left = _choose_start(own_width_px, width_px, columns, random)
-    return Window(left, _choose_start(own_height_px, height_px, rows, random), width_px, height_px)
+    return CropArea(left, _choose_start(own_height_px, height_px, rows, random), width_px, height_px)
 
 
 def nearest(old_px: int, new_px: int) -> NDArray[np.int64]:
@@ -186,11 +188,11 @@ def place_of(crop: MaskCrop) -> tuple[slice, slice]:
 
 
 def transform(
-    example: Example,
+    example: TrainingExample,
     pixels: NDArray[np.uint8],
     change: Callable[[MaskCrop], MaskCrop | None],
     min_visible: float = 0.0,
-) -> Example:
+) -> TrainingExample:
     """Change every mask and crowd region, and put what is left of them beside the new pixels.
 
     Args:
@@ -203,7 +205,7 @@ def transform(
     left = [(n, crop) for n, crop in zip(example.labels.tolist(), changed, strict=True) if crop is not None]
     labels = np.array([label for label, _ in left], dtype=np.int64)
     crowds = tuple(crop for crop in map(change, example.crowds) if crop is not None)
-    return Example(pixels, labels, tuple(crop for _, crop in left), crowds)
+    return TrainingExample(pixels, labels, tuple(crop for _, crop in left), crowds)
 
 
 def _fit(old_px: int, scale: float, new_px: int) -> tuple[int, int]:
@@ -219,7 +221,7 @@ def _choose_start(side_px: int, window_px: int, held: slice, random: np.random.G
     return int(random.integers(max(0, first), min(side_px - window_px, last) + 1))
 
 
-def _pad(example: Example, size_px: tuple[int, int], random: np.random.Generator) -> Example:
+def _pad(example: TrainingExample, size_px: tuple[int, int], random: np.random.Generator) -> TrainingExample:
     """Lay a picture anywhere onto a ground of one colour."""
     if example.size_px == size_px:
         return example

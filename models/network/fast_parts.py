@@ -15,7 +15,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from maskloop.settings.backbones import BACKBONES
 from maskloop.settings.model_settings import FastPart, ModelSettings
 from maskloop.settings.network_rules import check_prediction, refuse
-from models.loading.batches import Batch
+from models.loading.batches import TrainingBatch
 from models.network.anchors import CachedAnchors
 from models.network.heads import CropHeads
 from models.network.preparation import Preparation, View
@@ -40,7 +40,7 @@ def use_fast_parts(model: MaskRCNN, settings: ModelSettings, parts: Collection[F
             put(model, settings)
 
 
-def feed(batch: Batch, parts: Collection[FastPart]) -> Batch:
+def feed(batch: TrainingBatch, parts: Collection[FastPart]) -> TrainingBatch:
     """Return a batch as a model with these parts wants it: torchvision's own need more made of it."""
     if "preparation" not in parts:
         batch = replace(batch, images=[image.float() / 255 for image in batch.images])

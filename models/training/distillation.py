@@ -54,7 +54,7 @@ def align_classes(pupil: Sequence[str], teacher: Sequence[str]) -> dict[int, int
 
 
 @dataclass(frozen=True)
-class Answer:
+class HeadOutput:
     """What one of both says about the regions of a step.
 
     Attributes:
@@ -80,7 +80,9 @@ def trusted(taught_logits: Tensor, own: Tensor, min_score: float) -> Tensor:
     return (own >= 0) & (scores >= min_score)
 
 
-def lessons(pupil: Answer, teacher: Answer, is_trusted: Tensor, is_object: Tensor) -> dict[str, Tensor]:
+def lessons(
+    pupil: HeadOutput, teacher: HeadOutput, is_trusted: Tensor, is_object: Tensor
+) -> dict[str, Tensor]:
     """Return how far the pupil is from the teacher: the losses of the labels, with its answers as the truth.
 
     Cross entropy of the classes, smooth L1 of the boxes and cross entropy of the masks, summed where the
@@ -182,14 +184,14 @@ class Teacher:
         teacher, is_object = self._answer(images, drawn), drawn.regions.labels > 0
         own = self._column_of_label[drawn.regions.labels]
         is_trusted = trusted(teacher.logits, own, self._settings.min_score)
-        pupil = Answer(
+        pupil = HeadOutput(
             drawn.logits[:, self._pupil_columns].float(),
             _of_class(drawn.deltas[is_object], drawn.objects.labels).float(),
             drawn.mask_logits.float(),
         )
         return mix(labels, lessons(pupil, teacher, is_trusted, is_object), self._settings.weight)
 
-    def _answer(self, images: list[Tensor], drawn: Drawn) -> Answer:
+    def _answer(self, images: list[Tensor], drawn: Drawn) -> HeadOutput:
         heads, columns = self._model.roi_heads, self._column_of_label[drawn.objects.labels]
         labels = self._columns[columns.clamp(min=0)]
         with torch.no_grad(), torch.autocast("cpu", enabled=False):  # what suits a CPU has no bf16
@@ -200,7 +202,7 @@ class Teacher:
             objects = _scale(drawn.objects, drawn.sizes, prepared)
             masks = draw_masks(heads, heads.mask_roi_pool(features, objects, sizes), labels)
         of_objects = _of_class(deltas[drawn.regions.labels > 0], labels)
-        return Answer(logits[:, self._columns].float(), of_objects.float(), masks.float())
+        return HeadOutput(logits[:, self._columns].float(), of_objects.float(), masks.float())
 
 
 def _of_class(deltas: Tensor, labels_O: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torchvision.models.detection import MaskRCNN
 from maskloop.errors import ConfigurationError, TrainingError
 from models.artifacts.artifact import load_model
 from models.devices import uses_bf16
-from models.loading.batches import Batch, BatchStream, LoadPicture, PictureCache
+from models.loading.batches import BatchStream, LoadPicture, PictureCache, TrainingBatch
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest, identify, plan_training
 from models.network.build import build_model
 from models.network.fast_parts import feed
@@ -28,7 +28,7 @@ from models.training.determinism import seeded
 from models.training.distillation import Teacher
 from models.training.schedule import learning_rate_at, momentum_at
 from models.training.waiting import WaitMeter
-from models.validation.judging import Examiner, Snapshot, Standing, make_judge, name_losses
+from models.validation.judging import BestSoFar, Examiner, Snapshot, make_judge, name_losses
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Run:
         self.average = copy.deepcopy(self.model.state_dict()) if self.training.ema_decay else None
         examiner = Examiner(self.model, request, self.cache, device)
         self.judge = make_judge(examiner, beside=self.training.evaluate_beside)
-        self.standing = Standing()
+        self.so_far = BestSoFar()
         self.step, self.seconds = 0, 0.0
         self.losses: list[float] = []
 
@@ -77,7 +77,7 @@ class Run:
         """The step just done asks for a checkpoint."""
         return self.is_finished or self.step % self.training.checkpoint_every_steps == 0
 
-    def take_step(self, batch: Batch, on_step: OnStep | None) -> None:
+    def take_step(self, batch: TrainingBatch, on_step: OnStep | None) -> None:
         """Learn from one batch. Raises TrainingError if a loss or the gradient is not finite."""
         start = time.perf_counter()
         rate = self._set_rates()
@@ -123,7 +123,7 @@ class Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
-            "standing": vars(self.standing),
+            "standing": vars(self.so_far),
             "judging": self.judge.pending and vars(self.judge.pending),
             **{name: getattr(self, name) for name in _PLAIN},
         }
@@ -140,7 +140,7 @@ class Run:
         self._load(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = _on_device(state["average"], self.device)
-        self.standing = Standing(**state["standing"])
+        self.so_far = BestSoFar(**state["standing"])
         for name in _PLAIN:
             setattr(self, name, state[name])
         if state["judging"] is not None:
@@ -149,7 +149,7 @@ class Run:
 
     def take_best_weights(self) -> None:
         """Load the best weights seen on the validation pictures; without any, the average or the last."""
-        self._load(self.standing.best or self.average)
+        self._load(self.so_far.best or self.average)
 
     def close(self) -> None:
         """Give up what is still being judged."""
@@ -157,7 +157,7 @@ class Run:
 
     @property
     def _is_out_of_patience(self) -> bool:
-        return 0 < self.training.early_stopping_evaluations <= self.standing.evaluations_without_better
+        return 0 < self.training.early_stopping_evaluations <= self.so_far.evaluations_without_better
 
     def _load(self, state: dict[str, Tensor] | None) -> None:
         if state is not None:
@@ -167,7 +167,7 @@ class Run:
         enabled = uses_bf16(self.training.precision, self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
-    def _teaching(self, batch: Batch) -> AbstractContextManager[None]:
+    def _teaching(self, batch: TrainingBatch) -> AbstractContextManager[None]:
         if self.teacher is None:
             return nullcontext()
         return self.teacher.teaching(self.model.roi_heads, batch.images)
@@ -214,11 +214,13 @@ class Run:
         self.seconds += time.perf_counter() - start
         if heard is None:
             return
-        self.standing = self.standing.after(*heard)
+        self.so_far = self.so_far.after(*heard)
         if on_evaluation:
-            on_evaluation(heard[0].step, self.standing.history[-1])
+            on_evaluation(heard[0].step, self.so_far.history[-1])
 
-    def _refuse_unless(self, is_finite: bool, what: str, values: Mapping[str, float], batch: Batch) -> None:
+    def _refuse_unless(
+        self, is_finite: bool, what: str, values: Mapping[str, float], batch: TrainingBatch
+    ) -> None:
         if is_finite:
             return
         losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -138,9 +138,9 @@ def _result(run: Run) -> TrainingResult:
     run.take_best_weights()
     return TrainingResult(
         model=run.model.cpu().eval(),
-        best_step=run.standing.best_step or run.step,
+        best_step=run.so_far.best_step or run.step,
         steps_done=run.step,
-        history=run.standing.history,
+        history=run.so_far.history,
         peak_memory_bytes=peak_memory_bytes(run.device),
         seconds=run.seconds,
     )

@@ -61,7 +61,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Standing:
+class BestSoFar:
     """What all verdicts so far add up to.
 
     Attributes:
@@ -78,7 +78,7 @@ class Standing:
     evaluations_without_better: int = 0
     history: tuple[dict[str, float], ...] = ()
 
-    def after(self, judged: Snapshot, measured: Measured) -> Standing:
+    def after(self, judged: Snapshot, measured: Measured) -> BestSoFar:
         """Return what it is after one more verdict; a copy of the weights is kept if they are the best."""
         metrics = {
             "step": float(judged.step),
@@ -91,7 +91,7 @@ class Standing:
             metrics["mean_iou"] = float(np.mean([*measured.class_iou.values()]))
         history = (*self.history, metrics)
         if metrics.get("mean_iou", -math.inf) > self.best_iou:
-            return Standing(copy.deepcopy(judged.weights), judged.step, metrics["mean_iou"], 0, history)
+            return BestSoFar(copy.deepcopy(judged.weights), judged.step, metrics["mean_iou"], 0, history)
         count = self.evaluations_without_better + 1
         return replace(self, evaluations_without_better=count, history=history)
 

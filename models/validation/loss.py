@@ -20,7 +20,7 @@ from torchvision.models.detection import MaskRCNN
 from dataset.labelled_pictures import LabelledPicture
 from maskloop.settings.model_settings import TrainingSettings
 from models.devices import uses_bf16
-from models.loading.batches import Batch
+from models.loading.batches import TrainingBatch
 from models.loading.examples import read_example
 from models.network.heads import CropHeads
 from models.network.preparation import Preparation
@@ -72,7 +72,9 @@ def _as_in_training(model: MaskRCNN, generator: torch.Generator) -> tuple[Sparse
     return rpn, heads
 
 
-def _losses(model: MaskRCNN, rpn: SparseProposals, heads: CropHeads, batch: Batch) -> dict[str, Tensor]:
+def _losses(
+    model: MaskRCNN, rpn: SparseProposals, heads: CropHeads, batch: TrainingBatch
+) -> dict[str, Tensor]:
     given: list[Tensor] = batch.images
     if not isinstance(model.transform, Preparation):
         given = [image.float() / 255 for image in given]
@@ -87,12 +89,12 @@ def _losses(model: MaskRCNN, rpn: SparseProposals, heads: CropHeads, batch: Batc
 
 def _batches(
     pictures: Sequence[LabelledPicture], pixels_of: Callable[[LabelledPicture], NDArray[np.uint8]], size: int
-) -> Iterator[Batch]:
+) -> Iterator[TrainingBatch]:
     for start in range(0, len(pictures), size):
         some = pictures[start : start + size]
         pairs = [_plain_example(picture, pixels_of(picture)) for picture in some]
         images, targets = ([*each] for each in zip(*pairs, strict=True))
-        yield Batch(images, targets, tuple(picture.name for picture in some))
+        yield TrainingBatch(images, targets, tuple(picture.name for picture in some))
 
 
 def _plain_example(picture: LabelledPicture, pixels: NDArray[np.uint8]) -> tuple[Tensor, dict[str, Tensor]]:

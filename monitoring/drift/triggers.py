@@ -39,7 +39,7 @@ class JudgedWindow:
 
 
 @dataclass(frozen=True)
-class LoopState:
+class TriggerState:
     """What is recorded about one champion and its loop.
 
     Attributes:
@@ -86,7 +86,7 @@ class TriggerDecision:
 
 
 def decide_trigger(
-    state: LoopState, settings: RetrainingSettings, *, confirm_windows: int, now: datetime
+    state: TriggerState, settings: RetrainingSettings, *, confirm_windows: int, now: datetime
 ) -> TriggerDecision:
     """Decide whether drift, or new labels, should open a cycle.
 
@@ -138,7 +138,7 @@ class _Cause:
 
 
 def _decide_cause(
-    cause: _Cause, state: LoopState, settings: RetrainingSettings, now: datetime
+    cause: _Cause, state: TriggerState, settings: RetrainingSettings, now: datetime
 ) -> TriggerDecision:
     def decided(action: Action, addition: str = "") -> TriggerDecision:
         return TriggerDecision(action, cause.kind, cause.key, cause.why + addition, cause.why)
@@ -155,7 +155,7 @@ def _decide_cause(
     return decided("record")
 
 
-def _drift_cause(state: LoopState, confirm_windows: int) -> _Cause | None:
+def _drift_cause(state: TriggerState, confirm_windows: int) -> _Cause | None:
     began = drift_episode(state.windows, confirm_windows)
     if began is None:
         return None
@@ -165,7 +165,7 @@ def _drift_cause(state: LoopState, confirm_windows: int) -> _Cause | None:
     return _Cause("drift", key, f"drift found{at}{sources} (window {began.window_id[:12]})")
 
 
-def _labels_cause(state: LoopState, settings: RetrainingSettings) -> _Cause | None:
+def _labels_cause(state: TriggerState, settings: RetrainingSettings) -> _Cause | None:
     """Every further ``on_new_labelled_samples`` pictures are a new cause, should the first cycle fail."""
     wanted, num_new = settings.on_new_labelled_samples, state.num_new_labelled_samples
     if not wanted or num_new < wanted:
@@ -174,7 +174,7 @@ def _labels_cause(state: LoopState, settings: RetrainingSettings) -> _Cause | No
     return _Cause("labels", key, f"{num_new} labelled pictures are new, {wanted} were asked for")
 
 
-def _obstacle(state: LoopState, settings: RetrainingSettings, now: datetime) -> str:
+def _obstacle(state: TriggerState, settings: RetrainingSettings, now: datetime) -> str:
     """Return what forbids a new cycle now, or an empty string."""
     if state.num_cycles_last_7_days >= settings.max_cycles_per_week:
         return f"the budget of {settings.max_cycles_per_week} cycles in 7 days is used up"
@@ -184,7 +184,7 @@ def _obstacle(state: LoopState, settings: RetrainingSettings, now: datetime) -> 
     return f"the cooldown lasts until {ready_at:%Y-%m-%d %H:%M} UTC" if now < ready_at else ""
 
 
-def _why_none(state: LoopState, confirm_windows: int) -> str:
+def _why_none(state: TriggerState, confirm_windows: int) -> str:
     if not state.windows:
         return "no window of this champion has been judged yet"
     if drift_episode(state.windows, 1):

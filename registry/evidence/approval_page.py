@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from maskloop.records.kinds import Check, Outcome, RolloutPhase, VerdictReached
 from maskloop.settings.settings import GateSettings
 from maskloop.wording import count
-from registry.approval.standing import Standing
+from registry.approval.decision_status import DecisionStatus
 from registry.evidence.diagnosis import KINDS_IN_WORDS, MAX_CURVES, calibration_in_words
 from registry.evidence.evidence import (
     SIGNS,
@@ -135,7 +135,7 @@ class ApprovalPage:
         cycle: The turn of the loop.
         verdict: What the gates said.
         judged: When.
-        standing: Where the decision stands.
+        decision: Where the decision about it stands.
         asked: Who asked for the training, when and why.
         reason: ``manual``, ``schedule``, ``drift`` or ``labels``.
         drift: For a training that drift asked for.
@@ -156,7 +156,7 @@ class ApprovalPage:
     cycle: str
     verdict: VerdictReached
     judged: Line
-    standing: Standing
+    decision: DecisionStatus
     asked: Line
     reason: str
     drift: DriftCause | None
@@ -185,7 +185,7 @@ class ApprovalPage:
     @property
     def can_be_approved(self) -> bool:
         """A person may still say yes."""
-        return self.standing.next == "decide"
+        return self.decision.next == "decide"
 
     @property
     def question(self) -> str:

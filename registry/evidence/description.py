@@ -45,7 +45,7 @@ def _head(page: ApprovalPage, page_route: str) -> Iterator[str]:
         yield f"### [Look at the evidence]({page_route}) (pictures, drift, data, shadow)"
         yield ""
     yield from (f"- {sign} {_plain(sentence(said))}" for sign, said in page.highlights())
-    yield f"- {page.standing.sign} {page.standing.headline}. {_plain(page.standing.sentence)}"
+    yield f"- {page.decision.sign} {page.decision.headline}. {_plain(page.decision.sentence)}"
     drift = page.drift
     where = f" ([the drift page]({drift.route}))" if drift and drift.route else ""
     yield f"- Asked for by {_plain(page.asked.who)} ({page.reason}): {_plain(page.asked.sentence)}{where}"

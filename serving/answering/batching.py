@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from maskloop.errors import DeadlineError, OverloadedError, UnavailableError
 from maskloop.settings.settings import ServingSettings
 from serving.answering.cores import Cores, OneCore, open_thread
-from serving.answers import Answer, HostedModel, Picture, Role
+from serving.answers import Answer, HostedModel, RequestPicture, Role
 from serving.observing import Observer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _ROLES: Final[tuple[Role, ...]] = ("champion", "challenger")
 @dataclass(eq=False)
 class _Waiting:
     model: HostedModel
-    picture: Picture
+    picture: RequestPicture
     future: asyncio.Future[Answer]
     since: float
     expires_at: float
@@ -115,7 +115,7 @@ class MicroBatcher:
         return sum(lane.num_passing for lane in self._all_lanes)
 
     async def submit(
-        self, model: HostedModel, picture: Picture, *, deadline_s: float, shadow: bool = False
+        self, model: HostedModel, picture: RequestPicture, *, deadline_s: float, shadow: bool = False
     ) -> Answer:
         """Answer one picture. Cancelled while it waits, it costs nothing.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dataset.pictures.async_sandbox import AsyncSandboxedDecoder
 from dataset.pictures.decoding import DecodedPicture, encode_png, sniff_format
-from dataset.pictures.sandbox import Limits
+from dataset.pictures.sandbox import DecodingLimits
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
 from maskloop.settings.settings import ServingSettings
 
@@ -40,7 +40,7 @@ class DecoderPool:
         self._settings = settings
         self._decoders = [
             AsyncSandboxedDecoder(
-                Limits(max_mpx=max_mpx, max_frames=settings.max_frames, timeout_s=_GIVEN_UP_AFTER_S)
+                DecodingLimits(max_mpx=max_mpx, max_frames=settings.max_frames, timeout_s=_GIVEN_UP_AFTER_S)
             )
             for _ in range(settings.decoders)
         ]

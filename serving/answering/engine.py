@@ -16,7 +16,7 @@ from maskloop.errors import DeadlineError, MaskloopError, OverloadedError, Pictu
 from maskloop.settings.settings import ServingSettings
 from serving.answering.batching import MicroBatcher
 from serving.answering.hosting import Hosted, ModelHost
-from serving.answers import Answer, Attempt, HostedModel, PairedAnswer, Picture, Role
+from serving.answers import Answer, Attempt, HostedModel, PairedAnswer, RequestPicture, Role
 from serving.observing import MirrorOutcome, Observer
 from serving.routing import Counted, choose_role, wants_mirror
 
@@ -70,7 +70,7 @@ class Engine:
         """Raise OverloadedError if a picture that came now would wait too long; before it is even decoded."""
         self._batcher.refuse_if_full(self._settings.request_timeout_s)
 
-    async def answer(self, picture: Picture, *, deadline_s: float | None = None) -> Answer:
+    async def answer(self, picture: RequestPicture, *, deadline_s: float | None = None) -> Answer:
         """Answer one picture from one version, which the answer names.
 
         A challenger that fails is replaced by the champion; the client never sees it.
@@ -101,7 +101,7 @@ class Engine:
             self._mirror(hosted, picture, answer, time.monotonic() - started)
         return answer
 
-    async def ask_model(self, model: HostedModel, picture: Picture) -> Answer:
+    async def ask_model(self, model: HostedModel, picture: RequestPicture) -> Answer:
         """Ask one certain model, past every rollout; raises what `answer` does."""
         return await self._ask(model, picture, self._settings.request_timeout_s)
 
@@ -114,7 +114,7 @@ class Engine:
         await self._batcher.drain(self._settings.drain_s)
 
     async def _ask(
-        self, model: HostedModel, picture: Picture, deadline_s: float, *, shadow: bool = False
+        self, model: HostedModel, picture: RequestPicture, deadline_s: float, *, shadow: bool = False
     ) -> Answer:
         answer = await self._batcher.submit(model, picture, deadline_s=deadline_s, shadow=shadow)
         if model.novelty is None:
@@ -122,7 +122,7 @@ class Engine:
         return replace(answer, novelty=model.novelty.score(answer.prediction.embedding))
 
     async def _replace_challenger(
-        self, hosted: Hosted, picture: Picture, left_s: float, started: float, error: Exception
+        self, hosted: Hosted, picture: RequestPicture, left_s: float, started: float, error: Exception
     ) -> Answer:
         answer = await self._ask(hosted.champion, picture, left_s)
         if hosted.challenger:
@@ -130,7 +130,7 @@ class Engine:
             self._hand_on(hosted, picture, _done(answer), failed, "challenger", time.monotonic() - started)
         return answer
 
-    def _mirror(self, hosted: Hosted, picture: Picture, answer: Answer, latency_s: float) -> None:
+    def _mirror(self, hosted: Hosted, picture: RequestPicture, answer: Answer, latency_s: float) -> None:
         """Ask the other model too, in the shadow, if a rollout wants that."""
         other = hosted.challenger if answer.model.role == "champion" else hosted.champion
         if other is None or not wants_mirror(hosted.traffic, picture.request_id):
@@ -140,7 +140,7 @@ class Engine:
         task.add_done_callback(self._mirrors.discard)
 
     async def _compare(
-        self, hosted: Hosted, picture: Picture, answer: Answer, other: HostedModel, latency_s: float
+        self, hosted: Hosted, picture: RequestPicture, answer: Answer, other: HostedModel, latency_s: float
     ) -> None:
         try:
             attempt = _done(await self._ask(other, picture, _SHADOW_DEADLINE_S, shadow=True))
@@ -153,7 +153,7 @@ class Engine:
         champion, challenger = (mine, attempt) if role == "champion" else (attempt, mine)
         self._hand_on(hosted, picture, champion, challenger, role, latency_s)
 
-    async def _time_alone(self, answer: Answer, picture: Picture) -> Attempt:
+    async def _time_alone(self, answer: Answer, picture: RequestPicture) -> Attempt:
         """Return the answer with the time it takes alone: its part of a large batch is no fair comparison."""
         mine = _done(answer)
         if answer.batch_size == 1:
@@ -167,7 +167,7 @@ class Engine:
     def _hand_on(
         self,
         hosted: Hosted,
-        picture: Picture,
+        picture: RequestPicture,
         champion: Attempt,
         challenger: Attempt,
         answered_by: Role,

@@ -24,7 +24,7 @@ from serving.answering.decoding import DecoderPool
 from serving.answering.engine import Engine
 from serving.answering.rendering import make_smaller, name_model, render_instances, render_novelty
 from serving.answering.tiling import cut_tiles, merge_tiles
-from serving.answers import Answer, Picture
+from serving.answers import Answer, RequestPicture
 from serving.observing import Observer, Stage
 from serving.schemas import (
     Asked,
@@ -46,7 +46,9 @@ class OutOfDistributionError(DataError):
 class SampleTaker(Protocol):
     """Takes answers as samples; never blocks, never raises."""
 
-    def offer(self, picture: Picture, answer: Answer | None, *, error: str = "", source: str = "") -> None:
+    def offer(
+        self, picture: RequestPicture, answer: Answer | None, *, error: str = "", source: str = ""
+    ) -> None:
         """Take one answer, or one failure, if quotas allow."""
         ...
 
@@ -112,9 +114,11 @@ class Service:
         png = await asyncio.to_thread(_draw, picture, answer, asked.min_score)
         return png, name_model(answer.model, self.model_name)
 
-    async def ask(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[Picture, Answer]:
+    async def ask(
+        self, data: bytes, asked: Asked, *, request_id: str, key: str
+    ) -> tuple[RequestPicture, Answer]:
         """Decode one picture and let the engine answer it; what comes of it is offered as a sample."""
-        picture = Picture(request_id, key, data, np.zeros((0, 0, 3), np.uint8))
+        picture = RequestPicture(request_id, key, data, np.zeros((0, 0, 3), np.uint8))
         limit_s = self.settings.request_timeout_s
         try:
             self.engine.refuse_if_full()
@@ -137,7 +141,7 @@ class Service:
         self._refuse_if_strange(answer)
         return picture, answer
 
-    async def _ask_engine(self, picture: Picture, asked: Asked) -> Answer:
+    async def _ask_engine(self, picture: RequestPicture, asked: Asked) -> Answer:
         if not asked.tile_px:
             return await self.engine.answer(picture)
         started = time.perf_counter()
@@ -157,7 +161,7 @@ class Service:
         return _join(answers, merged, time.perf_counter() - started)
 
     async def _ask_parts(
-        self, parts: Sequence[Picture], ask: Callable[[Picture], Awaitable[Answer]]
+        self, parts: Sequence[RequestPicture], ask: Callable[[RequestPicture], Awaitable[Answer]]
     ) -> list[Answer]:
         """Ask about one pass's worth of parts after the other, so that others get their turn in between."""
         answers: list[Answer] = []
@@ -165,7 +169,7 @@ class Service:
             answers += await asyncio.gather(*map(ask, parts[start : start + self.settings.max_batch]))
         return answers
 
-    def _render(self, picture: Picture, answer: Answer, asked: Asked) -> PredictAnswer:
+    def _render(self, picture: RequestPicture, answer: Answer, asked: Asked) -> PredictAnswer:
         found, predictor = answer.prediction.detections, answer.model.predictor
         height_px, width_px = orient_size(found.height_px, found.width_px, undo(picture.orientation))
         told = list_instances(
@@ -249,7 +253,7 @@ def _later(tell: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_soon(tell)
 
 
-def _draw(picture: Picture, answer: Answer, min_score: float | None) -> bytes:
+def _draw(picture: RequestPicture, answer: Answer, min_score: float | None) -> bytes:
     predictor, detections = answer.model.predictor, answer.prediction.detections
     threshold = predictor.score_threshold if min_score is None else min_score
     shown = detections.select(detections.reach(threshold))

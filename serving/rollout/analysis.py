@@ -22,7 +22,7 @@ from evaluation.agreement import PerfectChallenger
 from evaluation.sequential import judge_mean, share_error_rate
 from maskloop.records.kinds import AgreementMeasured, Check, Outcome
 from maskloop.settings.settings import RolloutSettings, SloSettings
-from serving.rollout.checks import CHECKS, Limits, RolloutCheck, Terms, find_check
+from serving.rollout.checks import CHECKS, RolloutCheck, RolloutLimits, Terms, find_check
 from serving.rollout.pairs import Comparison
 
 
@@ -77,7 +77,7 @@ def _looks_violated(check: Check) -> bool:
     return check.measured is not None and check.required is not None and check.measured > check.required
 
 
-def set_limits(measured: Sequence[AgreementMeasured], settings: RolloutSettings) -> Limits:
+def set_limits(measured: Sequence[AgreementMeasured], settings: RolloutSettings) -> RolloutLimits:
     """Set a rollout's limits so that a perfect challenger keeps them, with room for an honest one.
 
     Args:
@@ -87,10 +87,10 @@ def set_limits(measured: Sequence[AgreementMeasured], settings: RolloutSettings)
     """
     if not measured:
         shift, flips = settings.max_count_shift, settings.max_class_flips
-        return Limits(settings.min_agreement, -shift, shift, flips)
+        return RolloutLimits(settings.min_agreement, -shift, shift, flips)
     lowest = min(one.lowest_count_shift for one in measured)
     highest = max(one.highest_count_shift for one in measured)
-    return Limits(
+    return RolloutLimits(
         agreement=max(0.0, min(one.agreement for one in measured) - settings.max_agreement_drop),
         lowest_count_shift=max(-1.0, lowest - settings.max_count_shift),
         highest_count_shift=min(1.0, highest + settings.max_count_shift),
@@ -114,7 +114,7 @@ def agreement_record(perfect: PerfectChallenger, *, weights_digest: str, data_ta
 def analyse(
     comparisons: Sequence[Comparison],
     feedback_drops: Sequence[float],
-    limits: Limits,
+    limits: RolloutLimits,
     settings: RolloutSettings,
     slo: SloSettings,
     *,

@@ -73,7 +73,7 @@ TABLE: Final[Mapping[tuple[RolloutPhase, Event], RolloutPhase]] = {
 
 
 @dataclass(frozen=True)
-class Facts:
+class RolloutFacts:
     """What the world says besides the rollout itself.
 
     Attributes:
@@ -92,7 +92,7 @@ class Facts:
 
 
 def next_move(
-    rollout: Rollout, analysis: Analysis, facts: Facts, settings: RolloutSettings
+    rollout: Rollout, analysis: Analysis, facts: RolloutFacts, settings: RolloutSettings
 ) -> RolloutMoved | None:
     """Return the move that is due, or None: nothing happens without evidence, and nothing waits for ever."""
     if rollout.phase not in ("shadow", "progressing", "paused", "promoting"):
@@ -117,7 +117,9 @@ def next_move(
     return _pause_if_late(rollout, analysis, facts, settings)
 
 
-def describe_wait(rollout: Rollout, analysis: Analysis, facts: Facts, settings: RolloutSettings) -> str:
+def describe_wait(
+    rollout: Rollout, analysis: Analysis, facts: RolloutFacts, settings: RolloutSettings
+) -> str:
     """Say in a few words what a rollout waits for."""
     if rollout.phase == "paused":
         return "a person: resume it, accept it, or stop it"
@@ -198,7 +200,9 @@ def _share_after(rollout: Rollout, event: Event, phase: RolloutPhase) -> float:
             return rollout.started.steps_percent[-1]
 
 
-def _step_is_complete(rollout: Rollout, analysis: Analysis, facts: Facts, settings: RolloutSettings) -> bool:
+def _step_is_complete(
+    rollout: Rollout, analysis: Analysis, facts: RolloutFacts, settings: RolloutSettings
+) -> bool:
     if analysis.outcome != "pass" or facts.approved_at is None:
         return False
     if rollout.phase == "shadow":
@@ -215,7 +219,7 @@ def _go_on(rollout: Rollout, analysis: Analysis) -> RolloutMoved:
 
 
 def _pause_if_late(
-    rollout: Rollout, analysis: Analysis, facts: Facts, settings: RolloutSettings
+    rollout: Rollout, analysis: Analysis, facts: RolloutFacts, settings: RolloutSettings
 ) -> RolloutMoved | None:
     """Pause a step without a result. The shadow has all the time that its reviewer takes."""
     if facts.approved_at is None:
@@ -229,7 +233,7 @@ def _pause_if_late(
 
 
 def _give_up_if_late(
-    rollout: Rollout, analysis: Analysis, facts: Facts, settings: RolloutSettings
+    rollout: Rollout, analysis: Analysis, facts: RolloutFacts, settings: RolloutSettings
 ) -> RolloutMoved | None:
     if facts.now - rollout.since < timedelta(hours=settings.pause_deadline_hours):
         return None

@@ -22,7 +22,7 @@ P95_BUDGET: Final = 0.05
 
 
 @dataclass(frozen=True)
-class Limits:
+class RolloutLimits:
     """What a challenger must keep to.
 
     Attributes:
@@ -38,7 +38,7 @@ class Limits:
     class_flips: float
 
     @classmethod
-    def of(cls, started: RolloutStarted) -> Limits:
+    def of(cls, started: RolloutStarted) -> RolloutLimits:
         """Return the limits a rollout began with."""
         return cls(
             started.required_agreement,
@@ -52,7 +52,7 @@ class Limits:
 class Terms:
     """What thresholds are read from: the rollout's own limits, its settings, and the promise to clients."""
 
-    limits: Limits
+    limits: RolloutLimits
     rollout: RolloutSettings
     slo: SloSettings
 

@@ -9,7 +9,7 @@ from maskloop.settings.settings import RolloutSettings, SloSettings
 from maskloop.state.loop_state import Rollout
 from monitoring.samples.corrections import CorrectionLog
 from serving.rollout.analysis import Analysis, analyse
-from serving.rollout.checks import Limits
+from serving.rollout.checks import RolloutLimits
 from serving.rollout.corrected import DropReader
 from serving.rollout.pairs import PairLog, PairReader
 
@@ -50,7 +50,7 @@ class RolloutWatcher:
                 latest = analyse(
                     comparisons,
                     drops,
-                    Limits.of(rollout.started),
+                    RolloutLimits.of(rollout.started),
                     self._settings,
                     self._slo,
                     num_before=rollout.moved.num_compared if rollout.moved else 0,

@@ -44,32 +44,32 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Window:
+class CountingWindow:
     """Counts of one stretch of time, by name. The next stretch begins with none."""
 
     length_s: int
     number: int = -1
     counts: Mapping[str, int] = field(default_factory=dict)
 
-    def at(self, now_s: float) -> Window:
+    def at(self, now_s: float) -> CountingWindow:
         """Return the window that holds this moment, in seconds since the epoch."""
         number = int(now_s // self.length_s)
-        return self if number == self.number else Window(self.length_s, number)
+        return self if number == self.number else CountingWindow(self.length_s, number)
 
-    def plus(self, names: Iterable[str]) -> Window:
+    def plus(self, names: Iterable[str]) -> CountingWindow:
         """Return the window with one more of each name."""
         more = {name: self.counts.get(name, 0) + 1 for name in names}
-        return Window(self.length_s, self.number, {**self.counts, **more})
+        return CountingWindow(self.length_s, self.number, {**self.counts, **more})
 
 
 @dataclass(frozen=True)
 class Taken:
     """What was taken in the present minute, hour and day, by budget; and today, by class."""
 
-    minute: Window = Window(_MINUTE_S)
-    hour: Window = Window(_HOUR_S)
-    day: Window = Window(_DAY_S)
-    classes: Window = Window(_DAY_S)
+    minute: CountingWindow = CountingWindow(_MINUTE_S)
+    hour: CountingWindow = CountingWindow(_HOUR_S)
+    day: CountingWindow = CountingWindow(_DAY_S)
+    classes: CountingWindow = CountingWindow(_DAY_S)
 
     def at(self, now_s: float) -> Taken:
         """Return what still counts at this moment, in seconds since the epoch."""

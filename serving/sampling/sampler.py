@@ -23,7 +23,7 @@ from maskloop.errors import MaskloopError
 from maskloop.settings.settings import SamplingSettings
 from monitoring.features.observation import Pause
 from monitoring.samples.values import Sample, SampleLog, measure
-from serving.answers import Answer, Picture
+from serving.answers import Answer, RequestPicture
 from serving.observing import Observer
 from serving.sampling.quotas import Candidate, Decision, Rule, Taken, decide
 
@@ -39,7 +39,7 @@ _MAX_REASON: Final = 120
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    picture: Picture
+    picture: RequestPicture
     answer: Answer | None
     error: str
     source: str
@@ -86,7 +86,9 @@ class Sampler:
         self._thread = threading.Thread(target=self._work, name="sampling", daemon=True)
         self._thread.start()
 
-    def offer(self, picture: Picture, answer: Answer | None, *, error: str = "", source: str = "") -> None:
+    def offer(
+        self, picture: RequestPicture, answer: Answer | None, *, error: str = "", source: str = ""
+    ) -> None:
         """Take one answer, or one failure, if quotas allow. Never waits for the disk, never raises.
 
         Args:
@@ -115,7 +117,7 @@ class Sampler:
                 self._waiting.pop()
                 self._observer.sampled("dropped")
 
-    def _offer(self, picture: Picture, answer: Answer | None, error: str, source: str) -> str:
+    def _offer(self, picture: RequestPicture, answer: Answer | None, error: str, source: str) -> str:
         """Return why it is left out, or an empty string if it waits to be written."""
         candidate = describe(picture, answer, doubtful_below=self._settings.always_keep_below_score)
         now = self._clock.now()
@@ -216,7 +218,7 @@ class Sampler:
         self._observer.sample_log_lagged(waiting=waiting, oldest_s=oldest_s)
 
 
-def describe(picture: Picture, answer: Answer | None, *, doubtful_below: float) -> Candidate:
+def describe(picture: RequestPicture, answer: Answer | None, *, doubtful_below: float) -> Candidate:
     """Say what a decision needs to know of an answer; without one, the request failed."""
     if answer is None:
         return Candidate(picture.request_id, rule="failed")

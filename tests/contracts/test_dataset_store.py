@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset.ingestion.ingestion import ingest_batch
-from dataset.ingestion.plan import Batch
+from dataset.ingestion.plan import IngestOptions
 from dataset.versions.catalog import Catalog, fingerprint, read_catalog
 from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from maskloop.errors import NotFoundError, RefusedError
@@ -24,7 +24,7 @@ SETTINGS = Settings()
 def ingest(store: DatasetStore, folder: Path, numbers: range) -> None:
     annotations, images_dir = write_batch(folder, numbers)
     ingest_batch(
-        store, annotations=annotations, images_dir=images_dir, batch=Batch("here"), settings=SETTINGS
+        store, annotations=annotations, images_dir=images_dir, batch=IngestOptions("here"), settings=SETTINGS
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from maskloop.records.kinds import Check, Outcome, VerdictReached
 from maskloop.settings.settings import GateSettings
-from registry.approval.standing import Standing
+from registry.approval.decision_status import DecisionStatus
 from registry.evidence.approval_page import ApprovalPage, Line, Origin, RolloutReport
 from registry.evidence.evidence import (
     Change,
@@ -120,7 +120,9 @@ def approval_page(**more: Any) -> ApprovalPage:
         "cycle": "cycle-4",
         "verdict": verdict(),
         "judged": Line(AT, "maskloop", "the gates say pass"),
-        "standing": Standing("open", "It waits for a person's decision", "The gates passed.", next="decide"),
+        "decision": DecisionStatus(
+            "open", "It waits for a person's decision", "The gates passed.", next="decide"
+        ),
         "asked": Line(AT, "rita", "somebody wanted it"),
         "reason": "manual",
         "drift": None,

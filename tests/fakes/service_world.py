@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from dataset.pictures.decoding import DecodedPicture, encode_png, open_picture
-from dataset.pictures.sandbox import Limits
+from dataset.pictures.sandbox import DecodingLimits
 from maskloop.clock import Clock
 from maskloop.errors import PictureError
 from maskloop.settings.settings import ServingSettings
@@ -27,7 +27,7 @@ from serving.answering.decoding import DecoderPool
 from serving.answering.engine import Engine
 from serving.answering.hosting import ModelHost
 from serving.answering.service import Service
-from serving.answers import Answer, PairedAnswer, Picture
+from serving.answers import Answer, PairedAnswer, RequestPicture
 from serving.http.app import create_app
 from serving.schemas import FeedbackRequest
 from serving.telemetry.periodic import repeat, running
@@ -56,7 +56,7 @@ PNG = encode_png(draw_picture())
 class DirectDecoder:
     """Stands in for `AsyncSandboxedDecoder`: the same decoding, in this process."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DecodingLimits) -> None:
         self._limits = limits
 
     is_running = True
@@ -80,9 +80,11 @@ class RememberingSamples:
     """Remembers what it was offered."""
 
     def __init__(self) -> None:
-        self.offered: list[tuple[Picture, Answer | None, str, str]] = []
+        self.offered: list[tuple[RequestPicture, Answer | None, str, str]] = []
 
-    def offer(self, picture: Picture, answer: Answer | None, *, error: str = "", source: str = "") -> None:
+    def offer(
+        self, picture: RequestPicture, answer: Answer | None, *, error: str = "", source: str = ""
+    ) -> None:
         self.offered.append((picture, answer, error, source))
 
 

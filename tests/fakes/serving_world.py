@@ -15,7 +15,7 @@ from maskloop.errors import MaskloopError
 from maskloop.masks import encode_masks
 from models.answering.prediction import Prediction
 from registry.champion.serving_copy import ServedModel
-from serving.answers import Answer, HostedModel, Picture, Role, Traffic, Wanted
+from serving.answers import Answer, HostedModel, RequestPicture, Role, Traffic, Wanted
 from serving.observing import SilentObserver
 
 CLASS_NAMES = ("bolt", "nut")
@@ -81,11 +81,13 @@ def make_model(version: str = "1", role: Role = "champion", **options: Any) -> H
     return HostedModel(role, served, FakePredictor(weights_digest=served.weights_digest, **options))
 
 
-def make_picture(request_id: str = "r1", *, key: str = "", side_px: int = 16, value: int = 255) -> Picture:
+def make_picture(
+    request_id: str = "r1", *, key: str = "", side_px: int = 16, value: int = 255
+) -> RequestPicture:
     """A black picture with a bright square of 4 px."""
     pixels = np.zeros((side_px, side_px, 3), np.uint8)
     pixels[2:6, 2:6] = value
-    return Picture(request_id, key or request_id, b"bytes of " + request_id.encode(), pixels)
+    return RequestPicture(request_id, key or request_id, b"bytes of " + request_id.encode(), pixels)
 
 
 def make_answer(version: str = "1", role: Role = "champion", **options: Any) -> Answer:

@@ -3,7 +3,7 @@
 import pytest
 
 from dataset.ingestion.ingestion import ingest_batch
-from dataset.ingestion.plan import Batch
+from dataset.ingestion.plan import IngestOptions
 from maskloop.settings.settings import Settings
 from tests.fakes.coco_batches import write_batch
 from tests.fakes.dataset_store import FakeDatasetStore
@@ -24,7 +24,7 @@ def ingest(store, tmp_path):
             store,
             annotations=annotations,
             images_dir=images_dir,
-            batch=Batch(source, split, **options),
+            batch=IngestOptions(source, split, **options),
             settings=settings or Settings(),
             progress=progress,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataset.coco.picture_files import PictureFolder, locate_pictures
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 
 
 def touch(root: Path, *names: str) -> None:
@@ -59,7 +59,7 @@ def test_pictures_beside_the_folder_of_the_annotations_are_found(tmp_path):
 def test_a_missing_picture_names_the_folder_and_the_file_that_may_be_meant(on_disk, told, tmp_path):
     touch(tmp_path, on_disk)
     found = PictureFolder(tmp_path).find(told)
-    assert isinstance(found, Problem)
+    assert isinstance(found, DataProblem)
     assert (found.code, found.where) == ("picture-missing", told)
     assert str(tmp_path) in found.message
     assert repr(on_disk) in found.hint
@@ -67,7 +67,7 @@ def test_a_missing_picture_names_the_folder_and_the_file_that_may_be_meant(on_di
 
 def test_a_picture_that_is_nowhere_points_to_the_option(tmp_path):
     found = PictureFolder(tmp_path / "images").find("a.png")
-    assert isinstance(found, Problem)
+    assert isinstance(found, DataProblem)
     assert "--images" in found.hint
 
 
@@ -75,7 +75,7 @@ def test_a_picture_that_is_nowhere_points_to_the_option(tmp_path):
 def test_a_name_that_leads_out_is_refused_and_says_what_to_do(name, tmp_path):
     touch(tmp_path, "images/a.png", "a.png")
     found = PictureFolder(tmp_path / "images").find(name)
-    assert isinstance(found, Problem)
+    assert isinstance(found, DataProblem)
     assert found.code == "unsafe-name"
     assert "'a.png' is there" in found.hint
 

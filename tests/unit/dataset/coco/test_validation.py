@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dataset.coco.document import CocoFile, read_coco
 from dataset.coco.listing import picture_names
 from dataset.coco.validation import validate_batch
-from dataset.problems import Problem
+from dataset.problems import DataProblem
 from maskloop.errors import DataError
 from maskloop.masks import encode_masks
 from tests.fakes.coco_batches import HEIGHT_PX, WIDTH_PX, annotation, coco_content, rectangle
@@ -158,7 +158,7 @@ def test_a_picture_listed_twice_is_quarantined(content, tmp_path):
 
 
 def test_what_the_gatherer_could_not_read_is_quarantined_with_its_reason(content, tmp_path):
-    missing = Problem("error", "picture-missing", "picture_002.png", "it is not there")
+    missing = DataProblem("error", "picture-missing", "picture_002.png", "it is not there")
     report = judge(content, tmp_path, {"picture_002.png": missing})
     assert codes(report, "error") == ["picture-missing"]
     assert report.quarantined == ("picture_002.png",)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from dataset.coco.document import CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.validation import FoundPicture
-from dataset.ingestion.plan import Batch, BatchRefusedError, plan_ingest
-from dataset.problems import Problem
+from dataset.ingestion.plan import BatchRefusedError, IngestOptions, plan_ingest
+from dataset.problems import DataProblem
 from maskloop.settings.settings import parse_settings
 from tests.fakes.coco_batches import HEIGHT_PX, WIDTH_PX, annotation, coco_content, rectangle
 
@@ -30,7 +30,13 @@ def balance_of(content, pictures=None, *, previous=None, **said):
     settings = parse_settings({"data": {"max_quarantined_percent": 60, "near_duplicate_distance_bits": 0}})
     try:
         plan = plan_ingest(
-            coco, pictures, Batch("here", **said), settings, previous=previous, residents=(), tag="data-v1"
+            coco,
+            pictures,
+            IngestOptions("here", **said),
+            settings,
+            previous=previous,
+            residents=(),
+            tag="data-v1",
         )
     except BatchRefusedError as refused:
         return refused.balance
@@ -58,7 +64,7 @@ def test_every_way_to_get_lost_has_its_number():
     pictures = {
         "picture_001.png": found("picture_001.png", digest="same"),
         "picture_002.png": found("picture_002.png", digest="same"),
-        "picture_003.png": Problem("error", "picture-missing", "picture_003.png", "not there"),
+        "picture_003.png": DataProblem("error", "picture-missing", "picture_003.png", "not there"),
     }
     balance = balance_of(content, pictures)
     assert balance.num_annotations == 11

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dataset.ingestion.ingestion import ingest_batch
-from dataset.ingestion.plan import Batch, BatchRefusedError
+from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import decode_picture, encode_png
 from dataset.versions.difference import compare_versions
 from maskloop.errors import DataError
@@ -211,7 +211,7 @@ def test_an_annotation_file_that_is_no_coco_is_a_data_error(ingest, store, tmp_p
                 store,
                 annotations=tmp_path / "a.json",
                 images_dir=tmp_path,
-                batch=Batch(""),
+                batch=IngestOptions(""),
                 settings=Settings(),
             )
 

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from dataset.pictures.async_sandbox import AsyncSandboxedDecoder
 from dataset.pictures.decoding import DecodedPicture, encode_png, open_picture
-from dataset.pictures.sandbox import ANSWER, READY, REQUEST, Child, Limits, SandboxedDecoder
+from dataset.pictures.sandbox import ANSWER, READY, REQUEST, Child, DecodingLimits, SandboxedDecoder
 from maskloop.errors import PictureError, UnavailableError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 31, 3), dtype=np.uint8)
@@ -27,7 +27,7 @@ PNG = encode_png(PIXELS)
 class OnALoop:
     """`AsyncSandboxedDecoder` with an event loop of its own, used like `SandboxedDecoder`."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DecodingLimits) -> None:
         self.decoder, self._runner = AsyncSandboxedDecoder(limits), asyncio.Runner()
 
     def __enter__(self) -> OnALoop:
@@ -65,8 +65,8 @@ Decoder = SandboxedDecoder | OnALoop
 
 @pytest.fixture(params=[SandboxedDecoder, OnALoop], ids=["waiting", "on an event loop"])
 def make_decoder(request: pytest.FixtureRequest) -> Callable[..., Decoder]:
-    kind: Callable[[Limits], Decoder] = request.param
-    return lambda **limits: kind(Limits(**limits))
+    kind: Callable[[DecodingLimits], Decoder] = request.param
+    return lambda **limits: kind(DecodingLimits(**limits))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_picture_of_the_largest_size_fits_and_one_row_more_does_not(decoder: D
 
 def test_a_limit_above_pillows_own_holds() -> None:
     scan = saved(Image.new("1", (9600, 9500)))
-    with SandboxedDecoder(Limits(max_mpx=100)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=100)) as decoder:
         assert decoder.open(scan).pixels.shape == (9500, 9600, 3)
         with pytest.raises(PictureError, match="more than the 100 million accepted") as caught:
             decoder.open(saved(Image.new("1", (10_001, 10_000))))
@@ -153,7 +153,7 @@ def test_a_dead_child_is_replaced(decoder: Decoder) -> None:
 
 
 def test_a_picture_whose_child_does_not_answer_is_decoded_by_another() -> None:
-    with SandboxedDecoder(Limits(max_mpx=1, timeout_s=1.0)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=1, timeout_s=1.0)) as decoder:
         decoder.start()
         stuck = pid_of(decoder)
         os.kill(stuck, signal.SIGSTOP)
@@ -163,7 +163,7 @@ def test_a_picture_whose_child_does_not_answer_is_decoded_by_another() -> None:
 
 def test_a_picture_whose_child_died_is_decoded_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine may have taken the memory for something else."""
-    with SandboxedDecoder(Limits(max_mpx=1)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=1)) as decoder:
         killed = decoder.start()
         killed.process.kill()
         killed.process.wait()
@@ -188,7 +188,7 @@ def children_stopped_once_ready(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
     children: list[Child] = []
     prepare = Child.__init__
 
-    def prepare_and_stop(child: Child, limits: Limits) -> None:
+    def prepare_and_stop(child: Child, limits: DecodingLimits) -> None:
         prepare(child, limits)
         os.kill(child.process.pid, signal.SIGSTOP)
         children.append(child)
@@ -203,7 +203,7 @@ def test_a_child_takes_pictures_only_when_it_is_ready_and_its_start_costs_them_n
     """A child that ends before it is ready is not the picture's fault."""
     here = Child._start
 
-    def start_something_else(child: Child, limits: Limits, theirs: socket.socket) -> Any:
+    def start_something_else(child: Child, limits: DecodingLimits, theirs: socket.socket) -> Any:
         theirs.shutdown(socket.SHUT_RDWR)
         return here(child, limits, theirs)
 
@@ -270,7 +270,7 @@ def test_what_cannot_be_is_taken_for_a_crash(
     """A child that a hostile picture has taken over may answer anything."""
     start = Child._start
 
-    def say_it_first(child: Child, limits: Limits, theirs: socket.socket) -> Any:
+    def say_it_first(child: Child, limits: DecodingLimits, theirs: socket.socket) -> Any:
         theirs.sendall(READY + ANSWER.pack(*said, 0, 1, 0))
         return start(child, limits, theirs)
 
@@ -286,7 +286,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
     theirs: list[socket.socket] = []
     start = Child._start
 
-    def keep_their_end(child: Child, limits: Limits, end: socket.socket) -> Any:
+    def keep_their_end(child: Child, limits: DecodingLimits, end: socket.socket) -> Any:
         theirs.append(end.dup())
         return start(child, limits, end)
 
@@ -298,7 +298,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
         return await decoder.open(PNG)
 
     monkeypatch.setattr(Child, "_start", keep_their_end)
-    with OnALoop(Limits(max_mpx=1)) as decoder:
+    with OnALoop(DecodingLimits(max_mpx=1)) as decoder:
         picture = decoder.run(story(decoder.decoder))
     assert np.array_equal(picture.pixels, PIXELS)
     for end in theirs:
@@ -307,7 +307,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
 
 def test_a_file_that_the_shared_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dataset.pictures.sandbox._MAX_SHARED_FILE_BYTES", 10)
-    with OnALoop(Limits(max_mpx=0.001)) as decoder:
+    with OnALoop(DecodingLimits(max_mpx=0.001)) as decoder:
         with pytest.raises(PictureError, match=r"more than the 0\.003 MB"):
             decoder.open(PNG + b"." * 3000)
         child = decoder._child

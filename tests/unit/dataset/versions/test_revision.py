@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dataset.ingestion.ingestion import ingest_batch
-from dataset.ingestion.plan import Batch
+from dataset.ingestion.plan import IngestOptions
 from dataset.versions import dvc_remote, revision
 from dataset.versions.dvc import run_dvc
 from dataset.versions.dvc_objects import damaged_objects
@@ -36,7 +36,7 @@ def ingest(root: Path, numbers: range):
         DvcDatasetStore(Workspace(root)),
         annotations=annotations,
         images_dir=images_dir,
-        batch=Batch("here"),
+        batch=IngestOptions("here"),
         settings=Settings(),
     )
 

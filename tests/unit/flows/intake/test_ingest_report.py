@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataset.ingestion.plan import Batch, BatchRefusedError
+from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import encode_png
 from flows.intake.ingest import ingest
 from maskloop.records.kinds import VersionIngested
@@ -32,7 +32,7 @@ def take(world: World, tmp_path: Path) -> Take:
     def act(content: dict[str, Any] | None = None, **said: Any) -> tuple[Any, Path, dict[str, Any]]:
         annotations, _ = write_batch(tmp_path / "batch", range(100, 110), content)
         try:
-            outcome: Any = ingest(world.app(), annotations, batch=Batch("line 1", **said))
+            outcome: Any = ingest(world.app(), annotations, batch=IngestOptions("line 1", **said))
         except BatchRefusedError as refused:
             outcome = refused
         assert outcome.page is not None

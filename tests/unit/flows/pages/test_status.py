@@ -17,7 +17,7 @@ from flows.loop.turn import run_turn
 from flows.pages.report import write_report
 from flows.pages.status import describe_status
 from flows.planning.due import find_due
-from flows.planning.plan import Facts
+from flows.planning.plan import LoopFacts
 from flows.workspace.running import WORK_LEASE, WorkNote
 from maskloop.errors import TrainingError
 from tests.fakes.crashing import Killed
@@ -180,7 +180,7 @@ def test_every_command_that_can_be_due_exists(world: World, tmp_path: Path) -> N
     seen |= {one.split()[1] for one in commands_of(world)}
     judged(world)
     seen |= {one.split()[1] for one in commands_of(world)}
-    state, facts = world.state, Facts(now=world.clock.now())
+    state, facts = world.state, LoopFacts(now=world.clock.now())
     seen |= {one.command.split()[1] for one in find_due(state, facts, world.workspace.settings)}
     assert seen >= {"ingest", "train", "approve"}
     assert seen <= set(cli.commands)

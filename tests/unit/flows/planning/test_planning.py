@@ -14,8 +14,8 @@ from flows.planning.plan import (
     CloseCycle,
     CompletePromotion,
     Decide,
-    Facts,
     JoinCycle,
+    LoopFacts,
     OpenCycle,
     Promote,
     StartWork,
@@ -73,7 +73,7 @@ def state(*cycles: Cycle, **more: Any) -> LoopState:
 
 
 def planned(state: LoopState, **facts: Any) -> tuple[Step, ...]:
-    return plan(state, Facts(now=NOW, **facts), SETTINGS)
+    return plan(state, LoopFacts(now=NOW, **facts), SETTINGS)
 
 
 # --- one cycle -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from flows.answering.model_source import LedgerModelSource
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
 from flows.pages.status import describe_status
-from flows.planning.plan import CloseCycle, Facts, Promote, StartRollout, Wait, plan
+from flows.planning.plan import CloseCycle, LoopFacts, Promote, StartRollout, Wait, plan
 from flows.rollouts.rollout import (
     advance_rollout,
     analyse_rollout,
@@ -206,13 +206,13 @@ def test_killed_at_any_write_of_a_rollback_no_client_meets_the_challenger_again(
 
 
 def planned(world: World) -> tuple[Any, ...]:
-    return plan(world.state, Facts(now=world.clock.now()), world.app().settings)
+    return plan(world.state, LoopFacts(now=world.clock.now()), world.app().settings)
 
 
 def test_what_is_planned_follows_the_rollout(world: World) -> None:
     state = world.state
     without = replace(state, rollouts={})
-    facts, settings = Facts(now=world.clock.now()), world.app().settings
+    facts, settings = LoopFacts(now=world.clock.now()), world.app().settings
     assert plan(without, facts, settings) == (StartRollout("cycle-2"),)
     off = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"enabled": False})})
     assert plan(without, facts, off) == ()
@@ -229,7 +229,7 @@ def test_only_one_challenger_rolls_out_at_a_time(world: World) -> None:
     cycle = world.state.cycles["cycle-2"]
     second = replace(cycle, id="cycle-3")
     state = replace(world.state, cycles={**world.state.cycles, "cycle-3": second})
-    assert StartRollout("cycle-3") not in plan(state, Facts(now=world.clock.now()), world.app().settings)
+    assert StartRollout("cycle-3") not in plan(state, LoopFacts(now=world.clock.now()), world.app().settings)
 
 
 def test_a_running_service_judges_anew_only_when_there_is_noticeably_more(world: World) -> None:

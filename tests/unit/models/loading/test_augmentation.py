@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import AugmentationSettings, TrainingSettings
 from models.loading.augmentation import augment, crop_at_random, make_mosaic, mirrored_labels, paste_instances
-from models.loading.examples import Example, flip_sideways, place_of, tighten
+from models.loading.examples import TrainingExample, flip_sideways, place_of, tighten
 
 EVERYTHING = {"scale_range": (0.3, 2.0), "crop": 0.7, "copy_paste": 0.7, "mosaic": 0.3}
 
@@ -28,7 +28,7 @@ def example_of(masks, colour=0, labels=None):
     masks = np.asarray(masks, dtype=bool)
     numbers = np.arange(1, len(masks) + 1) if labels is None else np.asarray(labels)
     pixels = np.full((*masks.shape[1:], 3), colour, dtype=np.uint8)
-    return Example(pixels, numbers.astype(np.int64), tuple(tighten(0, 0, mask) for mask in masks))
+    return TrainingExample(pixels, numbers.astype(np.int64), tuple(tighten(0, 0, mask) for mask in masks))
 
 
 def random_example(seed, height=17, width=23):
@@ -39,7 +39,7 @@ def random_example(seed, height=17, width=23):
         mask[top : top + 6, left : left + 5] = True
     example = example_of(masks)
     pixels = random.integers(0, 256, example.pixels.shape, dtype=np.uint8)
-    return Example(pixels, example.labels, example.crops)
+    return TrainingExample(pixels, example.labels, example.crops)
 
 
 def dense(example):

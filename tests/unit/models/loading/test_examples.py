@@ -12,8 +12,8 @@ from dataset.labelled_pictures import LabelledInstance
 from maskloop.masks import encode_masks
 from models.loading.examples import (
     PADDING_RGB,
-    Example,
-    Window,
+    CropArea,
+    TrainingExample,
     choose_window,
     cut,
     flip_sideways,
@@ -36,7 +36,7 @@ def example_of(masks, labels=None):
     numbers = range(1, len(masks) + 1) if labels is None else labels
     crops = [tighten(0, 0, mask) for mask in masks]
     kept = [(number, crop) for number, crop in zip(numbers, crops, strict=True) if crop is not None]
-    return Example(
+    return TrainingExample(
         pixels, np.array([number for number, _ in kept], dtype=np.int64), tuple(crop for _, crop in kept)
     )
 
@@ -107,20 +107,20 @@ def test_flips_are_those_of_the_dense_arrays_and_undo_themselves(example):
 
 def test_cutting_drops_what_is_less_visible_than_asked():
     example = example_of([L_SHAPE])
-    window = Window(left_px=2, top_px=1, width_px=3, height_px=2)  # one of three pixels is inside
+    window = CropArea(left_px=2, top_px=1, width_px=3, height_px=2)  # one of three pixels is inside
     kept = cut(example, window, 0.3)
     assert kept.crops[0].box_xyxy == (0, 1, 1, 2)
     np.testing.assert_array_equal(kept.pixels, example.pixels[1:3, 2:5])
     assert cut(example, window, 0.34).crops == ()
     assert cut(example, window, 0.34).labels.shape == (0,)
-    assert cut(example, Window(3, 0, 2, 3), 0.0).crops == ()
+    assert cut(example, CropArea(3, 0, 2, 3), 0.0).crops == ()
 
 
 @given(examples(), st.data())
 def test_cutting_is_that_of_the_dense_arrays(example, data):
     height, width = example.size_px
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
-    window = Window(
+    window = CropArea(
         left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top))
     )
     part = cut(example, window, 0.0)
@@ -211,7 +211,7 @@ def test_a_window_lies_in_the_picture_and_holds_an_instance_that_fits(example, d
 @given(examples(), st.floats(0, 1))
 def test_areas_never_grow_by_cutting(example, min_visible):
     height, width = example.size_px
-    part = cut(example, Window(0, 0, max(1, width // 2), max(1, height // 2)), min_visible)
+    part = cut(example, CropArea(0, 0, max(1, width // 2), max(1, height // 2)), min_visible)
     area_of = dict(zip(example.labels.tolist(), dense(example).sum(axis=(1, 2)), strict=True))
     for label, mask in zip(part.labels.tolist(), dense(part), strict=True):
         assert min_visible * area_of[label] <= mask.sum() <= area_of[label]

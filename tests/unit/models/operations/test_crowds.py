@@ -15,8 +15,8 @@ from maskloop.settings.model_settings import AugmentationSettings, TrainingSetti
 from models.loading.augmentation import augment, paste_instances
 from models.loading.batches import make_example
 from models.loading.examples import (
-    Example,
-    Window,
+    CropArea,
+    TrainingExample,
     cut,
     flip_sideways,
     flip_upside_down,
@@ -48,7 +48,7 @@ def twins(draw):
     masks = random.random((draw(st.integers(1, 4)), height, width)) < 0.3
     crops = tuple(crop for mask in masks if (crop := tighten(0, 0, mask)) is not None)
     pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Example(pixels, np.arange(1, len(crops) + 1), crops, crops)
+    return TrainingExample(pixels, np.arange(1, len(crops) + 1), crops, crops)
 
 
 def assert_still_twins(example):
@@ -60,7 +60,7 @@ def assert_still_twins(example):
 def test_crowd_regions_are_flipped_cut_and_scaled_as_masks_are(example, data):
     height, width = example.size_px
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
-    window = Window(left, top, width - left, height - top)
+    window = CropArea(left, top, width - left, height - top)
     for changed in (
         flip_sideways(example),
         flip_upside_down(example),
@@ -79,8 +79,8 @@ def test_crowd_regions_go_through_mosaics_crops_and_scale_jitter_as_masks_do(exa
 
 def test_a_pasted_instance_covers_a_crowd_region():
     pixels = np.zeros((4, 4, 3), np.uint8)
-    example = Example(pixels, np.zeros(0, np.int64), (), (MaskCrop(0, 0, np.ones((4, 2), bool)),))
-    donor = Example(pixels + 1, np.array([1]), (MaskCrop(0, 0, np.ones((4, 1), bool)),))
+    example = TrainingExample(pixels, np.zeros(0, np.int64), (), (MaskCrop(0, 0, np.ones((4, 2), bool)),))
+    donor = TrainingExample(pixels + 1, np.array([1]), (MaskCrop(0, 0, np.ones((4, 1), bool)),))
     pasted = next(
         found
         for seed in range(20)

@@ -13,7 +13,7 @@ from models.artifacts.manifest import ArtifactFacts
 from models.network.build import build_model
 from models.operations.crops import MaskCrop
 from models.operations.mask_targets import make_target
-from models.training.distillation import Answer, Teacher, align_classes, lessons, mix, trusted
+from models.training.distillation import HeadOutput, Teacher, align_classes, lessons, mix, trusted
 
 CPU = torch.device("cpu")
 ALL = DistillationSettings(min_score=0.0)
@@ -41,7 +41,7 @@ def test_the_teacher_is_trusted_where_it_gives_the_label_enough_and_knows_it():
 
 
 def answer_of(logits, deltas, masks):
-    return Answer(torch.as_tensor(logits), torch.as_tensor(deltas), torch.as_tensor(masks))
+    return HeadOutput(torch.as_tensor(logits), torch.as_tensor(deltas), torch.as_tensor(masks))
 
 
 def test_lessons_are_the_losses_of_labels_where_the_teacher_is_trusted():

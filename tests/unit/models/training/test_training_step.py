@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.detection import roi_heads
 
 from maskloop.settings.model_settings import ModelSettings
-from models.loading.batches import Batch
+from models.loading.batches import TrainingBatch
 from models.network.assignment import draw_balanced, pad_rows
 from models.network.build import build_model, build_stock_model
 from models.network.fast_parts import ALL_FAST_PARTS, feed
@@ -162,7 +162,7 @@ def test_a_step_without_any_one_fast_part_learns_the_same(part, backbone, counts
     stock, ours = make_pair(make_settings(backbone, weights="imagenet"), parts)
     pictures, targets = draw_batch(counts)
     theirs = learn(stock, [each.double() / 255 for each in pictures], [to_dense(each) for each in targets])
-    fed = feed(Batch(pictures, targets, ("", "", "")), parts)
+    fed = feed(TrainingBatch(pictures, targets, ("", "", "")), parts)
     own_pictures = [each.double() / 255 for each in pictures] if part == "preparation" else fed.images
     mine = learn(ours, own_pictures, [{**each, "boxes": each["boxes"].double()} for each in fed.targets])
     for name, loss in theirs[0].items():
@@ -177,7 +177,7 @@ def test_without_fast_parts_the_network_is_torchvisions_and_is_fed_as_it_wants()
     stock = build_stock_model(make_settings("small"), num_classes=3)
     assert [type(each) for each in ours.modules()] == [type(each) for each in stock.modules()]
     pictures, targets = draw_batch((3, 0, 2))
-    fed = feed(Batch(pictures, targets, ("", "", "")), ())
+    fed = feed(TrainingBatch(pictures, targets, ("", "", "")), ())
     for image, picture, target, wanted in zip(fed.images, pictures, fed.targets, targets, strict=True):
         assert torch.equal((image * 255).round().byte(), picture)
         assert torch.equal(target["masks"], to_dense(wanted)["masks"])

@@ -17,7 +17,7 @@ from models.artifacts.manifest import ArtifactFacts
 from models.loading.request import identify
 from models.training.checkpoint import load_checkpoint
 from models.training.train import train
-from models.validation.judging import Examiner, Measured, Snapshot, Standing
+from models.validation.judging import BestSoFar, Examiner, Measured, Snapshot
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("_no_judge_is_left")
@@ -52,7 +52,7 @@ def snapshot_of(step, value=0.0):
 
 
 def test_the_first_of_the_best_weights_are_kept_and_evaluations_without_better_are_counted():
-    standing = Standing()
+    standing = BestSoFar()
     for step, iou in [(1, 0.25), (2, 0.5), (3, 0.5), (4, 0.25)]:
         standing = standing.after(
             snapshot_of(step, float(step)), Measured({"a": iou, "b": iou + 0.5}, {"loss_mask": 0.25})
@@ -67,14 +67,14 @@ def test_the_first_of_the_best_weights_are_kept_and_evaluations_without_better_a
 
 
 def test_a_verdict_without_any_instance_is_not_better():
-    standing = Standing().after(snapshot_of(1), Measured({}, {}))
+    standing = BestSoFar().after(snapshot_of(1), Measured({}, {}))
     assert (standing.best, standing.best_iou, standing.evaluations_without_better) == (None, -math.inf, 1)
     assert "mean_iou" not in standing.history[0]
 
 
 def test_the_best_weights_stay_when_those_that_were_judged_go_on_learning():
     judged = snapshot_of(1, 1.0)
-    standing = Standing().after(judged, Measured({"a": 0.5}, {}))
+    standing = BestSoFar().after(judged, Measured({"a": 0.5}, {}))
     judged.weights["weight"].fill_(7.0)
     assert standing.best["weight"].tolist() == [1.0]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from maskloop.masks import encode_masks
-from models.loading.batches import Batch
+from models.loading.batches import TrainingBatch
 from models.loading.examples import read_example
 from models.network.build import build_model
 from models.operations.mask_targets import make_target
@@ -53,7 +53,7 @@ def as_batch(shapes, pictures):
         for each in examples
     ]
     images = [torch.from_numpy(each.pixels.copy()).permute(2, 0, 1) for each in examples]
-    return Batch(images, targets, tuple(each.name for each in pictures))
+    return TrainingBatch(images, targets, tuple(each.name for each in pictures))
 
 
 def test_it_draws_nothing_from_torchs_generator_and_is_the_same_again(shapes, tiny_model):

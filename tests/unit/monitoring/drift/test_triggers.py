@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskloop.settings.settings import RetrainingSettings
-from monitoring.drift.triggers import JudgedWindow, LoopState, TriggerDecision, decide_trigger, drift_episode
+from monitoring.drift.triggers import (
+    JudgedWindow,
+    TriggerDecision,
+    TriggerState,
+    decide_trigger,
+    drift_episode,
+)
 from monitoring.drift.verdict import Outcome
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,13 +28,13 @@ def history(letters: str) -> tuple[JudgedWindow, ...]:
 
 
 def decide(
-    state: LoopState, settings: RetrainingSettings = SETTINGS, confirm_windows: int = 1
+    state: TriggerState, settings: RetrainingSettings = SETTINGS, confirm_windows: int = 1
 ) -> TriggerDecision:
     return decide_trigger(state, settings, confirm_windows=confirm_windows, now=NOW)
 
 
-def state(letters: str = "d", **changes: object) -> LoopState:
-    return LoopState("w1", "b1", history(letters), **changes)  # type: ignore[arg-type]
+def state(letters: str = "d", **changes: object) -> TriggerState:
+    return TriggerState("w1", "b1", history(letters), **changes)  # type: ignore[arg-type]
 
 
 def test_drift_records_a_trigger_named_after_champion_baseline_and_first_window() -> None:
@@ -56,8 +62,8 @@ def test_a_quiet_window_arms_the_alarm_again() -> None:
 
 
 def test_a_new_champion_has_another_key() -> None:
-    assert LoopState("w2", "b2", history("d")) != state("d")
-    assert decide(LoopState("w2", "b2", history("d"))).key != decide(state("d")).key
+    assert TriggerState("w2", "b2", history("d")) != state("d")
+    assert decide(TriggerState("w2", "b2", history("d"))).key != decide(state("d")).key
 
 
 def test_drift_must_be_confirmed_by_windows_in_a_row() -> None:
@@ -146,14 +152,14 @@ def windows_of(*sources: tuple[str, ...]) -> tuple[JudgedWindow, ...]:
 
 def test_a_drift_that_reaches_another_source_is_news_beside_the_alarm_of_the_first() -> None:
     one, both = ("camera 2",), ("camera 1", "camera 2")
-    first = decide(LoopState("w1", "b1", windows_of(one, one)))
+    first = decide(TriggerState("w1", "b1", windows_of(one, one)))
     assert first.cause == "drift found at 2026-03-01 12:00 UTC in pictures of camera 2 (window window0)"
     keys = {first.key}
-    assert decide(LoopState("w1", "b1", windows_of(one, one), trigger_keys=keys)).action == "coalesce"
-    spread = LoopState("w1", "b1", windows_of(one, one, both), trigger_keys=keys, open_cycle="cycle-7")
+    assert decide(TriggerState("w1", "b1", windows_of(one, one), trigger_keys=keys)).action == "coalesce"
+    spread = TriggerState("w1", "b1", windows_of(one, one, both), trigger_keys=keys, open_cycle="cycle-7")
     second = decide(spread)
     assert (second.action, second.key) == ("record", "drift:w1:b1:window2")
     assert "camera 1, camera 2" in second.cause
     keys.add(second.key)
-    later = LoopState("w1", "b1", windows_of(one, one, both, one, both), trigger_keys=keys)
+    later = TriggerState("w1", "b1", windows_of(one, one, both, one, both), trigger_keys=keys)
     assert decide(later).action == "coalesce"

@@ -6,7 +6,7 @@ import pytest
 
 from maskloop.records.kinds import Outcome
 from maskloop.settings.settings import GateSettings
-from registry.approval.standing import Standing
+from registry.approval.decision_status import DecisionStatus
 from registry.evidence.approval_page import MAX_LINES, DriftCause, Line, Origin, compare_gates, render_page
 from registry.evidence.evidence import Change, Panel, ShownPicture
 from tests.fakes.approval_pages import (
@@ -257,19 +257,21 @@ def test_an_open_page_says_how_to_decide_and_who_may_not() -> None:
 @pytest.mark.parametrize(
     ("standing", "words"),
     [
-        (Standing("yes", "It is approved", "", next="take back"), "anybody can take it back"),
-        (Standing("yes", "It serves", "", next="roll back"), "maskloop rollback"),
-        (Standing("no", "It was rejected", ""), "There is nothing to decide any more"),
+        (DecisionStatus("yes", "It is approved", "", next="take back"), "anybody can take it back"),
+        (DecisionStatus("yes", "It serves", "", next="roll back"), "maskloop rollback"),
+        (DecisionStatus("no", "It was rejected", ""), "There is nothing to decide any more"),
     ],
 )
-def test_a_decided_page_says_what_can_still_be_done(standing: Standing, words: str) -> None:
-    text = read(standing=standing).text
+def test_a_decided_page_says_what_can_still_be_done(standing: DecisionStatus, words: str) -> None:
+    text = read(decision=standing).text
     assert words in text
     assert "maskloop approve" not in text
 
 
 def test_what_the_gates_fail_nobody_can_approve() -> None:
-    page = read(verdict=verdict(check(outcome="fail")), standing=Standing("no", "It cannot be approved", ""))
+    page = read(
+        verdict=verdict(check(outcome="fail")), decision=DecisionStatus("no", "It cannot be approved", "")
+    )
     assert "Nobody can approve a version the gates failed" in page.text
 
 
@@ -291,7 +293,7 @@ def test_names_from_the_data_and_from_people_become_no_markup() -> None:
         origins=(Origin(NASTY, NASTY, NASTY),),
         data_came=(NASTY,),
         gate_changes=(NASTY,),
-        standing=Standing("open", NASTY, NASTY, next="decide"),
+        decision=DecisionStatus("open", NASTY, NASTY, next="decide"),
         four_eyes_against=NASTY,
     )
     page = Reader(render_page(nasty))

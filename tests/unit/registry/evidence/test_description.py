@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.approval.standing import Standing
+from registry.approval.decision_status import DecisionStatus
 from registry.evidence.approval_page import DriftCause, Line
 from registry.evidence.description import MAX_CHARACTERS, describe_version
 from tests.fakes.approval_pages import AT, approval_page, check, evidence, row, verdict
@@ -42,7 +42,7 @@ def test_the_drift_page_is_linked_where_links_work() -> None:
 
 
 def test_what_is_decided_is_said_and_nobody_is_asked_again() -> None:
-    text = describe(standing=Standing("no", "It was rejected", "Anna rejected version 7."))
+    text = describe(decision=DecisionStatus("no", "It was rejected", "Anna rejected version 7."))
     assert "- ✗ It was rejected. Anna rejected version 7." in text
     assert "Decide" not in text
     assert "To decide" not in text

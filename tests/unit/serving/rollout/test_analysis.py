@@ -13,11 +13,11 @@ from evaluation.agreement import PerfectChallenger
 from maskloop.records.kinds import Outcome
 from maskloop.settings.settings import RolloutSettings, SloSettings
 from serving.rollout.analysis import Analysis, agreement_record, analyse, set_limits
-from serving.rollout.checks import Limits
+from serving.rollout.checks import RolloutLimits
 from serving.rollout.pairs import Comparison
 
 SETTINGS, SLO = RolloutSettings(), SloSettings()
-LIMITS = Limits(agreement=0.7, lowest_count_shift=-0.25, highest_count_shift=0.25, class_flips=0.1)
+LIMITS = RolloutLimits(agreement=0.7, lowest_count_shift=-0.25, highest_count_shift=0.25, class_flips=0.1)
 GOOD = Comparison(
     "cycle-2", "r", "champion", agreement=0.85, champion_s=0.01, challenger_s=0.01, latency_s=0.03
 )
@@ -153,7 +153,7 @@ def test_a_champion_that_sees_nothing_any_more_can_be_replaced() -> None:
 
 def test_where_nobody_measured_the_champion_the_settings_count() -> None:
     limits = set_limits([], SETTINGS)
-    assert limits == Limits(0.5, -0.25, 0.25, 0.1)
+    assert limits == RolloutLimits(0.5, -0.25, 0.25, 0.1)
 
 
 # --- error rates ---------------------------------------------------------------------------------

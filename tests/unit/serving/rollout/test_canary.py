@@ -16,7 +16,7 @@ from maskloop.records.kinds import Check, Outcome, RolloutMoved, RolloutPhase, R
 from maskloop.settings.settings import RolloutSettings
 from maskloop.state.loop_state import LoopState, Rollout, fold
 from serving.rollout.analysis import Analysis
-from serving.rollout.canary import TABLE, Event, Facts, describe_wait, make_move, next_move, resume
+from serving.rollout.canary import TABLE, Event, RolloutFacts, describe_wait, make_move, next_move, resume
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SETTINGS = RolloutSettings(min_pictures=100, min_step_pictures=20, min_step_minutes=5.0)
@@ -44,9 +44,9 @@ def analysis(outcome: Outcome = "pass", *, num_compared: int = 200) -> Analysis:
     return Analysis((check,), num_compared)
 
 
-def facts(**more: Any) -> Facts:
+def facts(**more: Any) -> RolloutFacts:
     given = {"now": NOW, "approved_at": NOW - timedelta(hours=2), "champion_digest": "champion"}
-    return Facts(**({**given, "num_in_step": 50} | more))
+    return RolloutFacts(**({**given, "num_in_step": 50} | more))
 
 
 def due(

@@ -11,8 +11,8 @@ from maskloop.settings.settings import RolloutSettings, Settings, SloSettings
 from serving.rollout.analysis import Analysis, analyse
 from serving.rollout.checks import (
     CHECKS,
-    Limits,
     RolloutCheck,
+    RolloutLimits,
     Terms,
     breaks_latency_promise,
     find_check,
@@ -20,7 +20,7 @@ from serving.rollout.checks import (
 from serving.rollout.pairs import Comparison
 
 SETTINGS, SLO = RolloutSettings(), SloSettings()
-LIMITS = Limits(agreement=0.7, lowest_count_shift=-0.25, highest_count_shift=0.25, class_flips=0.1)
+LIMITS = RolloutLimits(agreement=0.7, lowest_count_shift=-0.25, highest_count_shift=0.25, class_flips=0.1)
 TERMS = Terms(LIMITS, SETTINGS, SLO)
 GOOD = Comparison(
     "cycle-2", "r", "champion", agreement=0.85, champion_s=0.01, challenger_s=0.01, latency_s=0.03

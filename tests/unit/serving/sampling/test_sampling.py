@@ -17,14 +17,14 @@ from maskloop.errors import StorageError
 from maskloop.settings.settings import SamplingSettings
 from monitoring.drift.novelty import Novelty
 from monitoring.samples.sample_log import Sample, SqlSampleLog
-from serving.answers import Answer, Picture
+from serving.answers import Answer, RequestPicture
 from serving.sampling.sampler import Sampler
 from tests.fakes.ledger import FakeClock
 from tests.fakes.sample_log import FakeSampleLog
 from tests.fakes.serving_world import RememberingObserver, make_model, make_picture
 
 
-def answer_to(picture: Picture, *, strange: bool = False, **options: Any) -> Answer:
+def answer_to(picture: RequestPicture, *, strange: bool = False, **options: Any) -> Answer:
     model = make_model(**options)
     prediction = model.predictor.predict([picture.pixels])[0]
     return Answer(model, prediction, Novelty(0.99, strange))

@@ -16,7 +16,7 @@ _WAYS: Final = {"mlflow": "in MLflow", "cli": "at the command line", "policy": "
 
 
 @dataclass(frozen=True)
-class Standing:
+class DecisionStatus:
     """Where the decision stands.
 
     Attributes:
@@ -37,27 +37,27 @@ class Standing:
         return {"open": "?", "yes": "✓", "no": "✗"}[self.kind]
 
 
-def standing_of(cycle: Cycle, state: LoopState) -> Standing:
+def status_of_decision(cycle: Cycle, state: LoopState) -> DecisionStatus:
     """Say where the decision about a judged cycle stands."""
     said = _who_and_why(cycle.approval) if cycle.approval else ""
     rollout = state.rollouts.get(cycle.id)
     if cycle.closed and cycle.closed.outcome != "promoted":
-        return Standing("no", f"The turn ended: {cycle.closed.outcome}", sentence(cycle.closed.reason))
+        return DecisionStatus("no", f"The turn ended: {cycle.closed.outcome}", sentence(cycle.closed.reason))
     if cycle.phase in ("promoting", "closed"):
-        return _in_service(cycle, state) or Standing("yes", "It is being promoted", said)
+        return _in_service(cycle, state) or DecisionStatus("yes", "It is being promoted", said)
     if cycle.phase == "rejected":
-        return Standing("no", "It was rejected", said)
+        return DecisionStatus("no", "It was rejected", said)
     if cycle.verdict and cycle.verdict.outcome == "fail":
-        return Standing("no", "It cannot be approved", "What serves now serves on.")
+        return DecisionStatus("no", "It cannot be approved", "What serves now serves on.")
     if rollout and rollout.phase in ("aborting", "rolled-back"):
-        return Standing("no", "Its rollout was stopped", _describe_move(rollout))
+        return DecisionStatus("no", "Its rollout was stopped", _describe_move(rollout))
     if cycle.phase == "approved":
         return _approved(cycle, said)
     waiting = sentence(cycle.waiting.reason) if cycle.waiting else ""
-    return Standing("open", "It waits for a person's decision", waiting, next="decide")
+    return DecisionStatus("open", "It waits for a person's decision", waiting, next="decide")
 
 
-def _in_service(cycle: Cycle, state: LoopState) -> Standing | None:
+def _in_service(cycle: Cycle, state: LoopState) -> DecisionStatus | None:
     """Say whether what a cycle promoted serves still; None if it has not begun to."""
     digest = cycle.verdict.candidate_digest if cycle.verdict else ""
     times = [index for index, one in enumerate(state.serving) if one.change.weights_digest == digest]
@@ -66,12 +66,12 @@ def _in_service(cycle: Cycle, state: LoopState) -> Standing | None:
     if times[-1] == len(state.serving) - 1:
         serving = state.serving[-1]
         why = f"since {when(serving.since)}, moved there by {serving.actor}: {serving.change.why}"
-        return Standing("yes", "It serves", sentence(why), next="roll back")
+        return DecisionStatus("yes", "It serves", sentence(why), next="roll back")
     after = state.serving[times[-1] + 1]
     story = sentence(f"{when(after.since)}: {after.change.sentence()}")
     if after.change.cause == "rollback":
-        return Standing("no", "It served and was rolled back from", story)
-    return Standing("yes", "It served and was replaced", story)
+        return DecisionStatus("no", "It served and was rolled back from", story)
+    return DecisionStatus("yes", "It served and was replaced", story)
 
 
 def _who_and_why(approval: ApprovalDecided) -> str:
@@ -80,13 +80,13 @@ def _who_and_why(approval: ApprovalDecided) -> str:
     )
 
 
-def _approved(cycle: Cycle, said: str) -> Standing:
+def _approved(cycle: Cycle, said: str) -> DecisionStatus:
     if cycle.waiting is None:
-        return Standing("yes", "It is approved", said, next="take back")
+        return DecisionStatus("yes", "It is approved", said, next="take back")
     waiting = f"{said} {sentence(cycle.waiting.reason)}"
     if cycle.waiting.waiting_for == "approval":
-        return Standing("open", "It has to be approved again", waiting, next="decide")
-    return Standing("yes", "It is approved", waiting, next="take back")
+        return DecisionStatus("open", "It has to be approved again", waiting, next="decide")
+    return DecisionStatus("yes", "It is approved", waiting, next="take back")
 
 
 def _describe_move(rollout: Rollout) -> str:

@@ -14,7 +14,7 @@ from maskloop.records.kinds import (
     WaitingFor,
     write_record,
 )
-from registry.approval.standing import Standing, standing_of
+from registry.approval.decision_status import DecisionStatus, status_of_decision
 from registry.champion.promotion import rollback
 from tests.fakes.registry_world import RegistryWorld
 
@@ -24,8 +24,8 @@ def world() -> RegistryWorld:
     return RegistryWorld()
 
 
-def standing(world: RegistryWorld, candidate: CandidateRegistered) -> Standing:
-    return standing_of(world.state.cycles[world.cycle_of(candidate)], world.state)
+def standing(world: RegistryWorld, candidate: CandidateRegistered) -> DecisionStatus:
+    return status_of_decision(world.state.cycles[world.cycle_of(candidate)], world.state)
 
 
 def wait(world: RegistryWorld, candidate: CandidateRegistered, waiting_for: WaitingFor) -> None:
@@ -41,7 +41,9 @@ def close(world: RegistryWorld, candidate: CandidateRegistered, outcome: str, re
 def test_a_judged_candidate_waits_for_a_decision(world: RegistryWorld) -> None:
     candidate = world.candidate()
     world.judge(candidate)
-    assert standing(world, candidate) == Standing("open", "It waits for a person's decision", "", "decide")
+    assert standing(world, candidate) == DecisionStatus(
+        "open", "It waits for a person's decision", "", "decide"
+    )
     wait(world, candidate, "approval")
     assert standing(world, candidate).sentence == "Something is missing."
 
@@ -70,7 +72,7 @@ def test_a_no_is_said_with_its_reason(world: RegistryWorld) -> None:
     world.decide(world.judge(candidate), "rejected")
     assert standing(world, candidate).headline == "It was rejected"
     close(world, candidate, "rejected", "it misses bolts")
-    assert standing(world, candidate) == Standing("no", "The turn ended: rejected", "It misses bolts.")
+    assert standing(world, candidate) == DecisionStatus("no", "The turn ended: rejected", "It misses bolts.")
 
 
 def test_a_champion_serves_until_another_does_or_it_is_rolled_back(world: RegistryWorld) -> None:
