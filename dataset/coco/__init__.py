@@ -1,1 +1,1 @@
-"""COCO files in: read, validated and mended."""
+"""COCO files: read, validated and corrected."""
