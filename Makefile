@@ -16,8 +16,9 @@ demo: environment       ## one whole turn of the loop, on a laptop CPU
 test: environment check  ## everything proven, in a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# Left out: servers, processes that are killed, DVC, training and whole stories; `make test` runs them.
-FAST_TESTS := tests/unit/maskloop tests/unit/evaluation tests/unit/registry tests/unit/monitoring tests/unit/test_*.py
+# Left out: DVC, decoders that die, training, exports, whole workflows and real servers; `make test` runs them.
+FAST_TESTS := tests/unit/maskloop tests/unit/evaluation tests/unit/registry tests/unit/monitoring tests/unit/serving \
+	tests/unit/dataset/coco tests/unit/flows/planning tests/unit/test_*.py
 fast: environment check  ## the checks and the quick tests, below two minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not server" \
 	  $(FAST_TESTS)
