@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ _log = logging.getLogger("maskloop.serving")
 class NoveltyOnceMeasured:
     """Tells strange pictures as soon as a model's own were measured, which the monitor does later."""
 
-    def __init__(self, app: App, weights_digest: str) -> None:
-        self._app, self._weights_digest = app, weights_digest
+    def __init__(self, baseline_dir: Path, *, out_of_distribution_percent: float) -> None:
+        self._baseline_dir, self._percent = baseline_dir, out_of_distribution_percent
         self._scorer: NoveltyScorer | None = None
         self._is_settled = False
 
@@ -34,13 +35,12 @@ class NoveltyOnceMeasured:
 
     def look(self) -> None:
         """Look whether they were measured in the meantime. Blocking."""
-        files = sorted(self._app.baseline_dir(self._weights_digest).glob("*.npz"))
+        files = sorted(self._baseline_dir.glob("*.npz"))
         if self._is_settled or not files:
             return
         self._is_settled = True
-        percent = self._app.settings.serving.out_of_distribution_percent
         try:
-            self._scorer = fit_novelty(load_baseline(files[0]), out_of_distribution_percent=percent)
+            self._scorer = fit_novelty(load_baseline(files[0]), out_of_distribution_percent=self._percent)
         except MaskloopError as error:
             _log.warning("strange pictures cannot be told: %s", error)
             return
@@ -80,7 +80,10 @@ class LedgerModelSource:
             expected_digest=served.weights_digest,
             device=self._app.settings.training.device,
         )
-        novelty = NoveltyOnceMeasured(self._app, served.weights_digest)
+        novelty = NoveltyOnceMeasured(
+            self._app.baseline_dir(served.weights_digest),
+            out_of_distribution_percent=self._app.settings.serving.out_of_distribution_percent,
+        )
         self._novelty = {**self._novelty, served.weights_digest: novelty}
         return HostedModel(role, served, predictor, novelty)
 

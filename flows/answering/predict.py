@@ -18,12 +18,14 @@ from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, ov
 from flows.evidence.evaluate import BATCH_SIZE
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
+from maskloop.clock import Clock
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError
 from maskloop.files import write_bytes
 from models.answering.instance_json import list_instances
 from models.answering.prediction import Prediction
 from models.ports import Predictor
+from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.values import Sample, measure, sample_key
 from registry.champion.serving_copy import ServedModel
 
@@ -58,10 +60,10 @@ def predict(
     predictor = app.predictors.load(
         served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
     )
-    story = _Answering(app, served, predictor, source, overlays_dir, min_score)
+    story = _Answering(app.samples, app.clock, served, predictor, source, overlays_dir, min_score)
     answers: list[PictureAnswer] = []
     with app.teller.progress(f"version {served.version} answers") as progress:
-        for batch in decode_in_batches(app, pictures):
+        for batch in decode_in_batches(pictures, app.settings.data.max_picture_mpx):
             answers += story.answer_batch(batch)
             progress(len(answers), len(pictures))
     return [*answers, *tell_passed_over(incoming)]
@@ -77,9 +79,9 @@ class IncomingPicture:
     error: str
 
 
-def decode_in_batches(app: App, files: Sequence[IncomingFile]) -> Iterator[list[IncomingPicture]]:
+def decode_in_batches(files: Sequence[IncomingFile], max_mpx: float) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
-    with SandboxedDecoder(DecodingLimits(max_mpx=app.settings.data.max_picture_mpx)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
         for start in range(0, len(files), BATCH_SIZE):
             yield [_receive(decoder, file) for file in files[start : start + BATCH_SIZE]]
 
@@ -99,7 +101,8 @@ def _receive(decoder: Any, file: IncomingFile) -> IncomingPicture:
 class _Answering:
     """What every batch is answered with."""
 
-    app: App
+    samples: SampleLog
+    clock: Clock
     served: ServedModel
     predictor: Predictor
     source: str
@@ -146,7 +149,7 @@ class _Answering:
         digest = digest_bytes(picture.data)
         sample = Sample(
             sample_id=sample_key(digest, self.served.weights_digest),
-            received_at=self.app.clock.now(),
+            received_at=self.clock.now(),
             model_version=self.served.version,
             weights_digest=self.served.weights_digest,
             picture_digest=digest,
@@ -155,7 +158,7 @@ class _Answering:
             orientation=picture.decoded.orientation if picture.decoded else 1,
         )
         if picture.decoded is None or prediction is None:
-            self.app.samples.add(sample, skip_reason=picture.error)
+            self.samples.add(sample, skip_reason=picture.error)
             return
         answered = measure(
             sample,
@@ -165,7 +168,7 @@ class _Answering:
             score_threshold=self.predictor.score_threshold,
             embedding=prediction.embedding,
         )
-        self.app.samples.add(answered, picture.data)
+        self.samples.add(answered, picture.data)
 
     def _draw(self, directory: Path, name: str, pixels: NDArray[np.uint8], prediction: Prediction) -> None:
         shown = prediction.detections.select(prediction.detections.reach(self.threshold))

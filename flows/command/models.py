@@ -79,7 +79,9 @@ def export(root: Path, out: Output, *, version: str, wanted: Any) -> None:
 
     app = open_workspace(root)
     report = run_story(app, "export", export_version, version=version, wanted=wanted)
-    directory = str(export_directory(app, report.export_digest)) if report.passed else ""
+    directory = (
+        str(export_directory(app.workspace.exports_dir, report.export_digest)) if report.passed else ""
+    )
     out.answer(
         {**asdict(report), "passed": report.passed, "directory": directory},
         lambda: click.echo(directory) if report.passed else None,

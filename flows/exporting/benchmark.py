@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from dataset.store import DatasetStore
 from flows.answering.incoming import list_files
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
 from flows.exporting.export import (
@@ -32,7 +33,8 @@ from maskloop.errors import (
 )
 from models.artifacts.manifest import MANIFEST_FILE
 from models.exports.manifest import EXPORT_FILE, EXPORT_FORMATS
-from models.ports import Exporter, Predictor
+from models.ports import Exporter, Predictor, Predictors
+from registry.store import RunTracker
 
 TORCH: Final = "torch"
 
@@ -69,8 +71,8 @@ def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: 
     """
     missing: dict[str, MaskloopError] = {}
     folders, data_tag = _find_folders(app, model, missing)
-    pictures = _find_pictures(app, images, data_tag)
-    predictors, memory_mib = _load_all(app, folders, pictures, missing)
+    pictures = _find_pictures(app.data, images, data_tag, app.settings.data.max_picture_mpx)
+    predictors, memory_mib = _load_all(app.predictors, app.exporter, folders, pictures, missing)
     for runtime, error in missing.items():
         app.teller.say(f"{runtime} is left out: {error}")
     if not predictors:
@@ -85,23 +87,35 @@ def _find_folders(app: App, model: str, missing: dict[str, MaskloopError]) -> tu
     """Return the model and its exports, by runtime, and the data version to take pictures from, if known."""
     if model and Path(model).is_dir():
         return _folders_below(Path(model), app.exporter, missing), ""
-    candidate = find_candidate(app, model)
+    candidate = find_candidate(app.state(), model)
     folders = {TORCH: fetch_version(app, candidate.version, candidate.weights_digest)}
     tags = app.models.version(candidate.version).tags
     for wanted in EXPORT_FORMATS:
         if digest := tags.get(export_tag(wanted), ""):
             with _noting(missing, wanted):
-                folders[wanted] = fetch_export(app, candidate.run_id, wanted, digest)
+                directory = export_directory(app.workspace.exports_dir, digest)
+                source = export_folder(wanted, digest)
+                fetch_export(app.tracker, app.exporter, candidate.run_id, source, digest, directory)
+                folders[wanted] = directory
     return folders, candidate.data_tag
 
 
-def fetch_export(app: App, run_id: str, wanted: str, digest: str) -> Path:
-    """Return the verified local copy of an export; MLflow is only asked if there is none."""
-    directory = export_directory(app, digest)
+def fetch_export(
+    tracker: RunTracker, exporter: Exporter, run_id: str, source: str, digest: str, directory: Path
+) -> None:
+    """Make sure of a verified local copy of an export; MLflow is only asked if there is none.
+
+    Args:
+        tracker: Asked for it.
+        exporter: Verifies it.
+        run_id: Of the version.
+        source: Its folder below the run's files.
+        digest: Its identity.
+        directory: Where the copy lies.
+    """
     if not directory.exists():
-        app.tracker.fetch_files(run_id, export_folder(wanted, digest), directory)
-    app.exporter.verify(directory, expected_digest=digest)
-    return directory
+        tracker.fetch_files(run_id, source, directory)
+    exporter.verify(directory, expected_digest=digest)
 
 
 def _folders_below(directory: Path, exporter: Exporter, missing: dict[str, MaskloopError]) -> dict[str, Path]:
@@ -116,15 +130,16 @@ def _folders_below(directory: Path, exporter: Exporter, missing: dict[str, Maskl
     return found
 
 
-def _find_pictures(app: App, images: Path | None, data_tag: str) -> list[np.ndarray]:
+def _find_pictures(
+    store: DatasetStore, images: Path | None, data_tag: str, max_mpx: float
+) -> list[np.ndarray]:
     if images is not None:
-        max_mpx = app.settings.data.max_picture_mpx
         files = [file.path for file in list_files([images]) if not file.passed_over]
         return [load_picture(file, max_mpx) for file in files[:BATCH_SIZE]]
-    data = app.data.open(data_tag) if data_tag else app.data.current()
+    data = store.open(data_tag) if data_tag else store.current()
     if data is None or not data.by_split["test"]:
         raise DataError("there are no test pictures to answer", hint="name a folder with --images")
-    return load_pictures(app, data, data.by_split["test"][:BATCH_SIZE])
+    return load_pictures(data, data.by_split["test"][:BATCH_SIZE], max_mpx)
 
 
 @contextmanager
@@ -137,7 +152,11 @@ def _noting(missing: dict[str, MaskloopError], runtime: str) -> Iterator[None]:
 
 
 def _load_all(
-    app: App, folders: Mapping[str, Path], pictures: list[np.ndarray], missing: dict[str, MaskloopError]
+    models: Predictors,
+    exporter: Exporter,
+    folders: Mapping[str, Path],
+    pictures: list[np.ndarray],
+    missing: dict[str, MaskloopError],
 ) -> tuple[dict[str, Predictor], dict[str, float]]:
     """Load one after the other, and let each answer once; say how much memory each added."""
     predictors: dict[str, Predictor] = {}
@@ -146,9 +165,9 @@ def _load_all(
         before = resident_mib()
         with _noting(missing, runtime):
             if runtime == TORCH:
-                predictor = app.predictors.load(folder, device="cpu")
+                predictor = models.load(folder, device="cpu")
             else:
-                predictor = app.exporter.load(folder)
+                predictor = exporter.load(folder)
             predictor.predict(pictures)
             predictors[runtime], memory_mib[runtime] = predictor, resident_mib() - before
     return predictors, memory_mib

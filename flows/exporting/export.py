@@ -16,12 +16,16 @@ from evaluation.parity import Parity, compare_pictures, find_disparities, summar
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
 from flows.exporting.latency import LatencyRow, measure_latency
 from flows.workspace.served import fetch_version
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, NotFoundError
 from maskloop.files import write_text
 from maskloop.records.kinds import CandidateRegistered
+from maskloop.settings.settings import ExportSettings
+from maskloop.state.loop_state import LoopState
 from models.exports.manifest import ExportFormat, export_digest
-from models.ports import Predictor
+from models.ports import Exporter, Predictor, Predictors
+from registry.store import ModelStore, RunTracker
 
 REPORT_FILE: Final = "report.json"
 _ROUNDS: Final = 10
@@ -71,29 +75,34 @@ def export(app: App, *, version: str = "", wanted: ExportFormat = "openvino") ->
         DataError: if the version's data have no pictures to compare on.
     """
     app.exporter.check_format(wanted)
-    candidate = find_candidate(app, version)
+    candidate = find_candidate(app.state(), version)
     directory = fetch_version(app, candidate.version, candidate.weights_digest)
     data = app.data.open(candidate.data_tag)
     if not data.by_split["test"]:
         raise DataError("the data version has no test pictures, so nothing can be compared", where=data.tag)
     app.workspace.exports_dir.mkdir(parents=True, exist_ok=True)
+    bench = _Bench(
+        app.exporter, app.predictors, app.teller, app.settings.export, data, app.settings.data.max_picture_mpx
+    )
     with tempfile.TemporaryDirectory(dir=app.workspace.exports_dir) as scratch:
         made = Path(scratch) / wanted
-        report = _make_and_compare(app, candidate, data, directory, made, wanted)
+        report = bench.make_and_compare(
+            candidate, directory, made, wanted, environment=app.machine.environment()
+        )
         if report.passed:
-            _keep(made, export_directory(app, report.export_digest), report)
-            _attach(app, candidate, report)
-    _tell(app, report)
+            kept = export_directory(app.workspace.exports_dir, report.export_digest)
+            _keep(made, kept, report)
+            _attach(app.tracker, app.models, candidate, report, kept)
+    _tell(app.teller, report)
     return report
 
 
-def find_candidate(app: App, version: str) -> CandidateRegistered:
+def find_candidate(state: LoopState, version: str) -> CandidateRegistered:
     """Return what the ledger says about a version; by default the champion.
 
     Raises:
         NotFoundError: if there is no such version, or nothing serves yet.
     """
-    state = app.state()
     if not version and state.champion is None:
         raise NotFoundError("nothing serves yet", hint="name a version")
     wanted = version or (state.champion.version if state.champion else "")
@@ -103,9 +112,9 @@ def find_candidate(app: App, version: str) -> CandidateRegistered:
     raise NotFoundError(f"there is no version {wanted}", hint="`maskloop history` names them all")
 
 
-def export_directory(app: App, digest: str) -> Path:
+def export_directory(exports_dir: Path, digest: str) -> Path:
     """Return where an export lies in the workspace."""
-    return app.workspace.exports_dir / digest
+    return exports_dir / digest
 
 
 def export_folder(wanted: str, digest: str) -> str:
@@ -118,65 +127,83 @@ def export_tag(wanted: str) -> str:
     return f"export.{wanted}"
 
 
-def _make_and_compare(
-    app: App,
-    candidate: CandidateRegistered,
-    data: DatasetVersion,
-    directory: Path,
-    made: Path,
-    wanted: ExportFormat,
-) -> ExportReport:
-    num_calibrated = _make(app, candidate, data, directory, made, wanted)
-    digest = export_digest(made)
-    exported = app.exporter.load(made, expected_digest=digest)
-    model = app.predictors.load(directory, expected_digest=candidate.weights_digest, device="cpu")
-    parity = _compare(app, model, exported, data)
-    required = app.settings.export.min_parity
-    if wanted == "openvino-int8":
-        required = app.settings.export.min_parity_int8
-    reasons = find_disparities(parity, required=required)
-    with app.teller.progress(f"{wanted} and torch in turns") as progress:
-        pictures = load_pictures(app, data, data.by_split["test"][:BATCH_SIZE])
-        predictors = {"torch": model, wanted: exported}
-        latency = measure_latency(predictors, pictures, rounds=_ROUNDS, progress=progress)
-    return ExportReport(
-        version=candidate.version,
-        weights_digest=candidate.weights_digest,
-        format=wanted,
-        export_digest=digest,
-        num_calibration_pictures=num_calibrated,
-        parity=parity,
-        required=required,
-        reasons=reasons,
-        latency=tuple(latency),
-        environment=app.machine.environment(),
-    )
+@dataclass(frozen=True)
+class _Bench:
+    """Where an export is made and held against its model, on one data version's pictures."""
 
+    exporter: Exporter
+    predictors: Predictors
+    teller: Teller
+    settings: ExportSettings
+    data: DatasetVersion
+    max_mpx: float
 
-def _make(
-    app: App,
-    candidate: CandidateRegistered,
-    data: DatasetVersion,
-    directory: Path,
-    made: Path,
-    wanted: ExportFormat,
-) -> int:
-    """Write the export; returns how many pictures it was calibrated with."""
-    chosen = choose_calibration(data, app.settings.export.calibration_pictures)
-    calibration = []
-    if wanted == "openvino-int8":
-        digests = [picture.digest for picture in chosen]
-        calibration = list(zip(digests, load_pictures(app, data, chosen), strict=True))
-    with app.teller.progress(f"version {candidate.version} to {wanted}") as progress:
-        written = app.exporter.write(
-            made,
-            directory,
-            wanted,
-            expected_digest=candidate.weights_digest,
-            calibration=calibration,
-            progress=progress,
+    def make_and_compare(
+        self,
+        candidate: CandidateRegistered,
+        directory: Path,
+        made: Path,
+        wanted: ExportFormat,
+        *,
+        environment: dict[str, str],
+    ) -> ExportReport:
+        num_calibrated = self._make(candidate, directory, made, wanted)
+        digest = export_digest(made)
+        exported = self.exporter.load(made, expected_digest=digest)
+        model = self.predictors.load(directory, expected_digest=candidate.weights_digest, device="cpu")
+        parity = self._compare(model, exported)
+        is_int8 = wanted == "openvino-int8"
+        required = self.settings.min_parity_int8 if is_int8 else self.settings.min_parity
+        with self.teller.progress(f"{wanted} and torch in turns") as progress:
+            pictures = self._load(self.data.by_split["test"][:BATCH_SIZE])
+            predictors = {"torch": model, wanted: exported}
+            latency = measure_latency(predictors, pictures, rounds=_ROUNDS, progress=progress)
+        return ExportReport(
+            version=candidate.version,
+            weights_digest=candidate.weights_digest,
+            format=wanted,
+            export_digest=digest,
+            num_calibration_pictures=num_calibrated,
+            parity=parity,
+            required=required,
+            reasons=find_disparities(parity, required=required),
+            latency=tuple(latency),
+            environment=environment,
         )
-    return len(written.calibration_digests)
+
+    def _make(self, candidate: CandidateRegistered, directory: Path, made: Path, wanted: ExportFormat) -> int:
+        """Write the export; return how many pictures it was calibrated with."""
+        chosen = choose_calibration(self.data, self.settings.calibration_pictures)
+        calibration = []
+        if wanted == "openvino-int8":
+            digests = [picture.digest for picture in chosen]
+            calibration = list(zip(digests, self._load(chosen), strict=True))
+        with self.teller.progress(f"version {candidate.version} to {wanted}") as progress:
+            written = self.exporter.write(
+                made,
+                directory,
+                wanted,
+                expected_digest=candidate.weights_digest,
+                calibration=calibration,
+                progress=progress,
+            )
+        return len(written.calibration_digests)
+
+    def _compare(self, model: Predictor, exported: Predictor) -> Parity:
+        pictures, compared = self.data.by_split["test"], []
+        with self.teller.progress("both on the test pictures") as progress:
+            for start in range(0, len(pictures), BATCH_SIZE):
+                pixels = self._load(pictures[start : start + BATCH_SIZE])
+                pairs = zip(model.predict(pixels), exported.predict(pixels), strict=True)
+                compared += [
+                    compare_pictures(own.detections, other.detections, score_threshold=model.score_threshold)
+                    for own, other in pairs
+                ]
+                progress(len(compared), len(pictures))
+        return summarise_parity(compared)
+
+    def _load(self, pictures: Sequence[LabelledPicture]) -> list[np.ndarray]:
+        return load_pictures(self.data, pictures, self.max_mpx)
 
 
 def choose_calibration(data: DatasetVersion, most: int) -> list[LabelledPicture]:
@@ -184,24 +211,11 @@ def choose_calibration(data: DatasetVersion, most: int) -> list[LabelledPicture]
     return sorted(data.by_split["val"], key=lambda picture: picture.digest)[:most]
 
 
-def load_pictures(app: App, data: DatasetVersion, pictures: Sequence[LabelledPicture]) -> list[np.ndarray]:
+def load_pictures(
+    data: DatasetVersion, pictures: Sequence[LabelledPicture], max_mpx: float
+) -> list[np.ndarray]:
     """Read pictures of a data version, uint8 (H, W, 3) each."""
-    max_mpx = app.settings.data.max_picture_mpx
     return [load_picture(data.path(picture), max_mpx) for picture in pictures]
-
-
-def _compare(app: App, model: Predictor, exported: Predictor, data: DatasetVersion) -> Parity:
-    pictures, compared = data.by_split["test"], []
-    with app.teller.progress("both on the test pictures") as progress:
-        for start in range(0, len(pictures), BATCH_SIZE):
-            pixels = load_pictures(app, data, pictures[start : start + BATCH_SIZE])
-            pairs = zip(model.predict(pixels), exported.predict(pixels), strict=True)
-            compared += [
-                compare_pictures(own.detections, other.detections, score_threshold=model.score_threshold)
-                for own, other in pairs
-            ]
-            progress(len(compared), len(pictures))
-    return summarise_parity(compared)
 
 
 def _keep(made: Path, target: Path, report: ExportReport) -> None:
@@ -211,17 +225,23 @@ def _keep(made: Path, target: Path, report: ExportReport) -> None:
         made.replace(target)
 
 
-def _attach(app: App, candidate: CandidateRegistered, report: ExportReport) -> None:
+def _attach(
+    tracker: RunTracker,
+    models: ModelStore,
+    candidate: CandidateRegistered,
+    report: ExportReport,
+    directory: Path,
+) -> None:
     """Lay the files beside the version's run; the tag comes last, and until then there is no export."""
     folder = export_folder(report.format, report.export_digest)
-    for file in sorted(export_directory(app, report.export_digest).iterdir()):
-        app.tracker.log_file(candidate.run_id, file, folder)
-    app.models.set_tag(candidate.version, export_tag(report.format), report.export_digest)
+    for file in sorted(directory.iterdir()):
+        tracker.log_file(candidate.run_id, file, folder)
+    models.set_tag(candidate.version, export_tag(report.format), report.export_digest)
 
 
-def _tell(app: App, report: ExportReport) -> None:
-    app.teller.table("parity", [parity_row(report)], f"{report.format} beside version {report.version}")
-    app.teller.table("latency", [asdict(row) for row in report.latency], "one call, in turns")
+def _tell(teller: Teller, report: ExportReport) -> None:
+    teller.table("parity", [parity_row(report)], f"{report.format} beside version {report.version}")
+    teller.table("latency", [asdict(row) for row in report.latency], "one call, in turns")
 
 
 def parity_row(report: ExportReport) -> dict[str, Any]:

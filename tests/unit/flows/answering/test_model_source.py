@@ -20,8 +20,12 @@ def measure_own_pictures(world: World, num: int) -> None:
     save_baseline(baseline, world.app().baseline_dir(DIGEST) / "0000.npz")
 
 
+def once_measured(world: World) -> NoveltyOnceMeasured:
+    return NoveltyOnceMeasured(world.app().baseline_dir(DIGEST), out_of_distribution_percent=1.0)
+
+
 def test_strange_pictures_are_told_as_soon_as_the_models_own_were_measured(world: World) -> None:
-    novelty = NoveltyOnceMeasured(world.app(), DIGEST)
+    novelty = once_measured(world)
     strange = np.full(8, 100.0, np.float32)
     novelty.look()
     assert novelty.score(strange) is None
@@ -37,7 +41,7 @@ def test_a_model_with_too_few_pictures_of_its_own_says_so_once_and_answers_on(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     measure_own_pictures(world, MIN_PICTURES - 1)
-    novelty = NoveltyOnceMeasured(world.app(), DIGEST)
+    novelty = once_measured(world)
     novelty.look()
     novelty.look()
     assert novelty.score(np.zeros(8, np.float32)) is None

@@ -68,7 +68,7 @@ def tag(world: World, wanted: str = "openvino") -> str:
 
 def test_an_export_that_says_the_same_is_kept_and_attached_to_its_version(judged: World) -> None:
     report = export(judged.app(), version="1")
-    directory = export_directory(judged.app(), report.export_digest)
+    directory = export_directory(judged.workspace.exports_dir, report.export_digest)
     assert report.passed
     assert (report.parity.num_pictures, report.parity.num_either, report.parity.mask_iou) == (4, 8, 1.0)
     assert tag(judged) == report.export_digest == digest_file(directory / "export.json")
@@ -174,16 +174,16 @@ def test_torch_and_every_export_take_turns(judged: World) -> None:
 
 def test_an_export_that_is_not_here_is_fetched_and_verified(judged: World) -> None:
     digest = export(judged.app(), version="1").export_digest
-    for file in export_directory(judged.app(), digest).iterdir():
+    for file in export_directory(judged.workspace.exports_dir, digest).iterdir():
         file.unlink()
-    export_directory(judged.app(), digest).rmdir()
+    export_directory(judged.workspace.exports_dir, digest).rmdir()
     assert len(benchmark(judged.app(), model="1", rounds=1).rows) == 4
 
 
 def test_a_damaged_export_is_told_about_and_the_others_are_timed(judged: World) -> None:
     digest = export(judged.app(), version="1").export_digest
     export(judged.app(), version="1", wanted="openvino-int8")
-    damaged = export_directory(judged.app(), digest)
+    damaged = export_directory(judged.workspace.exports_dir, digest)
     (damaged / "export.json").write_text("{}")
     listener = Listener()
     found = benchmark(replace(judged.app(), teller=listener), model="1", rounds=1)
@@ -194,7 +194,7 @@ def test_a_damaged_export_is_told_about_and_the_others_are_timed(judged: World) 
 
 def test_an_export_that_is_gone_from_mlflow_as_well_is_told_about(judged: World) -> None:
     digest = export(judged.app(), version="1").export_digest
-    shutil.rmtree(export_directory(judged.app(), digest))
+    shutil.rmtree(export_directory(judged.workspace.exports_dir, digest))
     for run in judged.tracker.runs.values():
         run.files.clear()
     found = benchmark(judged.app(), model="1", rounds=1)
@@ -205,7 +205,7 @@ def test_an_export_that_is_gone_from_mlflow_as_well_is_told_about(judged: World)
 def test_where_nothing_is_whole_the_benchmark_ends_with_what_is_wrong(judged: World, tmp_path: Path) -> None:
     digest = export(judged.app(), version="1").export_digest
     damaged = tmp_path / "exports" / "of 1"
-    shutil.copytree(export_directory(judged.app(), digest), damaged)
+    shutil.copytree(export_directory(judged.workspace.exports_dir, digest), damaged)
     (damaged / "export.json").write_text("not json")
     with pytest.raises(IntegrityError, match="manifest"):
         benchmark(judged.app(), model=str(damaged.parent), rounds=1)
@@ -223,7 +223,9 @@ def test_an_export_that_cannot_be_run_here_is_said_and_the_rest_is_timed(
 
 def test_a_folder_with_an_export_is_timed_alone(judged: World) -> None:
     digest = export(judged.app(), version="1").export_digest
-    found = benchmark(judged.app(), model=str(export_directory(judged.app(), digest)), rounds=1)
+    found = benchmark(
+        judged.app(), model=str(export_directory(judged.workspace.exports_dir, digest)), rounds=1
+    )
     assert [(row.runtime, row.times_faster) for row in found.rows] == [("openvino", None)] * 2
 
 
