@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from typing import Any, Final
 import psycopg
 
 _START_TIMEOUT_S: Final = 60.0
+_SIGNAL_AT_PARENTS_DEATH: Final = 1
 _SETTINGS: Final = (  # nothing here outlives the tests: no disk is waited for
     "fsync=off",
     "full_page_writes=off",
@@ -92,6 +95,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
                 cwd=folder,
                 stdout=log,
                 stderr=log,
+                preexec_fn=_end_with_parent,
                 **_as(identity),
             )
         try:
@@ -105,6 +109,12 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+
+
+def _end_with_parent() -> None:
+    """Let Linux stop the server when the tests are killed; everywhere else it is stopped when they end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGQUIT)
 
 
 def _identity() -> dict[str, int]:
