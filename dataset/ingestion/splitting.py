@@ -9,9 +9,9 @@ the hash of its key and never changes, whatever comes in later.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from dataset.labelled_pictures import Split
 from dataset.pictures.looks import are_alike, are_near, standardised
 from dataset.problems import DataProblem
 from maskloop.digest import digest_bytes
+
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
 
 _JOINT: Final = " + "
 """A picture's group names every key that tied it, so that each still ties what comes later."""
@@ -101,12 +104,12 @@ def assign_splits(
     splits_held: dict[str, set[Split]] = defaultdict(set)
     keys_held: dict[str, set[str]] = defaultdict(set)
     for resident in residents:
-        root = ties.find(_parts(resident.group)[0])
+        root = ties[_parts(resident.group)[0]]
         splits_held[root].add(resident.split)
         keys_held[root].update(_parts(resident.group))
     tied_newcomers: dict[str, list[Newcomer]] = defaultdict(list)
     for newcomer in newcomers:
-        tied_newcomers[ties.find(newcomer.digest)].append(newcomer)
+        tied_newcomers[ties[newcomer.digest]].append(newcomer)
     places: dict[str, Place] = {}
     problems: list[DataProblem] = []
     sizes: list[int] = []
@@ -144,46 +147,32 @@ def is_large_group(num_tied: int, num_pictures: int) -> bool:
     return num_tied >= _MIN_LARGE_GROUP and 100.0 * num_tied > _MAX_PERCENT_IN_ONE_GROUP * num_pictures
 
 
-class _Ties:
-    """Union-find over names of groups and digests of pictures."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def find(self, name: str) -> str:
-        path = []
-        while (parent := self._parent.setdefault(name, name)) != name:
-            path.append(name)
-            name = parent
-        self._parent.update(dict.fromkeys(path, name))
-        return name
-
-    def tie(self, one: str, other: str) -> None:
-        self._parent[self.find(one)] = self.find(other)
-
-
 def _tied_together(
     newcomers: Sequence[Newcomer], residents: Sequence[Resident], distance_bits: int, group_pattern: str
-) -> _Ties:
-    ties = _Ties()
-    for resident in residents:
-        first, *others = _parts(resident.group)
-        key = group_key(resident.name, group_pattern)
-        for other in (*others, *filter(None, (key,))):
-            ties.tie(first, other)
-    for newcomer in newcomers:
-        for key in _keys(newcomer, group_pattern):
-            ties.tie(newcomer.digest, key)
+) -> DisjointSet:
+    """Return names of groups and digests of pictures, with those that belong together in one subset."""
+    from scipy.cluster.hierarchy import DisjointSet  # 0.6 s of CPU, only where pictures are split
+
     nodes = [_parts(resident.group)[0] for resident in residents]
     nodes += [newcomer.digest for newcomer in newcomers]
+    ties = DisjointSet(nodes)
+
+    def tie(node: str, keys: Iterable[str]) -> None:
+        for key in keys:
+            ties.add(key)
+            ties.merge(node, key)
+
+    for resident, node in zip(residents, nodes, strict=False):
+        tie(node, (*_parts(resident.group), *filter(None, (group_key(resident.name, group_pattern),))))
+    for newcomer in newcomers:
+        tie(newcomer.digest, _keys(newcomer, group_pattern))
     looks = [resident.difference_hash for resident in residents]
     looks += [newcomer.difference_hash for newcomer in newcomers]
     hashes = np.array(looks, dtype=np.uint64)
     cells = standardised([one.cells for one in residents] + [one.cells for one in newcomers])
     for number, newcomer in enumerate(newcomers, start=len(residents)):
         near = np.flatnonzero(are_near(hashes, newcomer.difference_hash, distance_bits))
-        for neighbour in near[are_alike(cells[number], cells[near])]:
-            ties.tie(newcomer.digest, nodes[neighbour])
+        tie(newcomer.digest, [nodes[neighbour] for neighbour in near[are_alike(cells[number], cells[near])]])
     return ties
 
 

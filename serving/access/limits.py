@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
-
-from limits import parse
 
 from maskloop.errors import ConfigurationError, OverloadedError
 
@@ -17,6 +16,21 @@ _MAX_CLIENTS: Final = 10_000
 
 class RateLimitedError(OverloadedError):
     """One client asks too often; others are not affected."""
+
+
+_NOTATION: Final = re.compile(
+    r"\s*(?P<amount>\d+)\s*(?:/|per)\s*(?P<multiple>\d*)\s*(?P<unit>[a-z]+?)s?\s*(?:[,;|].*)?",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+)
+_DAY_S: Final = 86_400
+_UNIT_S: Final = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": _DAY_S,
+    "month": 30 * _DAY_S,
+    "year": 360 * _DAY_S,
+}
 
 
 @dataclass(frozen=True)
@@ -29,9 +43,6 @@ class RateLimit:
 
 class RateLimiter:
     """Counts requests in memory, in this process: with several workers each gets its part.
-
-    The library `limits` reads the notation but does not count: its memory storage starts a thread a hundred
-    times a second while requests come.
 
     Args:
         default: Such as ``600/minute``.
@@ -76,15 +87,17 @@ class RateLimiter:
 
 
 def read_rate_limit(text: str) -> RateLimit:
-    """Read the notation of the library `limits`. Raises ConfigurationError.
+    """Read an amount and a time. Of several, as keys may have from earlier releases, the first counts.
 
-    >>> read_rate_limit("600/minute")
-    RateLimit(amount=600, seconds=60)
+    Raises:
+        ConfigurationError: if it is none.
+
+    >>> read_rate_limit("600/minute"), read_rate_limit("100 per 5 minutes")
+    (RateLimit(amount=600, seconds=60), RateLimit(amount=100, seconds=300))
     """
-    try:
-        item = parse(text)
-    except ValueError as error:
+    read = _NOTATION.fullmatch(text)
+    if read is None or (unit_s := _UNIT_S.get(read["unit"].lower())) is None:
         raise ConfigurationError(
-            f"the rate limit {text!r} cannot be read", hint="for example 600/minute"
-        ) from error
-    return RateLimit(item.amount, item.get_expiry())
+            f"the rate limit {text!r} cannot be read", hint="for example 600/minute, or 100 per 5 minutes"
+        )
+    return RateLimit(int(read["amount"]), (int(read["multiple"] or 0) or 1) * unit_s)

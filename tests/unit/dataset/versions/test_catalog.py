@@ -3,7 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
+from scipy.stats import chi2_contingency
 
 from dataset.coco.document import CocoFile
 from dataset.coco.labels import BatchClasses, compare_label_distribution, read_batch_classes, settle_schema
@@ -120,6 +123,16 @@ class TestLabelMix:
     )
     def test_small_or_unsure_changes_are_quiet(self, old, new):
         assert compare_label_distribution(old, new, ("bolt", "nut")) == ()
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=2, max_size=5))
+    def test_a_warning_takes_a_large_change_that_chance_would_not_make_once_in_a_thousand(self, rows):
+        old, new = zip(*rows, strict=True)
+        names = tuple(f"class {number}" for number in range(len(rows)))
+        shares = [np.array(counts) / sum(counts) for counts in (old, new)]
+        is_large = np.abs(shares[0] - shares[1]).sum() / 2 >= 0.15
+        is_certain = chi2_contingency(np.array([old, new]), correction=False).pvalue <= 0.001
+        assert bool(compare_label_distribution(old, new, names)) == bool(is_large and is_certain)
 
     def test_batches_of_one_source_hardly_ever_warn(self):
         rng = np.random.default_rng(0)

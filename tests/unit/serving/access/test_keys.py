@@ -264,11 +264,26 @@ def test_clients_who_came_once_are_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     assert len(limiter._asked) <= 11
 
 
-def test_limits_are_read_as_the_library_writes_them() -> None:
-    assert read_rate_limit("100 per 5 minutes") == RateLimit(100, 300)
+@pytest.mark.parametrize(
+    ("text", "amount", "seconds"),
+    [
+        ("6000/minute", 6000, 60),
+        (" 5 / 2 second ", 5, 2),
+        ("100 per 5 minutes", 100, 300),
+        ("1 per hour", 1, 3600),
+        ("10/3days", 10, 3 * 86_400),
+        ("4/Minute", 4, 60),
+        ("1/second; 5/minute", 1, 1),
+    ],
+)
+def test_a_limit_is_an_amount_and_a_time(text: str, amount: int, seconds: float) -> None:
+    assert read_rate_limit(text) == RateLimit(amount, seconds)
 
 
-@pytest.mark.parametrize("text", ["", "often", "5/fortnight", "-1/minute"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "often", "5/fortnight", "-1/minute", "5minute", "٣/day", "5/minute x"],
+)
 def test_a_limit_that_cannot_be_read_is_said(text: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_rate_limit(text)
