@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from flows.console.output import Output, command, open_workspace, user_name
-from flows.deciding.decisions import decide_by_hand
+from flows.deciding.decisions import Decision, decide_by_hand
 from flows.loop.cycles import abandon_cycle
 from flows.pages.evidence_pack import refresh_packs
 from flows.rollouts.rollout import (
@@ -17,7 +16,7 @@ from flows.rollouts.rollout import (
     roll_back_last_change,
     stop_rollout,
 )
-from flows.workspace.wiring import App
+from flows.workspace.telling import Teller
 from maskloop.records.kinds import RolloutMoved
 
 
@@ -61,7 +60,6 @@ def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str)
 
     Without VERSION, a challenger that answers part of the traffic is stopped instead: that changed last.
     """
-
     app = open_workspace(root)
     changed = roll_back_last_change(app, to_version=version, by=by or user_name(), why=why)
     out.answer(changed.model_dump(mode="json"), lambda: out.sentences([changed.sentence()], app.teller))
@@ -88,9 +86,8 @@ def rollout_show(root: Path, out: Output, *, cycle: str) -> None:
 @click.option("--by", default="", help="Who decides. Default: the user's name.")
 def rollout_resume(root: Path, out: Output, *, accept: bool, by: str) -> None:
     """Resume a paused rollout: give its step more time, or accept it as it is."""
-
     app = open_workspace(root)
-    _answer(app, out, resume_rollout(app, by=by or user_name(), accept=accept))
+    _answer(app.teller, out, resume_rollout(app, by=by or user_name(), accept=accept))
 
 
 @command("stop")
@@ -98,18 +95,19 @@ def rollout_resume(root: Path, out: Output, *, accept: bool, by: str) -> None:
 @click.option("--why", required=True, help="The reason, for the record.")
 def rollout_stop(root: Path, out: Output, *, by: str, why: str) -> None:
     """Take the challenger out of all traffic at once; the champion goes on serving."""
-
     app = open_workspace(root)
-    _answer(app, out, stop_rollout(app, by=by or user_name(), why=why))
+    _answer(app.teller, out, stop_rollout(app, by=by or user_name(), why=why))
 
 
-def _answer(app: App, out: Output, moved: RolloutMoved) -> None:
-    out.answer(moved.model_dump(mode="json"), lambda: out.sentences([moved.sentence()], app.teller))
+def _answer(teller: Teller, out: Output, moved: RolloutMoved) -> None:
+    out.answer(moved.model_dump(mode="json"), lambda: out.sentences([moved.sentence()], teller))
 
 
-def _decide(root: Path, out: Output, version: str, decision: Any, by: str, why: str) -> None:
-
+def _decide(root: Path, out: Output, version: str, decision: Decision, by: str, why: str) -> None:
     app = open_workspace(root)
-    record = decide_by_hand(app, version, decision, by=by or user_name(), why=why)
+    decided = decide_by_hand(app, version, decision, by=by or user_name(), why=why)
     refresh_packs(app)
-    out.answer(record.model_dump(mode="json"), lambda: out.sentences([record.sentence()], app.teller))
+    out.answer(
+        {**decided.record.model_dump(mode="json"), "changed": decided.is_new},
+        lambda: out.sentences([decided.sentence()], app.teller),
+    )

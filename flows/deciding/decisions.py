@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
+from flows.deciding.decision_log import DecisionLog, Unreachable, Unread
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
-from maskloop.ledger.leases import leased
-from maskloop.records.kinds import (
-    ApprovalDecided,
-    CycleWaiting,
-    VerdictReached,
-    write_record,
-)
+from maskloop.records.kinds import ApprovalDecided, CycleWaiting, VerdictReached
+from maskloop.settings.settings import ApprovalSettings
 from maskloop.state.cycle_state import Cycle
-from registry.approval.approval import decide_approval, decide_by_person, expires_at, reject_by_tag, says_no
-from registry.champion.promotion import LEASE
-from registry.store import APPROVAL_TAG, APPROVED_BY_TAG
+from maskloop.state.loop_state import LoopState
+from registry.approval.approval import decide_approval, decide_by_person, expires_at
+from registry.store import APPROVAL_TAG, APPROVED_BY_TAG, ModelStore
+
+Decision = Literal["approved", "rejected"]
 
 
 @dataclass(frozen=True)
@@ -29,28 +28,55 @@ class Approvals:
     waiting: Mapping[str, CycleWaiting]
 
 
-def read_approvals(app: App) -> Approvals:
-    """Look at every judged cycle's version in the registry: has a person, or the policy, decided?"""
+@dataclass(frozen=True)
+class Decided:
+    """The decision on a version that holds after a person gave theirs.
+
+    Attributes:
+        record: What is recorded.
+        is_new: False if the same was decided before, so that nothing was recorded for this person.
+    """
+
+    record: ApprovalDecided
+    is_new: bool
+
+    def sentence(self) -> str:
+        """Return what was decided; or that it was before, and by whom."""
+        if self.is_new:
+            return self.record.sentence()
+        one = self.record
+        by = "the policy" if one.via == "policy" else f"{one.by} ({one.via})"
+        why = f": {one.why}" if one.why else ""
+        return f"nothing is recorded: version {one.version} was {one.decision} already by {by}{why}"
+
+
+def read_approvals(
+    state: LoopState, models: ModelStore, settings: ApprovalSettings, now: datetime
+) -> Approvals:
+    """Return what the policy or a person has decided about each judged cycle.
+
+    Raises:
+        UnavailableError: if the registry does not answer.
+    """
     decided: dict[str, ApprovalDecided] = {}
     waiting: dict[str, CycleWaiting] = {}
-    state = app.state()
     for cycle in state.open_cycles:
         if cycle.phase != "judged" or not cycle.verdict or not cycle.candidate:
             continue
         try:
-            tags = app.models.version(cycle.candidate.version).tags
+            tags = models.version(cycle.candidate.version).tags
         except NotFoundError as error:
             way_out = f"`maskloop abandon {cycle.id}` and retrain"
             waiting[cycle.id] = CycleWaiting(waiting_for="approval", reason=error.headline, way_out=way_out)
             continue
         answer = decide_approval(
             cycle.verdict,
-            app.settings.approval,
+            settings,
             tag_value=tags.get(APPROVAL_TAG, ""),
             approved_by=tags.get(APPROVED_BY_TAG, ""),
             requested_by=cycle.requested_by,
             earlier=state.approvals.get(cycle.verdict.candidate_digest),
-            now=app.clock.now(),
+            now=now,
         )
         if isinstance(answer, ApprovalDecided):
             decided[cycle.id] = answer
@@ -61,19 +87,19 @@ def read_approvals(app: App) -> Approvals:
     return Approvals(decided, waiting)
 
 
-def record_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
-    """Write a decision down and show it on the version; the same tag is taken once per cycle and verdict.
+def record_decision(log: DecisionLog, cycle: Cycle, decision: ApprovalDecided) -> None:
+    """Record a decision and show it on the version.
 
     Raises:
-        RefusedError: if it comes too late, because the candidate is being promoted or the cycle has ended.
+        RefusedError: if the candidate is being promoted or the cycle has ended.
         UnavailableError: if a promotion is under way, or the registry does not answer: `settle_tags` shows
             what was recorded.
     """
-    _write_decision(app, cycle, decision)
-    app.models.set_tag(decision.version, APPROVAL_TAG, decision.decision)
+    log.record(cycle, decision)
+    log.show(decision)
 
 
-def settle_tags(app: App) -> list[str]:
+def settle_tags(log: DecisionLog) -> list[str]:
     """Bring the tags ``approval`` and the record together again, for decided cycles that are still open.
 
     A tag that a crash left behind is made to show what was recorded. A tag that a person turned to rejected
@@ -83,43 +109,42 @@ def settle_tags(app: App) -> list[str]:
         What was done, as sentences.
     """
     done = []
-    for cycle in app.state().open_cycles:
+    for cycle in log.state().open_cycles:
         decision = cycle.approval
         if decision is None or cycle.phase not in ("approved", "rejected", "promoting"):
             continue
         try:
-            if no := _take_unread_no(app, cycle):
-                done.append(no.sentence())
-            elif app.models.version(decision.version).tags.get(APPROVAL_TAG) != decision.decision:
-                app.models.set_tag(decision.version, APPROVAL_TAG, decision.decision)
+            found = log.read_no(cycle)
+            if isinstance(found, Unreachable):
+                raise found.error
+            if isinstance(found, Unread):
+                record_decision(log, cycle, found.no)
+                done.append(found.no.sentence())
+            elif log.models.version(decision.version).tags.get(APPROVAL_TAG) != decision.decision:
+                log.show(decision)
                 done.append(f"the tag approval of version {decision.version} says {decision.decision} again")
         except (NotFoundError, RefusedError) as error:
-            app.teller.say(f"{cycle.id}: {error}")
+            log.teller.say(f"{cycle.id}: {error}")
     return done
 
 
-def decide_by_hand(
-    app: App, version: str, decision: Literal["approved", "rejected"], *, by: str, why: str
-) -> ApprovalDecided:
+def decide_by_hand(app: App, version: str, decision: Decision, *, by: str, why: str) -> Decided:
     """Approve or reject a version from the command line.
 
-    What was said before and still counts is not recorded again; a no after a yes overturns it.
+    A decision that still counts is not recorded again; a no after a yes overturns it.
 
     Raises:
         NotFoundError: if no open cycle waits for a decision on this version.
         RefusedError: if it was rejected, the gates failed it, or four eyes are asked for and there are only
             two.
     """
-    cycle = _find_judged(app, version)
-    verdict, earlier = cycle.verdict, cycle.approval
-    if verdict is None:
-        raise NotFoundError(f"version {version} has no verdict")
-    if decision == "approved":
-        earlier = _unread_no_if_the_registry_answers(app, cycle) or earlier
-        if earlier and earlier.decision == "rejected":
-            raise _refusal(verdict, earlier)
-    if earlier and earlier.decision == decision and not _has_lapsed(app, cycle):
-        return earlier
+    log = DecisionLog.of(app)
+    cycle, verdict = _find_judged(log.state(), version)
+    if decision == "approved" and isinstance(unread := log.read_no(cycle), Unread):
+        _record_and_try_to_show(log, cycle, unread.no)
+        cycle = log.state().cycles[cycle.id]
+    if standing := _find_standing(cycle, verdict, decision, app.settings.approval, app.clock.now()):
+        return Decided(standing, is_new=False)
     record = decide_by_person(
         verdict,
         app.settings.approval,
@@ -127,14 +152,34 @@ def decide_by_hand(
         by=by,
         why=why,
         requested_by=cycle.requested_by,
-        earlier=app.state().approvals.get(verdict.candidate_digest),
+        earlier=log.state().approvals.get(verdict.candidate_digest),
     )
-    _write_decision(app, cycle, record)
+    _record_and_try_to_show(log, cycle, record)
+    return Decided(record, is_new=True)
+
+
+def _record_and_try_to_show(log: DecisionLog, cycle: Cycle, decision: ApprovalDecided) -> None:
+    log.record(cycle, decision)
     try:
-        app.models.set_tag(record.version, APPROVAL_TAG, record.decision)
+        log.show(decision)
     except (NotFoundError, UnavailableError) as error:
-        app.teller.say(f"it is recorded; its tag in MLflow does not show it yet: {error}")
-    return record
+        log.teller.say(f"it is recorded; its tag in MLflow does not show it yet: {error}")
+
+
+def _find_standing(
+    cycle: Cycle, verdict: VerdictReached, decision: Decision, settings: ApprovalSettings, now: datetime
+) -> ApprovalDecided | None:
+    """Return the recorded decision if it is the wanted one and still counts, so that nothing is to be done.
+
+    Raises:
+        RefusedError: if the cycle's candidate was rejected and is to be approved.
+    """
+    earlier = cycle.approval
+    if earlier is None:
+        return None
+    if decision == "approved" and earlier.decision == "rejected":
+        raise _refusal(verdict, earlier)
+    return earlier if earlier.decision == decision and not _has_lapsed(cycle, settings, now) else None
 
 
 def _refusal(verdict: VerdictReached, no: ApprovalDecided) -> RefusedError:
@@ -151,67 +196,27 @@ def _refusal(verdict: VerdictReached, no: ApprovalDecided) -> RefusedError:
     )
 
 
-def _write_decision(app: App, cycle: Cycle, decision: ApprovalDecided) -> None:
-    """Write a decision down while no promotion can begin, so that a no is never recorded beside one."""
-    said = f"{decision.blessing_id}:{decision.decision}"
-    key = "" if decision.via == "cli" else f"approval:{cycle.id}:{said}"
-    with leased(app.ledger, LEASE, ttl_s=app.settings.retraining.lease_s):
-        phase = app.state().cycles[cycle.id].phase
-        if phase in ("promoting", "closed"):
-            raise RefusedError(
-                f"the decision on version {decision.version} comes too late: {cycle.id} is {phase}",
-                hint="`maskloop rollback` brings the earlier champion back" if phase == "promoting" else "",
-            )
-        write_record(app.ledger, decision, actor=decision.by, cycle=cycle.id, key=key)
-    app.teller.say(decision.sentence())
-
-
-def _take_unread_no(app: App, cycle: Cycle) -> ApprovalDecided | None:
-    """Record the no that a reviewer wrote into MLflow and nobody has read yet, if there is one.
-
-    Raises:
-        NotFoundError: if the version was deleted by hand.
-        RefusedError: if it comes too late.
-        UnavailableError: if the registry does not answer.
-    """
-    if cycle.verdict is None or cycle.phase not in ("judged", "approved"):
-        return None
-    tags = app.models.version(cycle.verdict.candidate_version).tags
-    if not says_no(tags.get(APPROVAL_TAG, "")):
-        return None
-    no = reject_by_tag(cycle.verdict, cycle.approval, approved_by=tags.get(APPROVED_BY_TAG, ""))
-    record_decision(app, cycle, no)
-    return no
-
-
-def _unread_no_if_the_registry_answers(app: App, cycle: Cycle) -> ApprovalDecided | None:
-    try:
-        return _take_unread_no(app, cycle)
-    except (NotFoundError, UnavailableError):
-        return None  # `settle_tags` finds it
-
-
-def _has_lapsed(app: App, cycle: Cycle) -> bool:
+def _has_lapsed(cycle: Cycle, settings: ApprovalSettings, now: datetime) -> bool:
     """Tell whether a yes has expired, or a rule refused to promote by it, so that it is asked for again."""
     if cycle.approval is None or cycle.approval.decision == "rejected" or cycle.approval_at is None:
         return False
     asked_again = cycle.waiting is not None and cycle.waiting.waiting_for == "approval"
-    return asked_again or app.clock.now() >= expires_at(cycle.approval_at, app.settings.approval)
+    return asked_again or now >= expires_at(cycle.approval_at, settings)
 
 
-def _find_judged(app: App, version: str) -> Cycle:
-    """Find the cycle a decision on this version belongs to: one that waits, else one that got its no."""
+def _find_judged(state: LoopState, version: str) -> tuple[Cycle, VerdictReached]:
+    """Return the cycle a decision on this version belongs to: one that waits, else one that got its no."""
     own = [
-        cycle
-        for cycle in reversed(app.state().cycles.values())
-        if cycle.candidate and cycle.candidate.version == version
+        (cycle, cycle.verdict)
+        for cycle in reversed(state.cycles.values())
+        if cycle.verdict and cycle.candidate and cycle.candidate.version == version
     ]
-    for cycle in own:
+    for cycle, verdict in own:
         if cycle.phase in ("judged", "approved"):  # an approved one may have expired, or be overturned
-            return cycle
-    for cycle in own:
+            return cycle, verdict
+    for cycle, verdict in own:
         if cycle.approval and cycle.approval.decision == "rejected":
-            return cycle
+            return cycle, verdict
     raise NotFoundError(
         f"nothing waits for a decision on version {version}", hint="`maskloop status` shows what waits"
     )

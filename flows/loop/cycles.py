@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from flows.workspace.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError
 from maskloop.ledger.leases import leased
+from maskloop.ledger.ledger import Ledger
 from maskloop.records.kinds import (
     CycleClosed,
     CycleOpened,
@@ -17,7 +19,9 @@ from maskloop.records.kinds import (
     TriggerRecorded,
     write_record,
 )
+from maskloop.settings.settings import RetrainingSettings
 from maskloop.state.cycle_state import Cycle
+from maskloop.state.loop_state import LoopState
 
 
 def record_trigger(
@@ -45,9 +49,9 @@ def record_trigger(
     return trigger
 
 
-def open_cycle(app: App, trigger_key: str) -> str:
+def open_cycle(journal: Journal, trigger_key: str) -> str:
     """Open the cycle a recorded trigger asks for and return its id; twice gives the same cycle."""
-    state = app.state()
+    state = journal.state()
     trigger = state.pending_triggers[trigger_key]
     failed = None if trigger.rejudges else state.unanswered_failure
     opened = CycleOpened(
@@ -60,21 +64,14 @@ def open_cycle(app: App, trigger_key: str) -> str:
         rejudges=trigger.rejudges,
         takes_up=(*failed.opened.takes_up, failed.id) if failed else (),
     )
-    entry = write_record(
-        app.ledger,
-        opened,
-        actor=state.trigger_actors[trigger_key],
-        cycle=f"cycle-{len(state.cycles) + 1}",
-        key=f"cycle:{trigger_key}",
-    )
-    app.teller.say(f"{entry.cycle}: {opened.sentence()}")
-    return entry.cycle
+    actor = state.trigger_actors[trigger_key]
+    cycle_id = f"cycle-{len(state.cycles) + 1}"
+    return journal.write(cycle_id, opened, actor=actor, key=f"cycle:{trigger_key}").cycle
 
 
-def close_cycle(app: App, cycle_id: str, record: CycleClosed) -> None:
+def close_cycle(journal: Journal, cycle_id: str, record: CycleClosed) -> None:
     """End a cycle, once."""
-    write_record(app.ledger, record, cycle=cycle_id, key=f"closed:{cycle_id}")
-    app.teller.say(f"{cycle_id}: {record.sentence()}")
+    journal.write(cycle_id, record, key=f"closed:{cycle_id}")
 
 
 def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
@@ -85,23 +82,23 @@ def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
         RefusedError: if it has ended already, or its candidate is being promoted.
         BusyError: if somebody is training or judging for it.
     """
-    cycle = find_cycle(app, cycle_id)
+    cycle = find_cycle(app.state(), cycle_id)
     if cycle.phase in ("closed", "promoting"):
         raise RefusedError(f"{cycle_id} is {cycle.phase}; there is nothing to abandon")
     closed = CycleClosed(outcome="abandoned", reason=why)
-    with work_lease(app):
+    with work_lease(app.ledger, app.settings.retraining):
         write_record(app.ledger, closed, actor=by, cycle=cycle_id, key=f"closed:{cycle_id}")
     return closed
 
 
-def find_cycle(app: App, cycle_id: str) -> Cycle:
-    """Read one cycle's state. Raises NotFoundError."""
-    cycle = app.state().cycles.get(cycle_id)
+def find_cycle(state: LoopState, cycle_id: str) -> Cycle:
+    """Return one cycle. Raises NotFoundError."""
+    cycle = state.cycles.get(cycle_id)
     if cycle is None:
         raise NotFoundError(f"there is no {cycle_id}", hint="`maskloop history` lists the cycles")
     return cycle
 
 
-def work_lease(app: App) -> AbstractContextManager[Callable[[], None]]:
+def work_lease(ledger: Ledger, settings: RetrainingSettings) -> AbstractContextManager[Callable[[], None]]:
     """Return the one lease on training and judging; what it gives checks that it is still held."""
-    return leased(app.ledger, WORK_LEASE, ttl_s=app.settings.retraining.lease_s)
+    return leased(ledger, WORK_LEASE, ttl_s=settings.lease_s)

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from flows.deciding.decisions import read_approvals, record_decision, settle_tags
+from flows.deciding.decision_log import DecisionLog
+from flows.deciding.decisions import Approvals, read_approvals, record_decision, settle_tags
 from flows.deciding.promotion import promote_cycle
 from flows.intake.feedback import ingest_enough_corrections
 from flows.intake.ingest import record_missing_versions
@@ -30,7 +31,9 @@ from flows.planning.plan import (
     plan,
 )
 from flows.rollouts.rollout import advance_rollout, start_rollout
+from flows.workspace.journal import Journal
 from flows.workspace.running import is_working, refuse_if_running
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import (
     BusyError,
@@ -41,22 +44,23 @@ from maskloop.errors import (
     UnavailableError,
 )
 from maskloop.ledger.leases import leased
+from maskloop.ledger.ledger import Ledger
 from maskloop.records.kinds import (
     CycleClosed,
     CycleWaiting,
     TrainingFailed,
     TriggerJoined,
     read_record,
-    write_record,
 )
 from maskloop.state.loop_state import LoopState
 from registry.champion.promotion import reconcile_aliases, recover
+from registry.store import ModelStore
 
 
 class WorkStarter(Protocol):
     """Sees to it that a cycle is trained and judged: here and now, or in a run of its own."""
 
-    def __call__(self, app: App, cycle_id: str) -> None:
+    def __call__(self, app: App, cycle_id: str) -> object:
         """Do the work, or start it; doing it twice must start it once."""
         ...
 
@@ -95,8 +99,8 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
     with _alone(app):
         if count := record_missing_versions(app):
             done.append(f"recorded {count} data versions that an interrupted ingest had left out")
-        done += restore_aliases(app)
-        done += settle_tags(app)
+        done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
+        done += settle_tags(DecisionLog.of(app))
         done += ingest_enough_corrections(app)
         done += advance_rollout(app)
         tried: set[Step] = set()
@@ -108,14 +112,16 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
                 if app.state().last_sequence > before.last_sequence:
                     done.append(describe_step(step, before))
         if done:
-            done += restore_aliases(app)  # the challenger follows what was just judged or decided
+            done += restore_aliases(
+                app.state(), app.ledger, app.models, app.teller
+            )  # the challenger follows what was just judged or decided
         refresh_packs(app)
         refresh_report(app)
-    return Reconciled(tuple(done), tuple(_failures_since(app, before_all)))
+    return Reconciled(tuple(done), tuple(_failures_since(app.ledger, before_all)))
 
 
-def _failures_since(app: App, sequence: int) -> Iterator[str]:
-    for entry in app.ledger.entries(after=sequence):
+def _failures_since(ledger: Ledger, sequence: int) -> Iterator[str]:
+    for entry in ledger.entries(after=sequence):
         record = read_record(entry)
         if isinstance(record, TrainingFailed) or (
             isinstance(record, CycleClosed) and record.outcome == "failed"
@@ -135,19 +141,19 @@ def _alone(app: App) -> Iterator[None]:
         yield
 
 
-def restore_aliases(app: App) -> list[str]:
+def restore_aliases(state: LoopState, ledger: Ledger, models: ModelStore, teller: Teller) -> list[str]:
     """Put aliases that were moved by hand back where the ledger has them."""
-    if not any(cycle.candidate for cycle in app.state().cycles.values()):
+    if not any(cycle.candidate for cycle in state.cycles.values()):
         return []
-    sentences = [tampered.sentence() for tampered in reconcile_aliases(app.ledger, app.models)]
+    sentences = [tampered.sentence() for tampered in reconcile_aliases(ledger, models)]
     for sentence in sentences:
-        app.teller.say(sentence)
+        teller.say(sentence)
     return sentences
 
 
 def _plan_now(app: App) -> tuple[Step, ...]:
     state = app.state()
-    approvals = read_approvals(app)
+    approvals = _read_approvals(app)
     working = {cycle.id for cycle in state.open_cycles} if is_working(app.ledger) else set[str]()
     facts = LoopFacts(
         now=app.clock.now(),
@@ -158,52 +164,51 @@ def _plan_now(app: App) -> tuple[Step, ...]:
     return plan(state, facts, app.settings)
 
 
+def _read_approvals(app: App) -> Approvals:
+    return read_approvals(app.state(), app.models, app.settings.approval, app.clock.now())
+
+
 def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
+    journal = Journal.of(app)
     match step:
         case OpenCycle(trigger_key):
-            open_cycle(app, trigger_key)
+            open_cycle(journal, trigger_key)
         case JoinCycle(trigger_key, cycle):
-            _join(app, trigger_key, cycle)
+            _join(journal, trigger_key, cycle)
         case Wait(cycle, waiting):
-            _wait(app, cycle, waiting)
+            journal.write(cycle, waiting)
         case StartWork(cycle):
             start_work(app, cycle)
         case Decide(cycle):
-            if decision := read_approvals(app).decided.get(cycle):
-                record_decision(app, find_cycle(app, cycle), decision)
+            if decision := _read_approvals(app).decided.get(cycle):
+                record_decision(DecisionLog.of(app), find_cycle(app.state(), cycle), decision)
         case StartRollout(cycle):
             start_rollout(app, cycle)
         case Promote(cycle):
-            _promote(app, cycle)
+            _promote(app, journal, cycle)
         case CompletePromotion():
             recover(app.ledger, app.models)
         case CloseCycle(cycle, outcome, reason):
-            close_cycle(app, cycle, CycleClosed(outcome=outcome, reason=reason))
+            close_cycle(journal, cycle, CycleClosed(outcome=outcome, reason=reason))
 
 
-def _join(app: App, trigger_key: str, cycle_id: str) -> None:
-    state = app.state()
+def _join(journal: Journal, trigger_key: str, cycle_id: str) -> None:
+    state = journal.state()
     trigger = state.pending_triggers[trigger_key]
     joined = TriggerJoined(trigger_key=trigger_key, reason=trigger.reason, detail=trigger.detail)
     actor = state.trigger_actors[trigger_key]
-    write_record(app.ledger, joined, actor=actor, cycle=cycle_id, key=f"joined:{trigger_key}")
-    app.teller.say(f"{cycle_id}: {joined.sentence()}")
+    journal.write(cycle_id, joined, actor=actor, key=f"joined:{trigger_key}")
 
 
-def _promote(app: App, cycle_id: str) -> None:
-    cycle = find_cycle(app, cycle_id)
+def _promote(app: App, journal: Journal, cycle_id: str) -> None:
+    cycle = find_cycle(journal.state(), cycle_id)
     try:
         promote_cycle(app, cycle)
     except (RefusedError, NotFoundError) as error:
         way_out = error.hint or "approve it again, or reject it"
         waiting = CycleWaiting(waiting_for="approval", reason=error.headline, way_out=way_out)
         if waiting != cycle.waiting:
-            _wait(app, cycle_id, waiting)
-
-
-def _wait(app: App, cycle_id: str, waiting: CycleWaiting) -> None:
-    write_record(app.ledger, waiting, cycle=cycle_id)
-    app.teller.say(f"{cycle_id}: {waiting.sentence()}")
+            journal.write(cycle_id, waiting)
 
 
 def describe_step(step: Step, before: LoopState) -> str:

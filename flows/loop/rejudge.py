@@ -5,10 +5,11 @@ from __future__ import annotations
 from flows.loop.cycles import close_cycle, record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.work import work_on_cycle
+from flows.workspace.journal import Journal
 from flows.workspace.running import refuse_if_running
 from flows.workspace.wiring import App
 from maskloop.errors import BusyError, NotFoundError, RefusedError
-from maskloop.records.kinds import CycleClosed
+from maskloop.records.kinds import CandidateRegistered, CycleClosed
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from registry.gates.policy import policy_digest
@@ -27,29 +28,31 @@ def judge_again(app: App, version: str) -> Cycle:
     """
     app.settings.required_gates()
     refuse_if_running(app.ledger, app.state(), app.workspace)
-    cycle = _find(app.state(), version)
+    cycle, candidate = _find(app.state(), version)
     _refuse_if_busy(app.state(), cycle)
     if cycle.phase == "candidate":  # its judging was interrupted: it is judged by the present gates anyway
-        reconcile(app, start_work=_judge_or_say_why)
+        reconcile(app, start_work=work_on_cycle)
         return app.state().cycles[cycle.id]
-    _refuse_if_pointless(app, cycle, version)
+    _refuse_if_pointless(app.state(), cycle, candidate)
+    if candidate.weights_digest not in app.state().rolled_back:
+        _refuse_if_nothing_changed(app, cycle)
     if cycle.phase == "judged":
         why = f"version {version} is judged again, under the present gates"
-        close_cycle(app, cycle.id, CycleClosed(outcome="abandoned", reason=why))
+        close_cycle(Journal.of(app), cycle.id, CycleClosed(outcome="abandoned", reason=why))
     key = f"judge:{version}:{app.state().last_sequence + 1}"
     detail = f"{app.actor} asked for another verdict on version {version}"
     record_trigger(app, key, "manual", detail, rejudges=cycle.id)
-    reconcile(app, start_work=_judge_or_say_why)
+    reconcile(app, start_work=work_on_cycle)
     opened = [one for one in app.state().cycles.values() if one.opened.trigger_key == key]
     if not opened:
         raise BusyError(f"version {version} is judged again as soon as the cycle now open has ended")
     return opened[0]
 
 
-def _find(state: LoopState, version: str) -> Cycle:
+def _find(state: LoopState, version: str) -> tuple[Cycle, CandidateRegistered]:
     for cycle in reversed(state.cycles.values()):
         if cycle.candidate and cycle.candidate.version == version:
-            return cycle
+            return cycle, cycle.candidate
     raise NotFoundError(f"there is no version {version}", hint="`maskloop history` names the versions")
 
 
@@ -62,10 +65,9 @@ def _refuse_if_busy(state: LoopState, own: Cycle) -> None:
             )
 
 
-def _refuse_if_pointless(app: App, cycle: Cycle, version: str) -> None:
+def _refuse_if_pointless(state: LoopState, cycle: Cycle, candidate: CandidateRegistered) -> None:
     """Raise RefusedError if another verdict on a cycle's candidate could change nothing."""
-    assert cycle.candidate is not None  # noqa: S101 - it was found by its candidate
-    state, digest = app.state(), cycle.candidate.weights_digest
+    version, digest = candidate.version, candidate.weights_digest
     if cycle.phase in ("approved", "promoting"):
         raise RefusedError(f"version {version} is approved already", hint="`maskloop promote`, or reject it")
     if state.champion and state.champion.weights_digest == digest:
@@ -80,22 +82,16 @@ def _refuse_if_pointless(app: App, cycle: Cycle, version: str) -> None:
         raise RefusedError(f"{decided[1].sentence()}; a person's no is final", hint="Train again")
     if (rollout := state.rollouts.get(cycle.id)) and not rollout.is_over:
         raise RefusedError(f"the rollout of version {version} is under way", hint="`maskloop rollout stop`")
-    _refuse_if_nothing_changed(app, cycle, version)
 
 
-def _refuse_if_nothing_changed(app: App, cycle: Cycle, version: str) -> None:
+def _refuse_if_nothing_changed(app: App, cycle: Cycle) -> None:
     verdict, champion = cycle.verdict, app.state().champion
     if verdict is None or verdict.champion_digest != (champion.weights_digest if champion else ""):
         return
     data = app.data.open(verdict.data_tag)
     if policy_digest(app.settings.required_gates(), data.class_names) == verdict.policy_digest:
         raise RefusedError(
-            f"neither the gates nor the champion have changed since version {version} was judged "
-            f"({verdict.outcome})",
+            "neither the gates nor the champion have changed since "
+            f"version {verdict.candidate_version} was judged ({verdict.outcome})",
             hint="Change [gates] in maskloop.toml first",
         )
-
-
-def _judge_or_say_why(app: App, cycle_id: str) -> None:
-    """Work on a cycle for a person who waits, to whom a failed attempt is an error."""
-    work_on_cycle(app, cycle_id)

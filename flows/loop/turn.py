@@ -45,7 +45,7 @@ def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> C
         record_trigger(
             app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from, is_taught=is_taught
         )
-    reconcile(app, start_work=_work_or_say_why)
+    reconcile(app, start_work=work_on_cycle)  # a person waits, to whom a failed attempt is an error
     cycles = list(reversed(app.state().cycles.values()))
     own = (cycle for cycle in cycles if cycle.opened.trigger_key == key)
     return next(own, cycles[0])  # an older one was open or pending: this one has joined it
@@ -60,8 +60,3 @@ def _refuse_another_kind(cycle: Cycle, starts_from: StartsFrom, is_taught: bool)
         f"{cycle.id} is unfinished, and it is another kind of training",
         hint=f"carry it on with `maskloop {begun}`, or end it with `maskloop abandon {cycle.id}`",
     )
-
-
-def _work_or_say_why(app: App, cycle_id: str) -> None:
-    """Work on a cycle for a person who waits, to whom a failed attempt is an error."""
-    work_on_cycle(app, cycle_id)

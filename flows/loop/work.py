@@ -10,6 +10,7 @@ from flows.loop.cycles import find_cycle, work_lease
 from flows.pages.evidence_pack import refresh_pack
 from flows.workspace.wiring import App
 from maskloop.errors import ConfigurationError, MaskloopError, StoppedError, UnavailableError
+from maskloop.ledger.ledger import Ledger
 from maskloop.records.kinds import CycleWaiting, TrainingFailed, write_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.stopping import StopRequest, stop_request
@@ -26,13 +27,15 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
         StoppedError: after Ctrl-C or SIGTERM; a training has written a checkpoint.
         MaskloopError: whatever ended the attempt, after it was recorded.
     """
-    with stop_request() as stop, work_lease(app) as check_lease:
-        cycle = find_cycle(app, cycle_id)
+    with stop_request() as stop, work_lease(app.ledger, app.settings.retraining) as check_lease:
+        cycle = find_cycle(app.state(), cycle_id)
         try:
             _train_and_judge(app, cycle, check_lease, stop)
         except (UnavailableError, StoppedError, ConfigurationError, KeyboardInterrupt) as error:
-            if find_cycle(app, cycle_id).num_attempts > cycle.num_attempts:  # it had begun: give it back
-                _record_retry(app, cycle_id, error)
+            if (
+                find_cycle(app.state(), cycle_id).num_attempts > cycle.num_attempts
+            ):  # it had begun: give it back
+                _record_retry(app.ledger, cycle_id, error)
             if isinstance(error, StoppedError):
                 error.exit_code = stop.exit_code
             raise
@@ -40,7 +43,7 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
             failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
             write_record(app.ledger, failed, actor=app.actor, cycle=cycle_id)
             raise
-    return find_cycle(app, cycle_id)
+    return find_cycle(app.state(), cycle_id)
 
 
 def _train_and_judge(app: App, cycle: Cycle, check_lease: Callable[[], None], stop: StopRequest) -> None:
@@ -51,14 +54,14 @@ def _train_and_judge(app: App, cycle: Cycle, check_lease: Callable[[], None], st
     app.settings.required_gates()  # a training that nobody can judge is not worth its time
     if cycle.phase in ("opened", "training"):
         train_candidate(app, cycle, check_lease, stop.is_made)
-        cycle = find_cycle(app, cycle.id)
+        cycle = find_cycle(app.state(), cycle.id)
     if cycle.phase == "candidate":
         check()
         judge_candidate(app, cycle, check)
         refresh_pack(app, cycle.id)
 
 
-def _record_retry(app: App, cycle_id: str, error: BaseException) -> None:
+def _record_retry(ledger: Ledger, cycle_id: str, error: BaseException) -> None:
     """Write down that an attempt ended for a reason that is not its own, so that it costs none."""
     reason, way_out = str(error), "it is tried again by itself"
     if isinstance(error, StoppedError):
@@ -68,4 +71,4 @@ def _record_retry(app: App, cycle_id: str, error: BaseException) -> None:
     elif isinstance(error, ConfigurationError):
         way_out = "mend the settings and start it again"
     waiting = CycleWaiting(waiting_for="retry", reason=reason, way_out=way_out)
-    write_record(app.ledger, waiting, cycle=cycle_id)
+    write_record(ledger, waiting, cycle=cycle_id)

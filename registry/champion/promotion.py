@@ -13,8 +13,8 @@ wakes up late finds its epoch taken. Aliases follow the ledger, never the other 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +38,14 @@ from registry.store import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore
 
 LEASE: Final = "promotion"
 _LEASE_TTL_S: Final = 120.0
+
+
+def promotion_lease(ledger: Ledger) -> AbstractContextManager[Callable[[], None]]:
+    """Return the one lease under which decisions are recorded and the champion changes.
+
+    What it gives raises UnavailableError once the lease is lost.
+    """
+    return leased(ledger, LEASE, ttl_s=_LEASE_TTL_S)
 
 
 def promote(
@@ -68,13 +76,13 @@ def promote(
         NotFoundError: if the version is gone from the registry; what served before serves on.
         UnavailableError: if the registry or the ledger does not answer; `recover` completes it.
     """
-    with _alone(ledger) as renew:
-        state = _finish_changing(ledger, store, renew)
+    with promotion_lease(ledger) as check_lease:
+        state = _finish_changing(ledger, store, check_lease)
         if state.champion and state.champion.weights_digest == weights_digest:
             return state.champion
         now = (clock or SystemClock()).now()
         plan = plan_promotion(state, weights_digest, settings, why=why, now=now)
-        return _change(ledger, store, plan, cycle=cycle, actor=actor, renew=renew)
+        return _change(ledger, store, plan, cycle=cycle, actor=actor, check_lease=check_lease)
 
 
 def plan_promotion(
@@ -127,14 +135,14 @@ def rollback(
         NotFoundError: if somebody deleted it from the registry.
         UnavailableError: if the ledger does not answer, or another change of champion is under way.
     """
-    with _alone(ledger) as renew:
+    with promotion_lease(ledger) as check_lease:
         try:
-            state = _finish_changing(ledger, store, renew)
+            state = _finish_changing(ledger, store, check_lease)
         except UnavailableError:
             state = _drop_changing(ledger)
         plan = plan_rollback(state, to_version=to_version, why=why)
         try:
-            return _change(ledger, store, plan, cycle="", actor=by, renew=renew)
+            return _change(ledger, store, plan, cycle="", actor=by, check_lease=check_lease)
         except UnavailableError:
             return _change_without_registry(ledger, plan, actor=by)
 
@@ -159,8 +167,8 @@ def recover(ledger: Ledger, store: ModelStore) -> bool:
     """
     if fold(ledger.entries()).changing is None:
         return False
-    with _alone(ledger) as renew:
-        _finish_changing(ledger, store, renew)
+    with promotion_lease(ledger) as check_lease:
+        _finish_changing(ledger, store, check_lease)
     return True
 
 
@@ -185,8 +193,8 @@ def reconcile_aliases(ledger: Ledger, store: ModelStore) -> list[AliasTampered]:
     An alias whose version was deleted is reported once; serving goes on from the copy on disk. A challenger
     that is merely missing, or left over from an ended cycle, is set or dropped without a record.
     """
-    with _alone(ledger) as renew:
-        state = _finish_changing(ledger, store, renew)
+    with promotion_lease(ledger) as check_lease:
+        state = _finish_changing(ledger, store, check_lease)
         tampered = []
         for alias, expected in expected_aliases(state).items():
             found = store.with_alias(alias)
@@ -259,12 +267,6 @@ def _champions_to_return_to(state: LoopState) -> list[ChampionChanged]:
 # --- applying ------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _alone(ledger: Ledger) -> Iterator[Callable[[], None]]:
-    with leased(ledger, LEASE, ttl_s=_LEASE_TTL_S) as renew:
-        yield renew
-
-
 def _change(
     ledger: Ledger,
     store: ModelStore,
@@ -272,7 +274,7 @@ def _change(
     *,
     cycle: str,
     actor: str,
-    renew: Callable[[], None],
+    check_lease: Callable[[], None],
 ) -> ChampionChanged:
     registered = store.version(plan.version)
     if registered.weights_digest != plan.weights_digest:
@@ -285,7 +287,7 @@ def _change(
         raise RefusedError(
             "somebody else changed the champion at the same moment", hint="look, then try again"
         )
-    state = _finish_changing(ledger, store, renew)
+    state = _finish_changing(ledger, store, check_lease)
     change = next((s.change for s in reversed(state.serving) if s.change.epoch == plan.epoch), None)
     if change is None:
         raise NotFoundError(f"version {plan.version} vanished from the registry before it could serve")
@@ -312,7 +314,7 @@ def _drop_changing(ledger: Ledger) -> LoopState:
     return fold(ledger.entries())
 
 
-def _finish_changing(ledger: Ledger, store: ModelStore, renew: Callable[[], None]) -> LoopState:
+def _finish_changing(ledger: Ledger, store: ModelStore, check_lease: Callable[[], None]) -> LoopState:
     """Complete the change the ledger says is under way, if there is one, and return the state after it."""
     state = fold(ledger.entries())
     changing, cycle = state.changing, state.changing_cycle
@@ -320,7 +322,7 @@ def _finish_changing(ledger: Ledger, store: ModelStore, renew: Callable[[], None
         return state
     actor = _actor_of(ledger, changing)
     try:
-        _move_aliases(store, changing, renew)
+        _move_aliases(store, changing, check_lease)
     except NotFoundError as error:
         abandoned = ChampionChangeAbandoned(
             epoch=changing.epoch, version=changing.version, reason=error.headline
@@ -342,11 +344,11 @@ def _actor_of(ledger: Ledger, changing: ChampionChanging) -> str:
     return next((entry.actor for entry in reversed(ledger.entries()) if entry.key == key), "maskloop")
 
 
-def _move_aliases(store: ModelStore, changing: ChampionChanging, renew: Callable[[], None]) -> None:
+def _move_aliases(store: ModelStore, changing: ChampionChanging, check_lease: Callable[[], None]) -> None:
     challenger = store.with_alias(CHALLENGER)
     if challenger and challenger.version == changing.version:
         store.delete_alias(CHALLENGER)
-    renew()
+    check_lease()
     store.set_alias(CHAMPION, changing.version)
     store.set_tag(changing.version, STATUS_TAG, CHAMPION)
     if changing.previous_version:

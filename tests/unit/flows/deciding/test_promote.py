@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.command.main import main
-from flows.deciding.decisions import decide_by_hand, record_decision, settle_tags
+from flows.deciding.decision_log import DecisionLog
+from flows.deciding.decisions import Decided, decide_by_hand, record_decision, settle_tags
 from flows.deciding.promotion import promote_cycle
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
@@ -18,6 +19,10 @@ from registry.champion.promotion import LEASE
 from tests.fakes.crashing import Countdown, every_crash_point
 from tests.fakes.loop_world import World, put_in_place
 from tests.fakes.opened import opens
+
+
+def log_of(world: World) -> DecisionLog:
+    return DecisionLog.of(world.app())
 
 
 def judged(world: World) -> str:
@@ -47,7 +52,7 @@ def test_a_reviewer_who_turns_the_tag_to_rejected_before_the_promotion_takes_the
     version = judged(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="looks fine")
     world.tag_version(version, "Rejected", by="bob")
-    (told,) = settle_tags(world.app())
+    (told,) = settle_tags(log_of(world))
     assert told == f"bob rejected version {version} (mlflow): this overturns the yes by anna"
     assert world.last_cycle.phase == "rejected"
     reconcile(world.app())
@@ -63,9 +68,9 @@ def test_a_yes_is_not_taken_back_in_the_name_of_whoever_gave_it(world: World) ->
     world.tag_version(version, "approved", by="anna")
     cycle = world.last_cycle
     assert cycle.verdict is not None
-    record_decision(world.app(), cycle, yes_of(world))
+    record_decision(log_of(world), cycle, yes_of(world))
     world.tag_version(version, "rejected")
-    settle_tags(world.app())
+    settle_tags(log_of(world))
     assert world.of_kind(ApprovalDecided)[-1].by == "a reviewer in MLflow"
 
 
@@ -88,7 +93,7 @@ def test_a_yes_at_the_command_line_can_be_overturned_there_and_the_record_says_w
 ) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="fine")
-    no = decide_by_hand(world.app(), version, "rejected", by="bob", why="it misses bolts")
+    no = decide_by_hand(world.app(), version, "rejected", by="bob", why="it misses bolts").record
     assert no.why == "it misses bolts (this overturns the yes by anna)"
     assert tag_of(world, version) == "rejected"
 
@@ -96,9 +101,9 @@ def test_a_yes_at_the_command_line_can_be_overturned_there_and_the_record_says_w
 def test_a_yes_of_the_policy_can_be_taken_back_too(world: World) -> None:
     version = judged(world)
     yes = yes_of(world, by="maskloop").model_copy(update={"via": "policy"})
-    record_decision(world.app(), world.last_cycle, yes)
+    record_decision(log_of(world), world.last_cycle, yes)
     world.tag_version(version, "rejected", by="bob")
-    (told,) = settle_tags(world.app())
+    (told,) = settle_tags(log_of(world))
     assert told.endswith("this overturns the yes by maskloop")
 
 
@@ -129,7 +134,11 @@ def test_what_was_rejected_cannot_be_approved_and_the_command_says_so_plainly(
 def test_rejecting_twice_is_one_no(world: World) -> None:
     version = judged(world)
     first = decide_by_hand(world.app(), version, "rejected", by="anna", why="no")
-    assert decide_by_hand(world.app(), version, "rejected", by="bob", why="me too") == first
+    again = decide_by_hand(world.app(), version, "rejected", by="bob", why="me too")
+    assert again == Decided(first.record, is_new=False)
+    assert (
+        again.sentence() == f"nothing is recorded: version {version} was rejected already by anna (cli): no"
+    )
     assert len(world.of_kind(ApprovalDecided)) == 1
 
 
@@ -162,7 +171,7 @@ def test_a_decision_after_the_promotion_is_refused_with_the_way_back(world: Worl
     decide_by_hand(world.app(), version, "approved", by="anna", why="fine")
     promote_cycle(world.app(), world.last_cycle)
     with pytest.raises(RefusedError, match="comes too late") as refused:
-        record_decision(world.app(), cycle, yes_of(world).model_copy(update={"decision": "rejected"}))
+        record_decision(log_of(world), cycle, yes_of(world).model_copy(update={"decision": "rejected"}))
     assert "rollback" in refused.value.hint
     assert world.last_cycle.phase == "promoting"
 
@@ -193,26 +202,26 @@ def test_wherever_a_decision_is_interrupted_the_tag_shows_what_was_recorded_in_t
 
     for point in every_crash_point(decide_until_killed):
         world = worlds[-1]
-        settle_tags(world.app())
+        settle_tags(log_of(world))
         decided = world.of_kind(ApprovalDecided)
         assert tag_of(world, "1") == (decided[0].decision if decided else "pending"), point
-        assert settle_tags(world.app()) == []
+        assert settle_tags(log_of(world)) == []
 
 
 def test_a_yes_that_was_erased_from_the_tag_is_shown_again(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="fine")
     world.tag_version(version, "pending")
-    assert settle_tags(world.app()) == [f"the tag approval of version {version} says approved again"]
+    assert settle_tags(log_of(world)) == [f"the tag approval of version {version} says approved again"]
     assert tag_of(world, version) == "approved"
-    assert settle_tags(world.app()) == []
+    assert settle_tags(log_of(world)) == []
 
 
 def test_a_no_is_final_whatever_the_tag_is_turned_to(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "rejected", by="anna", why="no")
     world.tag_version(version, "approved", by="bob")
-    settle_tags(world.app())
+    settle_tags(log_of(world))
     assert tag_of(world, version) == "rejected"
     assert world.last_cycle.phase == "rejected"
 
@@ -221,7 +230,7 @@ def test_a_version_deleted_by_hand_can_still_be_rejected(world: World) -> None:
     version = judged(world)
     world.models.delete_version_by_hand(version)
     decide_by_hand(world.app(), version, "rejected", by="anna", why="it is gone")
-    assert settle_tags(world.app()) == []
+    assert settle_tags(log_of(world)) == []
     assert world.last_cycle.phase == "rejected"
 
 
@@ -232,7 +241,7 @@ def test_a_decision_counts_while_the_registry_is_away_and_is_shown_when_it_is_ba
     assert world.last_cycle.phase == "approved"
     world.models.is_offline = False
     assert tag_of(world, version) == "pending"
-    settle_tags(world.app())
+    settle_tags(log_of(world))
     assert tag_of(world, version) == "approved"
 
 
@@ -243,7 +252,7 @@ def test_an_expired_yes_can_be_given_again_before_anybody_has_noticed(world: Wor
     version = judged(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="good")
     world.clock.advance(days=15)
-    again = decide_by_hand(world.app(), version, "approved", by="bob", why="still good")
+    again = decide_by_hand(world.app(), version, "approved", by="bob", why="still good").record
     assert again.by == "bob"
     reconcile(world.app())
     assert world.alias("champion") == version
@@ -251,8 +260,9 @@ def test_an_expired_yes_can_be_given_again_before_anybody_has_noticed(world: Wor
 
 def test_a_yes_that_still_counts_is_not_recorded_again(world: World) -> None:
     version = judged(world)
-    first = decide_by_hand(world.app(), version, "approved", by="anna", why="good")
-    assert decide_by_hand(world.app(), version, "approved", by="bob", why="too") == first
+    first = decide_by_hand(world.app(), version, "approved", by="anna", why="good").record
+    again = decide_by_hand(world.app(), version, "approved", by="bob", why="too")
+    assert again == Decided(first, is_new=False)
     assert len(world.of_kind(ApprovalDecided)) == 1
 
 
@@ -276,7 +286,7 @@ def test_with_four_eyes_the_requester_may_still_say_no_at_the_command_line(
     version = judged(world)
     with pytest.raises(RefusedError, match="cannot approve it"):
         decide_by_hand(world.app(), version, "approved", by="Rita", why="mine")
-    assert decide_by_hand(world.app(), version, "rejected", by="rita", why="a mistake").by == "rita"
+    assert decide_by_hand(world.app(), version, "rejected", by="rita", why="a mistake").record.by == "rita"
 
 
 def test_four_eyes_asked_for_after_the_yes_hold_the_promotion_until_a_second_person_approves(

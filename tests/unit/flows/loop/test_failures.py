@@ -139,8 +139,8 @@ def test_without_gates_nothing_is_trained_and_nothing_recorded(
 
 def test_a_yes_said_twice_is_recorded_once(world: World) -> None:
     version = judged(world)
-    first = decide_by_hand(world.app(), version, "approved", by="otto", why="fine")
-    assert decide_by_hand(world.app(), version, "approved", by="anna", why="fine too") == first
+    first = decide_by_hand(world.app(), version, "approved", by="otto", why="fine").record
+    assert decide_by_hand(world.app(), version, "approved", by="anna", why="fine too").record == first
     assert len(world.of_kind(ApprovalDecided)) == 1
 
 

@@ -14,6 +14,7 @@ from flows.loop.cycles import open_cycle, record_trigger
 from flows.loop.reconcile import describe_step, reconcile, work_here
 from flows.loop.work import work_on_cycle
 from flows.planning.plan import StartWork
+from flows.workspace.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from maskloop.errors import BusyError, TrainingError, UnavailableError
 from maskloop.ledger.ledger import check_chain
@@ -119,7 +120,7 @@ def test_a_failure_while_working_here_is_told_and_the_error_kept_for_the_next_pl
     world.model.error = TrainingError("the loss is not finite")
     asked(world)
     app = world.app()
-    open_cycle(app, "schedule:1")
+    open_cycle(Journal.of(app), "schedule:1")
     work_here(app, "cycle-1")
     assert world.last_cycle.failures == ("the loss is not finite",)
     with pytest.raises(TrainingError):
@@ -129,7 +130,7 @@ def test_a_failure_while_working_here_is_told_and_the_error_kept_for_the_next_pl
 def test_opening_a_cycle_twice_gives_the_same_one(world: World) -> None:
     asked(world)
     app = world.app()
-    assert open_cycle(app, "schedule:1") == "cycle-1"
+    assert open_cycle(Journal.of(app), "schedule:1") == "cycle-1"
     assert describe_step(StartWork("cycle-1"), world.state).startswith("cycle-1")
     assert len(world.of_kind(CycleOpened)) == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evaluation import overlays
-from flows.deciding.decisions import decide_by_hand
+from flows.deciding.decisions import Decided, decide_by_hand
 from flows.deciding.promotion import roll_back
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
@@ -167,7 +167,9 @@ def test_what_the_gates_fail_is_closed_without_asking_anybody(world: World) -> N
     assert world.models.version("1").tags["verdict"] == "fail"
     with pytest.raises(RefusedError, match="cannot be approved: the gates failed it"):
         decide_by_hand(world.app(), "1", "approved", by="anna", why="I like it")
-    assert decide_by_hand(world.app(), "1", "rejected", by="anna", why="indeed") == cycle.approval
+    decided = decide_by_hand(world.app(), "1", "rejected", by="anna", why="indeed")
+    assert decided == Decided(cycle.approval, is_new=False)
+    assert "version 1 was rejected already by the policy: " in decided.sentence()
 
 
 def test_a_candidate_much_worse_than_the_champion_fails_and_the_champion_serves_on(world: World) -> None:

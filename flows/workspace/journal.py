@@ -1,0 +1,39 @@
+"""The ledger as the loop writes into it: each record is told once it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flows.workspace.telling import Teller
+from flows.workspace.wiring import App
+from maskloop.ledger.ledger import Entry, Ledger
+from maskloop.records.kinds import write_record
+from maskloop.records.record import Record
+from maskloop.state.loop_state import LoopState
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Where the loop records what it does.
+
+    Attributes:
+        ledger: Holds the records.
+        state: Reads what they add up to, as of now.
+        teller: Is told each record.
+    """
+
+    ledger: Ledger
+    state: Callable[[], LoopState]
+    teller: Teller
+
+    @classmethod
+    def of(cls, app: App) -> Journal:
+        """Return the one of a workspace."""
+        return cls(app.ledger, app.state, app.teller)
+
+    def write(self, cycle_id: str, record: Record, *, actor: str = "maskloop", key: str = "") -> Entry:
+        """Write a record of a cycle and tell it; the same key twice is one entry."""
+        entry = write_record(self.ledger, record, actor=actor, cycle=cycle_id, key=key)
+        self.teller.say(f"{entry.cycle}: {record.sentence()}")
+        return entry
