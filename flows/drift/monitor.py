@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 from dataset.pictures.decoding import decode_picture
-from flows.drift.references import choose_reference_pictures, open_references
+from flows.drift.publication import (
+    IN_WORDS,
+    PAGE,
+    describe_verdict,
+    publish_verdict,
+    signal_rows,
+    write_pages,
+)
+from flows.drift.references import choose_reference_pictures, observe_pictures, open_references
 from flows.evidence.evaluate import load_picture
 from flows.learning.train import trained_on
 from flows.loop.cycles import record_trigger
@@ -16,22 +24,19 @@ from flows.pages.report import refresh_report
 from flows.planning.plan import count_new_labels
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
-from maskloop.errors import UnavailableError
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
-from monitoring.drift.references import POOLED, ClosestReference, judge_against_references
+from monitoring.drift.references import POOLED, judge_against_references
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger
-from monitoring.pages.drift_page import MAX_THUMBNAILS, write_drift_page, write_p_value
-from monitoring.pages.feature_report import HTML_FILE
+from monitoring.features.observation import Observation
+from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.samples.windows import SUPERSEDED, Window, choose_window
 from registry.champion.serving_copy import ServedModel
 
 DETECTOR = "drift"
 WINDOW_FILE = "samples.json"
-_PAGE = "index.html"
-_IN_WORDS = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inconclusive"}
 
 
 @dataclass(frozen=True)
@@ -107,109 +112,47 @@ def _finish_last_window(app: App) -> None:
 
 
 def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
-    references = open_references(app, served)
-    closest = judge_against_references(references, window, app.settings.monitoring)
-    verdict = closest.verdict
-    report = app.workspace.reports_dir / "drift" / verdict.window_id
-    _write_report(app, served, report, closest, window)
-    write_text(report / WINDOW_FILE, json.dumps(window.sample_ids))
-    judged = DriftJudged(
-        outcome=verdict.outcome,
-        reason=f"{verdict.cause or verdict.reason} (compared with {closest.name})",
-        window_id=verdict.window_id,
-        num_samples=verdict.num_samples,
-        missing_percent=verdict.missing_percent,
-        baseline_digest=references[POOLED].digest,
-        weights_digest=verdict.weights_digest,
-        threshold_digest=verdict.threshold_digest,
-        drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
-        report=str((report / _PAGE).relative_to(app.workspace.root)),
-        sources=tuple(sorted({sample.source for sample in window.samples})),
-    )
-    write_record(app.ledger, judged, key=f"drift:{verdict.window_id}")
-    page = _publish(app, judged, closest, report) or (report / _PAGE).as_uri()
-    app.teller.table(
-        "drift",
-        [
-            {
-                "signal": signal.name,
-                "effect": signal.effect,
-                "p (corrected)": write_p_value(signal.corrected_p_value),
-                "reference": signal.reference_mean,
-                "now": signal.current_mean,
-                "drifted": "yes" if signal.drifted else "",
-            }
-            for signal in verdict.signals[:8]
-        ],
-        f"drift check: {_IN_WORDS[judged.outcome]}",
-    )
-    app.teller.link("drift-report", page, "the drift page")
-    return judged
-
-
-def _publish(app: App, judged: DriftJudged, closest: ClosestReference, report: Path) -> str:
-    """Show the verdict in MLflow too, where it can be followed over time; the workspace keeps it anyway.
-
-    Returns:
-        The page's address there, which a Prefect artifact can link to; empty without a server.
-    """
-    try:
-        run_id = app.tracker.open_run(
-            f"drift:{judged.window_id}",
-            name=name_drift_check(judged, app.clock.now()),
-            tags={
-                "maskloop.kind": "drift",
-                "outcome": judged.outcome,
-                "window": judged.window_id,
-                "weights_digest": judged.weights_digest,
-            },
-            kind="drift check",
-        )
-        figures = {f"drift/{signal.name}": signal.effect for signal in closest.verdict.signals}
-        figures |= {"drift/num_drifted": float(closest.verdict.num_drifted)}
-        app.tracker.log_metrics(run_id, figures, step=0)
-        for file in sorted(report.iterdir()):
-            app.tracker.log_file(run_id, file, "drift")
-        app.tracker.close_run(run_id, "finished")
-        return app.tracker.url(run_id, f"drift/{_PAGE}")
-    except UnavailableError as error:
-        app.teller.say(f"the drift report could not be shown in MLflow: {error}")
-        return ""
-
-
-def name_drift_check(judged: DriftJudged, at: datetime) -> str:
-    """Name a check as a person reads it in a list: ``drift check 11-30 01:30: drifted``, in UTC."""
-    return f"drift check {at:%m-%d %H:%M}: {_IN_WORDS[judged.outcome]}"
-
-
-def _write_report(
-    app: App, served: ServedModel, directory: Path, closest: ClosestReference, window: Window
-) -> None:
-    baseline, max_mpx = closest.baseline, app.settings.data.max_picture_mpx
-    settings = app.settings.monitoring
-    app.feature_report.write(
-        baseline.rows(),
-        [sample.features for sample in window.samples],
-        directory,
-        false_alarm_rate=settings.false_alarm_rate,
-        min_drifted_features=settings.min_drifted_features,
-    )
+    """Reach a verdict, write its pages, and record it; the pages are there before the record names them."""
+    settings, max_mpx = app.settings.monitoring, app.settings.data.max_picture_mpx
     version = app.data.open(trained_on(app.state(), served.weights_digest))
-    chosen = [
-        picture
-        for picture in choose_reference_pictures(version, settings.min_window_samples)
-        if closest.name in (POOLED, picture.source)
-    ]
-    kept = [app.samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
-    write_drift_page(
-        directory,
-        closest.verdict,
-        baseline,
-        window,
-        reference_pictures=[load_picture(version.path(p), max_mpx) for p in chosen[:MAX_THUMBNAILS]],
-        current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
-        links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
+    held_out = choose_reference_pictures(version, settings.min_window_samples)
+
+    def observe() -> Mapping[str, list[Observation]]:
+        predictor = app.predictors.load(
+            served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
+        )
+        with app.teller.progress("measuring the champion's own pictures") as progress:
+            return observe_pictures(predictor, version, held_out, max_mpx=max_mpx, progress=progress)
+
+    references = open_references(
+        app.baseline_dir(served.weights_digest),
+        served.weights_digest,
+        version.fingerprint,
+        min_pictures=settings.min_window_samples,
+        observe=observe,
     )
+    closest = judge_against_references(references, window, settings)
+    directory = app.workspace.reports_dir / "drift" / closest.verdict.window_id
+    alike = [one for one in held_out if closest.name in (POOLED, one.source)]
+    kept = [app.samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
+    write_pages(
+        directory,
+        closest,
+        window,
+        settings,
+        app.feature_report,
+        reference_pictures=[load_picture(version.path(one), max_mpx) for one in alike[:MAX_THUMBNAILS]],
+        current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
+    )
+    write_text(directory / WINDOW_FILE, json.dumps(window.sample_ids))
+    page = str((directory / PAGE).relative_to(app.workspace.root))
+    judged = describe_verdict(closest, window, baseline_digest=references[POOLED].digest, page=page)
+    write_record(app.ledger, judged, key=f"drift:{judged.window_id}")
+    at, say = app.clock.now(), app.teller.say
+    url = publish_verdict(app.tracker, judged, closest, directory, at=at, say=say)
+    app.teller.table("drift", signal_rows(closest), f"drift check: {IN_WORDS[judged.outcome]}")
+    app.teller.link("drift-report", url or (directory / PAGE).as_uri(), "the drift page")
+    return judged
 
 
 def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> TriggerState:

@@ -3,69 +3,85 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.evidence.evaluate import load_picture, predict_pictures
-from flows.learning.train import trained_on
-from flows.workspace.wiring import App
 from maskloop.errors import DataError
 from maskloop.files import write_text
+from models.ports import Predictor
 from monitoring.drift.baseline import Baseline, build_baseline, load_baseline, save_baseline
 from monitoring.drift.references import POOLED
 from monitoring.features.observation import Observation
 from monitoring.features.table import observe
-from registry.champion.serving_copy import ServedModel
 
 _SOURCE_NAMES: Final = "sources.json"
 
 
-def open_references(app: App, served: ServedModel) -> Mapping[str, Baseline]:
-    """Load what the champion's own held-out pictures look like, or measure them the first time.
+def open_references(
+    directory: Path,
+    weights_digest: str,
+    data_fingerprint: str,
+    *,
+    min_pictures: int,
+    observe: Callable[[], Mapping[str, Sequence[Observation]]],
+) -> Mapping[str, Baseline]:
+    """Load what a champion's own held-out pictures look like, or have them observed the first time.
 
     Each source's reference is its validation pictures, with its test pictures added where those are fewer
     than a window needs; sources with too few even so count in the pooled reference only.
 
+    Args:
+        directory: Where the champion's references lie.
+        weights_digest: The champion's.
+        data_fingerprint: Of the data version it was trained on.
+        min_pictures: A source with fewer has no reference of its own.
+        observe: Observes the held-out pictures, by source.
+
     Raises:
-        DataError: if the champion's data version has no held-out pictures.
+        DataError: if there are no held-out pictures.
     """
-    directory = app.baseline_dir(served.weights_digest)
     files = sorted(directory.glob("*.npz"))
     if files and (directory / "complete").exists():
         names = _read_source_names(directory)
         return {names.get(file.name) or _name_of(file): load_baseline(file) for file in files}
-    version = app.data.open(trained_on(app.state(), served.weights_digest))
-    observed = _observe_held_out(app, served, version)
+    observed = observe()
     groups = {POOLED: [seen for group in observed.values() for seen in group]}
     groups |= {
-        name: group
+        name: list(group)
         for name, group in observed.items()
-        if len(observed) > 1 and len(group) >= app.settings.monitoring.min_window_samples
+        if len(observed) > 1 and len(group) >= min_pictures
     }
     references = {}
     files_of = {name: f"{number:04d}.npz" for number, name in enumerate(groups)}
     write_text(directory / _SOURCE_NAMES, json.dumps({file: name for name, file in files_of.items()}))
     for name, group in groups.items():
         references[name] = build_baseline(
-            group, weights_digest=served.weights_digest, data_fingerprint=version.fingerprint
+            group, weights_digest=weights_digest, data_fingerprint=data_fingerprint
         )
         save_baseline(references[name], directory / files_of[name])
     (directory / "complete").touch()
     return references
 
 
-def _observe_held_out(app: App, served: ServedModel, version: DatasetVersion) -> dict[str, list[Observation]]:
-    pictures = choose_reference_pictures(version, app.settings.monitoring.min_window_samples)
+def observe_pictures(
+    predictor: Predictor,
+    version: DatasetVersion,
+    pictures: Sequence[LabelledPicture],
+    *,
+    max_mpx: float,
+    progress: Callable[[int, int], None],
+) -> dict[str, list[Observation]]:
+    """Return what pictures of a data version look like to a model, by source.
+
+    Raises:
+        DataError: if there are no pictures.
+    """
     if not pictures:
         raise DataError("the champion's data version has no held-out pictures", where=version.tag)
-    predictor = app.predictors.load(
-        served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
-    )
-    max_mpx = app.settings.data.max_picture_mpx
-    with app.teller.progress("measuring the champion's own pictures") as progress:
-        found = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
+    found = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
     observed: dict[str, list[Observation]] = {}
     for picture in pictures:
         prediction = found[picture.digest]

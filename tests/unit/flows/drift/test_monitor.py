@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +13,11 @@ import pytest
 
 from dataset.pictures.decoding import encode_png
 from flows.answering.predict import predict
-from flows.drift.monitor import monitor, open_references
+from flows.drift.monitor import monitor
+from flows.drift.references import open_references
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.status import describe_status, tell_history
-from flows.workspace.served import fetch_champion
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
@@ -203,20 +202,19 @@ def test_a_drift_check_is_recorded_among_drift_checks_under_a_name_that_says_wha
     }
 
 
-def test_references_of_sources_that_no_file_could_be_called_after_are_found_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    served = fetch_champion(world.app())
+def test_references_of_sources_that_no_file_could_be_called_after_are_found_again(tmp_path: Path) -> None:
     sources = ["belt/2", "belt_2", "..", "x" * 300]
-    observe = monitoring_of_many_sources(sources)
-    monkeypatch.setattr("flows.drift.references._observe_held_out", observe)
-    shutil.rmtree(world.app().baseline_dir(served.weights_digest), ignore_errors=True)
-    first = open_references(world.app(), served)
-    again = open_references(world.app(), served)
+
+    def open_them(observe: Callable[[], Any]) -> dict[str, str]:
+        opened = open_references(tmp_path / "baselines", "w", "f", min_pictures=30, observe=observe)
+        return {name: one.digest for name, one in opened.items()}
+
+    def not_again() -> None:
+        raise AssertionError("they were observed already")
+
+    first = open_them(monitoring_of_many_sources(sources))
     assert set(sources) < set(first)
-    assert {name: one.digest for name, one in again.items()} == {
-        name: one.digest for name, one in first.items()
-    }
+    assert open_them(not_again) == first
 
 
 def monitoring_of_many_sources(sources: Sequence[str]) -> Any:

@@ -14,7 +14,6 @@ from models.artifacts.manifest import ArtifactFacts
 from models.loading.batches import PictureCache
 from models.training.checkpoint import load_checkpoint
 from models.training.train import train
-from models.validation.validation import calibrate_model
 
 
 def have_same_weights(one, other):
@@ -270,13 +269,12 @@ def test_other_weights_of_pictures_are_another_request(shapes, tmp_path):
 
 def test_thresholds_are_calibrated_on_what_a_trained_model_finds(shapes, uninterrupted):
     dataset = shapes.make_dataset()
-    found = calibrate_model(
-        uninterrupted.model,
+    found = uninterrupted.calibrate(
         dataset.by_split["val"],
-        PictureCache(dataset, shapes.load_picture),
+        PictureCache(dataset, shapes.load_picture).pixels,
         class_names=shapes.CLASS_NAMES,
         min_instances=1,
-        device=torch.device("cpu"),
+        device="cpu",
     )
     assert found.keys() <= set(shapes.CLASS_NAMES)
     assert all(0.0 < threshold < 1.0 for threshold in found.values())

@@ -1,0 +1,148 @@
+"""A drift verdict as record, as pages in the workspace, and as a run in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskloop.errors import UnavailableError
+from maskloop.records.kinds import DriftJudged
+from maskloop.settings.settings import MonitoringSettings
+from monitoring.drift.references import ClosestReference
+from monitoring.pages.drift_page import write_drift_page, write_p_value
+from monitoring.pages.feature_report import HTML_FILE, FeatureReport
+from monitoring.samples.windows import Window
+from registry.store import RunTracker
+
+PAGE: Final = "index.html"
+IN_WORDS: Final = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inconclusive"}
+_MOST_SIGNALS: Final = 8
+
+
+def describe_verdict(
+    closest: ClosestReference, window: Window, *, baseline_digest: str, page: str
+) -> DriftJudged:
+    """Return the record of a verdict. Pure.
+
+    Args:
+        closest: The verdict, and the reference it was reached with.
+        window: That was judged.
+        baseline_digest: Of the pooled reference.
+        page: The drift page's path below the workspace.
+    """
+    verdict = closest.verdict
+    return DriftJudged(
+        outcome=verdict.outcome,
+        reason=f"{verdict.cause or verdict.reason} (compared with {closest.name})",
+        window_id=verdict.window_id,
+        num_samples=verdict.num_samples,
+        missing_percent=verdict.missing_percent,
+        baseline_digest=baseline_digest,
+        weights_digest=verdict.weights_digest,
+        threshold_digest=verdict.threshold_digest,
+        drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
+        report=page,
+        sources=tuple(sorted({sample.source for sample in window.samples})),
+    )
+
+
+def write_pages(
+    directory: Path,
+    closest: ClosestReference,
+    window: Window,
+    settings: MonitoringSettings,
+    features: FeatureReport,
+    *,
+    reference_pictures: Sequence[NDArray[np.uint8]],
+    current_pictures: Sequence[NDArray[np.uint8]],
+) -> None:
+    """Write the drift page and, beside it, every feature's distributions.
+
+    Args:
+        directory: Of the window's report.
+        closest: The verdict, and the reference it was reached with.
+        window: That was judged.
+        settings: The verdict was reached by.
+        features: Writes the distributions.
+        reference_pictures: Some of the champion's own, uint8 (H, W, 3) each.
+        current_pictures: Some of the window, uint8 (H, W, 3) each.
+    """
+    features.write(
+        closest.baseline.rows(),
+        [sample.features for sample in window.samples],
+        directory,
+        false_alarm_rate=settings.false_alarm_rate,
+        min_drifted_features=settings.min_drifted_features,
+    )
+    write_drift_page(
+        directory,
+        closest.verdict,
+        closest.baseline,
+        window,
+        reference_pictures=reference_pictures,
+        current_pictures=current_pictures,
+        links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
+    )
+
+
+def publish_verdict(
+    tracker: RunTracker,
+    judged: DriftJudged,
+    closest: ClosestReference,
+    directory: Path,
+    *,
+    at: datetime,
+    say: Callable[[str], None],
+) -> str:
+    """Show the verdict in MLflow too, where it can be followed over time; the workspace keeps it anyway.
+
+    Returns:
+        The page's address there, which a Prefect artifact can link to; empty without a server.
+    """
+    try:
+        run_id = tracker.open_run(
+            f"drift:{judged.window_id}",
+            name=name_drift_check(judged, at),
+            tags={
+                "maskloop.kind": "drift",
+                "outcome": judged.outcome,
+                "window": judged.window_id,
+                "weights_digest": judged.weights_digest,
+            },
+            kind="drift check",
+        )
+        figures = {f"drift/{signal.name}": signal.effect for signal in closest.verdict.signals}
+        figures |= {"drift/num_drifted": float(closest.verdict.num_drifted)}
+        tracker.log_metrics(run_id, figures, step=0)
+        for file in sorted(directory.iterdir()):
+            tracker.log_file(run_id, file, "drift")
+        tracker.close_run(run_id, "finished")
+        return tracker.url(run_id, f"drift/{PAGE}")
+    except UnavailableError as error:
+        say(f"the drift report could not be shown in MLflow: {error}")
+        return ""
+
+
+def name_drift_check(judged: DriftJudged, at: datetime) -> str:
+    """Name a check as a person reads it in a list: ``drift check 11-30 01:30: drifted``, in UTC."""
+    return f"drift check {at:%m-%d %H:%M}: {IN_WORDS[judged.outcome]}"
+
+
+def signal_rows(closest: ClosestReference) -> list[Mapping[str, Any]]:
+    """Lay the strongest signals of a verdict out as a table's rows."""
+    return [
+        {
+            "signal": signal.name,
+            "effect": signal.effect,
+            "p (corrected)": write_p_value(signal.corrected_p_value),
+            "reference": signal.reference_mean,
+            "now": signal.current_mean,
+            "drifted": "yes" if signal.drifted else "",
+        }
+        for signal in closest.verdict.signals[:_MOST_SIGNALS]
+    ]
