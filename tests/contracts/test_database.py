@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Connection, insert, inspect, make_url, select, text, update
+from sqlalchemy import URL, Connection, func, insert, inspect, make_url, select, text, update
 from sqlalchemy.exc import IntegrityError as BrokenConstraint
 
 from maskloop.database.address import sqlite_url
@@ -328,6 +328,17 @@ def as_user(postgresql: PostgresqlServer, postgresql_url: str) -> Iterator[str]:
         connection.execute(f"CREATE ROLE maskloop LOGIN; {grants}".encode())
         yield make_url(postgresql_url).set(username="maskloop").render_as_string()
         connection.execute("DROP OWNED BY maskloop; DROP ROLE maskloop")
+
+
+def test_the_documented_rights_name_every_table(as_user: str) -> None:
+    database = Database(as_user, LEDGER)
+    with database.reading() as connection:
+        for store in STORES:
+            for table in store.metadata.tables:
+                for right in ("SELECT", "INSERT"):
+                    has_it = select(func.has_table_privilege("maskloop", table, right))
+                    assert connection.execute(has_it).scalar_one(), f"operations.md: GRANT {right} ON {table}"
+    database.close()
 
 
 def test_a_user_with_the_documented_rights_can_do_everything_but_change_entries(
