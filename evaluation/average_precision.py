@@ -140,9 +140,10 @@ def _summarise(ranking: Ranking, limits: Sequence[int]) -> tuple[NDArray[np.floa
 def precision_and_recall(
     is_true_N: NDArray[np.bool_], is_false_N: NDArray[np.bool_], num_instances: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return precision and recall (N,) when the first 1, 2, …, N detections are kept, best score first.
+    """Return precision and recall, float64 (N,), when the first 1, 2, …, N detections are kept.
 
-    Recall is NaN where there is no instance to find.
+    The best score comes first; whether a detection is true or false is bool (N,). Recall is NaN where there
+    is no instance to find.
     """
     true, false = np.cumsum(is_true_N, dtype=np.float64), np.cumsum(is_false_N, dtype=np.float64)
     return true / np.maximum(true + false, 1), true / (num_instances or np.nan)
@@ -150,6 +151,8 @@ def precision_and_recall(
 
 def average_precision(precision_N: NDArray[np.float64], recall_N: NDArray[np.float64]) -> float:
     """Average the precision, made non-increasing from the right, at 101 recalls; 0 beyond the largest recall.
+
+    Both are float64 (N,), of the first 1, 2, …, N detections; see `precision_and_recall`.
 
     >>> average_precision(np.array([1.0, 0.5]), np.array([0.5, 0.5]))  # half is found: 51 of 101 recalls
     0.504950495049505

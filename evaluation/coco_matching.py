@@ -130,7 +130,7 @@ def candidates_of_class(
 def box_iou(
     boxes_N4: NDArray[np.float64], boxes_M4: NDArray[np.float64], is_crowd_M: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return intersection over union of xyxy boxes, shape (N, M); a crowd column divides by the first area.
+    """Return intersection over union of xyxy boxes, float64 (N, M); a crowd column divides by the first area.
 
     >>> box_iou(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [0, 0, 4, 4]]), np.array([False, True]))
     array([[0.33333333, 1.        ]])

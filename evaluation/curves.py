@@ -46,7 +46,10 @@ class Curve:
         return float(f1[best]), float(self.scores[best])
 
     def f1_at(self, thresholds: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return F1 when detections down to each threshold are kept, 0..1; 0 where nothing is right."""
+        """Return F1, float64 (T,) in 0..1, when detections down to each threshold, float32 (T,), are kept.
+
+        It is 0 where nothing is right.
+        """
         num_kept = np.searchsorted(-self.scores, -thresholds, side="right")
         both = self.precision + self.recall
         f1 = np.zeros(len(both) + 1)

@@ -84,7 +84,7 @@ class Detections:
         return is_reached
 
     def select(self, keep: NDArray[np.bool_]) -> Detections:
-        """Return the detections where ``keep`` (N,) is true."""
+        """Return the detections where ``keep``, bool (N,), is true."""
         return Detections(
             self.height_px,
             self.width_px,

@@ -102,6 +102,8 @@ def _match_class(
 def assign(gain_NM: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return rows and columns of the one-to-one assignment with the largest sum, without pairs of gain 0.
 
+    The gain is float64 (N, M); rows and columns are int64 (K,), K at most the smaller of N and M.
+
     >>> assign(np.array([[0.9, 0.8], [0.7, 0.0]]))
     (array([0, 1]), array([1, 0]))
     """

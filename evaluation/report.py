@@ -64,21 +64,21 @@ class Evaluation:
         return float(known.mean()) if known.size else math.nan
 
     def precision(self) -> NDArray[np.float64]:
-        """Return true positives over all positives per class, (C,); NaN where nothing was detected."""
+        """Return true over all positives per class, float64 (C,); NaN where nothing was detected."""
         true, false = self._positives()
         return _ratio(true, true + false)
 
     def recall(self) -> NDArray[np.float64]:
-        """Return the share of instances found with an IoU of at least 0.5, (C,)."""
+        """Return the share of instances found with an IoU of at least 0.5, float64 (C,)."""
         return _ratio(self._positives()[0], self.iou.num_instances.sum(axis=0))
 
     def false_positives_per_true_positive(self) -> NDArray[np.float64]:
-        """Return how many wrong detections come with each right one, (C,); NaN where none is right."""
+        """Return the number of wrong detections for each right one, float64 (C,); NaN where none is right."""
         true, false = self._positives()
         return _ratio(false, true)
 
     def class_iou_by_source(self) -> dict[str, NDArray[np.float64]]:
-        """Return the class mask IoU (C,) of each source's pictures, sources sorted."""
+        """Return the class mask IoU, float64 (C,), of each source's pictures, sources sorted."""
         return {source: self.iou.only_source(source).class_iou() for source in sorted(set(self.iou.sources))}
 
     def rows(self) -> list[dict[str, Any]]:

@@ -154,7 +154,7 @@ def _changes(
 
 
 def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
-    """Return each mask's number of pixels, shape (N,)."""
+    """Return each mask's number of pixels, int64 (N,)."""
     areas = np.zeros(len(rles), dtype=np.int64)
     for start in range(0, len(rles), _MAX_AREAS_AT_ONCE):
         block = slice(start, start + _MAX_AREAS_AT_ONCE)
@@ -163,7 +163,7 @@ def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
 
 
 def boxes_xyxy(rles: Sequence[Rle]) -> NDArray[np.float64]:
-    """Return each mask's tight box in pixels as (x0, y0, x1, y1), shape (N, 4); zeros where it is empty."""
+    """Return each mask's tight box, float64 (N, 4), x0, y0, x1, y1 in px; zeros where it is empty."""
     if not rles:
         return np.zeros((0, 4), dtype=np.float64)
     boxes = np.asarray(_native().toBbox([_to_native(rle) for rle in rles]), dtype=np.float64).reshape(-1, 4)
@@ -174,7 +174,7 @@ def boxes_xyxy(rles: Sequence[Rle]) -> NDArray[np.float64]:
 def mask_iou(
     rles_N: Sequence[Rle], rles_M: Sequence[Rle], is_crowd_M: Sequence[bool] | None = None
 ) -> NDArray[np.float64]:
-    """Return intersection over union, shape (N, M), in 0..1.
+    """Return intersection over union, float64 (N, M), in 0..1.
 
     For a crowd column the union is the first mask's own area, as COCO's evaluation has it.
 

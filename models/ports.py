@@ -100,7 +100,15 @@ class TrainedModel(Protocol):
         min_instances: int,
         device: str,
     ) -> Mapping[str, float]:
-        """Return the score threshold, 0..1, of each class with enough instances in the pictures."""
+        """Return the score threshold, 0..1, of each class with enough instances in the pictures.
+
+        Args:
+            pictures: Annotated ones.
+            pixels_of: Returns a picture's pixels, uint8 (H, W, 3), RGB.
+            class_names: In the order of class indices.
+            min_instances: What is enough.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        """
         ...
 
     def save(self, directory: Path, facts: ArtifactFacts) -> ArtifactManifest:

@@ -112,7 +112,7 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def orient(array: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """Turn an array (…, H, W) stored under an EXIF orientation upright.
+    """Turn an array (…, H, W), any dtype, stored under an EXIF orientation upright.
 
     EXIF 2.3, tag 0x0112: 2 mirrored, 3 upside down, 4 both, 5-8 the same with rows and columns exchanged.
     """

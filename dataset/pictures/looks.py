@@ -27,8 +27,8 @@ different pictures of one even ground, whose hashes are equal, below 0.9."""
 def difference_hash(pixels: NDArray[np.uint8]) -> int:
     """Return a 64-bit hash of a picture's look that changes little with scale, compression or brightness.
 
-    The picture (H, W, 3) is averaged to 8 x 9 grey cells; each bit says whether a cell is brighter than its
-    left neighbour. Source: N. Krawetz, "Kind of Like That", 2013 (dHash).
+    The picture, uint8 (H, W, 3), is averaged to 8 x 9 grey cells; each bit says whether a cell is brighter
+    than its left neighbour. Source: N. Krawetz, "Kind of Like That", 2013 (dHash).
     """
     cells = _average(pixels, _ROWS, _COLUMNS)
     return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
@@ -70,7 +70,7 @@ def standardised(cells: Sequence[bytes | None]) -> NDArray[np.float32]:
 
 
 def are_alike(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Say which of the others, (N, 256) as `standardised` makes them, look like one, (256,).
+    """Return, bool (N,), which of the others, float32 (N, 256) from `standardised`, look like one, (256,).
 
     Where the cells of either are unknown the answer is yes: nothing but the hash is known, and it agreed.
     """

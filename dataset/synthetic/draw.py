@@ -49,7 +49,7 @@ class Draw:
         return items[self._next() % len(items)]
 
     def noise(self, height: int, width: int) -> NDArray[np.float64]:
-        """Return independent uniform numbers in [0, 1), shape (height, width)."""
+        """Return independent uniform numbers in [0, 1), float64 (H, W)."""
         counter = np.arange(1, height * width + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
         z = counter + np.uint64(self._next())
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -58,12 +58,12 @@ class Draw:
         return (z >> np.uint64(40)).astype(np.float64).reshape(height, width) / (1 << 24)
 
     def grain(self, height: int, width: int) -> NDArray[np.float64]:
-        """Return roughly Gaussian noise of mean 0 and standard deviation 1 (a sum of three uniforms)."""
+        """Return roughly Gaussian noise, mean 0, deviation 1, float64 (H, W): a sum of three uniforms."""
         total = self.noise(height, width) + self.noise(height, width) + self.noise(height, width)
         return (total - 1.5) * 2.0
 
     def clouds(self, height: int, width: int, cell_px: int) -> NDArray[np.float64]:
-        """Return smooth noise in [0, 1): random values on a grid of ``cell_px``, interpolated between."""
+        """Return smooth noise in [0, 1), float64 (H, W): interpolated between values every ``cell_px``."""
         grid = self.noise(height // cell_px + 2, width // cell_px + 2)
         row, down = _grid_position(height, cell_px)
         column, right = _grid_position(width, cell_px)
@@ -87,7 +87,10 @@ def _grid_position(length: int, cell_px: int) -> tuple[NDArray[np.int64], NDArra
 
 
 def blurred(values: NDArray[np.float64], times: int = 1) -> NDArray[np.float64]:
-    """Blur the first two axes with the kernel (1, 2, 1) / 4, ``times`` over; the edge repeats itself."""
+    """Blur float64 (H, W) or (H, W, C) along H and W, ``times`` over, with the kernel (1, 2, 1) / 4.
+
+    The edge repeats itself.
+    """
     for _ in range(times):
         up, down = np.vstack((values[:1], values[:-1])), np.vstack((values[1:], values[-1:]))
         values = (up + values * 2.0 + down) * 0.25

@@ -139,7 +139,7 @@ class Seen:
         return size
 
     def watched(self) -> list[Tensor]:
-        """Return everything that must be finite."""
+        """Return everything that must be finite: tensors of any shape, float32 or bfloat16."""
         return [*self.features.values(), *self.raw_proposals, self.logits, self.deltas]
 
 

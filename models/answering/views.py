@@ -50,7 +50,7 @@ class _Look:
 
 
 def mirror_boxes(boxes_N4: Tensor, width_px: float) -> Tensor:
-    """Return the boxes of the picture's mirror image, left and right exchanged.
+    """Return boxes, float32 (N, 4), of the picture's mirror image: left and right are exchanged.
 
     >>> mirror_boxes(torch.tensor([[1.0, 2.0, 4.0, 6.0]]), 10.0)
     tensor([[6., 2., 9., 6.]])
@@ -64,7 +64,15 @@ def find_regions_in_views(
 ) -> tuple[list[FoundRegions], Tensor, Tensor]:
     """Find regions in all of `Preparation.views`, as `models.answering.inference.find_regions` does in one.
 
-    The mean of the finest map is that of the first view.
+    Args:
+        model: torchvision's, or a copy for inference.
+        batch: float32 (B, 3, H, W) in 0..1.
+        min_score: Regions with a lower score are left out before masks are made for them.
+        parts: Networks to run instead of the model's own.
+
+    Returns:
+        The regions of each picture; the mean of the finest map of the first view, float32 (B, C); and
+        whether all the networks in every view computed finite numbers, bool ().
     """
     whole = (batch.shape[-2], batch.shape[-1])
     parts = parts or parts_of(model)

@@ -31,7 +31,7 @@ class TorchExporter:
         calibration: Sequence[tuple[str, NDArray[np.uint8]]],
         progress: Callable[[int, int], None],
     ) -> ExportManifest:
-        """Export the model in ``artifact``."""
+        """Export the model in ``artifact``; calibration pictures are uint8 (H, W, 3), RGB, by name."""
         model, manifest = load_model(artifact, expected_digest=expected_digest)
         return write_export(directory, model, manifest, wanted, calibration=calibration, progress=progress)
 

@@ -19,7 +19,11 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | None) -> None:
-    """Write a graph to ``file``. Raises ConfigurationError if 8-bit integers are asked for."""
+    """Write a graph to ``file``.
+
+    Raises:
+        ConfigurationError: if 8-bit integers are asked for, by samples of inputs, float32 of any shape.
+    """
     if samples is not None:
         raise ConfigurationError("8-bit integers are made in OpenVINO's format alone")
     torch.onnx.export(graph.capture(), (), str(file), dynamo=True, external_data=False, verbose=False)

@@ -27,7 +27,14 @@ CALIBRATION_PACKAGES = ("openvino", "nncf")
 
 
 def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | None) -> None:
-    """Write a graph to ``file``, its weights beside it; in 8-bit integers if there are samples of inputs."""
+    """Write a graph to ``file``, its weights beside it.
+
+    Args:
+        graph: The network.
+        file: Ends in ``.xml``.
+        samples: Inputs of the graph, float32 (B, H, W, C) each, that 8-bit ranges are found in; None writes
+            float32.
+    """
     openvino = _import_silenced("openvino")
     model = openvino.convert_model(graph.capture())
     free = [-1 if axis in graph.dynamic else size for axis, size in enumerate(graph.example.shape)]

@@ -71,7 +71,7 @@ def augment(
         example: As annotated.
         settings: The flips, and `TrainingSettings.augmentation`.
         random: Two numbers are drawn from it, whatever the settings.
-        mirrored: What `mirrored_labels` returns; None leaves labels as they are.
+        mirrored: What `mirrored_labels` returns, int64 (C + 1,); None leaves labels as they are.
         lend: Where other pictures come from; None pastes nothing and makes no mosaics.
     """
     example = _flip_at_random(example, settings, random, mirrored)

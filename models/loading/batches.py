@@ -168,7 +168,7 @@ def make_example(
 def jitter_colours(
     pixels: NDArray[np.uint8], strength: float, random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Scale contrast, brightness and each channel by factors in ``1 ± strength``; (H, W, 3)."""
+    """Scale contrast, brightness and each channel of uint8 (H, W, 3) by factors in ``1 ± strength``."""
     if strength == 0.0:
         return pixels
     contrast, brightness, *channels = random.uniform(1.0 - strength, 1.0 + strength, 5).tolist()

@@ -57,7 +57,7 @@ class CropArea:
 
 
 def read_example(picture: LabelledPicture, pixels: NDArray[np.uint8]) -> TrainingExample:
-    """Put a picture's instances and crowd regions beside its pixels. Empty masks are left out."""
+    """Put a picture's instances and crowds beside its pixels, uint8 (H, W, 3); empty masks are left out."""
     cropped = [(each, MaskCrop(*crop_mask(each.mask))) for each in picture.instances]
     held = [(each, crop) for each, crop in cropped if crop.pixels.size]
     labels = [each.class_index + 1 for each, _ in held if not each.is_crowd]
@@ -197,7 +197,7 @@ def transform(
 
     Args:
         example: With the masks as they were.
-        pixels: As they are now.
+        pixels: As they are now, uint8 (H, W, 3).
         change: Returns None where nothing is left of a mask.
         min_visible: Instances of whose area less than this share is left are dropped, 0..1.
     """

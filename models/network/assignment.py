@@ -22,7 +22,7 @@ def pad_rows(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Put tables of different lengths side by side, filled up with zeros; at least one row each.
 
     Returns:
-        (B, longest, …) and bool (B, longest): which rows are real.
+        The tables, (B, N, …) of their dtype, and bool (B, N): which rows are real; N is the longest's.
     """
     longest = max(1, *map(len, parts))
     missing = [longest - len(part) for part in parts]

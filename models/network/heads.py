@@ -46,7 +46,7 @@ class Regions:
         return Regions(**{name: value[some] for name, value in vars(self).items()})
 
     def boxes_by_picture(self, num_pictures: int) -> list[Tensor]:
-        """Return each picture's boxes."""
+        """Return each picture's boxes, float32 (K, 4)."""
         counts = torch.bincount(self.pictures, minlength=num_pictures).tolist()
         return [*torch.split(self.boxes, counts)]
 
@@ -253,7 +253,7 @@ class ClassAgnosticMasks(MaskRCNNPredictor):  # type: ignore[misc]
 
 
 def draw_masks(heads: RoIHeads, regions: Tensor, labels_K: Tensor) -> Tensor:
-    """Return (K, S, S): for each region (K, C, P, P) the mask's logits of one class, and of no other."""
+    """Return float32 or bfloat16 (K, S, S): the logits of one class's mask for each region (K, C, P, P)."""
     predictor = heads.mask_predictor
     if isinstance(predictor, ClassAgnosticMasks):
         labels_K = torch.zeros_like(labels_K)

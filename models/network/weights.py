@@ -57,7 +57,7 @@ def load_weights(
 
     Args:
         model: Changed in place.
-        state: Tensors by name.
+        state: Tensors by name, any shape and any dtype.
         where: Named in messages.
         same_classes: False if the class names are known to differ, so that predictors stay random although
             their shapes may fit.
@@ -99,7 +99,7 @@ def _has_shape(state: dict[str, Tensor], name: str, shape: torch.Size) -> bool:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read tensors by name from a ``.safetensors`` file or a ``.pth`` file that holds only tensors.
+    """Read tensors by name, any shape and any dtype, from ``.safetensors``, or ``.pth`` with tensors alone.
 
     Raises:
         ConfigurationError: if the file is missing, broken, or would run code when read.

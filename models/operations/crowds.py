@@ -60,11 +60,13 @@ def leave_out_crowds(
 
 
 def crowd_shares(summed: Tensor, boxes_N4: Tensor, size_px: tuple[int, int]) -> Tensor:
-    """Return (N,), 0..1: how much of each box, inside the picture and in whole px, lies in crowd regions.
+    """Return float32 (N,), 0..1: the share of each box that lies in crowd regions.
+
+    A box is taken in whole px and inside the picture.
 
     Args:
         summed: What `sum_crowds` returns, of the picture before it was resized.
-        boxes_N4: In px of the resized picture.
+        boxes_N4: float32, x0, y0, x1, y1 in px of the resized picture.
         size_px: Its height and width.
     """
     height_px, width_px = (side - 1 for side in summed.shape)

@@ -64,7 +64,7 @@ def make_target(
 
 
 def read_crops(target: Mapping[str, Tensor]) -> list[MaskCrop]:
-    """Return the crops that `make_target` was given, for people to look at."""
+    """Return the crops, bool (H, W), that `make_target` was given, for people to look at."""
     boxes, pixels = target["crop_boxes"].tolist(), target["crop_pixels"].numpy().astype(bool)
     sizes = [(bottom - top, right - left) for left, top, right, bottom in boxes]
     ends = np.cumsum([height * width for height, width in sizes])
@@ -103,7 +103,7 @@ class Crops:
 
     @classmethod
     def of(cls, targets: Sequence[dict[str, Tensor]]) -> Crops:
-        """Gather what `make_target` made of each picture, after resizing or before."""
+        """Gather each picture's ``crop_boxes``, int64 (M, 4), and ``crop_pixels``; see `make_target`."""
         boxes = torch.cat([target["crop_boxes"] for target in targets])
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         pixels = torch.cat([target["crop_pixels"] for target in targets])

@@ -108,7 +108,7 @@ def lessons(
 
 
 def mix(labels: Mapping[str, Tensor], taught: Mapping[str, Tensor], weight: float) -> dict[str, Tensor]:
-    """Give the teacher's losses ``weight``, 0..1, and those of the labels the rest.
+    """Give the teacher's losses, each a scalar, float32, ``weight``, 0..1, and those of the labels the rest.
 
     A sum instead would leave the proposals' losses too little say beside the heads'.
     """
@@ -172,7 +172,12 @@ class Teacher:
 
     @contextmanager
     def teaching(self, heads: CropHeads, images: list[Tensor]) -> Iterator[None]:
-        """In the body, let a network's heads learn from this teacher about the pictures of its step."""
+        """In the body, let a network's heads learn from this teacher about the pictures of its step.
+
+        Args:
+            heads: Of the network that learns.
+            images: The step's pictures, (3, H, W) each: uint8, or float32 in 0..1.
+        """
         heads.lesson = lambda drawn, losses: self.teach(images, drawn, losses)
         try:
             yield
@@ -180,7 +185,13 @@ class Teacher:
             heads.lesson = None
 
     def teach(self, images: list[Tensor], drawn: Drawn, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the losses of the labels and of what the teacher says about what was drawn, mixed."""
+        """Return the losses of the labels and of what the teacher says about what was drawn, mixed.
+
+        Args:
+            images: The step's pictures, (3, H, W) each: uint8, or float32 in 0..1.
+            drawn: What the heads said about the regions drawn.
+            labels: The losses by name, each a scalar, float32.
+        """
         teacher, is_object = self._answer(images, drawn), drawn.regions.labels > 0
         own = self._column_of_label[drawn.regions.labels]
         is_trusted = trusted(teacher.logits, own, self._settings.min_score)

@@ -43,7 +43,7 @@ class TorchTrainer:
     def preview(
         self, request: TrainingRequest, load_picture: LoadPicture
     ) -> Iterator[tuple[NDArray[np.uint8], GroundTruth]]:
-        """Yield the pictures of the request's steps as a training would see them."""
+        """Yield the pictures of the request's steps, uint8 (H, W, 3), as a training would see them."""
         return preview_training(request, load_picture)
 
     def present_anchors(self, settings: ModelSettings) -> tuple[AnchorShapes, tuple[int, ...]]:

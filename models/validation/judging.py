@@ -117,7 +117,7 @@ class Examiner:
         self._request, self._cache, self._is_given_up = request, cache, Event()
 
     def measure(self, weights: Mapping[str, Tensor]) -> Measured:
-        """Return what weights achieve on the validation pictures.
+        """Return what weights, by name, any shape and any dtype, achieve on the validation pictures.
 
         Raises:
             IntegrityError: if the network computes numbers that are not finite.

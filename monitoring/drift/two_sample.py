@@ -39,6 +39,8 @@ class TestResult:
 def ks_test(reference: NDArray[np.float64], current: NDArray[np.float64]) -> TestResult:
     """Compare two samples of one number with the Kolmogorov-Smirnov distance, which is also the effect.
 
+    Both are float64 (N,), of any lengths, without NaN.
+
     The p-value is exact for continuous values; ties make it larger than it need be, never smaller (Noether
     1963), so counts are judged conservatively. An empty sample gives no evidence: distance 0, p 1.
 

@@ -107,7 +107,7 @@ def thumbnail(picture: NDArray[np.uint8]) -> str:
 
 
 def histogram_svg(reference: NDArray[np.float64], current: NDArray[np.float64], *, title: str) -> Markup:
-    """Draw two samples of one number over each other, each scaled to its own size; values must be finite."""
+    """Draw two samples of one number, finite float64 (N,), over each other, each scaled to its own size."""
     pooled = np.concatenate([reference, current])
     low, high = (float(pooled.min()), float(pooled.max())) if pooled.size else (0.0, 1.0)
     if high - low < 1e-9:
