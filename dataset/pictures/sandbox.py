@@ -79,7 +79,7 @@ class SandboxedDecoder:
         limits: What a child may use.
 
     >>> from dataset.pictures.decoding import encode_png
-    >>> with SandboxedDecoder(Limits(max_mpx=1.0)) as decoder:
+    >>> with SandboxedDecoder(DecodingLimits(max_mpx=1.0)) as decoder:
     ...     decoder.open(encode_png(np.zeros((2, 3, 3), np.uint8))).pixels.shape
     (2, 3, 3)
     """
