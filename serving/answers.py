@@ -97,12 +97,12 @@ class PairedAnswer:
     """Champion and challenger on the same picture.
 
     Attributes:
-        rollout: The cycle whose challenger this is.
+        cycle_id: Whose challenger this is.
         answered_by: Whose answer the client got; the other one worked in the shadow.
         latency_s: From the request's arrival to its answer, as the client saw it.
     """
 
-    rollout: str
+    cycle_id: str
     picture: RequestPicture
     answered_by: Role
     champion: Attempt
@@ -115,13 +115,13 @@ class Traffic:
     """How requests are divided while a rollout is under way.
 
     Attributes:
-        rollout: The cycle; empty for none.
+        cycle_id: Whose challenger rolls out; empty for none.
         phase: Of the rollout.
         share_percent: Of requests the challenger may answer, never more.
         mirror_percent: Of pictures that the other model answers too, as far as there is capacity.
     """
 
-    rollout: str = ""
+    cycle_id: str = ""
     phase: RolloutPhase = "promoted"
     share_percent: float = 0.0
     mirror_percent: float = 0.0

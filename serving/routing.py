@@ -18,7 +18,7 @@ from serving.answers import Role, Traffic
 class Counted:
     """Requests of this replica since the share was last changed."""
 
-    rollout: str = ""
+    cycle_id: str = ""
     share_percent: float = 0.0
     num_requests: int = 0
     num_to_challenger: int = 0
@@ -29,11 +29,11 @@ def choose_role(traffic: Traffic, key: str, counted: Counted) -> Role:
 
     Of the requests counted so far, this one included, never more than the share go to the challenger.
     """
-    if (counted.rollout, counted.share_percent) != (traffic.rollout, traffic.share_percent):
-        counted.rollout, counted.share_percent = traffic.rollout, traffic.share_percent
+    if (counted.cycle_id, counted.share_percent) != (traffic.cycle_id, traffic.share_percent):
+        counted.cycle_id, counted.share_percent = traffic.cycle_id, traffic.share_percent
         counted.num_requests = counted.num_to_challenger = 0
     counted.num_requests += 1
-    if not traffic.rollout or point_of(traffic.rollout, key) >= traffic.share_percent:
+    if not traffic.cycle_id or point_of(traffic.cycle_id, key) >= traffic.share_percent:
         return "champion"
     allowed = math.floor(counted.num_requests * traffic.share_percent / 100.0 + 1e-9)
     if counted.num_to_challenger >= allowed:
@@ -44,7 +44,7 @@ def choose_role(traffic: Traffic, key: str, counted: Counted) -> Role:
 
 def wants_mirror(traffic: Traffic, request_id: str) -> bool:
     """Tell whether the other model should be asked about this picture too."""
-    return bool(traffic.rollout) and point_of("mirror", request_id) < traffic.mirror_percent
+    return bool(traffic.cycle_id) and point_of("mirror", request_id) < traffic.mirror_percent
 
 
 def point_of(rollout: str, key: str) -> float:

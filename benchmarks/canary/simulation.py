@@ -53,7 +53,7 @@ class Challenger:
         live = random.random(num_pictures) < self.share_of_traffic
         return [
             Comparison(
-                rollout="simulated",
+                cycle_id="simulated",
                 request_id=str(number),
                 answered_by="challenger" if live[number] else "champion",
                 challenger_error="failed" if failed[number] else "",

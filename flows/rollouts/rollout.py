@@ -51,7 +51,7 @@ def start_rollout(app: App, cycle_id: str) -> None:
     )
     write_record(app.ledger, started, cycle=cycle_id, key=f"rollout:{cycle_id}:started")
     app.teller.say(f"{cycle_id}: {started.sentence()}")
-    for over in app.pairs.rollouts():
+    for over in app.pairs.cycle_ids():
         if over != cycle_id:
             app.pairs.forget(over)
 

@@ -178,7 +178,7 @@ class Engine:
         try:
             self._on_pair(
                 PairedAnswer(
-                    rollout=hosted.traffic.rollout,
+                    cycle_id=hosted.traffic.cycle_id,
                     picture=picture,
                     answered_by=answered_by,
                     champion=champion,

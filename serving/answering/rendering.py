@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from contourpy import contour_generator
@@ -14,7 +15,7 @@ from PIL import Image
 from evaluation.instances import Detections
 from maskloop.masks import Rle, crop_mask, place_mask
 from models.answering.instance_json import FoundInstance
-from serving.answers import Answer, HostedModel
+from serving.answers import Answer, HostedModel, Traffic
 from serving.schemas import Instance, MaskFormat, ModelName, NoveltyScore, RleMask
 
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ def name_model(model: HostedModel, model_name: str) -> ModelName:
         blessing_id=served.blessing_id,
         role=model.role,
     )
+
+
+def describe_traffic(traffic: Traffic) -> dict[str, Any]:
+    """Return what `/v1/model` tells about a rollout; its field `rollout` holds the cycle's id."""
+    described = asdict(traffic)
+    return {"rollout": described.pop("cycle_id"), **described}
 
 
 def render_novelty(answer: Answer) -> NoveltyScore | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -22,7 +22,13 @@ from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter
 from serving.answering.decoding import DecoderPool
 from serving.answering.engine import Engine
-from serving.answering.rendering import make_smaller, name_model, render_instances, render_novelty
+from serving.answering.rendering import (
+    describe_traffic,
+    make_smaller,
+    name_model,
+    render_instances,
+    render_novelty,
+)
 from serving.answering.tiling import cut_tiles, merge_tiles
 from serving.answers import Answer, RequestPicture
 from serving.observing import Observer, Stage
@@ -216,7 +222,6 @@ class Service:
         """Say which model serves. Raises UnavailableError before there is one."""
         hosted = self.engine.host.hosted
         predictor = hosted.champion.predictor
-        rollout = asdict(hosted.traffic) if hosted.challenger else None
         threshold = predictor.score_threshold
         own = threshold if isinstance(threshold, tuple) else ()
         return ModelAnswer(
@@ -224,7 +229,7 @@ class Service:
             class_names=list(predictor.class_names),
             score_threshold=min(own) if isinstance(threshold, tuple) else threshold,
             class_score_thresholds=dict(zip(predictor.class_names, own, strict=False)),
-            rollout=rollout,
+            rollout=describe_traffic(hosted.traffic) if hosted.challenger else None,
         )
 
     def find_classes(self) -> tuple[str, ...]:

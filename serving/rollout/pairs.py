@@ -16,7 +16,7 @@ class Comparison:
     """One picture that both models were asked about.
 
     Attributes:
-        rollout: The cycle whose challenger this is.
+        cycle_id: Whose challenger this is.
         request_id: The same id is the same picture, compared once.
         answered_by: Whose answer the client got.
         champion_error: Why the champion had no answer; empty if it had.
@@ -31,7 +31,7 @@ class Comparison:
         sequence: The order of arrival in the log; 0 before it is there.
     """
 
-    rollout: str
+    cycle_id: str
     request_id: str
     answered_by: Role
     champion_error: str = ""
@@ -89,24 +89,24 @@ class PairLog(Protocol):
         """
         ...
 
-    def comparisons(self, rollout: str, *, after: int = 0) -> Sequence[Comparison]:
+    def comparisons(self, cycle_id: str, *, after: int = 0) -> Sequence[Comparison]:
         """Return a rollout's comparisons with a sequence above ``after``, in order of arrival."""
         ...
 
-    def find(self, rollout: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
+    def find(self, cycle_id: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
         """Return those of these pairs that are there, in order of arrival, without their pictures."""
         ...
 
-    def worst(self, rollout: str, limit: int) -> Sequence[KeptPair]:
+    def worst(self, cycle_id: str, limit: int) -> Sequence[KeptPair]:
         """Return the pairs whose pictures are kept, those that differ most first."""
         ...
 
-    def forget(self, rollout: str) -> None:
+    def forget(self, cycle_id: str) -> None:
         """Forget a rollout's pairs."""
         ...
 
-    def rollouts(self) -> Sequence[str]:
-        """Return the rollouts it has pairs of."""
+    def cycle_ids(self) -> Sequence[str]:
+        """Return the cycles it has pairs of."""
         ...
 
 
@@ -115,15 +115,15 @@ class PairReader:
 
     def __init__(self, log: PairLog) -> None:
         self._log, self._lock = log, Lock()
-        self._rollout: str = ""
+        self._cycle_id: str = ""
         self._read: tuple[Comparison, ...] = ()
 
-    def read(self, rollout: str) -> Sequence[Comparison]:
+    def read(self, cycle_id: str) -> Sequence[Comparison]:
         """Return all comparisons of a rollout, in order of arrival."""
         with self._lock:
-            if rollout != self._rollout:
-                self._rollout, self._read = rollout, ()
+            if cycle_id != self._cycle_id:
+                self._cycle_id, self._read = cycle_id, ()
             after = self._read[-1].sequence if self._read else 0
-            if new := self._log.comparisons(rollout, after=after):
+            if new := self._log.comparisons(cycle_id, after=after):
                 self._read = (*self._read, *new)
             return self._read

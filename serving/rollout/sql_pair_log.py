@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,39 +93,39 @@ class SqlPairLog:
             with self._database.writing() as connection:
                 row["picture"] = pair.picture if self._is_worth_keeping(connection, pair) else None
                 connection.execute(insert(_pairs).values(row))
-                self._drop_pictures(connection, pair.comparison.rollout)
+                self._drop_pictures(connection, pair.comparison.cycle_id)
         except UniqueViolation:
             return False
         return True
 
-    def comparisons(self, rollout: str, *, after: int = 0) -> Sequence[Comparison]:
+    def comparisons(self, cycle_id: str, *, after: int = 0) -> Sequence[Comparison]:
         """Return a rollout's comparisons with a sequence above ``after``, in order of arrival."""
         query = select(_pairs.c.sequence, _pairs.c.record).where(
-            _pairs.c.rollout == rollout, _pairs.c.sequence > after
+            _pairs.c.rollout == cycle_id, _pairs.c.sequence > after
         )
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(_pairs.c.sequence)).all()
         return tuple(_read_comparison(sequence, record) for sequence, record in rows)
 
-    def find(self, rollout: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
+    def find(self, cycle_id: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
         """Return those of these pairs that are there, in order of arrival, without their pictures."""
         query = select(*_without_picture).where(
-            _pairs.c.rollout == rollout, _pairs.c.request_id.in_(request_ids)
+            _pairs.c.rollout == cycle_id, _pairs.c.request_id.in_(request_ids)
         )
         return self._read_pairs(query.order_by(_pairs.c.sequence))
 
-    def worst(self, rollout: str, limit: int) -> Sequence[KeptPair]:
+    def worst(self, cycle_id: str, limit: int) -> Sequence[KeptPair]:
         """Return the pairs whose pictures are kept, those that differ most first."""
-        query = select(_pairs).where(_pairs.c.rollout == rollout, _pairs.c.picture.is_not(None))
+        query = select(_pairs).where(_pairs.c.rollout == cycle_id, _pairs.c.picture.is_not(None))
         return self._read_pairs(query.order_by(_pairs.c.difference.desc(), _pairs.c.sequence).limit(limit))
 
-    def forget(self, rollout: str) -> None:
+    def forget(self, cycle_id: str) -> None:
         """Forget a rollout's pairs."""
         with self._database.writing() as connection:
-            connection.execute(delete(_pairs).where(_pairs.c.rollout == rollout))
+            connection.execute(delete(_pairs).where(_pairs.c.rollout == cycle_id))
 
-    def rollouts(self) -> Sequence[str]:
-        """Return the rollouts it has pairs of."""
+    def cycle_ids(self) -> Sequence[str]:
+        """Return the cycles it has pairs of."""
         with self._database.reading() as connection:
             return tuple(connection.execute(select(_pairs.c.rollout).distinct()).scalars())
 
@@ -137,14 +137,14 @@ class SqlPairLog:
         """Tell whether a pair would be among the worst; most are not, and their pictures are not written."""
         if pair.picture is None or not self._keep_pictures:
             return False
-        kept = (_pairs.c.rollout == pair.comparison.rollout) & _pairs.c.picture.is_not(None)
+        kept = (_pairs.c.rollout == pair.comparison.cycle_id) & _pairs.c.picture.is_not(None)
         count, least = connection.execute(
             select(func.count(), func.min(_pairs.c.difference)).where(kept)
         ).one()
         return bool(count < self._keep_pictures or pair.comparison.difference > least)
 
-    def _drop_pictures(self, connection: Connection, rollout: str) -> None:
-        kept = (_pairs.c.rollout == rollout) & _pairs.c.picture.is_not(None)
+    def _drop_pictures(self, connection: Connection, cycle_id: str) -> None:
+        kept = (_pairs.c.rollout == cycle_id) & _pairs.c.picture.is_not(None)
         order = select(_pairs.c.sequence).where(kept)
         over = connection.execute(
             order.order_by(_pairs.c.difference.desc(), _pairs.c.sequence).offset(self._keep_pictures)
@@ -155,6 +155,7 @@ class SqlPairLog:
 def _to_row(pair: KeptPair) -> dict[str, Any]:
     record = asdict(pair.comparison)
     del record["sequence"]
+    record["rollout"] = record.pop("cycle_id")  # the stored name, like the column's
     answers = {
         "champion": _write(pair.champion, pair),
         "challenger": _write(pair.challenger, pair),
@@ -162,7 +163,7 @@ def _to_row(pair: KeptPair) -> dict[str, Any]:
         "orientation": pair.orientation,
     }
     return {
-        "rollout": pair.comparison.rollout,
+        "rollout": pair.comparison.cycle_id,
         "request_id": pair.comparison.request_id,
         "difference": pair.comparison.difference,
         "record": canonical_json(record),
@@ -180,7 +181,8 @@ def _from_row(row: Any) -> KeptPair:
 
 
 def _read_comparison(sequence: int, record: str) -> Comparison:
-    return replace(Comparison(**json.loads(record)), sequence=sequence)
+    stored = json.loads(record)
+    return Comparison(stored.pop("rollout"), **stored, sequence=sequence)
 
 
 def _write(found: Detections | None, pair: KeptPair) -> dict[str, Any] | None:

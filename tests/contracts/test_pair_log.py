@@ -36,9 +36,11 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PairLog]:
     real.close()
 
 
-def pair(request_id: str, *, rollout: str = "cycle-2", picture: bytes | None = None, **more: Any) -> KeptPair:
+def pair(
+    request_id: str, *, cycle_id: str = "cycle-2", picture: bytes | None = None, **more: Any
+) -> KeptPair:
     more = {"agreement": 0.8, "champion_s": 0.01, "challenger_s": 0.012} | more
-    comparison = Comparison(rollout, request_id, "champion", **more)
+    comparison = Comparison(cycle_id, request_id, "champion", **more)
     pixels = np.zeros((8, 12, 3), np.uint8)
     pixels[2:5, 3:9] = 255
     return KeptPair(comparison, detect(pixels), detect(pixels, class_index=1), ("bolt", "nut"), 6, picture)
@@ -76,13 +78,13 @@ def test_a_side_that_failed_has_no_answer(log: PairLog) -> None:
 def test_the_same_request_is_compared_once(log: PairLog) -> None:
     assert log.add(pair("r1", agreement=0.8))
     assert not log.add(pair("r1", agreement=0.1))
-    assert log.add(pair("r1", rollout="cycle-3"))
+    assert log.add(pair("r1", cycle_id="cycle-3"))
     assert [one.agreement for one in log.comparisons("cycle-2")] == [0.8]
 
 
 def test_comparisons_come_in_order_and_only_those_that_are_new(log: PairLog) -> None:
     for number in range(4):
-        log.add(pair(f"r{number}", rollout="cycle-2" if number != 1 else "cycle-1"))
+        log.add(pair(f"r{number}", cycle_id="cycle-2" if number != 1 else "cycle-1"))
     first, second, third = log.comparisons("cycle-2")
     assert [one.request_id for one in (first, second, third)] == ["r0", "r2", "r3"]
     assert log.comparisons("cycle-2", after=first.sequence) == (second, third)
@@ -107,10 +109,10 @@ def test_pairs_are_found_by_their_requests(log: PairLog) -> None:
 
 def test_a_rollout_can_be_forgotten(log: PairLog) -> None:
     log.add(pair("r1"))
-    log.add(pair("r1", rollout="cycle-3"))
-    assert sorted(log.rollouts()) == ["cycle-2", "cycle-3"]
+    log.add(pair("r1", cycle_id="cycle-3"))
+    assert sorted(log.cycle_ids()) == ["cycle-2", "cycle-3"]
     log.forget("cycle-2")
-    assert list(log.rollouts()) == ["cycle-3"]
+    assert list(log.cycle_ids()) == ["cycle-3"]
 
 
 def test_a_reader_sees_what_all_replicas_write_and_starts_anew_with_another_rollout(log: PairLog) -> None:
@@ -120,7 +122,7 @@ def test_a_reader_sees_what_all_replicas_write_and_starts_anew_with_another_roll
     log.add(pair("r2"))
     assert [one.request_id for one in reader.read("cycle-2")] == ["r1", "r2"]
     log.add(pair("r3"))
-    log.add(pair("x", rollout="cycle-3"))
+    log.add(pair("x", cycle_id="cycle-3"))
     assert [one.request_id for one in reader.read("cycle-2")] == ["r1", "r2", "r3"]
     assert [one.request_id for one in reader.read("cycle-3")] == ["x"]
     assert len(reader.read("cycle-2")) == 3
@@ -150,6 +152,15 @@ def test_a_pair_of_a_turned_picture_is_read_upright(log: PairLog, orientation: i
     assert upright.champion is not None
     assert found.champion is not None
     assert_same(upright.champion, found.champion)
+
+
+def test_a_stored_comparison_names_its_cycle_as_ever(tmp_path: Path) -> None:
+    log = SqlPairLog.at(tmp_path / "pairs.db", keep_pictures=1)
+    log.add(pair("r1", cycle_id="cycle-7"))
+    log.close()
+    with closing(sqlite3.connect(tmp_path / "pairs.db")) as database:
+        ((column, record),) = database.execute("select rollout, record from rollout_pairs").fetchall()
+    assert (column, json.loads(record)["rollout"]) == ("cycle-7", "cycle-7")
 
 
 def test_answers_are_written_in_the_frame_of_the_file(tmp_path: Path) -> None:

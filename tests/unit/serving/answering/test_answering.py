@@ -110,6 +110,7 @@ def test_the_model_is_described(world: ServiceWorld) -> None:
     assert described["class_score_thresholds"] == {}
     assert described["model"]["version"] == "1"
     assert described["rollout"]["share_percent"] == 5.0
+    assert described["rollout"]["rollout"] == "cycle-2", "the field holds the id of the cycle"
 
 
 # --- too much ----------------------------------------------------------------------------------------

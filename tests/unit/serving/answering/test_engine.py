@@ -144,7 +144,7 @@ def test_at_full_share_the_challenger_answers_and_the_champion_works_in_the_shad
 
     assert world.run(story).model.served.version == "2"
     (pair,) = world.pairs
-    assert (pair.answered_by, pair.rollout) == ("challenger", "cycle-2")
+    assert (pair.answered_by, pair.cycle_id) == ("challenger", "cycle-2")
     assert pair.champion.answer is not None
 
 

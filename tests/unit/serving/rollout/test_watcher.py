@@ -28,9 +28,9 @@ class CountingPairLog(FakePairLog):
         super().__init__()
         self.asked_for: list[list[str]] = []
 
-    def find(self, rollout: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
+    def find(self, cycle_id: str, request_ids: Sequence[str]) -> Sequence[KeptPair]:
         self.asked_for.append(list(request_ids))
-        return super().find(rollout, request_ids)
+        return super().find(cycle_id, request_ids)
 
 
 class CountingCorrectionLog(FakeCorrectionLog):
