@@ -49,8 +49,8 @@ class FakePredictor:
     passes: list[int] = field(default_factory=list)
 
     def predict(self, pictures: Sequence[np.ndarray], *, min_score: float | None = None) -> list[Prediction]:
-        self.before(pictures)
         self.passes.append(len(pictures))
+        self.before(pictures)
         return [
             Prediction(
                 detect(pixels, class_index=self.class_index, score=self.score),
