@@ -156,3 +156,19 @@ def test_prose_about_measurements_has_lines_and_paragraphs_that_one_can_read(pag
     text = re.sub(r"^[|!].*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert [line for line in text.splitlines() if len(line) > 120] == []
     assert [block for block in text.split("\n\n") if len(block.split()) > 120] == []
+
+
+FINDINGS = sorted((ROOT / "findings").glob("*.sh"))
+
+
+@pytest.mark.parametrize("script", FINDINGS, ids=lambda script: script.stem)
+def test_a_finding_has_the_form_that_contributing_states(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    assert f"| `{script.stem}` |" in (ROOT / "findings" / "README.md").read_text(encoding="utf-8")
+    assert script.stat().st_mode & 0o111, "it can be run"
+    assert re.search(r"^# Expected", text, flags=re.MULTILINE)
+    assert re.search(r"^# Seen", text, flags=re.MULTILINE)
+    assert "set -euo pipefail" in text
+    assert "mktemp -d" in text
+    assert re.search(r"\w==\d", text), "packages are pinned"
+    assert not re.search(r"(import|from) (maskloop|flows|models|serving|dataset|registry|monitoring)\b", text)
