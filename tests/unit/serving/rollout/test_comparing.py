@@ -29,7 +29,7 @@ def make_pair(request_id: str = "r1", *, challenger: Attempt | None = None) -> P
 def test_a_pair_becomes_numbers() -> None:
     kept = compare(make_pair())
     found = kept.comparison
-    assert (found.rollout, found.request_id, found.answered_by) == ("cycle-2", "r1", "champion")
+    assert (found.cycle_id, found.request_id, found.answered_by) == ("cycle-2", "r1", "champion")
     assert (found.agreement, found.count_shift, found.flip_share) == (1.0, 0.0, 0.0)
     assert found.score_shift == pytest.approx(-0.2, abs=1e-6)
     assert (found.champion_s, found.latency_s) == (0.01, 0.04)
