@@ -106,17 +106,17 @@ def feedback_list(root: Path, out: Output, *, limit: int) -> None:
     """List what people said, what became of it, and how often each version was wrong."""
     log = open_workspace(root).corrections
     said = log.newest(limit)
-    labels = log.labels([one.sample_id for one in said])
+    labels = log.labels([one.request_id for one in said])
     rows: list[dict[str, Any]] = [
         {
-            "request": one.sample_id,
+            "request": one.request_id,
             "at": f"{one.at:%Y-%m-%d %H:%M}",
             "by": one.by,
             "version": one.model_version,
             "verdict": one.verdict,
             "instances": None if one.instances is None else len(one.instances),
-            "label": labels[one.sample_id].fate,
-            "detail": labels[one.sample_id].detail,
+            "label": labels[one.request_id].fate,
+            "detail": labels[one.request_id].detail,
             "note": one.note,
         }
         for one in said

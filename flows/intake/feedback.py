@@ -55,7 +55,7 @@ def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Obs
     if feedback.instances is not None:
         instances = check_instances(feedback.instances, sample)
     correction = Correction(
-        sample_id=sample.sample_id,
+        request_id=sample.sample_id,
         at=app.clock.now(),
         by=by,
         verdict=feedback.verdict,
@@ -178,7 +178,7 @@ def _find_schema(app: App) -> tuple[str, ...]:
 
 
 def _name_picture(app: App, correction: Correction) -> str:
-    picture = app.corrections.picture_bytes(correction.sample_id)
+    picture = app.corrections.picture_bytes(correction.request_id)
     if picture is None:
         raise PictureError("its picture is not kept any more")
     return digest_bytes(picture) + sniff_format(picture)[1]
@@ -216,7 +216,7 @@ def _write_batch(app: App, folder: Path, pictures: _Pictures) -> Path:
     annotations: list[dict[str, Any]] = []
     for number, (name, corrections) in enumerate(sorted(pictures.items()), start=1):
         correction = corrections[-1]
-        (folder / name).write_bytes(app.corrections.picture_bytes(correction.sample_id) or b"")
+        (folder / name).write_bytes(app.corrections.picture_bytes(correction.request_id) or b"")
         height_px, width_px = correction.size_px
         images.append(
             {"id": number, "file_name": name, "width": width_px, "height": height_px, "frame": "stored"}

@@ -39,7 +39,7 @@ _corrections = Table(
     "corrections",
     _metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=True),
-    Column("sample_id", String(255), nullable=False, unique=True),
+    Column("sample_id", String(255), nullable=False, unique=True),  # the request id
     Column("said_at", String(32), nullable=False, index=True),
     Column("verdict", String(16), nullable=False),
     Column("model_version", String(255), nullable=False),
@@ -95,7 +95,7 @@ class SqlCorrectionLog:
             UnavailableError: if the database stays locked.
         """
         columns = (_corrections.c.content_digest, _corrections.c.picture)
-        own = _corrections.c.sample_id == correction.sample_id
+        own = _corrections.c.sample_id == correction.request_id
         with self._database.writing() as connection:
             before = connection.execute(select(*columns).where(own)).first()
             if before and before.content_digest == correction.content_digest:
@@ -107,10 +107,10 @@ class SqlCorrectionLog:
             self._drop_pictures_over_quota(connection)
         return True
 
-    def get(self, sample_ids: Sequence[str]) -> Mapping[str, Correction]:
-        """Return what is known of these samples, by id."""
-        found = self._read(select(*_said).where(_corrections.c.sample_id.in_(sample_ids)))
-        return {correction.sample_id: correction for correction in found}
+    def get(self, request_ids: Sequence[str]) -> Mapping[str, Correction]:
+        """Return what is known of these answers, by request id."""
+        found = self._read(select(*_said).where(_corrections.c.sample_id.in_(request_ids)))
+        return {correction.request_id: correction for correction in found}
 
     def newest_sequence(self) -> int:
         """Return a number that grows with every correction that arrives; 0 while there is none."""
@@ -133,16 +133,16 @@ class SqlCorrectionLog:
         with self._database.reading() as connection:
             return connection.execute(query).scalar_one()
 
-    def labels(self, sample_ids: Sequence[str]) -> Mapping[str, Label]:
-        """Return what became of these corrections as labels, by sample."""
+    def labels(self, request_ids: Sequence[str]) -> Mapping[str, Label]:
+        """Return what became of these corrections as labels, by request id."""
         columns = (_corrections.c.sample_id, _corrections.c.fate, _corrections.c.detail)
-        query = select(*columns).where(_corrections.c.sample_id.in_(sample_ids))
+        query = select(*columns).where(_corrections.c.sample_id.in_(request_ids))
         with self._database.reading() as connection:
             return {row.sample_id: Label(row.fate, row.detail) for row in connection.execute(query)}
 
-    def picture_bytes(self, sample_id: str) -> bytes | None:
+    def picture_bytes(self, request_id: str) -> bytes | None:
         """Return the picture as it was received, if it is kept."""
-        query = select(_corrections.c.picture).where(_corrections.c.sample_id == sample_id)
+        query = select(_corrections.c.picture).where(_corrections.c.sample_id == request_id)
         with self._database.reading() as connection:
             picture: bytes | None = connection.execute(query).scalar()
             return picture
@@ -207,7 +207,7 @@ def _to_row(correction: Correction, picture: bytes | None) -> dict[str, Any]:
         "instances": correction.instances_json,
     }
     return {
-        "sample_id": correction.sample_id,
+        "sample_id": correction.request_id,
         "said_at": _write_time(correction.at),
         "verdict": correction.verdict,
         "model_version": correction.model_version,
@@ -224,7 +224,7 @@ def _from_row(row: Any) -> Correction:
     record = json.loads(row["record"])
     masks, (height_px, width_px) = record["instances"], record["size_px"]
     return Correction(
-        sample_id=row["sample_id"],
+        request_id=row["sample_id"],
         at=datetime.fromisoformat(row["said_at"]),
         by=record["by"],
         verdict=row["verdict"],

@@ -19,7 +19,7 @@ class Correction:
     """What one person said about one answer.
 
     Attributes:
-        sample_id: The answer's sample, which has the request's id.
+        request_id: Names the answer; its sample has the same id.
         at: UTC.
         by: Who said it: the name of an API key, or of a user.
         verdict: ``right`` or ``wrong``.
@@ -31,7 +31,7 @@ class Correction:
         size_px: Height and width of the picture as its file stores it.
     """
 
-    sample_id: str
+    request_id: str
     at: datetime
     by: str
     verdict: Judgement
@@ -44,7 +44,7 @@ class Correction:
     @property
     def content_digest(self) -> str:
         """Of what was said, whoever said it and when."""
-        return digest_value([self.sample_id, self.verdict, self.instances_json, self.note])
+        return digest_value([self.request_id, self.verdict, self.instances_json, self.note])
 
     @property
     def instances_json(self) -> list[tuple[str, dict[str, Any]]] | None:
@@ -101,8 +101,8 @@ class CorrectionLog(Protocol):
         """
         ...
 
-    def get(self, sample_ids: Sequence[str]) -> Mapping[str, Correction]:
-        """Return what is known of these samples, by id."""
+    def get(self, request_ids: Sequence[str]) -> Mapping[str, Correction]:
+        """Return what is known of these answers, by request id."""
         ...
 
     def newest_sequence(self) -> int:
@@ -121,11 +121,11 @@ class CorrectionLog(Protocol):
         """Count them."""
         ...
 
-    def labels(self, sample_ids: Sequence[str]) -> Mapping[str, Label]:
-        """Return what became of these corrections as labels, by sample."""
+    def labels(self, request_ids: Sequence[str]) -> Mapping[str, Label]:
+        """Return what became of these corrections as labels, by request id."""
         ...
 
-    def picture_bytes(self, sample_id: str) -> bytes | None:
+    def picture_bytes(self, request_id: str) -> bytes | None:
         """Return the picture as it was received, if it is kept."""
         ...
 

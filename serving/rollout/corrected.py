@@ -37,7 +37,7 @@ def truth_of(
     masks = tuple(orient_mask(mask, orientation) for _, mask in instances)
     index_of = {name: index for index, name in enumerate(class_names)}
     return GroundTruth(
-        picture_id=correction.sample_id,
+        picture_id=correction.request_id,
         source="",
         height_px=size_px[0],
         width_px=size_px[1],
@@ -91,7 +91,7 @@ class DropReader:
             return
         self._newest, before = newest, self._corrected
         said = self._corrections.newest(_NEWEST)
-        self._corrected = {one.sample_id: one for one in said if one.instances is not None}
+        self._corrected = {one.request_id: one for one in said if one.instances is not None}
         same = {key for key, one in self._corrected.items() if one == before.get(key)}
         self._drops = {key: drop for key, drop in self._drops.items() if key in same}
 

@@ -54,7 +54,7 @@ def correction(name: str, column: int = 1, *, at: datetime = NOON) -> Correction
 
 
 def ids(corrections: object) -> list[str]:
-    return [one.sample_id for one in corrections]  # type: ignore[attr-defined]
+    return [one.request_id for one in corrections]  # type: ignore[attr-defined]
 
 
 def test_a_correction_comes_back_as_it_was_said(log: CorrectionLog) -> None:
@@ -64,7 +64,7 @@ def test_a_correction_comes_back_as_it_was_said(log: CorrectionLog) -> None:
         replace(correction("c"), instances=None, verdict="right", note="", model_version=""),
     ):
         assert log.add(said)
-        assert log.get([said.sample_id, "nobody"]) == {said.sample_id: said}
+        assert log.get([said.request_id, "nobody"]) == {said.request_id: said}
 
 
 def test_the_last_that_was_said_counts_whatever_the_clock_says(log: CorrectionLog) -> None:

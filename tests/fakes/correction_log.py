@@ -18,7 +18,7 @@ class FakeCorrectionLog:
         self._num_ever = 0
 
     def add(self, correction: Correction, picture: bytes | None = None) -> bool:
-        key = correction.sample_id
+        key = correction.request_id
         before = self._said.get(key)
         if before and before.content_digest == correction.content_digest:
             return False
@@ -36,8 +36,8 @@ class FakeCorrectionLog:
                 self._labels[old] = Label("none", no_picture_left(self._keep_pictures))
         return True
 
-    def get(self, sample_ids: Sequence[str]) -> Mapping[str, Correction]:
-        return {key: self._said[key] for key in sample_ids if key in self._said}
+    def get(self, request_ids: Sequence[str]) -> Mapping[str, Correction]:
+        return {key: self._said[key] for key in request_ids if key in self._said}
 
     def newest_sequence(self) -> int:
         return self._num_ever if self._said else 0
@@ -51,11 +51,11 @@ class FakeCorrectionLog:
     def num_waiting(self) -> int:
         return len(self.waiting(len(self._said)))
 
-    def labels(self, sample_ids: Sequence[str]) -> Mapping[str, Label]:
-        return {key: self._labels[key] for key in sample_ids if key in self._labels}
+    def labels(self, request_ids: Sequence[str]) -> Mapping[str, Label]:
+        return {key: self._labels[key] for key in request_ids if key in self._labels}
 
-    def picture_bytes(self, sample_id: str) -> bytes | None:
-        return self._pictures.get(sample_id)
+    def picture_bytes(self, request_id: str) -> bytes | None:
+        return self._pictures.get(request_id)
 
     def mark_ingested(self, corrections: Sequence[Correction], tag: str) -> None:
         self._settle(corrections, Label("ingested", tag))
@@ -84,6 +84,6 @@ class FakeCorrectionLog:
 
     def _settle(self, corrections: Sequence[Correction], label: Label) -> None:
         for one in corrections:
-            now = self._said.get(one.sample_id)
+            now = self._said.get(one.request_id)
             if now and now.content_digest == one.content_digest:
-                self._labels[one.sample_id] = label
+                self._labels[one.request_id] = label
