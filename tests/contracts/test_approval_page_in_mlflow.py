@@ -14,7 +14,7 @@ from flows.pages.evidence_pack import refresh_packs
 from registry.mlflow_adapter.store import MlflowModelStore
 from registry.mlflow_adapter.tracker import MlflowRunTracker
 from tests.fakes.approval_pages import Reader
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World, leave_alone
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,8 +28,8 @@ def test_a_reviewer_finds_the_page_decides_by_tags_and_the_page_follows(
 ) -> None:
     from mlflow import MlflowClient
 
+    leave_alone(monkeypatch)
     world = World(tmp_path / "workspace")
-    put_in_place(monkeypatch, lambda: world)
     world.models = MlflowModelStore(mlflow_uri, "mask-rcnn", ROOT)  # type: ignore[assignment]
     world.tracker = MlflowRunTracker(mlflow_uri, "Default")  # type: ignore[assignment]
     world.label(range(12))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -260,8 +259,11 @@ def _store(folder: Path, number: int, tag: str) -> LabelledPicture:
     return LabelledPicture(digest, file, name, *where, tag, "human", instances)
 
 
-def put_in_place(monkeypatch: pytest.MonkeyPatch, world: Callable[[], World]) -> None:
-    """Nothing is waited for until it is on the disk: here processes die, but nobody cuts the power."""
+def leave_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no server that the environment names be asked, and nothing be waited for until it is on the disk.
+
+    Here processes die, but nobody cuts the power.
+    """
     monkeypatch.setattr("os.fsync", lambda _file: None)
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from dataset.pictures.decoding import encode_png
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
@@ -15,7 +13,7 @@ from flows.rollouts.rollout import (
 )
 from maskloop.state.loop_state import Rollout
 from serving.rollout.pairs import Comparison, KeptPair
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.model_ports import CLASS_NAMES, ColourPredictor, draw_picture
 
 ROLLOUT = """
@@ -26,10 +24,9 @@ steps_percent = [5, 50, 100]
 """
 
 
-def make_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def make_world(folder: Path) -> World:
     """A champion serves, and a candidate of the same quality was judged against it."""
     world = World(folder / "workspace", rollout=ROLLOUT)
-    put_in_place(monkeypatch, lambda: world)
     make_challenger(world)
     return world
 

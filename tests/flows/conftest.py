@@ -11,7 +11,7 @@ import pytest
 
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World, leave_alone
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None)
     settings = made.workspace.settings_file
     settings.write_text(f'model_name = "{tmp_path.name}"\n{settings.read_text()}')
     made.clock.time = datetime.now(UTC)
-    put_in_place(monkeypatch, lambda: made)
+    leave_alone(monkeypatch)
 
     def open_app(_root: Path, *, teller: Teller) -> App:
         return replace(made.app(), teller=teller)

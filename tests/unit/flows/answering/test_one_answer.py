@@ -37,7 +37,7 @@ from serving.sampling.sampler import Sampler
 from serving.schemas import Asked
 from tests.fakes.feedback import BACK, labelled
 from tests.fakes.live_service import live
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.model_ports import CLASS_NAMES, FakePredictors
 from tests.fakes.service_world import ServiceWorld, write_picture
 from tests.fakes.serving_world import FakeSource, make_served
@@ -103,9 +103,8 @@ def store(upright: np.ndarray, orientation: int) -> bytes:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tmp_path: Path) -> World:
     made = World(tmp_path / "workspace")
-    put_in_place(monkeypatch, lambda: made)
     made.label(range(12))
     run_turn(made.app(), starts_from="first-weights")
     made.tag_version("1", "approved", by="anna")

@@ -20,18 +20,17 @@ from flows.loop.turn import run_turn
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.settings.settings import ServingSettings
 from serving.http.app import create_app
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.model_ports import draw_picture
 
 PNG = encode_png(draw_picture(500)[0])
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """A workspace with labelled pictures; promotions happen at once, unless a test is about rollouts."""
     is_about_rollouts = "rollout" in request.node.name
     made = World(tmp_path / "workspace", rollout="" if is_about_rollouts else "enabled = false")
-    put_in_place(monkeypatch, lambda: made)
     made.label(range(12))
     return made
 

@@ -17,7 +17,7 @@ from maskloop.records.kinds import ApprovalDecided
 from maskloop.workspace import Workspace
 from registry.champion.promotion import LEASE
 from tests.fakes.crashing import Countdown, every_crash_point
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.opened import opens
 
 
@@ -32,9 +32,8 @@ def judged(world: World) -> str:
     return cycle.candidate.version
 
 
-def made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> World:
+def made_with(tmp_path: Path, settings: str) -> World:
     world = World(tmp_path / "workspace", settings=settings)
-    put_in_place(monkeypatch, lambda: world)
     world.label(range(12))
     return world
 
@@ -188,10 +187,9 @@ def test_nothing_is_decided_while_a_promotion_is_under_way(world: World) -> None
 
 
 def test_wherever_a_decision_is_interrupted_the_tag_shows_what_was_recorded_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     worlds: list[World] = []
-    put_in_place(monkeypatch, lambda: worlds[-1])
 
     def decide_until_killed(countdown: Countdown) -> None:
         world = World(tmp_path / str(len(worlds)))
@@ -271,18 +269,16 @@ FOUR_EYES = "[approval]\nfour_eyes = true\n"
 
 @pytest.mark.parametrize(("by", "ends"), [("rita", "judged"), (" RITA ", "judged"), ("anna", "closed")])
 def test_with_four_eyes_the_tag_approved_by_must_name_somebody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, ends: str
+    tmp_path: Path, by: str, ends: str
 ) -> None:
-    world = made_with(tmp_path, monkeypatch, FOUR_EYES)
+    world = made_with(tmp_path, FOUR_EYES)
     world.tag_version(judged(world), "approved", by=by)
     reconcile(world.app())
     assert world.last_cycle.phase == ends
 
 
-def test_with_four_eyes_the_requester_may_still_say_no_at_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = made_with(tmp_path, monkeypatch, FOUR_EYES)
+def test_with_four_eyes_the_requester_may_still_say_no_at_the_command_line(tmp_path: Path) -> None:
+    world = made_with(tmp_path, FOUR_EYES)
     version = judged(world)
     with pytest.raises(RefusedError, match="cannot approve it"):
         decide_by_hand(world.app(), version, "approved", by="Rita", why="mine")
@@ -306,11 +302,8 @@ def test_four_eyes_asked_for_after_the_yes_hold_the_promotion_until_a_second_per
     assert world.alias("champion") == version
 
 
-def test_a_tag_turned_to_rejected_takes_an_approved_challenger_out_of_the_traffic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tag_turned_to_rejected_takes_an_approved_challenger_out_of_the_traffic(tmp_path: Path) -> None:
     world = World(tmp_path / "workspace", rollout="min_pictures = 30\nmin_step_pictures = 20")
-    put_in_place(monkeypatch, lambda: world)
     world.label(range(12))
     world.tag_version(judged(world), "approved")
     reconcile(world.app())

@@ -21,7 +21,7 @@ from flows.pages.status import describe_status, tell_history
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.model_ports import draw_picture
 
 KINDS = ("training", "drift check")
@@ -29,10 +29,9 @@ WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tmp_path: Path) -> World:
     """A workspace whose first model serves."""
     made = World(tmp_path / "workspace", settings=WINDOW)
-    put_in_place(monkeypatch, lambda: made)
     made.label(range(180))
     run_turn(made.app(), starts_from="first-weights")
     made.tag_version("1", "approved")

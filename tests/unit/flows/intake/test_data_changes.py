@@ -18,7 +18,7 @@ from flows.pages.status import describe_status, tell_history
 from maskloop.errors import NotFoundError, RefusedError
 from maskloop.records.kinds import ClassesChanging, VersionIngested, VersionRestored
 from tests.fakes.crashing import Countdown, every_crash_point
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 
 
 def current(world: World) -> DatasetVersion:
@@ -71,11 +71,8 @@ def test_a_version_that_cannot_come_back_is_not_said_to_have(world: World) -> No
     assert world.of_kind(VersionRestored) == []
 
 
-def test_killed_anywhere_the_next_restore_ends_with_one_entry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_anywhere_the_next_restore_ends_with_one_entry(tmp_path: Path) -> None:
     worlds: list[World] = []
-    put_in_place(monkeypatch, lambda: worlds[-1])
 
     def run(countdown: Countdown) -> None:
         worlds.append(World(tmp_path / f"w{len(worlds)}"))
@@ -130,11 +127,8 @@ def test_a_change_of_classes_is_a_version_and_two_entries_and_asks_for_no_retrai
     assert [record.num_new_labelled for record in world.of_kind(VersionIngested)][1:] == [0]
 
 
-def test_killed_anywhere_the_same_change_completes_with_one_decision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_anywhere_the_same_change_completes_with_one_decision(tmp_path: Path) -> None:
     worlds: list[World] = []
-    put_in_place(monkeypatch, lambda: worlds[-1])
     change = ClassChange(merges=(("nut", "bolt"),))
 
     def run(countdown: Countdown) -> None:
@@ -176,14 +170,12 @@ def test_a_champion_is_judged_by_what_its_classes_are_called_now(world: World) -
     assert state.data_of(champion.weights_digest) == "data-v1"
     directory = next(world.workspace.models_dir.glob(f"{champion.weights_digest}*"))
     measured = evaluate_model(
-        directory,
-        champion.weights_digest,
+        world.predictors.load(directory, expected_digest=champion.weights_digest),
         version,
         version.by_split["test"],
         score_threshold=0.5,
         max_detections=10,
         max_mpx=1.0,
-        device="cpu",
         progress=lambda *_: None,
         called_now=lambda name: state.class_between(name, "data-v1", version.tag),
     )

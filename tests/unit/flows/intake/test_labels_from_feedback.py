@@ -25,7 +25,7 @@ from monitoring.samples.corrections import Correction
 from serving.sampling.sampler import Sampler
 from tests.fakes.crashing import Countdown, every_crash_point
 from tests.fakes.feedback import BACK, answer_was_sampled, correct, fate, labelled, photograph, said
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.model_ports import SIDE_PX, draw_picture
 from tests.fakes.service_world import ServiceWorld, write_picture
 from tests.fakes.service_world import draw_picture as drawn_for_service
@@ -241,7 +241,6 @@ def test_a_process_that_dies_anywhere_ends_with_the_same_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worlds: list[World] = []
-    put_in_place(monkeypatch, lambda: worlds[-1])
     monkeypatch.setattr("dataset.ingestion.ingestion.SandboxedDecoder", DecoderHere)
 
     def new_world() -> World:

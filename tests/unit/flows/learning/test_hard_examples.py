@@ -13,16 +13,15 @@ from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.rollouts.slices import kept_pictures
 from maskloop.records.kinds import SliceRecorded, write_record
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 
 WEIGHTY = "[training.sampling]\nhard_example_weight = 3.0\n"
 
 
 @pytest.fixture
-def weighty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def weighty(tmp_path: Path) -> World:
     """A workspace whose settings ask for hard examples."""
     made = World(tmp_path / "weighty", settings=WEIGHTY)
-    put_in_place(monkeypatch, lambda: made)
     made.label(range(12))
     return made
 

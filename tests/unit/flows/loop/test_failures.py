@@ -30,7 +30,7 @@ from maskloop.records.kinds import (
 )
 from tests.fakes.ingests import ingest_result
 from tests.fakes.loop_stories import first_champion, judged
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 
 
 def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world: World) -> None:
@@ -124,12 +124,9 @@ def test_a_turn_asked_for_again_goes_on_with_the_one_that_was_interrupted(world:
     assert len(world.state.cycles) == 1
 
 
-def test_without_gates_nothing_is_trained_and_nothing_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_gates_nothing_is_trained_and_nothing_recorded(tmp_path: Path) -> None:
     world = World(tmp_path / "workspace")
     (world.workspace.root / "maskloop.toml").write_text('[training]\nsteps = 1\ndevice = "cpu"\n')
-    put_in_place(monkeypatch, lambda: world)
     world.label(range(12))
     before = world.state
     with pytest.raises(ConfigurationError, match="no gates are configured"):

@@ -30,7 +30,7 @@ from maskloop.records.kinds import (
     VersionIngested,
 )
 from tests.fakes.crashing import Countdown, Killed, Moment, every_crash_point
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 
 
 def leave_it(_app: object, _cycle: str) -> None:
@@ -194,11 +194,8 @@ def what_came_of_it(world: World) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("story", [first_turn, second_turn, rejected_turn])
-def test_a_process_that_dies_anywhere_changes_nothing_about_how_it_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Story
-) -> None:
+def test_a_process_that_dies_anywhere_changes_nothing_about_how_it_ends(tmp_path: Path, story: Story) -> None:
     worlds: list[World] = []
-    put_in_place(monkeypatch, lambda: worlds[-1])
 
     def new_world() -> World:
         worlds.append(World(tmp_path / f"workspace-{len(worlds)}"))
@@ -233,11 +230,10 @@ class Outage(Countdown):
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_call_that_is_not_answered_anywhere_changes_nothing_about_how_it_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: Moment
+    tmp_path: Path, moment: Moment
 ) -> None:
     """Unlike a dead process, this one still runs its own clearing up, which may meet the outage too."""
     worlds: list[World] = []
-    put_in_place(monkeypatch, lambda: worlds[-1])
 
     def play(countdown: Countdown | None) -> dict[str, Any]:
         worlds.append(World(tmp_path / f"workspace-{len(worlds)}"))

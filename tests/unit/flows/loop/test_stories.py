@@ -30,7 +30,7 @@ from maskloop.records.kinds import (
 )
 from registry.champion.lineage import lineage
 from tests.fakes.loop_stories import first_champion, judged
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 
 # --- from data to a champion ---------------------------------------------------------------------
 
@@ -125,9 +125,8 @@ def test_the_new_champion_replaces_the_old_one_and_the_history_tells_who_served_
     assert "version 2" in describe_status(world.app()).to_text()
 
 
-def test_a_reviewers_pictures_are_drawn_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reviewers_pictures_are_drawn_and_kept(tmp_path: Path) -> None:
     world = World(tmp_path / "workspace")
-    put_in_place(monkeypatch, lambda: world)
     world.artist = overlays
     world.label(range(12))
     cycle = run_turn(world.app(), starts_from="first-weights")
@@ -182,10 +181,8 @@ def test_a_candidate_much_worse_than_the_champion_fails_and_the_champion_serves_
     assert world.alias("champion") == "1"
 
 
-def test_a_policy_of_auto_promotes_what_passes_without_a_person(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = made_with(tmp_path, monkeypatch, '[approval]\npolicy = "auto"\n')
+def test_a_policy_of_auto_promotes_what_passes_without_a_person(tmp_path: Path) -> None:
+    world = made_with(tmp_path, '[approval]\npolicy = "auto"\n')
     cycle = run_turn(world.app(), starts_from="first-weights")
     assert (cycle.phase, world.alias("champion")) == ("closed", "1")
 
@@ -193,15 +190,14 @@ def test_a_policy_of_auto_promotes_what_passes_without_a_person(
 # --- four eyes, expiry, other champions --------------------------------------------------------------
 
 
-def made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> World:
+def made_with(tmp_path: Path, settings: str) -> World:
     world = World(tmp_path / "workspace", settings=settings)
-    put_in_place(monkeypatch, lambda: world)
     world.label(range(12))
     return world
 
 
-def test_with_four_eyes_the_requester_cannot_approve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = made_with(tmp_path, monkeypatch, "[approval]\nfour_eyes = true\n")
+def test_with_four_eyes_the_requester_cannot_approve(tmp_path: Path) -> None:
+    world = made_with(tmp_path, "[approval]\nfour_eyes = true\n")
     version = judged(world)
     world.tag_version(version, "approved", by="Rita")
     reconcile(world.app())
@@ -215,10 +211,8 @@ def test_with_four_eyes_the_requester_cannot_approve(tmp_path: Path, monkeypatch
     assert world.alias("champion") == version
 
 
-def test_with_four_eyes_a_nameless_yes_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = made_with(tmp_path, monkeypatch, "[approval]\nfour_eyes = true\n")
+def test_with_four_eyes_a_nameless_yes_does_not_count(tmp_path: Path) -> None:
+    world = made_with(tmp_path, "[approval]\nfour_eyes = true\n")
     world.tag_version(judged(world), "approved")
     reconcile(world.app())
     assert world.last_cycle.phase == "judged"

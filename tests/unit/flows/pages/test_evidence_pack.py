@@ -25,7 +25,7 @@ from serving.rollout.checks import CHECKS
 from serving.rollout.pairs import Comparison, KeptPair
 from tests.fakes.approval_pages import Reader
 from tests.fakes.crashing import Countdown, every_crash_point
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.model_ports import CLASS_NAMES, ColourPredictor, draw_picture
 
 MAX_PAGE_BYTES = 2_000_000
@@ -241,11 +241,8 @@ def test_an_away_mlflow_delays_the_page_until_the_next_reconcile(world: World, a
     assert "anna rejected version 1" in page_of(world, version).text
 
 
-def test_wherever_writing_is_interrupted_the_next_reconcile_completes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wherever_writing_is_interrupted_the_next_reconcile_completes_it(tmp_path: Path) -> None:
     worlds: list[World] = []
-    put_in_place(monkeypatch, lambda: worlds[-1])
 
     def write_until_killed(countdown: Countdown) -> None:
         worlds.append(World(tmp_path / str(len(worlds))))
@@ -325,10 +322,9 @@ OF_THE_JUDGING = 9
 
 
 @pytest.fixture
-def shadow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def shadow(tmp_path: Path) -> World:
     """Version 2 answers in the shadow of version 1 and waits for its reviewer."""
     world = World(tmp_path / "shadow", rollout="min_pictures = 30\nmin_step_pictures = 20")
-    put_in_place(monkeypatch, lambda: world)
     world.label(range(12))
     with_champion(world)
     return world

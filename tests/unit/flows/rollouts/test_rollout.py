@@ -23,7 +23,7 @@ from maskloop.records.kinds import (
     RolloutStarted,
     SliceRecorded,
 )
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.rollout_world import (
     ROLLOUT,
     climb,
@@ -35,8 +35,8 @@ from tests.fakes.rollout_world import (
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return make_world(tmp_path, monkeypatch)
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
 
 
 # --- the way up ----------------------------------------------------------------------------------
@@ -79,12 +79,10 @@ def roll_out_after(world: World, numbers: range, *, swap_classes_of: str) -> Rol
 
 
 @pytest.fixture
-def blind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def blind(tmp_path: Path) -> World:
     """A world whose gates let everything through."""
     gates = "min_mean_iou = 0\nmin_class_iou = 0\nmax_false_positives_per_true_positive = 0\n"
-    made = World(tmp_path / "workspace", rollout=ROLLOUT, gates=gates)
-    put_in_place(monkeypatch, lambda: made)
-    return made
+    return World(tmp_path / "workspace", rollout=ROLLOUT, gates=gates)
 
 
 def test_labels_that_were_mixed_up_since_excuse_no_challenger(blind: World) -> None:

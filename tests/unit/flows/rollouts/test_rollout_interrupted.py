@@ -27,7 +27,7 @@ from maskloop.records.kinds import (
     SliceRecorded,
 )
 from tests.fakes.crashing import Countdown, Killed
-from tests.fakes.loop_world import World, put_in_place
+from tests.fakes.loop_world import World
 from tests.fakes.rollout_world import (
     ROLLOUT,
     climb,
@@ -40,8 +40,8 @@ from tests.fakes.rollout_world import (
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return make_world(tmp_path, monkeypatch)
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
 
 
 # --- waiting -------------------------------------------------------------------------------------
@@ -145,11 +145,10 @@ def test_a_rollout_can_be_looked_at_any_time(world: World) -> None:
 # --- crashes -------------------------------------------------------------------------------------
 
 
-def crash_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **pictures: Any) -> Iterator[World]:
+def crash_points(tmp_path: Path, **pictures: Any) -> Iterator[World]:
     """Yield worlds in which the process died at the 1st, 2nd, … write of an advance, until none did."""
     for point in range(1, 60):
         made = World(tmp_path / f"workspace-{point}", rollout=ROLLOUT)
-        put_in_place(monkeypatch, lambda made=made: made)  # type: ignore[misc]
         make_challenger(made)
         made.tag_version("2", "approved", by="anna")
         reconcile(made.app())
@@ -170,10 +169,10 @@ def crash_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **pictures: An
 
 
 def test_killed_at_any_write_of_a_promotion_one_version_serves_and_the_next_look_completes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     num_points = 0
-    for world in crash_points(tmp_path, monkeypatch):
+    for world in crash_points(tmp_path):
         num_points += 1
         assert world.state.champion is not None
         assert world.state.champion.version in ("1", "2")
@@ -185,11 +184,9 @@ def test_killed_at_any_write_of_a_promotion_one_version_serves_and_the_next_look
     assert num_points >= 5
 
 
-def test_killed_at_any_write_of_a_rollback_no_client_meets_the_challenger_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_at_any_write_of_a_rollback_no_client_meets_the_challenger_again(tmp_path: Path) -> None:
     num_points = 0
-    for world in crash_points(tmp_path, monkeypatch, agreement=0.1):
+    for world in crash_points(tmp_path, agreement=0.1):
         num_points += 1
         if rollout_of(world).phase in ("aborting", "rolled-back"):
             assert rollout_of(world).share_percent == 0.0

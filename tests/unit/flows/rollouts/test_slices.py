@@ -60,9 +60,9 @@ def rewrite_as_version_1(world: World) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6])
 def test_turned_pictures_of_a_slice_agree_with_the_answer_they_were_kept_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
+    tmp_path: Path, orientation: int
 ) -> None:
-    world = make_world(tmp_path, monkeypatch)
+    world = make_world(tmp_path)
     fail_on_turned_pictures(world, orientation)
     rewrite_as_version_1(world)
     now, earlier = checks_of(world, ColourPredictor(0.9))

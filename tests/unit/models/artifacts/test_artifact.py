@@ -7,8 +7,8 @@ from safetensors.torch import load_file, save_file
 from maskloop.digest import digest_file
 from maskloop.errors import IntegrityError, NotFoundError, StorageError
 from models.answering.predict import Predictor
-from models.artifacts.artifact import load_manifest, load_model, save_artifact, verify_artifact
-from models.artifacts.manifest import ArtifactFacts
+from models.artifacts.artifact import load_model, save_artifact, verify_artifact
+from models.artifacts.manifest import ArtifactFacts, load_manifest
 
 
 def _rewrite_weights(folder, change):
