@@ -23,7 +23,7 @@ class LabelledInstance:
     Attributes:
         class_index: From 0, into the data set's class names.
         mask: Of the picture's size.
-        is_crowd: True for a region that holds many objects nobody separated.
+        is_crowd: True for a region of many objects that were not outlined one by one.
     """
 
     class_index: int

@@ -1,4 +1,4 @@
-"""What can be wrong with data, said as data."""
+"""Problems found in a batch, as values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GRAVITY: Final = {"error": 0, "warning": 1, "info": 2}
 
 @dataclass(frozen=True)
 class DataProblem:
-    """One thing worth saying about a batch.
+    """One finding about a batch.
 
     Attributes:
         severity: ``error`` costs the named picture (or the batch), ``warning`` may be a mistake,

@@ -1,6 +1,6 @@
 """How much two answers about one picture agree, or an answer with a person's annotation.
 
-With nobody's annotation at hand, the champion is the referee of its challenger. A perfect model agrees with
+Without annotations, the challenger is compared with the champion. A perfect model agrees with
 the champion exactly as much as the champion agrees with the truth, and a model that errs where the champion
 errs agrees more: so demanding a little less than the champion's own agreement with the truth never stops a
 better model, and a worse one falls short of it.
@@ -60,7 +60,7 @@ class PerfectChallenger:
     Attributes:
         agreement: 0..1, the lowest of any source.
         lowest_count_shift: -1..0, of any source; 0 if the truth has no fewer instances anywhere.
-        highest_count_shift: 0..1, likewise.
+        highest_count_shift: 0..1, of any source; 0 if the truth has no more instances anywhere.
         class_flips: 0..1, the largest share of any source.
         num_pictures: How many were compared.
     """

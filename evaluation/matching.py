@@ -31,7 +31,7 @@ class PictureMatch:
 
     Attributes:
         truth_iou: float64 (M,), IoU of each annotated instance with its detection; 0 where it was missed,
-            and for crowd regions, which nobody has to find.
+            and for crowd regions, which need not be found.
         detection_of_truth: int64 (M,), index of that detection, or -1.
         is_true_positive: bool (N,), assigned with an IoU of at least 0.5.
         is_false_positive: bool (N,).

@@ -24,7 +24,7 @@ _NUM_STEPS = 5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model's figures. Undefined ones (a class nobody annotated) are NaN here and None in JSON.
+    """One model's figures. Undefined ones (a class without annotations) are NaN here and None in JSON.
 
     Attributes:
         iou: What gates are decided on.

@@ -11,7 +11,7 @@ import torch
 from maskloop.errors import ConfigurationError
 
 _NUM_CORES: Final = torch.get_num_threads()
-"""Before anybody changes it: as many as there are, or what OMP_NUM_THREADS says."""
+"""The thread count at start-up: the number of cores, or OMP_NUM_THREADS."""
 
 
 def choose_device(name: str) -> torch.device:

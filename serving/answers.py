@@ -1,4 +1,4 @@
-"""The words the service's parts use among themselves: a picture, an answer, a pair, what should serve."""
+"""The values that the parts of the service exchange: pictures, answers, pairs, and what should serve."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ class Traffic:
     Attributes:
         cycle_id: Whose challenger rolls out; empty for none.
         phase: Of the rollout.
-        share_percent: Of requests the challenger may answer, never more.
-        mirror_percent: Of pictures that the other model answers too, as far as there is capacity.
+        share_percent: Largest share of requests that the challenger answers.
+        mirror_percent: Share of pictures that the other model answers too, as far as there is capacity.
     """
 
     cycle_id: str = ""
@@ -137,7 +137,7 @@ class Wanted:
 
 
 class ModelSource(Protocol):
-    """Says what should serve. Asked again and again; blocking, so never on the event loop."""
+    """Returns what should serve. Polled; its methods block, so they never run on the event loop."""
 
     def wanted(self) -> Wanted:
         """Return it, from the ledger and the verified copies on disk.

@@ -48,7 +48,7 @@ class Observer(Protocol):
         ...
 
     def sample_log_lagged(self, *, waiting: int, oldest_s: float) -> None:
-        """So many samples wait to be written, the oldest for so long."""
+        """Report how many samples wait to be written, and how long the oldest has waited."""
         ...
 
     def feedback_given(self, verdict: Judgement, *, version: str) -> None:
@@ -57,7 +57,7 @@ class Observer(Protocol):
 
 
 class SilentObserver:
-    """Tells nobody."""
+    """Discards everything it is told."""
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """Nothing."""

@@ -1,8 +1,8 @@
 """Who answers a request while a rollout is under way: pure decisions.
 
-A client's key always falls on the same point of 0..100, so it stays with the model it met, and whoever was
-in at 5 % is in at 25 %. The share is a limit all the same: if few clients send most requests, the limit
-wins.
+A client's key always maps to the same point of 0..100, so a client keeps its model, and a client that met
+the challenger at 5 % still meets it at 25 %. The share is a hard limit: if few clients send most requests,
+some of theirs go to the champion.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def wants_mirror(traffic: Traffic, request_id: str) -> bool:
     return bool(traffic.cycle_id) and point_of("mirror", request_id) < traffic.mirror_percent
 
 
-def point_of(rollout: str, key: str) -> float:
-    """Return the point in 0..100 (excluded) a key falls on in one rollout; another one shuffles anew.
+def point_of(cycle_id: str, key: str) -> float:
+    """Return the point in [0, 100) of a key in one rollout; in another rollout it is a different one.
 
     >>> point_of("cycle-1", "camera 7") == point_of("cycle-1", "camera 7")
     True
     """
-    digest = hashlib.sha256(f"{rollout}\n{key}".encode()).digest()
+    digest = hashlib.sha256(f"{cycle_id}\n{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 * 100.0

@@ -1,4 +1,4 @@
-"""Finding the COCO file somebody means, and saying what another file looks like and what to do with it."""
+"""Finding the COCO file in a folder, and recognising other formats with a hint how to convert them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from maskloop.errors import DataError, NotFoundError
 
 @dataclass(frozen=True)
 class ClassChange:
-    """What somebody wants done to the label schema, all at once, in today's names.
+    """A requested change of the label schema, in the present names.
 
     Attributes:
         drops: Classes that leave, with their instances.

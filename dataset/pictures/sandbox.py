@@ -65,7 +65,7 @@ class DecodingLimits:
 
     @property
     def shared_bytes(self) -> int:
-        """Of the largest picture, or the largest file. Memory nobody has touched costs nothing."""
+        """Size of the shared memory: the largest picture or file. Untouched pages cost nothing."""
         return max(3 * int(self.max_mpx * 1e6), _MAX_SHARED_FILE_BYTES)
 
 

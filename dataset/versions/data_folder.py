@@ -66,7 +66,7 @@ class DataFolder:
             before = pinned_md5(self._pin)
             self._data.mkdir(exist_ok=True)
             self._data.rename(self._journal / "data")
-            self._refuse(self._journal / "data", [before])  # nobody can add to it from here on
+            self._refuse(self._journal / "data", [before])  # no file can be added from here on
             folder.rename(self._data)
             write_text(self._pin, pin)
             yield
@@ -84,7 +84,7 @@ class DataFolder:
             committed_md5: What the `data.dvc` of the newest commit pins.
 
         Raises:
-            RefusedError: if somebody has put files into `data/` in between.
+            RefusedError: if files were put into `data/` in the meantime.
         """
         if not self._journal.exists():
             return

@@ -33,7 +33,7 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def identity(root: Path) -> tuple[str, ...]:
-    """Return git options for writing: unsigned, and by an author even where nobody has configured one."""
+    """Return git options for writing: unsigned, and with an author even where none is configured."""
     asked = run(("git", "config", "--get", "user.email"), root, environment())
     return _UNATTENDED if asked.stdout.strip() else (*_UNATTENDED, *_NOBODY)
 

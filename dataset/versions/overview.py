@@ -47,7 +47,7 @@ class Overview:
         by_class: In the order of the label schema.
         sizes: Width and height in px and the number of pictures so large, most frequent first.
         num_without_labels: Pictures nothing is annotated in.
-        num_crowds: Regions of objects nobody separated.
+        num_crowds: Crowd regions, see the glossary.
     """
 
     tag: str

@@ -231,7 +231,7 @@ class DvcDatasetStore:
         return releases[tag]
 
     def _finish_interrupted(self) -> None:
-        """Tag a version that was committed (hence pushed and verified) before somebody pulled the plug."""
+        """Tag a version that was committed (hence pushed and verified) before a crash."""
         committed = run(("git", "show", "HEAD:data.dvc"), self._root, environment()).stdout
         self._folder.undo_interrupted(find_md5(committed))
         if git(self._root, "rev-list", "-n1", "--all") == "":

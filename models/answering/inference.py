@@ -121,7 +121,7 @@ class Seen:
         features: The pyramid's maps.
         proposals: Of each picture, (M, 4) in px of the resized pictures.
         logits: Of the classes, of all pictures' proposals.
-        deltas: Of the boxes, likewise.
+        deltas: Box regressions, of the same regions.
         raw_proposals: What the proposal network said.
     """
 

@@ -31,7 +31,7 @@ _CACHE_BYTES: Final = 2**30
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """One training step's input.
+    """The input of one training step.
 
     Attributes:
         images: B uint8 tensors (3, H, W).

@@ -1,8 +1,8 @@
-"""A training picture with its instances, and what can be done to both at once.
+"""A training picture with its instances, and the operations that change both together.
 
-Masks travel cut to their boxes, so an operation costs what the instances are large, not the picture. Arrays
-handed in are never written to. An instance of which nothing is left is dropped, with its label. Crowd regions
-go along: they are moved, cut and covered as instances are, as long as a pixel of them is left.
+Masks are cropped to their boxes, so the cost of an operation depends on the size of the instances, not of the
+picture. Input arrays are never modified. An instance without pixels left is dropped, with its label. Crowd
+regions are moved, cut and covered like instances.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TrainingExample:
         pixels: uint8 (H, W, 3).
         labels: int64 (M,), from 1.
         crops: M masks inside their tight boxes, none empty.
-        crowds: Regions where nobody said what is an instance, none empty; see `models.operations.crowds`.
+        crowds: Crowd regions, none empty; see `models.operations.crowds`.
     """
 
     pixels: NDArray[np.uint8]
@@ -48,7 +48,7 @@ class TrainingExample:
 
 @dataclass(frozen=True)
 class CropArea:
-    """A part of a picture, in whole px."""
+    """A rectangle within a picture, in whole px."""
 
     left_px: int
     top_px: int

@@ -87,7 +87,7 @@ def load_weights(
             f"the weights belong to another network: {len(wrong)} tensors are missing, unknown or of another "
             f"shape, {wrong[0]} first",
             where=where,
-            hint="make [model] the settings they were trained with, or begin anew with `maskloop train`",
+            hint="make [model] the settings they were trained with, or start over with `maskloop train`",
         ) from error
     if kept:
         _log.warning("%s has other classes; these layers start random: %s", where, ", ".join(kept))

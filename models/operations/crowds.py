@@ -1,4 +1,4 @@
-"""What lies in a crowd region teaches nothing: nobody said which of it are instances and which are not.
+"""Crowd regions are left out of the losses: which of their pixels are instances was not annotated.
 
 A box that is background but lies mostly in crowd regions is neither background nor an instance, as COCO's
 evaluation neither counts nor forgives what is found there (Lin et al., "Microsoft COCO: Common Objects in

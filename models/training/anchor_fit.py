@@ -252,5 +252,5 @@ def _whole(size_px: float) -> int:
 
 
 def _short(ratio: float) -> float:
-    """Return three digits; nobody wants to read more in a file of settings."""
+    """Round to three significant digits, as a settings file shows them."""
     return float(f"{ratio:.3g}")

@@ -143,7 +143,7 @@ class Examiner:
         return Measured(class_iou, losses)
 
     def give_up(self) -> None:
-        """Let a measurement in another thread end soon: nobody waits for it any more."""
+        """Stop a measurement in another thread; its result is no longer needed."""
         self._is_given_up.set()
 
     def _pixels(self, picture: LabelledPicture) -> NDArray[np.uint8]:

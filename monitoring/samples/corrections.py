@@ -43,7 +43,7 @@ class Correction:
 
     @property
     def content_digest(self) -> str:
-        """Of what was said, whoever said it and when."""
+        """Digest of the content alone, without author and time."""
         return digest_value([self.request_id, self.verdict, self.instances_json, self.note])
 
     @property

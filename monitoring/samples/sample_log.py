@@ -223,7 +223,7 @@ class SqlSampleLog:
         return tally((status, reason, count) for status, reason, count in rows)
 
     def prune(self, now: datetime | None = None) -> Pruned:
-        """Forget samples older than the retention, and picture files nobody refers to."""
+        """Forget samples older than the retention, and picture files without a sample."""
         expired = _samples.c.received_at < _write_time((now or self._clock.now()) - self._retention)
         with self._database.writing() as connection:
             late = expired & (_samples.c.status == "pending")
@@ -262,7 +262,7 @@ class SqlSampleLog:
             write_bytes(self._directory / name, picture_bytes)
 
     def _drop_pictures_over_quota(self, connection: Connection) -> list[str]:
-        """Forget the oldest kept pictures beyond the quota; return the files nobody refers to any more."""
+        """Forget the oldest kept pictures beyond the quota; return the files without a sample."""
         has_picture = _samples.c.picture_file.is_not(None)
         newest_first = select(_samples.c.sequence, _samples.c.picture_file).where(has_picture)
         over = connection.execute(
@@ -279,7 +279,7 @@ class SqlSampleLog:
         return sorted(files - set(connection.execute(used).scalars()))
 
     def _unused_files(self, connection: Connection, of_expired: AbstractSet[str | None]) -> list[str]:
-        """Return files nobody refers to: those of expired samples, and any a crash left behind.
+        """Return files without a sample: those of expired samples, and any that a crash left behind.
 
         A fresh file may belong to a sample that is being added this moment, so it is left alone.
         """

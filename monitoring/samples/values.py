@@ -145,7 +145,7 @@ class SampleLog(Protocol):
         ...
 
     def prune(self, now: datetime | None = None) -> Pruned:
-        """Forget samples older than the retention, and picture files nobody refers to.
+        """Forget samples older than the retention, and picture files without a sample.
 
         Those still pending count as skipped because they expired. A sample that comes a second time after its
         retention is a new one.

@@ -2,7 +2,7 @@
 
 While the model is busy the next batch gathers by itself; an idle model waits for company only if settings
 say so. The queue is bounded by the time a request would wait, so that overload is said at once instead of
-suffered. Work in the shadow (the other model of a rollout) begins only while nobody waits for an answer.
+suffered. Work in the shadow (the other model of a rollout) begins only while no request waits.
 
 Passes run in lanes: threads that each compute with a number of cores of their own. A few pictures that find
 the service idle are answered fastest by all cores together (the wide lane). Where many wait, several passes
@@ -271,7 +271,7 @@ class MicroBatcher:
         work = lane.thread.submit(batch[0].model.predictor.predict, pixels)
 
         def tell_loop(work: Future[list[Prediction]]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
                 loop.call_soon_threadsafe(self._end_pass, lane, started, work)
 
         work.add_done_callback(tell_loop)

@@ -59,7 +59,7 @@ class Engine:
 
     @property
     def is_stopping(self) -> bool:
-        """The service will end soon: nobody should send new requests."""
+        """Announce that the service ends soon and takes no new requests."""
         return self._is_stopping
 
     def announce_stop(self) -> None:

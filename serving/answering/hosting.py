@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("maskloop.serving")
 _TRY_AGAIN_S: Final = 30.0
-"""A challenger that could not be loaded is left alone for so long."""
+"""Pause before a challenger that could not be loaded is tried again."""
 _WARM_UP_SIDES_PX: Final = (128, 128, 256)
 
 
 @dataclass(frozen=True, eq=False)
 class Hosted:
-    """What answers now, as one value: whoever holds it sees one consistent moment."""
+    """The models that answer now, as one consistent value."""
 
     champion: HostedModel
     challenger: HostedModel | None

@@ -254,7 +254,7 @@ class Service:
 
 
 def _later(tell: Callable[[], None]) -> None:
-    """Tell others of an answer once it has gone out: nobody waits for that."""
+    """Report an answer after it was sent, so that no client waits for that."""
     asyncio.get_running_loop().call_soon(tell)
 
 

@@ -86,7 +86,7 @@ def create_app(
 
 
 class TrustedHosts:
-    """ASGI middleware: Host headers that are accepted; whoever probes the health by address may do so.
+    """ASGI middleware: Host headers that are accepted; health probes may use an address.
 
     Starlette decides; its own refusal is plain text and goes nowhere.
     """
@@ -129,7 +129,7 @@ async def _ignore(_message: Message) -> None:
 class RequestLog:
     """ASGI middleware: a name, a log line, a metric and a span for each request; never its key or picture.
 
-    Errors nobody else has answered are answered here, so that they have all of these too.
+    Errors not yet handled are answered here, so that they have all of these too.
     """
 
     def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer) -> None:

@@ -1,7 +1,7 @@
 """Connections bounded before anything is a request: how many, how slowly and how large their heads come.
 
 uvicorn waits for ever for the rest of a head and keeps whatever comes of it. Here it has ten seconds and
-64 KiB; so has a body that nobody wants any more. Past the limit of connections a request is marked, and
+64 KiB; so has a body that is no longer needed. Past the limit of connections a request is marked, and
 refused by the routes that do work; health is still answered. At twice the limit they are closed unread.
 """
 

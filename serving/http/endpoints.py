@@ -32,7 +32,7 @@ from serving.schemas import (
 _log = logging.getLogger("maskloop.serving")
 _Answer = TypeVar("_Answer")
 _UNWATCHED_S: Final = 0.02
-"""Most answers are there by then, and need nobody who looks whether the client has left."""
+"""Most answers are ready by then, so the check for a disconnected client is skipped."""
 
 
 async def _recognise(request: Request, headers: Annotated[CallerHeaders, Header()]) -> Caller:
@@ -215,7 +215,7 @@ async def _answer_one(
 
 
 async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _Answer:
-    """Do the work, and give it up if nobody waits for it any more."""
+    """Do the work, and cancel it once the client has disconnected."""
     mine = asyncio.current_task()
     assert mine is not None  # noqa: S101 - every request is answered in a task
 

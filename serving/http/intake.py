@@ -44,7 +44,7 @@ class UnsupportedBodyError(DataError):
 
 
 class BodyLimit:
-    """ASGI middleware: a body is bounded in bytes and in time before anybody reads or keeps it.
+    """ASGI middleware: a body is limited in bytes and time before it is read or kept.
 
     Args:
         app: What is protected.

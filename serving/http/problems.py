@@ -78,7 +78,7 @@ def status_of(error: Exception) -> tuple[int, str]:
 def problem_of(error: Exception, request_id: str) -> Problem:
     """Say an error in plain words.
 
-    Paths of the server are nobody's business, so ``where`` is left out; so is all of an error that has
+    Paths of the server are not shown to clients, so ``where`` is left out; so is all of an error that has
     nothing to do with the request.
     """
     status, _ = status_of(error)

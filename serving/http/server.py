@@ -48,7 +48,7 @@ Application = Callable[[], Any]
 _log = logging.getLogger("maskloop.serving")
 _KEEP_ALIVE_S: Final = 30
 _HUNG_AFTER_S: Final = 30
-"""A worker that does not react for so long is killed and started again."""
+"""A worker that has not reacted for this long is killed and restarted."""
 _UNREAD_ANSWER_MS: Final = 30_000
 _BACKLOG: Final = 512
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made below it

@@ -35,8 +35,8 @@ class Analysis:
         num_compared: Pictures both were asked about.
         champion_p50_ms: Median of what the champion took; 0 before there are any, like the others.
         champion_p95_ms: 95th percentile.
-        challenger_p50_ms: Of what the challenger took for the same pictures.
-        challenger_p95_ms: Likewise.
+        challenger_p50_ms: Median of what the challenger took for the same pictures.
+        challenger_p95_ms: 95th percentile.
     """
 
     checks: tuple[Check, ...] = ()
@@ -82,7 +82,7 @@ def set_limits(measured: Sequence[AgreementMeasured], settings: RolloutSettings)
 
     Args:
         measured: How the champion differs from the truth, on each kind of pictures it was measured on; the
-            kind it knows least sets the limits. Empty if nobody measured it.
+            kind it knows least sets the limits. Empty if it was not measured.
         settings: The room.
     """
     if not measured:

@@ -10,8 +10,8 @@
                                     │
     from any of these: failed, stopped, replaced, given_up ──► aborting ──withdrawn──► rolled-back
 
-Where an event is not in the table, it cannot happen: that is an error, not something to pass over.
-A challenger answers nobody from the moment ``aborting`` is in the ledger.
+An event that is not in the table cannot happen in that phase; it raises RefusedError.
+From the moment ``aborting`` is in the ledger, a challenger answers no client.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ TABLE: Final[Mapping[tuple[RolloutPhase, Event], RolloutPhase]] = {
 
 @dataclass(frozen=True)
 class RolloutFacts:
-    """What the world says besides the rollout itself.
+    """Facts that decide a rollout besides its own comparisons.
 
     Attributes:
         now: UTC.
-        approved_at: Since when it may answer clients; None if nobody has approved it.
+        approved_at: When it was approved, UTC; None if it is not.
         champion_digest: Of the weights that serve now.
-        stopped: Why it must end now: rejected, abandoned; empty if nobody wants that.
+        stopped: Why it must end now, such as a rejection; empty if it need not.
         num_in_step: Pictures compared since the rollout's last move.
     """
 
@@ -94,7 +94,7 @@ class RolloutFacts:
 def next_move(
     rollout: Rollout, analysis: Analysis, facts: RolloutFacts, settings: RolloutSettings
 ) -> RolloutMoved | None:
-    """Return the move that is due, or None: nothing happens without evidence, and nothing waits for ever."""
+    """Return the move that is due, or None. Without evidence there is none until a deadline passes."""
     if rollout.phase not in ("shadow", "progressing", "paused", "promoting"):
         return None
     if facts.champion_digest == rollout.started.weights_digest and rollout.phase == "promoting":
@@ -120,7 +120,7 @@ def next_move(
 def describe_wait(
     rollout: Rollout, analysis: Analysis, facts: RolloutFacts, settings: RolloutSettings
 ) -> str:
-    """Say in a few words what a rollout waits for."""
+    """Return in a few words what a rollout waits for."""
     if rollout.phase == "paused":
         return "a person: resume it, accept it, or stop it"
     if rollout.phase not in ("shadow", "progressing"):
@@ -140,7 +140,7 @@ def _still(have: int, want: int) -> list[str]:
 
 
 def make_move(rollout: Rollout, event: Event, reason: str, analysis: Analysis) -> RolloutMoved:
-    """Carry an event out on paper.
+    """Return the record of an event.
 
     Raises:
         RefusedError: if the event cannot happen in this phase.

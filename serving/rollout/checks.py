@@ -16,7 +16,7 @@ from serving.rollout.pairs import Comparison
 
 Needs = Literal["both", "tried", "live", "corrections"]
 SLOW_SHARE: Final = 0.5
-"""Of pictures: a challenger that is too slow for most of them is too slow."""
+"""Share of pictures, 0..1: a challenger that is too slow for more of them fails."""
 P95_BUDGET: Final = 0.05
 """Share of answers that may take longer than the promised 95th percentile."""
 
@@ -28,7 +28,7 @@ class RolloutLimits:
     Attributes:
         agreement: Lowest mean agreement with the champion, 0..1.
         lowest_count_shift: Of the mean count shift, -1..0.
-        highest_count_shift: Likewise, 0..1.
+        highest_count_shift: Of the mean count shift, 0..1.
         class_flips: Largest mean share of instances named differently, 0..1.
     """
 

@@ -1,4 +1,4 @@
-"""Pairs of answers become comparisons, on a thread of their own: no client ever waits for one."""
+"""Comparison of paired answers on a thread of its own; no client waits for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_WAITING: Final = 256
 
 
 def compare(pair: PairedAnswer, *, keep_picture: bool = True) -> KeptPair:
-    """Put a pair into numbers.
+    """Compare the two answers of a pair.
 
     Args:
         pair: What both models said.
@@ -54,7 +54,7 @@ def compare(pair: PairedAnswer, *, keep_picture: bool = True) -> KeptPair:
 
 
 class PairRecorder:
-    """Takes pairs from the event loop and writes them down in the background.
+    """Takes pairs from the event loop and writes them to the log in the background.
 
     Args:
         log: Where they go.

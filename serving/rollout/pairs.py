@@ -1,4 +1,4 @@
-"""What champion and challenger said about the same picture, as numbers, and the log that keeps them."""
+"""Comparisons of champion and challenger on the same picture, and the log that keeps them."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class KeptPair:
-    """A comparison with what it was made of.
+    """A comparison with the two answers and the picture it was computed from.
 
     Attributes:
         comparison: The numbers.
         champion: The champion's confident instances, upright; None if it failed.
-        challenger: The challenger's, likewise.
+        challenger: The challenger's confident instances, upright; None if it failed.
         class_names: What both sides' class indices count into.
         orientation: The EXIF orientation the picture was stored in, 1 (upright) to 8.
         picture: The bytes as received; None if they are not kept (any more).
@@ -83,7 +83,7 @@ class PairLog(Protocol):
     """The port. `sql_pair_log` is the real one; every replica of the service writes to the same."""
 
     def add(self, pair: KeptPair) -> bool:
-        """Write a pair down; False, and nothing changed, if its request is already there.
+        """Add a pair; False, and nothing changes, if its request is already there.
 
         Pictures are kept of the pairs that differ most, as many as the log was told to keep.
         """

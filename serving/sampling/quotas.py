@@ -4,10 +4,9 @@ Chance decides first, by the request's id, so the same request sent again is dec
 out may still be kept by a rule: it *failed*, it is *strange* (out of distribution), or the model is
 *doubtful*.
 
-Rules have a limit too. Whoever sends noise, or an outage, could otherwise fill the log, push every kept
-picture out and crowd out all else. So each rule may take a tenth of each quota and no more, and those three
-tenths are out of reach for chance: neither can starve another, and together they never exceed the quota.
-Failures are kept by their rule alone: a flood of them leaves the chances of answers as they are.
+Rules have a limit too, or noise and outages could fill the log and displace every kept picture. Each rule
+may take a tenth of each quota and chance the other seven tenths, so none can starve another. Failures are
+kept by their rule alone and do not change the chances of answers.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CountingWindow:
-    """Counts of one stretch of time, by name. The next stretch begins with none."""
+    """Counts by name within one fixed interval; the next interval starts from zero."""
 
     length_s: int
     number: int = -1

@@ -1,4 +1,4 @@
-"""Memory and load of the graphics cards, read when somebody asks, through NVIDIA's own library."""
+"""Memory and load of the graphics cards, read at each scrape through NVIDIA's own library."""
 
 from __future__ import annotations
 

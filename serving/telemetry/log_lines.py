@@ -1,4 +1,4 @@
-"""Log lines on their way out, so that requests never wait for whoever reads them.
+"""Writing of log lines in the background, so that a slow reader of the log delays no request.
 
 What reads a service's output (a pipe, a terminal, a container's log driver) may pause. Writing to it then
 blocks; on the event loop it would block every request of the worker, health included.
@@ -99,7 +99,7 @@ class LineWriter(logging.Handler):
         while line:
             try:
                 line = line[os.write(self._descriptor, line) :]
-            except BlockingIOError:  # whoever else has the stream may have made it so
+            except BlockingIOError:  # another holder of the stream may have set it to non-blocking
                 select.select((), (self._descriptor,), ())
             except OSError:  # the reader has gone, or the disk is full
                 with self._changed:
