@@ -93,7 +93,7 @@ def data_classes(
             lambda: out.sentences([done.sentence(), *([remark] if remark else [])], app.teller),
         )
         return
-    rows = count_classes(app)
+    rows = count_classes(app.data)
     out.answer(rows, lambda: out.table(rows, "classes of the current data"))
 
 
@@ -155,7 +155,7 @@ def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
     app = open_workspace(root)
     if mend:
         app.data.mend(tag)
-    damage = find_damage(app, tag)
+    damage = find_damage(app.data, tag)
 
     def show() -> None:
         out.table(damage, f"missing or altered in the remote: {tag}")
@@ -174,7 +174,8 @@ def data_audit(root: Path, out: Output) -> None:
     In the current version. Exit code 1 if anything was found; each finding says what to do.
     """
 
-    found = audit_data(open_workspace(root))
+    app = open_workspace(root)
+    found = audit_data(app.data, app.settings.data, app.teller)
     out.answer(asdict(found), lambda: click.echo("\n".join(found.sentences())))
     if not found.is_clean:
         sys.exit(1)

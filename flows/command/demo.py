@@ -8,7 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def run_demo(directory: Path, *, num_pictures: int = 600) -> dict[str, Any]:
     with clocked.step(teller, 0, "a workspace, and the Prefect server that will show what happened"):
         app = make_demo_workspace(directory, teller)
     with servers_running(app.workspace, names=("prefect",)):
-        return _tell(app, teller, clocked, num_pictures)
+        return Demo(app, teller, clocked).run(num_pictures)
 
 
 def make_demo_workspace(directory: Path, teller: TerminalTeller) -> App:
@@ -101,125 +101,137 @@ def make_demo_workspace(directory: Path, teller: TerminalTeller) -> App:
     return open_workspace(directory, actor="demo", teller=teller)
 
 
-def _tell(app: App, teller: TerminalTeller, clocked: Clocked, num_pictures: int) -> dict[str, Any]:
-    incoming = app.workspace.root / "incoming"
-    with clocked.step(teller, 1, "pictures of metal parts on a belt come in, labelled, and become data-v1"):
-        _ingest(app, incoming / "first", num_pictures, first_index=0, shift=None, source="belt camera 1")
-    with clocked.step(teller, 2, "a Mask R-CNN is trained from scratch and judged"):
-        first = _turn(app)
-    with clocked.step(teller, 3, "a reviewer approves in the registry, and it is promoted"):
-        _approve(app, first)
-    with clocked.step(teller, 4, "production from the same camera stays quiet"):
-        _serve(app, incoming / "quiet", first_index=20_000, shift=None)
-        _expect(_watch(app), "quiet")
-    with clocked.step(teller, 5, "the camera and the lamp are replaced: drift"):
-        _serve(app, incoming / "drifted", first_index=30_000, shift=SHIFT)
-        _expect(_watch(app), "drift")
-        run_story(app, "reconcile", reconcile)
-    with clocked.step(teller, 6, "some of the new pictures are labelled: retraining from the champion"):
-        _ingest(
-            app,
-            incoming / "relabelled",
-            NUM_RELABELLED,
-            first_index=40_000,
-            shift=SHIFT,
-            source="belt camera 2",
+@dataclass(frozen=True)
+class Demo:
+    """The story of a demo in its workspace.
+
+    Attributes:
+        app: The workspace.
+        teller: Announces the steps.
+        clocked: Takes their times.
+    """
+
+    app: App
+    teller: TerminalTeller
+    clocked: Clocked
+
+    def run(self, num_pictures: int) -> dict[str, Any]:
+        """Run every step; return the figures, the times and the history."""
+        incoming = self.app.workspace.root / "incoming"
+        with self._step(1, "pictures of metal parts on a belt come in, labelled, and become data-v1"):
+            self._ingest(incoming / "first", num_pictures, first_index=0, shift=None, source="belt camera 1")
+        with self._step(2, "a Mask R-CNN is trained from scratch and judged"):
+            first = self._turn()
+        with self._step(3, "a reviewer approves in the registry, and it is promoted"):
+            self._approve(first)
+        with self._step(4, "production from the same camera stays quiet"):
+            self._serve(incoming / "quiet", first_index=20_000, shift=None)
+            _expect(self._watch(), "quiet")
+        with self._step(5, "the camera and the lamp are replaced: drift"):
+            self._serve(incoming / "drifted", first_index=30_000, shift=SHIFT)
+            _expect(self._watch(), "drift")
+            run_story(self.app, "reconcile", reconcile)
+        with self._step(6, "some of the new pictures are labelled: retraining from the champion"):
+            self._ingest(
+                incoming / "relabelled",
+                NUM_RELABELLED,
+                first_index=40_000,
+                shift=SHIFT,
+                source="belt camera 2",
+            )
+            run_story(self.app, "reconcile", reconcile)
+        with self._step(7, "the reviewer approves again, and the new champion serves"):
+            second = self._open_cycle()
+            self._approve(second)
+        with self._step(8, "production from the new camera is quiet now"):
+            self._serve(incoming / "after", first_index=50_000, shift=SHIFT)
+            _expect(self._watch(), "quiet")
+        return self._conclude(first, second)
+
+    def _step(self, number: int, title: str) -> AbstractContextManager[None]:
+        return self.clocked.step(self.teller, number, title)
+
+    def _ingest(self, folder: Path, count: int, *, first_index: int, shift: str | None, source: str) -> None:
+        with self.app.teller.progress("drawing pictures") as progress:
+            annotations = generate(
+                folder, num_pictures=count, first_index=first_index, shift=shift, progress=progress
+            )
+        run_story(
+            self.app,
+            "ingest",
+            ingest,
+            annotations=annotations,
+            images_dir=annotations.parent / "images",
+            batch=IngestOptions(source),
         )
-        run_story(app, "reconcile", reconcile)
-    with clocked.step(teller, 7, "the reviewer approves again, and the new champion serves"):
-        second = _open_cycle(app)
-        _approve(app, second)
-    with clocked.step(teller, 8, "production from the new camera is quiet now"):
-        _serve(app, incoming / "after", first_index=50_000, shift=SHIFT)
-        _expect(_watch(app), "quiet")
-    return _conclude(app, teller, clocked, first, second)
 
+    def _turn(self) -> Cycle:
+        cycle = run_story(self.app, "train", run_turn, starts_from="first-weights")
+        if cycle.phase != "judged":
+            raise MaskloopError(f"the first candidate was not accepted: {cycle.phase}")
+        return cycle
 
-def _ingest(app: App, folder: Path, count: int, *, first_index: int, shift: str | None, source: str) -> None:
-    with app.teller.progress("drawing pictures") as progress:
-        annotations = generate(
-            folder, num_pictures=count, first_index=first_index, shift=shift, progress=progress
+    def _approve(self, cycle: Cycle) -> None:
+        """Do what a reviewer does in MLflow's UI: edit two tags. The reconcile does the rest."""
+        version = cycle.candidate.version if cycle.candidate else ""
+        self.app.models.set_tag(version, "approved_by", REVIEWER)
+        self.app.models.set_tag(version, "approval", "approved")
+        run_story(self.app, "promote", reconcile)
+        champion = self.app.state().champion
+        if champion is None or champion.version != version:
+            raise MaskloopError(f"version {version} was approved but does not serve")
+
+    def _serve(self, folder: Path, *, first_index: int, shift: str | None) -> None:
+        with self.app.teller.progress("drawing pictures") as progress:
+            generate(
+                folder, num_pictures=NUM_PRODUCTION, first_index=first_index, shift=shift, progress=progress
+            )
+        run_story(self.app, "predict", predict, files=[folder / "images"])
+
+    def _watch(self) -> Monitored:
+        return run_story(self.app, "monitor", monitor)
+
+    def _open_cycle(self) -> Cycle:
+        cycles = self.app.state().open_cycles
+        if not cycles or cycles[0].phase != "judged":
+            closed = list(self.app.state().cycles.values())[-1].closed
+            raise MaskloopError(
+                f"the retrained candidate was not accepted: {closed.reason if closed else 'open'}"
+            )
+        return cycles[0]
+
+    def _conclude(self, first: Cycle, second: Cycle) -> dict[str, Any]:
+        old = first.candidate.version if first.candidate else ""
+        new = second.candidate.version if second.candidate else ""
+        rows = [
+            {
+                "class": row["class"],
+                "before drift": row["before"],
+                "after drift": row["drifted"],
+                "after retrain": row["after"],
+                "old camera, after retrain": row["old_source"],
+            }
+            for row in comparison_rows(
+                self.app.workspace, old, new, old_source="belt camera 1", new_source="belt camera 2"
+            )
+        ]
+        history = [line for line in tell_history(self.app.ledger) if line["kind"] != "training.started"]
+        report = write_report(self.app, None)
+        self.teller.table(
+            "history", [{"who": x["actor"], "what": x["sentence"]} for x in history], "every decision"
         )
-    run_story(
-        app,
-        "ingest",
-        ingest,
-        annotations=annotations,
-        images_dir=annotations.parent / "images",
-        batch=IngestOptions(source),
-    )
-
-
-def _turn(app: App) -> Cycle:
-    cycle = run_story(app, "train", run_turn, starts_from="first-weights")
-    if cycle.phase != "judged":
-        raise MaskloopError(f"the first candidate was not accepted: {cycle.phase}")
-    return cycle
-
-
-def _approve(app: App, cycle: Cycle) -> None:
-    """Do what a reviewer does in MLflow's UI: edit two tags. The reconcile does the rest."""
-    version = cycle.candidate.version if cycle.candidate else ""
-    app.models.set_tag(version, "approved_by", REVIEWER)
-    app.models.set_tag(version, "approval", "approved")
-    run_story(app, "promote", reconcile)
-    champion = app.state().champion
-    if champion is None or champion.version != version:
-        raise MaskloopError(f"version {version} was approved but does not serve")
-
-
-def _serve(app: App, folder: Path, *, first_index: int, shift: str | None) -> None:
-    with app.teller.progress("drawing pictures") as progress:
-        generate(folder, num_pictures=NUM_PRODUCTION, first_index=first_index, shift=shift, progress=progress)
-    run_story(app, "predict", predict, files=[folder / "images"])
-
-
-def _watch(app: App) -> Monitored:
-    return run_story(app, "monitor", monitor)
+        times = [{"step": row["step"], "time": f"{row['seconds']:.0f} s"} for row in self.clocked.rows]
+        self.teller.table("seconds", times, "time of each step")
+        self.teller.table("iou", rows, "class mask IoU on test pictures")
+        self.teller.say(f"\nReport with pictures:  {report}")
+        named = shlex.quote(os.path.relpath(self.app.workspace.root))
+        self.teller.say(f"See it in the MLflow and Prefect UIs:  .venv/bin/maskloop up -w {named}")
+        result = {"class_iou": rows, "seconds": self.clocked.rows, "report": str(report), "history": history}
+        (self.app.workspace.reports_dir / "demo.json").write_text(json.dumps(result, indent=1))
+        return result
 
 
 def _expect(found: Monitored, outcome: str) -> None:
     if found.judged is None or found.judged.outcome != outcome:
         said = found.judged.sentence() if found.judged else "too few samples"
         raise MaskloopError(f"production should look {outcome} here: {said}")
-
-
-def _open_cycle(app: App) -> Cycle:
-    cycles = app.state().open_cycles
-    if not cycles or cycles[0].phase != "judged":
-        closed = list(app.state().cycles.values())[-1].closed
-        raise MaskloopError(
-            f"the retrained candidate was not accepted: {closed.reason if closed else 'open'}"
-        )
-    return cycles[0]
-
-
-def _conclude(
-    app: App, teller: TerminalTeller, clocked: Clocked, first: Cycle, second: Cycle
-) -> dict[str, Any]:
-    old = first.candidate.version if first.candidate else ""
-    new = second.candidate.version if second.candidate else ""
-    rows = [
-        {
-            "class": row["class"],
-            "before drift": row["before"],
-            "after drift": row["drifted"],
-            "after retrain": row["after"],
-            "old camera, after retrain": row["old_source"],
-        }
-        for row in comparison_rows(
-            app.workspace, old, new, old_source="belt camera 1", new_source="belt camera 2"
-        )
-    ]
-    history = [line for line in tell_history(app) if line["kind"] != "training.started"]
-    report = write_report(app, None)
-    teller.table("history", [{"who": x["actor"], "what": x["sentence"]} for x in history], "every decision")
-    times = [{"step": row["step"], "time": f"{row['seconds']:.0f} s"} for row in clocked.rows]
-    teller.table("seconds", times, "time of each step")
-    teller.table("iou", rows, "class mask IoU on test pictures")
-    teller.say(f"\nReport with pictures:  {report}")
-    named = shlex.quote(os.path.relpath(app.workspace.root))
-    teller.say(f"See it in the MLflow and Prefect UIs:  .venv/bin/maskloop up -w {named}")
-    result = {"class_iou": rows, "seconds": clocked.rows, "report": str(report), "history": history}
-    (app.workspace.reports_dir / "demo.json").write_text(json.dumps(result, indent=1))
-    return result

@@ -33,10 +33,10 @@ def history(root: Path, out: Output, *, at: datetime | None, cycle: str) -> None
 
     app = open_workspace(root)
     if at:
-        serving = describe_serving_at(app, at.replace(tzinfo=UTC))
+        serving = describe_serving_at(app.state(), at.replace(tzinfo=UTC))
         out.answer(serving, lambda: click.echo(serving["sentence"]))
         return
-    lines = [line for line in tell_history(app) if not cycle or line["cycle"] == cycle]
+    lines = [line for line in tell_history(app.ledger) if not cycle or line["cycle"] == cycle]
     out.answer(
         lines,
         lambda: click.echo(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +17,8 @@ from flows.answering.service import make_application, open_keys
 from flows.console.output import Output, command, open_workspace
 from flows.scheduling.foreground import run_story
 from flows.workspace.telling import TerminalTeller
-from flows.workspace.wiring import App
 from maskloop.errors import DataError, MaskloopError
+from maskloop.state.loop_state import LoopState
 from serving.access.keys import ALL_SCOPES
 from serving.access.limits import read_rate_limit
 from serving.client import Client
@@ -41,7 +41,12 @@ def serve(root: Path, out: Output, **named: Any) -> None:
     needs_keys = decide_on_keys(settings, open_keys(app))
     listener = open_listener(settings.host, settings.port)
     url = address_of(listener)
-    where = {"url": url, "docs": f"{url}/docs", "model": _say_what_serves(app), "needs_keys": needs_keys}
+    where = {
+        "url": url,
+        "docs": f"{url}/docs",
+        "model": _say_what_serves(app.state, app.settings.model_name),
+        "needs_keys": needs_keys,
+    }
 
     def show() -> None:
         click.echo(
@@ -55,9 +60,9 @@ def serve(root: Path, out: Output, **named: Any) -> None:
     click.echo(f"The service at {url} has stopped.", err=True)
 
 
-def _say_what_serves(app: App) -> str:
+def _say_what_serves(read_state: Callable[[], LoopState], model_name: str) -> str:
     try:
-        champion = app.state().champion
+        champion = read_state().champion
     except MaskloopError as error:
         return f"Which version serves is not known yet, and looked up again every second: {error}"
     if champion is None:
@@ -65,9 +70,7 @@ def _say_what_serves(app: App) -> str:
             "Nothing was promoted yet: /readyz and every prediction answer 503 until something is. "
             "`maskloop status` says what is missing."
         )
-    return (
-        f"{app.settings.model_name}: version {champion.version} answers once it is loaded; /readyz says when."
-    )
+    return f"{model_name}: version {champion.version} answers once it is loaded; /readyz says when."
 
 
 @command("add")

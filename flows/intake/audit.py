@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from dataset.ingestion.audit import find_alike_across_splits, find_name_leaks, find_torn, largest_group
 from dataset.ingestion.ingestion import read_cells
 from dataset.pictures.location import tells_place
+from dataset.store import DatasetStore
 from dataset.versions.catalog import read_catalog
-from flows.workspace.wiring import App
+from flows.workspace.telling import Teller
 from maskloop.errors import DataError, NotFoundError
+from maskloop.settings.settings import DataSettings
 
 if TYPE_CHECKING:
     from dataset.ingestion.audit import LargestGroup, NameLeaks
@@ -86,9 +88,9 @@ class DataAudit:
         return f"Set {setting} under [data] before more of them come in"
 
 
-def audit_data(app: App) -> DataAudit:
+def audit_data(store: DatasetStore, settings: DataSettings, teller: Teller) -> DataAudit:
     """Look over the current version. Raises NotFoundError if there is none."""
-    version, settings = app.data.current(), app.settings.data
+    version = store.current()
     if version is None:
         raise NotFoundError("there is no data version yet", hint="run `maskloop ingest` first")
 
@@ -101,7 +103,7 @@ def audit_data(app: App) -> DataAudit:
         cells_of,
         settings.near_duplicate_distance_bits,
     )
-    with app.teller.progress("reading the files") as progress:
+    with teller.progress("reading the files") as progress:
         telling = []
         for number, picture in enumerate(version.pictures, start=1):
             if tells_place(version.path(picture).read_bytes()):

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from dataset.ingestion.class_changes import plan_class_change
 from dataset.ingestion.ingestion import restage
-from dataset.store import next_tag
+from dataset.store import DatasetStore, next_tag
 from dataset.versions.catalog import read_catalog
 from flows.intake.ingest import record_missing_versions, record_version
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import MaskloopError, NotFoundError, RefusedError
 from maskloop.records.kinds import ClassesChanging, VersionRestored, write_record
+from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def change_classes(
         current = app.data.current()
         if current is None:
             raise NotFoundError("there are no data yet", hint="Run `maskloop ingest` first")
-        if done := _done_before(app, change, current):
+        if done := _done_before(app.state(), change, current):
             return done
         plan = plan_class_change(read_catalog(current.root), change)
         if plan.num_lost and not drop_instances:
@@ -93,27 +94,27 @@ def change_classes(
         write_record(app.ledger, record, actor=by, key=key)
         restage(folder, plan.catalog, current.root)
         version = app.data.commit(folder, record.sentence())
-    record_version(app, version, source=f"{current.tag} with other classes", actor=by)
+    record_version(app.ledger, version, source=f"{current.tag} with other classes", actor=by)
     app.teller.say(record.sentence())
     return record
 
 
-def find_damage(app: App, tag: str) -> list[dict[str, str]]:
+def find_damage(store: DatasetStore, tag: str) -> list[dict[str, str]]:
     """Return what the remote has lost of a version, with the file and the picture it is, where known."""
-    files = app.data.files_of(tag)
-    damage = [(name, files.get(name, "")) for name in app.data.verify(tag)]
+    files = store.files_of(tag)
+    damage = [(name, files.get(name, "")) for name in store.verify(tag)]
     if not damage:
         return []
     try:
-        pictures = {picture.file: picture.name for picture in app.data.open(tag).pictures}
+        pictures = {picture.file: picture.name for picture in store.open(tag).pictures}
     except MaskloopError:  # what is lost cannot be opened either
         pictures = {}
     return [{"object": name, "file": file, "picture": pictures.get(file, "")} for name, file in damage]
 
 
-def count_classes(app: App) -> list[dict[str, str | int]]:
+def count_classes(store: DatasetStore) -> list[dict[str, str | int]]:
     """Return each class of the current data with its instances by split, and its pictures."""
-    current = app.data.current()
+    current = store.current()
     if current is None:
         return []
     return [
@@ -131,9 +132,9 @@ def count_classes(app: App) -> list[dict[str, str | int]]:
     ]
 
 
-def _done_before(app: App, change: ClassChange, current: DatasetVersion) -> ClassesChanging | None:
+def _done_before(state: LoopState, change: ClassChange, current: DatasetVersion) -> ClassesChanging | None:
     """Return the newest change of classes if it is this one, and the current data came of it."""
-    changes = app.state().class_changes
+    changes = state.class_changes
     if not changes or changes[-1].class_names != current.class_names:
         return None
     last = changes[-1]

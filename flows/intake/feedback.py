@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset.coco.outlines import read_mask
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import sniff_format
+from dataset.store import DatasetStore
 from flows.intake.ingest import ingest
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
 from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError
 from maskloop.files import locked
+from maskloop.settings.settings import Settings
 from maskloop.wording import count
-from monitoring.samples.corrections import Correction
+from monitoring.samples.corrections import Correction, CorrectionLog
 
 if TYPE_CHECKING:
     from dataset.coco.validation import ValidationReport
@@ -129,7 +131,8 @@ def ingest_corrections(app: App) -> list[str]:
     done: list[str] = []
     lock = app.workspace.locks_dir / "corrections.lock"
     with locked(lock, what="the ingest of corrections", timeout_s=5.0):
-        usable, sentences = _set_aside(app, app.corrections.waiting(_MAX_AT_ONCE))
+        schema = find_schema(app.data, app.settings)
+        usable, sentences = _set_aside(app.corrections, schema, app.corrections.waiting(_MAX_AT_ONCE))
         done += sentences
         for source, pictures in sorted(usable.items()):
             done += _ingest_source(app, source, pictures)
@@ -152,9 +155,10 @@ _Pictures = Mapping[str, Sequence["Correction"]]
 """Corrections by the file name their picture gets; of several for one picture the last one counts."""
 
 
-def _set_aside(app: App, waiting: Sequence[Correction]) -> tuple[Mapping[str, _Pictures], list[str]]:
+def _set_aside(
+    log: CorrectionLog, schema: Sequence[str], waiting: Sequence[Correction]
+) -> tuple[Mapping[str, _Pictures], list[str]]:
     """Sort corrections by source and picture; refuse those whose class or picture cannot be used."""
-    schema = _find_schema(app)
     refused: dict[str, list[Correction]] = defaultdict(list)
     by_name: dict[str, list[Correction]] = defaultdict(list)
     for correction in waiting:
@@ -163,22 +167,23 @@ def _set_aside(app: App, waiting: Sequence[Correction]) -> tuple[Mapping[str, _P
             refused[f"no class of the data is called {', '.join(unknown)}"].append(correction)
             continue
         try:
-            by_name[_name_picture(app, correction)].append(correction)
+            by_name[_name_picture(log, correction)].append(correction)
         except PictureError as error:
             refused[error.headline].append(correction)
     usable: dict[str, dict[str, Sequence[Correction]]] = defaultdict(dict)
     for name, corrections in by_name.items():
         usable[corrections[-1].source][name] = corrections
-    return usable, [_refuse(app, corrections, reason) for reason, corrections in refused.items()]
+    return usable, [_refuse(log, corrections, reason) for reason, corrections in refused.items()]
 
 
-def _find_schema(app: App) -> tuple[str, ...]:
-    current = app.data.current()
-    return app.settings.classes or (current.class_names if current else ())
+def find_schema(store: DatasetStore, settings: Settings) -> tuple[str, ...]:
+    """Return the classes of the data: those of the settings, else those of the current version."""
+    current = store.current()
+    return settings.classes or (current.class_names if current else ())
 
 
-def _name_picture(app: App, correction: Correction) -> str:
-    picture = app.corrections.picture_bytes(correction.request_id)
+def _name_picture(log: CorrectionLog, correction: Correction) -> str:
+    picture = log.picture_bytes(correction.request_id)
     if picture is None:
         raise PictureError("its picture is not kept any more")
     return digest_bytes(picture) + sniff_format(picture)[1]
@@ -190,16 +195,16 @@ def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
     while any(corrections[-1].instances for corrections in pictures.values()):  # else: wait for company
         folder = app.workspace.state_dir / "corrections"
         try:
-            annotations = _write_batch(app, folder, pictures)
+            annotations = _write_batch(app.corrections, folder, pictures, find_schema(app.data, app.settings))
             batch = IngestOptions(source, label_origin="corrected", relabelling="replace")
             result = ingest(app, annotations, folder, batch=batch)
         except BatchRefusedError as error:
-            sentences, pictures = _refuse_pictures(app, pictures, error.report, error.headline)
+            sentences, pictures = _refuse_pictures(app.corrections, pictures, error.report, error.headline)
             done += sentences
             continue
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        sentences, pictures = _refuse_pictures(app, pictures, result.report)
+        sentences, pictures = _refuse_pictures(app.corrections, pictures, result.report)
         tag = result.version.tag if result.version else ""
         app.corrections.mark_ingested([one for each in pictures.values() for one in each], tag)
         held = count(len(pictures), "corrected picture")
@@ -207,16 +212,16 @@ def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
     return done
 
 
-def _write_batch(app: App, folder: Path, pictures: _Pictures) -> Path:
+def _write_batch(log: CorrectionLog, folder: Path, pictures: _Pictures, schema: Sequence[str]) -> Path:
     """Write a COCO batch: pictures as they were received, masks as they were drawn on those files."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    categories = {name: number for number, name in enumerate(_find_schema(app), start=1)}
+    categories = {name: number for number, name in enumerate(schema, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, (name, corrections) in enumerate(sorted(pictures.items()), start=1):
         correction = corrections[-1]
-        (folder / name).write_bytes(app.corrections.picture_bytes(correction.request_id) or b"")
+        (folder / name).write_bytes(log.picture_bytes(correction.request_id) or b"")
         height_px, width_px = correction.size_px
         images.append(
             {"id": number, "file_name": name, "width": width_px, "height": height_px, "frame": "stored"}
@@ -235,7 +240,7 @@ def _write_batch(app: App, folder: Path, pictures: _Pictures) -> Path:
 
 
 def _refuse_pictures(
-    app: App, pictures: _Pictures, report: ValidationReport, headline: str = ""
+    log: CorrectionLog, pictures: _Pictures, report: ValidationReport, headline: str = ""
 ) -> tuple[list[str], _Pictures]:
     """Refuse the pictures a report leaves out, each for its own reason; return the others.
 
@@ -248,11 +253,11 @@ def _refuse_pictures(
     by_reason: dict[str, list[Correction]] = defaultdict(list)
     for name, reason in bad.items():
         by_reason[reason] += pictures[name]
-    sentences = [_refuse(app, corrections, reason) for reason, corrections in by_reason.items()]
+    sentences = [_refuse(log, corrections, reason) for reason, corrections in by_reason.items()]
     return sentences, {name: each for name, each in pictures.items() if name not in bad}
 
 
-def _refuse(app: App, corrections: Iterable[Correction], reason: str) -> str:
+def _refuse(log: CorrectionLog, corrections: Iterable[Correction], reason: str) -> str:
     refused = list(corrections)
-    app.corrections.mark_refused(refused, reason)
+    log.mark_refused(refused, reason)
     return f"{len(refused)} corrections are no labels: {reason}"

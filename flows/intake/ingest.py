@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from dataset.ingestion.ingestion import ingest_batch
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.store import DatasetStore
 from dataset.versions.difference import compare_versions
 from flows.intake.ingest_report import report_of_refusal, report_of_result, write_batch_report
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import StorageError
+from maskloop.ledger.ledger import Ledger
 from maskloop.records.kinds import VersionIngested, write_record
+from maskloop.workspace import Workspace
 from registry.mlflow_adapter.metric_names import translated
 
 if TYPE_CHECKING:
@@ -53,43 +57,45 @@ def ingest(
                 progress=progress,
             )
     except BatchRefusedError as refused:
-        refused.page = _write_report(app, report_of_refusal(refused))
+        refused.page = _write_report(app.workspace, app.teller, report_of_refusal(refused))
         if refused.page:
             refused.hint = ". ".join(filter(None, (refused.hint, f"The whole report: {refused.page}")))
         raise
     if result.version is not None:
-        _tell_ledger(app, result, result.version, batch.source)
+        _record(app.ledger, app.teller, result, result.version, source=batch.source, actor=app.actor)
     app.teller.say(result.balance.sentence())
-    return replace(result, page=_write_report(app, report_of_result(result)))
+    return replace(result, page=_write_report(app.workspace, app.teller, report_of_result(result)))
 
 
-def _tell_ledger(app: App, result: IngestResult, version: DatasetVersion, source: str) -> None:
+def _record(
+    ledger: Ledger, teller: Teller, result: IngestResult, version: DatasetVersion, *, source: str, actor: str
+) -> None:
     record = record_version(
-        app,
+        ledger,
         version,
         source=source,
         num_new_pictures=result.num_added,
         num_new_labelled=result.num_added + result.num_updated,
         num_quarantined=result.num_quarantined,
         balance=result.balance.counts(),
-        actor=app.actor,
+        actor=actor,
     )
-    app.teller.say(record.sentence() if result.changed else f"nothing new: {record.tag} holds all of it")
+    teller.say(record.sentence() if result.changed else f"nothing new: {record.tag} holds all of it")
     for name, given in translated(version.class_names).items():
-        app.teller.say(f"MLflow does not take the name {name!r}: its charts call this class {given!r}")
+        teller.say(f"MLflow does not take the name {name!r}: its charts call this class {given!r}")
 
 
-def _write_report(app: App, report: BatchReport) -> Path | None:
+def _write_report(workspace: Workspace, teller: Teller, report: BatchReport) -> Path | None:
     """Write the report of a batch; that this fails changes nothing about the batch."""
     try:
-        return write_batch_report(app.workspace.reports_dir, report, app.settings.data.max_picture_mpx)
+        return write_batch_report(workspace.reports_dir, report, workspace.settings.data.max_picture_mpx)
     except (StorageError, OSError) as error:
-        app.teller.say(f"the report of the batch could not be written: {error}")
+        teller.say(f"the report of the batch could not be written: {error}")
         return None
 
 
 def record_version(
-    app: App,
+    ledger: Ledger,
     version: DatasetVersion,
     *,
     source: str,
@@ -112,7 +118,7 @@ def record_version(
         num_quarantined=num_quarantined,
         balance=dict(balance or {}),
     )
-    write_record(app.ledger, record, actor=actor, key=f"data:{version.fingerprint}:{version.tag}")
+    write_record(ledger, record, actor=actor, key=f"data:{version.fingerprint}:{version.tag}")
     return record
 
 
@@ -124,19 +130,19 @@ def record_missing_versions(app: App) -> int:
         version = app.data.open(tag)
         new = [picture for picture in version.pictures if picture.added_in == tag]
         record_version(
-            app,
+            app.ledger,
             version,
             source=", ".join(sorted({picture.source for picture in new})) or "an earlier batch",
             num_new_pictures=len(new),
-            num_new_labelled=_count_new_labels(app, version),
+            num_new_labelled=_count_new_labels(app.data, version),
         )
     return len(missing)
 
 
-def _count_new_labels(app: App, version: DatasetVersion) -> int:
-    tags = app.data.versions()
+def _count_new_labels(store: DatasetStore, version: DatasetVersion) -> int:
+    tags = store.versions()
     before = tags.index(version.tag) - 1
     if before < 0:
         return len(version.pictures)
-    change = compare_versions(app.data.open(tags[before]), version)
+    change = compare_versions(store.open(tags[before]), version)
     return len(change.added) + len(change.relabelled)

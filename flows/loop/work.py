@@ -32,9 +32,8 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
         try:
             _train_and_judge(app, cycle, check_lease, stop)
         except (UnavailableError, StoppedError, ConfigurationError, KeyboardInterrupt) as error:
-            if (
-                find_cycle(app.state(), cycle_id).num_attempts > cycle.num_attempts
-            ):  # it had begun: give it back
+            num_attempts = find_cycle(app.state(), cycle_id).num_attempts
+            if num_attempts > cycle.num_attempts:  # the attempt had begun: it is given back
                 _record_retry(app.ledger, cycle_id, error)
             if isinstance(error, StoppedError):
                 error.exit_code = stop.exit_code

@@ -20,6 +20,7 @@ from maskloop.records.kinds import (
     VerdictReached,
     read_record,
 )
+from maskloop.settings.settings import GateSettings
 from registry.approval.decision_status import status_of_decision
 from registry.evidence.approval_page import (
     ApprovalPage,
@@ -29,6 +30,7 @@ from registry.evidence.approval_page import (
     compare_gates,
 )
 from registry.gates.policy import policy_digest
+from registry.store import RunTracker
 
 if TYPE_CHECKING:
     from maskloop.ledger.ledger import Entry
@@ -41,26 +43,27 @@ _DRIFT_PAGE: Final = "drift/index.html"
 _ABOUT_WEIGHTS: Final = (ChampionChanging.kind, ChampionChanged.kind, SliceRecorded.kind)
 
 
-def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entry]) -> ApprovalPage:
+def gather_page(
+    app: App, cycle: Cycle, verdict: VerdictReached, state: LoopState, entries: Sequence[Entry]
+) -> ApprovalPage:
     """Gather everything the page says about a judged cycle.
 
     Raises:
         UnavailableError: if MLflow is needed and does not answer.
     """
-    assert cycle.verdict is not None  # noqa: S101 - checked by the caller
     recorded = [(entry, record) for entry in entries if (record := read_record(entry))]
     own = [(entry, record) for entry, record in recorded if is_about(entry, cycle)]
     evidence = find_evidence(app.workspace, app.tracker, cycle)
-    changes, policy_now = _compare_gates(app, cycle, evidence)
+    changes, policy_now = _compare_gates(app.settings.gates, verdict, evidence)
     return ApprovalPage(
         model_name=app.settings.model_name,
         cycle=cycle.id,
-        verdict=cycle.verdict,
+        verdict=verdict,
         judged=next(line for line in reversed(_lines(own, VerdictReached))),
         decision=status_of_decision(cycle, state),
         asked=Line(cycle.opened_at, cycle.actor, "; and ".join(cycle.causes)),
         reason=cycle.opened.reason,
-        drift=_drift_cause(app, cycle, recorded) if cycle.opened.reason == "drift" else None,
+        drift=_drift_cause(app.tracker, cycle, recorded) if cycle.opened.reason == "drift" else None,
         evidence=evidence,
         gate_changes=changes,
         policy_now=policy_now,
@@ -71,7 +74,7 @@ def gather_page(app: App, cycle: Cycle, state: LoopState, entries: Sequence[Entr
         four_eyes_against=cycle.requested_by if app.settings.approval.four_eyes else "",
         data_came=tuple(_data_since_champion(cycle, state)),
         run_url=app.tracker.url(cycle.candidate.run_id) if cycle.candidate else "",
-        champion_version=_version_of(cycle.verdict.champion_digest, state),
+        champion_version=_version_of(verdict.champion_digest, state),
     )
 
 
@@ -94,19 +97,18 @@ def _lines(recorded: Sequence[Recorded], kind: type[Record]) -> list[Line]:
 
 
 def _compare_gates(
-    app: App, cycle: Cycle, evidence: JudgedEvidence | None
+    now: GateSettings | None, verdict: VerdictReached, evidence: JudgedEvidence | None
 ) -> tuple[tuple[str, ...] | None, str]:
     """Say which gates were edited since the verdict, and the digest of those of now."""
-    now = app.settings.gates
-    if evidence is None or cycle.verdict is None:
+    if evidence is None:
         return None, ""
     digest = policy_digest(now, [row.name for row in evidence.rows]) if now else ""
-    if digest == cycle.verdict.policy_digest:
+    if digest == verdict.policy_digest:
         return (), digest
     return compare_gates(evidence.gates, now) or ("how they are measured",), digest
 
 
-def _drift_cause(app: App, cycle: Cycle, recorded: Sequence[Recorded]) -> DriftCause | None:
+def _drift_cause(tracker: RunTracker, cycle: Cycle, recorded: Sequence[Recorded]) -> DriftCause | None:
     """Find the newest drift verdict from before the trigger, and its page."""
     asked_at = max(
         (
@@ -124,13 +126,13 @@ def _drift_cause(app: App, cycle: Cycle, recorded: Sequence[Recorded]) -> DriftC
     if not found:
         return None
     entry, judged = found[-1]
-    run_id = app.tracker.find_run(f"drift:{judged.window_id}")
+    run_id = tracker.find_run(f"drift:{judged.window_id}")
     return DriftCause(
         line=Line(entry.at, entry.actor, judged.sentence()),
         features=judged.drifted_features,
         page=judged.report,
-        route=app.tracker.route(run_id, _DRIFT_PAGE) if run_id else "",
-        url=app.tracker.url(run_id, _DRIFT_PAGE) if run_id else "",
+        route=tracker.route(run_id, _DRIFT_PAGE) if run_id else "",
+        url=tracker.url(run_id, _DRIFT_PAGE) if run_id else "",
     )
 
 

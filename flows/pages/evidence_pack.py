@@ -13,14 +13,17 @@ from flows.evidence.judged import PAGE_PATH
 from flows.pages.approval_facts import gather_page, is_about
 from flows.pages.report import refresh_report, relative_address
 from flows.pages.shadow_evidence import keep_report, stage_of
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import BusyError, MaskloopError, UnavailableError
 from maskloop.files import write_text
 from maskloop.ledger.leases import leased
+from maskloop.records.kinds import VerdictReached
+from maskloop.workspace import Workspace
 from registry.evidence.approval_page import render_page
 from registry.evidence.description import describe_version
-from registry.store import EVIDENCE_TAG
+from registry.store import EVIDENCE_TAG, RunTracker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +64,7 @@ def refresh_pack(app: App, cycle_id: str) -> None:
         with leased(app.ledger, f"the approval page of {cycle_id}", ttl_s=app.settings.retraining.lease_s):
             entries, cycle = app.ledger.entries(), app.state().cycles.get(cycle_id)
             if cycle is not None and cycle.verdict is not None:
-                _write(app, cycle, entries)
+                _write(app, cycle, cycle.verdict, entries)
         refresh_report(app)  # the approval page links it
     except BusyError:
         pass  # somebody else is writing it
@@ -83,34 +86,35 @@ def made_from(app: App, cycle: Cycle, entries: Sequence[Entry]) -> str:
     return f"up to entry {newest}, {digest_value(others)[:12]}"
 
 
-def _write(app: App, cycle: Cycle, entries: Sequence[Entry]) -> None:
-    assert cycle.verdict is not None  # noqa: S101 - checked by the caller
+def _write(app: App, cycle: Cycle, verdict: VerdictReached, entries: Sequence[Entry]) -> None:
     name = made_from(app, cycle, entries)
-    page = gather_page(app, cycle, app.state(), entries)
+    page = gather_page(app, cycle, verdict, app.state(), entries)
     if page.rollout:
-        keep_report(app, page.version, page.rollout)
+        keep_report(app.workspace, page.version, page.rollout)
     file = app.workspace.verdict_page(page.version)
-    write_text(file, render_page(page, beside=_pages_beside(app, file.parent, page)))
-    _publish(app, cycle, page, render_page(page))
+    write_text(file, render_page(page, beside=_pages_beside(app.workspace, file.parent, page)))
+    route = _log_page(app.tracker, app.teller, cycle, render_page(page))
+    app.models.describe(page.version, describe_version(page, page_route=route))
     app.models.set_tag(page.version, EVIDENCE_TAG, name)  # last: until then the page counts as not written
 
 
-def _pages_beside(app: App, folder: Path, page: ApprovalPage) -> dict[str, str]:
+def _pages_beside(workspace: Workspace, folder: Path, page: ApprovalPage) -> dict[str, str]:
     """Return the workspace's other pages, relative to a folder, so that they still work when all is moved."""
-    pages = {"the loop": app.workspace.loop_page}
+    pages = {"the loop": workspace.loop_page}
     if page.drift:
-        pages["the drift page"] = app.workspace.root / page.drift.page
+        pages["the drift page"] = workspace.root / page.drift.page
     return {text: relative_address(file, folder) for text, file in pages.items()}
 
 
-def _publish(app: App, cycle: Cycle, page: ApprovalPage, text: str) -> None:
-    route = ""
-    if cycle.candidate is not None:
-        try:
-            app.tracker.log_text(cycle.candidate.run_id, text, PAGE_PATH)
-            route = app.tracker.route(cycle.candidate.run_id, PAGE_PATH)
-        except UnavailableError:
-            raise
-        except MaskloopError as error:
-            app.teller.say(f"{cycle.id}: its run takes no approval page: {error}")
-    app.models.describe(page.version, describe_version(page, page_route=route))
+def _log_page(tracker: RunTracker, teller: Teller, cycle: Cycle, text: str) -> str:
+    """Log the page with the candidate's run; return its route in the tracker, empty if it has none."""
+    if cycle.candidate is None:
+        return ""
+    try:
+        tracker.log_text(cycle.candidate.run_id, text, PAGE_PATH)
+        return tracker.route(cycle.candidate.run_id, PAGE_PATH)
+    except UnavailableError:
+        raise
+    except MaskloopError as error:
+        teller.say(f"{cycle.id}: its run takes no approval page: {error}")
+        return ""

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from dataset.store import DatasetStore
 from dataset.versions.overview import describe_version
 from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
 from flows.evidence.judged import read_kept
 from flows.pages.loop_page import LoopPage, Turn, VersionFigures, render_loop_page
 from flows.pages.status import describe_status, tell_history
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
+from maskloop.records.kinds import VerdictReached
 from maskloop.state.cycle_state import Cycle
+from maskloop.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +66,7 @@ def gather_loop_page(app: App, folder: Path) -> LoopPage:
     status = describe_status(app)
     state = status.state
     drift = state.drift[-1] if state.drift else None
-    turns = [_describe_turn(app, cycle, folder) for cycle in reversed(state.cycles.values())]
+    turns = [_describe_turn(app.workspace, cycle, folder) for cycle in reversed(state.cycles.values())]
     shown, turn = _choose_shown(state, turns)
     return LoopPage(
         model_name=app.settings.model_name,
@@ -73,12 +77,14 @@ def gather_loop_page(app: App, folder: Path) -> LoopPage:
         drift=drift,
         drift_page=_link(app.workspace.root / drift[1].report, folder) if drift else "",
         samples=status.sample_counts,
-        versions=tuple(_figures_of(turn, state) for turn in reversed(turns) if turn.cycle.verdict),
+        versions=tuple(
+            _figures_of(turn, verdict, state) for turn in reversed(turns) if (verdict := turn.cycle.verdict)
+        ),
         shown=shown,
         evidence=turn.evidence if turn else None,
-        overview=_count_data(app, state),
+        overview=_count_data(app.data, state, app.teller),
         turns=tuple(turns),
-        history=tuple(tell_history(app)),
+        history=tuple(tell_history(app.ledger)),
     )
 
 
@@ -87,20 +93,19 @@ def relative_address(file: Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(file, folder)).as_posix())
 
 
-def _describe_turn(app: App, cycle: Cycle, folder: Path) -> Turn:
+def _describe_turn(workspace: Workspace, cycle: Cycle, folder: Path) -> Turn:
     version = cycle.candidate.version if cycle.candidate else ""
-    is_judged = bool(version) and has_iou_rows(app.workspace, version)
+    is_judged = bool(version) and has_iou_rows(workspace, version)
     return Turn(
         cycle=cycle,
-        rows=tuple(read_iou_rows(app.workspace, version)) if is_judged else (),
-        page=_link(app.workspace.verdict_page(version), folder) if version else "",
-        evidence=read_kept(app.workspace, cycle),
+        rows=tuple(read_iou_rows(workspace, version)) if is_judged else (),
+        page=_link(workspace.verdict_page(version), folder) if version else "",
+        evidence=read_kept(workspace, cycle),
     )
 
 
-def _figures_of(turn: Turn, state: LoopState) -> VersionFigures:
-    cycle, verdict = turn.cycle, turn.cycle.verdict
-    assert verdict is not None  # noqa: S101 - checked by the caller
+def _figures_of(turn: Turn, verdict: VerdictReached, state: LoopState) -> VersionFigures:
+    cycle = turn.cycle
     fate = _FATES.get(turn.state, turn.state)
     if state.champion and state.champion.weights_digest == verdict.candidate_digest:
         fate = "serves"
@@ -126,13 +131,13 @@ def _choose_shown(state: LoopState, turns: Sequence[Turn]) -> tuple[str, Turn | 
     return "", None
 
 
-def _count_data(app: App, state: LoopState) -> Overview | None:
+def _count_data(store: DatasetStore, state: LoopState, teller: Teller) -> Overview | None:
     if state.data is None:
         return None
     try:
-        return describe_version(app.data.open(state.data.tag))
+        return describe_version(store.open(state.data.tag))
     except MaskloopError as error:  # the page shows what there is
-        app.teller.say(f"the page of the loop shows no data: {error}")
+        teller.say(f"the page of the loop shows no data: {error}")
         return None
 
 

@@ -17,9 +17,11 @@ from dataset.pictures.decoding import decode_picture
 from evaluation.overlays import draw_overlay
 from flows.evidence.examples import PANEL_PX
 from flows.rollouts.rollout import analyse_rollout
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
+from maskloop.workspace import Workspace
 from registry.evidence.approval_page import Line, RolloutReport
 from registry.evidence.evidence import Latency, Panel, ShownPicture, show_picture
 from serving.rollout.analysis import Analysis
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from evaluation.instances import Detections
     from maskloop.state.cycle_state import Cycle
     from maskloop.state.loop_state import Rollout
-    from serving.rollout.pairs import KeptPair
+    from serving.rollout.pairs import KeptPair, PairLog
 
 FILE: Final = "rollout.json"
 NUM_PICTURES: Final = 3
@@ -44,15 +46,18 @@ def report_rollout(app: App, cycle: Cycle, rollout: Rollout | None) -> RolloutRe
         return None
     file = app.workspace.verdict_dir(cycle.candidate.version) / FILE
     if analysis.num_compared:
-        return _from_pairs(app, rollout, analysis)
+        can_show = app.settings.serving.sampling.keep_pictures
+        max_mpx = app.settings.data.max_picture_mpx
+        pictures = _show_worst(app.pairs, rollout, max_mpx, app.teller) if can_show else ()
+        return _from_pairs(rollout, analysis, pictures)
     kept = _read(file.read_text(encoding="utf-8")) if file.exists() else None
     return _brought_up_to_date(kept, rollout) if kept else _from_ledger(rollout)
 
 
-def keep_report(app: App, version: str, report: RolloutReport) -> None:
+def keep_report(workspace: Workspace, version: str, report: RolloutReport) -> None:
     """Write a report beside the verdict's evidence, where `report_rollout` finds it without the pairs."""
     if report.champion is not None:  # else it holds nothing that the ledger does not
-        write_text(app.workspace.verdict_dir(version) / FILE, _adapter().dump_json(report).decode())
+        write_text(workspace.verdict_dir(version) / FILE, _adapter().dump_json(report).decode())
 
 
 def stage_of(app: App, cycle_id: str) -> list[str]:
@@ -64,12 +69,12 @@ def stage_of(app: App, cycle_id: str) -> list[str]:
     return [str(doublings), *(f"{check.name} {check.outcome}" for check in analysis.checks)]
 
 
-def _from_pairs(app: App, rollout: Rollout, analysis: Analysis) -> RolloutReport:
+def _from_pairs(rollout: Rollout, analysis: Analysis, pictures: tuple[ShownPicture, ...]) -> RolloutReport:
     return replace(
         _from_ledger(rollout, analysis),
         champion=Latency(analysis.champion_p50_ms, analysis.champion_p95_ms),
         challenger=Latency(analysis.challenger_p50_ms, analysis.challenger_p95_ms),
-        pictures=_show_worst(app, rollout),
+        pictures=pictures,
     )
 
 
@@ -109,18 +114,16 @@ def _brought_up_to_date(kept: RolloutReport, rollout: Rollout) -> RolloutReport:
     )
 
 
-def _show_worst(app: App, rollout: Rollout) -> tuple[ShownPicture, ...]:
+def _show_worst(pairs: PairLog, rollout: Rollout, max_mpx: float, teller: Teller) -> tuple[ShownPicture, ...]:
     """Draw the pictures the two disagree about most; one that cannot be drawn is left out."""
-    if not app.settings.serving.sampling.keep_pictures:
-        return ()
     shown = []
-    for pair in app.pairs.worst(rollout.cycle, NUM_PICTURES):
+    for pair in pairs.worst(rollout.cycle, NUM_PICTURES):
         if pair.picture is None or pair.comparison.difference == 0:
             continue
         try:
-            shown.append(_show_pair(pair, pair.picture, app.settings.data.max_picture_mpx))
+            shown.append(_show_pair(pair, pair.picture, max_mpx))
         except (MaskloopError, ValueError, IndexError) as error:
-            app.teller.say(f"one picture of the rollout cannot be shown: {error}")
+            teller.say(f"one picture of the rollout cannot be shown: {error}")
     return tuple(shown)
 
 

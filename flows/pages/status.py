@@ -15,10 +15,11 @@ from flows.planning.plan import LoopFacts
 from flows.workspace.running import Running, find_died, find_running
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError
-from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.ledger import Ledger, check_chain
 from maskloop.records.kinds import CycleWaiting, read_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
+from maskloop.workspace import Workspace
 
 if TYPE_CHECKING:
     from monitoring.samples.corrections import Judged
@@ -153,20 +154,20 @@ def describe_status(app: App) -> Status:
         died=find_died(app.ledger, state, app.workspace),
         waiting={cycle: waiting for cycle, waiting in found.items() if waiting},
         due=find_due(state, facts, app.settings, option=_workspace_option(app.workspace.root)),
-        pages=_find_pages(app, state),
+        pages=_find_pages(app.workspace, state),
     )
 
 
-def _find_pages(app: App, state: LoopState) -> dict[str, Path]:
+def _find_pages(workspace: Workspace, state: LoopState) -> dict[str, Path]:
     """Name the pages that are there: of the last drift check, of the newest candidate, and of the loop."""
     pages = {}
     if state.drift:
-        pages["last drift check"] = app.workspace.root / state.drift[-1][1].report
+        pages["last drift check"] = workspace.root / state.drift[-1][1].report
     for cycle in (*state.open_cycles, *([state.newest_rejection] if state.newest_rejection else [])):
         if cycle.verdict:
             version = cycle.verdict.candidate_version
-            pages[f"evidence on version {version}"] = app.workspace.verdict_page(version)
-    pages["the loop"] = app.workspace.loop_page
+            pages[f"evidence on version {version}"] = workspace.verdict_page(version)
+    pages["the loop"] = workspace.loop_page
     return {name: path for name, path in pages.items() if path.exists()}
 
 
@@ -179,13 +180,13 @@ def _workspace_option(root: Path) -> str:
     return f" -w {shlex.quote(str(root) if beside.startswith('..') else beside)}"
 
 
-def tell_history(app: App) -> list[dict[str, Any]]:
+def tell_history(ledger: Ledger) -> list[dict[str, Any]]:
     """Return every entry of the ledger with its sentence.
 
     Raises:
         IntegrityError: if the ledger was changed by hand.
     """
-    entries = app.ledger.entries()
+    entries = ledger.entries()
     check_chain(entries)
     lines = []
     for entry in entries:
@@ -204,9 +205,9 @@ def tell_history(app: App) -> list[dict[str, Any]]:
     return lines
 
 
-def describe_serving_at(app: App, time: datetime) -> dict[str, Any]:
+def describe_serving_at(state: LoopState, time: datetime) -> dict[str, Any]:
     """Say what served at a time and who moved it there. Raises NotFoundError if nothing did."""
-    serving = app.state().serving_at(time)
+    serving = state.serving_at(time)
     if serving is None:
         raise NotFoundError(f"nothing served at {time:%Y-%m-%d %H:%M:%S} UTC")
     change = serving.change
@@ -258,9 +259,9 @@ def _describe_rejection(cycle: Cycle) -> str:
 
 
 def _describe_end(cycle: Cycle) -> str:
-    assert cycle.closed is not None  # noqa: S101 - the callers ask about closed cycles
+    reason = cycle.closed.reason if cycle.closed else "still open"
     at = f" at {minute(cycle.closed_at)}" if cycle.closed_at else ""
-    return f"{cycle.id}{at} ({'; and '.join(cycle.causes)}): {cycle.closed.reason}"
+    return f"{cycle.id}{at} ({'; and '.join(cycle.causes)}): {reason}"
 
 
 def _times(count: int) -> str:

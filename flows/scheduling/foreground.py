@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from flows.workspace.servers import prefect_environment, running_server_url
 from flows.workspace.wiring import App
 from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.workspace import Workspace
 
 _Result = TypeVar("_Result")
 _ATTEMPTS = 3
@@ -22,7 +23,7 @@ def run_story(app: App, name: str, story: Callable[..., _Result], **parameters: 
     Raises:
         UnavailableError: if the server that was named does not answer.
     """
-    url = find_prefect_url(app)
+    url = find_prefect_url(app.workspace)
     if not url:
         return story(app, **parameters)
     check_answers(f"{url}/health", "Prefect")
@@ -33,12 +34,12 @@ def run_story(app: App, name: str, story: Callable[..., _Result], **parameters: 
     return run_in_foreground(app, name, story, **parameters)
 
 
-def find_prefect_url(app: App) -> str:
+def find_prefect_url(workspace: Workspace) -> str:
     """Return the Prefect API of the environment, the settings, or a running `maskloop up`; or nothing."""
     return (
         os.environ.get("PREFECT_API_URL")
-        or app.settings.servers.prefect_api_url
-        or running_server_url(app.workspace, "prefect")
+        or workspace.settings.servers.prefect_api_url
+        or running_server_url(workspace, "prefect")
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
+from flows.console.output import Output
 from flows.scheduling.stopping import stop_signal
 from flows.workspace.leftovers import end_leftovers
 from flows.workspace.servers import (
@@ -19,9 +19,10 @@ from flows.workspace.servers import (
 )
 from flows.workspace.wiring import App
 from maskloop.wording import count
+from maskloop.workspace import Workspace
 
 
-def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
+def run_servers(app: App, out: Output, *, stop_at_once: bool = False) -> None:
     """Start the servers, the worker and the service, print where they are, and wait for Ctrl-C or SIGTERM.
 
     Raises:
@@ -36,7 +37,7 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
         app.teller.say("the servers answer; deploying the schedules ...")
         with (
             worker_running(app.workspace, urls["prefect"]),
-            _reconciler_running(app) as keep_alive,
+            _reconciler_running(app.workspace) as keep_alive,
             service_running(app.workspace) as service_url,
         ):
             where = {
@@ -54,12 +55,12 @@ def run_servers(app: App, out: Any, *, stop_at_once: bool = False) -> None:
 
 
 @contextmanager
-def _reconciler_running(app: App) -> Iterator[Callable[[], None]]:
+def _reconciler_running(workspace: Workspace) -> Iterator[Callable[[], None]]:
     """Look after the loop in a process that stays. On a team's Prefect the schedule does that, for all."""
-    if not running_server_url(app.workspace, "prefect"):
+    if not running_server_url(workspace, "prefect"):
         yield lambda: None
         return
-    with reconciler_running(app.workspace) as keep_alive:
+    with reconciler_running(workspace) as keep_alive:
         yield keep_alive
 
 

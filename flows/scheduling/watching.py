@@ -137,14 +137,14 @@ class Watch:
 
 def watch(root: Path, teller: Teller, stopped: Event, *, every_s: float = SECONDS_BETWEEN_LOOKS) -> None:
     """Look until ``stopped`` is set. Its own Prefect's reconcile schedule pauses meanwhile."""
-    take_over_schedule(open_app(root, teller=teller))
+    take_over_schedule(open_app(root, teller=teller).workspace)
 
     def publish(app: App, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
         for sentence in sentences:
             teller.say(sentence)
         if trouble:
             teller.say(f"{trouble}. The next look tries again.")
-        if find_prefect_url(app):
+        if find_prefect_url(app.workspace):
             run_story(app, "reconcile", _show, sentences=sentences, trouble=trouble)
 
     looks = Watch(root, publish=publish)
@@ -154,18 +154,18 @@ def watch(root: Path, teller: Teller, stopped: Event, *, every_s: float = SECOND
             return
 
 
-def take_over_schedule(app: App) -> None:
+def take_over_schedule(workspace: Workspace) -> None:
     """Pause the reconcile schedule on the server that `maskloop up` started; a team's own is left alone."""
-    if url := running_server_url(app.workspace, "prefect"):
-        os.environ.update(prefect_environment(app.workspace, url))
+    if url := running_server_url(workspace, "prefect"):
+        os.environ.update(prefect_environment(workspace, url))
         from flows.scheduling.deployments import pause_schedules
 
-        pause_schedules(str(app.workspace.root), "reconcile")
+        pause_schedules(str(workspace.root), "reconcile")
 
 
 def start_work_where_it_is_seen(app: App, cycle_id: str) -> None:
     """Train in a run of its own where a Prefect is known, so that looks go on; else in this process."""
-    if not find_prefect_url(app):
+    if not find_prefect_url(app.workspace):
         work_here(app, cycle_id)
         return
     from flows.scheduling.deployments import start_train_run

@@ -91,7 +91,7 @@ def test_a_drift_that_spreads_to_another_camera_joins_the_open_cycle_which_names
     assert len(world.of_kind(TriggerJoined)) == 1
     page = (world.workspace.root / world.of_kind(DriftJudged)[-1].report).read_text()
     assert "<dt>Sources</dt><dd>camera 1: 40</dd>" in page
-    told = [line["sentence"] for line in tell_history(world.app()) if line["cycle"] == "cycle-2"]
+    told = [line["sentence"] for line in tell_history(world.ledger) if line["cycle"] == "cycle-2"]
     assert any(first in sentence for sentence in told)
     assert any(second in sentence for sentence in told)
     assert reconcile(world.app()).done == ()

@@ -16,6 +16,11 @@ from tests.fakes.loop_world import World
 from tests.fakes.opened import opens
 
 
+def audit_of(world: World) -> DataAudit:
+    app = world.app()
+    return audit_data(app.data, app.settings.data, app.teller)
+
+
 @pytest.fixture
 def world(world: World, tmp_path: Path) -> World:
     """A workspace that ties nothing by its look; the fixture of that name has put the fakes in place."""
@@ -67,7 +72,7 @@ def test_pictures_that_look_alike_in_different_splits_are_found(tmp_path: Path) 
     """The plain pictures of this world do, and their hashes are neighbours."""
     world = World(tmp_path / "plain")
     world.label(range(12))
-    version, found = world.app().data.current(), audit_data(world.app())
+    version, found = world.app().data.current(), audit_of(world)
     assert version
     splits = {picture.name: picture.split for picture in version.pictures}
     assert found.alike
@@ -84,7 +89,7 @@ def test_each_finding_is_a_sentence() -> None:
 
 def test_without_data_there_is_nothing_to_look_over(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no data version yet"):
-        audit_data(World(tmp_path / "empty").app())
+        audit_of(World(tmp_path / "empty"))
 
 
 def test_a_training_without_test_pictures_names_the_group_that_took_them(world: World) -> None:

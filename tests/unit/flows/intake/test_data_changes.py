@@ -32,7 +32,7 @@ def test_bringing_back_a_version_is_written_down_with_who_and_why(world: World) 
     restore_version(world.app(), "data-v1", by="anna", why="the second batch was labelled wrongly")
     (record,) = world.of_kind(VersionRestored)
     assert (record.tag, record.previous_tag, record.num_pictures) == ("data-v1", "data-v2", 12)
-    line = tell_history(world.app())[-1]
+    line = tell_history(world.ledger)[-1]
     assert line["actor"] == "anna"
     assert line["sentence"] == (
         "anna brought back data-v1 in place of data-v2 (12 pictures): the second batch was labelled wrongly"
@@ -89,16 +89,16 @@ def test_killed_anywhere_the_next_restore_ends_with_one_entry(tmp_path: Path) ->
 
 def test_what_the_remote_has_lost_is_named_with_its_picture(world: World) -> None:
     version = current(world)
-    assert find_damage(world.app(), "data-v1") == []
+    assert find_damage(world.app().data, "data-v1") == []
     lost = version.pictures[0]
     version.path(lost).unlink()
-    assert find_damage(world.app(), "data-v1") == [
+    assert find_damage(world.app().data, "data-v1") == [
         {"object": lost.file, "file": lost.file, "picture": lost.name}
     ]
 
 
 def test_a_class_with_instances_is_dropped_only_by_agreement(world: World) -> None:
-    num_nuts = next(int(row["train"]) for row in count_classes(world.app()) if row["class"] == "nut")
+    num_nuts = next(int(row["train"]) for row in count_classes(world.app().data) if row["class"] == "nut")
     assert num_nuts > 0
     with pytest.raises(RefusedError, match=r"\d+ instances of 'nut' would leave \d+ pictures") as caught:
         change_classes(world.app(), ClassChange(drops=("nut",)), by="bob")
@@ -150,7 +150,7 @@ def test_there_is_nothing_to_change_before_the_first_data(tmp_path: Path) -> Non
     empty = World(tmp_path / "empty")
     with pytest.raises(NotFoundError, match="no data yet"):
         change_classes(empty.app(), ClassChange(drops=("nut",)), by="bob")
-    assert count_classes(empty.app()) == []
+    assert count_classes(empty.app().data) == []
 
 
 def test_a_champion_is_judged_by_what_its_classes_are_called_now(world: World) -> None:

@@ -262,7 +262,7 @@ def test_prefect_belongs_to_the_workspace(workspace: Workspace) -> None:
 
 def test_without_a_server_a_story_runs_plainly(workspace: Workspace) -> None:
     app = open_app(workspace.root)
-    assert find_prefect_url(app) == ""
+    assert find_prefect_url(app.workspace) == ""
     assert run_story(app, "story", lambda given, word: (given is app, word), word="hello") == (True, "hello")
 
 
@@ -270,6 +270,6 @@ def test_the_environment_names_the_server_before_the_settings_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = World(tmp_path, settings='[servers]\nprefect_api_url = "http://a/api"\n').workspace.root
-    assert find_prefect_url(open_app(root)) == "http://a/api"
+    assert find_prefect_url(open_app(root).workspace) == "http://a/api"
     monkeypatch.setenv("PREFECT_API_URL", "http://b/api")
-    assert find_prefect_url(open_app(root)) == "http://b/api"
+    assert find_prefect_url(open_app(root).workspace) == "http://b/api"
