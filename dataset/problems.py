@@ -50,7 +50,7 @@ class DataProblem:
 def collapsed(problems: Iterable[DataProblem]) -> tuple[DataProblem, ...]:
     """Put errors first, each of them; tell warnings, then remarks, once per code with their number.
 
-    >>> odd = [Problem("info", "text-id", f"/images/{n}", "ids are text") for n in range(3)]
+    >>> odd = [DataProblem("info", "text-id", f"/images/{n}", "ids are text") for n in range(3)]
     >>> [str(problem) for problem in collapsed(odd)]
     ['info: /images/0: ids are text (and 2 more like this)']
     """
