@@ -48,7 +48,7 @@ class DataProblem:
 
 
 def collapsed(problems: Iterable[DataProblem]) -> tuple[DataProblem, ...]:
-    """Put errors first, each of them; tell warnings, then remarks, once per code with their number.
+    """Return all errors, then one warning and one remark per code with its count.
 
     >>> odd = [DataProblem("info", "text-id", f"/images/{n}", "ids are text") for n in range(3)]
     >>> [str(problem) for problem in collapsed(odd)]

@@ -30,7 +30,7 @@ SIZE_RANGES_PX: Final[Mapping[str, tuple[float, float]]] = {
 """Smallest and largest area of each size class, both included."""
 
 _BELOW_ONE: Final = 1 - 1e-10
-"""So that a perfect overlap with a rounding error still reaches a threshold of 1."""
+"""Tolerance with which a perfect overlap reaches a threshold of 1 despite rounding."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def compare_pictures(
 
 
 def summarise_parity(pictures: Sequence[PictureParity]) -> Parity:
-    """Put pictures together; every instance counts the same."""
+    """Sum over pictures; every instance has the same weight."""
     iou = [each for picture in pictures for each in picture.iou]
     shifts = [abs(each) for picture in pictures for each in picture.score_shift]
     return Parity(

@@ -1,10 +1,10 @@
-"""Is a mean at least (at most) so much? Answers that hold at every moment at once, however often one looks.
+"""Tests of whether a mean is at least (at most) a limit; each holds however often it is read.
 
 Testing by betting (I. Waudby-Smith and A. Ramdas, Estimating means of bounded random variables by betting,
-Journal of the Royal Statistical Society B 86, 2024): whoever doubts that the mean is m bets a predictable
-share of a fortune of 1 on each next value. If the mean is m (or on the safe side of it), the fortune is a
-non-negative supermartingale and ever reaches 1/alpha with a chance of at most alpha (Ville's inequality).
-So the test may look after every value, stop when it likes, and go on as long as it likes.
+Journal of the Royal Statistical Society B 86, 2024): a bettor who doubts that the mean is m stakes a
+predictable share of a fortune of 1 on each next value. If the mean is m (or on the safe side of it), the
+fortune is a non-negative supermartingale and ever reaches 1/alpha with a chance of at most alpha (Ville's
+inequality). So the test may be read after every value and stopped at any time.
 
 The values must be bounded; nothing else about their distribution is assumed.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Outcome = Literal["pass", "fail", "undecided"]
 _LARGEST_BET: Final = 0.75
-"""Of what can be lost at once: below 1, so that no single value ruins the doubter."""
+"""Largest stake as a share of the fortune: below 1, so that no single value can lose all of it."""
 _FIRST_RESTART: Final = 20
 
 

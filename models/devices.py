@@ -41,7 +41,7 @@ def count_cores(name: str) -> int:
 
 
 def use_cores(count: int) -> None:
-    """Let what the calling thread computes from now on use so many cores.
+    """Set the number of cores for the computations of the calling thread.
 
     torch takes over the number that was set last, by any thread, when a thread first needs it. Asking for it
     is such a need, so what is set afterwards stays.

@@ -26,5 +26,5 @@ class TorchMachine:
         return count_cores(device)
 
     def use_cores(self, count: int) -> None:
-        """Let what the calling thread computes from now on use so many cores."""
+        """Set the number of cores for the computations of the calling thread."""
         use_cores(count)

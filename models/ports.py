@@ -88,7 +88,7 @@ class TrainedModel(Protocol):
 
     @property
     def seconds(self) -> float:
-        """Of steps, and of waiting for evaluations, over all attempts."""
+        """Seconds of training steps and of waiting for evaluations, over all attempts."""
         ...
 
     def calibrate(
@@ -239,5 +239,5 @@ class Machine(Protocol):
         ...
 
     def use_cores(self, count: int) -> None:
-        """Let what the calling thread computes from now on use so many cores."""
+        """Set the number of cores for the computations of the calling thread."""
         ...

@@ -60,31 +60,31 @@ class SilentObserver:
     """Discards everything it is told."""
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def stage_ended(self, stage: Stage, *, version: str, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def answered(self, answer: Answer, *, score_threshold: ScoreThreshold) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def batch_ended(self, *, role: Role, version: str, size: int, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def queue_changed(self, *, length: int, waiting_s: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def mirrored(self, outcome: MirrorOutcome) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def serving_changed(self, wanted: Wanted) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def sampled(self, outcome: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def sample_log_lagged(self, *, waiting: int, oldest_s: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def feedback_given(self, verdict: Judgement, *, version: str) -> None:
-        """Nothing."""
+        """Do nothing."""

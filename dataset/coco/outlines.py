@@ -17,7 +17,7 @@ from maskloop.errors import MaskError
 from maskloop.masks import Rle, areas_px, rle_from_coco
 
 ROUNDING_PX: Final = 2.0
-"""So far an outline may leave its picture without a word: rounding."""
+"""Distance by which an outline may leave its picture without a warning: rounding."""
 _LEAST_SHARE_INSIDE: Final = 0.5
 _NUM_OF_A_TRIANGLE: Final = 6
 

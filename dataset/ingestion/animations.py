@@ -14,7 +14,7 @@ class Framed(Protocol):
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """The file name."""
         ...
 
     @property

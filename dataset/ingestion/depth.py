@@ -21,7 +21,7 @@ class DeepPicture(Protocol):
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """The file name."""
         ...
 
     @property

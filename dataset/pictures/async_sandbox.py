@@ -47,7 +47,7 @@ class AsyncSandboxedDecoder:
             asyncio.get_running_loop().add_reader(self._child.socket, self._hear, self._child)
 
     def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
-        """Let the child, which must be running, do what `open_picture` does.
+        """Decode a picture in the child, which must be running, as `open_picture` does.
 
         Args:
             data: The file's bytes.

@@ -21,11 +21,11 @@ _WORDS: Final = (
     b":City", b":Country", b":State", b":Location", b":Sublocation", b":ProvinceState", b":ProvinceName",
     b":WorldRegion",
 )  # fmt: skip
-"""Of XMP, whatever prefix its writer gave the name spaces."""
+"""Names of XMP fields, with any prefix of the name space."""
 _COORDINATES: Final = re.compile(
     rb"gps|latitude|longitude|location|geo[_ :-]?(tag|loc|pos|lat)", re.IGNORECASE
 )
-"""Of free text."""
+"""Names of free-text fields."""
 _IPTC_BLOCK: Final = b"8BIM\x04\x04"
 _IPTC_PLACE: Final = re.compile(rb"\x1c\x02[\x1a\x1b\x5a\x5c\x5f\x64\x65](?!\0\0)")
 """Location code and name, city, sublocation, province, country code and name, where not empty."""

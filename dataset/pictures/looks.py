@@ -20,8 +20,8 @@ _CELLS: Final = 16
 _MIN_CONTRAST: Final = 1.0
 """Grey levels between the darkest and the brightest cell; below it a picture shows nothing."""
 MIN_CORRELATION: Final = 0.95
-"""Of the cells of two pictures that are alike. Copies saved again, scaled or dimmed measured 0.95 to 1.0;
-different pictures of one even ground, whose hashes are equal, below 0.9."""
+"""Smallest correlation between the cells of two pictures that are alike. Copies saved again, scaled or dimmed
+measured 0.95 to 1.0; different pictures of one even ground, whose hashes are equal, below 0.9."""
 
 
 def difference_hash(pixels: NDArray[np.uint8]) -> int:

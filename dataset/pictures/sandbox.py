@@ -164,7 +164,7 @@ class ChildAnswer:
 
     @property
     def num_pixel_bytes(self) -> int:
-        """Of the picture."""
+        """Size of the picture."""
         return 3 * self.height_px * self.width_px
 
     def refuse(self, reason: bytes | bytearray) -> None:
@@ -235,7 +235,7 @@ class Child:
         return self.process.poll() is None
 
     def put(self, data: bytes) -> bytes:
-        """Put a file where the picture will replace it; return what to tell the child.
+        """Write a file into the memory that the picture will replace; return the request to the child.
 
         Raises:
             PictureError: if it is too large.
@@ -269,7 +269,7 @@ class Child:
         self.stop()
 
     def stop(self) -> None:
-        """Let it end by itself, or else end it."""
+        """Wait for the child to end, then kill it if it has not."""
         self.socket.close()
         try:
             self.process.wait(_CHILD_STOP_S)

@@ -176,7 +176,7 @@ def _put(canvas: Floats, part: Part, at_px: tuple[int, int], light: tuple[float,
 
 
 def _expose(draw: Draw, canvas: Floats, shift: str | None) -> NDArray[np.uint8]:
-    """Let lamp, lens and sensor do their part; round to uint8."""
+    """Apply the effects of lamp, lens and sensor; round to uint8."""
     side = canvas.shape[0]
     lamp_x, lamp_y = draw.uniform(0.1, 0.5), draw.uniform(0.1, 0.5)
     line = (np.arange(side, dtype=np.float64) + 0.5) / side

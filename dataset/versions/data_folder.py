@@ -55,7 +55,7 @@ class DataFolder:
 
     @contextmanager
     def replaced(self, folder: Path, pin: str) -> Iterator[None]:
-        """Put a folder in the place of `data/`, pinned by ``pin``; if the body raises, undo it.
+        """Replace `data/` by a folder, pinned by ``pin``; undone if the body raises.
 
         Raises:
             RefusedError: if `data/` holds something of the user's.
@@ -116,7 +116,7 @@ class DataFolder:
         self._close_journal()
 
     def _close_journal(self) -> None:
-        """Let the journal go in one step; removing a folder takes many."""
+        """Remove the journal with one rename: deleting a folder takes many steps."""
         self._trash.mkdir(parents=True, exist_ok=True)
         gone = self._journal.rename(self._trash / f"replaced-{uuid.uuid4().hex[:8]}")
         shutil.rmtree(gone, ignore_errors=True)

@@ -57,7 +57,7 @@ def manifest(objects: Path, dvc_md5: str) -> dict[str, str]:
 
 
 def refill(objects: Path, dvc_md5: str, folder: Path) -> None:
-    """Put back what a cache lacks of a version from a folder that holds some or all of its files."""
+    """Restore the missing objects of a version in a cache from a folder with some or all of its files."""
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     found = {name: md5_of(paths[name]) for name in sorted(paths)}
     listing = json.dumps([{"md5": md5, "relpath": name} for name, md5 in found.items()]).encode()

@@ -13,7 +13,7 @@ _Key = TypeVar("_Key", str, int)
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one class, one source, or everything, by split.
+    """Counts of one class, one source, or everything, by split.
 
     Attributes:
         name: Of the class or source; empty for everything.

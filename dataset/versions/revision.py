@@ -244,7 +244,7 @@ class DvcDatasetStore:
                 self._tag(release, log[0])
 
     def _add(self, repository: Path) -> str:
-        """Let DVC take `data/` into the cache; return the .dir hash after re-hashing every object."""
+        """Add `data/` to the DVC cache; return the .dir hash after re-hashing every object."""
         run_dvc(self._workspace, repository, "add", "data")
         dvc_md5 = pinned_md5(repository / "data.dvc")
         damage = damaged_objects(self._cache, dvc_md5)

@@ -26,7 +26,7 @@ OUTLINE: Final = "outline"
 GRAPHS: Final = (SCAN, CLASSIFY, OUTLINE)
 _STRIDE_PX: Final = 32
 _MOST_CELLS: Final = 256
-"""Of 32 px along a side of a picture, so 8192 px."""
+"""Largest side of a picture in units of 32 px, so 8192 px."""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def paste_instances(
 def make_mosaic(
     four: Sequence[TrainingExample], random: np.random.Generator, min_visible: float
 ) -> TrainingExample:
-    """Put four pictures around a point near the middle of the first one's size, each filling its corner.
+    """Combine four pictures around a point near the centre of the first, each filling one corner.
 
     From Bochkovskiy et al., "YOLOv4", 2020, arXiv:2004.10934. A picture 1 px high or wide stays as it is.
     """

@@ -19,7 +19,7 @@ _PAIRS_AT_ONCE: Final = 2**24
 
 
 def pad_rows(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Put tables of different lengths side by side, filled up with zeros; at least one row each.
+    """Stack tables of different lengths, padded with zeros to the longest, at least one row.
 
     Returns:
         The tables, (B, N, …) of their dtype, and bool (B, N): which rows are real; N is the longest's.

@@ -29,7 +29,7 @@ ALL_FAST_PARTS: Final[tuple[FastPart, ...]] = get_args(FastPart)
 
 
 def use_fast_parts(model: MaskRCNN, settings: ModelSettings, parts: Collection[FastPart]) -> None:
-    """Put fast parts in torchvision's places. Names and weights stay.
+    """Replace torchvision's modules by fast ones. Names and weights stay the same.
 
     Raises:
         ConfigurationError: if the network is to predict in a way that torchvision's own parts cannot.

@@ -138,7 +138,7 @@ def _losses(
 
 
 def answer_at(head: RPNHead, maps: Sequence[Tensor], drawn_BS: Tensor) -> tuple[Tensor, Tensor]:
-    """Let the head answer for single anchors, with a gradient to its weights and the maps.
+    """Compute the head's outputs for single anchors, with gradients to its weights and the maps.
 
     Args:
         head: torchvision's; its convolutions are followed cell by cell.

@@ -39,7 +39,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def threads_for(backbone: str) -> Iterator[None]:
-    """Let the body of the block compute on one thread where the backbone's row says so.
+    """Compute the backbone on one thread inside the block, if its row says so.
 
     A step is thousands of operations, most of them of tens of microseconds, and threads wait for each other
     at the end of each. A step of the demo took 0.19 s with one thread and 0.13 s with two on two free cores,

@@ -62,7 +62,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class BestSoFar:
-    """What all verdicts so far add up to.
+    """The best weights found so far, and the history of the evaluations.
 
     Attributes:
         best: The weights with the best mean IoU; None before the first.
@@ -79,7 +79,7 @@ class BestSoFar:
     history: tuple[dict[str, float], ...] = ()
 
     def after(self, judged: Snapshot, measured: Measured) -> BestSoFar:
-        """Return what it is after one more verdict; a copy of the weights is kept if they are the best."""
+        """Return it with one more evaluation; the weights are copied if they are the best."""
         metrics = {
             "step": float(judged.step),
             "training_loss": judged.loss,
@@ -190,7 +190,7 @@ class JudgeBetween:
         return None if judged is None else (judged, self._examiner.measure(judged.weights))
 
     def close(self) -> None:
-        """Nothing is left to stop."""
+        """Do nothing: no measurement runs in the background."""
 
 
 class JudgeBeside:
@@ -223,7 +223,7 @@ class JudgeBeside:
         return judged, measured
 
     def close(self) -> None:
-        """Let the thread end, without the rest of its pictures."""
+        """End the thread without measuring the remaining pictures."""
         self._examiner.give_up()
         self._thread.shutdown()
 
@@ -250,7 +250,7 @@ def make_judge(examiner: Examiner, *, beside: bool) -> Judge:
 
 
 def _own_stream(device: torch.device) -> AbstractContextManager[object]:
-    """Let a GPU compute the body beside what other threads ask of it, not after it."""
+    """Run the body on a CUDA stream of its own, in parallel with other threads."""
     if device.type != "cuda":
         return nullcontext()
     return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]

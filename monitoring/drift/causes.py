@@ -26,7 +26,7 @@ def likely_cause(signals: Sequence[FeatureSignal]) -> str:
 
 
 def describe_change(signal: FeatureSignal) -> str:
-    """Put one signal's change into words, e.g. ``the pictures are darker (brightness 0.5 → 0.2 …)``."""
+    """Describe the change of one signal, e.g. ``the pictures are darker (brightness 0.5 → 0.2 …)``."""
     before, after = signal.reference_mean, signal.current_mean
     if before is None or after is None:
         return f"{signal.feature.label} changed"

@@ -21,7 +21,7 @@ from monitoring.drift.baseline import Baseline
 
 MIN_PICTURES: Final = 30
 MAX_PICTURES: Final = 2000
-"""Of a larger baseline an evenly spread part is used: a picture then costs about 0.1 ms."""
+"""A larger baseline is thinned out evenly to this size; a picture then costs about 0.1 ms."""
 NEIGHBOUR: Final = 5
 _SMALLEST_SPREAD: Final = 1e-6
 

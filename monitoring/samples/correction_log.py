@@ -156,7 +156,7 @@ class SqlCorrectionLog:
         self._settle(corrections, "refused", reason)
 
     def wait_again(self) -> int:
-        """Let those that were refused, and whose picture is kept, wait again; return how many."""
+        """Mark refused corrections whose picture is kept as waiting again; return how many."""
         may_wait = (_corrections.c.fate == "refused") & _corrections.c.picture.is_not(None)
         statement = update(_corrections).where(may_wait).values(fate="waiting", detail="")
         with self._database.writing() as connection:
@@ -187,7 +187,7 @@ class SqlCorrectionLog:
             connection.execute(statement.values(fate=fate, detail=detail))
 
     def _drop_pictures_over_quota(self, connection: Connection) -> None:
-        """Let the oldest pictures beyond the quota go; whatever waited with one will be no label."""
+        """Delete the oldest pictures beyond the quota; waiting corrections among them become no labels."""
         newest_first = select(_corrections.c.sequence).where(_corrections.c.picture.is_not(None))
         over = newest_first.order_by(_corrections.c.sequence.desc()).offset(self._keep_pictures)
         sequences = list(connection.execute(over).scalars())

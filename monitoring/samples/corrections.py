@@ -138,7 +138,7 @@ class CorrectionLog(Protocol):
         ...
 
     def wait_again(self) -> int:
-        """Let those that were refused, and whose picture is kept, wait again; return how many."""
+        """Mark refused corrections whose picture is kept as waiting again; return how many."""
         ...
 
     def judged(self) -> Sequence[Judged]:

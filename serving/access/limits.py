@@ -35,7 +35,7 @@ _UNIT_S: Final = {
 
 @dataclass(frozen=True)
 class RateLimit:
-    """So many requests in any stretch of so many seconds."""
+    """A maximum number of requests within a number of seconds."""
 
     amount: int
     seconds: float

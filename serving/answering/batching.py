@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from models.answering.prediction import Prediction
 
 _NEWEST_WEIGHT: Final = 0.2
-"""Of the latest pass in the running average of seconds per picture."""
+"""Weight of the latest pass in the moving average of seconds per picture."""
 _MAX_SHADOW: Final = 32
 _MAX_BESIDE: Final = 4
 """Passes of one role at a time; each needs memory for what it computes."""

@@ -14,7 +14,7 @@ class Cores(Protocol):
         ...
 
     def use(self, count: int) -> None:
-        """Let what the calling thread computes from now on use so many."""
+        """Set the number of cores for the computations of the calling thread."""
         ...
 
 
@@ -26,7 +26,7 @@ class OneCore:
         return 1
 
     def use(self, count: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def open_thread(name: str, cores: Cores, count: int) -> ThreadPoolExecutor:

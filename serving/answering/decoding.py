@@ -19,7 +19,7 @@ _GIVEN_UP_AFTER_S: Final = 20.0
 """Clients wait for less, and others for the same child."""
 _HOW_TO_SEND: Final = "send the whole file of a JPEG, PNG or WebP (TIFF and BMP turn into PNG without loss)"
 _NEWEST_WEIGHT: Final = 0.2
-"""Of the latest picture in the running average of seconds."""
+"""Weight of the latest picture in the moving average of seconds."""
 
 
 class UnsupportedPictureError(PictureError):

@@ -51,7 +51,7 @@ def cut_tiles(pixels: NDArray[np.uint8], *, tile_px: int, overlap_px: int) -> li
 
 
 def merge_tiles(found: list[tuple[Tile, Detections]], *, height_px: int, width_px: int) -> Detections:
-    """Put the tiles' detections together in the whole picture, best score first.
+    """Merge the detections of all tiles into those of the whole picture, best score first.
 
     An instance cut by an inner border comes from the neighbouring tile that contains it whole, if one does.
     Two detections of one class that cover each other (mask IoU above 0.5, or one nearly inside the other) are

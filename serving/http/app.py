@@ -56,7 +56,7 @@ def create_app(
     trusted_hosts: Sequence[str] = ("*",),
     tracer: Tracer = NO_TRACER,
 ) -> FastAPI:
-    """Put the application together.
+    """Build the application.
 
     Args:
         service: What answers.

@@ -105,7 +105,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Let the rest of a body come, but not for ever."""
+        """Read the rest of a body, for a limited time."""
         self._answers.flush()
         super().on_response_complete()
         if self._is_in_body and self.cycle.response_complete:

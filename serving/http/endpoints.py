@@ -181,7 +181,7 @@ def _security(needs_keys: bool) -> list[Any]:
 
 
 def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: bool) -> None:
-    """Let a request in, count it, and keep its key, if it has one, as ``request.state.key``.
+    """Admit a request, count it, and keep its key, if it has one, as ``request.state.key``.
 
     Raises:
         UnauthorisedError: if it has none and needs one, or it is not valid.

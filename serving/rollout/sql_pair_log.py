@@ -42,7 +42,7 @@ from models.answering.instance_json import read_instances, write_instances
 from serving.rollout.pairs import Comparison, KeptPair
 
 SCHEMA_VERSION: Final = 2
-"""Of the column ``answers``."""
+"""Version of the format of column ``answers``."""
 _metadata = MetaData()
 _pairs = Table(
     "rollout_pairs",

@@ -38,7 +38,7 @@ class LoopFigures(Collector):
 
 
 def describe_loop(state: LoopState) -> tuple[Metric, ...]:
-    """Put the state into rows. What is not known has none: no verdict, no drift judged yet, no rollout."""
+    """Return the state as rows. An unknown figure has none: no verdict, drift not judged, no rollout."""
     return (*_describe_quality(state), *_describe_drift(state), *_describe_rollout(state))
 
 

@@ -41,7 +41,7 @@ _NO_FIGURES: Final = b"# TYPE maskloop_figures_unreadable gauge\nmaskloop_figure
 
 
 def share_figures(folder: Path) -> None:
-    """Let the workers started from now on put their figures together in ``folder``, which is emptied.
+    """Make workers that start later share their figures in ``folder``, which is emptied.
 
     For the process that starts several workers. A folder in memory is best: a full disk below a memory map
     ends the process that writes.

@@ -41,7 +41,7 @@ class Tracer(Protocol):
 
 class _NoSpan:
     def set(self, name: str, value: str | float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _NoTracer:
@@ -49,11 +49,11 @@ class _NoTracer:
 
     @contextmanager
     def span(self, name: str, *, headers: Iterable[tuple[bytes, bytes]]) -> Iterator[Span]:
-        """Nothing."""
+        """Do nothing."""
         yield self._span
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 NO_TRACER = _NoTracer()
