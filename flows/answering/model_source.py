@@ -30,7 +30,7 @@ class NoveltyOnceMeasured:
         self._is_settled = False
 
     def score(self, embedding: NDArray[np.float32]) -> Novelty | None:
-        """Judge one picture; None as long as nobody knows the model's own pictures."""
+        """Judge one picture by its embedding, float32 (E,); None while the model's own are not measured."""
         return self._scorer.score(embedding) if self._scorer else None
 
     def look(self) -> None:

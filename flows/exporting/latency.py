@@ -50,7 +50,7 @@ def measure_latency(
 
     Args:
         predictors: By runtime; ``torch`` is what the others are compared with.
-        pictures: One or more; a larger batch takes them over and over.
+        pictures: One or more, uint8 (H, W, 3), RGB; a larger batch repeats them.
         rounds: Timed ones, after one that is not.
         memory_mib: What each took; see `LatencyRow`.
         progress: Called with rounds done and in all.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = ("dataset", "evaluation", "maskloop", "models", "monitoring")
+PACKAGES = ("dataset", "evaluation", "flows", "maskloop", "models", "monitoring", "registry", "serving")
 ARRAYS = {"NDArray", "ndarray", "Tensor"}
 AXIS = r"(?:[A-Z][A-Za-z]{0,2}|\d+|[hw]|…|\.)(?: [+*/-] (?:\d+|[A-Z]))?"
 SHAPE = re.compile(rf"\({AXIS}(?:,|(?:, {AXIS})+)\)|\bscalar\b|\bany shape\b")
