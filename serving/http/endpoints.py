@@ -14,8 +14,8 @@ from fastapi.security import HTTPBearer
 from maskloop.errors import ForbiddenError, OverloadedError, UnauthorisedError, UnavailableError
 from serving.access.keys import Scope
 from serving.answering.service import Service
-from serving.http.examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.http.intake import ClientLeftError, read_form, read_picture
+from serving.http.openapi_examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.http.picture_routes import Caller, PictureRoute, recognise
 from serving.http.problems import PROBLEMS, problem_of, status_of
 from serving.schemas import (
