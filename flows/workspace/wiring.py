@@ -66,7 +66,7 @@ class App:
     @cached_property
     def models(self) -> ModelStore:
         """The registered models, in MLflow."""
-        from registry.mlflow_adapter.store import MlflowModelStore
+        from registry.mlflow_adapter.model_store import MlflowModelStore
 
         return MlflowModelStore(
             self.tracking_uri, self.settings.model_name, REPOSITORY, check=self.prepare_mlflow

@@ -11,7 +11,7 @@ from flows.evidence.judged import PAGE_PATH
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.evidence_pack import refresh_packs
-from registry.mlflow_adapter.store import MlflowModelStore
+from registry.mlflow_adapter.model_store import MlflowModelStore
 from registry.mlflow_adapter.tracker import MlflowRunTracker
 from tests.fakes.approval_pages import Reader
 from tests.fakes.loop_world import World, leave_alone

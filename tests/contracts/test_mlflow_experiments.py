@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maskloop.errors import NotFoundError, RefusedError
-from registry.mlflow_adapter.store import MlflowModelStore
+from registry.mlflow_adapter.model_store import MlflowModelStore
 from registry.mlflow_adapter.tracker import MlflowRunTracker
 
 if TYPE_CHECKING:

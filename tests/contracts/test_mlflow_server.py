@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from maskloop.errors import NotFoundError, UnavailableError
-from registry.mlflow_adapter.store import MlflowModelStore
+from registry.mlflow_adapter.model_store import MlflowModelStore
 from registry.mlflow_adapter.tracker import MlflowRunTracker
 
 ROOT = Path(__file__).parents[2]

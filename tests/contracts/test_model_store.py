@@ -25,7 +25,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def store(kind: str, request: pytest.FixtureRequest) -> ModelStore:
     if kind == "fake":
         return FakeModelStore()
-    from registry.mlflow_adapter.store import MlflowModelStore
+    from registry.mlflow_adapter.model_store import MlflowModelStore
 
     return MlflowModelStore(request.getfixturevalue("mlflow_uri"), "mask-rcnn", ROOT)
 

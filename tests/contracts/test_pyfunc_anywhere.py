@@ -57,7 +57,7 @@ def register_a_small_model(uri: str, tmp_path: Path) -> None:
     from models.artifacts.artifact import save_artifact
     from models.artifacts.manifest import ArtifactFacts
     from models.network.build import build_model
-    from registry.mlflow_adapter.store import MlflowModelStore
+    from registry.mlflow_adapter.model_store import MlflowModelStore
     from registry.mlflow_adapter.tracker import MlflowRunTracker
 
     settings = ModelSettings(backbone="small", weights="scratch", min_size_px=96, max_size_px=128)
