@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.coco.document import read_coco
-from dataset.ingestion.ingestion import find_pictures, stage
+from dataset.ingestion.ingest import find_pictures, stage
 from dataset.ingestion.plan import IngestOptions, plan_ingest
 from dataset.synthetic.parts import CLASS_NAMES
 from dataset.synthetic.scene import photograph_scene

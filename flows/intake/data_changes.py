@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataset.ingestion.class_changes import plan_class_change
-from dataset.ingestion.ingestion import restage
+from dataset.ingestion.ingest import restage
 from dataset.store import DatasetStore, next_tag
 from dataset.versions.catalog import read_catalog
 from flows.intake.ingest import record_missing_versions, record_version

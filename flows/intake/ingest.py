@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.store import DatasetStore
 from dataset.versions.difference import compare_versions
@@ -21,7 +21,7 @@ from maskloop.workspace import Workspace
 from registry.mlflow_adapter.metric_names import translated
 
 if TYPE_CHECKING:
-    from dataset.ingestion.ingestion import IngestResult
+    from dataset.ingestion.ingest import IngestResult
     from dataset.labelled_pictures import DatasetVersion
     from flows.intake.ingest_report import BatchReport
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from dataset.coco.validation import UsablePicture, ValidationReport
 from dataset.ingestion.balance import Balance
-from dataset.ingestion.ingestion import IngestResult
+from dataset.ingestion.ingest import IngestResult
 from dataset.ingestion.plan import BatchRefusedError
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem, by_kind

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
 from dataset.versions.catalog import Catalog, fingerprint, read_catalog
 from dataset.versions.revision import DatasetStore, DvcDatasetStore

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dataset.coco.validation import ValidationReport
 from dataset.ingestion.balance import Fates, draw_balance
-from dataset.ingestion.ingestion import IngestResult
+from dataset.ingestion.ingest import IngestResult
 from dataset.labelled_pictures import DatasetVersion
 
 NOTHING_FOUND = ValidationReport((), (), (), ())

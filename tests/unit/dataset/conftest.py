@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
 from maskloop.settings.settings import Settings
 from tests.fakes.coco_batches import write_batch

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
 from dataset.versions import dvc_remote, revision
 from dataset.versions.dvc import run_dvc

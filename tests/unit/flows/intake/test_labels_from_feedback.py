@@ -241,7 +241,7 @@ def test_a_process_that_dies_anywhere_ends_with_the_same_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worlds: list[World] = []
-    monkeypatch.setattr("dataset.ingestion.ingestion.SandboxedDecoder", DecoderHere)
+    monkeypatch.setattr("dataset.ingestion.ingest.SandboxedDecoder", DecoderHere)
 
     def new_world() -> World:
         world = World(tmp_path / f"workspace-{len(worlds)}")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.ingestion.ingestion import ingest_batch
+from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import decode_picture, encode_png
 from dataset.versions.difference import compare_versions
@@ -225,7 +225,7 @@ def test_a_crash_while_staging_leaves_the_previous_version_and_the_next_try_comp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("dataset.ingestion.ingestion.write_catalog", pull_the_plug)
+        patched.setattr("dataset.ingestion.ingest.write_catalog", pull_the_plug)
         with pytest.raises(KeyboardInterrupt):
             ingest(range(8))
     assert store.current().tag == "data-v1"
