@@ -30,9 +30,9 @@ from models.answering.predict import Predictor
 from models.artifacts.environment import describe_environment
 from models.artifacts.manifest import ArtifactManifest, check_files
 from models.exports import onnx_format, openvino_format
-from models.exports.calibration import Samples, gather_samples
 from models.exports.graphs import GRAPHS, SCAN, Graph, graphs_of, level_names
 from models.exports.manifest import EXPORT_FILE, ExportFormat, ExportManifest
+from models.exports.quantisation_samples import Samples, gather_samples
 from models.exports.running import parts_running
 from models.network.build import build_model
 
