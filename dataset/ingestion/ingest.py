@@ -34,7 +34,7 @@ from dataset.pictures.looks import are_near, difference_hash, grey_cells
 from dataset.pictures.metadata import without_metadata
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem
-from dataset.store import DatasetStore, next_tag
+from dataset.version_store import DatasetStore, next_tag
 from dataset.versions.catalog import Catalog, read_catalog, write_catalog
 from dataset.versions.dvc_objects import link_or_copy
 from maskloop.digest import digest_bytes

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from dataset.labelled_pictures import DatasetVersion
-from dataset.store import DatasetStore as DatasetStore
-from dataset.store import next_tag, tag_number
+from dataset.version_store import DatasetStore as DatasetStore
+from dataset.version_store import next_tag, tag_number
 from dataset.versions.catalog import fingerprint, read_catalog
 from dataset.versions.data_folder import DataFolder
 from dataset.versions.dvc import prepare_repository, run_dvc, throwaway_repository

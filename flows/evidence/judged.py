@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from dataset.labelled_pictures import DatasetVersion
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from dataset.versions.difference import VersionDiff, compare_versions
 from flows.evidence.evaluate import ModelOnPictures
 from flows.evidence.examples import DrawnExample

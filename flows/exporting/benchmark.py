@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from flows.answering.incoming import list_files
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
 from flows.exporting.export import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dataset.ingestion.audit import find_alike_across_splits, find_name_leaks, find_torn, largest_group
 from dataset.ingestion.ingest import read_cells
 from dataset.pictures.location import tells_place
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from dataset.versions.catalog import read_catalog
 from flows.workspace.telling import Teller
 from maskloop.errors import DataError, NotFoundError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dataset.ingestion.class_changes import plan_class_change
 from dataset.ingestion.ingest import restage
-from dataset.store import DatasetStore, next_tag
+from dataset.version_store import DatasetStore, next_tag
 from dataset.versions.catalog import read_catalog
 from flows.intake.ingest import record_missing_versions, record_version
 from flows.workspace.wiring import App

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset.coco.outlines import read_mask
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import sniff_format
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from flows.intake.ingest import ingest
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from dataset.versions.difference import compare_versions
 from flows.intake.ingest_report import report_of_refusal, report_of_result, write_batch_report
 from flows.workspace.telling import Teller

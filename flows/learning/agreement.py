@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
-from dataset.store import tag_number
+from dataset.version_store import tag_number
 from evaluation.agreement import compare_with_truth, describe_perfect_challenger
 from flows.evidence.evaluate import ModelOnPictures
 from flows.learning.dossier import Contest

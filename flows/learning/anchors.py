@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataset.labelled_pictures import DatasetVersion
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from maskloop.errors import DataError
 from maskloop.settings.model_settings import ModelSettings
 from models.ports import Trainer

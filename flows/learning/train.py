@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from dataset.labelled_pictures import DatasetVersion
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from flows.intake.audit import refuse_without_test_pictures
 from flows.learning.anchors import measure_present_anchors
 from flows.learning.class_thresholds import calibrate, find_threshold_sources

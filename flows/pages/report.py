@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dataset.store import DatasetStore
+from dataset.version_store import DatasetStore
 from dataset.versions.overview import describe_version
 from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
 from flows.evidence.judged import read_kept

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dataset.labelled_pictures import DatasetVersion
-from dataset.store import next_tag
+from dataset.version_store import next_tag
 from dataset.versions.catalog import fingerprint, read_catalog
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.errors import NotFoundError, RefusedError, StorageError
