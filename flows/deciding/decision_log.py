@@ -14,7 +14,7 @@ from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import reject_by_tag, says_no
 from registry.champion.promotion import promotion_lease
-from registry.store import APPROVAL_TAG, APPROVED_BY_TAG, ModelStore
+from registry.ports import APPROVAL_TAG, APPROVED_BY_TAG, ModelStore
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from maskloop.settings.settings import ApprovalSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import decide_approval, decide_by_person, expires_at
-from registry.store import APPROVAL_TAG, APPROVED_BY_TAG, ModelStore
+from registry.ports import APPROVAL_TAG, APPROVED_BY_TAG, ModelStore
 
 Decision = Literal["approved", "rejected"]
 

@@ -17,7 +17,7 @@ from monitoring.drift.references import ClosestReference
 from monitoring.pages.drift_page import write_drift_page, write_p_value
 from monitoring.pages.feature_report import HTML_FILE, FeatureReport
 from monitoring.samples.windows import Window
-from registry.store import RunTracker
+from registry.ports import RunTracker
 
 PAGE: Final = "index.html"
 IN_WORDS: Final = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inconclusive"}

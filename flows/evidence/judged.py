@@ -34,7 +34,7 @@ from registry.evidence.evidence import (
     source_rows,
     summarise_change,
 )
-from registry.store import RunTracker
+from registry.ports import RunTracker
 
 FILE: Final = "evidence.json"
 FOLDER: Final = "verdict"

@@ -34,7 +34,7 @@ from maskloop.errors import (
 from models.artifacts.manifest import MANIFEST_FILE
 from models.exports.manifest import EXPORT_FILE, EXPORT_FORMATS
 from models.ports import Exporter, Predictor, Predictors
-from registry.store import RunTracker
+from registry.ports import RunTracker
 
 TORCH: Final = "torch"
 

@@ -25,7 +25,7 @@ from maskloop.settings.settings import ExportSettings
 from maskloop.state.loop_state import LoopState
 from models.exports.manifest import ExportFormat, export_digest
 from models.ports import Exporter, Predictor, Predictors
-from registry.store import ModelStore, RunTracker
+from registry.ports import ModelStore, RunTracker
 
 REPORT_FILE: Final = "report.json"
 _ROUNDS: Final = 10

@@ -16,7 +16,7 @@ from flows.evidence.examples import DrawnExample
 from flows.evidence.iou_by_source import iou_rows
 from maskloop.records.kinds import CandidateRegistered, VerdictReached
 from registry.evidence.evidence import worst_checks_first
-from registry.store import APPROVAL_TAG, EVIDENCE_TAG
+from registry.ports import APPROVAL_TAG, EVIDENCE_TAG
 
 _NOT_WRITTEN_YET: Final = "not written yet"
 """The evidence tag until the approval page exists."""

@@ -30,7 +30,7 @@ from models.artifacts.manifest import ArtifactFacts
 from models.loading.request import TrainingRequest
 from models.ports import TrainedModel, Trainer
 from registry.champion.serving_copy import ServedModel
-from registry.store import APPROVAL_TAG, STATUS_TAG, RunTracker
+from registry.ports import APPROVAL_TAG, STATUS_TAG, RunTracker
 
 
 def train_candidate(

@@ -54,7 +54,7 @@ from maskloop.records.kinds import (
 )
 from maskloop.state.loop_state import LoopState
 from registry.champion.promotion import reconcile_aliases, recover
-from registry.store import ModelStore
+from registry.ports import ModelStore
 
 
 class WorkStarter(Protocol):

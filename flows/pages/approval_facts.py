@@ -30,7 +30,7 @@ from registry.evidence.approval_page import (
     compare_gates,
 )
 from registry.gates.policy import policy_digest
-from registry.store import RunTracker
+from registry.ports import RunTracker
 
 if TYPE_CHECKING:
     from maskloop.ledger.ledger import Entry

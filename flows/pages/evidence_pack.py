@@ -23,7 +23,7 @@ from maskloop.records.kinds import VerdictReached
 from maskloop.workspace import Workspace
 from registry.evidence.approval_page import render_page
 from registry.evidence.description import describe_version
-from registry.store import EVIDENCE_TAG, RunTracker
+from registry.ports import EVIDENCE_TAG, RunTracker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import Final
 
 from maskloop.clock import Clock
 from maskloop.errors import MaskloopError, UnavailableError
-from registry.store import RunTracker
+from registry.ports import RunTracker
 
 _PAUSE: Final = timedelta(seconds=60)
 """How long nothing is tried after the tracker did not answer: each try may wait for many seconds."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from models.ports import Exporter, Machine, Predictors, Trainer
     from monitoring.samples.corrections import CorrectionLog
     from monitoring.samples.sample_log import SampleLog
-    from registry.store import ModelStore, RunTracker
+    from registry.ports import ModelStore, RunTracker
     from serving.rollout.pairs import PairLog
     from serving.rollout.watcher import RolloutWatcher
 

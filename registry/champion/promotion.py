@@ -34,7 +34,7 @@ from maskloop.settings.settings import ApprovalSettings
 from maskloop.state.loop_state import LoopState, fold
 from registry.approval.approval import check_four_eyes, expires_at
 from registry.gates.blessing import check_approval, check_blessing
-from registry.store import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore
+from registry.ports import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore
 
 LEASE: Final = "promotion"
 _LEASE_TTL_S: Final = 120.0

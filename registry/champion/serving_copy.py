@@ -17,7 +17,7 @@ from maskloop.ledger.ledger import Entry, Ledger, check_chain
 from maskloop.records.kinds import ChampionChanged, ChampionChanging, VerdictReached
 from maskloop.state.loop_state import LoopState, Rollout, fold
 from registry.gates.blessing import check_approval, check_blessing
-from registry.store import ModelStore
+from registry.ports import ModelStore
 
 Verify = Callable[[Path, str], None]
 """Checks a folder against a weights digest; raises IntegrityError."""

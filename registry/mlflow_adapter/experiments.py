@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.store import RunKind
+from registry.ports import RunKind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,7 +18,7 @@ from PIL import Image
 from maskloop.errors import NotFoundError, StorageError
 from maskloop.files import directory_written_atomically
 from registry.mlflow_adapter.connection import connect, plain_errors, without_password
-from registry.store import DIGEST_TAG, RegisteredVersion
+from registry.ports import DIGEST_TAG, RegisteredVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,7 +46,7 @@ _NO_WAY_BACK: Final = (
 
 
 class MlflowModelStore:
-    """`registry.store.ModelStore` over a tracking server (http) or a database with local artifacts.
+    """`registry.ports.ModelStore` over a tracking server (http) or a database with local artifacts.
 
     Args:
         tracking_uri: Where MLflow is.

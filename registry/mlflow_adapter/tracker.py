@@ -24,7 +24,7 @@ from maskloop.files import directory_written_atomically
 from registry.mlflow_adapter.connection import connect, plain_errors, without_password
 from registry.mlflow_adapter.experiments import MlflowExperiments
 from registry.mlflow_adapter.metric_names import to_metric_name, translated
-from registry.store import RunKind
+from registry.ports import RunKind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,7 +43,7 @@ _NAMES_TAG: Final = "maskloop.names"
 
 
 class MlflowRunTracker:
-    """`registry.store.RunTracker` over a tracking server (http) or a database with local artifacts.
+    """`registry.ports.RunTracker` over a tracking server (http) or a database with local artifacts.
 
     Args:
         tracking_uri: The server or database.

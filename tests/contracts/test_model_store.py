@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maskloop.errors import NotFoundError, StorageError
-from registry.store import ModelStore
+from registry.ports import ModelStore
 from tests.fakes.model_store import FakeModelStore
 
 pytestmark = pytest.mark.filterwarnings(

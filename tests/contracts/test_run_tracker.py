@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from maskloop.errors import NotFoundError
-from registry.store import RunTracker
+from registry.ports import RunTracker
 from tests.fakes.run_tracker import FakeRunTracker
 
 pytestmark = pytest.mark.filterwarnings(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maskloop.errors import NotFoundError, UnavailableError
 from maskloop.files import directory_written_atomically
-from registry.store import DIGEST_TAG, RegisteredVersion
+from registry.ports import DIGEST_TAG, RegisteredVersion
 
 
 class FakeModelStore:

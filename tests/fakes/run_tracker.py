@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskloop.errors import NotFoundError, UnavailableError
 from maskloop.files import directory_written_atomically
 from registry.mlflow_adapter.tracker import to_csv, to_json
-from registry.store import RunKind
+from registry.ports import RunKind
 
 
 @dataclass
