@@ -22,7 +22,7 @@ from benchmarks.serving.contestants import Contestant, ours
 from benchmarks.serving.plans import Plan, Seen, Sent, run_client
 from benchmarks.serving.processes import MemoryWatch, Server
 from benchmarks.serving.workspace import Prepared, command_of_maskloop
-from maskloop.ledger.ledger import Entry
+from maskloop.ledger.port import Entry
 
 WORKERS = 2
 _ATTEMPTS = 3

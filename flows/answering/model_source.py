@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
-from maskloop.ledger.ledger import Entry
+from maskloop.ledger.port import Entry
 from maskloop.state.loop_state import LoopState, Rollout
 from monitoring.drift.baseline import load_baseline
 from monitoring.drift.novelty import Novelty, NoveltyScorer, fit_novelty

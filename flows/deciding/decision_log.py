@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError, NotFoundError, RefusedError, UnavailableError
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import ApprovalDecided, write_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState

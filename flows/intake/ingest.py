@@ -15,7 +15,7 @@ from flows.intake.ingest_report import report_of_refusal, report_of_result, writ
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import StorageError
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import VersionIngested, write_record
 from maskloop.workspace import Workspace
 from registry.mlflow_adapter.metric_names import translated

@@ -10,7 +10,7 @@ from flows.workspace.running import WORK_LEASE
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError
 from maskloop.ledger.leases import leased
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import (
     CycleClosed,
     CycleOpened,

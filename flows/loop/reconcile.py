@@ -44,7 +44,7 @@ from maskloop.errors import (
     UnavailableError,
 )
 from maskloop.ledger.leases import leased
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import (
     CycleClosed,
     CycleWaiting,

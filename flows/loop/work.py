@@ -10,7 +10,7 @@ from flows.loop.cycles import find_cycle, work_lease
 from flows.pages.evidence_pack import refresh_pack
 from flows.workspace.wiring import App
 from maskloop.errors import ConfigurationError, MaskloopError, StoppedError, UnavailableError
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import CycleWaiting, TrainingFailed, write_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.stopping import StopRequest, stop_request

@@ -33,7 +33,7 @@ from registry.gates.policy import policy_digest
 from registry.ports import RunTracker
 
 if TYPE_CHECKING:
-    from maskloop.ledger.ledger import Entry
+    from maskloop.ledger.port import Entry
     from maskloop.state.cycle_state import Cycle
     from maskloop.state.loop_state import LoopState
     from registry.evidence.evidence import JudgedEvidence

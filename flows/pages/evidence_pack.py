@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from maskloop.ledger.ledger import Entry
+    from maskloop.ledger.port import Entry
     from maskloop.state.cycle_state import Cycle
     from registry.evidence.approval_page import ApprovalPage
 

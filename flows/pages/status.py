@@ -15,7 +15,7 @@ from flows.planning.plan import LoopFacts
 from flows.workspace.running import Running, find_died, find_running
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError
-from maskloop.ledger.ledger import Ledger, check_chain
+from maskloop.ledger.port import Ledger, check_chain
 from maskloop.records.kinds import CycleWaiting, read_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout

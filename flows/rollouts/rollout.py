@@ -17,7 +17,7 @@ from flows.rollouts.slices import keep_slice
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import ChampionChanged, RolloutMoved, RolloutStarted, write_record
 from maskloop.settings.settings import RolloutSettings
 from maskloop.state.cycle_state import Cycle

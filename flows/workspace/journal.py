@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
-from maskloop.ledger.ledger import Entry, Ledger
+from maskloop.ledger.port import Entry, Ledger
 from maskloop.records.kinds import write_record
 from maskloop.records.record import Record
 from maskloop.state.loop_state import LoopState

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from maskloop.errors import BusyError
-from maskloop.ledger.ledger import LeaseHolder, Ledger
+from maskloop.ledger.port import LeaseHolder, Ledger
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 

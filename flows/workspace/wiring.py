@@ -15,7 +15,7 @@ from flows.workspace.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
 from maskloop.database.address import sqlite_url
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.settings import Settings
 from maskloop.state.loop_state import LoopState, StateReader

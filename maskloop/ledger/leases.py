@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from maskloop.errors import BusyError, MaskloopError, UnavailableError
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 
 
 @contextmanager

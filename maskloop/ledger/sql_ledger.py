@@ -31,7 +31,7 @@ from maskloop.database.database import Database
 from maskloop.database.store import Store
 from maskloop.digest import canonical_json
 from maskloop.errors import UnavailableError
-from maskloop.ledger.ledger import (
+from maskloop.ledger.port import (
     FIRST_PREVIOUS,
     SCHEMA_VERSION,
     Entry,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from maskloop.ledger.ledger import Entry, Ledger
+from maskloop.ledger.port import Entry, Ledger
 from maskloop.records.cycle_records import (
     CandidateRegistered,
     CycleClosed,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from maskloop.ledger.ledger import Entry
+from maskloop.ledger.port import Entry
 from maskloop.records.kinds import (
     ApprovalDecided,
     CandidateRegistered,

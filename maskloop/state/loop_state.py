@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 
-from maskloop.ledger.ledger import Entry, Ledger, check_chain
+from maskloop.ledger.port import Entry, Ledger, check_chain
 from maskloop.records.kinds import (
     AgreementMeasured,
     ApprovalDecided,

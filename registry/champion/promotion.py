@@ -21,7 +21,7 @@ from typing import Final
 from maskloop.clock import Clock, SystemClock
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger.leases import leased
-from maskloop.ledger.ledger import Ledger
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import (
     AliasTampered,
     ChampionChangeAbandoned,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from maskloop.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
 from maskloop.files import directory_written_atomically, locked
-from maskloop.ledger.ledger import Entry, Ledger, check_chain
+from maskloop.ledger.port import Entry, Ledger, check_chain
 from maskloop.records.kinds import ChampionChanged, ChampionChanging, VerdictReached
 from maskloop.state.loop_state import LoopState, Rollout, fold
 from registry.gates.blessing import check_approval, check_blessing

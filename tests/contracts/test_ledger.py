@@ -12,7 +12,7 @@ import pytest
 from maskloop.database.address import sqlite_url
 from maskloop.errors import UnavailableError
 from maskloop.ledger.leases import leased
-from maskloop.ledger.ledger import Ledger, check_chain
+from maskloop.ledger.port import Ledger, check_chain
 from maskloop.ledger.sql_ledger import SqlLedger
 from tests.fakes.ledger import FakeClock, FakeLedger
 

@@ -27,7 +27,7 @@ from maskloop.database.store import Store
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import ConfigurationError
 from maskloop.ledger import sql_ledger
-from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.port import check_chain
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.records.kinds import RECORDS, SliceRecorded, read_record
 from maskloop.workspace import Workspace

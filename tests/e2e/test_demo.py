@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.workspace.wiring import open_app
-from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.port import check_chain
 
 
 @pytest.mark.slow

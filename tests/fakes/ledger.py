@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from maskloop.clock import Clock
-from maskloop.ledger.ledger import SCHEMA_VERSION, Entry, Lease, LeaseHolder, make_entry
+from maskloop.ledger.port import SCHEMA_VERSION, Entry, Lease, LeaseHolder, make_entry
 
 _FREED = datetime.min.replace(tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from dataset.versions.catalog import Catalog, write_catalog
 from evaluation.overlays import Artist
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
-from maskloop.ledger.ledger import Entry
+from maskloop.ledger.port import Entry
 from maskloop.records.kinds import Record, read_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, fold

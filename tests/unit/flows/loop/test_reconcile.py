@@ -17,7 +17,7 @@ from flows.planning.plan import StartWork
 from flows.workspace.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from maskloop.errors import BusyError, TrainingError, UnavailableError
-from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.port import check_chain
 from maskloop.records.kinds import (
     ApprovalDecided,
     CandidateRegistered,

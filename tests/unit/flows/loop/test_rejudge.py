@@ -14,7 +14,7 @@ from flows.loop.reconcile import reconcile
 from flows.loop.rejudge import judge_again
 from flows.loop.turn import run_turn
 from maskloop.errors import BusyError, NotFoundError, RefusedError
-from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.port import check_chain
 from maskloop.records.kinds import CandidateRegistered, TrainingStarted, VerdictReached
 from tests.fakes.loop_stories import first_champion, judged, set_floor
 from tests.fakes.loop_world import World

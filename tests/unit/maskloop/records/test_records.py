@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from maskloop.ledger.ledger import Entry, make_entry
+from maskloop.ledger.port import Entry, make_entry
 from maskloop.records.kinds import RECORDS, ApprovalDecided, Check, CycleClosed, read_record, write_record
 from tests.fakes.ledger import FakeLedger
 

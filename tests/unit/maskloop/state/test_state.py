@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from maskloop.ledger.ledger import Entry
+from maskloop.ledger.port import Entry
 from maskloop.records.kinds import (
     AliasTampered,
     ApprovalDecided,

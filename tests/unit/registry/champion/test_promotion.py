@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
-from maskloop.ledger.ledger import Lease
+from maskloop.ledger.port import Lease
 from maskloop.records.kinds import AliasTampered, Outcome, read_record, write_record
 from maskloop.settings.settings import ApprovalSettings
 from registry.champion.promotion import (

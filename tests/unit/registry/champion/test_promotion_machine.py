@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from maskloop.errors import IntegrityError, MaskloopError
-from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.port import check_chain
 from maskloop.records.kinds import CandidateRegistered, ChampionChanged, Outcome, read_record
 from maskloop.state.loop_state import fold
 from registry.champion.promotion import expected_aliases, promote, reconcile_aliases, recover, rollback

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskloop.errors import RefusedError
-from maskloop.ledger.ledger import make_entry
+from maskloop.ledger.port import make_entry
 from maskloop.records.kinds import Check, Outcome, RolloutMoved, RolloutPhase, RolloutStarted
 from maskloop.settings.settings import RolloutSettings
 from maskloop.state.loop_state import LoopState, Rollout, fold

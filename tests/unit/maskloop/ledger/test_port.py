@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from maskloop.errors import IntegrityError, StorageError
-from maskloop.ledger.ledger import check_chain
+from maskloop.ledger.port import check_chain
 from maskloop.ledger.sql_ledger import SqlLedger
 from tests.fakes.ledger import FakeClock, FakeLedger
 
