@@ -17,13 +17,15 @@ from flows.intake.audit import audit_data
 from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
 from flows.learning.anchors import report_anchors
 from flows.learning.preview import write_preview
+from maskloop.records.kinds import VersionIngested, read_record
 from maskloop.wording import count
 
 
 @command("list")
 def data_list(root: Path, out: Output) -> None:
     """List the data versions."""
-    rows = [record.model_dump(mode="json") for record in open_workspace(root).state().versions]
+    entries = open_workspace(root).ledger.find(kinds=(VersionIngested.kind,))
+    rows = [record.model_dump(mode="json") for entry in entries if (record := read_record(entry))]
     shown = [{k: row[k] for k in ("tag", "source", "num_pictures", "num_new_labelled")} for row in rows]
     out.answer(rows, lambda: out.table(shown, "data versions"))
 

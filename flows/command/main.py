@@ -137,7 +137,11 @@ SECTIONS: Final = {
             "flows.command.overview:status",
             "Show what serves, runs, failed or waits, and what to do next.",
         ),
-        Row("history", "flows.command.overview:history", "Tell what happened, entry by entry."),
+        Row(
+            "history",
+            "flows.command.overview:history",
+            "Tell what happened, the newest entries last.",
+        ),
         Row(
             "lineage",
             "flows.command.overview:lineage",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from flows.console.output import Output, command, open_workspace
 from flows.pages.status import describe_serving_at, describe_status, tell_history
 from maskloop.errors import NotFoundError
+from maskloop.folding.history import recall_version
 from registry.champion.lineage import lineage as trace_lineage
+
+NUM_SHOWN: Final = 50
+"""Entries that `maskloop history` shows unless asked for others."""
 
 
 @command("status")
@@ -27,24 +33,43 @@ def status(root: Path, out: Output) -> None:
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]),
     help="Answer what served at that time (UTC), and who moved it there.",
 )
-@click.option("--cycle", default="", help="Only this turn of the loop.")
-def history(root: Path, out: Output, *, at: datetime | None, cycle: str) -> None:
-    """Tell what happened, entry by entry."""
+@click.option("--cycle", default="", help="Only this turn of the loop, from its beginning.")
+@click.option(
+    "--newest",
+    type=click.IntRange(min=1),
+    help=f"At most so many entries, the newest. Default: {NUM_SHOWN}; with --json or --cycle: all.",
+)
+@click.option("--before", type=click.IntRange(min=2), help="Only entries before this number.")
+@click.option("--all", "everything", is_flag=True, help="All entries; checks that none was changed or lost.")
+def history(
+    root: Path,
+    out: Output,
+    *,
+    at: datetime | None,
+    cycle: str,
+    newest: int | None,
+    before: int | None,
+    everything: bool,
+) -> None:
+    """Tell what happened, the newest entries last."""
 
     app = open_workspace(root)
     if at:
-        serving = describe_serving_at(app.state(), at.replace(tzinfo=UTC))
+        serving = describe_serving_at(app.ledger, at.replace(tzinfo=UTC))
         out.answer(serving, lambda: click.echo(serving["sentence"]))
         return
-    lines = [line for line in tell_history(app.ledger) if not cycle or line["cycle"] == cycle]
-    out.answer(
-        lines,
-        lambda: click.echo(
-            "\n".join(
-                f"{x['at'][:19]}Z  {x['cycle'] or '-':<9} {x['actor']:<10} {x['sentence']}" for x in lines
-            )
-        ),
-    )
+    limit = newest or (0 if everything or out.as_json or cycle else NUM_SHOWN)
+    lines = tell_history(app.ledger, cycle=cycle, before=before or 0, newest=limit)
+    out.answer(lines, lambda: click.echo("\n".join(_history_lines(lines, is_cut=len(lines) == limit))))
+
+
+def _history_lines(lines: list[dict[str, Any]], *, is_cut: bool) -> Iterator[str]:
+    """Yield a line per entry, after one that says how to see the earlier ones, if there are any."""
+    first = lines[0]["sequence"] if lines else 1
+    if is_cut and first > 1:
+        yield f"earlier entries: `maskloop history --before {first}`, or --all"
+    for line in lines:
+        yield f"{line['at'][:19]}Z  {line['cycle'] or '-':<9} {line['actor']:<10} {line['sentence']}"
 
 
 @command("lineage")
@@ -55,10 +80,11 @@ def lineage(root: Path, out: Output, *, version: str | None) -> None:
     Default: the champion.
     """
 
-    state = open_workspace(root).state()
+    app = open_workspace(root)
+    state = app.state()
     if version is None:
         if state.champion is None:
             raise NotFoundError("nothing serves yet", hint="name a version")
         version = state.champion.version
-    facts = trace_lineage(state, version)
+    facts = trace_lineage(recall_version(app.ledger, state, version), version)
     out.answer(facts, lambda: click.echo("\n".join(f"{fact.what:<10} {fact.sentence}" for fact in facts)))

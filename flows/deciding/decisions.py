@@ -10,6 +10,7 @@ from typing import Literal
 from flows.deciding.decision_log import DecisionLog, Unreachable, Unread
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
+from maskloop.folding.history import recall_version
 from maskloop.records.kinds import ApprovalDecided, CycleWaiting, VerdictReached
 from maskloop.settings.settings import ApprovalSettings
 from maskloop.state.cycle_state import Cycle
@@ -139,7 +140,7 @@ def decide_by_hand(app: App, version: str, decision: Decision, *, by: str, why: 
             two.
     """
     log = DecisionLog.of(app)
-    cycle, verdict = _find_judged(log.state(), version)
+    cycle, verdict = _find_judged(recall_version(log.ledger, log.state(), version), version)
     if decision == "approved" and isinstance(unread := log.read_no(cycle), Unread):
         _record_and_try_to_show(log, cycle, unread.no)
         cycle = log.state().cycles[cycle.id]

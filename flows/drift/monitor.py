@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from dataset.pictures.decoding import decode_picture
@@ -18,10 +18,8 @@ from flows.drift.publication import (
 )
 from flows.drift.references import choose_reference_pictures, observe_pictures, open_references
 from flows.evidence.evaluate import load_picture
-from flows.learning.train import trained_on
 from flows.loop.cycles import record_trigger
 from flows.pages.report import refresh_report
-from flows.planning.plan import count_new_labels
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.files import write_text
@@ -29,7 +27,7 @@ from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from monitoring.drift.references import POOLED, judge_against_references
-from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger
+from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
 from monitoring.features.observation import Observation
 from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.samples.windows import SUPERSEDED, Window, choose_window
@@ -89,12 +87,12 @@ def monitor(app: App) -> Monitored:
 
 def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
     """Turn the recorded drift verdicts and new labels into a trigger, or into a recorded reason for none."""
-    decision = decide_trigger(
-        _as_trigger_state(app, app.state(), weights_digest),
-        app.settings.retraining,
-        confirm_windows=app.settings.monitoring.confirm_windows,
-        now=app.clock.now(),
-    )
+    settings, confirm_windows = app.settings.retraining, app.settings.monitoring.confirm_windows
+    state = _as_trigger_state(app, app.state(), weights_digest)
+    keys = keys_of_causes(state, settings, confirm_windows=confirm_windows)
+    recorded = frozenset(key for key in keys if app.ledger.find(key=f"trigger:{key}", limit=1))
+    state = replace(state, trigger_keys=recorded)
+    decision = decide_trigger(state, settings, confirm_windows=confirm_windows, now=app.clock.now())
     if decision.action == "record" and decision.kind:
         app.teller.say(record_trigger(app, decision.key, decision.kind, decision.cause).sentence())
     if decision.action == "suppress":
@@ -105,8 +103,8 @@ def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
 
 def _finish_last_window(app: App) -> None:
     """Mark the samples of the newest recorded verdict as judged, also after a crash between the two."""
-    drift = app.state().drift
-    window = app.workspace.root / drift[-1][1].report if drift else None
+    drift = app.state().last_drift
+    window = app.workspace.root / drift[1].report if drift else None
     if window is not None and (ids := window.with_name(WINDOW_FILE)).exists():
         app.samples.mark_scored(DETECTOR, json.loads(ids.read_text()))
 
@@ -114,7 +112,7 @@ def _finish_last_window(app: App) -> None:
 def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
     """Reach a verdict, write its pages, and record it; the pages are there before the record names them."""
     settings, max_mpx = app.settings.monitoring, app.settings.data.max_picture_mpx
-    version = app.data.open(trained_on(app.state(), served.weights_digest))
+    version = app.data.open(app.state().data_of(served.weights_digest))
     held_out = choose_reference_pictures(version, settings.min_window_samples)
 
     def observe() -> Mapping[str, list[Observation]]:
@@ -157,20 +155,15 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
 
 def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> TriggerState:
     now = app.clock.now()
-    ended = max((cycle.closed_at for cycle in state.cycles.values() if cycle.closed_at), default=None)
     own = [(at, judged) for at, judged in state.unanswered_drift if judged.weights_digest == weights_digest]
-    tag = trained_on(state, weights_digest)
+    tag = state.data_of(weights_digest)
     return TriggerState(
         weights_digest=weights_digest,
         baseline_digest=own[-1][1].baseline_digest if own else "",
         windows=[JudgedWindow(one.window_id, one.outcome, one.sources, at) for at, one in own],
-        trigger_keys=frozenset(state.trigger_actors),
         open_cycle=state.open_cycles[0].id if state.open_cycles else "",
-        last_cycle_ended_at=ended,
-        num_cycles_last_7_days=sum(
-            cycle.opened_at > now - timedelta(days=7) and cycle.opened.reason != "manual"
-            for cycle in state.cycles.values()
-        ),
-        num_new_labelled_samples=count_new_labels(state, tag),
+        last_cycle_ended_at=state.last_cycle_ended_at,
+        num_cycles_last_7_days=sum(opened_at > now - timedelta(days=7) for opened_at in state.openings),
+        num_new_labelled_samples=state.count_new_labels(tag),
         data_version=tag,
     )

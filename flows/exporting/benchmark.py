@@ -87,7 +87,7 @@ def _find_folders(app: App, model: str, missing: dict[str, MaskloopError]) -> tu
     """Return the model and its exports, by runtime, and the data version to take pictures from, if known."""
     if model and Path(model).is_dir():
         return _folders_below(Path(model), app.exporter, missing), ""
-    candidate = find_candidate(app.state(), model)
+    candidate = find_candidate(app.ledger, app.state(), model)
     folders = {TORCH: fetch_version(app, candidate.version, candidate.weights_digest)}
     tags = app.models.version(candidate.version).tags
     for wanted in EXPORT_FORMATS:

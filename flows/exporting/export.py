@@ -20,6 +20,8 @@ from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, NotFoundError
 from maskloop.files import write_text
+from maskloop.folding.history import recall_cycles
+from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import CandidateRegistered
 from maskloop.settings.settings import ExportSettings
 from maskloop.state.loop_state import LoopState
@@ -75,7 +77,7 @@ def export(app: App, *, version: str = "", wanted: ExportFormat = "openvino") ->
         DataError: if the version's data have no pictures to compare on.
     """
     app.exporter.check_format(wanted)
-    candidate = find_candidate(app.state(), version)
+    candidate = find_candidate(app.ledger, app.state(), version)
     directory = fetch_version(app, candidate.version, candidate.weights_digest)
     data = app.data.open(candidate.data_tag)
     if not data.by_split["test"]:
@@ -97,7 +99,7 @@ def export(app: App, *, version: str = "", wanted: ExportFormat = "openvino") ->
     return report
 
 
-def find_candidate(state: LoopState, version: str) -> CandidateRegistered:
+def find_candidate(ledger: Ledger, state: LoopState, version: str) -> CandidateRegistered:
     """Return what the ledger says about a version; by default the champion.
 
     Raises:
@@ -106,8 +108,9 @@ def find_candidate(state: LoopState, version: str) -> CandidateRegistered:
     if not version and state.champion is None:
         raise NotFoundError("nothing serves yet", hint="name a version")
     wanted = version or (state.champion.version if state.champion else "")
-    for cycle in state.cycles.values():
-        if cycle.candidate and cycle.candidate.version == wanted:
+    if owner := state.candidate_of(wanted):
+        cycle = recall_cycles(ledger, state, [owner.cycle]).cycles[owner.cycle]
+        if cycle.candidate:
             return cycle.candidate
     raise NotFoundError(f"there is no version {wanted}", hint="`maskloop history` names them all")
 

@@ -124,7 +124,7 @@ def record_version(
 
 def record_missing_versions(app: App) -> int:
     """Tell the ledger about versions whose ingest ended between the tag and the record; return how many."""
-    known = {version.tag for version in app.state().versions}
+    known = app.state().labels_by_tag
     missing = [tag for tag in app.data.versions() if tag not in known]
     for tag in missing:
         version = app.data.open(tag)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.labelled_pictures import DatasetVersion
+from dataset.version_store import tag_number
 from maskloop.digest import digest_value
 from maskloop.settings.settings import GateSettings, Settings, ThresholdSettings
 from models.loading.request import TrainingRequest
@@ -76,15 +77,6 @@ def new_pictures(version: DatasetVersion, since_tag: str) -> tuple[str, ...]:
     """Return the digests of the training pictures that came after ``since_tag``."""
     known = tag_number(since_tag)
     return tuple(p.digest for p in version.by_split["train"] if tag_number(p.added_in) > known)
-
-
-def tag_number(tag: str) -> int:
-    """Return the N of ``data-vN``; 0 for an empty tag.
-
-    >>> tag_number("data-v12"), tag_number("")
-    (12, 0)
-    """
-    return int(tag.rpartition("-v")[2] or 0)
 
 
 def digest_settings(settings: Settings) -> str:

@@ -132,15 +132,7 @@ def find_start(state: LoopState, cycle: Cycle, fetch_champion: Callable[[], Serv
     served = fetch_champion()
     if is_taught:
         return Start(teacher=served.directory, teacher_digest=served.weights_digest)
-    return Start(served.directory, served.weights_digest, trained_on(state, served.weights_digest))
-
-
-def trained_on(state: LoopState, weights_digest: str) -> str:
-    """Return the tag of the data version that some weights were trained on; empty if nobody recorded it."""
-    for cycle in state.cycles.values():
-        if cycle.candidate and cycle.candidate.weights_digest == weights_digest:
-            return cycle.candidate.data_tag
-    return ""
+    return Start(served.directory, served.weights_digest, state.data_of(served.weights_digest))
 
 
 def describe_parameters(settings: Settings, started: TrainingStarted, *, is_bf16: bool) -> dict[str, Any]:

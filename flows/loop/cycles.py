@@ -9,6 +9,7 @@ from flows.workspace.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError
+from maskloop.folding.history import recall_cycles
 from maskloop.ledger.leases import leased
 from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import (
@@ -35,12 +36,11 @@ def record_trigger(
     rejudges: str = "",
 ) -> TriggerRecorded:
     """Write down that a turn of the loop is wanted; the same key twice is one trigger."""
-    versions = app.state().versions
     trigger = TriggerRecorded(
         trigger_key=key,
         reason=reason,
         detail=detail,
-        baseline_tag=versions[-1].tag if versions else "",
+        baseline_tag=app.state().newest_tag,
         starts_from=starts_from,
         is_taught=is_taught,
         rejudges=rejudges,
@@ -65,7 +65,7 @@ def open_cycle(journal: Journal, trigger_key: str) -> str:
         takes_up=(*failed.opened.takes_up, failed.id) if failed else (),
     )
     actor = state.trigger_actors[trigger_key]
-    cycle_id = f"cycle-{len(state.cycles) + 1}"
+    cycle_id = f"cycle-{state.num_cycles + 1}"
     return journal.write(cycle_id, opened, actor=actor, key=f"cycle:{trigger_key}").cycle
 
 
@@ -82,7 +82,7 @@ def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
         RefusedError: if it has ended already, or its candidate is being promoted.
         BusyError: if somebody is training or judging for it.
     """
-    cycle = find_cycle(app.state(), cycle_id)
+    cycle = find_cycle(recall_cycles(app.ledger, app.state(), [cycle_id]), cycle_id)
     if cycle.phase in ("closed", "promoting"):
         raise RefusedError(f"{cycle_id} is {cycle.phase}; there is nothing to abandon")
     closed = CycleClosed(outcome="abandoned", reason=why)

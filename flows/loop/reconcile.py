@@ -117,6 +117,7 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
             )  # the challenger follows what was just judged or decided
         refresh_packs(app)
         refresh_report(app)
+        app.state_reader.keep_snapshot()
     return Reconciled(tuple(done), tuple(_failures_since(app.ledger, before_all)))
 
 
@@ -143,7 +144,7 @@ def _alone(app: App) -> Iterator[None]:
 
 def restore_aliases(state: LoopState, ledger: Ledger, models: ModelStore, teller: Teller) -> list[str]:
     """Put aliases that were moved by hand back where the ledger has them."""
-    if not any(cycle.candidate for cycle in state.cycles.values()):
+    if not state.candidates:
         return []
     sentences = [tampered.sentence() for tampered in reconcile_aliases(ledger, models)]
     for sentence in sentences:

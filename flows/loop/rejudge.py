@@ -9,6 +9,7 @@ from flows.workspace.journal import Journal
 from flows.workspace.running import refuse_if_running
 from flows.workspace.wiring import App
 from maskloop.errors import BusyError, NotFoundError, RefusedError
+from maskloop.folding.history import recall_version
 from maskloop.records.kinds import CandidateRegistered, CycleClosed
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
@@ -28,12 +29,12 @@ def judge_again(app: App, version: str) -> Cycle:
     """
     app.settings.required_gates()
     refuse_if_running(app.ledger, app.state(), app.workspace)
-    cycle, candidate = _find(app.state(), version)
+    cycle, candidate = _find(recall_version(app.ledger, app.state(), version), version)
     _refuse_if_busy(app.state(), cycle)
     if cycle.phase == "candidate":  # its judging was interrupted: it is judged by the present gates anyway
         reconcile(app, start_work=work_on_cycle)
         return app.state().cycles[cycle.id]
-    _refuse_if_pointless(app.state(), cycle, candidate)
+    _refuse_if_pointless(recall_version(app.ledger, app.state(), version), cycle, candidate)
     if candidate.weights_digest not in app.state().rolled_back:
         _refuse_if_nothing_changed(app, cycle)
     if cycle.phase == "judged":
@@ -50,9 +51,10 @@ def judge_again(app: App, version: str) -> Cycle:
 
 
 def _find(state: LoopState, version: str) -> tuple[Cycle, CandidateRegistered]:
-    for cycle in reversed(state.cycles.values()):
-        if cycle.candidate and cycle.candidate.version == version:
-            return cycle, cycle.candidate
+    owner = state.candidate_of(version)
+    cycle = state.cycles.get(owner.cycle) if owner else None
+    if cycle and cycle.candidate:
+        return cycle, cycle.candidate
     raise NotFoundError(f"there is no version {version}", hint="`maskloop history` names the versions")
 
 
@@ -74,7 +76,7 @@ def _refuse_if_pointless(state: LoopState, cycle: Cycle, candidate: CandidateReg
         raise RefusedError(f"version {version} serves already")
     if digest in state.rolled_back:
         return
-    if any(one.change.weights_digest == digest for one in state.serving):
+    if digest in state.served:
         way_back = f"`maskloop rollback {version} --why WHY` brings it back"
         raise RefusedError(f"version {version} has served before", hint=way_back)
     decided = state.approvals.get(digest)

@@ -26,7 +26,7 @@ def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> C
     """
     app.settings.required_gates()
     refuse_if_running(app.ledger, app.state(), app.workspace)
-    if not app.state().versions and app.data.current() is None:
+    if not app.state().labels_by_tag and app.data.current() is None:
         raise DataError("there is nothing to train on yet", hint="run `maskloop ingest` first")
     open_now = app.state().open_cycles
     if open_now and open_now[0].phase not in ("opened", "training", "candidate"):

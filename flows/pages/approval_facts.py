@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Final
 from flows.evidence.judged import find_evidence
 from flows.pages.shadow_evidence import report_rollout
 from flows.workspace.wiring import App
+from maskloop.folding.history import versions_between
+from maskloop.ledger.port import check_entry, newest_first
 from maskloop.records.kinds import (
     ApprovalDecided,
     CandidateRegistered,
-    ChampionChanged,
-    ChampionChanging,
     DriftJudged,
     Record,
-    SliceRecorded,
-    TriggerRecorded,
     VerdictReached,
     read_record,
 )
@@ -33,26 +31,30 @@ from registry.gates.policy import policy_digest
 from registry.ports import RunTracker
 
 if TYPE_CHECKING:
-    from maskloop.ledger.port import Entry
+    from maskloop.ledger.port import Entry, Ledger
     from maskloop.state.cycle_state import Cycle
     from maskloop.state.loop_state import LoopState
     from registry.evidence.evidence import JudgedEvidence
 
 Recorded = tuple["Entry", Record]
 _DRIFT_PAGE: Final = "drift/index.html"
-_ABOUT_WEIGHTS: Final = (ChampionChanging.kind, ChampionChanged.kind, SliceRecorded.kind)
 
 
-def gather_page(
-    app: App, cycle: Cycle, verdict: VerdictReached, state: LoopState, entries: Sequence[Entry]
-) -> ApprovalPage:
+def gather_page(app: App, cycle: Cycle, verdict: VerdictReached, state: LoopState) -> ApprovalPage:
     """Gather everything the page says about a judged cycle.
+
+    Args:
+        app: The workspace.
+        cycle: Whose page it is.
+        verdict: The cycle's.
+        state: With the cycle's version whole: see `maskloop.folding.history.recall_version`.
 
     Raises:
         UnavailableError: if MLflow is needed and does not answer.
     """
-    recorded = [(entry, record) for entry in entries if (record := read_record(entry))]
-    own = [(entry, record) for entry, record in recorded if is_about(entry, cycle)]
+    own = [
+        (entry, record) for entry in entries_about(app.ledger, cycle, state) if (record := read_record(entry))
+    ]
     evidence = find_evidence(app.workspace, app.tracker, cycle)
     changes, policy_now = _compare_gates(app.settings.gates, verdict, evidence)
     return ApprovalPage(
@@ -63,7 +65,7 @@ def gather_page(
         decision=status_of_decision(cycle, state),
         asked=Line(cycle.opened_at, cycle.actor, "; and ".join(cycle.causes)),
         reason=cycle.opened.reason,
-        drift=_drift_cause(app.tracker, cycle, recorded) if cycle.opened.reason == "drift" else None,
+        drift=_drift_cause(app.ledger, app.tracker, cycle) if cycle.opened.reason == "drift" else None,
         evidence=evidence,
         gate_changes=changes,
         policy_now=policy_now,
@@ -72,20 +74,39 @@ def gather_page(
         decisions=tuple(_lines(own, ApprovalDecided)),
         history=tuple(_lines(own, Record)),
         four_eyes_against=cycle.requested_by if app.settings.approval.four_eyes else "",
-        data_came=tuple(_data_since_champion(cycle, state)),
+        data_came=tuple(_data_since_champion(app.ledger, cycle, state)),
         run_url=app.tracker.url(cycle.candidate.run_id) if cycle.candidate else "",
-        champion_version=_version_of(verdict.champion_digest, state),
+        champion_version=state.version_of(verdict.champion_digest),
     )
 
 
-def is_about(entry: Entry, cycle: Cycle) -> bool:
-    """Tell whether an entry says something about a cycle or about the weights it made."""
-    if entry.cycle and entry.cycle in (cycle.id, cycle.opened.rejudges):
-        return True
-    if entry.kind not in _ABOUT_WEIGHTS or cycle.candidate is None:
-        return False
-    named = (entry.payload.get("weights_digest"), entry.payload.get("previous_digest"))
-    return cycle.candidate.weights_digest in named
+def entries_about(ledger: Ledger, cycle: Cycle, state: LoopState) -> list[Entry]:
+    """Return the entries that say something about a cycle or about the weights it made, in order."""
+    found = {
+        entry.sequence: check_entry(entry)
+        for cycle_id in (cycle.id, cycle.opened.rejudges)
+        if cycle_id
+        for entry in ledger.find(cycle=cycle_id)
+    }
+    for sequence in _named_in(cycle, state):
+        if sequence not in found:
+            (found[sequence],) = ledger.entries(after=sequence - 1, limit=1)
+    return [found[sequence] for sequence in sorted(found)]
+
+
+def newest_entry_about(ledger: Ledger, cycle: Cycle, state: LoopState) -> int:
+    """Return the sequence number of the last of `entries_about`."""
+    own = [
+        entry.sequence
+        for cycle_id in (cycle.id, cycle.opened.rejudges)
+        if cycle_id
+        for entry in ledger.find(cycle=cycle_id, newest_first=True, limit=1)
+    ]
+    return max([*own, *_named_in(cycle, state)], default=0)
+
+
+def _named_in(cycle: Cycle, state: LoopState) -> tuple[int, ...]:
+    return state.named_in.get(cycle.candidate.weights_digest, ()) if cycle.candidate else ()
 
 
 def _lines(recorded: Sequence[Recorded], kind: type[Record]) -> list[Line]:
@@ -108,24 +129,18 @@ def _compare_gates(
     return compare_gates(evidence.gates, now) or ("how they are measured",), digest
 
 
-def _drift_cause(tracker: RunTracker, cycle: Cycle, recorded: Sequence[Recorded]) -> DriftCause | None:
+def _drift_cause(ledger: Ledger, tracker: RunTracker, cycle: Cycle) -> DriftCause | None:
     """Find the newest drift verdict from before the trigger, and its page."""
-    asked_at = max(
-        (
-            entry.sequence
-            for entry, record in recorded
-            if isinstance(record, TriggerRecorded) and record.trigger_key == cycle.opened.trigger_key
-        ),
-        default=0,
-    )
-    found = [
+    triggers = ledger.find(key=f"trigger:{cycle.opened.trigger_key}", limit=1)
+    windows = newest_first(ledger, (DriftJudged.kind,), before=triggers[0].sequence) if triggers else ()
+    found = (
         (entry, record)
-        for entry, record in recorded
-        if isinstance(record, DriftJudged) and record.outcome == "drift" and entry.sequence < asked_at
-    ]
-    if not found:
+        for entry in windows
+        if isinstance(record := read_record(entry), DriftJudged) and record.outcome == "drift"
+    )
+    entry, judged = next(found, (None, None))
+    if entry is None or judged is None:
         return None
-    entry, judged = found[-1]
     run_id = tracker.find_run(f"drift:{judged.window_id}")
     return DriftCause(
         line=Line(entry.at, entry.actor, judged.sentence()),
@@ -164,22 +179,15 @@ def _describe_start(parent_digest: str, state: LoopState) -> str:
     return f"{_name_version(parent_digest, state)}, trained on"
 
 
-def _version_of(weights_digest: str, state: LoopState) -> str:
-    candidates = [cycle.candidate for cycle in state.cycles.values() if cycle.candidate]
-    return next((c.version for c in candidates if c.weights_digest == weights_digest), "")
-
-
 def _name_version(weights_digest: str, state: LoopState) -> str:
-    version = _version_of(weights_digest, state)
+    version = state.version_of(weights_digest)
     return f"version {version}" if version else "weights this ledger does not know"
 
 
-def _data_since_champion(cycle: Cycle, state: LoopState) -> Iterator[str]:
+def _data_since_champion(ledger: Ledger, cycle: Cycle, state: LoopState) -> Iterator[str]:
     """Say which data versions came after the champion's, up to the candidate's."""
     if cycle.verdict is None or cycle.candidate is None:
         return
-    tags = [version.tag for version in state.versions]
-    since = state.data_of(cycle.verdict.champion_digest) if cycle.verdict.champion_digest else ""
-    first = tags.index(since) + 1 if since in tags else 0
-    last = tags.index(cycle.candidate.data_tag) + 1 if cycle.candidate.data_tag in tags else 0
-    yield from (version.sentence() for version in state.versions[first:last])
+    since = state.data_of(cycle.verdict.champion_digest)
+    came = versions_between(ledger, state, since, cycle.candidate.data_tag)
+    yield from (version.sentence() for version in came)

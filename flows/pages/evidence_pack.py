@@ -2,22 +2,26 @@
 
 Which pages are out of date is read off the versions themselves: each carries a tag that names what its page
 was made from. So a page that could not be written, because MLflow was away or a process died, is written by
-the next reconcile, and nobody has to remember it.
+the next reconcile. Up to which entry all pages were up to date is noted in the workspace; without that note
+every version is asked.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from flows.evidence.judged import PAGE_PATH
-from flows.pages.approval_facts import gather_page, is_about
+from flows.pages.approval_facts import gather_page, newest_entry_about
 from flows.pages.report import refresh_report, relative_address
 from flows.pages.shadow_evidence import keep_report, stage_of
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
-from maskloop.errors import BusyError, MaskloopError, UnavailableError
+from maskloop.errors import BusyError, MaskloopError, NotFoundError, UnavailableError
 from maskloop.files import write_text
+from maskloop.folding.history import recall_cycles, recall_version
 from maskloop.ledger.leases import leased
 from maskloop.records.kinds import VerdictReached
 from maskloop.workspace import Workspace
@@ -26,32 +30,62 @@ from registry.evidence.description import describe_version
 from registry.ports import EVIDENCE_TAG, RunTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from maskloop.ledger.port import Entry
     from maskloop.state.cycle_state import Cycle
+    from maskloop.state.loop_state import LoopState
     from registry.evidence.approval_page import ApprovalPage
+
+_NOTE: Final = "approval-pages.json"
 
 
 def refresh_packs(app: App) -> None:
-    """Write every page that is out of date: cheap while none is. Never raises for an away MLflow."""
-    newest = {c.verdict.candidate_version: c for c in app.state().cycles.values() if c.verdict}
-    judged = list(newest.values())  # of a version that was judged again, only the last verdict has the page
-    if not judged:
-        return
+    """Write every page that is out of date: cheap while none is. Never raises for an away MLflow.
+
+    Asked about are open cycles, whose pages follow the settings too, and those that an entry named since all
+    pages were last found up to date.
+    """
+    state = app.state()
+    note = app.workspace.state_dir / _NOTE
+    is_done = True
     try:
-        shown = {one.version: one.tags.get(EVIDENCE_TAG, "") for one in app.models.versions()}
+        for cycle_id in _find_touched(app, state, since=_read_note(note)):
+            is_done &= _refresh_if_outdated(app, cycle_id)
     except MaskloopError as error:
         app.teller.say(f"the approval pages wait: {error}")
         return
-    entries = app.ledger.entries()
-    for cycle in judged:
+    if is_done and state.last_sequence:
+        _write_note(note, state.last_sequence)
+
+
+def _find_touched(app: App, state: LoopState, *, since: int) -> list[str]:
+    """Return the judged cycles whose pages may be out of date, oldest first.
+
+    Of a version that was judged again, only the cycle of the last verdict has the page.
+    """
+    touched = {cycle.id for cycle in state.open_cycles}
+    for entry in app.ledger.entries(after=since):
+        named = {entry.payload.get("weights_digest"), entry.payload.get("previous_digest")} - {None, ""}
+        owners = [owner for digest in named for owner in state.owners_of(str(digest))]
+        touched.update([entry.cycle, *(owner.cycle for owner in owners)])
+    versions = {state.candidates[one].version for one in touched if one in state.candidates}
+    judged = {one.version: one.cycle for one in state.candidates.values() if one.is_judged}
+    return [cycle for version, cycle in judged.items() if version in versions]
+
+
+def _refresh_if_outdated(app: App, cycle_id: str) -> bool:
+    """Write a cycle's page if it is out of date; returns whether it was up to date, or needs none."""
+    state = recall_cycles(app.ledger, app.state(), [cycle_id])
+    cycle = state.cycles[cycle_id]
+    try:
         version = cycle.verdict.candidate_version if cycle.verdict else ""
-        if version not in shown or (cycle.closed and not shown[version]):
-            continue  # deleted by hand, or ended before there were pages
-        if shown[version] != made_from(app, cycle, entries):
-            refresh_pack(app, cycle.id)
+        shown = app.models.version(version).tags.get(EVIDENCE_TAG, "")
+    except NotFoundError:
+        return True  # deleted by hand
+    if (cycle.closed and not shown) or shown == made_from(app, cycle, state):
+        return True  # or it ended before there were pages
+    refresh_pack(app, cycle.id)
+    return False
 
 
 def refresh_pack(app: App, cycle_id: str) -> None:
@@ -62,9 +96,11 @@ def refresh_pack(app: App, cycle_id: str) -> None:
     """
     try:
         with leased(app.ledger, f"the approval page of {cycle_id}", ttl_s=app.settings.retraining.lease_s):
-            entries, cycle = app.ledger.entries(), app.state().cycles.get(cycle_id)
+            cycle = recall_cycles(app.ledger, app.state(), [cycle_id]).cycles.get(cycle_id)
             if cycle is not None and cycle.verdict is not None:
-                _write(app, cycle, cycle.verdict, entries)
+                version = cycle.verdict.candidate_version
+                recalled = recall_version(app.ledger, app.state(), version)
+                _write(app, cycle, cycle.verdict, recalled)
         refresh_report(app)  # the approval page links it
     except BusyError:
         pass  # somebody else is writing it
@@ -72,12 +108,12 @@ def refresh_pack(app: App, cycle_id: str) -> None:
         app.teller.say(f"{cycle_id}: the approval page waits: {error}")
 
 
-def made_from(app: App, cycle: Cycle, entries: Sequence[Entry]) -> str:
+def made_from(app: App, cycle: Cycle, state: LoopState) -> str:
     """Name what a cycle's page is made from: the newest entry about it, and what else can change it.
 
     The page of an ended cycle only follows the ledger: gates edited later mean nothing to it.
     """
-    newest = max(entry.sequence for entry in entries if is_about(entry, cycle))
+    newest = newest_entry_about(app.ledger, cycle, state)
     if cycle.closed:
         return f"up to entry {newest}"
     settings = app.settings
@@ -86,9 +122,9 @@ def made_from(app: App, cycle: Cycle, entries: Sequence[Entry]) -> str:
     return f"up to entry {newest}, {digest_value(others)[:12]}"
 
 
-def _write(app: App, cycle: Cycle, verdict: VerdictReached, entries: Sequence[Entry]) -> None:
-    name = made_from(app, cycle, entries)
-    page = gather_page(app, cycle, verdict, app.state(), entries)
+def _write(app: App, cycle: Cycle, verdict: VerdictReached, state: LoopState) -> None:
+    name = made_from(app, cycle, state)
+    page = gather_page(app, cycle, verdict, state)
     if page.rollout:
         keep_report(app.workspace, page.version, page.rollout)
     file = app.workspace.verdict_page(page.version)
@@ -96,6 +132,20 @@ def _write(app: App, cycle: Cycle, verdict: VerdictReached, entries: Sequence[En
     route = _log_page(app.tracker, app.teller, cycle, render_page(page))
     app.models.describe(page.version, describe_version(page, page_route=route))
     app.models.set_tag(page.version, EVIDENCE_TAG, name)  # last: until then the page counts as not written
+
+
+def _read_note(file: Path) -> int:
+    """Return the newest entry at which all pages were found up to date; 0 if nobody noted one."""
+    try:
+        return int(json.loads(file.read_text(encoding="utf-8"))["up_to_entry"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _write_note(file: Path, sequence: int) -> None:
+    if _read_note(file) != sequence:
+        with suppress(MaskloopError):  # then the same pages are asked about again
+            write_text(file, json.dumps({"up_to_entry": sequence}))
 
 
 def _pages_beside(workspace: Workspace, folder: Path, page: ApprovalPage) -> dict[str, str]:

@@ -106,8 +106,9 @@ class LoopPage:
         shown: The version whose training and errors are drawn, and why that one.
         evidence: Of that version.
         overview: What the newest data version holds; None if it could not be read.
-        turns: Newest first.
-        history: Every entry as a sentence, oldest first.
+        turns: Those that are open and the newest that have ended, newest first.
+        num_earlier_turns: That are not among them.
+        history: The newest entries as sentences, oldest first, `MAX_HISTORY` of them.
     """
 
     model_name: str
@@ -123,6 +124,7 @@ class LoopPage:
     evidence: JudgedEvidence | None
     overview: Overview | None
     turns: tuple[Turn, ...]
+    num_earlier_turns: int
     history: tuple[dict[str, Any], ...]
 
     @property
@@ -140,8 +142,8 @@ def render_loop_page(page: LoopPage) -> str:
         charts=training_charts(page.evidence.training) if page.evidence else [],
         precision_recall=precision_recall_chart,
         max_curves=MAX_CURVES,
-        history=page.history[-MAX_HISTORY:][::-1],
-        num_left_out=max(0, len(page.history) - MAX_HISTORY),
+        history=page.history[::-1],
+        num_left_out=page.history[0]["sequence"] - 1 if page.history else 0,
         max_sizes=MAX_SIZES,
         max_with_pictures=MAX_WITH_PICTURES,
         max_open_tables=MAX_OPEN_TABLES,

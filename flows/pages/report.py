@@ -12,12 +12,13 @@ from dataset.version_store import DatasetStore
 from dataset.versions.overview import describe_version
 from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
 from flows.evidence.judged import read_kept
-from flows.pages.loop_page import LoopPage, Turn, VersionFigures, render_loop_page
+from flows.pages.loop_page import MAX_HISTORY, LoopPage, Turn, VersionFigures, render_loop_page
 from flows.pages.status import describe_status, tell_history
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
+from maskloop.folding.history import recall_version
 from maskloop.records.kinds import VerdictReached
 from maskloop.state.cycle_state import Cycle
 from maskloop.workspace import Workspace
@@ -64,9 +65,10 @@ def written_up_to(path: Path) -> int:
 def gather_loop_page(app: App, folder: Path) -> LoopPage:
     """Gather what the page says; links are relative to the folder it will lie in."""
     status = describe_status(app)
-    state = status.state
-    drift = state.drift[-1] if state.drift else None
-    turns = [_describe_turn(app.workspace, cycle, folder) for cycle in reversed(state.cycles.values())]
+    state, champion = status.state, status.state.champion
+    cycles = recall_version(app.ledger, state, champion.version).cycles if champion else state.cycles
+    drift = state.last_drift
+    turns = [_describe_turn(app.workspace, cycle, folder) for cycle in reversed(cycles.values())]
     shown, turn = _choose_shown(state, turns)
     return LoopPage(
         model_name=app.settings.model_name,
@@ -84,7 +86,8 @@ def gather_loop_page(app: App, folder: Path) -> LoopPage:
         evidence=turn.evidence if turn else None,
         overview=_count_data(app.data, state, app.teller),
         turns=tuple(turns),
-        history=tuple(tell_history(app.ledger)),
+        num_earlier_turns=state.num_cycles - len(turns),
+        history=tuple(tell_history(app.ledger, newest=MAX_HISTORY)),
     )
 
 

@@ -15,7 +15,8 @@ from flows.planning.plan import LoopFacts
 from flows.workspace.running import Running, find_died, find_running
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError
-from maskloop.ledger.port import Ledger, check_chain
+from maskloop.folding.history import serving_at
+from maskloop.ledger.port import Entry, Ledger, check_chain, check_entry
 from maskloop.records.kinds import CycleWaiting, read_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
@@ -52,7 +53,7 @@ class Status:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         champion, failed = self.state.champion, self.state.unanswered_failure
-        rejected = self.state.newest_rejection
+        rejected, drift = self.state.newest_rejection, self.state.last_drift
         return {
             "champion": champion.model_dump(mode="json") if champion else None,
             "data": self.state.data.tag if self.state.data else None,
@@ -64,7 +65,7 @@ class Status:
             "rollout": _describe_rollout(self.state.rollout) if self.state.rollout else None,
             "samples": self.sample_counts,
             "feedback": [asdict(one) for one in self.judged],
-            "last_drift": self.state.drift[-1][1].model_dump(mode="json") if self.state.drift else None,
+            "last_drift": drift[1].model_dump(mode="json") if drift else None,
             "pages": {name: str(path) for name, path in self.pages.items()},
             "due": [asdict(one) for one in self.due],
         }
@@ -100,15 +101,15 @@ class Status:
         data = self.state.data
         if data is None:
             return "data:     none yet"
-        newest = self.state.versions[-1].tag
+        newest = self.state.newest_tag
         restored = f" (brought back; newest: {newest})" if newest != data.tag else ""
         return f"data:     {data.sentence()}{restored}"
 
     def _sample_line(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.sample_counts.items())
-        if not self.state.drift:
+        if self.state.last_drift is None:
             return f"samples:  {counts}; no window judged yet"
-        at, judged = self.state.drift[-1]
+        at, judged = self.state.last_drift
         return f"samples:  {counts}; {minute(at)}: {judged.sentence()}"
 
     def _cycle_line(self, cycle: Cycle) -> str:
@@ -161,8 +162,8 @@ def describe_status(app: App) -> Status:
 def _find_pages(workspace: Workspace, state: LoopState) -> dict[str, Path]:
     """Name the pages that are there: of the last drift check, of the newest candidate, and of the loop."""
     pages = {}
-    if state.drift:
-        pages["last drift check"] = workspace.root / state.drift[-1][1].report
+    if state.last_drift:
+        pages["last drift check"] = workspace.root / state.last_drift[1].report
     for cycle in (*state.open_cycles, *([state.newest_rejection] if state.newest_rejection else [])):
         if cycle.verdict:
             version = cycle.verdict.candidate_version
@@ -180,34 +181,47 @@ def _workspace_option(root: Path) -> str:
     return f" -w {shlex.quote(str(root) if beside.startswith('..') else beside)}"
 
 
-def tell_history(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return every entry of the ledger with its sentence.
+def tell_history(
+    ledger: Ledger, *, cycle: str = "", before: int = 0, newest: int = 0
+) -> list[dict[str, Any]]:
+    """Return entries of the ledger with their sentences, oldest first.
+
+    Args:
+        ledger: Holds them.
+        cycle: Only those of this cycle.
+        before: Only those with a lower sequence number; 0 for all.
+        newest: Only so many of those, the newest; 0 for all. All entries are read and the whole chain is
+            checked only if nothing limits them.
 
     Raises:
-        IntegrityError: if the ledger was changed by hand.
+        IntegrityError: if an entry that was read was changed by hand.
     """
-    entries = ledger.entries()
-    check_chain(entries)
-    lines = []
-    for entry in entries:
-        record = read_record(entry)
-        lines.append(
-            {
-                "sequence": entry.sequence,
-                "at": entry.at.isoformat(),
-                "cycle": entry.cycle,
-                "actor": entry.actor,
-                "kind": entry.kind,
-                "sentence": record.sentence() if record else f"({entry.kind}: written by a newer version)",
-                "record": dict(entry.payload),
-            }
-        )
-    return lines
+    if not (cycle or before or newest):
+        entries = ledger.entries()
+        check_chain(entries)
+    else:
+        entries = ledger.find(cycle=cycle, before=before, newest_first=True, limit=newest)[::-1]
+        for entry in entries:
+            check_entry(entry)
+    return [_describe_entry(entry) for entry in entries]
 
 
-def describe_serving_at(state: LoopState, time: datetime) -> dict[str, Any]:
+def _describe_entry(entry: Entry) -> dict[str, Any]:
+    record = read_record(entry)
+    return {
+        "sequence": entry.sequence,
+        "at": entry.at.isoformat(),
+        "cycle": entry.cycle,
+        "actor": entry.actor,
+        "kind": entry.kind,
+        "sentence": record.sentence() if record else f"({entry.kind}: written by a newer version)",
+        "record": dict(entry.payload),
+    }
+
+
+def describe_serving_at(ledger: Ledger, time: datetime) -> dict[str, Any]:
     """Say what served at a time and who moved it there. Raises NotFoundError if nothing did."""
-    serving = state.serving_at(time)
+    serving = serving_at(ledger, time)
     if serving is None:
         raise NotFoundError(f"nothing served at {time:%Y-%m-%d %H:%M:%S} UTC")
     change = serving.change

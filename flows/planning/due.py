@@ -53,7 +53,7 @@ def _find(state: LoopState, facts: LoopFacts, settings: Settings) -> Iterator[Du
     steps = plan(state, facts, settings)
     if steps:
         yield Due("maskloop reconcile", _describe_pending(state, steps))
-    elif not state.versions:
+    elif not state.labels_by_tag:
         yield Due("maskloop ingest ANNOTATIONS.json --images FOLDER", "adds the first labelled pictures")
     elif failed := state.unanswered_failure:
         is_anew = state.champion is None or failed.opened.starts_from == "first-weights"
@@ -64,7 +64,7 @@ def _find(state: LoopState, facts: LoopFacts, settings: Settings) -> Iterator[Du
 
 
 def _due_without_model(state: LoopState) -> Iterator[Due]:
-    last = next(reversed(state.cycles.values()), None)
+    last = state.newest_cycle
     if last and last.verdict and last.verdict.outcome == "fail":
         version = last.verdict.candidate_version
         yield Due(f"maskloop judge {version}", "judges it again, once a gate that was set wrongly is changed")

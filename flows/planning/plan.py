@@ -163,17 +163,6 @@ def serves_already(cycle: Cycle, state: LoopState) -> bool:
     return state.champion is not None and state.champion.weights_digest == digest
 
 
-def count_new_labels(state: LoopState, since_tag: str) -> int:
-    """Count the pictures labelled or relabelled after ``since_tag`` (all of them, if it is empty).
-
-    Those of versions later than the current one do not count: a restore has taken them out of the data.
-    """
-    tags = [version.tag for version in state.versions]
-    first = tags.index(since_tag) + 1 if since_tag in tags else 0
-    end = tags.index(state.data_tag) + 1 if state.data_tag in tags else len(tags)
-    return sum(version.num_new_labelled for version in state.versions[first:end])
-
-
 def _plan_work(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: RetrainingSettings) -> Step | None:
     if cycle.id in facts.working:
         return None
@@ -182,7 +171,7 @@ def _plan_work(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: Retra
         why = f"{cycle.num_fruitless_attempts} attempts without progress: {reason}"
         return CloseCycle(cycle.id, "failed", why)
     if cycle.phase == "opened" and not cycle.num_attempts:
-        missing = settings.min_new_labelled_samples - count_new_labels(state, cycle.opened.baseline_tag)
+        missing = settings.min_new_labelled_samples - state.count_new_labels(cycle.opened.baseline_tag)
         if cycle.opened.reason == "drift" and missing > 0:
             return _plan_wait_for_labels(cycle, missing, facts.now, settings)
     return StartWork(cycle.id)

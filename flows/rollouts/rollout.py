@@ -17,6 +17,7 @@ from flows.rollouts.slices import keep_slice
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
+from maskloop.folding.history import recall_cycles
 from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import ChampionChanged, RolloutMoved, RolloutStarted, write_record
 from maskloop.settings.settings import RolloutSettings
@@ -73,18 +74,19 @@ def advance_rollout(app: App) -> list[str]:
 
 def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
     """Judge a rollout by everything compared so far; None if the cycle never had one."""
-    rollout = app.state().rollouts.get(cycle_id)
+    rollout = recall_cycles(app.ledger, app.state(), [cycle_id]).rollouts.get(cycle_id)
     return app.rollout_watcher.analyse(rollout) if rollout else None
 
 
 def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     """Say how far a rollout is, as plain data: by default the newest one. Raises NotFoundError."""
-    rollouts = app.state().rollouts
+    state = recall_cycles(app.ledger, app.state(), [cycle_id] if cycle_id else [])
+    rollouts = state.rollouts
     rollout = rollouts.get(cycle_id) if cycle_id else next(reversed(rollouts.values()), None)
     if rollout is None:
         raise _no_rollout(app.settings.rollout, app.workspace.settings_file, cycle_id)
     analysis = app.rollout_watcher.analyse(rollout)
-    facts = gather_facts(app.state(), rollout, analysis, now=app.clock.now())
+    facts = gather_facts(state, rollout, analysis, now=app.clock.now())
     last = rollout.moved or rollout.started
     checks = analysis.checks if analysis.num_compared or not rollout.moved else rollout.moved.checks
     return {

@@ -21,7 +21,7 @@ def fetch_champion(app: App) -> ServedModel:
         IntegrityError: if neither the copy nor the registry has the recorded bytes.
     """
     require_champion(app.state())  # before MLflow is opened, which takes seconds
-    return champion_copy(app.ledger, app.models, app.workspace.models_dir, app.verify_weights)
+    return champion_copy(app.state(), app.models, app.workspace.models_dir, app.verify_weights)
 
 
 def fetch_version(app: App, version: str, weights_digest: str) -> Path:

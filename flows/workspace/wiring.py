@@ -15,10 +15,11 @@ from flows.workspace.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
 from maskloop.database.address import sqlite_url
 from maskloop.errors import ConfigurationError, UnavailableError
+from maskloop.folding.reader import StateReader
 from maskloop.ledger.port import Ledger
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.settings import Settings
-from maskloop.state.loop_state import LoopState, StateReader
+from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace, refuse_unusable_place
 from monitoring.pages.evidently_report import EvidentlyReports
 from monitoring.pages.feature_report import FeatureReport
@@ -195,7 +196,7 @@ class App:
         from registry.mlflow_adapter.files import bring_files_along, holds_runs
 
         workspace, database = self.workspace, self.workspace.mlflow_dir / "mlflow.db"
-        if not holds_runs(database) and any(cycle.candidate for cycle in self.state().cycles.values()):
+        if not holds_runs(database) and self.state().candidates:
             raise UnavailableError(
                 "MLflow's database is gone, or empty",
                 where=str(database),
@@ -226,10 +227,11 @@ class App:
 
     def state(self) -> LoopState:
         """Read the ledger into the state it adds up to. Raises IntegrityError if it was changed by hand."""
-        return self._state_reader.read()
+        return self.state_reader.read()
 
     @cached_property
-    def _state_reader(self) -> StateReader:
+    def state_reader(self) -> StateReader:
+        """Reads the ledger without reading anything twice."""
         return StateReader(self.ledger)
 
 

@@ -7,7 +7,7 @@ the sequence number's, never the clock's. Entries carry a ``schema_version`` and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -17,6 +17,7 @@ from maskloop.errors import IntegrityError
 
 SCHEMA_VERSION: Final = 1
 FIRST_PREVIOUS: Final = "0" * 64
+_READ_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,54 @@ class LeaseHolder:
     is_alive: bool
 
 
-class Ledger(Protocol):
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The folded state up to one entry, kept so that a reader need not fold from the first entry.
+
+    A cache: without it, or with one that does not fit, everything is folded again.
+
+    Attributes:
+        sequence: Of the newest entry folded.
+        entry_digest: Of that entry; another one at that place voids the snapshot.
+        fold_version: Of the fold that made it; another fold ignores it.
+        body: The state as JSON.
+        body_digest: Of the body.
+    """
+
+    sequence: int
+    entry_digest: str
+    fold_version: str
+    body: str
+    body_digest: str
+
+
+class Finder(Protocol):
+    """Where entries can be looked up by what they are about."""
+
+    def find(
+        self,
+        *,
+        kinds: Sequence[str] = (),
+        cycle: str = "",
+        key: str = "",
+        before: int = 0,
+        newest_first: bool = False,
+        limit: int = 0,
+    ) -> Sequence[Entry]:
+        """Return the entries that fit everything asked for; what is empty or 0 is not asked for.
+
+        Args:
+            kinds: Any of these kinds.
+            cycle: Of this turn of the loop.
+            key: With this idempotency key.
+            before: With a lower sequence number.
+            newest_first: In falling order of the sequence number instead of rising.
+            limit: At most so many, the first ones in that order.
+        """
+        ...
+
+
+class Ledger(Finder, Protocol):
     """The port. `maskloop.ledger.sql_ledger` has the real one, `tests.fakes.ledger` one in memory."""
 
     def append(
@@ -89,8 +137,20 @@ class Ledger(Protocol):
         """Write one entry; with a ``key`` that was used before, return that older entry instead."""
         ...
 
-    def entries(self, *, after: int = 0) -> Sequence[Entry]:
-        """Return all entries with a sequence number above ``after``, in order."""
+    def entries(self, *, after: int = 0, limit: int = 0) -> Sequence[Entry]:
+        """Return the entries with a sequence number above ``after``, in order; only the first ``limit``."""
+        ...
+
+    def keep_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a folded state and drop all but the newest two; twice keeps it once."""
+        ...
+
+    def newest_snapshot(self, fold_version: str) -> Snapshot | None:
+        """Return the newest snapshot of this fold, as it was kept; the caller checks it."""
+        ...
+
+    def drop_snapshots(self) -> None:
+        """Forget all snapshots. Nothing but time is lost."""
         ...
 
     def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
@@ -129,17 +189,17 @@ def make_entry(
     )
 
 
-def check_chain(entries: Sequence[Entry], *, after: Entry | None = None) -> None:
+def check_chain(entries: Sequence[Entry], *, after: tuple[int, str] = (0, FIRST_PREVIOUS)) -> None:
     """Check that no entry was changed, lost or put in between.
 
     Args:
         entries: All of them, or those that follow ``after``, which was checked before.
-        after: The last entry that was checked before.
+        after: Sequence number and digest of the last entry that was checked before.
 
     Raises:
         IntegrityError: naming the first entry that does not fit.
     """
-    previous, expected = (after.digest, after.sequence + 1) if after else (FIRST_PREVIOUS, 1)
+    expected, previous = after[0] + 1, after[1]
     for entry in entries:
         again = make_entry(
             expected,
@@ -155,6 +215,43 @@ def check_chain(entries: Sequence[Entry], *, after: Entry | None = None) -> None
         if again != entry:
             raise IntegrityError("the ledger was changed by hand", where=f"entry {entry.sequence}")
         previous, expected = entry.digest, expected + 1
+
+
+def check_entry(entry: Entry) -> Entry:
+    """Return an entry that was looked up by itself. Raises IntegrityError if it does not fit its digest."""
+    check_chain([entry], after=(entry.sequence - 1, entry.previous_digest))
+    return entry
+
+
+def newest_first(ledger: Finder, kinds: Sequence[str], *, before: int = 0) -> Iterator[Entry]:
+    """Yield the entries of some kinds, the newest first, reading few more than are asked for."""
+    while found := ledger.find(kinds=kinds, before=before, newest_first=True, limit=_READ_AT_ONCE):
+        yield from map(check_entry, found)
+        before = found[-1].sequence
+        if before == 1:
+            return
+
+
+def select_entries(
+    entries: Sequence[Entry],
+    *,
+    kinds: Sequence[str] = (),
+    cycle: str = "",
+    key: str = "",
+    before: int = 0,
+    newest_first: bool = False,
+    limit: int = 0,
+) -> tuple[Entry, ...]:
+    """Answer `Finder.find` from entries in memory."""
+    found = [
+        entry
+        for entry in (reversed(entries) if newest_first else entries)
+        if (not kinds or entry.kind in kinds)
+        and (not cycle or entry.cycle == cycle)
+        and (not key or entry.key == key)
+        and (not before or entry.sequence < before)
+    ]
+    return tuple(found[:limit] if limit else found)
 
 
 def write_time(time_: datetime) -> str:

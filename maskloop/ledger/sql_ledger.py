@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +17,11 @@ from sqlalchemy import (
     Column,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
+    delete,
     insert,
     select,
     update,
@@ -37,6 +40,7 @@ from maskloop.ledger.port import (
     Entry,
     Lease,
     LeaseHolder,
+    Snapshot,
     make_entry,
     write_time,
 )
@@ -67,6 +71,16 @@ _leases = Table(
     Column("epoch", Integer, nullable=False),
     Column("expires_at", String(32), nullable=False),
 )
+_snapshots = Table(
+    "snapshots",
+    _metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("fold_version", String(64), primary_key=True),
+    Column("entry_digest", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("body_digest", String(64), nullable=False),
+)
+_NUM_SNAPSHOTS_KEPT: Final = 2
 STORE: Final = Store("ledger", "the ledger", _metadata, synchronous="FULL")
 
 
@@ -113,11 +127,60 @@ class SqlLedger:
             return entry
         raise UnavailableError("too many writers at once in the ledger", where=self._database.where)
 
-    def entries(self, *, after: int = 0) -> Sequence[Entry]:
-        """Return all entries with a sequence number above ``after``, in order."""
+    def entries(self, *, after: int = 0, limit: int = 0) -> Sequence[Entry]:
+        """Return the entries with a sequence number above ``after``, in order; only the first ``limit``."""
         query = select(_entries).where(_entries.c.sequence > after).order_by(_entries.c.sequence)
+        return self._read(query.limit(limit) if limit else query)
+
+    def find(
+        self,
+        *,
+        kinds: Sequence[str] = (),
+        cycle: str = "",
+        key: str = "",
+        before: int = 0,
+        newest_first: bool = False,
+        limit: int = 0,
+    ) -> Sequence[Entry]:
+        """Return the entries that fit everything asked for; see `maskloop.ledger.port.Finder`."""
+        query = select(_entries)
+        if kinds:
+            query = query.where(_entries.c.kind.in_(kinds))
+        if cycle:
+            query = query.where(_entries.c.cycle == cycle)
+        if key:
+            query = query.where(_entries.c.key == key)
+        if before:
+            query = query.where(_entries.c.sequence < before)
+        order = _entries.c.sequence
+        query = query.order_by(order.desc() if newest_first else order)
+        return self._read(query.limit(limit) if limit else query)
+
+    def _read(self, query: Select[Any]) -> tuple[Entry, ...]:
         with self._database.reading() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+    def keep_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a folded state and drop all but the newest two; twice keeps it once."""
+        newest = select(_snapshots.c.sequence).order_by(_snapshots.c.sequence.desc())
+        with self._database.writing() as connection:
+            kept = self._database.insert(_snapshots).values(**asdict(snapshot)).on_conflict_do_nothing()
+            connection.execute(kept)
+            sequences = connection.execute(newest.limit(_NUM_SNAPSHOTS_KEPT)).scalars().all()
+            connection.execute(delete(_snapshots).where(_snapshots.c.sequence < min(sequences)))
+
+    def newest_snapshot(self, fold_version: str) -> Snapshot | None:
+        """Return the newest snapshot of this fold, as it was kept; the caller checks it."""
+        own = select(_snapshots).where(_snapshots.c.fold_version == fold_version)
+        newest = own.order_by(_snapshots.c.sequence.desc()).limit(1)
+        with self._database.reading() as connection:
+            row = connection.execute(newest).mappings().first()
+        return Snapshot(**row) if row else None
+
+    def drop_snapshots(self) -> None:
+        """Forget all snapshots. Nothing but time is lost."""
+        with self._database.writing() as connection:
+            connection.execute(delete(_snapshots))
 
     def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
         """Take a free or expired lease; None if somebody alive holds it.

@@ -6,6 +6,20 @@ from typing import ClassVar
 
 from maskloop.records.record import CycleOutcome, Record, StartsFrom, TriggerReason, WaitingFor
 
+__all__ = [
+    "CandidateRegistered",
+    "CycleClosed",
+    "CycleOpened",
+    "CycleWaiting",
+    "JudgingStarted",
+    "TrainingAdvanced",
+    "TrainingFailed",
+    "TrainingStarted",
+    "TriggerJoined",
+    "TriggerRecorded",
+    "TriggerSuppressed",
+]
+
 
 class TriggerRecorded(Record):
     """Something asked for a turn of the loop."""

@@ -7,6 +7,12 @@ from typing import ClassVar
 from maskloop.records.record import Record
 from maskloop.wording import count
 
+__all__ = [
+    "ClassesChanging",
+    "VersionIngested",
+    "VersionRestored",
+]
+
 
 class VersionIngested(Record):
     """A data version was committed, pushed, verified and tagged."""

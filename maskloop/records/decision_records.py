@@ -7,6 +7,15 @@ from typing import ClassVar, Literal
 from maskloop.records.record import Check, Outcome, Record
 from maskloop.wording import count
 
+__all__ = [
+    "AliasTampered",
+    "ApprovalDecided",
+    "ChampionChangeAbandoned",
+    "ChampionChanged",
+    "ChampionChanging",
+    "VerdictReached",
+]
+
 
 class VerdictReached(Record):
     """The gates judged a candidate. With outcome ``pass`` or ``inconclusive`` it can become a blessing."""

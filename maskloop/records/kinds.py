@@ -2,6 +2,8 @@
 
 A record never changes once a version of maskloop has written it: fields are only ever added, with a default,
 so that entries written by any earlier version stay readable (tests/records/).
+
+A new kind is a class in its station's module, named in the module's ``__all__``, and a golden entry.
 """
 
 from __future__ import annotations
@@ -9,115 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 from maskloop.ledger.port import Entry, Ledger
-from maskloop.records.cycle_records import (
-    CandidateRegistered,
-    CycleClosed,
-    CycleOpened,
-    CycleWaiting,
-    JudgingStarted,
-    TrainingAdvanced,
-    TrainingFailed,
-    TrainingStarted,
-    TriggerJoined,
-    TriggerRecorded,
-    TriggerSuppressed,
-)
-from maskloop.records.data_records import ClassesChanging, VersionIngested, VersionRestored
-from maskloop.records.decision_records import (
-    AliasTampered,
-    ApprovalDecided,
-    ChampionChangeAbandoned,
-    ChampionChanged,
-    ChampionChanging,
-    VerdictReached,
-)
-from maskloop.records.production_records import (
-    AgreementMeasured,
-    DriftJudged,
-    RolloutMoved,
-    RolloutStarted,
-    SliceRecorded,
-)
-from maskloop.records.record import (
-    Check,
-    CycleOutcome,
-    Outcome,
-    Record,
-    RolloutPhase,
-    StartsFrom,
-    TriggerReason,
-    WaitingFor,
-)
+from maskloop.records.cycle_records import *  # noqa: F403
+from maskloop.records.data_records import *  # noqa: F403
+from maskloop.records.decision_records import *  # noqa: F403
+from maskloop.records.production_records import *  # noqa: F403
+from maskloop.records.record import *  # noqa: F403
+from maskloop.records.record import Record
 
-__all__ = [
-    "RECORDS",
-    "AgreementMeasured",
-    "AliasTampered",
-    "ApprovalDecided",
-    "CandidateRegistered",
-    "ChampionChangeAbandoned",
-    "ChampionChanged",
-    "ChampionChanging",
-    "Check",
-    "ClassesChanging",
-    "CycleClosed",
-    "CycleOpened",
-    "CycleOutcome",
-    "CycleWaiting",
-    "DriftJudged",
-    "JudgingStarted",
-    "Outcome",
-    "Record",
-    "RolloutMoved",
-    "RolloutPhase",
-    "RolloutStarted",
-    "SliceRecorded",
-    "StartsFrom",
-    "TrainingAdvanced",
-    "TrainingFailed",
-    "TrainingStarted",
-    "TriggerJoined",
-    "TriggerReason",
-    "TriggerRecorded",
-    "TriggerSuppressed",
-    "VerdictReached",
-    "VersionIngested",
-    "VersionRestored",
-    "WaitingFor",
-    "read_record",
-    "write_record",
-]
-
-RECORDS: dict[str, type[Record]] = {
-    record.kind: record
-    for record in (
-        VersionIngested,
-        VersionRestored,
-        ClassesChanging,
-        TriggerRecorded,
-        TriggerSuppressed,
-        TriggerJoined,
-        CycleOpened,
-        CycleWaiting,
-        TrainingStarted,
-        TrainingAdvanced,
-        JudgingStarted,
-        TrainingFailed,
-        CandidateRegistered,
-        VerdictReached,
-        ApprovalDecided,
-        AgreementMeasured,
-        RolloutStarted,
-        RolloutMoved,
-        SliceRecorded,
-        ChampionChanging,
-        ChampionChanged,
-        ChampionChangeAbandoned,
-        AliasTampered,
-        DriftJudged,
-        CycleClosed,
-    )
-}
+RECORDS = Record.by_kind
 
 
 def write_record(

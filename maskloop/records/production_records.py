@@ -7,6 +7,14 @@ from typing import ClassVar, Literal
 from maskloop.records.record import Check, Record, RolloutPhase
 from maskloop.wording import count
 
+__all__ = [
+    "AgreementMeasured",
+    "DriftJudged",
+    "RolloutMoved",
+    "RolloutStarted",
+    "SliceRecorded",
+]
+
 
 class AgreementMeasured(Record):
     """How a champion differs from the truth, measured as a rollout measures how two models differ."""

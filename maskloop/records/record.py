@@ -6,6 +6,17 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+__all__ = [
+    "Check",
+    "CycleOutcome",
+    "Outcome",
+    "Record",
+    "RolloutPhase",
+    "StartsFrom",
+    "TriggerReason",
+    "WaitingFor",
+]
+
 TriggerReason = Literal["manual", "schedule", "drift", "labels"]
 Outcome = Literal["pass", "inconclusive", "fail"]
 WaitingFor = Literal["labels", "training", "approval", "retry", "rollout"]
@@ -19,6 +30,16 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
     kind: ClassVar[str]
+    """Names it in the ledger; empty for what is only a part of records."""
+    by_kind: ClassVar[dict[str, type[Record]]] = {}
+    """All kinds there are."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if cls.kind in Record.by_kind:
+            raise TypeError(f"two records are of the kind {cls.kind}")
+        if cls.kind:
+            Record.by_kind[cls.kind] = cls
 
     def sentence(self) -> str:
         """Say it in plain words."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -13,6 +13,8 @@ from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.network_rules import find_contradictions
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
+
+MAX_CONFIRM_WINDOWS: Final = 100
 
 
 class DataSettings(Section):
@@ -103,7 +105,7 @@ class MonitoringSettings(Section):
     """Smallest Kolmogorov-Smirnov distance that matters, however certain it is."""
     min_drifted_features: Count = 2
     max_missing_percent: Percent = 10.0
-    confirm_windows: Count = 1
+    confirm_windows: Annotated[int, Field(ge=1, le=MAX_CONFIRM_WINDOWS)] = 1
     """Drift must be seen in this many windows in a row, each with new samples."""
     keep_pictures: Annotated[int, Field(ge=0)] = 2000
     """Quota of kept production pictures; beyond it features only."""

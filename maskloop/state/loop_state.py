@@ -8,40 +8,34 @@ A cycle's phase follows from what was recorded::
                                                              rolled back ─────► closed
 
 A rollout, if settings ask for one, begins with the verdict; its phases are in serving/rollout/canary.py.
+
+The state holds open cycles and the newest closed ones whole, and of all older ones a line each: see
+`Candidate`. `maskloop.folding.history` reads the rest back from the ledger when somebody asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Lock
+from functools import cached_property
 
-from maskloop.ledger.port import Entry, Ledger, check_chain
 from maskloop.records.kinds import (
     AgreementMeasured,
     ApprovalDecided,
-    ChampionChangeAbandoned,
+    CandidateRegistered,
     ChampionChanged,
     ChampionChanging,
     ClassesChanging,
-    CycleClosed,
-    CycleOpened,
     DriftJudged,
-    Record,
     RolloutMoved,
     RolloutPhase,
     RolloutStarted,
     SliceRecorded,
-    TriggerJoined,
     TriggerRecorded,
-    TriggerSuppressed,
     VerdictReached,
     VersionIngested,
-    VersionRestored,
-    read_record,
 )
-from maskloop.state.cycle_state import Cycle, apply_to_cycle
+from maskloop.state.cycle_state import Cycle
 
 
 @dataclass(frozen=True)
@@ -88,36 +82,99 @@ class Serving:
     change: ChampionChanged
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the state remembers of every cycle that made, or judged again, a candidate.
+
+    Attributes:
+        cycle: Its id.
+        version: In the registry.
+        weights_digest: Of the candidate.
+        data_tag: The data version it was trained on.
+        requested_by: Who asked for its training.
+        is_judged: A verdict on it was reached in this cycle.
+    """
+
+    cycle: str
+    version: str
+    weights_digest: str
+    data_tag: str
+    requested_by: str
+    is_judged: bool = False
+
+    @classmethod
+    def of(cls, cycle: str, record: CandidateRegistered) -> Candidate:
+        """Shorten the record of a cycle's candidate."""
+        return cls(cycle, record.version, record.weights_digest, record.data_tag, record.requested_by)
+
+
+@dataclass(frozen=True)
+class Blessing:
+    """The newest verdict and decision on some weights, as they stood when a change of champion began."""
+
+    verdict: VerdictReached | None = None
+    approval: tuple[datetime, ApprovalDecided] | None = None
+
+
 @dataclass(frozen=True)
 class LoopState:
     """Everything the ledger says, in the form decisions need."""
 
+    num_cycles: int = 0
+    """That were ever opened."""
     cycles: dict[str, Cycle] = field(default_factory=dict)
+    """Whole, oldest first: the open ones and the newest closed ones (see `draft.Kept`)."""
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+    """Of all cycles that have one, by cycle, oldest first."""
+    last_cycle_ended_at: datetime | None = None
+    openings: tuple[datetime, ...] = ()
+    """When the cycles of the last weeks opened that nobody asked for by hand."""
     versions: tuple[VersionIngested, ...] = ()
+    """The newest data versions, oldest first."""
+    labels_by_tag: dict[str, int] = field(default_factory=dict)
+    """The number of newly labelled pictures of every data version, oldest first."""
     data_tag: str = ""
     """The current data version: the newest, or the one that was brought back since."""
+    data: VersionIngested | None = None
+    """Its record: trainings and ingests build on it."""
     class_changes: tuple[ClassesChanging, ...] = ()
     pending_triggers: dict[str, TriggerRecorded] = field(default_factory=dict)
     trigger_actors: dict[str, str] = field(default_factory=dict)
+    """Who recorded the pending triggers."""
     serving: tuple[Serving, ...] = ()
+    """The newest changes of champion, oldest first."""
+    served: frozenset[str] = frozenset()
+    """Digests of all weights that were ever champion."""
+    champions: tuple[tuple[str, str], ...] = ()
+    """Version and weights digest of the champions not rolled back from, oldest first; the last one serves."""
+    champion_blessing: Blessing = field(default_factory=Blessing)
+    """What allowed the champion to serve."""
     changing: ChampionChanging | None = None
     changing_cycle: str = ""
-    abandoned_epoch: int = 0
-    """The newest epoch whose change of champion came to nothing."""
+    changing_actor: str = ""
+    changing_blessing: Blessing = field(default_factory=Blessing)
+    """What allows the change under way."""
+    epoch: int = 0
+    """The highest epoch any change of champion has used."""
     rolled_back: frozenset[str] = frozenset()
     """Weights digests that were rolled back from, and not judged again since."""
-    drift: tuple[tuple[datetime, DriftJudged], ...] = ()
+    named_in: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By weights digest: the numbers of the entries about champions and slices that name them."""
+    last_drift: tuple[datetime, DriftJudged] | None = None
+    """The newest verdict on a window of production."""
     unanswered_drift: tuple[tuple[datetime, DriftJudged], ...] = ()
     """The verdicts since a cycle last ended: an ended cycle has answered those before it."""
     verdicts: dict[str, VerdictReached] = field(default_factory=dict)
-    """By the candidate's weights digest; the newest verdict on them."""
+    """By the candidate's weights digest; the newest verdict on them, for the cycles kept and the champion."""
     approvals: dict[str, tuple[datetime, ApprovalDecided]] = field(default_factory=dict)
-    """By weights digest; the newest decision on them, where a person's no is final."""
+    """Likewise; the newest decision on them, where a person's no is final."""
     rollouts: dict[str, Rollout] = field(default_factory=dict)
-    """By cycle."""
+    """By cycle, for the cycles kept."""
     slices: tuple[SliceRecorded, ...] = ()
+    """The newest ones, oldest first."""
     agreements: dict[str, tuple[AgreementMeasured, ...]] = field(default_factory=dict)
-    """By weights digest: on the pictures they were judged on, and on those that came since."""
+    """By weights digest, for the cycles kept and the champion: on the pictures they were judged on, and on
+    those that came since."""
     last_sequence: int = 0
 
     @property
@@ -126,9 +183,9 @@ class LoopState:
         return next((one for one in reversed(self.rollouts.values()) if not one.is_over), None)
 
     @property
-    def data(self) -> VersionIngested | None:
-        """The current data version: trainings and ingests build on it."""
-        return next((one for one in reversed(self.versions) if one.tag == self.data_tag), None)
+    def newest_tag(self) -> str:
+        """The tag of the data version that came last; empty for none."""
+        return next(reversed(self.labels_by_tag), "")
 
     @property
     def champion(self) -> ChampionChanged | None:
@@ -136,184 +193,92 @@ class LoopState:
         return self.serving[-1].change if self.serving else None
 
     @property
+    def newest_cycle(self) -> Cycle | None:
+        """The cycle that was opened last."""
+        return next(reversed(self.cycles.values()), None)
+
+    @property
     def unanswered_failure(self) -> Cycle | None:
         """The newest cycle, if it failed: the next one to train takes up what it was opened for."""
-        newest = next(reversed(self.cycles.values()), None)
+        newest = self.newest_cycle
         return newest if newest and newest.closed and newest.closed.outcome == "failed" else None
 
     @property
     def newest_rejection(self) -> Cycle | None:
         """The newest cycle, if its candidate was rejected: nothing says so any more once another begins."""
-        newest = next(reversed(self.cycles.values()), None)
+        newest = self.newest_cycle
         return newest if newest and newest.closed and newest.closed.outcome == "rejected" else None
-
-    @property
-    def epoch(self) -> int:
-        """The highest epoch any change of champion has used."""
-        used = [serving.change.epoch for serving in self.serving]
-        return max([*used, self.changing.epoch if self.changing else 0, self.abandoned_epoch])
 
     @property
     def open_cycles(self) -> tuple[Cycle, ...]:
         """Cycles that have not ended, oldest first."""
         return tuple(cycle for cycle in self.cycles.values() if cycle.phase != "closed")
 
+    def owner_of(self, weights_digest: str) -> Candidate | None:
+        """Return the candidate that has these weights, None if they are unknown.
+
+        The same training again makes the same weights, and a candidate can be judged again: of several
+        cycles the newest owns them.
+        """
+        owners = self.owners_of(weights_digest)
+        return owners[-1] if owners else None
+
+    def owners_of(self, weights_digest: str) -> tuple[Candidate, ...]:
+        """Return the candidates of all cycles that made or judged these weights, oldest first."""
+        return tuple(self._by_weights.get(weights_digest, ()))
+
+    def candidate_of(self, version: str) -> Candidate | None:
+        """Return the candidate that is this version in the registry, as its newest cycle has it."""
+        return self._by_version.get(version)
+
+    def version_of(self, weights_digest: str) -> str:
+        """Return the version that has these weights; empty if they are unknown."""
+        owner = self.owner_of(weights_digest)
+        return owner.version if owner else ""
+
     def data_of(self, weights_digest: str) -> str:
         """Return the tag of the data that weights were trained on; empty if they are unknown."""
-        candidates = (cycle.candidate for cycle in self.cycles.values() if cycle.candidate)
-        return next((one.data_tag for one in candidates if one.weights_digest == weights_digest), "")
+        owner = self.owner_of(weights_digest)
+        return owner.data_tag if owner else ""
+
+    def requester_of(self, weights_digest: str) -> str:
+        """Return who asked for the training of these weights; empty if they are unknown."""
+        owner = self.owner_of(weights_digest)
+        return owner.requested_by if owner else ""
+
+    def was_promoted(self, version: str) -> bool:
+        """Tell whether a version ever became champion, or is about to."""
+        candidate = self.candidate_of(version)
+        has_served = candidate is not None and candidate.weights_digest in self.served
+        return has_served or (self.changing is not None and self.changing.version == version)
+
+    def count_new_labels(self, since_tag: str) -> int:
+        """Count the pictures labelled or relabelled after ``since_tag`` (all of them, if it is unknown).
+
+        Those of versions later than the current one do not count: a restore has taken them out of the data.
+        """
+        tags = list(self.labels_by_tag)
+        first = tags.index(since_tag) + 1 if since_tag in self.labels_by_tag else 0
+        end = tags.index(self.data_tag) + 1 if self.data_tag in self.labels_by_tag else len(tags)
+        return sum(self.labels_by_tag[tag] for tag in tags[first:end])
 
     def class_between(self, name: str, old_tag: str, new_tag: str) -> str:
         """Return what a class of one data version is called in a later one; empty if it was dropped."""
-        tags = [version.tag for version in self.versions]
-        if old_tag in tags and new_tag in tags:
+        tags = list(self.labels_by_tag)
+        if self.class_changes and old_tag in self.labels_by_tag and new_tag in self.labels_by_tag:
             on_the_way = tags[tags.index(old_tag) : tags.index(new_tag)]
             for change in self.class_changes:
                 if change.tag in on_the_way:
                     name = change.name_now(name)
         return name
 
-    def serving_at(self, time: datetime) -> Serving | None:
-        """Return what served at ``time``; None before the first promotion."""
-        return next((serving for serving in reversed(self.serving) if serving.since <= time), None)
+    @cached_property
+    def _by_weights(self) -> dict[str, list[Candidate]]:
+        found: dict[str, list[Candidate]] = {}
+        for one in self.candidates.values():
+            found.setdefault(one.weights_digest, []).append(one)
+        return found
 
-
-def fold(entries: Sequence[Entry], onto: LoopState | None = None) -> LoopState:
-    """Read the ledger's entries, in order, into the state they make of an earlier one (default: of none)."""
-    state = onto or LoopState()
-    for entry in entries:
-        record = read_record(entry)
-        if record is not None:
-            state = _apply(state, entry, record)
-        state = replace(state, last_sequence=entry.sequence)
-    return state
-
-
-class StateReader:
-    """Folds a ledger again and again, each time reading only what is new. May be shared between threads."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger, self._lock = ledger, Lock()
-        self._state = LoopState()
-        self._last: Entry | None = None
-
-    def read(self) -> LoopState:
-        """Return the present state. Raises IntegrityError if the ledger was changed by hand."""
-        with self._lock:
-            entries = self._ledger.entries(after=self._state.last_sequence)
-            if entries:
-                check_chain(entries, after=self._last)
-                self._state, self._last = fold(entries, self._state), entries[-1]
-            return self._state
-
-
-def _apply(state: LoopState, entry: Entry, record: Record) -> LoopState:
-    state = _apply_to_loop(state, entry, record)
-    if isinstance(record, CycleOpened):
-        return _with_cycle(state, _opened(state, entry, record))
-    cycle = state.cycles.get(entry.cycle)
-    return _with_cycle(state, apply_to_cycle(cycle, entry, record)) if cycle else state
-
-
-def _opened(state: LoopState, entry: Entry, record: CycleOpened) -> Cycle:
-    opened = Cycle(entry.cycle, record, entry.at, entry.actor)
-    judged = state.cycles.get(record.rejudges)
-    if judged is None or judged.candidate is None:
-        return opened
-    return replace(opened, phase="candidate", training=judged.training, candidate=judged.candidate)
-
-
-def _with_cycle(state: LoopState, cycle: Cycle) -> LoopState:
-    return replace(state, cycles={**state.cycles, cycle.id: cycle})
-
-
-def _apply_to_loop(state: LoopState, entry: Entry, record: Record) -> LoopState:
-    match record:
-        case VersionIngested():
-            return replace(state, versions=(*state.versions, record), data_tag=record.tag)
-        case VersionRestored():
-            return replace(state, data_tag=record.tag)
-        case ClassesChanging():
-            return replace(state, class_changes=(*state.class_changes, record))
-        case TriggerRecorded():
-            return replace(
-                state,
-                pending_triggers={**state.pending_triggers, record.trigger_key: record},
-                trigger_actors={**state.trigger_actors, record.trigger_key: entry.actor},
-            )
-        case TriggerSuppressed() | TriggerJoined() | CycleOpened():
-            left = {key: t for key, t in state.pending_triggers.items() if key != record.trigger_key}
-            return replace(state, pending_triggers=left)
-        case VerdictReached():
-            return replace(
-                state,
-                verdicts={**state.verdicts, record.candidate_digest: record},
-                rolled_back=state.rolled_back - {record.candidate_digest},
-            )
-        case ApprovalDecided():
-            return _with_approval(state, entry.at, record)
-        case ChampionChanging():
-            return replace(state, changing=record, changing_cycle=entry.cycle)
-        case ChampionChanged():
-            return _with_champion(state, Serving(entry.at, entry.actor, entry.cycle, record))
-        case ChampionChangeAbandoned():
-            return replace(state, changing=None, changing_cycle="", abandoned_epoch=record.epoch)
-        case AgreementMeasured():
-            measured = (*state.agreements.get(record.weights_digest, ()), record)
-            return replace(state, agreements={**state.agreements, record.weights_digest: measured})
-        case RolloutStarted():
-            return _with_rollout(state, Rollout(entry.cycle, record, entry.at, since=entry.at))
-        case RolloutMoved():
-            return _with_move(state, entry, record)
-        case SliceRecorded():
-            return replace(state, slices=(*state.slices, record))
-        case DriftJudged():
-            judged = (entry.at, record)
-            unanswered = (*state.unanswered_drift, judged)
-            return replace(state, drift=(*state.drift, judged), unanswered_drift=unanswered)
-        case CycleClosed():
-            return replace(state, unanswered_drift=())
-        case _:
-            return state
-
-
-def _with_approval(state: LoopState, at: datetime, decision: ApprovalDecided) -> LoopState:
-    earlier = state.approvals.get(decision.weights_digest)
-    if earlier and earlier[1].decision == "rejected" and earlier[1].via != "policy":
-        return state
-    return replace(state, approvals={**state.approvals, decision.weights_digest: (at, decision)})
-
-
-def _with_champion(state: LoopState, serving: Serving) -> LoopState:
-    left = {serving.change.previous_digest} if serving.change.cause == "rollback" else set()
-    return replace(
-        state,
-        serving=(*state.serving, serving),
-        changing=None,
-        changing_cycle="",
-        rolled_back=(state.rolled_back | left) - {serving.change.weights_digest},
-    )
-
-
-def _with_rollout(state: LoopState, rollout: Rollout) -> LoopState:
-    return replace(state, rollouts={**state.rollouts, rollout.cycle: rollout})
-
-
-def _with_move(state: LoopState, entry: Entry, move: RolloutMoved) -> LoopState:
-    rollout = state.rollouts.get(entry.cycle)
-    if rollout is None or rollout.is_over:
-        return state  # a late move of a rollout that has ended
-    if move.phase == "paused" and rollout.phase != "paused":
-        rollout = replace(rollout, resumes_phase=rollout.phase, resumes_at_percent=rollout.share_percent)
-    moved = replace(
-        rollout,
-        phase=move.phase,
-        share_percent=move.share_percent,
-        since=entry.at,
-        moved=move,
-        num_moves=rollout.num_moves + 1,
-    )
-    state = _with_rollout(state, moved)
-    if move.phase in ("aborting", "rolled-back"):
-        state = replace(state, rolled_back=state.rolled_back | {rollout.started.weights_digest})
-    return state
+    @cached_property
+    def _by_version(self) -> dict[str, Candidate]:
+        return {one.version: one for one in self.candidates.values()}

@@ -45,8 +45,8 @@ class TriggerState:
     Attributes:
         weights_digest: Of the champion.
         baseline_digest: Of its baseline.
-        windows: All verdicts about this champion and baseline, oldest first.
-        trigger_keys: Keys of all triggers ever recorded.
+        windows: The verdicts about this champion and baseline that no cycle has answered, oldest first.
+        trigger_keys: Those of `keys_of_causes` that a trigger was recorded for.
         open_cycle: The cycle now open, or an empty string.
         last_cycle_ended_at: UTC, or None.
         num_cycles_last_7_days: Cycles opened in the seven days before now.
@@ -96,11 +96,18 @@ def decide_trigger(
         confirm_windows: Drifting windows in a row that make an episode.
         now: UTC.
     """
-    causes = (_drift_cause(state, confirm_windows), _labels_cause(state, settings))
-    decisions = [_decide_cause(cause, state, settings, now) for cause in causes if cause]
+    causes = _find_causes(state, settings, confirm_windows)
+    decisions = [_decide_cause(cause, state, settings, now) for cause in causes]
     if not decisions:
         return TriggerDecision("none", None, "", _why_none(state, confirm_windows))
     return next((decision for decision in decisions if decision.action == "record"), decisions[0])
+
+
+def keys_of_causes(
+    state: TriggerState, settings: RetrainingSettings, *, confirm_windows: int
+) -> tuple[str, ...]:
+    """Return the keys of the triggers there is cause for now: those `TriggerState.trigger_keys` is about."""
+    return tuple(cause.key for cause in _find_causes(state, settings, confirm_windows))
 
 
 def drift_episode(windows: Sequence[JudgedWindow], confirm_windows: int) -> JudgedWindow | None:
@@ -135,6 +142,13 @@ class _Cause:
     kind: TriggerKind
     key: str
     why: str
+
+
+def _find_causes(
+    state: TriggerState, settings: RetrainingSettings, confirm_windows: int
+) -> tuple[_Cause, ...]:
+    causes = (_drift_cause(state, confirm_windows), _labels_cause(state, settings))
+    return tuple(cause for cause in causes if cause)
 
 
 def _decide_cause(

@@ -33,10 +33,15 @@ class Fact:
 def lineage(state: LoopState, version: str) -> tuple[Fact, ...]:
     """Return a version's chain of facts, from its data to what it serves now.
 
+    Args:
+        state: With the version whole: see `maskloop.folding.history.recall_version`.
+        version: Of the registry.
+
     Raises:
         NotFoundError: if no such version is in the ledger.
     """
-    cycle = next((c for c in reversed(state.cycles.values()) if _is_of(c, version)), None)
+    owner = state.candidate_of(version)
+    cycle = state.cycles.get(owner.cycle) if owner else None
     if cycle is None or cycle.candidate is None:
         raise NotFoundError(f"there is no version {version}", hint="`maskloop history` shows all versions")
     return (
@@ -47,10 +52,6 @@ def lineage(state: LoopState, version: str) -> tuple[Fact, ...]:
         *_decisions(state, cycle, cycle.candidate),
         *_service(state, version),
     )
-
-
-def _is_of(cycle: Cycle, version: str) -> bool:
-    return cycle.candidate is not None and cycle.candidate.version == version
 
 
 def _data(state: LoopState, candidate: CandidateRegistered) -> list[Fact]:
@@ -75,8 +76,7 @@ def _teacher(state: LoopState, cycle: Cycle) -> list[Fact]:
 
 
 def _from_another(what: str, verb: str, digest: str, state: LoopState) -> Fact:
-    known = (c.candidate for c in state.cycles.values() if c.candidate)
-    version = next((c.version for c in known if c.weights_digest == digest), "")
+    version = state.version_of(digest)
     name = f"version {version}" if version else "weights this ledger does not know"
     detail = {"version": version, "weights_digest": digest}
     return Fact(what, detail, f"{verb} {name} ({digest[:12]})")

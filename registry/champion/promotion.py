@@ -20,6 +20,8 @@ from typing import Final
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
+from maskloop.folding.history import recall_version
+from maskloop.folding.reader import StateReader
 from maskloop.ledger.leases import leased
 from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import (
@@ -31,7 +33,7 @@ from maskloop.records.kinds import (
     write_record,
 )
 from maskloop.settings.settings import ApprovalSettings
-from maskloop.state.loop_state import LoopState, fold
+from maskloop.state.loop_state import LoopState
 from registry.approval.approval import check_four_eyes, expires_at
 from registry.gates.blessing import check_approval, check_blessing
 from registry.ports import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore
@@ -76,13 +78,14 @@ def promote(
         NotFoundError: if the version is gone from the registry; what served before serves on.
         UnavailableError: if the registry or the ledger does not answer; `recover` completes it.
     """
+    reader = StateReader(ledger)
     with promotion_lease(ledger) as check_lease:
-        state = _finish_changing(ledger, store, check_lease)
+        state = _finish_changing(reader, store, check_lease)
         if state.champion and state.champion.weights_digest == weights_digest:
             return state.champion
         now = (clock or SystemClock()).now()
         plan = plan_promotion(state, weights_digest, settings, why=why, now=now)
-        return _change(ledger, store, plan, cycle=cycle, actor=actor, check_lease=check_lease)
+        return _change(reader, store, plan, cycle=cycle, actor=actor, check_lease=check_lease)
 
 
 def plan_promotion(
@@ -96,7 +99,7 @@ def plan_promotion(
     """Check every rule of a promotion. Raises RefusedError naming the first that is not met."""
     verdict = check_blessing(state, weights_digest)
     approval = check_approval(state, verdict)
-    check_four_eyes(approval, settings, requested_by=_requested_by(state, weights_digest))
+    check_four_eyes(approval, settings, requested_by=state.requester_of(weights_digest))
     if now >= expires_at(state.approvals[weights_digest][0], settings):
         raise RefusedError(
             f"the approval of version {approval.version} has expired",
@@ -108,7 +111,7 @@ def plan_promotion(
             f"version {verdict.candidate_version} was judged against another champion",
             hint="retrain: the new candidate is judged against the one that serves now",
         )
-    if any(serving.change.weights_digest == weights_digest for serving in state.serving):
+    if weights_digest in state.served:
         raise RefusedError(
             f"version {verdict.candidate_version} has served before and is retired",
             hint=f"only a rollback brings it back: maskloop rollback {verdict.candidate_version} --why WHY",
@@ -135,28 +138,31 @@ def rollback(
         NotFoundError: if somebody deleted it from the registry.
         UnavailableError: if the ledger does not answer, or another change of champion is under way.
     """
+    reader = StateReader(ledger)
     with promotion_lease(ledger) as check_lease:
         try:
-            state = _finish_changing(ledger, store, check_lease)
+            state = _finish_changing(reader, store, check_lease)
         except UnavailableError:
-            state = _drop_changing(ledger)
+            state = _drop_changing(reader)
+        target = to_version or (state.champions[-2][0] if len(state.champions) > 1 else "")
+        state = recall_version(ledger, state, target)
         plan = plan_rollback(state, to_version=to_version, why=why)
         try:
-            return _change(ledger, store, plan, cycle="", actor=by, check_lease=check_lease)
+            return _change(reader, store, plan, cycle="", actor=by, check_lease=check_lease)
         except UnavailableError:
             return _change_without_registry(ledger, plan, actor=by)
 
 
 def plan_rollback(state: LoopState, *, to_version: str | None, why: str) -> ChampionChanging:
     """Check every rule of a rollback. Raises RefusedError naming the first that is not met."""
-    target = _earlier_champion(state, to_version)
-    check_approval(state, check_blessing(state, target.weights_digest))
-    if target.weights_digest in state.rolled_back:
+    version, weights_digest = _earlier_champion(state, to_version)
+    check_approval(state, check_blessing(state, weights_digest))
+    if weights_digest in state.rolled_back:
         raise RefusedError(
-            f"version {target.version} was itself rolled back from",
+            f"version {version} was itself rolled back from",
             hint="it needs a new verdict and approval before it can serve again",
         )
-    return _changing(state, target.version, target.weights_digest, "rollback", why)
+    return _changing(state, version, weights_digest, "rollback", why)
 
 
 def recover(ledger: Ledger, store: ModelStore) -> bool:
@@ -165,10 +171,11 @@ def recover(ledger: Ledger, store: ModelStore) -> bool:
     Returns:
         True if there was one.
     """
-    if fold(ledger.entries()).changing is None:
+    reader = StateReader(ledger)
+    if reader.read().changing is None:
         return False
     with promotion_lease(ledger) as check_lease:
-        _finish_changing(ledger, store, check_lease)
+        _finish_changing(reader, store, check_lease)
     return True
 
 
@@ -194,7 +201,7 @@ def reconcile_aliases(ledger: Ledger, store: ModelStore) -> list[AliasTampered]:
     that is merely missing, or left over from an ended cycle, is set or dropped without a record.
     """
     with promotion_lease(ledger) as check_lease:
-        state = _finish_changing(ledger, store, check_lease)
+        state = _finish_changing(StateReader(ledger), store, check_lease)
         tampered = []
         for alias, expected in expected_aliases(state).items():
             found = store.with_alias(alias)
@@ -226,49 +233,32 @@ def _changing(state: LoopState, version: str, weights_digest: str, cause: str, w
     )
 
 
-def _requested_by(state: LoopState, weights_digest: str) -> str:
-    candidates = [cycle.candidate for cycle in state.cycles.values() if cycle.candidate]
-    return next((c.requested_by for c in reversed(candidates) if c.weights_digest == weights_digest), "")
-
-
-def _earlier_champion(state: LoopState, to_version: str | None) -> ChampionChanged:
-    stack = _champions_to_return_to(state)
+def _earlier_champion(state: LoopState, to_version: str | None) -> tuple[str, str]:
+    """Return the version to go back to, and its weights digest."""
     if to_version is None:
-        if len(stack) < 2:
+        if len(state.champions) < 2:
             raise RefusedError("there is no earlier champion to roll back to")
-        return stack[-2]
-    served = [s.change for s in state.serving if s.change.version == to_version]
-    if not any(cycle.candidate and cycle.candidate.version == to_version for cycle in state.cycles.values()):
+        return state.champions[-2]
+    candidate = state.candidate_of(to_version)
+    if candidate is None:
         raise NotFoundError(
             f"there is no version {to_version}", hint="`maskloop history` shows the champions so far"
         )
-    if not served:
+    if candidate.weights_digest not in state.served:
         raise RefusedError(
             f"version {to_version} has never served, so nothing can be rolled back to it",
             hint="`maskloop history` shows the champions so far",
         )
-    if stack[-1].version == to_version:
+    if state.champion and state.champion.version == to_version:
         raise RefusedError(f"version {to_version} serves already")
-    return served[-1]
-
-
-def _champions_to_return_to(state: LoopState) -> list[ChampionChanged]:
-    """Return the champions that were not rolled back from, oldest first; the last one serves."""
-    stack: list[ChampionChanged] = []
-    for change in (serving.change for serving in state.serving):
-        if change.cause == "rollback":
-            while stack and stack[-1].weights_digest != change.weights_digest:
-                stack.pop()
-            stack = stack[:-1]
-        stack.append(change)
-    return stack
+    return to_version, candidate.weights_digest
 
 
 # --- applying ------------------------------------------------------------------------------------
 
 
 def _change(
-    ledger: Ledger,
+    reader: StateReader,
     store: ModelStore,
     plan: ChampionChanging,
     *,
@@ -282,12 +272,13 @@ def _change(
             f"version {plan.version} in the registry does not hold the weights that were blessed",
             where=f"weights {plan.weights_digest[:12]}",
         )
-    entry = write_record(ledger, plan, actor=actor, cycle=cycle, key=f"champion.changing:{plan.epoch}")
+    key = f"champion.changing:{plan.epoch}"
+    entry = write_record(reader.ledger, plan, actor=actor, cycle=cycle, key=key)
     if read_record(entry) != plan:
         raise RefusedError(
             "somebody else changed the champion at the same moment", hint="look, then try again"
         )
-    state = _finish_changing(ledger, store, check_lease)
+    state = _finish_changing(reader, store, check_lease)
     change = next((s.change for s in reversed(state.serving) if s.change.epoch == plan.epoch), None)
     if change is None:
         raise NotFoundError(f"version {plan.version} vanished from the registry before it could serve")
@@ -301,47 +292,41 @@ def _change_without_registry(ledger: Ledger, plan: ChampionChanging, *, actor: s
     return changed
 
 
-def _drop_changing(ledger: Ledger) -> LoopState:
+def _drop_changing(reader: StateReader) -> LoopState:
     """Abandon a change that cannot be completed now, so that a rollback need not wait for the registry."""
-    changing = fold(ledger.entries()).changing
+    changing = reader.read().changing
     if changing is not None:
         abandoned = ChampionChangeAbandoned(
             epoch=changing.epoch,
             version=changing.version,
             reason="a rollback came first, the registry was away",
         )
-        write_record(ledger, abandoned, key=f"champion.changed:{changing.epoch}")
-    return fold(ledger.entries())
+        write_record(reader.ledger, abandoned, key=f"champion.changed:{changing.epoch}")
+    return reader.read()
 
 
-def _finish_changing(ledger: Ledger, store: ModelStore, check_lease: Callable[[], None]) -> LoopState:
+def _finish_changing(reader: StateReader, store: ModelStore, check_lease: Callable[[], None]) -> LoopState:
     """Complete the change the ledger says is under way, if there is one, and return the state after it."""
-    state = fold(ledger.entries())
-    changing, cycle = state.changing, state.changing_cycle
+    state = reader.read()
+    changing, cycle, actor = state.changing, state.changing_cycle, state.changing_actor
     if changing is None:
         return state
-    actor = _actor_of(ledger, changing)
+    key = f"champion.changed:{changing.epoch}"
     try:
         _move_aliases(store, changing, check_lease)
     except NotFoundError as error:
         abandoned = ChampionChangeAbandoned(
             epoch=changing.epoch, version=changing.version, reason=error.headline
         )
-        key = f"champion.changed:{changing.epoch}"
-        write_record(ledger, abandoned, actor=actor, cycle=cycle, key=key)
+        write_record(reader.ledger, abandoned, actor=actor, cycle=cycle, key=key)
         _put_alias(store, CHAMPION, changing.previous_version)
     else:
         changed = ChampionChanged.model_validate(changing.model_dump())
-        write_record(ledger, changed, actor=actor, cycle=cycle, key=f"champion.changed:{changing.epoch}")
-    state = fold(ledger.entries())
+        write_record(reader.ledger, changed, actor=actor, cycle=cycle, key=key)
+    state = reader.read()
     if state.epoch > changing.epoch:  # we slept and somebody went on: what they decided stands
         _put_alias(store, CHAMPION, expected_aliases(state)[CHAMPION])
     return state
-
-
-def _actor_of(ledger: Ledger, changing: ChampionChanging) -> str:
-    key = f"champion.changing:{changing.epoch}"
-    return next((entry.actor for entry in reversed(ledger.entries()) if entry.key == key), "maskloop")
 
 
 def _move_aliases(store: ModelStore, changing: ChampionChanging, check_lease: Callable[[], None]) -> None:
@@ -373,10 +358,10 @@ def _is_tampering(state: LoopState, found: AliasTampered) -> bool:
         return state.champion is None or state.champion.alias_moved
     if not found.found_version:
         return False
-    never_promoted = {
-        cycle.candidate.version for cycle in state.cycles.values() if cycle.candidate and not cycle.changing
-    }
-    return bool(found.expected_version) or found.found_version not in never_promoted
+    is_left_over = state.candidate_of(found.found_version) is not None and not state.was_promoted(
+        found.found_version
+    )
+    return bool(found.expected_version) or not is_left_over
 
 
 def _record_once(ledger: Ledger, store: ModelStore, state: LoopState, record: AliasTampered) -> bool:

@@ -7,15 +7,14 @@ network is needed to serve, or to roll back to, a champion.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskloop.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
 from maskloop.files import directory_written_atomically, locked
-from maskloop.ledger.port import Entry, Ledger, check_chain
-from maskloop.records.kinds import ChampionChanged, ChampionChanging, VerdictReached
-from maskloop.state.loop_state import LoopState, Rollout, fold
+from maskloop.records.kinds import ChampionChanged, VerdictReached
+from maskloop.state.loop_state import LoopState, Rollout
 from registry.gates.blessing import check_approval, check_blessing
 from registry.ports import ModelStore
 
@@ -33,11 +32,11 @@ class ServedModel:
     blessing_id: str
 
 
-def champion_copy(ledger: Ledger, store: ModelStore, models_dir: Path, verify: Verify) -> ServedModel:
+def champion_copy(state: LoopState, store: ModelStore, models_dir: Path, verify: Verify) -> ServedModel:
     """Return the ledger's champion as a verified folder, fetching it the first time.
 
     Args:
-        ledger: Says which version serves, and why it may.
+        state: Of the ledger: says which version serves, and why it may.
         store: Asked only when the folder is missing or damaged.
         models_dir: One folder per weights digest lies here.
         verify: Checks a folder against the weights digest; raises IntegrityError.
@@ -45,14 +44,12 @@ def champion_copy(ledger: Ledger, store: ModelStore, models_dir: Path, verify: V
     Raises:
         NotFoundError: if nothing was promoted yet.
         RefusedError: if the champion was not blessed and approved when it was moved there.
-        IntegrityError: if the ledger was changed by hand, if the registry's files are not the blessed ones,
-            or if the copy is damaged and cannot be fetched again.
+        IntegrityError: if the registry's files are not the blessed ones, or if the copy is damaged and cannot
+            be fetched again.
         UnavailableError: if there is no copy yet and the registry does not answer.
     """
-    entries = ledger.entries()
-    check_chain(entries)
-    champion = require_champion(fold(entries))
-    verdict = blessing_of(entries, champion)
+    champion = require_champion(state)
+    verdict = blessing_of(state)
     directory = models_dir / champion.weights_digest
     with locked(models_dir / ".lock", what="the copy of the champion", timeout_s=600.0):
         _make_sure(directory, champion.version, champion.weights_digest, store, verify)
@@ -90,20 +87,20 @@ def challenger_copy(
     return ServedModel(directory, started.version, started.weights_digest, verdict.blessing_id)
 
 
-def blessing_of(entries: Sequence[Entry], champion: ChampionChanged) -> VerdictReached:
-    """Return the blessing that held when this change of champion began.
+def blessing_of(state: LoopState) -> VerdictReached:
+    """Return the blessing that held when the present champion's change began.
 
     Raises:
+        NotFoundError: if nothing was promoted yet.
         RefusedError: if the ledger holds no intent, verdict or approval that allowed it.
     """
-    begins = [
-        index
-        for index, entry in enumerate(entries)
-        if entry.kind == ChampionChanging.kind and entry.payload.get("epoch") == champion.epoch
-    ]
-    state = fold(entries[: begins[-1]] if begins else ())
-    verdict = check_blessing(state, champion.weights_digest)
-    check_approval(state, verdict)
+    weights_digest, held = require_champion(state).weights_digest, state.champion_blessing
+    as_it_was = LoopState(
+        verdicts={weights_digest: held.verdict} if held.verdict else {},
+        approvals={weights_digest: held.approval} if held.approval else {},
+    )
+    verdict = check_blessing(as_it_was, weights_digest)
+    check_approval(as_it_was, verdict)
     return verdict
 
 

@@ -62,7 +62,7 @@ def _describe_quality(state: LoopState) -> Iterable[Metric]:
 def _describe_drift(state: LoopState) -> Iterable[Metric]:
     """Tell the newest verdict about what the present champion sees; a new champion has none yet."""
     champion = state.champion.weights_digest if state.champion else ""
-    judged = state.drift[-1][1] if state.drift else None
+    judged = state.last_drift[1] if state.last_drift else None
     if judged is None or judged.weights_digest != champion:
         return
     outcomes = GaugeMetricFamily("maskloop_drift", "1: the newest verdict.", labels=["outcome"])

@@ -212,7 +212,7 @@ def test_an_older_store_is_upgraded_when_it_is_opened(url: str | URL, store: Sto
         rows = connection.execute(text("SELECT name, mass FROM moons")).tuples().all()
     assert rows == [("Io", 8.9)]
     upgraded.close()
-    with pytest.raises(ConfigurationError, match="version 3, this one reads up to 1"):
+    with pytest.raises(ConfigurationError, match=f"version 3, this one reads up to {LEDGER.newest_version}"):
         Database(url, LEDGER)
 
 

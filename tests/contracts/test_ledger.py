@@ -6,13 +6,14 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from maskloop.database.address import sqlite_url
 from maskloop.errors import UnavailableError
 from maskloop.ledger.leases import leased
-from maskloop.ledger.port import Ledger, check_chain
+from maskloop.ledger.port import Ledger, Snapshot, check_chain, newest_first
 from maskloop.ledger.sql_ledger import SqlLedger
 from tests.fakes.ledger import FakeClock, FakeLedger
 
@@ -150,3 +151,85 @@ def test_a_refusal_names_the_process_that_is_at_it(ledger: Ledger) -> None:
         pattern = rf"training is already running \(process {os.getpid()} on "
         with pytest.raises(UnavailableError, match=pattern), leased(ledger, "training", ttl_s=60):
             pass
+
+
+# --- looking up ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(ledger: Ledger, clock: FakeClock) -> Ledger:
+    """Six entries: of kinds a, b, a, b, a, b, in cycles c1, c1, c2, c2 and none."""
+    for number, cycle in enumerate(("c1", "c1", "c2", "c2", "", ""), start=1):
+        ledger.append("ab"[(number - 1) % 2], {"number": number}, cycle=cycle, key=f"key {number}")
+        clock.advance(minutes=-1)
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, [1, 2, 3, 4, 5, 6]),
+        ({"kinds": ("a",)}, [1, 3, 5]),
+        ({"kinds": ("a", "b"), "newest_first": True}, [6, 5, 4, 3, 2, 1]),
+        ({"cycle": "c2"}, [3, 4]),
+        ({"cycle": "c2", "kinds": ("b",)}, [4]),
+        ({"key": "key 5"}, [5]),
+        ({"key": "key 7"}, []),
+        ({"before": 3}, [1, 2]),
+        ({"kinds": ("b",), "before": 6, "newest_first": True, "limit": 1}, [4]),
+        ({"limit": 2}, [1, 2]),
+        ({"kinds": ("c",)}, []),
+    ],
+)
+def test_entries_are_found_by_what_they_are_about(
+    told: Ledger, asked: dict[str, Any], found: list[int]
+) -> None:
+    entries = told.find(**asked)
+    assert [entry.sequence for entry in entries] == found
+    assert all(entry == told.entries()[entry.sequence - 1] for entry in entries)
+
+
+def test_the_newest_of_a_kind_are_read_one_after_the_other_to_the_first(ledger: Ledger) -> None:
+    for number in range(1, 151):
+        ledger.append("ab"[number % 2], {"number": number})
+    assert [entry.sequence for entry in newest_first(ledger, ("a",))] == list(range(150, 0, -2))
+    assert next(newest_first(ledger, ("b",), before=100)).sequence == 99
+
+
+def test_the_first_entries_after_one_are_read_alone(told: Ledger) -> None:
+    assert [entry.sequence for entry in told.entries(after=2, limit=3)] == [3, 4, 5]
+
+
+# --- snapshots -----------------------------------------------------------------------------------
+
+
+def snapshot(sequence: int, fold_version: str = "1", body: str = "{}") -> Snapshot:
+    return Snapshot(sequence, "d" * 64, fold_version, body, "b" * 64)
+
+
+def test_the_newest_snapshot_of_a_fold_comes_back_as_it_was_kept(ledger: Ledger) -> None:
+    assert ledger.newest_snapshot("1") is None
+    ledger.keep_snapshot(snapshot(5))
+    ledger.keep_snapshot(snapshot(9, body='{"name": "Größe"}'))
+    assert ledger.newest_snapshot("1") == snapshot(9, body='{"name": "Größe"}')
+    assert ledger.newest_snapshot("2") is None
+
+
+def test_a_snapshot_is_kept_once(ledger: Ledger) -> None:
+    ledger.keep_snapshot(snapshot(5))
+    ledger.keep_snapshot(snapshot(5, body="[]"))
+    assert ledger.newest_snapshot("1") == snapshot(5)
+
+
+def test_only_the_newest_snapshots_stay(ledger: Ledger) -> None:
+    for sequence, fold_version in ((1, "old"), (2, "1"), (3, "1"), (4, "1")):
+        ledger.keep_snapshot(snapshot(sequence, fold_version))
+    assert ledger.newest_snapshot("old") is None
+    assert ledger.newest_snapshot("1") == snapshot(4)
+
+
+def test_dropped_snapshots_take_no_entry_along(told: Ledger) -> None:
+    told.keep_snapshot(snapshot(5))
+    told.drop_snapshots()
+    assert told.newest_snapshot("1") is None
+    assert len(told.entries()) == 6

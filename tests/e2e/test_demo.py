@@ -39,7 +39,8 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     check_chain(app.ledger.entries())
     state = app.state()
     assert [cycle.closed.outcome for cycle in state.cycles.values() if cycle.closed] == ["promoted"] * 2
-    assert [judged.outcome for _, judged in state.drift] == ["quiet", "drift", "quiet"]
+    judged = app.ledger.find(kinds=("drift.judged",))
+    assert [entry.payload["outcome"] for entry in judged] == ["quiet", "drift", "quiet"]
     assert [version.tag for version in state.versions] == ["data-v1", "data-v2"]
     assert app.data.verify("data-v1") == app.data.verify("data-v2") == ()
     counts = app.samples.counts()

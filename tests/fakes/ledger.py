@@ -10,7 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from maskloop.clock import Clock
-from maskloop.ledger.port import SCHEMA_VERSION, Entry, Lease, LeaseHolder, make_entry
+from maskloop.ledger.port import (
+    SCHEMA_VERSION,
+    Entry,
+    Lease,
+    LeaseHolder,
+    Snapshot,
+    make_entry,
+    select_entries,
+)
 
 _FREED = datetime.min.replace(tzinfo=UTC)
 
@@ -33,6 +41,7 @@ class FakeLedger:
 
     def __post_init__(self) -> None:
         self._entries: list[Entry] = []
+        self._snapshots: dict[tuple[int, str], Snapshot] = {}
         self._leases: dict[str, tuple[Lease, datetime]] = {}
 
     def append(
@@ -53,8 +62,41 @@ class FakeLedger:
         self._entries.append(entry)
         return entry
 
-    def entries(self, *, after: int = 0) -> Sequence[Entry]:
-        return tuple(self._entries[max(after, 0) :])
+    def entries(self, *, after: int = 0, limit: int = 0) -> Sequence[Entry]:
+        found = self._entries[max(after, 0) :]
+        return tuple(found[:limit] if limit else found)
+
+    def find(
+        self,
+        *,
+        kinds: Sequence[str] = (),
+        cycle: str = "",
+        key: str = "",
+        before: int = 0,
+        newest_first: bool = False,
+        limit: int = 0,
+    ) -> Sequence[Entry]:
+        return select_entries(
+            self._entries,
+            kinds=kinds,
+            cycle=cycle,
+            key=key,
+            before=before,
+            newest_first=newest_first,
+            limit=limit,
+        )
+
+    def keep_snapshot(self, snapshot: Snapshot) -> None:
+        self._snapshots.setdefault((snapshot.sequence, snapshot.fold_version), snapshot)
+        kept = sorted(self._snapshots)[-2:]
+        self._snapshots = {place: self._snapshots[place] for place in kept}
+
+    def newest_snapshot(self, fold_version: str) -> Snapshot | None:
+        own = [one for one in self._snapshots.values() if one.fold_version == fold_version]
+        return max(own, key=lambda one: one.sequence, default=None)
+
+    def drop_snapshots(self) -> None:
+        self._snapshots.clear()
 
     def take_lease(self, name: str, *, ttl_s: float) -> Lease | None:
         held = self._leases.get(name)

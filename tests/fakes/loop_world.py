@@ -15,10 +15,11 @@ from dataset.versions.catalog import Catalog, write_catalog
 from evaluation.overlays import Artist
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
+from maskloop.folding.fold import fold
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import Record, read_record
 from maskloop.state.cycle_state import Cycle
-from maskloop.state.loop_state import LoopState, fold
+from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from monitoring.pages.feature_report import HTML_FILE
 from tests.fakes.correction_log import FakeCorrectionLog
@@ -62,8 +63,9 @@ class CrashingWrites:
     """Counts the calls that change something: to die before a look is to die after the change before it."""
 
     looks = frozenset(
-        {"entries", "version", "versions", "with_alias", "current", "open", "url", "version_url"}
-        | {"refuse_to_lose", "waiting", "num_waiting", "labels", "newest", "newest_sequence", "picture_bytes"}
+        {"entries", "find", "newest_snapshot", "version", "versions", "with_alias", "current", "open", "url"}
+        | {"version_url", "refuse_to_lose", "waiting", "num_waiting", "labels", "newest", "newest_sequence"}
+        | {"picture_bytes"}
         | {"counts", "judged", "metric_history"}
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.errors import IntegrityError
+from maskloop.folding.fold import fold
 from maskloop.records.kinds import (
     ApprovalDecided,
     CandidateRegistered,
@@ -19,7 +20,7 @@ from maskloop.records.kinds import (
     write_record,
 )
 from maskloop.settings.settings import ApprovalSettings
-from maskloop.state.loop_state import LoopState, fold
+from maskloop.state.loop_state import LoopState
 from registry.champion.promotion import promote
 from registry.gates.blessing import make_verdict
 from tests.fakes.ledger import FakeClock, FakeLedger

@@ -135,7 +135,7 @@ def busy_loop() -> LoopState:
     return LoopState(
         serving=(Serving(NOON, "rita", "cycle-1", champion),),
         verdicts={"w": VerdictReached.model_construct(checks=iou)},
-        drift=((NOON, drift),),
+        last_drift=(NOON, drift),
         rollouts={"cycle-2": rollout},
     )
 

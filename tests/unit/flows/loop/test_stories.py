@@ -118,8 +118,8 @@ def test_the_new_champion_replaces_the_old_one_and_the_history_tells_who_served_
     world.tag_version("2", "approved", by="anna")
     reconcile(world.app())
     assert world.alias("champion") == "2"
-    assert describe_serving_at(world.state, between)["version"] == "1"
-    now = describe_serving_at(world.state, world.clock.now())
+    assert describe_serving_at(world.ledger, between)["version"] == "1"
+    now = describe_serving_at(world.ledger, world.clock.now())
     assert (now["version"], now["moved_by"]) == ("2", "anna")
     assert all(line["sentence"] for line in tell_history(world.ledger))
     assert "version 2" in describe_status(world.app()).to_text()

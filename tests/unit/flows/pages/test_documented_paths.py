@@ -12,6 +12,7 @@ import pytest
 from flows.answering.service import open_keys
 from flows.intake.ingest import ingest
 from flows.learning.preview import write_preview
+from flows.loop.reconcile import reconcile
 from flows.pages.report import write_report
 from flows.pages.status import describe_status
 from flows.workspace.servers import start_process, stop_process
@@ -47,12 +48,19 @@ def write_log(world: World) -> None:
     stop_process(start_process(["true"], log, {}, world.workspace.root))
 
 
+def judge_and_find_all_pages_up_to_date(world: World) -> None:
+    judged(world)
+    for _ in range(2):  # the first writes the page again: the cycle waits for a decision by now
+        reconcile(world.app())
+
+
 WRITTEN: dict[str, Callable[[World], object]] = {
     "reports": lambda world: write_report(world.app(), None),
     "reports/loop.html": lambda world: write_report(world.app(), None),
     "reports/ingest-*.html": refuse_a_batch,
     "reports/preview.png": lambda world: write_preview(world.app()),
     "reports/verdicts/version-N/evidence.html": judged,
+    "approval-pages.json": judge_and_find_all_pages_up_to_date,
     "training": judged,
     "models": judged,
     "logs": write_log,

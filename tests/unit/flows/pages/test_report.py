@@ -129,7 +129,7 @@ def test_a_long_history_is_cut_newest_first(world: World) -> None:
     for number in range(MAX_HISTORY + 5):
         write_record(world.ledger, TriggerSuppressed(trigger_key=f"k{number}", reason="no"))
     text = page_of(world).text
-    assert "5 earlier entries: maskloop history" in text
+    assert "5 earlier entries: maskloop history --all" in text
     assert text.index(f"k{MAX_HISTORY + 4}") < text.index("k5 ")
     assert "k4 " not in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +22,6 @@ from flows.planning.plan import (
     StartWork,
     Step,
     Wait,
-    count_new_labels,
     plan,
 )
 from maskloop.records.kinds import (
@@ -68,8 +68,13 @@ def trigger(key: str) -> TriggerRecorded:
     return TriggerRecorded(trigger_key=key, reason="drift", detail="a test")
 
 
-def state(*cycles: Cycle, **more: Any) -> LoopState:
-    return LoopState(cycles={one.id: one for one in cycles}, **more)
+def state(*cycles: Cycle, versions: Sequence[VersionIngested] = (), **more: Any) -> LoopState:
+    return LoopState(
+        cycles={one.id: one for one in cycles},
+        versions=tuple(versions),
+        labels_by_tag={one.tag: one.num_new_labelled for one in versions},
+        **more,
+    )
 
 
 def planned(state: LoopState, **facts: Any) -> tuple[Step, ...]:
@@ -194,15 +199,15 @@ def test_a_training_that_has_begun_does_not_go_back_to_waiting() -> None:
 
 def test_labels_count_from_after_a_version_or_all_of_them() -> None:
     loop = state(versions=(ingested("data-v1", 500), ingested("data-v2", 12), ingested("data-v3", 8)))
-    assert count_new_labels(loop, "data-v1") == 20
-    assert count_new_labels(loop, "data-v3") == 0
-    assert count_new_labels(loop, "") == 520
+    assert loop.count_new_labels("data-v1") == 20
+    assert loop.count_new_labels("data-v3") == 0
+    assert loop.count_new_labels("") == 520
 
 
 def test_labels_that_a_restore_took_out_of_the_data_do_not_count() -> None:
     loop = state(versions=(ingested("data-v1", 500), ingested("data-v2", 20)), data_tag="data-v1")
-    assert count_new_labels(loop, "data-v1") == 0
-    assert count_new_labels(replace(loop, data_tag="data-v2"), "data-v1") == 20
+    assert loop.count_new_labels("data-v1") == 0
+    assert replace(loop, data_tag="data-v2").count_new_labels("data-v1") == 20
 
 
 # --- triggers and promotions ---------------------------------------------------------------------

@@ -118,10 +118,10 @@ def test_a_chain_is_checked_on_from_where_it_was_checked_before() -> None:
     for number in range(4):
         ledger.append("thing.happened", {"n": number})
     first, second, third, fourth = ledger.entries()
-    check_chain([third, fourth], after=second)
+    check_chain([third, fourth], after=(second.sequence, second.digest))
     for wrong in ([third, fourth], [fourth]):
         with pytest.raises(IntegrityError):
-            check_chain(wrong, after=first)
+            check_chain(wrong, after=(first.sequence, first.digest))
 
 
 def test_a_ledger_missing_beside_its_log_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:

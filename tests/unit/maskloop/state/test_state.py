@@ -4,17 +4,24 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from maskloop.folding.fold import fold
+from maskloop.folding.history import serving_at
+from maskloop.folding.reader import StateReader
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import (
     AliasTampered,
     ApprovalDecided,
+    CandidateRegistered,
     ChampionChangeAbandoned,
     ChampionChanged,
     ChampionChanging,
     CycleClosed,
     CycleOpened,
     CycleWaiting,
+    DriftJudged,
     Record,
     TrainingFailed,
     TrainingStarted,
@@ -22,7 +29,9 @@ from maskloop.records.kinds import (
     TriggerSuppressed,
     write_record,
 )
-from maskloop.state.loop_state import LoopState, StateReader, fold
+from maskloop.settings.settings import MAX_CONFIRM_WINDOWS
+from maskloop.state.loop_state import LoopState
+from monitoring.drift.triggers import JudgedWindow, drift_episode
 from tests.fakes.ledger import FakeClock, FakeLedger
 from tests.fakes.registry_world import RegistryWorld
 
@@ -174,10 +183,10 @@ def test_what_served_at_any_time_follows_the_order_not_the_clock() -> None:
     state = fold(ledger.entries())
     assert state.champion is not None
     assert state.champion.version == "2"
-    at_start = state.serving_at(start)
+    at_start = serving_at(ledger, start)
     assert at_start is not None
     assert at_start.change.version == "2"
-    assert state.serving_at(start - timedelta(days=4)) is None
+    assert serving_at(ledger, start - timedelta(days=4)) is None
 
 
 def test_an_unknown_kind_counts_but_changes_nothing() -> None:
@@ -195,8 +204,8 @@ def test_a_reader_reads_only_what_is_new_and_comes_to_the_same_state() -> None:
     class Counting(FakeLedger):
         num_read = 0
 
-        def entries(self, *, after: int = 0) -> Sequence[Entry]:
-            found = super().entries(after=after)
+        def entries(self, *, after: int = 0, limit: int = 0) -> Sequence[Entry]:
+            found = super().entries(after=after, limit=limit)
             self.num_read += len(found)
             return found
 
@@ -209,3 +218,132 @@ def test_a_reader_reads_only_what_is_new_and_comes_to_the_same_state() -> None:
         assert reader.read() is reader.read()
     assert ledger.num_read == 3
     assert reader.read() == fold(ledger.entries())
+
+
+# --- whose weights -------------------------------------------------------------------------------
+
+
+def registered(cycle: str, version: str, weights: str, **more: str) -> list[tuple[Record, str]]:
+    opened = CycleOpened(
+        trigger_key=cycle, reason="manual", detail="a test", rejudges=more.pop("rejudges", "")
+    )
+    facts = {"data_tag": "data-v1", "requested_by": "rita"} | more
+    candidate = CandidateRegistered.model_validate(
+        {
+            "version": version,
+            "weights_digest": weights,
+            "run_id": "r",
+            "data_fingerprint": "f",
+            "seconds": 1.0,
+        }
+        | facts
+    )
+    return [(opened, cycle), *([] if opened.rejudges else [(candidate, cycle)])]
+
+
+def state_of(*told: tuple[Record, str]) -> LoopState:
+    ledger = FakeLedger()
+    for record, cycle in told:
+        write_record(ledger, record, actor="anna", cycle=cycle)
+    return fold(ledger.entries())
+
+
+def test_the_newest_cycle_owns_weights_that_were_made_twice() -> None:
+    state = state_of(
+        *registered("c1", "1", "w", data_tag="data-v1", requested_by="rita"),
+        *registered("c2", "2", "other"),
+        *registered("c3", "3", "w", data_tag="data-v2", requested_by="otto"),
+    )
+    owner = state.owner_of("w")
+    assert owner is not None
+    assert (owner.cycle, state.version_of("w")) == ("c3", "3")
+    assert (state.data_of("w"), state.requester_of("w")) == ("data-v2", "otto")
+    assert [one.cycle for one in state.owners_of("w")] == ["c1", "c3"]
+
+
+def test_the_cycle_that_judges_again_owns_the_weights_and_keeps_what_they_were_made_from() -> None:
+    state = state_of(*registered("c1", "1", "w"), *registered("c2", "", "", rejudges="c1"))
+    owner = state.owner_of("w")
+    assert owner is not None
+    assert (owner.cycle, owner.version, owner.data_tag, owner.requested_by) == ("c2", "1", "data-v1", "rita")
+    assert state.candidate_of("1") == owner
+
+
+def test_unknown_weights_have_no_owner() -> None:
+    state = state_of(*registered("c1", "1", "w"))
+    assert (state.owner_of("x"), state.owners_of("x"), state.candidate_of("7")) == (None, (), None)
+    assert (state.version_of("x"), state.data_of("x"), state.requester_of("x")) == ("", "", "")
+
+
+def test_a_version_was_promoted_once_it_served_or_is_about_to() -> None:
+    made = registered("c1", "1", "w1")
+    changing = ChampionChanging.model_validate(change(1, "1"))
+    abandoned = ChampionChangeAbandoned(epoch=1, version="1", reason="gone")
+    assert not state_of(*made).was_promoted("1")
+    assert state_of(*made, (changing, "c1")).was_promoted("1")
+    assert not state_of(*made, (changing, "c1"), (abandoned, "c1")).was_promoted("1")
+    assert state_of(*made, (changed(1, "1"), "c1"), (changed(2, "2", previous="1"), "")).was_promoted("1")
+
+
+def test_the_champions_to_return_to_are_those_nobody_rolled_back_from() -> None:
+    promoted = [changed(1, "1"), changed(2, "2", previous="1"), changed(3, "3", previous="2")]
+    back = changed(4, "1", previous="3", cause="rollback")
+    assert state_after(*promoted).champions == (("1", "w1"), ("2", "w2"), ("3", "w3"))
+    assert state_after(*promoted, back).champions == (("1", "w1"),)
+    again = changed(5, "4", previous="1")
+    assert state_after(*promoted, back, again).champions == (("1", "w1"), ("4", "w4"))
+
+
+# --- drift ---------------------------------------------------------------------------------------
+
+
+def window(number: int, outcome: str, source: str, weights: str = "w") -> DriftJudged:
+    return DriftJudged.model_validate(
+        {
+            "outcome": outcome,
+            "reason": "it is dark",
+            "window_id": f"window {number}",
+            "num_samples": 100,
+            "missing_percent": 0.0,
+            "baseline_digest": "b",
+            "weights_digest": weights,
+            "threshold_digest": "t",
+            "drifted_features": (),
+            "report": "",
+            "sources": (source,),
+        }
+    )
+
+
+def as_judged(windows: Sequence[DriftJudged]) -> list[JudgedWindow]:
+    return [JudgedWindow(one.window_id, one.outcome, one.sources) for one in windows]
+
+
+OUTCOMES = st.sampled_from(("drift", "quiet", "inconclusive"))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(OUTCOMES, st.sampled_from("abc")), max_size=12), st.integers(1, 4))
+def test_windows_that_were_dropped_change_no_episode(told: list[tuple[str, str]], confirm: int) -> None:
+    windows = [window(number, *one) for number, one in enumerate(told)]
+    kept = [one for _, one in state_after(*windows).unanswered_drift]
+    assert drift_episode(as_judged(kept), confirm) == drift_episode(as_judged(windows), confirm)
+    assert bool(kept) == bool(windows)
+
+
+def test_a_drift_that_goes_on_for_ever_stays_the_same_episode_and_stops_growing() -> None:
+    first, spread = window(0, "drift", "a"), window(1000, "drift", "b")
+    windows = [first, *(window(number, "drift", "a") for number in range(1, 500)), spread]
+    windows += [window(number, "drift", "a") for number in range(1001, 1400)]
+    kept = [one for _, one in state_after(*windows).unanswered_drift]
+    assert len(kept) == 2 * MAX_CONFIRM_WINDOWS + 1
+    assert (kept[0], kept[-1]) == (first, windows[-1])
+    found = drift_episode(as_judged(kept), MAX_CONFIRM_WINDOWS)
+    assert found is not None
+    assert found.window_id == "window 1000"
+
+
+def test_windows_of_another_champion_stay() -> None:
+    others = window(1, "drift", "a", weights="other")
+    kept = [one for _, one in state_after(others, window(2, "quiet", "a")).unanswered_drift]
+    assert kept == [others, window(2, "quiet", "a")]

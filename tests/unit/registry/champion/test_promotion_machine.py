@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from maskloop.errors import IntegrityError, MaskloopError
+from maskloop.folding.fold import fold
 from maskloop.ledger.port import check_chain
 from maskloop.records.kinds import CandidateRegistered, ChampionChanged, Outcome, read_record
-from maskloop.state.loop_state import fold
 from registry.champion.promotion import expected_aliases, promote, reconcile_aliases, recover, rollback
 from registry.champion.serving_copy import blessing_of, champion_copy
 from tests.fakes.crashing import Countdown, Killed, crashing
@@ -149,7 +149,7 @@ class Promotions(RuleBasedStateMachine):
         for index, entry in enumerate(entries):
             record = read_record(entry)
             if isinstance(record, ChampionChanged):
-                assert blessing_of(entries[:index], record).outcome != "fail"
+                assert blessing_of(fold(entries[: index + 1])).outcome != "fail"
                 epochs.append(record.epoch)
         assert epochs == sorted(set(epochs))
         assert fold(entries).epoch >= self.highest_epoch
@@ -170,7 +170,7 @@ class Promotions(RuleBasedStateMachine):
         champion = self.world.state.champion
         was_on_disk = champion is not None and self.on_disk(champion.weights_digest)
         try:
-            served = champion_copy(self.world.ledger, self.world.store, self.models_dir, verify_weights)
+            served = champion_copy(self.world.state, self.world.store, self.models_dir, verify_weights)
         except IntegrityError:
             raise
         except MaskloopError:

@@ -231,14 +231,14 @@ def test_the_champions_iou_is_that_of_its_verdict(figures: Figures) -> None:
 
 
 def test_the_newest_drift_verdict_on_the_champion_is_shown(figures: Figures) -> None:
-    state = replace(judged_state(), drift=((NOON, drifted("w1")),))
+    state = replace(judged_state(), last_drift=(NOON, drifted("w1")))
     figures.metrics.show_loop(state)
     assert {outcome: figures.get("drift", outcome=outcome) for outcome in ("drift", "quiet")} == {
         "drift": 1,
         "quiet": 0,
     }
     assert figures.get("drifted_features") == 2
-    figures.metrics.show_loop(replace(state, drift=((NOON, drifted("an earlier champion's")),)))
+    figures.metrics.show_loop(replace(state, last_drift=(NOON, drifted("an earlier champion's"))))
     assert figures.labels("drift") == set()
 
 
