@@ -157,7 +157,7 @@ EXIT_CODES: dict[int, str] = {
     66: "a named version, run, sample or file does not exist",
     70: "training stopped",
     74: "something could not be stored or read completely (disk full?)",
-    75: "a server or lock did not answer; the same command may succeed later",
+    75: "a server or lock did not answer, or a cycle is still open; the same command may succeed later",
     76: "bytes do not match their recorded digest",
     77: "a rule, or the permissions of a file, forbid it",
     78: "maskloop.toml or the environment is wrong",

@@ -33,6 +33,7 @@ from flows.workspace.telling import TerminalTeller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError, RefusedError
 from maskloop.state.cycle_state import Cycle
+from registry.ports import APPROVAL_TAG, APPROVED_BY_TAG
 
 REVIEWER = "demo reviewer"
 SHIFT = "new_camera"
@@ -174,8 +175,8 @@ class Demo:
     def _approve(self, cycle: Cycle) -> None:
         """Do what a reviewer does in MLflow's UI: edit two tags. The reconcile does the rest."""
         version = cycle.candidate.version if cycle.candidate else ""
-        self.app.models.set_tag(version, "approved_by", REVIEWER)
-        self.app.models.set_tag(version, "approval", "approved")
+        self.app.models.set_tag(version, APPROVED_BY_TAG, REVIEWER)
+        self.app.models.set_tag(version, APPROVAL_TAG, "approved")
         run_story(self.app, "promote", reconcile)
         champion = self.app.state().champion
         if champion is None or champion.version != version:

@@ -15,6 +15,7 @@ from flows.evidence.evaluate import ModelOnPictures
 from flows.evidence.examples import DrawnExample
 from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, StorageError
 from maskloop.files import write_text
+from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.records.kinds import CandidateRegistered, VerdictReached
 from maskloop.settings.settings import GateSettings
 from maskloop.state.cycle_state import Cycle
@@ -23,6 +24,7 @@ from maskloop.workspace import Workspace
 from models.ports import Machine
 from registry.evidence.diagnosis import diagnose
 from registry.evidence.evidence import (
+    MAX_SIDE_PX,
     DataChange,
     JudgedEvidence,
     Latency,
@@ -30,7 +32,6 @@ from registry.evidence.evidence import (
     ShownPicture,
     class_rows,
     read_evidence,
-    show_picture,
     source_rows,
     summarise_change,
 )
@@ -187,7 +188,9 @@ def _fitting(text: str, verdict: VerdictReached) -> JudgedEvidence | None:
 
 
 def _show(example: DrawnExample) -> ShownPicture:
-    panels = tuple(Panel(title, show_picture(pixels)) for title, pixels in example.panels)
+    panels = tuple(
+        Panel(title, embed_picture(pixels, max_side_px=MAX_SIDE_PX)) for title, pixels in example.panels
+    )
     return ShownPicture(example.caption, panels)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
 from dataset.coco.validation import UsablePicture, ValidationReport
 from dataset.ingestion.balance import Balance
@@ -24,7 +22,10 @@ from evaluation.overlays import draw_truth, encode_jpeg
 from maskloop.digest import digest_file
 from maskloop.errors import PictureError
 from maskloop.files import write_text
+from maskloop.pages.embedded_pictures import embed_jpeg
+from maskloop.pages.templates import open_template
 
+_TEMPLATE: Final = Path(__file__).with_name("ingest_report.html.j2")
 _MOST_PICTURES: Final = 12
 _PICTURES_OF_A_KIND: Final = 2
 _MOST_ROWS: Final = 1000
@@ -135,13 +136,9 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
     """
     name = re.sub(r"[^\w.-]+", "_", report.annotations.stem)[:40]
     page = folder / f"ingest-{name}-{digest_file(report.annotations)[:8]}.html"
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = Path(__file__).with_name("ingest_report.html.j2").read_text(encoding="utf-8")
     told = [one for one in report.found.problems if one.severity == "error"]
     told += [one for one in report.found.all_problems if one.severity == "warning"]
-    text = environment.from_string(template).render(
+    text = open_template(_TEMPLATE).render(
         report=report,
         rows=report.rows(),
         told=[(one, _place(one)) for one in told[:_MOST_ROWS]],
@@ -175,7 +172,7 @@ def _draw_examples(report: BatchReport, max_mpx: float) -> Iterator[dict[str, st
             drawn = draw_truth(pixels, _truth(picture), report.found.class_names, long_side_px=_LONG_SIDE_PX)
             yield {
                 "caption": f"{problem.code}: {picture.found.name}",
-                "url": f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(drawn)).decode('ascii')}",
+                "url": embed_jpeg(encode_jpeg(drawn)),
             }
 
 

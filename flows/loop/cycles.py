@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from flows.workspace.journal import Journal
+from flows.loop.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError

@@ -13,6 +13,7 @@ from flows.deciding.promotion import promote_cycle
 from flows.intake.feedback import ingest_enough_corrections
 from flows.intake.ingest import record_missing_versions
 from flows.loop.cycles import close_cycle, find_cycle, open_cycle
+from flows.loop.journal import Journal
 from flows.loop.work import work_on_cycle
 from flows.pages.evidence_pack import refresh_packs
 from flows.pages.report import refresh_report
@@ -31,7 +32,6 @@ from flows.planning.plan import (
     plan,
 )
 from flows.rollouts.rollout import advance_rollout, start_rollout
-from flows.workspace.journal import Journal
 from flows.workspace.running import is_working, refuse_if_running
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flows.loop.cycles import close_cycle, record_trigger
+from flows.loop.journal import Journal
 from flows.loop.reconcile import reconcile
 from flows.loop.work import work_on_cycle
-from flows.workspace.journal import Journal
 from flows.workspace.running import refuse_if_running
 from flows.workspace.wiring import App
 from maskloop.errors import BusyError, NotFoundError, RefusedError

@@ -6,15 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-import registry.evidence
+from maskloop.pages.templates import open_template
 from maskloop.wording import count
 from registry.evidence.approval_page import OUTCOMES
+from registry.evidence.approval_page import TEMPLATE as APPROVAL_TEMPLATE
 from registry.evidence.charts import NEUTRAL, Axis, Line, fit_axis, line_chart
 from registry.evidence.diagnosis import MAX_CURVES
 from registry.evidence.evidence import SIGNS
@@ -22,7 +20,6 @@ from registry.evidence.model_charts import precision_recall_chart, training_char
 from registry.wording import figure, sentence, when
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from markupsafe import Markup
 
     from dataset.versions.overview import Overview
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from maskloop.state.loop_state import Serving
     from registry.evidence.evidence import JudgedEvidence
 
+_TEMPLATE: Final = Path(__file__).with_name("report.html.j2")
 MAX_HISTORY: Final = 200
 """Lines; earlier ones are counted."""
 MAX_SIZES: Final = 8
@@ -135,7 +133,7 @@ class LoopPage:
 
 def render_loop_page(page: LoopPage) -> str:
     """Write the page. It needs no server and no network to be read; its links are relative."""
-    return _template().render(
+    return open_template(_TEMPLATE, APPROVAL_TEMPLATE.parent).render(
         page=page,
         evidence=page.evidence,
         versions_chart=draw_versions(page.versions),
@@ -180,16 +178,3 @@ def draw_versions(versions: Sequence[VersionFigures]) -> Markup | None:
     ]
     x = fit_axis("version", [float(one.version) for one in known], whole=True)
     return line_chart("mask IoU of each class over versions", x, Axis("mask IoU", 0.0, 1.0), lines)
-
-
-@cache
-def _template() -> Template:
-    folders = [Path(__file__).parent, *map(Path, registry.evidence.__path__)]
-    environment = Environment(
-        loader=FileSystemLoader(folders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")

@@ -21,9 +21,10 @@ from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
+from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.workspace import Workspace
 from registry.evidence.approval_page import Line, RolloutReport
-from registry.evidence.evidence import Latency, Panel, ShownPicture, show_picture
+from registry.evidence.evidence import MAX_SIDE_PX, Latency, Panel, ShownPicture
 from serving.rollout.analysis import Analysis
 from serving.rollout.checks import CHECKS
 
@@ -142,9 +143,9 @@ def _show_side(
     pixels: np.ndarray, who: str, found: Detections | None, error: str, *, class_names: Sequence[str]
 ) -> Panel:
     if found is None:
-        return Panel(f"{who}: no answer ({error})", show_picture(pixels))
+        return Panel(f"{who}: no answer ({error})", embed_picture(pixels, max_side_px=MAX_SIDE_PX))
     drawn = draw_overlay(pixels, found, None, class_names, long_side_px=PANEL_PX)
-    return Panel(f"{who}: {len(found)} found", show_picture(drawn))
+    return Panel(f"{who}: {len(found)} found", embed_picture(drawn, max_side_px=MAX_SIDE_PX))
 
 
 def _read(text: str) -> RolloutReport | None:

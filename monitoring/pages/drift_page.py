@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
 
 from maskloop.files import write_text
+from maskloop.pages.embedded_pictures import embed_picture
+from maskloop.pages.templates import open_template
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.causes import describe_change
 from monitoring.drift.verdict import DriftVerdict, FeatureSignal
@@ -25,6 +23,7 @@ from monitoring.samples.windows import Window
 PAGE_FILE: Final = "index.html"
 MAX_THUMBNAILS: Final = 12
 MAX_HISTOGRAMS: Final = 12
+_TEMPLATE: Final = Path(__file__).with_name("drift_page.html.j2")
 _THUMBNAIL_PX: Final = 132
 _NUM_BINS: Final = 22
 _WIDTH, _HEIGHT = 240, 84
@@ -66,11 +65,7 @@ def write_drift_page(
     Raises:
         StorageError: if the page cannot be written.
     """
-    template = Path(__file__).with_name("drift_page.html.j2").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.from_string(template).render(
+    page = open_template(_TEMPLATE).render(
         verdict=verdict,
         headline=_HEADLINES[verdict.outcome],
         versions=sorted({sample.model_version for sample in window.samples}),
@@ -78,14 +73,18 @@ def write_drift_page(
         received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
         charts=_charts(verdict, baseline, window),
         galleries={
-            "The champion's validation pictures": [thumbnail(p) for p in reference_pictures[:MAX_THUMBNAILS]],
-            "This window": [thumbnail(p) for p in current_pictures[:MAX_THUMBNAILS]],
+            "The champion's validation pictures": _embed(reference_pictures),
+            "This window": _embed(current_pictures),
         },
         links=links or {},
         p_value=write_p_value,
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
+
+
+def _embed(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
+    return [embed_picture(one, max_side_px=2 * _THUMBNAIL_PX) for one in pictures[:MAX_THUMBNAILS]]
 
 
 def write_p_value(value: float) -> str:
@@ -95,15 +94,6 @@ def write_p_value(value: float) -> str:
     ('below 0.001', 'below 0.001', '0.031')
     """
     return "below 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def thumbnail(picture: NDArray[np.uint8]) -> str:
-    """Return a picture, uint8 (H, W, 3) RGB, as a small data URI."""
-    image = Image.fromarray(picture)
-    image.thumbnail((2 * _THUMBNAIL_PX, 2 * _THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def histogram_svg(reference: NDArray[np.float64], current: NDArray[np.float64], *, title: str) -> Markup:

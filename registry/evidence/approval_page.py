@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from maskloop.pages.templates import open_template
 from maskloop.records.kinds import Check, Outcome, RolloutPhase, VerdictReached
 from maskloop.settings.settings import GateSettings
 from maskloop.wording import count
@@ -35,7 +33,7 @@ from registry.gates.gates import find_gate, title_of
 from registry.wording import figure, sentence, signed, when
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    pass
 
 MAX_LINES: Final = 100
 """Of the history; what came before is counted."""
@@ -54,6 +52,8 @@ _SHADOW_SAYS: Final[Mapping[Outcome, str]] = {
     "inconclusive": "the pictures so far cannot tell",
     "fail": "on the same pictures it is worse than the champion",
 }
+
+TEMPLATE: Final = Path(__file__).with_name("approval_page.html.j2")
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def render_page(page: ApprovalPage, *, beside: Mapping[str, str] | None = None) 
         page: What it says.
         beside: Relative address by text, of pages in the same workspace; none for a copy that lies elsewhere.
     """
-    return _template().render(
+    return open_template(TEMPLATE).render(
         page=page,
         verdict=page.verdict,
         beside=beside or {},
@@ -360,15 +360,3 @@ def _describe_latency(latency: Latency) -> str:
 
 def _setting(value: Any) -> str:
     return "off" if value is None else str(value)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("approval_page.html.j2")

@@ -5,8 +5,6 @@ It is kept as one JSON file, so that the approval page can be written again and 
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +12,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from evaluation.bootstrap import class_iou_interval
@@ -36,10 +31,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", "ClassRow", "SourceRow")
 
 SIGNS: Final[Mapping[Outcome, str]] = {"pass": "✓", "inconclusive": "?", "fail": "✗"}
-MAX_PICTURE_BYTES: Final = 72_000
-"""Of one picture on the page: with eighteen of them it stays below 2 MB."""
-_MAX_SIDE_PX: Final = 480
-_JPEG_QUALITIES: Final = (75, 60, 45, 30)
+MAX_SIDE_PX: Final = 480
+"""Of one picture on the page."""
 
 
 @dataclass(frozen=True)
@@ -304,27 +297,6 @@ def summarise_change(diff: VersionDiff, class_names: Sequence[str]) -> DataChang
         tuple(change for change in by_class if change.num_new or change.num_relabelled),
         dict(diff.instances_per_class),
     )
-
-
-def show_picture(pixels: NDArray[np.uint8]) -> str:
-    """Return a picture, uint8 (H, W, 3), as a data URL of a JPEG of bounded size."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX))
-    data = b""
-    while not data:
-        data = _encode_below(image, MAX_PICTURE_BYTES)
-        image = image.reduce(2)
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _encode_below(image: Any, max_bytes: int) -> bytes:
-    """Encode with as much quality as fits; empty if even the least does not."""
-    for quality in _JPEG_QUALITIES:
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=quality, subsampling=0)
-        if file.tell() <= max_bytes:
-            return file.getvalue()
-    return b""
 
 
 def _changes(names: Any, counters: Sequence[Counter[str]]) -> list[Change]:

@@ -11,10 +11,10 @@ import pytest
 
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.cycles import open_cycle, record_trigger
+from flows.loop.journal import Journal
 from flows.loop.reconcile import describe_step, reconcile, work_here
 from flows.loop.work import work_on_cycle
 from flows.planning.plan import StartWork
-from flows.workspace.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from maskloop.errors import BusyError, TrainingError, UnavailableError
 from maskloop.ledger.port import check_chain

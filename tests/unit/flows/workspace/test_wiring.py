@@ -22,10 +22,6 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     return app
 
 
-def test_a_new_workspace_may_begin_a_new_mlflow_database(app: App) -> None:
-    app.prepare_mlflow()
-
-
 def register_a_candidate(app: App) -> None:
     candidate = CandidateRegistered(
         version="1",
@@ -37,6 +33,13 @@ def register_a_candidate(app: App) -> None:
         requested_by="rita",
     )
     write_record(app.ledger, candidate, cycle="cycle-1")
+
+
+def test_a_new_mlflow_database_may_begin_until_the_ledger_names_a_version(app: App) -> None:
+    app.prepare_mlflow()
+    register_a_candidate(app)
+    with pytest.raises(UnavailableError, match="database is gone"):
+        app.prepare_mlflow()
 
 
 def test_a_lost_mlflow_database_is_not_replaced_by_an_empty_one(app: App) -> None:
@@ -62,5 +65,8 @@ def test_an_mlflow_database_that_was_begun_anew_is_no_better_than_none(app: App,
 
 
 def test_whoever_names_another_mlflow_keeps_nothing_here(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    register_a_candidate(app)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     app.prepare_mlflow()
+    assert app.tracking_uri == "http://127.0.0.1:1"
+    assert not app.workspace.mlflow_dir.exists()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from maskloop.errors import DataError
 from maskloop.settings.settings import MonitoringSettings
 from monitoring.drift.verdict import judge_drift
-from monitoring.pages.drift_page import histogram_svg, thumbnail, write_drift_page
+from monitoring.pages.drift_page import histogram_svg, write_drift_page
 from monitoring.pages.evidently_report import write_drift_report
 from tests.fakes.drift_data import baseline_of, draw, noise_picture, window_of
 
@@ -74,12 +74,6 @@ def test_any_two_samples_draw_as_wellformed_svg_within_its_frame(
     assert len(paths) == 2
     heights = [float(number) for path in paths for number in re.findall(r"V([-\d.]+)", path)]
     assert all(0 <= height <= 84 for height in heights)
-
-
-def test_a_thumbnail_is_small_whatever_the_picture(tmp_path: Path) -> None:
-    large = noise_picture(np.random.default_rng(2), mean=128, sd=40, side_px=1200)
-    assert len(thumbnail(large)) < 120_000
-    assert thumbnail(np.zeros((1, 1, 3), dtype=np.uint8)).startswith("data:image/jpeg")
 
 
 def test_evidently_compares_every_column_with_values_and_needs_no_network(tmp_path: Path) -> None:

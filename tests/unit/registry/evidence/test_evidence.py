@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.versions.difference import VersionDiff
@@ -15,7 +12,6 @@ from maskloop.errors import IntegrityError
 from maskloop.masks import encode_masks
 from maskloop.settings.settings import GateSettings
 from registry.evidence.evidence import (
-    MAX_PICTURE_BYTES,
     ClassRow,
     JudgedEvidence,
     Latency,
@@ -23,7 +19,6 @@ from registry.evidence.evidence import (
     ShownPicture,
     class_rows,
     read_evidence,
-    show_picture,
     summarise_change,
     worst_rows_first,
 )
@@ -73,26 +68,6 @@ def test_kept_evidence_comes_back_as_it_went_and_a_broken_file_says_so() -> None
     assert read_evidence(kept.to_json()) == read_evidence(read_evidence(kept.to_json()).to_json())
     with pytest.raises(IntegrityError, match="cannot be read"):
         read_evidence(kept.to_json()[:-5])
-
-
-def decode(url: str) -> tuple[Image.Image, int]:
-    data = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))
-    return Image.open(io.BytesIO(data)), len(data)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (480, 480), (1500, 900)])
-def test_a_shown_picture_is_small_whatever_it_holds(size: tuple[int, int]) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    image, num_bytes = decode(show_picture(noise))
-    assert num_bytes <= MAX_PICTURE_BYTES
-    assert max(image.size) <= 480
-    assert image.format == "JPEG"
-
-
-def test_an_easy_picture_keeps_its_size_and_colour() -> None:
-    image, _ = decode(show_picture(np.full((120, 480, 3), (200, 30, 40), dtype=np.uint8)))
-    assert image.size == (480, 120)
-    assert np.abs(np.asarray(image).astype(int) - (200, 30, 40)).max() <= 3
 
 
 def picture(number: int, source: str, *classes: int) -> LabelledPicture:
