@@ -142,7 +142,7 @@ PICTURE_FEATURES: Final = (
         "sharpness",
         "sharpness",
         "picture",
-        unit="log10 of grey levels squared",
+        unit="log10 grey levels²",
         falls="the pictures are smoother or blurred",
         rises="the pictures show more fine structure",
         measure=sharpness,

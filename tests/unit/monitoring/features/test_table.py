@@ -69,7 +69,7 @@ def test_a_feature_that_is_added_to_the_table_is_judged_named_as_the_cause_and_s
     assert "→ 130 grey levels on average" in verdict.cause
     page = write_drift_page(tmp_path, verdict, baseline_of(before), window_of(after)).read_text()
     assert "<h3>glare</h3>" in page
-    assert "<td>glare</td><td>light</td><td>grey levels</td>" in page
+    assert "<td>glare<small>grey levels</small></td><td>light</td>" in page
     assert "highlights are brighter" in page
 
 
