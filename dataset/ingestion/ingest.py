@@ -84,7 +84,7 @@ def ingest_batch(
     *,
     annotations: Path,
     images_dir: Path | None,
-    batch: IngestOptions,
+    options: IngestOptions,
     settings: Settings,
     progress: Progress | None = None,
 ) -> IngestResult:
@@ -94,7 +94,7 @@ def ingest_batch(
         store: Where versions live.
         annotations: The batch's COCO file, or the folder that holds it and no other.
         images_dir: The folder its file names are relative to, or None to look for it near the file.
-        batch: What is said about it.
+        options: What is said about it.
         settings: The data section and the classes count.
         progress: Called with (pictures read, pictures in all).
 
@@ -109,7 +109,7 @@ def ingest_batch(
     coco = read_coco(annotations)
     store.refuse_to_lose()
     present = store.current()
-    refuse_other_schema(coco, batch, settings, present.class_names if present else ())
+    refuse_other_schema(coco, options, settings, present.class_names if present else ())
     images_dir = images_dir or locate_pictures(annotations, picture_names(coco))
     found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx, progress=progress)
     with store.staging() as folder:
@@ -118,7 +118,7 @@ def ingest_batch(
         residents = _residents(store, previous, versions, found.values(), settings.data)
         try:
             plan = plan_ingest(
-                coco, found, batch, settings, previous=catalog, residents=residents, tag=next_tag(versions)
+                coco, found, options, settings, previous=catalog, residents=residents, tag=next_tag(versions)
             )
         except BatchRefusedError as refused:
             refused.images_dir = images_dir
@@ -127,7 +127,7 @@ def ingest_batch(
         if plan.changes_something:
             stage(folder, plan, images_dir, previous_root=previous.root if previous else None)
             num_new, num_relabelled = len(plan.added), len(plan.updated)
-            message = f"{num_new} pictures added and {num_relabelled} relabelled from {batch.source}"
+            message = f"{num_new} pictures added and {num_relabelled} relabelled from {options.source}"
             version = store.commit(folder, message)
     return _result(plan, version, previous, coco.path, images_dir)
 

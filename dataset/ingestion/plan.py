@@ -108,7 +108,7 @@ class IngestPlan:
 def plan_ingest(
     coco: CocoFile,
     found: Mapping[str, FoundPicture | DataProblem],
-    batch: IngestOptions,
+    options: IngestOptions,
     settings: Settings,
     *,
     previous: Catalog | None,
@@ -120,7 +120,7 @@ def plan_ingest(
     Args:
         coco: The batch as read.
         found: Its pictures as found.
-        batch: What the caller says about it.
+        options: What the caller says about it.
         settings: The data section and the classes count.
         previous: The current version's catalog.
         residents: Pictures that have a split, in any version.
@@ -130,29 +130,29 @@ def plan_ingest(
         BatchRefusedError: if the batch cannot be used as a whole.
     """
     old_names = previous.class_names if previous else ()
-    reading = Reading(batch.frame, batch.crowds, settings.data.max_quarantined_percent)
-    class_names, schema_problems = _settle_schema(coco, batch, settings, old_names)
+    reading = Reading(options.frame, options.crowds, settings.data.max_quarantined_percent)
+    class_names, schema_problems = _settle_schema(coco, options, settings, old_names)
     report = validate_batch(coco, found, class_names=class_names, reading=reading)
-    splits = _split(report.usable, batch, settings, residents)
+    splits = _split(report.usable, options, settings, residents)
     old = _reindexed(previous, class_names, report) if previous else {}
     files = [usable.found for usable in report.usable]
     unread = (*warn_of_unused_bits(files), *warn_of_unread_frames(files))
     report = _merged(report, (*schema_problems, *splits.problems, *unread))
-    labels = _settle_labels(report.usable, old, batch.relabelling, class_names)
+    labels = _settle_labels(report.usable, old, options.relabelling, class_names)
     report = _merged(report, (*labels.problems, *_mix_problems(old, report, class_names)))
     new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)
     fates = Fates(len(new), len(labels.changed), labels.num_known, splits.group_sizes)
     balance = draw_balance(report, fates)
     _refuse_if_unusable(report, balance, settings.data.max_quarantined_percent, str(coco.path))
     catalog = _next_catalog(
-        report.usable, labels.changed, batch, splits.places, old, previous, class_names, tag
+        report.usable, labels.changed, options, splits.places, old, previous, class_names, tag
     )
     schema_changed = previous is None or previous.class_names != class_names
     return IngestPlan(catalog, new, tuple(labels.changed), schema_changed, report, balance)
 
 
 def refuse_other_schema(
-    coco: CocoFile, batch: IngestOptions, settings: Settings, previous_names: tuple[str, ...]
+    coco: CocoFile, options: IngestOptions, settings: Settings, previous_names: tuple[str, ...]
 ) -> None:
     """Refuse a batch for its classes alone, before any of its pictures is read. Pure.
 
@@ -161,24 +161,24 @@ def refuse_other_schema(
     """
     problems: list[DataProblem] = []
     read_categories(coco.categories, problems)
-    class_names, schema_problems = _settle_schema(coco, batch, settings, previous_names)
+    class_names, schema_problems = _settle_schema(coco, options, settings, previous_names)
     report = ValidationReport((*problems, *schema_problems), class_names, (), ())
     _refuse_if_unusable(report, None, settings.data.max_quarantined_percent, str(coco.path))
 
 
 def _settle_schema(
-    coco: CocoFile, batch: IngestOptions, settings: Settings, previous_names: tuple[str, ...]
+    coco: CocoFile, options: IngestOptions, settings: Settings, previous_names: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[DataProblem, ...]]:
     return settle_schema(
         configured=settings.classes,
         previous=previous_names,
         incoming=read_batch_classes(coco),
-        allow_change=batch.allow_schema_change,
+        allow_change=options.allow_schema_change,
     )
 
 
 def _split(
-    usable: Sequence[UsablePicture], batch: IngestOptions, settings: Settings, residents: Sequence[Resident]
+    usable: Sequence[UsablePicture], options: IngestOptions, settings: Settings, residents: Sequence[Resident]
 ) -> SplitPlan:
     known = {resident.digest for resident in residents}
     newcomers = [
@@ -193,7 +193,7 @@ def _split(
         test_percent=settings.data.test_percent,
         near_duplicate_distance_bits=settings.data.near_duplicate_distance_bits,
         group_pattern=settings.data.group_pattern,
-        declared=batch.split,
+        declared=options.split,
     )
     returning = {resident.digest: Place(resident.group, resident.split) for resident in residents}
     problems = plan.problems
@@ -328,7 +328,7 @@ def _tell_kind(first: DataProblem) -> str:
 def _next_catalog(
     usable: Sequence[UsablePicture],
     changed: Mapping[str, tuple[LabelledInstance, ...]],
-    batch: IngestOptions,
+    options: IngestOptions,
     places: Mapping[str, Place],
     old: Mapping[str, LabelledPicture],
     previous: Catalog | None,
@@ -340,17 +340,17 @@ def _next_catalog(
     for picture in usable:
         digest = picture.found.digest
         if digest not in old:
-            pictures[digest] = _new_picture(picture, batch, places[digest], tag)
+            pictures[digest] = _new_picture(picture, options, places[digest], tag)
             hashes[digest] = picture.found.difference_hash
     for digest, instances in changed.items():
-        origin = batch.label_origin
-        if batch.relabelling == "add":
+        origin = options.label_origin
+        if options.relabelling == "add":
             origin = min(origin, pictures[digest].label_origin, key=_LEAST_CERTAIN.index)
         pictures[digest] = replace(pictures[digest], instances=instances, label_origin=origin)
     return Catalog(class_names, tuple(pictures[digest] for digest in sorted(pictures)), hashes)
 
 
-def _new_picture(usable: UsablePicture, batch: IngestOptions, place: Place, tag: str) -> LabelledPicture:
+def _new_picture(usable: UsablePicture, options: IngestOptions, place: Place, tag: str) -> LabelledPicture:
     found = usable.found
     return LabelledPicture(
         digest=found.digest,
@@ -358,10 +358,10 @@ def _new_picture(usable: UsablePicture, batch: IngestOptions, place: Place, tag:
         name=found.name,
         width_px=found.width_px,
         height_px=found.height_px,
-        source=batch.source,
+        source=options.source,
         group=place.group,
         split=place.split,
         added_in=tag,
-        label_origin=batch.label_origin,
+        label_origin=options.label_origin,
         instances=usable.instances,
     )

@@ -101,8 +101,8 @@ def build_demo_catalog(root: Path) -> None:
         coco = read_coco(generate(Path(folder)))
         images_dir, settings = Path(folder) / "images", Settings()
         found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx)
-        batch = IngestOptions(source=DEMO_SOURCE)
-        plan = plan_ingest(coco, found, batch, settings, previous=None, residents=(), tag="data-v1")
+        options = IngestOptions(source=DEMO_SOURCE)
+        plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
         stage(root, plan, images_dir, previous_root=None)
 
 

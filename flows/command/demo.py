@@ -163,7 +163,7 @@ class Demo:
             ingest,
             annotations=annotations,
             images_dir=annotations.parent / "images",
-            batch=IngestOptions(source),
+            options=IngestOptions(source),
         )
 
     def _turn(self) -> Cycle:

@@ -79,7 +79,7 @@ def ingest(
     problem, what to do about it and pictures to look at is written to .maskloop/reports.
     """
 
-    batch = IngestOptions(
+    options = IngestOptions(
         source,
         split,
         label_origin="model-reviewed" if model_labels else "human",
@@ -91,7 +91,7 @@ def ingest(
     app = open_workspace(root)
     try:
         result = run_story(
-            app, "ingest", ingest_batch, annotations=annotations, images_dir=images, batch=batch
+            app, "ingest", ingest_batch, annotations=annotations, images_dir=images, options=options
         )
     except BatchRefusedError as refused:
         _answer(out, report_of_refusal(refused), refused.page)

@@ -196,8 +196,8 @@ def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
         folder = app.workspace.state_dir / "corrections"
         try:
             annotations = _write_batch(app.corrections, folder, pictures, find_schema(app.data, app.settings))
-            batch = IngestOptions(source, label_origin="corrected", relabelling="replace")
-            result = ingest(app, annotations, folder, batch=batch)
+            options = IngestOptions(source, label_origin="corrected", relabelling="replace")
+            result = ingest(app, annotations, folder, options=options)
         except BatchRefusedError as error:
             sentences, pictures = _refuse_pictures(app.corrections, pictures, error.report, error.headline)
             done += sentences

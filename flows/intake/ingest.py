@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    app: App, annotations: Path, images_dir: Path | None = None, *, batch: IngestOptions | None = None
+    app: App, annotations: Path, images_dir: Path | None = None, *, options: IngestOptions | None = None
 ) -> IngestResult:
     """Validate a COCO batch, add it to the data, version it, tell the ledger, and write its report.
 
@@ -37,22 +37,22 @@ def ingest(
         app: The workspace.
         annotations: The COCO file, or the folder that holds it and no other.
         images_dir: The folder its file names are relative to; None looks for it near the file.
-        batch: What is said about it. Without a source it is named after the file.
+        options: What is said about it. Without a source it is named after the file.
 
     Raises:
         DataError: if the batch cannot be used; the data are as before, and the report is written and named.
         StorageError: if something could not be stored and verified; the data are as before.
     """
     record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
-    batch = batch or IngestOptions("")
-    batch = replace(batch, source=batch.source or annotations.stem)
+    options = options or IngestOptions("")
+    options = replace(options, source=options.source or annotations.stem)
     try:
-        with app.teller.progress(f"checking and adding {batch.source}") as progress:
+        with app.teller.progress(f"checking and adding {options.source}") as progress:
             result = ingest_batch(
                 app.data,
                 annotations=annotations,
                 images_dir=images_dir,
-                batch=batch,
+                options=options,
                 settings=app.settings,
                 progress=progress,
             )
@@ -62,7 +62,7 @@ def ingest(
             refused.hint = ". ".join(filter(None, (refused.hint, f"The whole report: {refused.page}")))
         raise
     if result.version is not None:
-        _record(app.ledger, app.teller, result, result.version, source=batch.source, actor=app.actor)
+        _record(app.ledger, app.teller, result, result.version, source=options.source, actor=app.actor)
     app.teller.say(result.balance.sentence())
     return replace(result, page=_write_report(app.workspace, app.teller, report_of_result(result)))
 

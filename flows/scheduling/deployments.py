@@ -124,7 +124,7 @@ def ingest_flow(
         _open(workspace),
         Path(annotations),
         Path(images_dir) if images_dir else None,
-        batch=IngestOptions(source, cast("Split | None", split)),
+        options=IngestOptions(source, cast("Split | None", split)),
     )
     return result.version.tag if result.version else ""
 

@@ -24,7 +24,11 @@ SETTINGS = Settings()
 def ingest(store: DatasetStore, folder: Path, numbers: range) -> None:
     annotations, images_dir = write_batch(folder, numbers)
     ingest_batch(
-        store, annotations=annotations, images_dir=images_dir, batch=IngestOptions("here"), settings=SETTINGS
+        store,
+        annotations=annotations,
+        images_dir=images_dir,
+        options=IngestOptions("here"),
+        settings=SETTINGS,
     )
 
 

@@ -24,7 +24,7 @@ def ingest(store, tmp_path):
             store,
             annotations=annotations,
             images_dir=images_dir,
-            batch=IngestOptions(source, split, **options),
+            options=IngestOptions(source, split, **options),
             settings=settings or Settings(),
             progress=progress,
         )

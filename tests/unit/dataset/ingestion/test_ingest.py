@@ -211,7 +211,7 @@ def test_an_annotation_file_that_is_no_coco_is_a_data_error(ingest, store, tmp_p
                 store,
                 annotations=tmp_path / "a.json",
                 images_dir=tmp_path,
-                batch=IngestOptions(""),
+                options=IngestOptions(""),
                 settings=Settings(),
             )
 

@@ -36,7 +36,7 @@ def ingest(root: Path, numbers: range):
         DvcDatasetStore(Workspace(root)),
         annotations=annotations,
         images_dir=images_dir,
-        batch=IngestOptions("here"),
+        options=IngestOptions("here"),
         settings=Settings(),
     )
 

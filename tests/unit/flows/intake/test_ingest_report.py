@@ -32,7 +32,7 @@ def take(world: World, tmp_path: Path) -> Take:
     def act(content: dict[str, Any] | None = None, **said: Any) -> tuple[Any, Path, dict[str, Any]]:
         annotations, _ = write_batch(tmp_path / "batch", range(100, 110), content)
         try:
-            outcome: Any = ingest(world.app(), annotations, batch=IngestOptions("line 1", **said))
+            outcome: Any = ingest(world.app(), annotations, options=IngestOptions("line 1", **said))
         except BatchRefusedError as refused:
             outcome = refused
         assert outcome.page is not None
