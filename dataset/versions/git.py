@@ -32,6 +32,12 @@ def git(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def describe_revision(root: Path) -> str:
+    """Return the revision of a repository, with ``-dirty`` for uncommitted changes; or ``unknown``."""
+    asked = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    return run(asked, root, environment()).stdout.strip() or "unknown"
+
+
 def identity(root: Path) -> tuple[str, ...]:
     """Return git options for writing: unsigned, and with an author even where none is configured."""
     asked = run(("git", "config", "--get", "user.email"), root, environment())

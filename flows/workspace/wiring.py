@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dataset.versions.git import describe_revision
+from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from evaluation import overlays
 from evaluation.overlays import Artist
-from flows.workspace.code_version import describe_code
+from flows.workspace.servers import running_server_url
 from flows.workspace.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
 from maskloop.database.address import sqlite_url
@@ -21,17 +22,17 @@ from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.settings import Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace, refuse_unusable_place
+from models.ports import Exporter, Machine, Predictors, Trainer
 from monitoring.pages.evidently_report import EvidentlyReports
 from monitoring.pages.feature_report import FeatureReport
-
-if TYPE_CHECKING:
-    from dataset.versions.revision import DatasetStore
-    from models.ports import Exporter, Machine, Predictors, Trainer
-    from monitoring.samples.corrections import CorrectionLog
-    from monitoring.samples.sample_log import SampleLog
-    from registry.ports import ModelStore, RunTracker
-    from serving.rollout.pairs import PairLog
-    from serving.rollout.watcher import RolloutWatcher
+from monitoring.samples.correction_log import SqlCorrectionLog
+from monitoring.samples.corrections import CorrectionLog
+from monitoring.samples.sample_log import SampleLog, SqlSampleLog
+from registry.mlflow_adapter.files import bring_files_along, holds_runs
+from registry.ports import ModelStore, RunTracker
+from serving.rollout.pairs import PairLog
+from serving.rollout.sql_pair_log import SqlPairLog
+from serving.rollout.watcher import RolloutWatcher
 
 _TRACKING_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -60,8 +61,6 @@ class App:
     @cached_property
     def data(self) -> DatasetStore:
         """The data versions, in git and DVC."""
-        from dataset.versions.revision import DvcDatasetStore
-
         return DvcDatasetStore(self.workspace)
 
     @cached_property
@@ -76,7 +75,6 @@ class App:
     @cached_property
     def tracker(self) -> RunTracker:
         """The training runs, in MLflow."""
-        from flows.workspace.servers import running_server_url
         from registry.mlflow_adapter.tracker import MlflowRunTracker
 
         return MlflowRunTracker(
@@ -92,8 +90,6 @@ class App:
     @cached_property
     def samples(self) -> SampleLog:
         """The log of production samples."""
-        from monitoring.samples.sample_log import SqlSampleLog
-
         monitoring = self.settings.monitoring
         return SqlSampleLog(
             self.workspace.samples_dir,
@@ -106,16 +102,12 @@ class App:
     @cached_property
     def pairs(self) -> PairLog:
         """What champion and challenger said about the same pictures, while a rollout is under way."""
-        from serving.rollout.sql_pair_log import SqlPairLog
-
         url = self.settings.servers.shared_url or sqlite_url(self.workspace.pairs_file)
         return SqlPairLog(url, keep_pictures=self.settings.rollout.max_slice_pictures)
 
     @cached_property
     def corrections(self) -> CorrectionLog:
         """What people said about answers."""
-        from monitoring.samples.correction_log import SqlCorrectionLog
-
         monitoring = self.settings.monitoring
         return SqlCorrectionLog(
             self.workspace.samples_dir,
@@ -128,8 +120,6 @@ class App:
     @cached_property
     def rollout_watcher(self) -> RolloutWatcher:
         """Analyses the rollout under way without reading anything twice."""
-        from serving.rollout.watcher import RolloutWatcher
-
         return RolloutWatcher(self.pairs, self.corrections, self.settings.rollout, self.settings.serving.slo)
 
     @cached_property
@@ -173,7 +163,7 @@ class App:
     @cached_property
     def code_revision(self) -> str:
         """The git revision of maskloop itself."""
-        return describe_code(REPOSITORY)
+        return describe_revision(REPOSITORY)
 
     def verify_weights(self, directory: Path, weights_digest: str) -> None:
         """Raise IntegrityError unless a folder holds the artifact with exactly these weights."""
@@ -193,8 +183,6 @@ class App:
         """
         if not self._mlflow_is_ours:
             return
-        from registry.mlflow_adapter.files import bring_files_along, holds_runs
-
         workspace, database = self.workspace, self.workspace.mlflow_dir / "mlflow.db"
         if not holds_runs(database) and self.state().candidates:
             raise UnavailableError(
@@ -209,8 +197,6 @@ class App:
     @property
     def tracking_uri(self) -> str:
         """Where MLflow is: environment, settings, a running `maskloop up`, or the workspace's files."""
-        from flows.workspace.servers import running_server_url
-
         named = os.environ.get("MLFLOW_TRACKING_URI") or self.settings.servers.mlflow_tracking_uri
         if named and not named.startswith(_TRACKING_SCHEMES):
             raise ConfigurationError(
