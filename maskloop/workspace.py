@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from maskloop.errors import ConfigurationError
-from maskloop.settings.settings import Settings, load_settings
+from maskloop.settings.workspace_settings import Settings, load_settings
 
 
 def refuse_unusable_place(root: Path) -> None:

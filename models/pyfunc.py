@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataset.pictures.decoding import open_picture
 from maskloop.errors import PictureError
-from maskloop.settings.settings import DataSettings
+from maskloop.settings.workspace_settings import DataSettings
 from models.answering.instance_json import list_instances
 from models.answering.predict import Predictor
 

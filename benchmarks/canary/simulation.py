@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskloop.settings.settings import RolloutSettings, SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
 from serving.rollout.analysis import analyse
 from serving.rollout.checks import RolloutLimits
 from serving.rollout.pairs import Comparison

@@ -27,7 +27,7 @@ from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import decode_picture
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
-from maskloop.settings.settings import Settings, parse_settings
+from maskloop.settings.workspace_settings import Settings, parse_settings
 from models.answering.predict import Predictor
 from models.artifacts.artifact import load_model
 from models.loading.batches import PictureCache

@@ -22,7 +22,7 @@ from dataset.synthetic.scene import photograph_scene
 from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from models.loading.request import TrainingRequest
 from models.training.train import TrainingResult, train
 

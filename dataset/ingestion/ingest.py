@@ -40,7 +40,7 @@ from dataset.versions.dvc_objects import link_or_copy
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError, StorageError
 from maskloop.files import storage_error
-from maskloop.settings.settings import DataSettings, Settings
+from maskloop.settings.workspace_settings import DataSettings, Settings
 
 Progress = Callable[[int, int], None]
 MAX_PICTURE_BYTES: Final = 256 * 2**20

@@ -29,7 +29,7 @@ from dataset.labelled_pictures import LabelledInstance, LabelledPicture, LabelOr
 from dataset.problems import DataProblem, by_kind
 from dataset.versions.catalog import Catalog, picture_file
 from maskloop.errors import DataError
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.wording import count
 
 _LEAST_CERTAIN: Final[tuple[LabelOrigin, ...]] = ("model-reviewed", "corrected", "human")

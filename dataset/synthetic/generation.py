@@ -26,7 +26,7 @@ from maskloop.digest import canonical_json
 from maskloop.errors import ConfigurationError
 from maskloop.files import write_text
 from maskloop.masks import areas_px, boxes_xyxy, encode_masks
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 
 SHIFTS: Final = (
     "new_camera",

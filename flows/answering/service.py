@@ -15,7 +15,7 @@ from flows.intake.feedback import take_feedback
 from flows.rollouts.rollout import advance_rollout
 from flows.workspace.wiring import App, open_app
 from maskloop.memory import spare_the_collector, use_large_pages
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from models.ports import Machine
 from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter

@@ -12,7 +12,7 @@ from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.folding.history import recall_version
 from maskloop.records.kinds import ApprovalDecided, CycleWaiting, VerdictReached
-from maskloop.settings.settings import ApprovalSettings
+from maskloop.settings.workspace_settings import ApprovalSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import decide_approval, decide_by_person, expires_at

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskloop.errors import UnavailableError
 from maskloop.records.kinds import DriftJudged
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.references import ClosestReference
 from monitoring.pages.drift_page import write_drift_page, write_p_value
 from monitoring.pages.feature_report import HTML_FILE, FeatureReport

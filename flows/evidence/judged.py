@@ -17,7 +17,7 @@ from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, Storag
 from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.records.kinds import CandidateRegistered, VerdictReached
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace

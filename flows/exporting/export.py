@@ -23,7 +23,7 @@ from maskloop.files import write_text
 from maskloop.folding.history import recall_cycles
 from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import CandidateRegistered
-from maskloop.settings.settings import ExportSettings
+from maskloop.settings.workspace_settings import ExportSettings
 from maskloop.state.loop_state import LoopState
 from models.exports.manifest import ExportFormat, export_digest
 from models.ports import Exporter, Predictor, Predictors

@@ -12,7 +12,7 @@ from dataset.version_store import DatasetStore
 from dataset.versions.catalog import read_catalog
 from flows.workspace.telling import Teller
 from maskloop.errors import DataError, NotFoundError
-from maskloop.settings.settings import DataSettings
+from maskloop.settings.workspace_settings import DataSettings
 
 if TYPE_CHECKING:
     from dataset.ingestion.audit import LargestGroup, NameLeaks

@@ -19,7 +19,7 @@ from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
 from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError
 from maskloop.files import locked
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.wording import count
 from monitoring.samples.corrections import Correction, CorrectionLog
 

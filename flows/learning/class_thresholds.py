@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataset.labelled_pictures import DatasetVersion
 from flows.evidence.evaluate import load_picture
 from flows.workspace.figure_log import FigureLog
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from models.ports import TrainedModel
 
 

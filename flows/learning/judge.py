@@ -25,7 +25,7 @@ from flows.workspace.served import fetch_champion, fetch_version
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, RefusedError
 from maskloop.records.kinds import CandidateRegistered, Check, JudgingStarted, VerdictReached, write_record
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from maskloop.state.cycle_state import Cycle
 from registry.gates.blessing import evaluated_pictures_digest, make_verdict
 from registry.gates.gates import judge

@@ -10,7 +10,7 @@ from typing import Any
 from dataset.labelled_pictures import DatasetVersion
 from dataset.version_store import tag_number
 from maskloop.digest import digest_value
-from maskloop.settings.settings import GateSettings, Settings, ThresholdSettings
+from maskloop.settings.workspace_settings import GateSettings, Settings, ThresholdSettings
 from models.loading.request import TrainingRequest
 
 

@@ -23,7 +23,7 @@ from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, RefusedError
 from maskloop.records.kinds import CandidateRegistered, TrainingStarted, write_record
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from models.artifacts.manifest import ArtifactFacts

@@ -20,7 +20,7 @@ from maskloop.records.kinds import (
     TriggerRecorded,
     write_record,
 )
-from maskloop.settings.settings import RetrainingSettings
+from maskloop.settings.workspace_settings import RetrainingSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 

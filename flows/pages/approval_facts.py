@@ -18,7 +18,7 @@ from maskloop.records.kinds import (
     VerdictReached,
     read_record,
 )
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.approval.decision_status import status_of_decision
 from registry.evidence.approval_page import (
     ApprovalPage,

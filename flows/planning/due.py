@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from flows.planning.plan import LoopFacts, StartWork, Step, Wait, plan, plan_cycle
 from maskloop.records.kinds import CycleWaiting
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from maskloop.records.kinds import CycleOutcome, CycleWaiting
-from maskloop.settings.settings import RetrainingSettings, RolloutSettings, Settings
+from maskloop.settings.workspace_settings import RetrainingSettings, RolloutSettings, Settings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.wording import count

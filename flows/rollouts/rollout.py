@@ -20,7 +20,7 @@ from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.folding.history import recall_cycles
 from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import ChampionChanged, RolloutMoved, RolloutStarted, write_record
-from maskloop.settings.settings import RolloutSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
 from serving.rollout.analysis import Analysis, set_limits

@@ -13,7 +13,7 @@ from dataset.versions.revision import init_workspace_repository, refuse_tracked_
 from flows.workspace.wiring import REPOSITORY
 from maskloop.errors import RefusedError
 from maskloop.files import write_text
-from maskloop.settings.settings import load_settings
+from maskloop.settings.workspace_settings import load_settings
 from maskloop.workspace import Workspace, refuse_unusable_place
 
 Preset = Literal["laptop", "gpu", "demo"]

@@ -19,7 +19,7 @@ from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.folding.reader import StateReader
 from maskloop.ledger.port import Ledger
 from maskloop.ledger.sql_ledger import SqlLedger
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace, refuse_unusable_place
 from models.ports import Exporter, Machine, Predictors, Trainer

@@ -9,7 +9,7 @@ from maskloop.folding.draft import Draft, Past
 from maskloop.folding.reducers import reduces
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import AgreementMeasured, DriftJudged, RolloutMoved, RolloutStarted, SliceRecorded
-from maskloop.settings.settings import MAX_CONFIRM_WINDOWS
+from maskloop.settings.workspace_settings import MAX_CONFIRM_WINDOWS
 from maskloop.state.loop_state import Rollout
 
 _NUM_KEPT_DRIFTING: Final = 2 * MAX_CONFIRM_WINDOWS

@@ -9,7 +9,7 @@ from pathlib import Path
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from maskloop.digest import digest_value
 from maskloop.errors import TrainingError
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from models.loading.mixing import plan_batches
 from models.loading.sampling import combine_repeats, orientations, repeat_factors
 

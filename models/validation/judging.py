@@ -23,7 +23,7 @@ from torchvision.models.detection import MaskRCNN
 
 from dataset.labelled_pictures import LabelledPicture
 from maskloop.errors import ConfigurationError
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from models.loading.batches import PictureCache
 from models.loading.request import TrainingRequest
 from models.validation.loss import measure_losses

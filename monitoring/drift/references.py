@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.verdict import DriftVerdict, judge_drift
 from monitoring.samples.windows import Window

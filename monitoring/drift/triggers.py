@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from maskloop.settings.settings import RetrainingSettings
+from maskloop.settings.workspace_settings import RetrainingSettings
 from monitoring.drift.verdict import Outcome
 
 TriggerKind = Literal["drift", "labels"]

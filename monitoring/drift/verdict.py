@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from maskloop.digest import digest_value
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.causes import likely_cause

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from maskloop.digest import digest_value
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.samples.values import Sample
 
 SUPERSEDED: Final = "superseded by newer samples"

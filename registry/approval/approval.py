@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import ApprovalDecided, VerdictReached
-from maskloop.settings.settings import ApprovalSettings
+from maskloop.settings.workspace_settings import ApprovalSettings
 
 _UNDECIDED: Final = ("", "pending")
 _UNNAMED: Final = "a reviewer in MLflow"

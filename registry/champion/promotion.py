@@ -32,7 +32,7 @@ from maskloop.records.kinds import (
     read_record,
     write_record,
 )
-from maskloop.settings.settings import ApprovalSettings
+from maskloop.settings.workspace_settings import ApprovalSettings
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import check_four_eyes, expires_at
 from registry.gates.blessing import check_approval, check_blessing

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from maskloop.pages.templates import open_template
 from maskloop.records.kinds import Check, Outcome, RolloutPhase, VerdictReached
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from maskloop.wording import count
 from registry.approval.decision_status import DecisionStatus
 from registry.evidence.diagnosis import KINDS_IN_WORDS, MAX_CURVES, calibration_in_words

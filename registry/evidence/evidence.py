@@ -18,7 +18,7 @@ from evaluation.bootstrap import class_iou_interval
 from evaluation.instances import IouTable
 from maskloop.errors import IntegrityError
 from maskloop.records.kinds import Check, Outcome
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.evidence.diagnosis import Diagnosis
 from registry.gates.drops import Drop, measure_drops
 from registry.gates.gates import find_gate

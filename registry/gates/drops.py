@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from evaluation.bootstrap import DropIntervals, paired_drop
 from evaluation.instances import IouTable
 from maskloop.records.kinds import Outcome
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.wording import signed
 
 MEAN: Final = ""

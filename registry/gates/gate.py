@@ -9,7 +9,7 @@ from typing import Literal
 
 from evaluation.instances import IouTable
 from maskloop.records.kinds import Check, Outcome
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.gates.drops import Drop, measure_drops
 
 Scope = Literal["whole", "mean", "class", "source", "slice"]

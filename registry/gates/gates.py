@@ -34,7 +34,7 @@ import numpy as np
 from evaluation.instances import IouTable
 from maskloop.errors import ConfigurationError, RefusedError
 from maskloop.records.kinds import Check
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.gates.gate import Contest, Gate
 from registry.gates.losses import LOSS_GATES
 from registry.gates.own_figures import OWN_GATES, PRECONDITIONS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from maskloop.digest import digest_value
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 
 EVALUATOR_VERSION: Final = 1
 """Raise it when the meaning of a gated figure or of a gate's rule changes: older verdicts then show it."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from maskloop.errors import DeadlineError, OverloadedError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.cores import Cores, OneCore, open_thread
 from serving.answers import Answer, HostedModel, RequestPicture, Role
 from serving.observing import Observer

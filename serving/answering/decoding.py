@@ -13,7 +13,7 @@ from dataset.pictures.async_sandbox import AsyncSandboxedDecoder
 from dataset.pictures.decoding import DecodedPicture, encode_png, sniff_format
 from dataset.pictures.sandbox import DecodingLimits
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 
 _GIVEN_UP_AFTER_S: Final = 20.0
 """Clients wait for less, and others for the same child."""

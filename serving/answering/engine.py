@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from maskloop.errors import DeadlineError, MaskloopError, OverloadedError, PictureError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.batching import MicroBatcher
 from serving.answering.hosting import Hosted, ModelHost
 from serving.answers import Answer, Attempt, HostedModel, PairedAnswer, RequestPicture, Role

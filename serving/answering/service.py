@@ -16,7 +16,7 @@ from dataset.pictures.orientation import orient_size, undo
 from evaluation.instances import Detections
 from evaluation.overlays import draw_overlay
 from maskloop.errors import DataError, DeadlineError, MaskloopError, NotFoundError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from models.answering.instance_json import list_instances
 from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter

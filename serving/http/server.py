@@ -33,7 +33,7 @@ from uvicorn.supervisors import Multiprocess
 
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.memory import keep_freed_memory
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.access.keys import KeyStore
 from serving.http.connections import GuardedProtocol
 from serving.telemetry.log_lines import LineWriter

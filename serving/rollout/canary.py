@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import Check, RolloutMoved, RolloutPhase
-from maskloop.settings.settings import RolloutSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from maskloop.state.loop_state import Rollout
 from serving.rollout.analysis import Analysis
 

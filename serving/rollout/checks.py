@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from maskloop.records.kinds import Check, RolloutStarted
-from maskloop.settings.settings import RolloutSettings, SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
 from serving.rollout.pairs import Comparison
 
 Needs = Literal["both", "tried", "live", "corrections"]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from maskloop.settings.settings import SamplingSettings
+from maskloop.settings.workspace_settings import SamplingSettings
 from serving.routing import point_of
 
 Rule = Literal["failed", "strange", "doubtful"]

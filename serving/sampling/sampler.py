@@ -20,7 +20,7 @@ from typing import Final
 from maskloop.clock import Clock
 from maskloop.digest import digest_bytes
 from maskloop.errors import MaskloopError
-from maskloop.settings.settings import SamplingSettings
+from maskloop.settings.workspace_settings import SamplingSettings
 from monitoring.features.observation import Pause
 from monitoring.samples.values import Sample, SampleLog, measure
 from serving.answers import Answer, RequestPicture

@@ -13,7 +13,7 @@ from dataset.ingestion.plan import IngestOptions
 from dataset.versions.catalog import Catalog, fingerprint, read_catalog
 from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from maskloop.errors import NotFoundError, RefusedError
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.coco_batches import write_batch
 from tests.fakes.dataset_store import FakeDatasetStore

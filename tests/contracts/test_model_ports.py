@@ -13,7 +13,7 @@ import pytest
 from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import decode_picture
 from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError, StoppedError, StorageError
-from maskloop.settings.settings import Settings, parse_settings
+from maskloop.settings.workspace_settings import Settings, parse_settings
 from models.artifacts.manifest import ArtifactFacts
 from models.loading.request import TrainingRequest
 from models.ports import Exporter, Machine, Predictors, TrainedModel, Trainer

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from maskloop.records.kinds import Check, Outcome, VerdictReached
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.approval.decision_status import DecisionStatus
 from registry.evidence.approval_page import ApprovalPage, Line, Origin, RolloutReport
 from registry.evidence.evidence import (

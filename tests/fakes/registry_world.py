@@ -19,7 +19,7 @@ from maskloop.records.kinds import (
     VerdictReached,
     write_record,
 )
-from maskloop.settings.settings import ApprovalSettings
+from maskloop.settings.workspace_settings import ApprovalSettings
 from maskloop.state.loop_state import LoopState
 from registry.champion.promotion import promote
 from registry.gates.blessing import make_verdict

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.http.server import address_of, open_listener, run_server, stop_noticed
 from tests.fakes.service_world import ServiceWorld
 from tests.fakes.serving_world import FakeSource

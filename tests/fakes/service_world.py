@@ -19,7 +19,7 @@ from dataset.pictures.decoding import DecodedPicture, encode_png, open_picture
 from dataset.pictures.sandbox import DecodingLimits
 from maskloop.clock import Clock
 from maskloop.errors import PictureError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter
 from serving.answering.batching import MicroBatcher

@@ -20,7 +20,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from maskloop.records.kinds import ChampionChanged, Check, DriftJudged, RolloutStarted, VerdictReached
-from maskloop.settings.settings import GateSettings, ServingSettings, SloSettings
+from maskloop.settings.workspace_settings import GateSettings, ServingSettings, SloSettings
 from maskloop.state.loop_state import LoopState, Rollout, Serving
 from monitoring.drift.novelty import Novelty
 from serving.answers import Wanted

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from flows.command.main import cli
 from maskloop.errors import EXIT_CODES, MaskloopError
-from maskloop.settings.settings import GateSettings, Settings
+from maskloop.settings.workspace_settings import GateSettings, Settings
 from maskloop.state.cycle_state import Phase
 
 ROOT = Path(__file__).resolve().parents[2]

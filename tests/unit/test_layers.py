@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskloop.settings.settings import load_settings
+from maskloop.settings.workspace_settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())

@@ -1,7 +1,7 @@
 from benchmarks.distillation.__main__ import ALONE, TEACHER, Line, make_smaller, to_markdown
 from benchmarks.timing import Spread
 from flows.workspace.wiring import REPOSITORY
-from maskloop.settings.settings import load_settings
+from maskloop.settings.workspace_settings import load_settings
 from models.network.build import build_model
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from tests.fakes.coco_batches import write_batch
 from tests.fakes.dataset_store import FakeDatasetStore
 

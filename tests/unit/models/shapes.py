@@ -17,7 +17,7 @@ import numpy as np
 from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture
 from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
-from maskloop.settings.settings import GateSettings, Settings, parse_settings
+from maskloop.settings.workspace_settings import GateSettings, Settings, parse_settings
 
 SIDE_PX = 48
 CLASS_NAMES = ("square", "disc")

@@ -14,7 +14,7 @@ from dataset.coco.listing import picture_names
 from dataset.coco.validation import FoundPicture
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions, plan_ingest
 from dataset.problems import DataProblem
-from maskloop.settings.settings import parse_settings
+from maskloop.settings.workspace_settings import parse_settings
 from tests.fakes.coco_batches import HEIGHT_PX, WIDTH_PX, annotation, coco_content, rectangle
 
 

@@ -10,7 +10,7 @@ from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import decode_picture, encode_png
 from dataset.versions.difference import compare_versions
 from maskloop.errors import DataError
-from maskloop.settings.settings import Settings, parse_settings
+from maskloop.settings.workspace_settings import Settings, parse_settings
 from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle
 
 

@@ -7,7 +7,7 @@ from dataset.ingestion.name_groups import suggest_pattern
 from dataset.ingestion.plan import BatchRefusedError
 from dataset.pictures.decoding import encode_png
 from dataset.versions.catalog import read_catalog
-from maskloop.settings.settings import parse_settings
+from maskloop.settings.workspace_settings import parse_settings
 from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle
 
 

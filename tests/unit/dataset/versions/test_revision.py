@@ -24,7 +24,7 @@ from maskloop.errors import (
     UnavailableError,
 )
 from maskloop.files import locked
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.coco_batches import write_batch
 from tests.fakes.dvc_hash import directory_md5

@@ -28,7 +28,7 @@ from flows.loop.turn import run_turn
 from flows.workspace.telling import SilentTeller
 from maskloop.digest import digest_bytes
 from maskloop.masks import boxes_xyxy, encode_masks, rle_from_coco
-from maskloop.settings.settings import SamplingSettings
+from maskloop.settings.workspace_settings import SamplingSettings
 from models.answering.instance_json import MAX_INSTANCES
 from models.pyfunc import PicturesToInstances
 from serving.answers import HostedModel, Role

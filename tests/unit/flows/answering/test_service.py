@@ -18,7 +18,7 @@ from flows.deciding.promotion import roll_back
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.http.app import create_app
 from tests.fakes.loop_world import World
 from tests.fakes.model_ports import draw_picture

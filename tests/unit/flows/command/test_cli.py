@@ -22,7 +22,7 @@ from flows.console.output import Output
 from flows.workspace.servers import find_free_port
 from flows.workspace.wiring import REPOSITORY, App
 from maskloop.errors import EXIT_CODES, MaskloopError, StoppedError
-from maskloop.settings.settings import load_settings
+from maskloop.settings.workspace_settings import load_settings
 from registry.champion.lineage import Fact
 
 HEAVY = {"torch", "mlflow", "prefect", "evidently", "dvc", "pandas"}

@@ -20,7 +20,7 @@ from flows.loop.reconcile import reconcile
 from maskloop.errors import UnavailableError
 from maskloop.masks import decode_masks, encode_masks
 from maskloop.records.kinds import VersionIngested
-from maskloop.settings.settings import SamplingSettings
+from maskloop.settings.workspace_settings import SamplingSettings
 from monitoring.samples.corrections import Correction
 from serving.sampling.sampler import Sampler
 from tests.fakes.crashing import Countdown, every_crash_point

@@ -10,7 +10,7 @@ from flows.loop.turn import run_turn
 from maskloop.digest import digest_value
 from maskloop.errors import BusyError, ConfigurationError, DataError, TrainingError, UnavailableError
 from maskloop.records.kinds import TrainingFailed, TrainingStarted
-from maskloop.settings.settings import Settings
+from maskloop.settings.workspace_settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.loop_world import World
 

@@ -32,7 +32,7 @@ from maskloop.records.kinds import (
     TriggerRecorded,
     VersionIngested,
 )
-from maskloop.settings.settings import RetrainingSettings, Settings
+from maskloop.settings.workspace_settings import RetrainingSettings, Settings
 from maskloop.state.cycle_state import Cycle, Phase
 from maskloop.state.loop_state import LoopState
 

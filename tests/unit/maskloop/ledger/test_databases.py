@@ -19,7 +19,7 @@ from maskloop.database.failures import explain
 from maskloop.errors import AccessError, ConfigurationError, MaskloopError, StorageError, UnavailableError
 from maskloop.files import access_error, storage_error, write_text
 from maskloop.ledger.sql_ledger import SqlLedger
-from maskloop.settings.settings import ServerSettings
+from maskloop.settings.workspace_settings import ServerSettings
 from maskloop.workspace import Workspace
 from monitoring.samples.sample_log import SqlSampleLog
 from serving.rollout.sql_pair_log import SqlPairLog

@@ -29,7 +29,7 @@ from maskloop.records.kinds import (
     TriggerSuppressed,
     write_record,
 )
-from maskloop.settings.settings import MAX_CONFIRM_WINDOWS
+from maskloop.settings.workspace_settings import MAX_CONFIRM_WINDOWS
 from maskloop.state.loop_state import LoopState
 from monitoring.drift.triggers import JudgedWindow, drift_episode
 from tests.fakes.ledger import FakeClock, FakeLedger

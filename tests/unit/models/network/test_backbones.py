@@ -106,5 +106,5 @@ def test_pages_say_of_a_backbone_what_its_row_says(spec: BackboneSpec) -> None:
 
 
 def test_the_table_is_known_without_torch() -> None:
-    code = "import sys, maskloop.settings.settings; sys.exit('torch' in sys.modules)"
+    code = "import sys, maskloop.settings.workspace_settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.verdict import DriftVerdict, judge_drift, threshold_digest
 from monitoring.features.observation import Observation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.verdict import judge_drift
 from tests.fakes.drift_data import baseline_of, draw, window_of
 

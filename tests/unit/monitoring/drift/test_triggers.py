@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskloop.settings.settings import RetrainingSettings
+from maskloop.settings.workspace_settings import RetrainingSettings
 from monitoring.drift.triggers import (
     JudgedWindow,
     TriggerDecision,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import load_baseline, save_baseline
 from monitoring.drift.verdict import DriftVerdict, judge_drift
 from monitoring.features.answered_picture import AnsweredPicture

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskloop.errors import DataError
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.verdict import judge_drift
 from monitoring.pages.drift_page import histogram_svg, write_drift_page
 from monitoring.pages.evidently_report import write_drift_report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maskloop.settings.settings import MonitoringSettings
+from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.samples.windows import choose_window
 from tests.fakes.drift_data import sample_of
 

@@ -6,7 +6,7 @@ import pytest
 
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import ApprovalDecided, Outcome, VerdictReached
-from maskloop.settings.settings import ApprovalSettings
+from maskloop.settings.workspace_settings import ApprovalSettings
 from registry.approval.approval import Waiting, check_four_eyes, decide_approval, decide_by_person
 from registry.gates.blessing import make_verdict
 from tests.fakes.registry_world import check

@@ -5,7 +5,7 @@ import pytest
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger.port import Lease
 from maskloop.records.kinds import AliasTampered, Outcome, read_record, write_record
-from maskloop.settings.settings import ApprovalSettings
+from maskloop.settings.workspace_settings import ApprovalSettings
 from registry.champion.promotion import (
     promote,
     reconcile_aliases,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from maskloop.records.kinds import Outcome
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.approval.decision_status import DecisionStatus
 from registry.evidence.approval_page import MAX_LINES, DriftCause, Line, Origin, compare_gates, render_page
 from registry.evidence.evidence import Change, Panel, ShownPicture

@@ -10,7 +10,7 @@ from dataset.versions.difference import VersionDiff
 from evaluation.instances import IouTable
 from maskloop.errors import IntegrityError
 from maskloop.masks import encode_masks
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.evidence.evidence import (
     ClassRow,
     JudgedEvidence,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.instances import IouTable
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.evidence.approval_page import ApprovalPage
 from registry.evidence.evidence import class_rows, source_rows
 from registry.gates.drops import measure_drops

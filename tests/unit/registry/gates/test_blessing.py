@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskloop.records.kinds import Check, VerdictReached
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.gates.blessing import blessing_id_of, make_verdict
 from registry.gates.policy import policy_digest
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evaluation.instances import IouTable
 from maskloop.errors import ConfigurationError, RefusedError
 from maskloop.records.kinds import Check, Outcome
-from maskloop.settings.settings import GateSettings
+from maskloop.settings.workspace_settings import GateSettings
 from registry.gates.gate import Contest, Finding, Gate
 from registry.gates.gates import GATES as TABLE
 from registry.gates.gates import SLICE, find_gate, judge, title_of

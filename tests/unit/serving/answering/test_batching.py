@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskloop.errors import DeadlineError, OverloadedError, PictureError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.batching import MicroBatcher
 from serving.observing import SilentObserver
 from tests.fakes.serving_world import Gate, RememberingObserver, make_model, make_picture

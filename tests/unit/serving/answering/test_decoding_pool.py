@@ -18,7 +18,7 @@ import pytest
 
 from dataset.pictures.decoding import DecodedPicture, open_picture
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.decoding import DecoderPool, UnsupportedPictureError
 from tests.fakes.service_world import PNG, ServiceWorld
 

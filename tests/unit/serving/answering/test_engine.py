@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maskloop.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.batching import MicroBatcher
 from serving.answering.engine import Engine
 from serving.answering.hosting import ModelHost

@@ -25,7 +25,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from flows.workspace.wiring import REPOSITORY
 from maskloop.errors import ConfigurationError, UnavailableError
-from maskloop.settings.settings import ServingSettings
+from maskloop.settings.workspace_settings import ServingSettings
 from serving.access.keys import KeyStore
 from serving.client import Client
 from serving.http import server

@@ -11,7 +11,7 @@ import pytest
 
 from evaluation.agreement import PerfectChallenger
 from maskloop.records.kinds import Outcome
-from maskloop.settings.settings import RolloutSettings, SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
 from serving.rollout.analysis import Analysis, agreement_record, analyse, set_limits
 from serving.rollout.checks import RolloutLimits
 from serving.rollout.pairs import Comparison

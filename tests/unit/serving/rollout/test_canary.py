@@ -14,7 +14,7 @@ from maskloop.errors import RefusedError
 from maskloop.folding.fold import fold
 from maskloop.ledger.port import make_entry
 from maskloop.records.kinds import Check, Outcome, RolloutMoved, RolloutPhase, RolloutStarted
-from maskloop.settings.settings import RolloutSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from maskloop.state.loop_state import LoopState, Rollout
 from serving.rollout.analysis import Analysis
 from serving.rollout.canary import TABLE, Event, RolloutFacts, describe_wait, make_move, next_move, resume

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from maskloop.records.kinds import Check
-from maskloop.settings.settings import RolloutSettings, Settings, SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings, Settings, SloSettings
 from serving.rollout.analysis import Analysis, analyse
 from serving.rollout.checks import (
     CHECKS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskloop.settings.settings import SamplingSettings
+from maskloop.settings.workspace_settings import SamplingSettings
 from serving.sampling.quotas import RULES, Candidate, Decision, Rule, Taken, decide, limit_of, share_quotas
 
 NOON_S = 1_772_366_400.0  # the beginning of a minute, of an hour, and half of a day

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from maskloop.errors import StorageError
-from maskloop.settings.settings import SamplingSettings
+from maskloop.settings.workspace_settings import SamplingSettings
 from monitoring.drift.novelty import Novelty
 from monitoring.samples.sample_log import Sample, SqlSampleLog
 from serving.answers import Answer, RequestPicture

@@ -8,7 +8,7 @@ import pytest
 
 from maskloop.errors import ConfigurationError
 from maskloop.masks import MAX_AREA_PX
-from maskloop.settings.settings import Settings, load_settings, parse_settings
+from maskloop.settings.workspace_settings import Settings, load_settings, parse_settings
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
