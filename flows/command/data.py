@@ -39,7 +39,6 @@ def data_restore(root: Path, out: Output, *, tag: str, by: str, why: str) -> Non
 
     The next training and ingest build on it. No version is deleted.
     """
-
     version = restore_version(open_workspace(root), tag, by=by or user_name(), why=why)
     out.answer(
         {"tag": version.tag, "fingerprint": version.fingerprint, "pictures": len(version.pictures)},
@@ -78,7 +77,6 @@ def data_classes(
 
     Each option may be given several times. The versions before stay as they are.
     """
-
     app = open_workspace(root)
     if drops or renames or merges:
         change = ClassChange(drops, renames, merges)
@@ -104,7 +102,6 @@ def data_classes(
 @click.argument("new")
 def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
     """Say which pictures and instances changed between two versions."""
-
     store = open_workspace(root).data
     found = compare_versions(store.open(old), store.open(new))
     changes = {"added": found.added, "removed": found.removed, "relabelled": found.relabelled}
@@ -153,7 +150,6 @@ def describe_picture(picture: LabelledPicture) -> dict[str, str | int]:
 @click.option("--mend", is_flag=True, help="Push again what the remote lacks, from DVC's cache or data/.")
 def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
     """Re-hash everything the remote holds for a version, and name what is missing or altered."""
-
     app = open_workspace(root)
     if mend:
         app.data.mend(tag)
@@ -175,7 +171,6 @@ def data_audit(root: Path, out: Output) -> None:
 
     In the current version. Exit code 1 if anything was found; each finding says what to do.
     """
-
     app = open_workspace(root)
     found = audit_data(app.data, app.settings.data, app.teller)
     out.answer(asdict(found), lambda: click.echo("\n".join(found.sentences())))
@@ -203,7 +198,6 @@ def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, coun
 
     They are the very first ones of a training with the present settings. Default: the current version.
     """
-
     sheet = write_preview(open_workspace(root), output, tag=tag, count=count)
     out.answer(
         {
@@ -225,7 +219,6 @@ def data_anchors(root: Path, out: Output, *, tag: str) -> None:
     A box is reached if an anchor overlaps it with the IoU in the column; one is small if its area is below
     32 x 32 px as the network sees it. Default: the current version.
     """
-
     app = open_workspace(root)
     report = report_anchors(app.data, app.settings.model, app.trainer, tag)
     rows = [report.present.row("present"), report.fitted.row("fitted")]

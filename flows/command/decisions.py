@@ -44,7 +44,6 @@ def reject(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
 @click.option("--why", required=True, help="The reason, for the record.")
 def abandon(root: Path, out: Output, *, cycle: str, by: str, why: str) -> None:
     """End an open CYCLE; what serves goes on serving."""
-
     closed = abandon_cycle(open_workspace(root), cycle, by=by or user_name(), why=why)
     out.answer(closed.model_dump(mode="json"), lambda: click.echo(f"{cycle}: {closed.sentence()}"))
 
@@ -69,7 +68,6 @@ def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str)
 @click.option("--cycle", default="", help="The cycle whose rollout is shown. Default: the newest.")
 def rollout_show(root: Path, out: Output, *, cycle: str) -> None:
     """Show how far the rollout is, what was measured, and what it waits for."""
-
     found = describe_rollout(open_workspace(root), cycle)
 
     def tell() -> None:

@@ -78,7 +78,6 @@ def ingest(
     ANNOTATIONS is a COCO file, or a folder with one. Whether it is taken or refused, a report with every
     problem, what to do about it and pictures to look at is written to .maskloop/reports.
     """
-
     options = IngestOptions(
         source,
         split,

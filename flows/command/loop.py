@@ -19,7 +19,6 @@ from flows.scheduling.watching import watch
 @command("monitor")
 def monitor(root: Path, out: Output) -> None:
     """Judge the newest production samples for drift."""
-
     app = open_workspace(root)
     found = run_story(app, "monitor", judge_samples)
     said = found.judged.sentence() if found.judged else f"{found.num_pending} samples wait"
@@ -42,7 +41,6 @@ def monitor(root: Path, out: Output) -> None:
 )
 def reconcile(root: Path, out: Output, *, every_s: float | None) -> None:
     """Do whatever is due: train, take decisions from MLflow, promote."""
-
     app = open_workspace(root)
     if every_s is not None:
         with stop_signal() as stopped:
@@ -60,7 +58,6 @@ def reconcile(root: Path, out: Output, *, every_s: float | None) -> None:
 @command("promote")
 def promote(root: Path, out: Output) -> None:
     """Promote what is approved, now; nothing is trained."""
-
     app = open_workspace(root)
     done = run_story(app, "promote", reconcile_loop, start_work=lambda _app, _cycle: None).done
     out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is approved"], app.teller))
@@ -70,6 +67,5 @@ def promote(root: Path, out: Output) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Default: .maskloop/reports/loop.html")
 def report(root: Path, out: Output, *, output: Path | None) -> None:
     """Write the page of the loop: what serves, decisions, figures."""
-
     path = write_report(open_workspace(root), output)
     out.answer({"report": str(path)}, lambda: click.echo(str(path)))

@@ -56,7 +56,6 @@ def judge(root: Path, out: Output, *, version: str, by: str) -> None:
     For a gate that was set wrongly: change [gates] in maskloop.toml first. The verdicts so far stay in the
     record. Ends with 1 if the gates fail the version.
     """
-
     app = open_workspace(root, actor=by or user_name())
     _answer_turn(out, run_story(app, "judge", judge_again, version=version))
 
@@ -76,7 +75,6 @@ def export(root: Path, out: Output, *, version: str, wanted: Any) -> None:
 
     Default: the champion. An export that answers differently is not attached.
     """
-
     app = open_workspace(root)
     report = run_story(app, "export", export_version, version=version, wanted=wanted)
     directory = (
@@ -108,7 +106,6 @@ def benchmark(root: Path, out: Output, *, model: str, images: Path | None, round
 
     MODEL is a version or a folder; default: the champion.
     """
-
     found = run_story(
         open_workspace(root), "benchmark", time_model, model=model, images=images, rounds=rounds
     )
@@ -117,7 +114,6 @@ def benchmark(root: Path, out: Output, *, model: str, images: Path | None, round
 
 
 def _turn(root: Path, out: Output, by: str, starts_from: StartsFrom, *, is_taught: bool = False) -> None:
-
     app = open_workspace(root, actor=by or user_name())
     if starts_from == "champion" or is_taught:
         refuse_without_champion(app.state())

@@ -22,7 +22,6 @@ NUM_SHOWN: Final = 50
 @command("status")
 def status(root: Path, out: Output) -> None:
     """Show what serves, runs, failed or waits, and what to do next."""
-
     found = describe_status(open_workspace(root))
     out.answer(found.to_json(), lambda: click.echo(found.to_text()))
 
@@ -52,7 +51,6 @@ def history(
     everything: bool,
 ) -> None:
     """Tell what happened, the newest entries last."""
-
     app = open_workspace(root)
     if at:
         serving = describe_serving_at(app.ledger, at.replace(tzinfo=UTC))
@@ -79,7 +77,6 @@ def lineage(root: Path, out: Output, *, version: str | None) -> None:
 
     Default: the champion.
     """
-
     app = open_workspace(root)
     state = app.state()
     if version is None:

@@ -33,7 +33,6 @@ _ROWS_SHOWN: Final = 50
 @click.option("--workers", type=click.IntRange(1), help="Processes that answer. Default: serving.workers.")
 def serve(root: Path, out: Output, **named: Any) -> None:
     """Answer pictures over HTTP with the champion until Ctrl-C."""
-
     app = open_workspace(root, actor="service")
     changes = {name: value for name, value in named.items() if value is not None}
     settings = app.settings.serving.model_copy(update=changes)
@@ -92,7 +91,6 @@ def keys_add(
     root: Path, out: Output, *, name: str, scopes: tuple[Any, ...], rate_limit: str, days: float | None
 ) -> None:
     """Make a key for NAME and print it. It is not shown again."""
-
     if rate_limit:
         read_rate_limit(rate_limit)
     store = open_keys(open_workspace(root))
@@ -102,7 +100,6 @@ def keys_add(
 @command("list")
 def keys_list(root: Path, out: Output) -> None:
     """List the keys, never their secrets."""
-
     found = open_keys(open_workspace(root)).all()
     rows = [key.model_dump(mode="json", exclude={"secret_digest"}) for key in found]
     shown = [
@@ -130,7 +127,6 @@ def keys_list(root: Path, out: Output) -> None:
 )
 def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
     """Replace the key KEY_ID and print the new one. It is not shown again."""
-
     _show_once(out, open_keys(open_workspace(root)).rotate(key_id, grace_hours=grace_hours))
 
 
@@ -138,7 +134,6 @@ def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> 
 @click.argument("key_id")
 def keys_revoke(root: Path, out: Output, *, key_id: str) -> None:
     """End the key KEY_ID at once."""
-
     gone = open_keys(open_workspace(root)).revoke(key_id)
     answer = {"id": gone.id, "name": gone.name}
     out.answer(answer, lambda: click.echo(f"the key {gone.id} of {gone.name} is no longer valid"))
@@ -190,7 +185,6 @@ def predict(
 
 
 def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:
-
     rows = [
         {
             "picture": answer.name,

@@ -25,7 +25,6 @@ from flows.workspace.databases import upgrade_databases
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def init(directory: Path, preset: Any, model_name: str, as_json: bool) -> None:
     """Make DIRECTORY a workspace: settings, schedules, git and DVC."""
-
     out = Output(as_json)
     with out.errors_in_json():
         made = init_workspace(directory, preset=preset, model_name=model_name)
@@ -66,5 +65,4 @@ def upgrade(root: Path, out: Output) -> None:
 @click.option("--check", is_flag=True, help="Start everything, say where it is, and stop again.")
 def up(root: Path, out: Output, *, check: bool) -> None:
     """Run the servers, the schedules and the service until Ctrl-C."""
-
     run_servers(open_workspace(root), out, stop_at_once=check)
