@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from dataset.pictures.decoding import decode_picture
 from flows.drift.publication import (
@@ -30,6 +31,7 @@ from monitoring.drift.references import POOLED, judge_against_references
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
 from monitoring.features.observation import Observation
 from monitoring.pages.drift_page import MAX_THUMBNAILS
+from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import SUPERSEDED, Window, choose_window
 from registry.champion.serving_copy import ServedModel
 
@@ -64,7 +66,7 @@ def monitor(app: App) -> Monitored:
     settings = app.settings.monitoring
     app.samples.prune(app.clock.now())
     app.corrections.prune(app.clock.now())
-    _finish_last_window(app)
+    _finish_last_window(app.samples, app.state(), app.workspace.root)
     pending = app.samples.newest(
         10 * settings.window_samples, weights_digest=served.weights_digest, pending_only=True
     )
@@ -76,7 +78,7 @@ def monitor(app: App) -> Monitored:
         )
         return Monitored(None, waiting, decide_whether_to_retrain(app, served.weights_digest))
     judged = _judge_window(app, served, planned.window)
-    _finish_last_window(app)
+    _finish_last_window(app.samples, app.state(), app.workspace.root)
     for sample_id in planned.superseded_ids:
         app.samples.skip(sample_id, SUPERSEDED)
     app.teller.say(judged.sentence())
@@ -88,7 +90,7 @@ def monitor(app: App) -> Monitored:
 def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
     """Turn the recorded drift verdicts and new labels into a trigger, or into a recorded reason for none."""
     settings, confirm_windows = app.settings.retraining, app.settings.monitoring.confirm_windows
-    state = _as_trigger_state(app, app.state(), weights_digest)
+    state = _as_trigger_state(app.state(), weights_digest, app.clock.now())
     keys = keys_of_causes(state, settings, confirm_windows=confirm_windows)
     recorded = frozenset(key for key in keys if app.ledger.find(key=f"trigger:{key}", limit=1))
     state = replace(state, trigger_keys=recorded)
@@ -101,12 +103,12 @@ def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
     return decision.reason
 
 
-def _finish_last_window(app: App) -> None:
+def _finish_last_window(samples: SampleLog, state: LoopState, root: Path) -> None:
     """Mark the samples of the newest recorded verdict as judged, also after a crash between the two."""
-    drift = app.state().last_drift
-    window = app.workspace.root / drift[1].report if drift else None
+    drift = state.last_drift
+    window = root / drift[1].report if drift else None
     if window is not None and (ids := window.with_name(WINDOW_FILE)).exists():
-        app.samples.mark_scored(DETECTOR, json.loads(ids.read_text()))
+        samples.mark_scored(DETECTOR, json.loads(ids.read_text()))
 
 
 def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
@@ -153,8 +155,7 @@ def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
     return judged
 
 
-def _as_trigger_state(app: App, state: LoopState, weights_digest: str) -> TriggerState:
-    now = app.clock.now()
+def _as_trigger_state(state: LoopState, weights_digest: str, now: datetime) -> TriggerState:
     own = [(at, judged) for at, judged in state.unanswered_drift if judged.weights_digest == weights_digest]
     tag = state.data_of(weights_digest)
     return TriggerState(
