@@ -35,7 +35,8 @@ def annotation(number: int, image_id: Any, category_id: Any = 1, **changes: Any)
 
 def coco_content(numbers: range, class_names: tuple[str, ...] = ("bolt", "nut")) -> dict[str, Any]:
     """One picture per number, with one instance of each class."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number in numbers:
         name = f"picture_{number:03d}.png"
         images.append({"id": number, "file_name": name, "width": WIDTH_PX, "height": HEIGHT_PX})

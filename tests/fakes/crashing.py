@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 Moment = Literal["before", "after"]
 _Port = TypeVar("_Port")
@@ -49,8 +49,7 @@ class _Crashing:
 
 def crashing(port: _Port, countdown: Countdown) -> _Port:
     """Wrap a port so that each of its calls counts."""
-    wrapped: Any = _Crashing(port, countdown)
-    return wrapped
+    return cast(_Port, _Crashing(port, countdown))
 
 
 def every_crash_point(run: Callable[[Countdown], object]) -> Iterator[tuple[int, Moment]]:

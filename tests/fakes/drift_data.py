@@ -78,7 +78,7 @@ def painted(red: int, green: int, blue: int, side_px: int = 20) -> NDArray[np.ui
 def no_detections() -> Detections:
     """Return an answer in which nothing was found, whatever the size of the picture."""
     nothing = np.zeros(0, dtype=np.float32)
-    return Detections(20, 20, nothing.reshape(0, 4), nothing, nothing.astype(np.int64), [])
+    return Detections(20, 20, nothing.reshape(0, 4), nothing, nothing.astype(np.int64), ())
 
 
 def noise_picture(

@@ -77,8 +77,10 @@ class ColourPredictor:
         masks = np.stack([pixels[..., channel] > 128 for channel in (0, 1)])
         masks[:, 3 + math.floor(ROWS * self.quality + 1e-9) :] = False
         boxes = [[column, 3, column + 5, 3 + ROWS] for column in (1, 9)]
+        height_px, width_px = pixels.shape[:2]
         return Detections(
-            *pixels.shape[:2],
+            height_px,
+            width_px,
             np.array(boxes, dtype=np.float32),
             np.array([0.9, 0.8], dtype=np.float32),
             np.array([0, 1]),

@@ -13,6 +13,7 @@ import numpy as np
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import MaskloopError
 from maskloop.masks import encode_masks
+from maskloop.records.record import RolloutPhase
 from models.answering.prediction import Prediction
 from registry.champion.serving_copy import ServedModel
 from serving.answers import Answer, HostedModel, RequestPicture, Role, Traffic, Wanted
@@ -81,6 +82,12 @@ def make_model(version: str = "1", role: Role = "champion", **options: Any) -> H
     return HostedModel(role, served, FakePredictor(weights_digest=served.weights_digest, **options))
 
 
+def passes_of(model: HostedModel) -> list[int]:
+    """Return how many pictures each pass of a model of `make_model` had."""
+    assert isinstance(model.predictor, FakePredictor)
+    return model.predictor.passes
+
+
 def make_picture(
     request_id: str = "r1", *, key: str = "", side_px: int = 16, value: int = 255
 ) -> RequestPicture:
@@ -123,7 +130,7 @@ class FakeSource:
         return replace(made, novelty=self.novelty)
 
     def roll_out(self, version: str, *, share_percent: float, mirror_percent: float = 0.0) -> None:
-        phase = "progressing" if share_percent else "shadow"
+        phase: RolloutPhase = "progressing" if share_percent else "shadow"
         self.challenger = version
         self.traffic = Traffic(f"cycle-{version}", phase, share_percent, mirror_percent)
 

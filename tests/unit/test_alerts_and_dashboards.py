@@ -25,6 +25,7 @@ from maskloop.state.loop_state import LoopState, Rollout, Serving
 from monitoring.drift.novelty import Novelty
 from serving.answers import Wanted
 from serving.telemetry.metrics import Metrics
+from tests.fakes.records import with_only
 from tests.fakes.serving_world import make_answer, make_served
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,16 +126,16 @@ def page(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def busy_loop() -> LoopState:
-    iou = [
+    iou = tuple(
         Check(name=name, outcome="pass", measured=0.8, required=0.6, reason="")
         for name in ("iou.mean", "iou.class.bolt")
-    ]
-    champion = ChampionChanged.model_construct(version="1", weights_digest="w")
-    drift = DriftJudged.model_construct(outcome="drift", weights_digest="w", drifted_features=("noise",))
-    rollout = Rollout("cycle-2", RolloutStarted.model_construct(), NOON, NOON)
+    )
+    champion = with_only(ChampionChanged, version="1", weights_digest="w")
+    drift = with_only(DriftJudged, outcome="drift", weights_digest="w", drifted_features=("noise",))
+    rollout = Rollout("cycle-2", with_only(RolloutStarted), NOON, NOON)
     return LoopState(
         serving=(Serving(NOON, "rita", "cycle-1", champion),),
-        verdicts={"w": VerdictReached.model_construct(checks=iou)},
+        verdicts={"w": with_only(VerdictReached, checks=iou)},
         last_drift=(NOON, drift),
         rollouts={"cycle-2": rollout},
     )

@@ -39,14 +39,14 @@ def detected():
     """Build Detections from (class index, box, score) triples."""
 
     def build(*instances):
-        instances = sorted(instances, key=lambda instance: -instance[2])
-        boxes = [instance[1] for instance in instances]
+        ranked = sorted(instances, key=lambda instance: -instance[2])
+        boxes = [instance[1] for instance in ranked]
         return Detections(
             SIDE_PX,
             SIDE_PX,
             np.array(boxes, dtype=np.float32).reshape(-1, 4),
-            np.array([instance[2] for instance in instances], dtype=np.float32),
-            np.array([instance[0] for instance in instances], dtype=np.int64),
+            np.array([instance[2] for instance in ranked], dtype=np.float32),
+            np.array([instance[0] for instance in ranked], dtype=np.int64),
             rectangles(boxes),
         )
 

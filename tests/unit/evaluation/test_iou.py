@@ -31,7 +31,7 @@ def test_counts_are_kept_per_picture_and_class(annotated, detected):
     table = measure(found, truths)
     assert table.picture_ids == ("a", "b")
     assert table.sources == ("s", "camera-1")
-    np.testing.assert_allclose(table.iou_sum, [[0, 0], [0.5, 1]])
+    np.testing.assert_allclose(table.iou_sum, [[0.0, 0.0], [0.5, 1.0]])
     assert table.num_instances.tolist() == [[0, 1], [1, 1]]
     assert table.num_true_positives.tolist() == [[0, 0], [1, 1]]
     assert table.num_false_positives.tolist() == [[1, 0], [0, 1]]
@@ -84,5 +84,6 @@ def test_annotations_whose_parts_do_not_fit_cannot_be_built(annotated):
 def test_a_table_needs_sorted_different_pictures(table):
     with pytest.raises(ValueError, match="sorted"):
         table([[0], [0]], [[1], [1]], picture_ids=("b", "a"))
+    sums, counts = np.zeros((1, 1)), np.zeros((1, 1), np.int64)
     with pytest.raises(ValueError, match="shape"):
-        IouTable(("x",), ("a",), (), 0.5, *[np.zeros((1, 1))] * 4)
+        IouTable(("x",), ("a",), (), 0.5, sums, counts, counts, counts)

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from evaluation.sequential import judge_mean, share_error_rate
 
-UNIT = {"lower": 0.0, "upper": 1.0, "error_rate": 0.05}
+UNIT: dict[str, Any] = {"lower": 0.0, "upper": 1.0, "error_rate": 0.05}
 
 
 def test_a_fortune_grows_as_worked_out_by_hand():
@@ -33,7 +34,7 @@ def test_a_bad_beginning_is_not_held_against_what_came_after_it():
     """A model just loaded on a busy machine: slow at first, then for three pictures in ten."""
     random = np.random.default_rng(3)
     at_first, after = (random.random(40) < 0.6) * 1.0, (random.random(160) < 0.29) * 1.0
-    rates = {"error_rate": 0.0007, "pass_error_rate": 0.05}
+    rates: dict[str, Any] = {"error_rate": 0.0007, "pass_error_rate": 0.05}
     found = judge_mean(np.r_[at_first, after], at_most=0.5, lower=0.0, upper=1.0, **rates)
     assert found == "pass"
 
@@ -42,14 +43,16 @@ def test_nothing_that_falls_short_of_failing_keeps_it_from_passing():
     """Betting got as far as 1 in 20 at first, where 1 in 1400 is asked."""
     values = np.r_[np.ones(8), np.zeros(200)]
     assert judge_mean(values[:8], at_most=0.5, lower=0.0, upper=1.0, error_rate=0.05) == "fail"
-    rates = {"error_rate": 0.0007, "pass_error_rate": 0.05}
+    rates: dict[str, Any] = {"error_rate": 0.0007, "pass_error_rate": 0.05}
     assert judge_mean(values, at_most=0.5, lower=0.0, upper=1.0, **rates) == "pass"
 
 
 @pytest.mark.parametrize("bound", [{"at_least": 0.7}, {"at_most": 0.7}])
 def test_a_mean_at_the_bound_itself_is_left_undecided_nearly_always(bound):
     random = np.random.default_rng(0)
-    outcomes = [judge_mean((random.random(400) < 0.7) * 1.0, **bound, **UNIT) for _ in range(200)]
+    outcomes = [
+        judge_mean((random.random(400) < 0.7).astype(np.float64), **bound, **UNIT) for _ in range(200)
+    ]
     assert outcomes.count("undecided") >= 180
 
 
@@ -73,7 +76,8 @@ def _peeking_t_test_stops(values, required):
 
 @pytest.mark.parametrize(("mean_of", "outcome"), [((16, 4), "pass"), ((12, 8), "fail")])
 def test_a_clear_case_is_decided_within_a_hundred_values(mean_of, outcome):
-    values = np.random.default_rng(2).beta(*mean_of, 100)
+    high, low = mean_of
+    values = np.random.default_rng(2).beta(high, low, 100)
     assert judge_mean(values, at_least=0.7, **UNIT) == outcome
 
 

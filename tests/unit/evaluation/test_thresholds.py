@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_a_source_with_few_pictures_has_its_say_beside_one_with_many():
     new = of_source(make_truth([0, 0]), "new", "new")
     found = {one.picture_id: find([0, 1, 30, 31], [0.8, 0.8, 0.3, 0.3], [0] * 4) for one in old}
     found["new"] = find([0, 1], [0.3, 0.3], [0, 0])
-    fit = {"class_names": NAMES, "min_instances": 2}
+    fit: dict[str, Any] = {"class_names": NAMES, "min_instances": 2}
     assert calibrate_thresholds(found, old, **fit) == pytest.approx({"sure": 0.55})
     assert calibrate_thresholds(found, [*old, new], **fit) == pytest.approx({"sure": 0.3})
 

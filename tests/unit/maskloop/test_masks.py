@@ -146,8 +146,9 @@ def test_masks_come_back_as_they_went(masks):
 def test_everything_pycocotools_encodes_is_accepted_as_text_and_bytes(masks):
     for mask, plain in zip(masks, encode_masks(masks), strict=True):
         native = pycocotools_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-        assert Rle.checked(*mask.shape, native["counts"]) == plain
-        assert rle_from_coco(json.loads(json.dumps(plain.to_coco())), *mask.shape) == plain
+        height_px, width_px = mask.shape
+        assert Rle.checked(height_px, width_px, native["counts"]) == plain
+        assert rle_from_coco(json.loads(json.dumps(plain.to_coco())), height_px, width_px) == plain
         assert areas_px([plain])[0] == pycocotools_mask.area(native)
         x, y, width, height = pycocotools_mask.toBbox(native)
         np.testing.assert_array_equal(boxes_xyxy([plain])[0], [x, y, x + width, y + height])
@@ -220,7 +221,8 @@ def test_any_sensible_polygon_is_accepted_and_stays_in_the_picture(polygon):
 
 def decoded_one_by_one(counts):
     """The same decoding, spelt out character by character; None where the text is malformed."""
-    runs, value, shift = [], 0, 0
+    runs: list[int] = []
+    value, shift = 0, 0
     for character in counts:
         bits = character - 48
         if not 0 <= bits <= 63 or shift >= 30:

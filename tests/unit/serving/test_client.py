@@ -26,7 +26,7 @@ from serving.schemas import PredictAnswer, Problem
 from tests.fakes.live_service import live
 from tests.fakes.service_world import PNG, ServiceWorld
 
-EXAMPLE: dict[str, Any] = PredictAnswer.model_config["json_schema_extra"]["example"]  # type: ignore[index,call-overload]
+EXAMPLE: dict[str, Any] = PredictAnswer.model_json_schema()["example"]
 Reply = httpx.Response | Exception
 
 
@@ -162,7 +162,7 @@ def test_feedback_is_checked_before_it_is_sent() -> None:
     assert sent["instances"][0]["mask"] == mask
     for wrong in ({"instances": [{"mask": mask}]}, {"note": "x" * 3000}):
         with pytest.raises(DataError, match="this is no feedback"):
-            client.feedback("r1", "wrong", **wrong)  # type: ignore[arg-type]
+            client.feedback("r1", "wrong", **wrong)
     assert len(service.asked) == 1
 
 

@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 
 from monitoring.drift.baseline import Baseline
-from monitoring.drift.novelty import MIN_PICTURES, fit_novelty
+from monitoring.drift.novelty import MIN_PICTURES, NeighbourScorer, fit_novelty
 
 
 def baseline_of(embeddings):
     return Baseline("w" * 64, "f", (), np.zeros((len(embeddings), 0)), embeddings.astype(np.float32))
+
+
+def fit(baseline: Baseline, *, percent: float) -> NeighbourScorer:
+    scorer = fit_novelty(baseline, out_of_distribution_percent=percent)
+    assert scorer is not None
+    return scorer
 
 
 def two_cameras(random, count, distance=6.0):
@@ -20,7 +26,7 @@ def test_about_the_promised_share_of_own_pictures_is_flagged(count):
     random = np.random.default_rng(count)
     percent, fresh, flagged = 5.0, 400, 0
     for _ in range(5):
-        scorer = fit_novelty(baseline_of(two_cameras(random, count)), out_of_distribution_percent=percent)
+        scorer = fit(baseline_of(two_cameras(random, count)), percent=percent)
         flagged += sum(scorer.score(row).is_out_of_distribution for row in two_cameras(random, fresh))
     promised = max(percent / 100, 1 / (count + 1))
     assert flagged / (5 * fresh) == pytest.approx(promised, abs=0.035)
@@ -28,18 +34,16 @@ def test_about_the_promised_share_of_own_pictures_is_flagged(count):
 
 def test_a_camera_between_two_known_ones_is_unlike_both():
     random = np.random.default_rng(0)
-    scorer = fit_novelty(baseline_of(two_cameras(random, 200, 20.0)), out_of_distribution_percent=1.0)
+    scorer = fit(baseline_of(two_cameras(random, 200, 20.0)), percent=1.0)
     between = np.full(8, 10.0) * np.array([1, 1, 1, 1, 50, 0.01, 1, 1])
     assert scorer.score(between).is_out_of_distribution
     assert scorer.score(between).score == 1.0
-    assert not scorer.score(np.zeros(8)).is_out_of_distribution
+    assert not scorer.score(np.zeros(8, np.float32)).is_out_of_distribution
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_as_far_out_as_can_be(broken):
-    scorer = fit_novelty(
-        baseline_of(np.random.default_rng(0).normal(size=(50, 4))), out_of_distribution_percent=1
-    )
+    scorer = fit(baseline_of(np.random.default_rng(0).normal(size=(50, 4))), percent=1.0)
     found = scorer.score(np.array([0, 0, 0, broken], np.float32))
     assert (found.score, found.is_out_of_distribution) == (1.0, True)
 
@@ -52,10 +56,10 @@ def test_too_few_pictures_say_nothing():
 def test_a_coordinate_that_never_moves_does_no_harm():
     points = np.random.default_rng(0).normal(size=(60, 4))
     points[:, 2] = 7.0
-    scorer = fit_novelty(baseline_of(points), out_of_distribution_percent=1.0)
+    scorer = fit(baseline_of(points), percent=1.0)
     assert not scorer.score(points.mean(axis=0)).is_out_of_distribution
 
 
 def test_a_large_baseline_is_thinned():
     points = np.random.default_rng(0).normal(size=(2500, 4))
-    assert len(fit_novelty(baseline_of(points), out_of_distribution_percent=1.0).points) == 2000
+    assert len(fit(baseline_of(points), percent=1.0).points) == 2000

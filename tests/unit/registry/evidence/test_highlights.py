@@ -42,7 +42,8 @@ def test_the_first_lines_never_deny_a_loss_that_any_figure_shows(old: list[float
     page = page_of(old, new)
     assert page.evidence is not None
     said = " ".join(sentence for _, sentence in page.highlights())
-    shown = [row.drop for row in (*page.evidence.rows, *page.evidence.source_rows) if row.drop is not None]
+    drops = [row.drop for row in page.evidence.rows] + [row.drop for row in page.evidence.source_rows]
+    shown = [drop for drop in drops if drop is not None]
     judged = [
         c.measured for c in page.verdict.checks if c.name.startswith("drop.") and c.measured is not None
     ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,7 +281,7 @@ def test_a_tiny_source_is_inconclusive_never_silent() -> None:
         ({"score_threshold": 0.4}, "score thresholds"),
     ],
 )
-def test_tables_that_do_not_belong_together_are_refused(change: dict[str, object], what: str) -> None:
+def test_tables_that_do_not_belong_together_are_refused(change: dict[str, Any], what: str) -> None:
     with pytest.raises(RefusedError, match=f"different {what}"):
         verdict(good(), replace(good(), **change))
 

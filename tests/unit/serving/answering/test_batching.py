@@ -12,7 +12,7 @@ from maskloop.errors import DeadlineError, OverloadedError, PictureError, Unavai
 from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.batching import MicroBatcher
 from serving.observing import SilentObserver
-from tests.fakes.serving_world import Gate, RememberingObserver, make_model, make_picture
+from tests.fakes.serving_world import Gate, RememberingObserver, make_model, make_picture, passes_of
 
 
 def run(story: Callable[[MicroBatcher], Awaitable[Any]], **settings: Any) -> Any:
@@ -48,7 +48,7 @@ def test_pictures_that_come_while_the_model_is_busy_share_the_next_pass() -> Non
         return await asyncio.gather(first, *others)
 
     answers = run(story)
-    assert model.predictor.passes == [1, 3]
+    assert passes_of(model) == [1, 3]
     assert [answer.batch_size for answer in answers] == [1, 3, 3, 3]
     assert all(answer.model is model for answer in answers)
 
@@ -84,8 +84,8 @@ def test_no_pass_holds_more_than_settings_allow_or_two_models() -> None:
 
     answers = run(story, max_batch=3)
     assert [answer.model.served.version for answer in answers] == list("11212111")
-    assert max(one.predictor.passes) <= 3
-    assert other.predictor.passes == [2]
+    assert max(passes_of(one)) <= 3
+    assert passes_of(other) == [2]
 
 
 def test_a_cancelled_request_costs_no_pass() -> None:
@@ -103,7 +103,7 @@ def test_a_cancelled_request_costs_no_pass() -> None:
         await first
 
     run(story)
-    assert model.predictor.passes == [1]
+    assert passes_of(model) == [1]
 
 
 def test_a_request_whose_time_ran_out_in_the_queue_costs_no_pass() -> None:
@@ -119,7 +119,7 @@ def test_a_request_whose_time_ran_out_in_the_queue_costs_no_pass() -> None:
         await first
 
     run(story)
-    assert model.predictor.passes == [1]
+    assert passes_of(model) == [1]
 
 
 def test_who_would_wait_too_long_is_refused_at_once_and_told_when_to_come_back() -> None:
@@ -235,7 +235,7 @@ def test_a_pass_that_hangs_is_left_behind_when_the_time_to_stop_is_over() -> Non
         return outcomes
 
     assert [type(outcome) for outcome in run(story)] == [asyncio.CancelledError] * 2
-    assert model.predictor.passes == [1]
+    assert passes_of(model) == [1]
 
 
 def test_an_idle_model_waits_for_company_until_the_batch_is_full() -> None:
@@ -244,18 +244,18 @@ def test_an_idle_model_waits_for_company_until_the_batch_is_full() -> None:
     async def story(batcher: MicroBatcher) -> list[int]:
         first = start(batcher, model, "a")
         await asyncio.sleep(0)
-        before = list(model.predictor.passes)
+        before = list(passes_of(model))
         await asyncio.gather(first, start(batcher, model, "b"))
         return before
 
     assert run(story, max_batch=2, batch_wait_ms=60_000) == []
-    assert model.predictor.passes == [2]
+    assert passes_of(model) == [2]
 
 
 def test_an_idle_model_waits_for_company_no_longer_than_settings_say() -> None:
     model = make_model()
     run(lambda batcher: start(batcher, model, "a"), max_batch=2, batch_wait_ms=1)
-    assert model.predictor.passes == [1]
+    assert passes_of(model) == [1]
 
 
 def test_passes_are_told() -> None:
@@ -300,12 +300,12 @@ def test_shadow_work_waits_while_anybody_waits_for_either_model() -> None:
         shadow = start(batcher, challenger, "c", shadow=True)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert challenger.predictor.passes == []
+        assert passes_of(challenger) == []
         busy.opened.set()
         return await asyncio.gather(first, second, shadow)
 
     run(story)
-    assert challenger.predictor.passes == [1]
+    assert passes_of(challenger) == [1]
 
 
 class CountedCores:

@@ -6,13 +6,20 @@ from typing import Any
 
 import pytest
 
-from maskloop.errors import IntegrityError, NotFoundError, RefusedError, UnavailableError
+from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, RefusedError, UnavailableError
 from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.batching import MicroBatcher
 from serving.answering.engine import Engine
 from serving.answering.hosting import ModelHost
 from serving.answers import PairedAnswer
-from tests.fakes.serving_world import FakeSource, Gate, RememberingObserver, make_picture
+from tests.fakes.serving_world import (
+    FakePredictor,
+    FakeSource,
+    Gate,
+    RememberingObserver,
+    make_picture,
+    passes_of,
+)
 
 
 class World:
@@ -61,7 +68,9 @@ def test_a_new_champion_takes_over_and_requests_that_began_before_end_with_the_o
     world = World(FakeSource(options={"1": {"before": lambda pictures: None}}))
 
     async def story(engine: Engine) -> Any:
-        engine.host.hosted.champion.predictor.before = gate
+        predictor = engine.host.hosted.champion.predictor
+        assert isinstance(predictor, FakePredictor)
+        predictor.before = gate
         began_before = asyncio.create_task(engine.answer(make_picture("a")))
         assert await asyncio.to_thread(gate.arrived.wait, 20)
         world.source.champion = "2"
@@ -78,7 +87,7 @@ def test_a_new_champion_takes_over_and_requests_that_began_before_end_with_the_o
 @pytest.mark.parametrize(
     "trouble", [UnavailableError("the ledger is away"), IntegrityError("other bytes"), RefusedError("no")]
 )
-def test_trouble_with_what_is_wanted_leaves_what_serves(trouble: Exception) -> None:
+def test_trouble_with_what_is_wanted_leaves_what_serves(trouble: MaskloopError) -> None:
     world = World()
 
     async def story(engine: Engine) -> Any:
@@ -108,7 +117,7 @@ def test_a_model_is_loaded_once_and_warmed_before_it_answers() -> None:
     async def story(engine: Engine) -> Any:
         for _ in range(5):
             await engine.host.refresh()
-        return engine.host.hosted.champion.predictor.passes
+        return passes_of(engine.host.hosted.champion)
 
     assert len(world.run(story)) >= 2
     assert world.source.loaded == ["1"]
@@ -189,11 +198,14 @@ def test_after_a_rollback_no_request_reaches_the_challenger() -> None:
 
 
 def test_whoever_records_pairs_cannot_hurt_a_client() -> None:
+    def fail(_pair: PairedAnswer) -> None:
+        raise ZeroDivisionError
+
     world = World()
     world.source.roll_out("2", share_percent=0, mirror_percent=100)
 
     async def story(engine: Engine) -> Any:
-        engine._on_pair = lambda _pair: 1 / 0
+        engine._on_pair = fail
         answer = await engine.answer(make_picture())
         await finish_mirrors(engine)
         return answer

@@ -13,6 +13,7 @@ from PIL import Image
 
 from maskloop.masks import decode_masks, encode_masks, mask_iou, rle_from_coco
 from serving.answering.rendering import make_smaller, render_mask, trace_outlines
+from serving.schemas import RleMask
 from tests.fakes.serving_world import detect
 
 bitmaps = arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -28,7 +29,7 @@ def ring() -> np.ndarray:
 def test_an_rle_is_what_coco_tools_read() -> None:
     (mask,) = encode_masks(ring()[None])
     rle = render_mask(mask, "rle")
-    assert rle is not None
+    assert isinstance(rle, RleMask)
     assert rle_from_coco({"size": [*rle.size], "counts": rle.counts}, 20, 30) == mask
 
 

@@ -38,7 +38,9 @@ def find_boxes(pixels: np.ndarray, *, class_of: int = 2) -> Detections:
     boxes = np.array([box_of(mask) for mask in masks], np.float32).reshape(-1, 4)
     scores = np.linspace(0.9, 0.6, len(numbers), dtype=np.float32)
     classes = np.array(numbers, dtype=np.int64) % class_of
-    return Detections(*labels.shape, boxes, scores, classes, encode_masks(masks) if numbers else ())
+    height_px, width_px = labels.shape
+    found = encode_masks(masks) if numbers else ()
+    return Detections(height_px, width_px, boxes, scores, classes, found)
 
 
 def box_of(mask: np.ndarray) -> list[int]:

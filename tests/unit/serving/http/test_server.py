@@ -149,9 +149,10 @@ def is_ready(url: str) -> bool:
 
 def descendants(pid: int) -> list[psutil.Process]:
     try:
-        return psutil.Process(pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+    return found
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

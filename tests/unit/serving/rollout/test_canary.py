@@ -46,7 +46,11 @@ def analysis(outcome: Outcome = "pass", *, num_compared: int = 200) -> Analysis:
 
 
 def facts(**more: Any) -> RolloutFacts:
-    given = {"now": NOW, "approved_at": NOW - timedelta(hours=2), "champion_digest": "champion"}
+    given: dict[str, Any] = {
+        "now": NOW,
+        "approved_at": NOW - timedelta(hours=2),
+        "champion_digest": "champion",
+    }
     return RolloutFacts(**({**given, "num_in_step": 50} | more))
 
 

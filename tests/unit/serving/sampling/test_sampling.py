@@ -58,7 +58,7 @@ class Bench:
     """A sampler over a fake log."""
 
     def __init__(self, log: Any = None, **settings: Any) -> None:
-        self.log = log if log is not None else FakeSampleLog()
+        self.log: Any = log if log is not None else FakeSampleLog()
         self.observer, self.clock, self.model = RememberingObserver(), FakeClock(), ComputingModel()
         self.sampler = Sampler(
             self.log,

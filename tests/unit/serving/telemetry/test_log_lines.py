@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import TextIO
 
 import pytest
 
@@ -18,7 +18,7 @@ FILLING = "x" * (PIPE_BYTES - 1)
 
 
 @contextmanager
-def open_pipe() -> Iterator[tuple[IO[str], IO[str]]]:
+def open_pipe() -> Iterator[tuple[TextIO, TextIO]]:
     reading, writing = os.pipe()
     with os.fdopen(reading) as reader, os.fdopen(writing, "w") as writer:
         yield reader, writer
@@ -29,7 +29,7 @@ def tell(handler: logging.Handler, *lines: str) -> None:
         handler.handle(logging.LogRecord("requests", logging.INFO, "", 0, "%s", (line,), None))
 
 
-def read_lines(reader: IO[str], count: int) -> list[str]:
+def read_lines(reader: TextIO, count: int) -> list[str]:
     return [reader.readline().rstrip("\n") for _ in range(count)]
 
 

@@ -23,6 +23,7 @@ from maskloop.state.loop_state import LoopState, Rollout, Serving
 from monitoring.drift.novelty import Novelty
 from serving.answers import Traffic, Wanted
 from serving.telemetry.metrics import Metrics, forget_dead_workers, share_figures
+from tests.fakes.records import with_only
 from tests.fakes.serving_world import make_answer, make_served
 
 Row = tuple[str, frozenset[tuple[str, str]]]
@@ -243,7 +244,7 @@ def test_the_newest_drift_verdict_on_the_champion_is_shown(figures: Figures) -> 
 
 
 def test_the_rollout_shows_its_phase_and_its_share(figures: Figures) -> None:
-    started = RolloutStarted.model_construct()
+    started = with_only(RolloutStarted)
     rollout = Rollout("cycle-2", started, NOON, NOON, phase="progressing", share_percent=25)
     figures.metrics.show_loop(LoopState(rollouts={"cycle-2": rollout}))
     assert figures.get("rollout_share_percent") == 25
@@ -364,7 +365,8 @@ def test_workers_answer_for_each_other_and_a_dead_ones_queue_is_forgotten(
     workers: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     requests = ("maskloop_requests_total", frozenset({"status": "200", "cause": "", "version": "1"}.items()))
-    length, wait_s = ("maskloop_queue_length", frozenset()), ("maskloop_queue_wait_seconds", frozenset())
+    length: Row = ("maskloop_queue_length", frozenset())
+    wait_s: Row = ("maskloop_queue_wait_seconds", frozenset())
     for worker in workers:
         rows = ask(worker)
         assert (rows[requests], rows[length], rows[wait_s]) == (2, 4, 2.0)
