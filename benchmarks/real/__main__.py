@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dataset.ingestion.plan import IngestOptions
+from dataset.labelled_pictures import Split
 from flows.answering.predict import predict
 from flows.deciding.decisions import decide_by_hand
 from flows.drift.monitor import monitor
@@ -103,11 +105,11 @@ def run_carparts(app: App, data: Path) -> dict[str, Any]:
 STORIES: dict[str, Callable[[App, Path], dict[str, Any]]] = {"nuclei": run_nuclei, "carparts": run_carparts}
 
 
-def take(app: App, data: Path, name: str, split: Any, source: str, *, prefix: str = "instances_") -> None:
+def take(app: App, data: Path, name: str, split: Split, source: str, *, prefix: str = "instances_") -> None:
     """Ingest one published split."""
     annotations = data / "annotations" / f"{prefix}{name}.json"
     start = time.monotonic()
-    result = ingest(app, annotations, data / "images", source=source, split=split)
+    result = ingest(app, annotations, data / "images", batch=IngestOptions(source, split))
     app.teller.say(
         f"  {name}: {result.num_added} pictures in {time.monotonic() - start:.1f} s, "
         f"{len(result.report.problems)} remarks, {result.num_quarantined} left out"

@@ -17,6 +17,7 @@ import httpx
 
 from benchmarks.rollout.challengers import draw_batch, erode_masks
 from benchmarks.rollout.traffic import Traffic
+from dataset.ingestion.plan import IngestOptions
 from flows.deciding.decisions import decide_by_hand
 from flows.intake.ingest import ingest
 from flows.loop.reconcile import reconcile
@@ -132,7 +133,7 @@ def configure(root: Path, size: Size, *, model: str = "", rollout: str = "", ser
 
 def take(app: App, annotations: Path) -> None:
     """Ingest a batch; the same pictures with other labels are relabelled."""
-    ingest(app, annotations, annotations.parent / "images", source=SOURCE)
+    ingest(app, annotations, annotations.parent / "images", batch=IngestOptions(SOURCE))
 
 
 def change_labels(

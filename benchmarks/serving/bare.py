@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.serving.plans import percentile
 
 if TYPE_CHECKING:
-    from models.answering.predict import Prediction, Predictor
+    from models.answering.predict import Predictor
+    from models.answering.prediction import Prediction
 
 MAX_MPX = 25.0
 

@@ -135,14 +135,14 @@ def memory_of(pids: Iterable[int]) -> float:
 
 
 class MemoryWatch:
-    """Samples the memory of every process of a server, from entering the context to leaving it.
+    """Samples the memory of every process that ``tree`` names, from entering the context to leaving it.
 
     Attributes:
         samples: (seconds on the monotonic clock, process id, resident MiB).
     """
 
-    def __init__(self, server: Server, *, every_s: float = 1.0) -> None:
-        self._server, self._every_s = server, every_s
+    def __init__(self, tree: Callable[[], Sequence[psutil.Process]], *, every_s: float = 1.0) -> None:
+        self._tree, self._every_s = tree, every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.samples: list[tuple[float, int, float]] = []
@@ -159,7 +159,7 @@ class MemoryWatch:
 
     def _work(self) -> None:
         while not self._stop.wait(self._every_s):
-            for process in self._server.tree():
+            for process in self._tree():
                 with suppress(psutil.Error):
                     mebibytes = process.memory_info().rss / 2**20
                     self.samples.append((time.monotonic(), process.pid, mebibytes))

@@ -67,7 +67,7 @@ def measure_rush(prepared: Prepared, log: Path, length: Length) -> dict[str, Any
     contestant: Contestant = ours(prepared.app.workspace.root, workers=WORKERS)
     log.unlink(missing_ok=True)
     back_after_s: list[float] = []
-    with contestant.running(prepared.pictures, log) as (server, plan), MemoryWatch(server) as watch:
+    with contestant.running(prepared.pictures, log) as (server, plan), MemoryWatch(server.tree) as watch:
         _wait_until_loaded(log, WORKERS)
         run_client(replace(plan, clients=16, seconds=length.capacity_s))  # makes them warm
         before = server.resources()

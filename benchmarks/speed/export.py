@@ -94,7 +94,7 @@ def _contestants(
 def _compare(predictors: Mapping[str, Predictor], picture: NDArray[np.uint8]) -> dict[str, object]:
     """Say how far formats agree with torch: less than trained ones, as random weights prefer no class."""
     answers = {name: predictor.predict([picture])[0].detections for name, predictor in predictors.items()}
-    found = {}
+    found: dict[str, object] = {}
     for name in answers.keys() - {OURS}:
         parity = summarise_parity([compare_pictures(answers[OURS], answers[name], score_threshold=0.0)])
         both = f"{parity.num_both} of {parity.num_either} instances found by both"

@@ -112,7 +112,7 @@ class StockDataset(Dataset[Any]):
 
     def __init__(self, folder: Path, coco: dict[str, Any]) -> None:
         self._folder, self._images = folder, coco["images"]
-        self._of = {image["id"]: [] for image in coco["images"]}
+        self._of: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in coco["images"]}
         for annotation in coco["annotations"]:
             self._of[annotation["image_id"]].append(annotation)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +109,9 @@ def measure_train(
     return Report("train", _QUESTION, describe_run(), tuple(lines), remarks)
 
 
-def peak_bytes(contestants: dict[str, Callable[[], object]], device: torch.device) -> dict[str, int | None]:
+def peak_bytes(
+    contestants: Mapping[str, Callable[[], object]], device: torch.device
+) -> dict[str, int | None]:
     """Return the most memory a step takes on top of what was there: the process's, or the GPU's tensors'."""
     if device.type != "cuda":
         return memory_of(contestants)
@@ -152,7 +154,7 @@ def make_contestants(
     def run_ours(*, bf16: bool, parts: Collection[FastPart] = ALL_FAST_PARTS) -> Callable[[], float]:
         ours = build_model(case.settings, num_classes=NUM_CLASSES, pretrained=False, fast_parts=parts)
         ours.load_state_dict(weights)
-        ours = ours.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ours = ours.to(device, memory_format=torch.channels_last)
         step = _Step(ours, device, bf16=bf16)
 
         def run() -> float:
@@ -187,7 +189,7 @@ class _Step:
             loss = torch.stack([*self.model(images, targets).values()]).sum()
         value = loss.item()
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return value
 

@@ -34,6 +34,7 @@ from maskloop.workspace import Workspace
 from serving.access.keys import KeyStore
 from serving.rollout.sql_pair_log import SqlPairLog
 from tests.fakes.ledger import FakeClock
+from tests.fakes.model_ports import ColourPredictor
 from tests.fakes.postgresql import PostgresqlServer
 from tests.fakes.stores import STORES
 
@@ -239,7 +240,7 @@ def test_a_slice_of_a_newer_maskloop_leaves_a_verdict_open(workspace: Workspace)
     rewritten = recorded.model_copy(update={"pictures_digest": digest})
     (check,) = check_slices(
         [rewritten],
-        None,  # type: ignore[arg-type]
+        ColourPredictor(1.0),
         app.corrections,
         workspace.slices_dir,
         max_mpx=50.0,

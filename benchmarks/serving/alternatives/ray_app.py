@@ -14,7 +14,6 @@ from benchmarks.serving.alternatives.batching import MAX_BATCH, MODEL, WAIT_S
 from benchmarks.serving.bare import answer, load
 
 
-@serve.deployment(ray_actor_options={"num_cpus": os.cpu_count()}, max_ongoing_requests=100)
 class Parts:
     def __init__(self) -> None:
         self.predictor = load(MODEL)
@@ -30,4 +29,7 @@ class Parts:
 if __name__ == "__main__":
     ray.init(include_dashboard=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-    serve.run(Parts.bind(), blocking=True)
+    deployed = serve.deployment(
+        Parts, ray_actor_options={"num_cpus": os.cpu_count()}, max_ongoing_requests=100
+    )
+    serve.run(deployed.bind(), blocking=True)

@@ -89,7 +89,9 @@ def run_against(replies, pictures, **plan):
     heard, handlers = [], []
 
     async def serve(reader, writer):
-        handlers.append(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.append(task)
         while head := await read_head(reader):
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             heard.append((head, await reader.readexactly(length)))
@@ -151,7 +153,7 @@ def test_an_open_loop_sends_by_the_clock_each_picture_in_turn(pictures):
 
 
 def test_memory_that_grows_is_seen():
-    watch = MemoryWatch(server=None, every_s=1.0)
+    watch = MemoryWatch(list, every_s=1.0)
     watch.samples = [(float(second), pid, 100.0 + second) for second in range(60) for pid in (1, 2)]
     described = watch.describe(0.0, 60.0)
     assert described["slope_mb_per_minute"] == pytest.approx(120.0)

@@ -1,5 +1,7 @@
 import argparse
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from dataset.pictures.decoding import decode_picture
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from models.loading.batches import BatchStream, PictureCache
 from models.network.fast_parts import ALL_FAST_PARTS
+from models.training.train import TrainingResult
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,9 @@ def small():
 def test_both_models_find_as_many_instances_as_wanted_and_the_same(small, count):
     stock, ours, picture = small
     let_find(stock, count, picture)
-    contestants = _contestants(stock, _predictor_like(stock, ours, torch.device("cpu")), [picture])
+    contestants: dict[str, Any] = _contestants(
+        stock, _predictor_like(stock, ours, torch.device("cpu")), [picture]
+    )
     theirs, found = contestants[STOCK]()[0], contestants[OURS]()[0].detections
     assert len(theirs["scores"]) == len(found) == count
     assert compare(theirs, found).startswith(f"{count} of {count}" if count else "0 and 0")
@@ -53,7 +58,10 @@ def test_masks_are_blobs_inside_their_boxes(small):
 def test_a_difference_is_said(small):
     stock, ours, picture = small
     let_find(stock, 5, picture)
-    found = _contestants(stock, _predictor_like(stock, ours, torch.device("cpu")), [picture])[OURS]()
+    contestants: dict[str, Any] = _contestants(
+        stock, _predictor_like(stock, ours, torch.device("cpu")), [picture]
+    )
+    found = contestants[OURS]()
     answer = run_stock(stock, [picture])[0]
     assert compare(answer, found[0].detections).startswith("5 of 5")
     answer["labels"] = answer["labels"] % 90 + 1
@@ -65,7 +73,7 @@ def test_every_contestant_gives_the_same_answer(subject, monkeypatch):
     monkeypatch.setattr("benchmarks.speed.masks.SIZES_QUICK", ((50, 70),))
     monkeypatch.setattr("benchmarks.speed.evaluate.NUM_PICTURES_QUICK", 4)
     wanted = argparse.Namespace(quick=True, budget_s=0.01, device="cpu", min_size_px=None)
-    remarks = measure(subject, wanted).remarks
+    remarks: Mapping[str, Any] = measure(subject, wanted).remarks
     values = [
         value for each in remarks.values() for value in (each.values() if isinstance(each, dict) else [each])
     ]
@@ -121,7 +129,8 @@ def test_loading_counts_the_same_instances_for_all(monkeypatch):
     monkeypatch.setattr("benchmarks.speed.loading.WORKERS", (0,))
     wanted = argparse.Namespace(quick=True, budget_s=0.01, device="cpu", min_size_px=None)
     report = measure("loading", wanted)
-    assert set(report.remarks["instances in one pass, 0 workers"].values()) == {21}
+    counted: Any = report.remarks["instances in one pass, 0 workers"]
+    assert set(counted.values()) == {21}
     assert {line.name for line in report.lines} == {STOCK_LOADING, FIRST, CACHED, VARIED}
 
 
@@ -159,7 +168,8 @@ def test_whole_runs_hear_the_same_verdicts_between_and_beside_their_steps(monkey
 
 
 def test_a_run_that_is_never_evaluated_differs_in_nothing_else():
-    tiny, results = judging.Case("tiny", TINY.settings, 2, 4, 3), {}
+    tiny = judging.Case("tiny", TINY.settings, 2, 4, 3)
+    results: dict[str, TrainingResult] = {}
     for run in judging.make_contestants(tiny, torch.device("cpu"), results).values():
         run()
     assert [len(each.history) for each in results.values()] == [0, 4, 4]
