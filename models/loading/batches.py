@@ -6,7 +6,7 @@ run sees exactly what the uninterrupted one would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,7 @@ class BatchStream:
         pairs = settings.augmentation.mirrored_classes
         self._mirrored = mirrored_labels(cache.dataset.class_names, pairs) if pairs else None
 
-    def from_step(self, first_step: int) -> Iterator[TrainingBatch]:
+    def from_step(self, first_step: int) -> Generator[TrainingBatch, None, None]:
         """Yield the batches of steps ``first_step``, ``first_step + 1``, … (from 0) to the plan's end."""
         steps = range(first_step, len(self._plan))
         workers = self._settings.num_workers

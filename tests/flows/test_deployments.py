@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +56,12 @@ def deployed(client: SyncPrefectClient, world: World) -> UUID:
 def runs_of(client: SyncPrefectClient, world: World, cycle: str = "cycle-1") -> list[FlowRun]:
     tag = f"maskloop:{world.workspace.settings.model_name}:{cycle}"
     found = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
-    return sorted(found, key=lambda run: run.created)
+    return sorted(found, key=created_at)
+
+
+def created_at(run: FlowRun) -> datetime:
+    assert run.created is not None
+    return run.created
 
 
 def opened_cycle(world: World) -> None:
@@ -288,7 +294,7 @@ def test_only_the_reconcile_schedule_of_the_own_workspace_is_paused(
 
 def active_schedules_of(client: SyncPrefectClient, world: World) -> dict[str, int]:
     return {
-        one.entrypoint.rpartition(".")[2]: sum(schedule.active for schedule in one.schedules)
+        (one.entrypoint or "").rpartition(".")[2]: sum(schedule.active for schedule in one.schedules)
         for one in client.read_deployments()
         if one.parameters.get("workspace") == str(world.workspace.root)
     }

@@ -19,6 +19,8 @@ def _one_thread():
 def shapes():
     """The module shapes.py beside this file."""
     spec = importlib.util.spec_from_file_location("maskloop_test_shapes", _SHAPES)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture
+from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
 from maskloop.digest import digest_bytes
 from maskloop.masks import encode_masks
 from maskloop.settings.workspace_settings import GateSettings, Settings, parse_settings
@@ -69,7 +69,7 @@ def draw(index: int) -> tuple[np.ndarray, np.ndarray, int]:
     return pixels, mask[None], kind
 
 
-def make_picture(index: int, split: str = "train") -> LabelledPicture:
+def make_picture(index: int, split: Split = "train") -> LabelledPicture:
     """Describe picture ``index``; its digest is that of its pixels."""
     pixels, mask, kind = draw(index)
     return LabelledPicture(

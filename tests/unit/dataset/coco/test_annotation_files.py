@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from dataset.pictures.decoding import encode_png
 from maskloop.errors import DataError
 from tests.fakes.coco_batches import coco_content, noise_pixels
 
-LABELME = {"version": "5.0", "shapes": [], "imagePath": "a.png", "imageData": None}
+LABELME: dict[str, Any] = {"version": "5.0", "shapes": [], "imagePath": "a.png", "imageData": None}
 MISTAKES = {
     "YOLO's data.yaml": b"path: ../data\ntrain: images/train\nval: images/val\nnames:\n  0: bolt\n",
     "a YOLO label file": b"0 0.5 0.5 0.1 0.2\n1 0.1 0.1 0.2 0.2 0.3 0.3\n",

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,7 +236,8 @@ def test_no_single_odd_value_raises_or_costs_more_than_its_picture(field, value,
         content["images"][0][field] = value
     else:
         content["annotations"][0][field] = value
-    coco = CocoFile(None, *(tuple(content[name]) for name in ("images", "annotations", "categories")))
+    images, annotations = tuple(content["images"]), tuple(content["annotations"])
+    coco = CocoFile(Path("a.json"), images, annotations, tuple(content["categories"]))
     report = validate_batch(coco, {name: found_picture(name) for name in picture_names(coco)})
     assert len(report.usable) >= 1
     assert [problem.code for problem in report.blocking if field not in ("id", "image_id")] == []

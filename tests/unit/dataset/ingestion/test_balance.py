@@ -25,7 +25,8 @@ def found(name, *, digest=""):
 
 def balance_of(content, pictures=None, *, previous=None, **said):
     """Plan a batch, accepted or refused, and return its books."""
-    coco = CocoFile(Path("a.json"), *(tuple(content[key]) for key in ("images", "annotations", "categories")))
+    images, annotations = tuple(content["images"]), tuple(content["annotations"])
+    coco = CocoFile(Path("a.json"), images, annotations, tuple(content["categories"]))
     pictures = {**{name: found(name) for name in picture_names(coco)}, **(pictures or {})}
     settings = parse_settings({"data": {"max_quarantined_percent": 60, "near_duplicate_distance_bits": 0}})
     try:

@@ -126,7 +126,9 @@ class TestGroups:
         assert "20 file names look like parts of 4 pictures" in problem.message
         pattern = problem.hint.split("'")[1]
         settings = parse_settings({"data": {"group_pattern": pattern}})
-        assert suggest_pattern(names).pattern == settings.data.group_pattern
+        suggested = suggest_pattern(names)
+        assert suggested is not None
+        assert suggested.pattern == settings.data.group_pattern
 
     def test_tiles_declared_for_two_splits_are_told(self, ingest, tmp_path):
         names = [f"{photo}_scaled_{tile}.png" for photo in ("ash", "elm", "fir", "oak") for tile in range(2)]

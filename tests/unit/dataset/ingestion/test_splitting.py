@@ -9,6 +9,7 @@ from dataset.ingestion.splitting import (
     assign_splits,
     hashed_split,
 )
+from dataset.labelled_pictures import Split
 
 
 def look(number: int) -> int:
@@ -21,7 +22,7 @@ def newcomer(number: int, *, name: str = "", group: str = "", near: int | None =
     return Newcomer(f"digest{number}", name or f"{number}.png", group, hashed)
 
 
-def resident(number: int, split: str, group: str = "", name: str = "") -> Resident:
+def resident(number: int, split: Split, group: str = "", name: str = "") -> Resident:
     return Resident(
         f"old{number}", name or f"old{number}.png", group or f"group{number}", split, look(number)
     )

@@ -14,7 +14,9 @@ RNG = np.random.default_rng(3)
 
 class TestDifferenceHash:
     PICTURE = np.asarray(
-        Image.fromarray(RNG.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((240, 180), Image.BICUBIC)
+        Image.fromarray(RNG.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize(
+            (240, 180), Image.Resampling.BICUBIC
+        )
     )
 
     def distance(self, other) -> int:

@@ -27,7 +27,7 @@ FILM = struct.pack(">I4s4sI", 16, b"ftyp", b"mp42", 0) + b"\xa9xyz+51.4778-000.0
 
 def exif_of(orientation: int = 1, *, has_place: bool = True, endian: str = "<") -> bytes:
     exif = Image.Exif()
-    exif.endian = endian  # type: ignore[assignment]
+    exif.endian = endian
     exif[ExifTags.Base.Make] = "made up"
     if orientation != 1:
         exif[ExifTags.Base.Orientation] = orientation
@@ -64,7 +64,7 @@ def second_still(data: bytes) -> bytes:
     """A camera's stereo picture: the second still tells the place, the first does not."""
     file = io.BytesIO()
     stills = [Image.open(io.BytesIO(data)), Image.open(io.BytesIO(saved("JPEG", exif=exif_of())))]
-    stills[1].encoderinfo = {"exif": exif_of()}  # type: ignore[attr-defined]
+    stills[1].encoderinfo = {"exif": exif_of()}
     stills[0].save(
         file, "MPO", save_all=True, append_images=stills[1:], exif=stills[0].getexif(), quality="keep"
     )
@@ -134,7 +134,7 @@ HIDDEN: dict[tuple[str, str], Callable[[bytes], bytes]] = {
     ("WEBP", "an unknown chunk"): in_webp(b"MINE", XMP),
     ("WEBP", "a JPEG behind"): behind(JPEG_WITH_A_PLACE),
 }
-SAVED = {
+SAVED: dict[str, list[dict[str, Any]]] = {
     "JPEG": [
         {"mode": "RGB"},
         {"mode": "L"},

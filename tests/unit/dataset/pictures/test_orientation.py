@@ -27,7 +27,8 @@ def test_a_mask_turns_as_its_pixels_do_and_back(orientation: int, bitmap: np.nda
     expected = orient(bitmap, orientation)
     assert decode_masks([turned])[0].tolist() == expected.tolist()
     assert orient_mask(turned, undo(orientation)) == mask
-    assert orient_size(*bitmap.shape, orientation) == expected.shape
+    height_px, width_px = bitmap.shape
+    assert orient_size(height_px, width_px, orientation) == expected.shape
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

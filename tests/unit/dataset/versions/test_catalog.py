@@ -138,7 +138,9 @@ class TestLabelMix:
         rng = np.random.default_rng(0)
         shares, names = [0.4, 0.3, 0.2, 0.1], ("a", "b", "c", "d")
         alarms = [
-            compare_label_distribution(rng.multinomial(1000, shares), rng.multinomial(60, shares), names)
+            compare_label_distribution(
+                rng.multinomial(1000, shares).tolist(), rng.multinomial(60, shares).tolist(), names
+            )
             for _ in range(500)
         ]
         assert sum(map(bool, alarms)) <= 5

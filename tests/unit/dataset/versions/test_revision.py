@@ -42,7 +42,7 @@ def ingest(root: Path, numbers: range):
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
     (root / "maskloop.toml").write_text("")
     ingest(root, range(5))
@@ -50,7 +50,7 @@ def template(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def root(template, tmp_path) -> Path:
+def root(template: Path, tmp_path: Path) -> Path:
     """A workspace with data-v1."""
     shutil.copytree(template, tmp_path / "workspace", symlinks=True)
     return tmp_path / "workspace"
@@ -166,7 +166,7 @@ def test_a_hole_in_the_remote_is_mended_before_the_tag_and_nobody_needs_a_git_na
     monkeypatch.setenv("HOME", str(root.parent))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(root.parent / "none"))
-    pushes = []
+    pushes: list[tuple[str, ...]] = []
 
     def push_with_a_hole(workspace, folder, *arguments):
         real(workspace, folder, *arguments)
@@ -175,7 +175,7 @@ def test_a_hole_in_the_remote_is_mended_before_the_tag_and_nobody_needs_a_git_na
             if len(pushes) == 1:
                 remote_objects(root)[0].unlink()
 
-    real = dvc_remote.run_dvc
+    real = run_dvc
     monkeypatch.setattr(dvc_remote, "run_dvc", push_with_a_hole)
     version = ingest(root, range(7)).version
     assert len(pushes) == 2
@@ -193,9 +193,13 @@ def test_killed_between_push_and_commit_the_old_version_stays_and_the_next_try_c
         with pytest.raises(KeyboardInterrupt):
             ingest(root, range(7))
     store = DvcDatasetStore(Workspace(root))
-    assert store.current().tag == "data-v1"
+    before = store.current()
+    assert before is not None
+    assert before.tag == "data-v1"
     assert ingest(root, range(7)).version.tag == "data-v2"
-    assert len(store.current().pictures) == 7
+    after = store.current()
+    assert after is not None
+    assert len(after.pictures) == 7
 
 
 def test_objects_missing_from_the_cache_after_add_are_an_error_and_no_version(root, monkeypatch):
@@ -208,7 +212,7 @@ def test_objects_missing_from_the_cache_after_add_are_an_error_and_no_version(ro
         cache = root / ".dvc" / "cache" / "files" / "md5"
         next(path for path in cache.rglob("*") if path.is_file() and path.suffix != ".dir").unlink()
 
-    real = revision.run_dvc
+    real = run_dvc
     monkeypatch.setattr(revision, "run_dvc", add_on_a_full_disk)
     with pytest.raises(StorageError, match="did not arrive in DVC's cache"):
         ingest(root, range(6))

@@ -70,8 +70,10 @@ class OnePredictor(FakePredictors):
 
 def _detect(pixels: np.ndarray) -> Detections:
     masks = encode_masks(pixels.transpose(2, 0, 1) > 128)
+    height_px, width_px = pixels.shape[:2]
     return Detections(
-        *pixels.shape[:2],
+        height_px,
+        width_px,
         boxes_xyxy(masks).astype(np.float32) + np.float32(0.126),
         np.array([score for _, score in FOUND], np.float32),
         np.array([class_index for class_index, _ in FOUND]),
@@ -83,7 +85,7 @@ class OneModel(FakeSource):
     """Serves the colourful one."""
 
     def load(self, _served: Any, role: Role) -> HostedModel:
-        return HostedModel(role, make_served(), ColourfulPredictor())  # type: ignore[arg-type]
+        return HostedModel(role, make_served(), ColourfulPredictor())
 
 
 def draw(drawn: Sequence[tuple[int, int, int, int]], noise: int) -> np.ndarray:
@@ -171,7 +173,9 @@ def check_that_all_agree(
 
 def _truth(upright: np.ndarray, orientation: int) -> list[dict[str, Any]]:
     """Return what is in the file, worked out from its own pixels; only the offset of the boxes is turned."""
-    stored = orient(upright.transpose(2, 0, 1), BACK.get(orientation, orientation)) > 128
+    stored = (
+        np.asarray(orient(upright.transpose(2, 0, 1), BACK.get(orientation, orientation)), np.uint8) > 128
+    )
     told = []
     for (class_index, score), mask in zip(FOUND, stored, strict=True):
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -197,7 +201,7 @@ def _offset_of_the_file(orientation: int) -> tuple[int, int]:
 def _ask_pyfunc(file: Path, **params: Any) -> list[dict[str, Any]]:
     model = PicturesToInstances(ColourfulPredictor())  # type: ignore[arg-type]
     (row,) = model.predict(pd.DataFrame({"image": [file.read_bytes()]}), params).itertuples()
-    told: list[dict[str, Any]] = json.loads(row.instances)
+    told: list[dict[str, Any]] = json.loads(str(row.instances))
     return told
 
 

@@ -89,7 +89,8 @@ def test_an_export_that_says_something_else_is_neither_kept_nor_attached(
     assert report.parity.mask_iou == pytest.approx(8 / 9)
     assert "0.98 is required" in report.reasons[0]
     assert tag(judged) == ""
-    assert files_in_mlflow(judged) == list(judged.workspace.exports_dir.iterdir()) == []
+    assert files_in_mlflow(judged) == []
+    assert list(judged.workspace.exports_dir.iterdir()) == []
 
 
 def test_settings_say_what_is_required_of_eight_bits_alone(

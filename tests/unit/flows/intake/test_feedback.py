@@ -26,6 +26,7 @@ def test_a_correction_of_a_kept_picture_becomes_a_label(world: World) -> None:
     (correction,) = world.corrections.newest(1)
     assert (correction.by, correction.verdict, correction.note) == ("rita", "wrong", "upside down")
     assert (correction.model_version, correction.source) == ("3", "belt")
+    assert correction.instances is not None
     assert [name for name, _ in correction.instances] == list(CLASS_NAMES)
     assert fate(world) == ("waiting", "")
 

@@ -144,7 +144,8 @@ def test_a_model_is_measured_at_its_own_thresholds(world: World) -> None:
             max_mpx=1.0,
             progress=lambda *_: None,
         )
-        return measured.evaluation.iou.class_iou().tolist()
+        of_classes: list[float] = measured.evaluation.iou.class_iou().tolist()
+        return of_classes
 
     assert measure(0.5) == [1.0, 1.0]
     assert measure((0.95, 0.5)) == [0.0, 1.0]  # red is found with 0.9

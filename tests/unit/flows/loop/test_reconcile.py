@@ -33,7 +33,7 @@ from tests.fakes.crashing import Countdown, Killed, Moment, every_crash_point
 from tests.fakes.loop_world import World
 
 
-def leave_it(_app: object, _cycle: str) -> None:
+def leave_it(app: object, cycle_id: str) -> None:
     """A starter that starts nothing."""
 
 

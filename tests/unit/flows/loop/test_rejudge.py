@@ -8,8 +8,7 @@ import pytest
 
 from flows.command.main import main
 from flows.deciding.decisions import decide_by_hand
-from flows.drift.monitor import record_trigger
-from flows.loop.cycles import abandon_cycle
+from flows.loop.cycles import abandon_cycle, record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.rejudge import judge_again
 from flows.loop.turn import run_turn

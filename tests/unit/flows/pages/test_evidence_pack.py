@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -335,7 +336,12 @@ def see(world: World, numbers: range, *, picture: bytes | None = None, **facts: 
     for number in numbers:
         pixels, _ = draw_picture(number)
         found = ColourPredictor(0.9).predict([pixels])[0].detections
-        same = {"agreement": 0.9, "champion_s": 0.01, "challenger_s": 0.012, "latency_s": 0.02}
+        same: dict[str, Any] = {
+            "agreement": 0.9,
+            "champion_s": 0.01,
+            "challenger_s": 0.012,
+            "latency_s": 0.02,
+        }
         comparison = Comparison("cycle-2", f"r{number}", "champion", **(same | facts))
         data = encode_png(pixels) if picture is None else picture
         world.pairs.add(KeptPair(comparison, found, found, CLASS_NAMES, 1, data))

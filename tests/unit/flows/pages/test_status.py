@@ -20,6 +20,7 @@ from flows.planning.due import find_due
 from flows.planning.plan import LoopFacts
 from flows.workspace.running import WORK_LEASE, WorkNote
 from maskloop.errors import TrainingError
+from maskloop.records.record import StartsFrom
 from tests.fakes.crashing import Killed
 from tests.fakes.loop_stories import first_champion, judged, set_floor
 from tests.fakes.loop_world import World
@@ -96,11 +97,12 @@ def test_a_cycle_that_failed_is_shown_until_another_training_takes_it_up(world: 
 def test_what_failed_is_taken_up_by_a_training_of_its_own_kind(world: World) -> None:
     first_champion(world)
     world.model.error = TrainingError("the loss is not finite")
-    for starts_from, is_taught, command in (
+    trainings: tuple[tuple[StartsFrom, bool, str], ...] = (
         ("first-weights", False, "maskloop train"),
         ("champion", False, "maskloop retrain"),
         ("first-weights", True, "maskloop distil"),
-    ):
+    )
+    for starts_from, is_taught, command in trainings:
         with pytest.raises(TrainingError):
             run_turn(world.app(), starts_from=starts_from, is_taught=is_taught)
         for _ in range(3):

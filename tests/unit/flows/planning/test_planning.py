@@ -19,6 +19,7 @@ from flows.planning.plan import (
     LoopFacts,
     OpenCycle,
     Promote,
+    StartRollout,
     StartWork,
     Step,
     Wait,
@@ -317,7 +318,10 @@ def applied(loop: LoopState, step: Step, data: st.DataObject) -> LoopState:
         case Wait(id, waiting):
             return changed(loop, id, waiting=waiting)
         case StartWork(id):
-            failed = {"phase": loop.cycles[id].phase, "num_attempts": loop.cycles[id].num_attempts + 1}
+            failed: dict[str, Any] = {
+                "phase": loop.cycles[id].phase,
+                "num_attempts": loop.cycles[id].num_attempts + 1,
+            }
             return changed(loop, id, **(data.draw(st.sampled_from([{"phase": "judged"}, failed]))))
         case Decide(id):
             return changed(loop, id, phase=data.draw(st.sampled_from(["approved", "rejected"])))
@@ -325,6 +329,8 @@ def applied(loop: LoopState, step: Step, data: st.DataObject) -> LoopState:
             return changed(loop, id, phase="promoting")
         case CloseCycle(id, _, _):
             return changed(loop, id, phase="closed")
+        case StartRollout():
+            raise AssertionError("none of these loops has a rollout")
         case CompletePromotion():
             return replace(loop, changing=None)
 

@@ -232,7 +232,7 @@ def has_ended(process: psutil.Process) -> bool:
     """Tell whether a process is gone, or dead and only not yet cleared away by its parent."""
     psutil.wait_procs([process], timeout=10)
     with suppress(psutil.NoSuchProcess):
-        return process.status() == psutil.STATUS_ZOMBIE
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
     return True
 
 

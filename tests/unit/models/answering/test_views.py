@@ -89,7 +89,8 @@ def test_without_mirrored_views_it_has_not():
 
 
 def test_masks_are_the_mean_of_what_the_views_draw(monkeypatch):
-    model, batch, drawn = build(), draw(1), []
+    model, batch = build(), draw(1)
+    drawn: list[torch.Tensor] = []
 
     def remember(*given):
         masks = torch.full((len(given[4]), 28, 28), 0.2 + 0.6 * len(drawn))

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchvision.models.detection import MaskRCNN
 
 from maskloop.errors import ConfigurationError, ExportError, IntegrityError, NotFoundError
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.inference import copy_for_inference, find_regions, keep_choosing_alone
 from models.answering.predict import Predictor
 from models.artifacts.artifact import load_model
+from models.artifacts.manifest import ArtifactManifest
 from models.exports import formats as exports
 from models.exports import onnx_format, openvino_format
 from models.exports.formats import check_format, load_export, verify_export, write_export
@@ -30,6 +32,7 @@ from models.operations.convolutions import LeanConv2d
 
 BACKBONES = ("small", "mobilenet_v3", "resnet18", "resnet50_v2")
 CPU = torch.device("cpu")
+Trained = tuple[MaskRCNN, ArtifactManifest]
 
 
 def has(*packages):
@@ -198,7 +201,7 @@ def test_an_export_loads_as_a_predictor_that_answers_as_the_model_does(trained, 
 
 
 def test_eight_bits_are_calibrated_with_pictures_whose_digests_are_written_down(
-    trained, shapes, form, tmp_path
+    trained: Trained, shapes, form, tmp_path
 ):
     pictures = calibration_of(shapes)
     written = write_export(tmp_path / "export", *trained, "openvino-int8", calibration=pictures)
@@ -206,19 +209,21 @@ def test_eight_bits_are_calibrated_with_pictures_whose_digests_are_written_down(
     assert all(len(form.samples[name]) for name in GRAPHS)
 
 
-def test_full_precision_needs_no_pictures(trained, shapes, form, tmp_path):
+def test_full_precision_needs_no_pictures(trained: Trained, shapes, form, tmp_path):
     written = write_export(tmp_path / "e", *trained, "openvino", calibration=calibration_of(shapes))
     assert written.calibration_digests == ()
     assert form.samples == dict.fromkeys(GRAPHS)
 
 
-def test_eight_bits_without_pictures_are_refused(trained, form, tmp_path):
+def test_eight_bits_without_pictures_are_refused(trained: Trained, form, tmp_path):
     with pytest.raises(ExportError, match="no pictures"):
         write_export(tmp_path / "export", *trained, "openvino-int8")
     assert not (tmp_path / "export").exists()
 
 
-def test_what_an_exporter_cannot_do_is_said_in_its_own_words_and_leaves_nothing(trained, form, tmp_path):
+def test_what_an_exporter_cannot_do_is_said_in_its_own_words_and_leaves_nothing(
+    trained: Trained, form, tmp_path
+):
     form.error = RuntimeError("aten::roi_align is not supported\n  at line 3")
     said = r"scan as openvino: RuntimeError: aten::roi_align is not supported$"
     with pytest.raises(ExportError, match=said):
@@ -226,7 +231,7 @@ def test_what_an_exporter_cannot_do_is_said_in_its_own_words_and_leaves_nothing(
     assert list(tmp_path.glob("*export*")) == []
 
 
-def test_an_exporter_that_talks_does_not_get_into_the_answer(trained, form, tmp_path, capsys):
+def test_an_exporter_that_talks_does_not_get_into_the_answer(trained: Trained, form, tmp_path, capsys):
     write_export(tmp_path / "export", *trained, "openvino")
     said = capsys.readouterr()
     assert said.out == ""
@@ -241,20 +246,20 @@ def test_an_exporter_that_talks_does_not_get_into_the_answer(trained, form, tmp_
         ("export.json", "not json", "not an export's manifest"),
     ],
 )
-def test_a_changed_file_is_refused(trained, form, tmp_path, file, text, said):
+def test_a_changed_file_is_refused(trained: Trained, form, tmp_path, file, text, said):
     write_export(tmp_path / "export", *trained, "openvino")
     (tmp_path / "export" / file).write_text(text)
     with pytest.raises(IntegrityError, match=said):
         load_export(tmp_path / "export")
 
 
-def test_another_export_than_the_recorded_one_is_refused(trained, form, tmp_path):
+def test_another_export_than_the_recorded_one_is_refused(trained: Trained, form, tmp_path):
     write_export(tmp_path / "export", *trained, "openvino")
     with pytest.raises(IntegrityError, match="not the export that was recorded"):
         load_export(tmp_path / "export", expected_digest="0" * 64)
 
 
-def test_a_manifest_that_leaves_a_graph_out_is_refused(trained, form, tmp_path):
+def test_a_manifest_that_leaves_a_graph_out_is_refused(trained: Trained, form, tmp_path):
     write_export(tmp_path / "export", *trained, "openvino")
     path = tmp_path / "export" / "export.json"
     manifest = json.loads(path.read_text())
@@ -276,16 +281,17 @@ def test_a_package_that_is_missing_is_named(wanted, monkeypatch):
         check_format(wanted)
 
 
-def test_a_missing_package_to_run_an_export_is_named(trained, form, tmp_path, monkeypatch):
+def test_a_missing_package_to_run_an_export_is_named(trained: Trained, form, tmp_path, monkeypatch):
     write_export(tmp_path / "export", *trained, "openvino")
     monkeypatch.setattr(exports, "find_spec", lambda _name: None)
     with pytest.raises(ConfigurationError, match="runs openvino is not installed"):
         load_export(tmp_path / "export")
 
 
-def test_onnx_has_no_eight_bits(tmp_path):
+def test_onnx_has_no_eight_bits(trained, tmp_path):
+    model, _ = trained
     with pytest.raises(ConfigurationError, match="OpenVINO"):
-        onnx_format.convert(None, tmp_path / "scan.onnx", [])
+        onnx_format.convert(graphs_of(model)[SCAN], tmp_path / "scan.onnx", [])
 
 
 # --- the libraries themselves ----------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Variants of pictures: hand-computed pasting and naming, and what holds for all of them."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,11 +26,21 @@ class FixedDraws:
         return np.array(self._draws)
 
 
+def fixed_draws(draws):
+    return cast(np.random.Generator, FixedDraws(draws))
+
+
+def crop_of(mask):
+    crop = tighten(0, 0, mask)
+    assert crop is not None
+    return crop
+
+
 def example_of(masks, colour=0, labels=None):
     masks = np.asarray(masks, dtype=bool)
     numbers = np.arange(1, len(masks) + 1) if labels is None else np.asarray(labels)
     pixels = np.full((*masks.shape[1:], 3), colour, dtype=np.uint8)
-    return TrainingExample(pixels, numbers.astype(np.int64), tuple(tighten(0, 0, mask) for mask in masks))
+    return TrainingExample(pixels, numbers.astype(np.int64), tuple(crop_of(mask) for mask in masks))
 
 
 def random_example(seed, height=17, width=23):
@@ -75,7 +87,7 @@ ABOVE = [
 
 def test_a_pasted_instance_covers_what_is_below_it():
     below, above = example_of(BELOW, colour=10, labels=[1, 2]), example_of(ABOVE, colour=200, labels=[3, 4])
-    pasted = paste_instances(below, above, FixedDraws([0.0, 0.9]), 0.1)  # the first one only
+    pasted = paste_instances(below, above, fixed_draws([0.0, 0.9]), 0.1)  # the first one only
     assert pasted.labels.tolist() == [1, 3]  # the second one below is covered altogether
     np.testing.assert_array_equal(
         dense(pasted)[0], np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], dtype=bool)
@@ -88,21 +100,21 @@ def test_a_pasted_instance_covers_what_is_below_it():
 @pytest.mark.parametrize(("min_visible", "labels"), [(0.75, [1, 3]), (0.76, [3])])
 def test_an_instance_that_is_mostly_covered_disappears(min_visible, labels):
     below, above = example_of(BELOW[:1], labels=[1]), example_of(ABOVE[:1], labels=[3])
-    assert paste_instances(below, above, FixedDraws([0.0]), min_visible).labels.tolist() == labels
+    assert paste_instances(below, above, fixed_draws([0.0]), min_visible).labels.tolist() == labels
 
 
 def test_a_box_shrinks_to_what_is_left():
     below = example_of([[[1, 1, 1, 1]]])
     above = example_of([[[0, 0, 1, 1]]])
-    pasted = paste_instances(below, above, FixedDraws([0.0]), 0.1)
+    pasted = paste_instances(below, above, fixed_draws([0.0]), 0.1)
     assert pasted.crops[0].box_xyxy == (0, 0, 2, 1)
 
 
 def test_pasting_nothing_changes_nothing_and_pasting_never_writes_to_what_it_is_given():
     below, above = example_of(BELOW), example_of(ABOVE)
-    assert paste_instances(below, above, FixedDraws([0.9, 0.9]), 0.1) is below
+    assert paste_instances(below, above, fixed_draws([0.9, 0.9]), 0.1) is below
     before = below.pixels.copy()
-    paste_instances(below, above, FixedDraws([0.0, 0.0]), 0.1)
+    paste_instances(below, above, fixed_draws([0.0, 0.0]), 0.1)
     np.testing.assert_array_equal(below.pixels, before)
 
 

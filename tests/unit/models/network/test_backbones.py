@@ -77,7 +77,7 @@ def test_a_backbone_of_a_known_family_is_one_row(monkeypatch: pytest.MonkeyPatch
     row = replace(
         BACKBONES["resnet18"], name="resnet152", torchvision_name="resnet152", million_parameters=58.0
     )
-    monkeypatch.setitem(BACKBONES, "resnet152", row)  # type: ignore[arg-type]
+    monkeypatch.setitem(BACKBONES, "resnet152", row)
     made = build("resnet152")
     assert sum(parameter.numel() for parameter in made.module.body.parameters()) / 1e6 > 57
     assert [256 // each.shape[2] for each in maps_of(made, 256, 256)] == [4, 8, 16, 32, 64]

@@ -61,7 +61,7 @@ SETTINGS = make_settings("resnet18", min_score=0.0, max_detections=5)
 @pytest.fixture
 def watch(monkeypatch):
     """Watch functions, written ``module:name``; returns how often each was called, if it was."""
-    calls = {}
+    calls: dict[str, int] = {}
 
     def watch_one(place):
         module, _, path = place.partition(":")

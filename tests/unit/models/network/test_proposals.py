@@ -46,7 +46,9 @@ def test_the_answer_for_single_anchors_and_its_gradient_are_those_of_the_whole(d
     found = answer_at(head, laid_out, drawn)
     wanted = [*maps, *head.parameters()]
     weights = [torch.randn_like(each) for each in found]
-    ours = torch.autograd.grad(sum((a * b).sum() for a, b in zip(found, weights, strict=True)), wanted)
+    ours = torch.autograd.grad(
+        torch.stack([(a * b).sum() for a, b in zip(found, weights, strict=True)]).sum(), wanted
+    )
     objectness, deltas = concat_box_prediction_layers(*map(list, head(laid_out)))
     everywhere = objectness.view(2, -1), deltas.view(2, -1, 4)
     theirs = [

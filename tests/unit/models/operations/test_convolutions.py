@@ -62,14 +62,20 @@ def test_fewer_products_give_the_same_sums(shape, layout):
     assert error < 3e-4
 
 
+def remembering(called, function):
+    def call(*arguments, **named):
+        called.append(1)
+        return function(*arguments, **named)
+
+    return call
+
+
 @needs_nnpack
 @pytest.mark.parametrize(("shape", "calls"), [((2, 128, 24, 30), 2), ((20, 128, 14, 14), 1)], ids=str)
 def test_large_and_many_maps_are_really_transformed(shape, calls, monkeypatch):
-    called = []
+    called: list[int] = []
     real = torch._nnpack_spatial_convolution
-    monkeypatch.setattr(
-        torch, "_nnpack_spatial_convolution", lambda *a, **k: called.append(1) or real(*a, **k)
-    )
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", remembering(called, real))
     TransformedConv2d(nn.Conv2d(128, 128, 3, padding=1).requires_grad_(False))(torch.randn(shape))
     assert len(called) == calls
 
@@ -106,7 +112,7 @@ def test_only_plain_3_x_3_convolutions_of_many_channels_are_replaced():
     layers = nn.Sequential(*kept, nn.Sequential(nn.Conv2d(128, 128, 3, padding=1)))
     assert use_fewer_products(layers) == 1
     assert [type(layer) for layer in layers[:-1]] == [nn.Conv2d] * len(kept)
-    assert isinstance(layers[-1][0], TransformedConv2d)
+    assert isinstance(next(layers[-1].children()), TransformedConv2d)
 
 
 def test_without_nnpack_everything_stays(monkeypatch):
@@ -137,7 +143,7 @@ def test_a_norm_folded_at_each_step_changes_nothing_but_the_work(bias):
     lean = copy.deepcopy(layers)
     train_with_less_work(lean)
     assert [*lean.state_dict()] == [*layers.state_dict()]
-    assert all(isinstance(each, LeanConv2d) for each in (lean[0], lean[3][0]))
+    assert all(isinstance(each, LeanConv2d) for each in (lean[0], next(lean[3].children())))
     maps = torch.randn(2, 3, 9, 9, dtype=torch.float64)
     for ours, theirs in zip(learn(lean, maps), learn(layers, maps), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
@@ -163,10 +169,9 @@ def test_fewer_products_give_the_same_gradients(shape, layout, monkeypatch):
     exact = nn.Sequential(nn.Conv2d(128, 160, 3, padding=1), give_statistics(FrozenBatchNorm2d(160)))
     lean = copy.deepcopy(exact)
     train_with_less_work(lean)
-    called, real = [], torch._nnpack_spatial_convolution
-    monkeypatch.setattr(
-        torch, "_nnpack_spatial_convolution", lambda *a, **k: called.append(1) or real(*a, **k)
-    )
+    called: list[int] = []
+    real = torch._nnpack_spatial_convolution
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", remembering(called, real))
     maps = torch.randn(shape).contiguous(memory_format=layout)
     found = learn(lean, maps)
     assert len(called) == {64: 4, 24: 2, 14: 2}[shape[2]]  # there and back, but for the one in the middle

@@ -127,7 +127,7 @@ def test_the_share_of_a_box_is_counted_over_overlapping_regions_once(seed):
     summed = sum_crowds(crops, height_px=9, width_px=13)
     x0, y0 = int(random.integers(0, 13)), int(random.integers(0, 9))
     x1, y1 = int(random.integers(x0 + 1, 14)), int(random.integers(y0 + 1, 10))
-    expected = masks.any(axis=0)[y0:y1, x0:x1].mean()
+    expected = np.asarray(masks.any(axis=0))[y0:y1, x0:x1].mean()
     assert crowd_shares(summed, torch.tensor([[x0, y0, x1, y1]]).float(), (9, 13)).item() == pytest.approx(
         expected
     )

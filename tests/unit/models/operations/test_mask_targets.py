@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,8 @@ def draw_regions(random, count, height_px, width_px):
 
 def cut_both_ways(random, sizes, resized, side, dtype=torch.float64):
     """Targets of two pictures by torchvision, its masks resized as its transform does, and by ours."""
-    targets, theirs, regions, instances, frames = [], [], [], [], []
+    targets: list[Any] = []
+    theirs, regions, instances, frames = [], [], [], []
     for (height, width), (new_height, new_width) in zip(sizes, resized, strict=True):
         crops, masks = draw_crops(random, 4, height, width)
         boxes = draw_regions(random, 9, new_height, new_width).to(dtype)

@@ -13,7 +13,7 @@ from maskloop.masks import areas_px, decode_masks
 from models.operations.pasting import paste_masks
 
 HEIGHT_PX, WIDTH_PX = 50, 70
-BELOW, ABOVE = np.nextafter(np.float32([0.5, 0.5]), np.float32([0.0, 1.0])).tolist()
+BELOW, ABOVE = np.nextafter(np.array([0.5, 0.5], np.float32), np.array([0.0, 1.0], np.float32)).tolist()
 near_the_threshold = st.sampled_from([0.0, 0.25, BELOW, 0.5, ABOVE, 0.75, 1.0])
 probabilities = st.one_of(near_the_threshold, st.floats(0.0, 1.0, width=32))
 corners = st.one_of(st.integers(-40, 110).map(float), st.floats(-40.0, 110.0, width=32))

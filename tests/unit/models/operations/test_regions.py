@@ -20,6 +20,7 @@ def test_regions_and_their_gradients_are_those_of_torchvision(seed, bins, ratio)
     weight = torch.randn(mine.shape, generator=random)
     (mine * weight).sum().backward()
     (reference * weight).sum().backward()
+    assert ours.grad is not None
     torch.testing.assert_close(ours.grad.permute(2, 0, 1)[None], theirs.grad, atol=1e-4, rtol=1e-4)
 
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from models.operations.suppression import Suppression
 BOXES = torch.tensor([[0.0, 0, 10, 10], [2.0, 0, 12, 10], [50.0, 50, 60, 60]])
 SCORES = torch.tensor([0.9, 0.8, 0.3])
 ALIKE = torch.ones(3, dtype=torch.int64)
-NUMBERS = {"iou_threshold": 0.5, "min_score": 0.05, "max_kept": 10}
+NUMBERS: dict[str, Any] = {"iou_threshold": 0.5, "min_score": 0.05, "max_kept": 10}
 
 
 def draw(seed, count):
@@ -69,7 +70,8 @@ def test_what_falls_to_the_floor_is_dropped_and_nothing_stays_nothing(method):
 
 def suppress_one_by_one(boxes, scores, labels, method, sigma, iou_threshold, min_score, max_kept):
     """The paper's figure 2, literally."""
-    iou, left, remaining, picked = box_iou(boxes, boxes), scores.tolist(), list(range(len(boxes))), []
+    iou, left, remaining = box_iou(boxes, boxes), scores.tolist(), list(range(len(boxes)))
+    picked: list[int] = []
     while remaining and len(picked) < max_kept:
         best = max(remaining, key=lambda index: left[index])
         remaining.remove(best)

@@ -10,9 +10,15 @@ def _save(folder, *steps):
     ]
 
 
+def _load(folder):
+    state = load_checkpoint(folder)
+    assert state is not None
+    return state
+
+
 def test_the_newest_state_comes_back(tmp_path):
     _save(tmp_path, 1, 2)
-    state = load_checkpoint(tmp_path)
+    state = _load(tmp_path)
     assert state["step"] == 2
     assert torch.equal(state["w"], torch.full((3,), 2.0))
 
@@ -38,7 +44,7 @@ def test_a_damaged_newest_one_falls_back_to_the_one_before(tmp_path, caplog, dam
         newest.write_bytes(data[: len(data) // 2])
     else:
         newest.with_suffix(".sha256").unlink()
-    assert load_checkpoint(tmp_path)["step"] == 1
+    assert _load(tmp_path)["step"] == 1
     assert "step-00000002.pt is damaged" in caplog.text
 
 
@@ -46,7 +52,7 @@ def test_what_a_killed_writer_left_is_swept(tmp_path):
     _save(tmp_path, 1)
     leftover = tmp_path / ".step-00000002.pt.12345678.tmp"
     leftover.write_bytes(b"half")
-    assert load_checkpoint(tmp_path)["step"] == 1
+    assert _load(tmp_path)["step"] == 1
     assert not leftover.exists()
 
 
@@ -57,11 +63,11 @@ def test_a_failed_write_leaves_the_earlier_one(tmp_path, monkeypatch):
     )
     with pytest.raises(Exception, match="disk is full"):
         _save(tmp_path, 2)
-    assert load_checkpoint(tmp_path)["step"] == 1
+    assert _load(tmp_path)["step"] == 1
 
 
 def test_a_file_that_would_run_code_is_not_loaded(tmp_path, caplog):
     _save(tmp_path, 1)
     save_checkpoint(tmp_path, 2, {"step": print})
-    assert load_checkpoint(tmp_path)["step"] == 1
+    assert _load(tmp_path)["step"] == 1
     assert "cannot be read" in caplog.text

@@ -159,7 +159,8 @@ def test_it_makes_no_difference_in_which_order_the_teacher_has_its_classes(shape
 
 def test_a_teacher_that_sees_the_pictures_larger_looks_at_the_same_regions(shapes, frozen):
     """Enlarged twice, flat pictures stay flat: the teacher's answer hardly changes if the boxes follow."""
-    pupil, seen = build(frozen), []
+    pupil = build(frozen)
+    seen: list[torch.Tensor] = []
     larger = frozen.model_copy(update={"min_size_px": 96, "max_size_px": 192})
     for settings in (frozen, larger):
         teacher = make_teacher(build(settings, 1), shapes.CLASS_NAMES)

@@ -98,14 +98,16 @@ def test_checkpoints_of_another_request_are_not_continued(shapes, tmp_path):
 def test_training_makes_the_loss_smaller_and_reports_as_it_goes(shapes, tmp_path):
     settings = shapes.tiny_settings(precision="fp32", evaluate_every_steps=20)
     losses, rates, waits, done, evaluated = [], [], [], [], []
+
+    def listen(_step, values, rate, _speed, waited):
+        losses.append(values["loss/total"])
+        rates.append(rate)
+        waits.append(waited)
+
     result = train(
         shapes.make_request(tmp_path, settings, steps=40),
         load_picture=shapes.load_picture,
-        on_step=lambda step, values, rate, speed, waited: (
-            losses.append(values["loss/total"]),
-            rates.append(rate),
-            waits.append(waited),
-        ),
+        on_step=listen,
         on_evaluation=lambda step, metrics: evaluated.append(step),
         progress=lambda step, total: done.append((step, total)),
     )

@@ -47,12 +47,13 @@ def test_measuring_draws_nothing_and_leaves_the_trained_network_as_it_is(shapes,
     model = tiny_model.train()
     examiner = Examiner(model, request, PictureCache(request.dataset, shapes.load_picture), CPU)
     before = {name: each.clone() for name, each in model.state_dict().items()}
-    states = [torch.get_rng_state(), str(np.random.get_state()), random.getstate()]
+    torch_state = torch.get_rng_state()
+    other_states = str(np.random.get_state()), random.getstate()
     other = build_other(shapes)
-    torch.set_rng_state(states[0])
+    torch.set_rng_state(torch_state)
     examiner.measure(other.state_dict())
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert [str(np.random.get_state()), random.getstate()] == states[1:]
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert (str(np.random.get_state()), random.getstate()) == other_states
     assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
     assert all(module.training for module in model.modules())
     assert all(each.requires_grad for each in model.parameters())
@@ -69,7 +70,9 @@ def test_the_weights_under_judgement_are_a_copy(examiner, tiny_model):
     before = tensor.clone()
     judge.hand_in(Snapshot(1, weights, 0.0, 0.0))
     tensor.fill_(math.nan)
-    judged, _ = judge.hear()
+    heard = judge.hear()
+    assert heard is not None
+    judged, _ = heard
     judge.close()
     assert torch.equal(judged.weights[name], before)
     assert judge.pending is None

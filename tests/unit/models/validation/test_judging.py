@@ -47,6 +47,12 @@ def beside(shapes, tmp_path_factory):
 # --- what a run makes of verdicts -------------------------------------------------------------------
 
 
+def saved_judging(folder):
+    saved = load_checkpoint(folder)
+    assert saved is not None
+    return saved["judging"]
+
+
 def snapshot_of(step, value=0.0):
     return Snapshot(step, {"weight": torch.tensor([value])}, loss=0.5, learning_rate=0.1)
 
@@ -58,6 +64,7 @@ def test_the_first_of_the_best_weights_are_kept_and_evaluations_without_better_a
             snapshot_of(step, float(step)), Measured({"a": iou, "b": iou + 0.5}, {"loss_mask": 0.25})
         )
     assert (standing.best_step, standing.best_iou, standing.evaluations_without_better) == (2, 0.75, 2)
+    assert standing.best is not None
     assert standing.best["weight"].tolist() == [2.0]
     assert [each["mean_iou"] for each in standing.history] == [0.5, 0.75, 0.75, 0.5]
     assert standing.history[0] == {
@@ -76,6 +83,7 @@ def test_the_best_weights_stay_when_those_that_were_judged_go_on_learning():
     judged = snapshot_of(1, 1.0)
     standing = BestSoFar().after(judged, Measured({"a": 0.5}, {}))
     judged.weights["weight"].fill_(7.0)
+    assert standing.best is not None
     assert standing.best["weight"].tolist() == [1.0]
 
 
@@ -91,7 +99,8 @@ def test_both_ways_measure_the_same_at_the_same_steps_and_keep_the_same_weights(
 
 
 def test_a_verdict_is_heard_when_the_next_evaluation_is_due_and_in_the_runs_own_thread(shapes, tmp_path):
-    heard, done = [], []
+    heard: list[tuple[int, int]] = []
+    done: list[int] = []
 
     def hear(step, metrics):
         assert threading.current_thread() is threading.main_thread()
@@ -160,7 +169,7 @@ def test_a_run_stopped_at_any_step_judges_again_and_ends_bitwise_as_one_that_was
     asked = itertools.count(1)
     with pytest.raises(StoppedError, match=f"step {stop_at} of 10"):
         train(request, load_picture=shapes.load_picture, should_stop=lambda: next(asked) >= stop_at)
-    judging = load_checkpoint(tmp_path)["judging"]
+    judging = saved_judging(tmp_path)
     assert judging["step"] == stop_at // 3 * 3
     resumed = train(request, load_picture=shapes.load_picture)
     assert resumed.history == beside.history
@@ -173,7 +182,7 @@ def test_a_run_killed_with_an_evaluation_under_way_ends_bitwise_as_one_that_was_
     command = [sys.executable, shapes.__file__, str(tmp_path / "killed"), "--die-at", "7", "--beside"]
     killed = subprocess.run(command, cwd=Path(__file__).parents[4], timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert load_checkpoint(tmp_path / "killed")["judging"]["step"] == 4
+    assert saved_judging(tmp_path / "killed")["step"] == 4
     resumed = train(beside_request(shapes, tmp_path / "killed"), load_picture=shapes.load_picture)
     assert resumed.history == whole.history
     assert same_weights(resumed, whole)
@@ -186,7 +195,7 @@ def beside_request(shapes, folder):
 
 def test_a_finished_run_has_nothing_left_to_judge_and_is_not_continued(shapes, tmp_path):
     first = run(shapes, tmp_path)
-    assert load_checkpoint(tmp_path)["judging"] is None
+    assert saved_judging(tmp_path) is None
     request = shapes.make_request(tmp_path, shapes.settings_beside())
     again = train(request, load_picture=shapes.load_picture, on_step=_never)
     assert (again.history, again.best_step) == (first.history, first.best_step)
@@ -260,7 +269,12 @@ def test_a_run_that_fails_does_not_wait_for_the_rest_of_an_evaluation(shapes, tm
     """The thread hangs in the first validation picture until it is given up, and asks for no more."""
     is_loading, is_over, loaded = threading.Event(), threading.Event(), []
     give_up = Examiner.give_up
-    monkeypatch.setattr(Examiner, "give_up", lambda self: (give_up(self), is_over.set()))
+
+    def give_up_and_tell(self):
+        give_up(self)
+        is_over.set()
+
+    monkeypatch.setattr(Examiner, "give_up", give_up_and_tell)
 
     def load(path):
         if path.stem in VAL_PICTURES:
