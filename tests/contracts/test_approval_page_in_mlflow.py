@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.deciding.decision_log import DecisionLog
 from flows.deciding.decisions import settle_tags
 from flows.evidence.judged import PAGE_PATH
 from flows.loop.reconcile import reconcile
@@ -57,4 +58,4 @@ def test_a_reviewer_finds_the_page_decides_by_tags_and_the_page_follows(
     assert "✓ It serves." in Reader(page).text
     assert "anna approved version 1 (mlflow)" in Reader(page).text
     assert "It serves" in client.get_model_version("mask-rcnn", "1").description
-    assert settle_tags(world.app()) == []
+    assert settle_tags(DecisionLog.of(world.app())) == []

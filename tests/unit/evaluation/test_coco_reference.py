@@ -4,6 +4,7 @@ import json
 import os
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,10 +68,11 @@ def read_detections(results, truths, class_of):
         own = sorted(found[int(truth.picture_id)], key=lambda item: -item["score"])
         size = truth.height_px, truth.width_px
         empty = encode_masks(np.zeros((1, *size), dtype=bool))[0]
+        # float64, because one box here overlaps by exactly 0.95: rounded to float32 it would miss
+        boxes: Any = np.array([xyxy(d.get("bbox", [0, 0, 0, 0])) for d in own], np.float64).reshape(-1, 4)
         detections[truth.picture_id] = Detections(
             *size,
-            # float64, because one box here overlaps by exactly 0.95: rounded to float32 it would miss
-            np.array([xyxy(d.get("bbox", [0, 0, 0, 0])) for d in own], dtype=np.float64).reshape(-1, 4),
+            boxes,
             np.array([d["score"] for d in own], dtype=np.float32),
             np.array([class_of[d["category_id"]] for d in own], dtype=np.int64),
             tuple(rle_from_coco(d["segmentation"], *size) if "segmentation" in d else empty for d in own),
