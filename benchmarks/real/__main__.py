@@ -109,7 +109,7 @@ def take(app: App, data: Path, name: str, split: Split, source: str, *, prefix: 
     """Ingest one published split."""
     annotations = data / "annotations" / f"{prefix}{name}.json"
     start = time.monotonic()
-    result = ingest(app, annotations, data / "images", batch=IngestOptions(source, split))
+    result = ingest(app, annotations, data / "images", options=IngestOptions(source, split))
     app.teller.say(
         f"  {name}: {result.num_added} pictures in {time.monotonic() - start:.1f} s, "
         f"{len(result.report.problems)} remarks, {result.num_quarantined} left out"

@@ -133,7 +133,7 @@ def configure(root: Path, size: Size, *, model: str = "", rollout: str = "", ser
 
 def take(app: App, annotations: Path) -> None:
     """Ingest a batch; the same pictures with other labels are relabelled."""
-    ingest(app, annotations, annotations.parent / "images", batch=IngestOptions(SOURCE))
+    ingest(app, annotations, annotations.parent / "images", options=IngestOptions(SOURCE))
 
 
 def change_labels(

@@ -22,6 +22,7 @@ from maskloop.errors import (
     TrainingError,
     UnavailableError,
 )
+from maskloop.ledger.port import Entry
 from maskloop.records.kinds import (
     ApprovalDecided,
     CycleClosed,
@@ -153,7 +154,12 @@ def test_nothing_is_decided_or_served_from_a_ledger_that_was_changed_by_hand(wor
     first_champion(world)
     entries = world.ledger.entries()
     forged = replace(entries[-1], actor="somebody else")
-    world.ledger.entries = lambda *, after=0: (*entries[:-1], forged)  # type: ignore[method-assign]
+
+    def forged_entries(*, after: int = 0, limit: int = 0) -> tuple[Entry, ...]:
+        found = (*entries[:-1], forged)[max(after, 0) :]
+        return found[:limit] if limit else found
+
+    world.ledger.entries = forged_entries  # type: ignore[method-assign]
     for act in (reconcile, fetch_champion, describe_status):
         with pytest.raises(IntegrityError, match="changed by hand"):
             act(world.app())

@@ -129,7 +129,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", list(WRONG))
 def test_a_snapshot_that_does_not_fit_is_ignored(kept: FakeLedger, name: str) -> None:
-    wrong = WRONG[name](snapshot_of(kept))  # type: ignore[no-untyped-call]
+    wrong = WRONG[name](snapshot_of(kept))
     assert open_snapshot(kept, wrong) is None
     kept.drop_snapshots()
     kept.keep_snapshot(wrong)
@@ -183,10 +183,12 @@ def test_another_form_of_the_state_is_another_fold() -> None:
 @given(ledgers)
 def test_what_is_forgotten_changes_no_decision(ledger: FakeLedger) -> None:
     tiny, huge = folded(TinyDraft(), ledger), folded(HugeDraft(), ledger)
-    names = ("candidates", "champions", "served", "rolled_back", "epoch", "changing", "pending_triggers")
-    names += ("data", "data_tag", "labels_by_tag", "openings", "last_drift", "unanswered_drift", "named_in")
-    names += ("champion", "champion_blessing", "changing_blessing", "open_cycles", "newest_cycle", "rollout")
-    names += ("num_cycles", "last_cycle_ended_at", "last_sequence")
+    names = (
+        *("candidates", "champions", "served", "rolled_back", "epoch", "changing", "pending_triggers"),
+        *("data", "data_tag", "labels_by_tag", "openings", "last_drift", "unanswered_drift", "named_in"),
+        *("champion", "champion_blessing", "changing_blessing", "open_cycles", "newest_cycle", "rollout"),
+        *("num_cycles", "last_cycle_ended_at", "last_sequence"),
+    )
     for name in names:
         assert getattr(tiny, name) == getattr(huge, name), name
     about = {cycle.candidate.weights_digest for cycle in tiny.cycles.values() if cycle.candidate}
