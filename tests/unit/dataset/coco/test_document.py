@@ -94,6 +94,7 @@ def test_an_annotation_that_does_not_speak_of_crowds_is_none() -> None:
         ([0, 0, 5, -2.1], False),
         ([0, 0, 5], False),
         ([0, 0, 5, 5, 5], False),
+        ([0, 0, 5, 5, "5"], False),
         ([0, 0, 5, True], False),
         ([0, 0, 5, "5"], False),
         ([0, 0, 5, None], False),

@@ -67,11 +67,12 @@ def test_ids_as_text_are_told_with_the_picture_and_numbers_are_not() -> None:
 
 def test_an_id_used_by_several_entries_costs_all_of_them_and_no_other() -> None:
     problems: list[DataProblem] = []
-    listed = list_pictures(coco(entry(1, "a"), entry(2, "b"), entry("1", "c"), entry(1.0, "d")), problems)
-    assert [one.name for one in listed] == ["b"]
+    entries = (entry(1, "a"), entry(2, "b"), entry("1", "c"), entry(3, "d"), entry(3.0, "e"), entry(3, "f"))
+    assert [one.name for one in list_pictures(coco(*entries), problems)] == ["b"]
     twice = [problem for problem in problems if problem.severity == "error"]
-    assert [(one.code, one.picture) for one in twice] == [("picture-id-twice", name) for name in "acd"]
-    assert twice[0].message == "picture id 1 is used 3 times: whose annotations are they?"
+    assert [(one.code, one.picture) for one in twice] == [("picture-id-twice", name) for name in "acdef"]
+    assert twice[0].message == "picture id 1 is used 2 times: whose annotations are they?"
+    assert twice[-1].message == "picture id 3 is used 3 times: whose annotations are they?"
 
 
 def test_a_file_listed_under_several_ids_costs_it_and_says_how_often() -> None:
