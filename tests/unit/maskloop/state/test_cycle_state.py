@@ -141,6 +141,10 @@ def test_a_candidate_names_who_asked_for_it_and_a_cycle_without_one_who_opened_i
 # --- attempts ------------------------------------------------------------------------------------
 
 
+def test_a_cycle_begins_without_attempts_and_progress() -> None:
+    assert (CYCLE.num_attempts, CYCLE.last_attempt_with_progress, CYCLE.furthest_step) == (0, 0, 0)
+
+
 def test_attempts_without_progress_in_a_row_are_fruitless() -> None:
     cycle = after(started(1), advanced(1, 50), failed(1), started(2), failed(2), started(3))
     assert (cycle.num_attempts, cycle.last_attempt_with_progress) == (3, 1)
