@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import ApprovalDecided, Outcome, VerdictReached
 from maskloop.settings.workspace_settings import ApprovalSettings
-from registry.approval.approval import Waiting, check_four_eyes, decide_approval, decide_by_person
+from registry.approval.approval import (
+    Waiting,
+    check_four_eyes,
+    decide_approval,
+    decide_by_person,
+    expires_at,
+    is_final,
+    reject_by_tag,
+    says_no,
+)
 from registry.gates.blessing import make_verdict
 from tests.fakes.registry_world import check
 
@@ -225,3 +235,186 @@ def test_four_eyes_are_checked_again_before_a_promotion() -> None:
     check_four_eyes(nameless, ApprovalSettings(), requested_by="rita")
     with pytest.raises(RefusedError):
         check_four_eyes(nameless, ApprovalSettings(four_eyes=True), requested_by="rita")
+
+
+# --- what is written down ------------------------------------------------------------------------
+
+
+def of(
+    decision: ApprovalDecided, *, version: str = "7", via: str = "cli", why: str = "", policy: str = ""
+) -> ApprovalDecided:
+    return decision.model_copy(update={"version": version, "via": via, "why": why, "policy_digest": policy})
+
+
+def test_only_the_checks_that_failed_say_why_the_gates_reject() -> None:
+    outcomes: list[Outcome] = ["fail", "pass", "fail"]
+    checks = [check(outcome, f"check {number}") for number, outcome in enumerate(outcomes)]
+    reasons = [one.model_copy(update={"reason": one.name}) for one in checks]
+    judged = verdict("fail").model_copy(update={"checks": tuple(reasons)})
+    arguments: dict[str, Any] = {"tag_value": "", "approved_by": "", "requested_by": "", "earlier": None}
+    no = decide_approval(judged, ApprovalSettings(), now=NOW, **arguments)
+    assert isinstance(no, ApprovalDecided)
+    assert no.why == "check 0; check 2"
+    nothing = judged.model_copy(update={"checks": ()})
+    no = decide_approval(nothing, ApprovalSettings(), now=NOW, **arguments)
+    assert isinstance(no, ApprovalDecided)
+    assert no.why == "no checks were made"
+
+
+def test_the_policy_says_which_it_is_and_under_which_gates_and_a_person_is_bound_to_none() -> None:
+    by_policy, by_tag = decide(policy="auto"), decide(tag="approved", approved_by=" anna ")
+    assert isinstance(by_policy, ApprovalDecided)
+    assert isinstance(by_tag, ApprovalDecided)
+    assert (by_policy.by, by_policy.why) == ("maskloop", "the policy is auto and the gates passed")
+    assert (by_policy.policy_digest, by_tag.policy_digest) == ("p" * 64, "")
+    assert (by_tag.by, by_tag.why) == ("anna", "")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"), [("pass", "the gates passed"), ("inconclusive", "the gates could not tell")]
+)
+def test_waiting_says_what_the_gates_said_and_both_ways_to_decide(outcome: Outcome, said: str) -> None:
+    waiting = decide(outcome)
+    assert waiting == Waiting(
+        f"{said}; version 7 needs a person's decision",
+        "in MLflow set the tag approval of version 7 to approved or rejected, or: "
+        "maskloop approve 7 --by NAME",
+    )
+
+
+def test_an_expired_yes_names_who_said_it_the_days_and_the_command() -> None:
+    assert decide(earlier=(NOW - timedelta(days=20), earlier())) == Waiting(
+        "the approval by anna has expired after 14 days", "approve again: maskloop approve 7 --by NAME"
+    )
+
+
+def test_a_yes_expires_after_the_days_of_the_settings() -> None:
+    assert expires_at(NOW, ApprovalSettings(expires_days=1.5)) == NOW + timedelta(hours=36)
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_no"), [("rejected", True), (" REJECTED\n", True), ("reject", False), ("", False)]
+)
+def test_only_the_word_rejected_is_a_no(tag: str, is_no: bool) -> None:
+    assert says_no(tag) is is_no
+
+
+@pytest.mark.parametrize(
+    ("no", "counts"),
+    [
+        (earlier("approved"), False),
+        (earlier("rejected"), True),
+        (of(earlier("rejected"), via="mlflow"), True),
+        (of(earlier("rejected"), via="policy", policy="p" * 64), True),
+        (of(earlier("rejected"), via="policy", policy="q" * 64), False),
+        (of(earlier("rejected"), via="policy"), True),
+        (of(earlier("rejected", of=verdict(data_tag="data-v2")), via="policy"), False),
+        (of(earlier("rejected", of=verdict(data_tag="data-v2")), via="policy", policy="p" * 64), True),
+        (earlier("rejected", of=verdict(data_tag="data-v2")), True),
+    ],
+)
+def test_a_no_of_a_person_is_final_and_one_of_the_policy_under_the_same_gates(
+    no: ApprovalDecided, counts: bool
+) -> None:
+    assert is_final(no, verdict()) is counts
+
+
+@pytest.mark.parametrize(
+    ("no", "why"),
+    [
+        (of(earlier("rejected"), why="it misses nuts"), "it misses nuts"),
+        (
+            of(earlier("rejected"), version="5", why="it misses nuts"),
+            "these are the weights of version 5, rejected before: it misses nuts",
+        ),
+        (of(earlier("rejected"), version="5"), "these are the weights of version 5, rejected before"),
+        (
+            of(earlier("rejected"), version="5", via="policy", policy="p" * 64, why="too slow"),
+            "these are the weights of version 5, rejected before by the same gates: too slow",
+        ),
+    ],
+)
+def test_a_no_is_repeated_for_another_version_of_the_same_weights(no: ApprovalDecided, why: str) -> None:
+    again = decide(tag="approved", earlier=(NOW, no))
+    assert isinstance(again, ApprovalDecided)
+    assert (again.decision, again.version, again.by, again.via) == ("rejected", "7", "anna", no.via)
+    assert again.why == why
+
+
+# --- a no after a yes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("approved_by", "before", "by", "why"),
+    [
+        ("", None, "a reviewer in MLflow", ""),
+        (" bob ", None, "bob", ""),
+        ("bob", earlier(), "bob", "this overturns the yes by anna"),
+        (" ANNA", earlier(), "a reviewer in MLflow", "this overturns the yes by anna"),
+        ("anna", None, "anna", ""),
+        ("bob", earlier("rejected"), "bob", ""),
+    ],
+)
+def test_a_no_in_the_tag_is_not_taken_for_the_word_of_who_said_yes(
+    approved_by: str, before: ApprovalDecided | None, by: str, why: str
+) -> None:
+    no = reject_by_tag(verdict(), before, approved_by=approved_by)
+    assert (no.decision, no.via, no.by, no.why) == ("rejected", "mlflow", by, why)
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        (None, "looked at it"),
+        (earlier(), "looked at it (this overturns the yes by anna)"),
+        (earlier("rejected"), "looked at it"),
+    ],
+)
+def test_a_no_at_the_command_line_says_whose_yes_it_overturns(
+    before: ApprovalDecided | None, why: str
+) -> None:
+    assert by_person(decision="rejected", before=(NOW, before) if before else None).why == why
+
+
+@pytest.mark.parametrize(
+    ("no", "said"),
+    [
+        (earlier("rejected"), "anna rejected these weights; a no is final"),
+        (of(earlier("rejected"), why="blind"), r"anna rejected these weights \(blind\); a no is final"),
+        (
+            of(earlier("rejected"), via="policy", policy="p" * 64, why="too slow"),
+            r"the same gates rejected these weights \(too slow\); a no is final",
+        ),
+    ],
+)
+def test_who_said_the_final_no_and_why_is_told_to_who_would_approve(no: ApprovalDecided, said: str) -> None:
+    with pytest.raises(RefusedError, match=said):
+        by_person(before=(NOW, no))
+
+
+@pytest.mark.parametrize(
+    "before", [earlier(), of(earlier("rejected"), via="policy", policy="q" * 64)], ids=["yes", "other gates"]
+)
+def test_a_person_may_approve_after_a_yes_and_after_a_no_of_other_gates(before: ApprovalDecided) -> None:
+    yes = by_person(before=(NOW, before))
+    assert (yes.decision, yes.why) == ("approved", "looked at it")
+
+
+@pytest.mark.parametrize(
+    ("approval", "is_refused"),
+    [
+        (of(earlier()).model_copy(update={"by": " Rita"}), True),
+        (of(earlier()).model_copy(update={"by": "a reviewer in MLflow"}), True),
+        (of(earlier()), False),
+        (of(earlier(), via="policy").model_copy(update={"by": "rita"}), False),
+        (of(earlier("rejected")).model_copy(update={"by": "rita"}), False),
+    ],
+    ids=["the requester", "nobody", "another", "the policy", "a no"],
+)
+def test_four_eyes_bind_a_persons_yes_only(approval: ApprovalDecided, is_refused: bool) -> None:
+    check_four_eyes(approval, ApprovalSettings(), requested_by="rita")
+    if is_refused:
+        with pytest.raises(RefusedError, match="asked for this training, or has no name"):
+            check_four_eyes(approval, ApprovalSettings(four_eyes=True), requested_by="rita")
+    else:
+        check_four_eyes(approval, ApprovalSettings(four_eyes=True), requested_by="rita")

@@ -62,6 +62,39 @@ def test_nothing_is_drawn_outside_the_plot(
         assert all(44 <= x <= 348 and 10 <= y <= 180 for x, y in line)
 
 
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (Axis("", 0.0, 0.5), [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        (Axis("", 0.0, 0.6), [0.0, 0.2, 0.4, 0.6]),
+        (Axis("", -3.0, 3.0), [-2.0, 0.0, 2.0]),
+        (Axis("", 0.0, 13.0), [0.0, 5.0, 10.0]),
+        (Axis("", 0.0, 30.0), [0.0, 10.0, 20.0, 30.0]),
+        (Axis("", 7.0, 8.0, whole=True), [7.0, 8.0]),
+        (Axis("", 0.3, 1.2, whole=True), [1.0]),
+    ],
+)
+def test_ticks_are_ones_twos_and_fives(axis: Axis, expected: list[float]) -> None:
+    assert ticks(axis) == expected
+
+
+@pytest.mark.parametrize(("value", "place"), [(2.0, 0.0), (1.0, 0.0), (3.0, 0.25), (6.0, 1.0), (9.0, 1.0)])
+def test_a_value_outside_of_an_axis_is_put_at_its_end(value: float, place: float) -> None:
+    assert Axis("", 2.0, 6.0).place(value) == place
+
+
+@pytest.mark.parametrize(("num_points", "num_dots"), [(30, 30), (31, 0)])
+def test_a_line_of_many_points_is_drawn_without_dots(num_points: int, num_dots: int) -> None:
+    line = Line("bolt", tuple((float(step), 0.5) for step in range(num_points)))
+    assert str(line_chart("IoU", STEPS, SHARE, [line])).count('r="3"') == num_dots
+
+
+def test_a_mark_is_a_ring_at_its_place_with_both_figures() -> None:
+    chart = str(line_chart("x", SHARE, SHARE, [Line("bolt", (), marks=((0.5, 0.25),))]))
+    assert '<circle cx="196.0" cy="137.5" r="4.5"' in chart
+    assert "<title>bolt: 0.250 at 0.500</title>" in chart
+
+
 @given(st.floats(-1e5, 1e5), st.floats(1e-3, 1e6), st.booleans())
 def test_ticks_are_few_and_on_the_axis(low: float, span: float, whole: bool) -> None:
     axis = Axis("", low, low + span, whole=whole)
@@ -73,11 +106,17 @@ def test_ticks_are_few_and_on_the_axis(low: float, span: float, whole: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("values", "ends"), [((), (0.0, 1.0)), ((3.0,), (0.0, 3.0)), ((0.0, 0.0), (0.0, 1.0))]
+    ("values", "ends"),
+    [((), (0.0, 1.0)), ((3.0,), (0.0, 3.0)), ((0.0, 0.0), (0.0, 1.0)), ((-2.0, -1.0), (0.0, 1.0))],
 )
 def test_an_axis_has_a_length_whatever_it_holds(values: tuple[float, ...], ends: tuple[float, float]) -> None:
     axis = fit_axis("loss", values, low=0.0)
     assert (axis.low, axis.high) == ends
+
+
+def test_an_axis_whose_beginning_is_not_fixed_begins_at_the_lowest_figure() -> None:
+    assert fit_axis("IoU", (0.75, 0.5, 0.25)) == Axis("IoU", 0.25, 0.75)
+    assert fit_axis("IoU", (4.0, 4.0), whole=True) == Axis("IoU", 4.0, 5.0, whole=True)
 
 
 def test_a_class_keeps_its_colour_in_every_chart() -> None:

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from maskloop.records.kinds import Check, VerdictReached
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskloop.errors import RefusedError
+from maskloop.records.kinds import ApprovalDecided, Check, Outcome, VerdictReached
 from maskloop.settings.workspace_settings import GateSettings
-from registry.gates.blessing import blessing_id_of, make_verdict
+from maskloop.state.loop_state import LoopState
+from registry.gates.blessing import (
+    blessing_id_of,
+    check_approval,
+    check_blessing,
+    evaluated_pictures_digest,
+    make_verdict,
+)
 from registry.gates.policy import policy_digest
+from tests.fakes.iou_tables import iou_table
 
 NAMES = (
     *("iou.mean", "iou.class.nut", "iou.class.bolt.m8", "false_positives", "latency_p95", "drop.mean"),
@@ -52,3 +68,93 @@ def test_policies_have_the_digests_they_had_in_the_release_before() -> None:
     assert policy_digest(GateSettings(), ["nut"]) == (
         "f7857370ded52d977d316565fc862366fef00802e56c2b8ecf32c3eefe10f3f8"
     )
+
+
+# --- what lets weights serve ---------------------------------------------------------------------
+
+WEIGHTS = "a" * 64
+
+
+def judged(outcome: Outcome = "pass") -> VerdictReached:
+    verdict = verdict_of(*NAMES)
+    checks = (verdict.checks[0].model_copy(update={"outcome": outcome}), *verdict.checks[1:])
+    changed = verdict.model_copy(update={"checks": checks, "outcome": outcome})
+    return changed.model_copy(update={"blessing_id": blessing_id_of(changed)})
+
+
+def approval(verdict: VerdictReached, **changes: Any) -> ApprovalDecided:
+    said: dict[str, Any] = {"decision": "approved", "version": "2", "weights_digest": WEIGHTS, "by": "anna"}
+    more = {"why": "", "via": "cli", "blessing_id": verdict.blessing_id}
+    return ApprovalDecided.model_validate({**said, **more, **changes})
+
+
+@pytest.mark.parametrize("outcome", ["pass", "inconclusive"])
+def test_a_verdict_that_did_not_fail_is_a_blessing_of_its_own_weights_only(outcome: Outcome) -> None:
+    state = LoopState(verdicts={WEIGHTS: judged(outcome)})
+    assert check_blessing(state, WEIGHTS) == judged(outcome)
+    with pytest.raises(RefusedError, match="have not judged") as refused:
+        check_blessing(state, "b" * 64)
+    assert refused.value.where == "weights bbbbbbbbbbbb"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (judged("fail"), "the gates failed them"),
+        (judged().model_copy(update={"policy_digest": "0" * 64}), "does not fit its own digest"),
+        (judged("fail").model_copy(update={"outcome": "pass"}), "does not fit its own digest"),
+    ],
+    ids=["failed", "edited", "turned"],
+)
+def test_a_failed_or_an_edited_verdict_blesses_nothing(verdict: VerdictReached, said: str) -> None:
+    with pytest.raises(RefusedError, match=said):
+        check_blessing(LoopState(verdicts={WEIGHTS: verdict}), WEIGHTS)
+
+
+def test_an_outcome_that_its_checks_do_not_make_is_refused_though_the_id_fits() -> None:
+    kind = judged("inconclusive").model_copy(update={"outcome": "pass"})
+    fitting = kind.model_copy(update={"blessing_id": blessing_id_of(kind)})
+    with pytest.raises(RefusedError, match="does not fit its own digest"):
+        check_blessing(LoopState(verdicts={WEIGHTS: fitting}), WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "via"), [("pass", "cli"), ("pass", "policy"), ("inconclusive", "mlflow")]
+)
+def test_an_approval_of_this_verdict_is_the_one_that_counts(outcome: Outcome, via: str) -> None:
+    yes = approval(judged(outcome), via=via)
+    state = LoopState(approvals={WEIGHTS: (datetime(2026, 3, 2, tzinfo=UTC), yes)})
+    assert check_approval(state, judged(outcome)) == yes
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes", "said"),
+    [
+        ("pass", {"decision": "rejected"}, "anna rejected these weights"),
+        ("pass", {"blessing_id": "0" * 64}, "belongs to another verdict"),
+        ("pass", {"version": "1"}, "belongs to another verdict"),
+        ("inconclusive", {"via": "policy"}, "an inconclusive verdict needs a person"),
+    ],
+)
+def test_an_approval_that_does_not_fit_its_verdict_is_refused(
+    outcome: Outcome, changes: dict[str, str], said: str
+) -> None:
+    decided = (datetime(2026, 3, 2, tzinfo=UTC), approval(judged(outcome), **changes))
+    with pytest.raises(RefusedError, match=said):
+        check_approval(LoopState(approvals={WEIGHTS: decided}), judged(outcome))
+    with pytest.raises(RefusedError, match="nobody has approved"):
+        check_approval(LoopState(approvals={"b" * 64: decided}), judged(outcome))
+
+
+def test_the_pictures_a_verdict_was_made_on_are_known_by_names_and_annotations_not_by_results() -> None:
+    table = iou_table([[0.5, 0.75]] * 3)
+    known = evaluated_pictures_digest(table)
+    assert evaluated_pictures_digest(iou_table([[0.1, 0.2]] * 3, false_positives=4)) == known
+    relabelled = np.array([[5, 5], [5, 5], [6, 4]])
+    others = (
+        iou_table([[0.5, 0.75]] * 2),
+        replace(table, class_names=("b", "a")),
+        replace(table, picture_ids=("1", "2", "3")),
+        replace(table, num_instances=relabelled),
+    )
+    assert len({known, *map(evaluated_pictures_digest, others)}) == 5
