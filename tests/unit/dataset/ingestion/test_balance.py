@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from dataset.coco.document import CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.validation import FoundPicture
+from dataset.ingestion.balance import Balance, ClassBalance
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions, plan_ingest
 from dataset.problems import DataProblem
 from maskloop.settings.workspace_settings import parse_settings
@@ -96,6 +98,40 @@ def test_groups_are_told_where_pictures_share_one():
     balance = balance_of(content, alike)
     assert (balance.num_groups, balance.largest_group) == (2, 3)
     assert balance.sentence().endswith("; 2 groups (the largest: 3 pictures)")
+
+
+@pytest.mark.parametrize(
+    ("num_new", "num_relabelled", "said"),
+    [
+        (5, 0, "5 pictures, all kept"),
+        (2, 0, "5 pictures, all kept, 2 new, 3 in the data as they are"),
+        (2, 3, "5 pictures, all kept, 2 new, 3 relabelled"),
+        (0, 1, "5 pictures, all kept, 1 relabelled, 4 in the data as they are"),
+        (0, 0, "5 pictures, all kept, 5 in the data as they are"),
+    ],
+)
+def test_pictures_are_told_as_new_relabelled_or_as_they_are_where_not_all_are_new(
+    num_new: int, num_relabelled: int, said: str
+) -> None:
+    balance = Balance(7, 7, {}, 5, 5, {}, 0, num_new, num_relabelled, 5, 1, ())
+    assert balance.sentence() == f"7 annotations, all kept; {said}"
+
+
+def test_the_ledger_gets_every_number_and_every_reason_under_a_name_of_its_own() -> None:
+    classes = (ClassBalance("bolt", 1, 2), ClassBalance("nut", 0, 1))
+    balance = Balance(9, 4, {"left out": 5}, 8, 6, {"left out": 2}, 3, 6, 0, 4, 2, classes)
+    assert balance.counts() == {
+        "annotations": 9,
+        "annotations kept": 4,
+        "annotations left out": 5,
+        "crowd regions kept": 3,
+        "pictures": 8,
+        "pictures kept": 6,
+        "pictures left out": 2,
+        "pictures without annotations": 3,
+        "groups": 4,
+        "largest group": 2,
+    }
 
 
 ODD_ANNOTATIONS = st.fixed_dictionaries(

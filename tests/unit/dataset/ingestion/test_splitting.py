@@ -38,6 +38,23 @@ def test_the_shares_are_about_what_was_asked_for():
     assert splits.count("val") == pytest.approx(600, abs=100)
 
 
+@given(st.text(), st.floats(0, 100), st.floats(0, 100), st.floats(0, 100))
+def test_a_larger_share_for_testing_takes_no_group_out_of_it(
+    group: str, val_percent: float, share: float, other_share: float
+) -> None:
+    smaller, larger = sorted((share, other_share))
+    if hashed_split(group, val_percent, smaller) == "test":
+        assert hashed_split(group, val_percent, larger) == "test"
+
+
+@given(st.text(), st.floats(0, 100))
+def test_shares_of_nothing_and_of_all_are_kept_exactly(group: str, percent: float) -> None:
+    assert hashed_split(group, 0, 0) == "train"
+    assert hashed_split(group, percent, 100) == "test"
+    assert hashed_split(group, 100, 0) == "val"
+    assert hashed_split(group, 100 - percent, percent) != "train"
+
+
 def test_a_declared_split_holds_for_new_groups():
     places = plan([newcomer(1), newcomer(2)], declared="test").places
     assert {place.split for place in places.values()} == {"test"}

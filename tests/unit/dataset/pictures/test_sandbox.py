@@ -17,8 +17,19 @@ from PIL import ExifTags, Image
 
 from dataset.pictures.async_sandbox import AsyncSandboxedDecoder
 from dataset.pictures.decoding import DecodedPicture, encode_png, open_picture
-from dataset.pictures.sandbox import ANSWER, READY, REQUEST, Child, DecodingLimits, SandboxedDecoder
-from maskloop.errors import PictureError, UnavailableError
+from dataset.pictures.sandbox import (
+    ANSWER,
+    READY,
+    REQUEST,
+    Child,
+    ChildFailedError,
+    DecodingLimits,
+    SandboxedDecoder,
+    name_failure,
+    refusal_bytes,
+    to_refusal,
+)
+from maskloop.errors import MaskloopError, PictureError, UnavailableError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 31, 3), dtype=np.uint8)
 PNG = encode_png(PIXELS)
@@ -331,3 +342,39 @@ def test_closing_twice_is_fine(decoder: Decoder) -> None:
     decoder.close()
     decoder.close()
     assert np.array_equal(picture.pixels, PIXELS)
+
+
+# --- what child and parent tell each other -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("headline", "hint"), [("zu groß", "verkleinern"), ("too large", ""), ("a", "b\0c")])
+def test_a_refusal_arrives_with_the_headline_and_the_hint_it_was_sent_with(headline: str, hint: str) -> None:
+    arrived = to_refusal(refusal_bytes(PictureError(headline, hint=hint)))
+    assert (arrived.headline, arrived.hint) == (headline, hint)
+
+
+def test_a_refusal_too_long_to_be_sent_is_cut_even_within_a_letter() -> None:
+    sent = refusal_bytes(PictureError("x" * 1999 + "ß"))
+    assert len(sent) == 2000
+    assert to_refusal(sent).headline == "x" * 1999 + "\ufffd"
+
+
+def test_a_refusal_without_a_word_is_a_broken_picture() -> None:
+    assert to_refusal(b"\0shrink it").headline == "the picture is broken"
+
+
+@pytest.mark.parametrize(
+    ("exceeded_cpu", "timed_out", "kind", "said"),
+    [
+        (True, False, PictureError, "decoding the picture took more than 2.5 s of computing time"),
+        (True, True, PictureError, "decoding the picture took more than 2.5 s of computing time"),
+        (False, True, UnavailableError, "decoding a picture was not over after 90 s"),
+        (False, False, PictureError, "decoding the picture crashed or ran out of memory"),
+    ],
+)
+def test_a_failure_is_the_machines_only_if_nothing_was_computed_too_long(
+    exceeded_cpu: bool, timed_out: bool, kind: type[MaskloopError], said: str
+) -> None:
+    limits = DecodingLimits(cpu_s=2.5, timeout_s=90)
+    error = name_failure(ChildFailedError(exceeded_cpu=exceeded_cpu, timed_out=timed_out), limits)
+    assert (type(error), error.headline) == (kind, said)

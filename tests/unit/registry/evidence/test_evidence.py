@@ -10,6 +10,7 @@ from dataset.versions.difference import VersionDiff
 from evaluation.instances import IouTable
 from maskloop.errors import IntegrityError
 from maskloop.masks import encode_masks
+from maskloop.records.kinds import Outcome
 from maskloop.settings.workspace_settings import GateSettings
 from registry.evidence.evidence import (
     ClassRow,
@@ -19,12 +20,15 @@ from registry.evidence.evidence import (
     ShownPicture,
     class_rows,
     read_evidence,
+    source_rows,
     summarise_change,
+    worst_checks_first,
     worst_rows_first,
 )
 from registry.gates.blessing import evaluated_pictures_digest, make_verdict
 from registry.gates.gates import judge
 from registry.gates.policy import policy_digest
+from tests.fakes.approval_pages import check
 from tests.fakes.iou_tables import iou_table
 
 GATES = GateSettings(resamples=200)
@@ -60,6 +64,55 @@ def test_the_worst_class_comes_first() -> None:
     assert [row.name for row in worst_rows_first(rows)] == ["b", "c", "a"]
 
 
+def test_rows_of_one_outcome_come_by_what_was_lost_and_then_by_how_little_there_is() -> None:
+    def one(name: str, outcome: Outcome, drop: float | None, iou: float | None) -> ClassRow:
+        return ClassRow(name, 5, iou, None, None, None, drop, None, None, 0.5, outcome)
+
+    rows = [
+        one("gained", "pass", -0.2, 0.9),
+        one("lost little", "pass", 0.01, 0.9),
+        one("new and good", "pass", None, 0.9),
+        one("new and poor", "pass", None, 0.6),
+        one("lost more", "pass", 0.02, 0.9),
+        one("doubtful", "inconclusive", -0.3, 0.9),
+        one("failed", "fail", -0.4, 1.0),
+        one("without figures", "pass", None, None),
+    ]
+    assert [row.name for row in worst_rows_first(rows)] == [
+        *("failed", "doubtful", "lost more", "lost little"),
+        *("without figures", "new and poor", "new and good", "gained"),
+    ]
+
+
+def test_checks_come_by_outcome_and_keep_the_order_of_the_gates_within_each() -> None:
+    outcomes: list[Outcome] = ["pass", "fail", "inconclusive", "pass", "fail"]
+    checks = [check(f"check {number}", outcome) for number, outcome in enumerate(outcomes)]
+    assert [one.name for one in worst_checks_first(checks)] == [
+        f"check {number}" for number in (1, 4, 2, 0, 3)
+    ]
+
+
+def test_a_class_is_judged_by_the_checks_about_it_and_shown_with_its_own_floor() -> None:
+    gates = GateSettings(resamples=200, class_iou_floors={"nut": 0.95})
+    candidate = table(0.7)
+    bolt, nut = class_rows(
+        candidate, None, judge(candidate, None, gates, latency_p95_ms=None, seed=0), gates, seed=0
+    )
+    assert (bolt.outcome, bolt.floor, bolt.drop, bolt.champion_iou) == ("pass", 0.6, None, None)
+    assert (nut.outcome, nut.floor) == ("fail", 0.95)
+    assert {row.outcome for row in class_rows(candidate, None, [], gates, seed=0)} == {"inconclusive"}
+
+
+def test_there_are_rows_by_source_only_with_a_champion_and_several_sources() -> None:
+    several = replace(table(0.7), sources=("new",) * 15 + ("old",) * 15)
+    assert source_rows(several, None, GATES, seed=0) == ()
+    assert source_rows(table(0.7), table(0.7), GATES, seed=0) == ()
+    rows = source_rows(several, several, GATES, seed=0)
+    assert [(row.source, row.name) for row in rows] == [
+        (source, name) for source in ("new", "old") for name in ("", "bolt", "nut")
+    ]
+
+
 def test_kept_evidence_comes_back_as_it_went_and_a_broken_file_says_so() -> None:
     shown = ShownPicture("lost most", (Panel("candidate", "data:image/jpeg;base64,AA=="),))
     rows, latency = rows_of(table(0.7), table(0.9)), Latency(10.0, 20.0)
@@ -91,6 +144,9 @@ def test_a_change_of_data_is_counted_by_source_and_by_class() -> None:
     change = summarise_change(diff, ("bolt", "nut", "gear"))
     counts = {c.name: (c.num_new, c.num_relabelled, c.num_removed) for c in change.by_source}
     assert counts == {"camera 1": (1, 1, 0), "camera 2": (2, 0, 0), "camera 3": (0, 0, 1)}
+    assert {c.name for c in change.by_source[:2]} == {"camera 1", "camera 2"}, (
+        "the largest changes come first"
+    )
     assert [(c.name, c.num_new, c.num_relabelled) for c in change.by_class] == [("bolt", 2, 0), ("nut", 1, 1)]
     assert change.instances["bolt"] == (10, 13)
 

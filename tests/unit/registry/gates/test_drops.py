@@ -65,6 +65,11 @@ def test_a_certain_loss_over_too_few_instances_is_inconclusive(min_instances: in
     assert [(drop.num_instances, drop.outcome) for drop in drops] == [(32, expected)] * 2
 
 
+def test_a_loss_of_exactly_the_limit_on_too_few_pictures_is_no_failure() -> None:
+    drops = measure_drops(same_everywhere(0.5), same_everywhere(0.75), gates(min_pictures=9), seed=0)
+    assert [(drop.low, drop.outcome) for drop in drops] == [(0.25, "inconclusive")] * 2
+
+
 def test_without_any_instance_the_mean_is_unknown_and_inconclusive() -> None:
     nothing = same_everywhere(0.75, instances=0)
     (mean,) = measure_drops(nothing, nothing, gates(), seed=0)
