@@ -154,7 +154,8 @@ def _decide(
     if refusal:
         return "inconclusive", refusal
     required = settings.min_drifted_features
-    share = f"{num_drifted} of {len(signals)} signals drifted, {required} are required"
+    wanted = "1 is" if required == 1 else f"{required} are"
+    share = f"{num_drifted} of {count(len(signals), 'signal')} drifted, {wanted} required"
     if num_drifted >= required:
         largest = next(signal for signal in signals if signal.drifted)
         return "drift", f"{share}; the largest effect is {largest.effect:.2f} in {largest.name}"

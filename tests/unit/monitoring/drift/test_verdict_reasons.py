@@ -32,12 +32,12 @@ def judge(before: list[Observation], after: list[Observation], **changes: float)
         (
             judge(observations(1.0), observations(3.0)),
             "drift",
-            "1 of 1 signals drifted, 1 are required; the largest effect is 1.00 in noise",
+            "1 of 1 signal drifted, 1 is required; the largest effect is 1.00 in noise",
         ),
         (
             judge(observations(1.0), observations(1.0)),
             "quiet",
-            "0 of 1 signals drifted, 1 are required;"
+            "0 of 1 signal drifted, 1 is required;"
             " a change with an effect of 0.30 or more would have been found",
         ),
         (
