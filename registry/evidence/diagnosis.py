@@ -162,6 +162,8 @@ def calibration_in_words(diagnosis: Diagnosis) -> str:
     if diagnosis.calibration_error is None or diagnosis.overconfidence is None:
         return "nothing was detected"
     error, sure = diagnosis.calibration_error, diagnosis.overconfidence
+    if f"{abs(sure):.3f}" == "0.000":
+        return f"off by {error:.3f}; a score is on average as high as the share that is right"
     way = (
         "too sure: a score is on average {} above" if sure > 0 else "too shy: a score is on average {} below"
     )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from dataset.coco.document import CocoFile
 from dataset.coco.validation import Reading
+from dataset.coco.whole_batch import CrowdRule, judge_classes, judge_lists, judge_orphans
+from dataset.problems import DataProblem
 from tests.fakes.coco_batches import annotation, coco_content
 from tests.fakes.judging import codes, judge
 
@@ -118,3 +124,100 @@ def test_label_studios_brush_labels_that_its_export_leaves_out_are_explained(con
     content |= {"annotations": [], "info": {"contributor": "Label Studio"}}
     (blocking,) = judge(content, tmp_path).blocking
     assert "brush" in blocking.hint
+
+
+# --- the rules by themselves ---------------------------------------------------------------------
+
+
+def coco(images: list[Any], annotations: list[Any], contributor: str = "") -> CocoFile:
+    return CocoFile(Path("a.json"), tuple(images), tuple(annotations), (), contributor)
+
+
+BOX, MASK = {"bbox": [0, 0, 5, 5]}, {"segmentation": [[0, 0, 5, 0, 5, 5]]}
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "expected"),
+    [
+        ([1], [BOX, BOX | MASK], []),
+        ([1], [MASK], []),
+        ([1], [{}, "odd"], []),
+        ([1], [BOX, "odd", {}], ["boxes-without-masks"]),
+        ([1], [BOX | {"segmentation": []}], ["boxes-without-masks"]),
+        ([], [MASK], ["no-pictures"]),
+        ([], [], ["no-pictures", "no-annotations"]),
+    ],
+)
+def test_lists_are_useless_without_pictures_annotations_or_any_mask(
+    images: list[Any], annotations: list[Any], expected: list[str]
+) -> None:
+    found = list(judge_lists(coco(images, annotations)))
+    assert [problem.code for problem in found] == expected
+    assert all((problem.severity, problem.picture) == ("error", "") for problem in found)
+
+
+def test_only_what_label_studio_wrote_is_told_of_its_brush_labels() -> None:
+    for contributor, is_told in (("Label Studio", True), ("CVAT", False)):
+        (problem,) = judge_lists(coco([1], [], contributor))
+        assert ("brush labels" in problem.hint) is is_told
+
+
+@pytest.mark.parametrize(
+    ("num_orphans", "max_percent", "severity"),
+    [(1, 25.0, "warning"), (1, 24.9, "error"), (4, 100.0, "warning"), (1, 0.0, "error")],
+)
+def test_a_share_of_orphans_at_its_limit_is_a_warning(
+    num_orphans: int, max_percent: float, severity: str
+) -> None:
+    strange = [{"image_id": 9}] * num_orphans + [{"image_id": 1}] * (4 - num_orphans)
+    (problem,) = judge_orphans(coco([{"id": 1}], strange), {1: ["some"]}, max_percent)
+    assert (problem.severity, problem.count, problem.where) == (severity, num_orphans, "/annotations/0")
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([7, 3, "x"], "the ids of images go from 3 to 7"),
+        (["b.png", "a.png"], "the ids of images are like 'a.png'"),
+        ([None], "images has no usable ids"),
+    ],
+)
+def test_an_orphan_is_shown_beside_the_ids_there_are(ids: list[Any], said: str) -> None:
+    images = [{"id": one} for one in ids]
+    (problem,) = judge_orphans(coco(images, [{"image_id": 99}]), {}, 100.0)
+    assert said in problem.hint
+
+
+def classes(
+    instances: list[int], crowds: list[int], rule: CrowdRule = "ask", read_as_objects: tuple[str, ...] = ()
+) -> list[DataProblem]:
+    names = ["bolt", "nut", "gear"]
+    return list(
+        judge_classes(
+            names, instances, crowds, rule=rule, crowded=["c.png", "d.png"], read_as_objects=read_as_objects
+        )
+    )
+
+
+def test_classes_without_objects_are_named_only_where_the_batch_has_any() -> None:
+    (problem,) = classes([0, 4, 0], [0, 0, 0])
+    assert problem.message == "the batch has no instances of 'bolt', 'gear'"
+    assert (problem.severity, problem.where) == ("warning", "/categories/bolt")
+    assert classes([0, 0, 0], [0, 0, 0]) == []
+    assert classes([1, 1, 1], [0, 0, 0]) == []
+
+
+@pytest.mark.parametrize(("rule", "severity"), [("ask", "error"), ("regions", "warning")])
+def test_a_class_of_crowds_alone_is_an_error_until_somebody_said_what_they_are(
+    rule: CrowdRule, severity: str
+) -> None:
+    empty, alone = classes([0, 4, 2], [3, 1, 0], rule)
+    assert (empty.code, alone.code) == ("class-without-instances", "class-of-crowds")
+    assert (alone.severity, alone.example) == (severity, "c.png")
+    assert alone.message.startswith("all annotations of 'bolt' (3) are crowd regions")
+
+
+def test_crowd_regions_read_as_objects_are_counted_with_the_first_picture() -> None:
+    (problem,) = classes([2, 4, 2], [0, 0, 0], "instances", ("x.png", "y.png"))
+    assert (problem.code, problem.severity, problem.example) == ("crowds-as-instances", "warning", "x.png")
+    assert problem.message == "2 crowd regions were read as single objects, as you said"

@@ -38,8 +38,9 @@ PLACE = directory((1, 0))
         (tiff(directory((EXIF, 8 + LENGTH)), directory((GPS, 8 + 2 * LENGTH)), PLACE), True),
         (tiff(directory((MAKE, 0), following=8 + LENGTH), directory((GPS, 8 + 2 * LENGTH)), PLACE), True),
         (tiff(directory((MAKE, 0)), directory((GPS, 8)), PLACE), False),
+        (tiff(directory((GPS, 8)))[:-8], False),
     ],
-    ids=["none", "own", "empty", "outside", "other tag", "in exif", "in the next", "never named"],
+    ids=["none", "own", "empty", "outside", "other tag", "in exif", "in the next", "never named", "cut off"],
 )
 def test_a_place_in_exif_is_a_gps_directory_with_entries_that_can_be_reached(
     block: bytes, tells: bool

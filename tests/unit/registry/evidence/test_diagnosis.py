@@ -110,6 +110,34 @@ def test_a_silent_model_has_no_calibration_and_misses_everything() -> None:
     assert "Candidate : nothing was detected" in read(candidate_diagnosis=found).text
 
 
+@pytest.mark.parametrize(
+    ("overconfidence", "said"),
+    [
+        (0.1, "too sure: a score is on average 0.100 above the share that is right"),
+        (-0.1, "too shy: a score is on average 0.100 below the share that is right"),
+        (0.0, "a score is on average as high as the share that is right"),
+        (-0.0004, "a score is on average as high as the share that is right"),
+    ],
+)
+def test_scores_are_called_too_sure_or_too_shy_only_by_what_is_shown(
+    overconfidence: float, said: str
+) -> None:
+    found = Diagnosis(None, {}, {}, 0.12, overconfidence, (), (), (), ())
+    assert calibration_in_words(found) == f"off by 0.120; {said}"
+
+
+def test_the_dearest_error_is_the_one_whose_cure_would_gain_most() -> None:
+    gains = {"class": 0.02, "location": None, "missed": 0.3}
+    assert Diagnosis(None, {}, gains, None, None, (), (), (), ()).largest_loss == 0.3
+    assert Diagnosis(None, {}, {"class": None}, None, None, (), (), (), ()).largest_loss == 0.0
+
+
+def test_ten_mix_ups_are_named_and_those_of_equal_number_in_the_order_of_the_classes() -> None:
+    counts = np.ones((5, 5), dtype=np.int64)
+    found = find_mix_ups(Confusion(("a", "b", "c", "d"), counts))
+    assert "".join(one.true + one.taken_for for one in found) == "abacadbabcbdcacbcdda"
+
+
 def test_too_many_classes_for_a_matrix_leave_the_most_frequent_mix_ups() -> None:
     found = diagnose(evaluation_of((0, A, 0.9), (0, B, 0.8), num_classes=13))
     assert found.confusion == ()

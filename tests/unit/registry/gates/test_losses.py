@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from evaluation.instances import IouTable
 from maskloop.settings.workspace_settings import GateSettings
 from registry.gates.gate import Contest
@@ -64,3 +66,17 @@ def test_a_failed_mean_explains_a_source_where_no_class_has_the_instances_to_fai
     assert (old.outcome, old.measured) == ("fail", 0.5)
     assert old.reason.startswith("the mean IoU on old fell by 0.500")
     assert ", over 60 instances; " in old.reason
+
+
+def test_a_source_is_explained_by_a_certain_loss_before_a_larger_doubtful_one() -> None:
+    """Old pictures hold four of a, whose loss of a half is in doubt; the mean's of 0.375 is certain."""
+    counts = np.array([[4, 4]] * 6 + [[0, 4]] * 4)
+    before, after = (
+        iou_table(ious, num_instances=counts, sources=SOURCES)
+        for ious in ([[0.75, 0.75]] * 10, [[0.75, 0.75]] * 5 + [[0.25, 0.5]] * 5)
+    )
+    gates = GateSettings(max_class_iou_drop=LIMIT, resamples=200)
+    _, old = judge_source_drops(Contest(after, before, gates, None, 0), LIMIT)
+    assert (old.outcome, old.measured) == ("fail", 0.375)
+    assert old.reason.startswith("the mean IoU on old fell by 0.375")
+    assert ", over 24 instances, and likewise b; " in old.reason
