@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from maskloop.errors import DataError
 from monitoring.drift.baseline import Baseline, build_baseline, embedding_matrix, feature_matrix
-from monitoring.drift.novelty import fit_novelty
+from monitoring.drift.novelty import NeighbourScorer, fit_novelty
 from monitoring.drift.two_sample import detectable_distance, energy_test, ks_test
 from monitoring.features.observation import Observation
 
@@ -122,3 +122,12 @@ def test_novelty_is_the_rank_among_own_pictures(
 @pytest.mark.parametrize(("num", "is_fitted"), [(29, False), (30, True)])
 def test_thirty_pictures_are_enough_to_tell_novelty(num: int, is_fitted: bool) -> None:
     assert (fit_novelty(line_of(num), out_of_distribution_percent=1.0) is not None) == is_fitted
+
+
+@pytest.mark.parametrize(("share", "is_flagged"), [(0.8, True), (0.79, False)])
+def test_a_picture_as_far_out_as_an_own_one_does_not_lie_further_out(share: float, is_flagged: bool) -> None:
+    """Of own distances 1, 2, 3 and 4 one is below 2: a score of 1 in 4, and a p-value of 4 in 5."""
+    one, own = np.ones(1, dtype=np.float32), np.array([1.0, 2.0, 3.0, 4.0])
+    scorer = NeighbourScorer(np.zeros((5, 1), dtype=np.float32), 0 * one, one, own, share)
+    found = scorer.score(np.array([2.0], dtype=np.float32))
+    assert (found.score, found.is_out_of_distribution) == (0.25, is_flagged)
