@@ -119,6 +119,7 @@ def test_of_a_folder_that_changed_only_unchanged_files_go_into_a_cache_with_its_
     refill(objects, PINNED, write_folder(tmp_path / "data", {"a.png": b"first", "images/b.png": b"edited"}))
     assert damaged_objects(objects, PINNED) == (md5(b"second"),)
     assert not is_intact(objects, md5(b"edited"))
+    assert not object_file(objects, md5(b"second")).exists(), "no edited bytes under the name of others"
 
 
 def test_an_altered_object_is_replaced_and_an_intact_one_is_not_written_again(

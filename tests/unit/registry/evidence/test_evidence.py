@@ -103,6 +103,16 @@ def test_a_class_is_judged_by_the_checks_about_it_and_shown_with_its_own_floor()
     assert {row.outcome for row in class_rows(candidate, None, [], gates, seed=0)} == {"inconclusive"}
 
 
+def test_a_source_that_is_called_like_a_class_does_not_fail_the_class() -> None:
+    sources = ("nut",) * 15 + ("old",) * 15
+    ious = [[0.7, 0.9]] * 15 + [[0.9, 0.9]] * 15
+    candidate = iou_table(ious, class_names=("bolt", "nut"), sources=sources)
+    champion = replace(table(0.9), sources=sources)
+    checks = judge(candidate, champion, GATES, latency_p95_ms=None, seed=0)
+    assert {one.outcome for one in checks if one.name == "drop.source.nut"} == {"fail"}
+    assert rows_of(candidate, champion)[1].outcome == "pass"
+
+
 def test_there_are_rows_by_source_only_with_a_champion_and_several_sources() -> None:
     several = replace(table(0.7), sources=("new",) * 15 + ("old",) * 15)
     assert source_rows(several, None, GATES, seed=0) == ()
