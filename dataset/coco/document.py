@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from dataset.coco.annotation_files import advise, describe_foreign_bytes, describe_foreign_json
-from maskloop.errors import DataError
+from maskloop.errors import DataError, NotFoundError
 
 MAX_FILE_BYTES: Final = 2 * 2**30
 _LISTS: Final = ("images", "annotations", "categories")
@@ -49,7 +49,8 @@ def read_coco(annotations: Path) -> CocoFile:
     NaN and Infinity are read as the numbers they are, for the validation to report.
 
     Raises:
-        DataError: if the file is missing, empty, larger than `MAX_FILE_BYTES`, not JSON, or lacks a list.
+        NotFoundError: if there is no such file.
+        DataError: if it is empty, larger than `MAX_FILE_BYTES`, not JSON, or lacks a list.
     """
     content = _read_json(annotations)
     lists: dict[str, Any] = content if isinstance(content, dict) else {}
@@ -73,7 +74,7 @@ def _read_json(path: Path) -> Any:
         data = path.read_bytes()
     except FileNotFoundError as error:
         hint = "name the COCO file, or the folder it is in"
-        raise DataError("the annotation file does not exist", where=str(path), hint=hint) from error
+        raise NotFoundError("the annotation file does not exist", where=str(path), hint=hint) from error
     except OSError as error:
         raise DataError(f"the annotation file cannot be read: {error.strerror}", where=str(path)) from error
     if not data.strip():

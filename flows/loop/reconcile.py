@@ -53,6 +53,7 @@ from maskloop.records.kinds import (
     read_record,
 )
 from maskloop.state.loop_state import LoopState
+from maskloop.wording import count
 from registry.champion.promotion import reconcile_aliases, recover
 from registry.ports import ModelStore
 
@@ -97,8 +98,8 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
     done: list[str] = []
     before_all = app.state().last_sequence
     with _alone(app):
-        if count := record_missing_versions(app):
-            done.append(f"recorded {count} data versions that an interrupted ingest had left out")
+        if number := record_missing_versions(app):
+            done.append(f"recorded {count(number, 'data version')} that the ledger did not have")
         done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
         done += settle_tags(DecisionLog.of(app))
         done += ingest_enough_corrections(app)

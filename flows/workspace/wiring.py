@@ -55,8 +55,19 @@ class App:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger: SQLite in the workspace, or the database the settings name."""
-        url = self.settings.servers.shared_url or sqlite_url(self.workspace.ledger_file)
-        return SqlLedger(url, clock=self.clock)
+        own = sqlite_url(self.workspace.ledger_file)
+        if not (shared := self.settings.servers.shared_url):
+            return SqlLedger(own, clock=self.clock)
+        ledger = SqlLedger(shared, clock=self.clock)
+        is_begun_anew = self.workspace.ledger_file.exists() and not ledger.entries(limit=1)
+        if is_begun_anew and SqlLedger(own, clock=self.clock).entries(limit=1):
+            raise ConfigurationError(
+                "the database in the settings holds no ledger, and this workspace has one in a file",
+                where=str(self.workspace.ledger_file),
+                hint="entries are not moved by themselves: take the setting out again, or move the file away "
+                "to begin without its history",
+            )
+        return ledger
 
     @cached_property
     def data(self) -> DatasetStore:

@@ -20,8 +20,8 @@ cannot buy a new camera with the old one. Sources with fewer than `min_pictures`
 as one. A class with fewer than `min_instances` instances passes by the same rule or is inconclusive; it never
 fails. docs/adr/0004-gates.md has the measured error rates.
 
-A new gate is a row here (after the others: the order is that of a verdict's lines), a field of [gates] with
-its limit, and a test. Records, metrics and pages know nothing else of it.
+A new gate is a row in own_figures.py or losses.py (after the others: the order is that of a verdict's lines),
+a field of [gates] with its limit, off by default, and a test. Records, metrics and pages need no change.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataset.coco.document import CocoFile, read_coco
 from dataset.coco.listing import picture_names
 from dataset.coco.validation import validate_batch
 from dataset.problems import DataProblem
-from maskloop.errors import DataError
+from maskloop.errors import DataError, NotFoundError
 from maskloop.masks import encode_masks
 from tests.fakes.coco_batches import HEIGHT_PX, WIDTH_PX, annotation, coco_content, rectangle
 from tests.fakes.judging import codes, found_picture, judge
@@ -253,8 +253,8 @@ def test_a_file_that_is_no_coco_is_a_data_error_with_its_place(text, tmp_path):
     assert caught.value.where.endswith("a.json")
 
 
-def test_a_missing_or_binary_file_is_a_data_error(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
+def test_a_missing_file_is_not_found_and_a_binary_one_is_a_data_error(tmp_path):
+    with pytest.raises(NotFoundError, match="does not exist"):
         read_coco(tmp_path / "none.json")
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="UTF-8"):

@@ -235,7 +235,7 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["ingest", "nowhere.json"], 65, "the annotation file does not exist"),
+        (["ingest", "nowhere.json"], 66, "the annotation file does not exist"),
         (["predict", "nowhere.png"], 66, "nothing serves yet"),
         (["monitor"], 66, "nothing serves yet"),
         (["lineage"], 66, "nothing serves yet"),

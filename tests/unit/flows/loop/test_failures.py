@@ -16,8 +16,8 @@ from flows.workspace.served import fetch_champion
 from maskloop.errors import (
     BusyError,
     ConfigurationError,
-    DataError,
     IntegrityError,
+    NotFoundError,
     RefusedError,
     TrainingError,
     UnavailableError,
@@ -238,6 +238,6 @@ def test_a_refused_batch_is_not_a_version(world: World) -> None:
 
     reconcile(world.app())
     before = world.state
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(NotFoundError, match="does not exist"):
         ingest(world.app(), Path("nowhere.json"), Path("images"))
     assert world.state == before

@@ -51,7 +51,7 @@ def test_an_empty_loop_has_nothing_to_do(tmp_path: Path) -> None:
 def test_what_was_done_is_told_in_order(world: World) -> None:
     asked(world)
     assert reconcile(world.app()).done == (
-        "recorded 1 data versions that an interrupted ingest had left out",
+        "recorded 1 data version that the ledger did not have",
         "a cycle was opened: a test",
         "cycle-1: training and judging",
         "cycle-1 waits for approval",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.workspace.wiring import App, open_app
-from maskloop.errors import UnavailableError
+from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.records.kinds import CandidateRegistered, CycleOpened, write_record
 
 
@@ -70,3 +70,16 @@ def test_whoever_names_another_mlflow_keeps_nothing_here(app: App, monkeypatch: 
     app.prepare_mlflow()
     assert app.tracking_uri == "http://127.0.0.1:1"
     assert not app.workspace.mlflow_dir.exists()
+
+
+def test_a_workspace_with_a_history_is_not_begun_anew_by_naming_an_empty_database(app: App) -> None:
+    root, file = app.workspace.root, app.workspace.ledger_file
+    settings = f'[servers]\nledger_url = "sqlite:///{root}/shared.db"\n[gates]\n'
+    (root / "maskloop.toml").write_text(settings)
+    with pytest.raises(ConfigurationError, match=r"holds no ledger.*ledger\.db"):
+        open_app(root).state()
+    file.rename(file.with_name("before.db"))
+    assert open_app(root).state().cycles == {}
+    register_a_candidate(open_app(root))
+    file.with_name("before.db").rename(file)
+    assert open_app(root).state().last_sequence == 1, "the shared one has its own history by now"

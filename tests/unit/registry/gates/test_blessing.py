@@ -70,6 +70,16 @@ def test_policies_have_the_digests_they_had_in_the_release_before() -> None:
     )
 
 
+class GatesOfTheNextRelease(GateSettings):
+    max_missed_share: float | None = None
+
+
+def test_a_gate_that_is_added_and_off_changes_no_digest_and_one_that_is_set_does() -> None:
+    before = policy_digest(GateSettings(), ["nut"])
+    assert policy_digest(GatesOfTheNextRelease(), ["nut"]) == before
+    assert policy_digest(GatesOfTheNextRelease(max_missed_share=0.1), ["nut"]) != before
+
+
 # --- what lets weights serve ---------------------------------------------------------------------
 
 WEIGHTS = "a" * 64

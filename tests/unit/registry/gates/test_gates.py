@@ -328,7 +328,7 @@ def test_every_check_carries_its_gate_and_subject() -> None:
     _, checks = verdict(
         good(sources=sources),
         good(sources=sources),
-        replace_gates(max_latency_p95_ms=9.0),
+        replace_gates(max_latency_p95_ms=9.0),  # every gate that is off by default
         latency_p95_ms=8.0,
     )
     for check in checks.values():
