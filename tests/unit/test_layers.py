@@ -12,7 +12,7 @@ from maskloop.settings.workspace_settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-PACKAGES = PROJECT["tool"]["mypy"]["packages"]
+PACKAGES = PROJECT["tool"]["importlinter"]["root_packages"]
 ROOMY = ["flows", "models", "serving", "monitoring", "registry", "dataset", "maskloop"]
 RESERVED = ["flows", "models", "monitoring", "registry", "serving", "dataset", "evaluation", "maskloop"]
 
@@ -45,8 +45,7 @@ def test_no_installed_distribution_has_a_package_of_ours(name: str) -> None:
 
 def test_checks_look_at_every_package() -> None:
     tools = PROJECT["tool"]
-    assert tools["mypy"]["packages"] == PACKAGES
-    assert tools["importlinter"]["root_packages"] == PACKAGES
+    assert tools["mypy"]["packages"] == [*PACKAGES, "benchmarks", "tests"]
     assert set(PACKAGES) <= set(tools["pytest"]["ini_options"]["testpaths"])
 
 
