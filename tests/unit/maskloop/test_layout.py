@@ -9,7 +9,7 @@ import pytest
 from maskloop.errors import ConfigurationError
 from maskloop.workspace import Workspace, refuse_unusable_place
 
-ROOT = Path("/work/bolts")
+ROOT = Path("/srv/bolts")
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_what_was_kept_about_a_verdict_lies_in_a_folder_of_its_version() -> None
     assert Workspace(ROOT).verdict_page("4") == folder / "evidence.html"
 
 
-@pytest.mark.parametrize("place", ["/work/bolts", "/work/größe & co", "/work/a#b%20c"])
+@pytest.mark.parametrize("place", ["/srv/bolts", "/srv/größe & co", "/srv/a#b%20c"])
 def test_a_folder_of_almost_any_name_may_be_a_workspace(place: str) -> None:
     refuse_unusable_place(Path(place))
 
 
-@pytest.mark.parametrize("place", ["/work/why?", "/wh?t/bolts"])
+@pytest.mark.parametrize("place", ["/srv/why?", "/wh?t/bolts"])
 def test_a_question_mark_anywhere_in_the_path_is_refused_with_the_way_out(place: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         refuse_unusable_place(Path(place))

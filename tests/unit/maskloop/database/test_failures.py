@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 from maskloop.database.failures import explain
 from maskloop.errors import AccessError, StorageError, UnavailableError
 
-FILE, SERVER = "/work/ledger.db", "postgresql://db/parts"
+FILE, SERVER = "/srv/ledger.db", "postgresql://db/parts"
 
 
 def operational(said: str) -> OperationalError:
@@ -22,7 +22,7 @@ CASES: list[tuple[SQLAlchemyError | OSError, str, type[Exception], str]] = [
         operational("database is locked"),
         FILE,
         UnavailableError,
-        "the ledger is locked by another process (/work/ledger.db). Run the same command again; "
+        "the ledger is locked by another process (/srv/ledger.db). Run the same command again; "
         "if it stays locked, end the program that holds the file open",
     ),
     (
@@ -48,21 +48,21 @@ CASES: list[tuple[SQLAlchemyError | OSError, str, type[Exception], str]] = [
         operational("database or disk is full"),
         FILE,
         StorageError,
-        "the ledger cannot be used: database or disk is full (/work/ledger.db). "
+        "the ledger cannot be used: database or disk is full (/srv/ledger.db). "
         "Free some space and run the same command again",
     ),
     (
         operational("database disk image is malformed"),
         FILE,
         StorageError,
-        "the ledger cannot be used: database disk image is malformed (/work/ledger.db). "
+        "the ledger cannot be used: database disk image is malformed (/srv/ledger.db). "
         "Bring the file back from a backup",
     ),
     (
         operational("no such table: entries"),
         FILE,
         StorageError,
-        "the ledger cannot be used: no such table: entries (/work/ledger.db)",
+        "the ledger cannot be used: no such table: entries (/srv/ledger.db)",
     ),
     (
         ProgrammingError("ALTER TABLE", {}, Exception("permission denied for table entries\nLINE 1: ALTER")),
@@ -75,7 +75,7 @@ CASES: list[tuple[SQLAlchemyError | OSError, str, type[Exception], str]] = [
         IsADirectoryError(21, "Is a directory"),
         FILE,
         StorageError,
-        "the ledger cannot be used: [Errno 21] Is a directory (/work/ledger.db)",
+        "the ledger cannot be used: [Errno 21] Is a directory (/srv/ledger.db)",
     ),
 ]
 
