@@ -43,9 +43,17 @@ def test_what_was_kept_about_a_verdict_lies_in_a_folder_of_its_version() -> None
     assert Workspace(ROOT).verdict_page("4") == folder / "evidence.html"
 
 
+def is_refused(place: Path) -> bool:
+    try:
+        refuse_unusable_place(place)
+    except ConfigurationError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("place", ["/srv/bolts", "/srv/größe & co", "/srv/a#b%20c"])
 def test_a_folder_of_almost_any_name_may_be_a_workspace(place: str) -> None:
-    refuse_unusable_place(Path(place))
+    assert not is_refused(Path(place))
 
 
 @pytest.mark.parametrize("place", ["/srv/why?", "/wh?t/bolts"])

@@ -20,19 +20,6 @@ from tests.fakes.live_service import live
 from tests.fakes.service_world import PNG, ServiceWorld, write_picture
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MASKLOOP_WORKSPACE", "MASKLOOP_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("no_proxy", "*")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    (tmp_path / "maskloop.toml").write_text("[gates]\n")
-    return tmp_path
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Any:
     """Run a command in this process; answers exit code, standard output and standard error."""
