@@ -1,1 +1,1 @@
-"""Groups whose commands are imported when they are used, and where an answer is printed."""
+"""What all commands share: groups that import a command when it is used, and the output of an answer."""

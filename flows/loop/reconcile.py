@@ -112,10 +112,8 @@ def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
                 _apply(app, step, start_work)
                 if app.state().last_sequence > before.last_sequence:
                     done.append(describe_step(step, before))
-        if done:
-            done += restore_aliases(
-                app.state(), app.ledger, app.models, app.teller
-            )  # the challenger follows what was just judged or decided
+        if done:  # the challenger follows what was just judged or decided
+            done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
         refresh_packs(app)
         refresh_report(app)
         app.state_reader.keep_snapshot()

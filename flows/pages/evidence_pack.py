@@ -49,7 +49,10 @@ def refresh_packs(app: App) -> None:
     note = app.workspace.state_dir / _NOTE
     is_done = True
     try:
-        for cycle_id in _find_touched(app, state, since=_read_note(note)):
+        since = _read_note(note)
+        if since > state.last_sequence:  # the workspace has another ledger than when it was written
+            since = 0
+        for cycle_id in _find_touched(app, state, since=since):
             is_done &= _refresh_if_outdated(app, cycle_id)
     except MaskloopError as error:
         app.teller.say(f"the approval pages wait: {error}")

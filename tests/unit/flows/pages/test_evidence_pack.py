@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,17 @@ def test_writing_it_again_changes_nothing_and_writes_only_what_is_due(world: Wor
     assert PAGE_PATH not in world.tracker.runs[world.models.version("1").run_id].files, "it was not due"
     refresh_pack(world.app(), "cycle-2")
     assert (text_of(world, version), tag_of(world, version)) == (before, tag)
+
+
+def test_a_note_that_is_ahead_of_the_ledger_holds_no_page_back(world: World) -> None:
+    with_champion(world)
+    reconcile(world.app())
+    note = world.workspace.state_dir / "approval-pages.json"
+    assert json.loads(note.read_text()) == {"up_to_entry": world.state.last_sequence}
+    note.write_text('{"up_to_entry": 100000}')
+    world.models.set_tag("1", "evidence", "of another ledger")
+    refresh_packs(world.app())
+    assert tag_of(world, "1").startswith("up to entry")
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------
