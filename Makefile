@@ -61,8 +61,8 @@ upgrade: lock           ## the same with the newest versions of everything
 clean:                  ## remove what `make demo` and the checks left
 	rm -rf demo .site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-distclean: clean        ## the environments too
-	rm -rf .venv .venv-export
+distclean: clean        ## the environments and tools too
+	rm -rf .venv .venv-export .tools
 
 # Asks for the Python that was named; without a name, any that fits may stay.
 environment:            ## Python and everything pinned, in .venv

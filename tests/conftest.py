@@ -26,7 +26,8 @@ MAY_SKIP: Final = {
         "test_every_figure_equals_pycocotools compares generated cases to nine digits"
     ),
     "test_prometheus_itself_finds_the_rules_good_and_they_fire_when_they_should": (
-        "needs promtool, which is no Python package: run it with promtool on the PATH before rules change"
+        "needs promtool, which `.ci/promtool FOLDER` takes from Debian's package of Prometheus; "
+        "CI runs the test unless that package cannot be fetched"
     ),
     "test_the_owner_and_the_present_user_are_named": "only root can become another user",
     "test_memory_is_put_onto_large_pages_and_stays_what_it_was": "needs a kernel that gives large pages",
