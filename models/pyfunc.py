@@ -16,7 +16,7 @@ from dataset.pictures.decoding import open_picture
 from maskloop.errors import PictureError
 from maskloop.settings.workspace_settings import DataSettings
 from models.answering.instance_json import list_instances
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class PicturesToInstances:
     """A model with MLflow's ``predict``."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: TorchPredictor) -> None:
         self._predictor = predictor
 
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -74,4 +74,4 @@ def _to_bytes(image: Any) -> bytes:
 
 def _load_pyfunc(data_path: str) -> PicturesToInstances:
     """Load the artifact in a folder; the name is MLflow's."""
-    return PicturesToInstances(Predictor.load(Path(data_path)))
+    return PicturesToInstances(TorchPredictor.load(Path(data_path)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -18,12 +19,23 @@ from numpy.typing import NDArray
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 APPROVAL_TAG: Final = "approval"
+APPROVAL_PENDING: Final = "pending"
+"""What that tag says until somebody decides."""
 APPROVED_BY_TAG: Final = "approved_by"
 STATUS_TAG: Final = "status"
+"""Shows a `VersionStatus`."""
 DIGEST_TAG: Final = "weights_digest"
 EVIDENCE_TAG: Final = "evidence"
 RunKind = Literal["training", "drift check"]
 """What a run records; each kind has a list of its own for people to look at."""
+
+
+class VersionStatus(StrEnum):
+    """How far a version has come; its tag `STATUS_TAG` shows it to people."""
+
+    CANDIDATE = "candidate"
+    CHAMPION = "champion"
+    RETIRED = "retired"
 
 
 @dataclass(frozen=True)

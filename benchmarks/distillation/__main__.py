@@ -28,7 +28,7 @@ from dataset.pictures.decoding import decode_picture
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
 from maskloop.settings.workspace_settings import Settings, parse_settings
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.artifact import load_model
 from models.loading.batches import PictureCache
 from models.loading.request import TrainingRequest
@@ -164,7 +164,7 @@ def _measure(model: MaskRCNN, version: DatasetVersion) -> float:
 
 
 def _predict(model: MaskRCNN, version: DatasetVersion) -> Callable[[], object]:
-    predictor = Predictor(model, class_names=version.class_names, device=torch.device("cpu"))
+    predictor = TorchPredictor(model, class_names=version.class_names, device=torch.device("cpu"))
     pictures = [_load(version.path(each)) for each in version.by_split["test"][:_PICTURES_TIMED]]
     return lambda: [predictor.predict([picture], min_score=0.5) for picture in pictures]
 

@@ -19,25 +19,25 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.serving.plans import percentile
 
 if TYPE_CHECKING:
-    from models.answering.predict import Predictor
+    from models.answering.predict import TorchPredictor
     from models.answering.prediction import Prediction
 
 MAX_MPX = 25.0
 
 
-def load(directory: Path) -> Predictor:
+def load(directory: Path) -> TorchPredictor:
     """Load and verify a model, and warm it as the service does."""
     import numpy as np
 
-    from models.answering.predict import Predictor
+    from models.answering.predict import TorchPredictor
 
-    predictor = Predictor.load(directory, device="cpu")
+    predictor = TorchPredictor.load(directory, device="cpu")
     for side_px in (128, 256):
         predictor.predict([np.zeros((side_px, side_px, 3), np.uint8)])
     return predictor
 
 
-def answer(predictor: Predictor, pictures: Sequence[bytes]) -> list[list[dict[str, Any]]]:
+def answer(predictor: TorchPredictor, pictures: Sequence[bytes]) -> list[list[dict[str, Any]]]:
     """Return the instances of each picture as the service's JSON has them: decode, predict, RLE."""
     from dataset.pictures.decoding import decode_picture
 
@@ -45,7 +45,7 @@ def answer(predictor: Predictor, pictures: Sequence[bytes]) -> list[list[dict[st
     return [_describe(predictor, prediction) for prediction in predictor.predict(decoded)]
 
 
-def _describe(predictor: Predictor, prediction: Prediction) -> list[dict[str, Any]]:
+def _describe(predictor: TorchPredictor, prediction: Prediction) -> list[dict[str, Any]]:
     found = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
     return [
         {
@@ -104,7 +104,7 @@ class BareModel:
 
 
 def _loop(
-    predictor: Predictor, pictures: Sequence[bytes], *, batch: int, seconds: float, pause_s: float
+    predictor: TorchPredictor, pictures: Sequence[bytes], *, batch: int, seconds: float, pause_s: float
 ) -> dict[str, Any]:
     took_ms: dict[int, list[float]] = defaultdict(list)
     start_s = now_s = time.perf_counter()
@@ -125,7 +125,9 @@ def _loop(
     }
 
 
-def _answer_all(predictor: Predictor, pictures: Sequence[bytes], batch: int) -> list[list[dict[str, Any]]]:
+def _answer_all(
+    predictor: TorchPredictor, pictures: Sequence[bytes], batch: int
+) -> list[list[dict[str, Any]]]:
     answers: list[list[dict[str, Any]]] = []
     for first in range(0, len(pictures), batch):
         answers += answer(predictor, pictures[first : first + batch])

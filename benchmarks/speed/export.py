@@ -20,7 +20,7 @@ from benchmarks.timing import take_turns
 from evaluation.parity import compare_pictures, summarise_parity
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.artifact import save_artifact
 from models.artifacts.manifest import ArtifactFacts, load_manifest
 from models.exports.formats import load_export, write_export
@@ -29,7 +29,7 @@ from models.network.build import build_model
 
 _QUESTION: Final = (
     "Pictures (uint8) to boxes, classes, scores and masks: the same ResNet-50 FPN weights in torchvision, in "
-    "maskloop's `Predictor`, and in its exports, whose networks another library runs."
+    "maskloop's `TorchPredictor`, and in its exports, whose networks another library runs."
 )
 _INSTANCES: Final = 100
 _CALIBRATED_ON: Final = 8
@@ -60,12 +60,12 @@ def measure_export(*, quick: bool, batches: Sequence[int], min_size_px: int, bud
 
 def _predictors(
     stock: MaskRCNN, settings: ModelSettings, scratch: Path, remarks: dict[str, object]
-) -> dict[str, Predictor]:
+) -> dict[str, TorchPredictor]:
     names = tuple(str(index) for index in range(NUM_CLASSES))
     ours = build_model(settings, num_classes=NUM_CLASSES, pretrained=False)
     ours.load_state_dict(stock.state_dict())
     save_artifact(scratch / "model", ours, ArtifactFacts(names, settings, score_threshold=0.0))
-    predictors = {OURS: Predictor(ours, class_names=names, device=torch.device("cpu"))}
+    predictors = {OURS: TorchPredictor(ours, class_names=names, device=torch.device("cpu"))}
     for wanted in EXPORT_FORMATS:
         try:
             predictors[wanted] = _export(ours, scratch, wanted)
@@ -74,7 +74,7 @@ def _predictors(
     return predictors
 
 
-def _export(model: MaskRCNN, scratch: Path, wanted: ExportFormat) -> Predictor:
+def _export(model: MaskRCNN, scratch: Path, wanted: ExportFormat) -> TorchPredictor:
     seen = [(str(seed), draw_picture(480, 640, seed=seed)) for seed in range(_CALIBRATED_ON)]
     manifest = load_manifest(scratch / "model")
     write_export(scratch / wanted, model, manifest, wanted, calibration=seen)
@@ -82,16 +82,16 @@ def _export(model: MaskRCNN, scratch: Path, wanted: ExportFormat) -> Predictor:
 
 
 def _contestants(
-    stock: MaskRCNN, predictors: Mapping[str, Predictor], pictures: Sequence[NDArray[np.uint8]]
+    stock: MaskRCNN, predictors: Mapping[str, TorchPredictor], pictures: Sequence[NDArray[np.uint8]]
 ) -> dict[str, Callable[[], object]]:
-    def call(predictor: Predictor) -> Callable[[], object]:
+    def call(predictor: TorchPredictor) -> Callable[[], object]:
         return lambda: predictor.predict(pictures)
 
     ours = {name: call(predictor) for name, predictor in predictors.items()}
     return {STOCK_ENCODED: lambda: to_rles(run_stock(stock, pictures)), **ours}
 
 
-def _compare(predictors: Mapping[str, Predictor], picture: NDArray[np.uint8]) -> dict[str, object]:
+def _compare(predictors: Mapping[str, TorchPredictor], picture: NDArray[np.uint8]) -> dict[str, object]:
     """Say how far formats agree with torch: less than trained ones, as random weights prefer no class."""
     answers = {name: predictor.predict([picture])[0].detections for name, predictor in predictors.items()}
     found: dict[str, object] = {}

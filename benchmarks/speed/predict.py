@@ -1,4 +1,4 @@
-"""Prediction: torchvision's model with its masks encoded, and `models.answering.predict.Predictor`."""
+"""Prediction: torchvision's model with its masks encoded, and `models.answering.predict.TorchPredictor`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from benchmarks.speed.stock import (
 from benchmarks.timing import take_turns
 from evaluation.instances import Detections
 from maskloop.settings.model_settings import ModelSettings
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.devices import computes_bf16
 from models.network.build import build_model
 
@@ -35,8 +35,8 @@ STOCK, STOCK_ENCODED = "torchvision, float masks", "torchvision, masks encoded"
 OURS, OURS_BF16 = "maskloop", "maskloop, bf16"
 _QUESTION = (
     "Pictures (uint8) to boxes, classes, scores and masks: the same ResNet-50 FPN weights in torchvision's "
-    "`model.eval()` with its `paste_masks_in_image`, and in maskloop's `Predictor`; with bfloat16, where the "
-    "device computes it, other instances of random weights pass the threshold."
+    "`model.eval()` with its `paste_masks_in_image`, and in maskloop's `TorchPredictor`; with bfloat16, "
+    "where the device computes it, other instances of random weights pass the threshold."
 )
 
 
@@ -91,15 +91,15 @@ def _with_the_weights_of(stock: MaskRCNN, settings: ModelSettings) -> MaskRCNN:
 
 def _predictor_like(
     stock: MaskRCNN, ours: MaskRCNN, device: torch.device, *, precision: Literal["fp32", "bf16"] = "fp32"
-) -> Predictor:
+) -> TorchPredictor:
     ours.roi_heads.score_thresh = stock.roi_heads.score_thresh
     ours.roi_heads.detections_per_img = stock.roi_heads.detections_per_img
     names = [str(index) for index in range(NUM_CLASSES)]
-    return Predictor(ours, class_names=names, device=device, precision=precision)
+    return TorchPredictor(ours, class_names=names, device=device, precision=precision)
 
 
 def _contestants(
-    stock: MaskRCNN, predictor: Predictor, pictures: Sequence[NDArray[np.uint8]]
+    stock: MaskRCNN, predictor: TorchPredictor, pictures: Sequence[NDArray[np.uint8]]
 ) -> dict[str, Callable[[], object]]:
     return {
         STOCK: lambda: _to_cpu(run_stock(stock, pictures)),

@@ -16,7 +16,7 @@ from flows.evidence.examples import DrawnExample
 from flows.evidence.iou_by_source import iou_rows
 from maskloop.records.kinds import CandidateRegistered, VerdictReached
 from registry.evidence.evidence import worst_checks_first
-from registry.ports import APPROVAL_TAG, EVIDENCE_TAG
+from registry.ports import APPROVAL_PENDING, APPROVAL_TAG, EVIDENCE_TAG
 
 _NOT_WRITTEN_YET: Final = "not written yet"
 """The evidence tag until the approval page exists."""
@@ -86,7 +86,7 @@ class VerdictDossier:
             tags={
                 EVIDENCE_TAG: _NOT_WRITTEN_YET,
                 "verdict": verdict.outcome,
-                APPROVAL_TAG: "pending",  # a yes from before the verdict counts for nothing
+                APPROVAL_TAG: APPROVAL_PENDING,  # a yes from before the verdict counts for nothing
             },
         )
 

@@ -30,7 +30,7 @@ from models.artifacts.manifest import ArtifactFacts
 from models.loading.request import TrainingRequest
 from models.ports import TrainedModel, Trainer
 from registry.champion.serving_copy import ServedModel
-from registry.ports import APPROVAL_TAG, STATUS_TAG, RunTracker
+from registry.ports import APPROVAL_PENDING, APPROVAL_TAG, STATUS_TAG, RunTracker, VersionStatus
 
 
 def train_candidate(
@@ -189,11 +189,11 @@ def _register(
         facts = describe_artifact(app.settings, version, started, thresholds, created_at=app.clock.now())
         weights_digest = trained.save(directory, facts).weights_digest
     tags = {
-        APPROVAL_TAG: "pending",
+        APPROVAL_TAG: APPROVAL_PENDING,
         "maskloop.cycle": cycle.id,
         "data": version.tag,
         "data_fingerprint": version.fingerprint,
-        STATUS_TAG: "candidate",
+        STATUS_TAG: VersionStatus.CANDIDATE.value,
     }
     registered = app.models.register(
         directory, run_id=started.run_id, weights_digest=weights_digest, tags=tags

@@ -28,8 +28,8 @@ _MAX_PICTURES_PER_PASS: Final = 8
 _MAX_PIXELS_PER_PASS: Final = 4_000_000
 
 
-class Predictor:
-    """A verified model, ready to answer. Safe to use from several threads.
+class TorchPredictor:
+    """A verified model in torch: `models.ports.Predictor`. Safe to use from several threads.
 
     Attributes:
         class_names: What a class index counts into.
@@ -75,7 +75,9 @@ class Predictor:
         self.score_threshold = score_threshold
 
     @classmethod
-    def load(cls, directory: Path, *, expected_digest: str | None = None, device: str = "auto") -> Predictor:
+    def load(
+        cls, directory: Path, *, expected_digest: str | None = None, device: str = "auto"
+    ) -> TorchPredictor:
         """Load and verify an artifact (see `models.artifacts.artifact.verify_artifact`).
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.artifact import verify_artifact
 from models.artifacts.manifest import ArtifactManifest
 
@@ -12,9 +12,11 @@ from models.artifacts.manifest import ArtifactManifest
 class TorchPredictors:
     """Loads models into torch."""
 
-    def load(self, directory: Path, *, expected_digest: str | None = None, device: str = "auto") -> Predictor:
+    def load(
+        self, directory: Path, *, expected_digest: str | None = None, device: str = "auto"
+    ) -> TorchPredictor:
         """Verify an artifact and make it ready to answer."""
-        return Predictor.load(directory, expected_digest=expected_digest, device=device)
+        return TorchPredictor.load(directory, expected_digest=expected_digest, device=device)
 
     def verify(self, directory: Path, *, expected_digest: str | None = None) -> ArtifactManifest:
         """Check an artifact's files, names, shapes and numbers."""

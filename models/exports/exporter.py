@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.artifact import load_model
 from models.exports.formats import check_format, load_export, verify_export, write_export
 from models.exports.manifest import ExportFormat, ExportManifest
@@ -39,6 +39,6 @@ class TorchExporter:
         """Check an export's manifest and files."""
         return verify_export(directory, expected_digest=expected_digest)
 
-    def load(self, directory: Path, *, expected_digest: str | None = None) -> Predictor:
+    def load(self, directory: Path, *, expected_digest: str | None = None) -> TorchPredictor:
         """Verify an export and make it ready to answer."""
         return load_export(directory, expected_digest=expected_digest)

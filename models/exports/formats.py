@@ -26,7 +26,7 @@ from maskloop.digest import digest_file
 from maskloop.errors import ConfigurationError, ExportError, IntegrityError, NotFoundError
 from maskloop.files import directory_written_atomically
 from models.answering.inference import keep_choosing_alone
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.environment import describe_environment
 from models.artifacts.manifest import ArtifactManifest, check_files
 from models.exports import onnx_format, openvino_format
@@ -131,8 +131,8 @@ def verify_export(directory: Path, *, expected_digest: str | None = None) -> Exp
 
 def load_export(
     directory: Path, *, expected_digest: str | None = None, num_threads: int | None = None
-) -> Predictor:
-    """Verify an export and make it ready to answer, as `models.answering.predict.Predictor` does, on a CPU.
+) -> TorchPredictor:
+    """Verify an export and make it ready to answer, on a CPU.
 
     Args:
         directory: Where it lies.
@@ -149,7 +149,7 @@ def load_export(
     threads = num_threads or torch.get_num_threads()
     runs = {name: form.load(directory / _file(name, manifest.format), threads) for name in GRAPHS}
     skeleton = build_model(source.model, num_classes=len(source.class_names), pretrained=False)
-    return Predictor(
+    return TorchPredictor(
         keep_choosing_alone(skeleton),
         class_names=source.class_names,
         device=torch.device("cpu"),

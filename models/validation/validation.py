@@ -13,7 +13,7 @@ from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import Detections
 from evaluation.iou import measure_mask_iou
 from evaluation.thresholds import calibrate_thresholds
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.loading.ground_truth import ground_truth
 
 _PICTURES_AT_ONCE = 32
@@ -37,7 +37,7 @@ def measure_class_iou(
     Raises:
         IntegrityError: if the model computes numbers that are not finite.
     """
-    predictor = Predictor(model, class_names=class_names, device=device)
+    predictor = TorchPredictor(model, class_names=class_names, device=device)
     table = measure_mask_iou(
         _detect(predictor, pictures, pixels_of, min_score=score_threshold),
         [ground_truth(picture) for picture in pictures],
@@ -64,7 +64,7 @@ def calibrate_model(
     Raises:
         IntegrityError: if the model computes numbers that are not finite.
     """
-    predictor = Predictor(model, class_names=class_names, device=device)
+    predictor = TorchPredictor(model, class_names=class_names, device=device)
     return calibrate_thresholds(
         _detect(predictor, pictures, pixels_of, min_score=0.0),
         [ground_truth(picture) for picture in pictures],
@@ -74,7 +74,7 @@ def calibrate_model(
 
 
 def _detect(
-    predictor: Predictor, pictures: Sequence[LabelledPicture], pixels_of: PixelsOf, *, min_score: float
+    predictor: TorchPredictor, pictures: Sequence[LabelledPicture], pixels_of: PixelsOf, *, min_score: float
 ) -> dict[str, Detections]:
     """Return what is found in each picture, by its digest."""
     detections = {}

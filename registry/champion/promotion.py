@@ -36,7 +36,7 @@ from maskloop.settings.workspace_settings import ApprovalSettings
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import check_four_eyes, expires_at
 from registry.gates.blessing import check_approval, check_blessing
-from registry.ports import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore
+from registry.ports import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore, VersionStatus
 
 LEASE: Final = "promotion"
 _LEASE_TTL_S: Final = 120.0
@@ -335,10 +335,10 @@ def _move_aliases(store: ModelStore, changing: ChampionChanging, check_lease: Ca
         store.delete_alias(CHALLENGER)
     check_lease()
     store.set_alias(CHAMPION, changing.version)
-    store.set_tag(changing.version, STATUS_TAG, CHAMPION)
+    store.set_tag(changing.version, STATUS_TAG, VersionStatus.CHAMPION.value)
     if changing.previous_version:
         with suppress(NotFoundError):  # deleted by hand: nothing is left to mark
-            store.set_tag(changing.previous_version, STATUS_TAG, "retired")
+            store.set_tag(changing.previous_version, STATUS_TAG, VersionStatus.RETIRED.value)
 
 
 def _put_alias(store: ModelStore, alias: str, version: str) -> None:

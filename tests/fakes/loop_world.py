@@ -113,7 +113,7 @@ class FakeApp(App):
 
     @cached_property
     def trainer(self) -> Any:
-        return self._world.model
+        return self._world.trainer
 
     @cached_property
     def predictors(self) -> Any:
@@ -175,14 +175,14 @@ class World:
         self.samples = FakeSampleLog()
         self.corrections = FakeCorrectionLog()
         self.pairs = FakePairLog()
-        self.model = FakeTrainer()
+        self.trainer = FakeTrainer()
         self.predictors = FakePredictors()
         self.exporter = FakeExporter()
         self.machine = FakeMachine()
         self.artist: Artist = BlankArtist()
 
     def app(self, *, actor: str = "rita", countdown: Countdown | None = None) -> App:
-        self.model.countdown = countdown
+        self.trainer.countdown = countdown
         return FakeApp(self.workspace, clock=self.clock, actor=actor, world=self, countdown=countdown)
 
     # What is there:

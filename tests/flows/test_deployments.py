@@ -96,7 +96,7 @@ def test_a_reconcile_starts_a_training_in_a_run_of_its_own(
     record_trigger(world.app(), "schedule:1", "schedule", "a test")
     done = reconcile_flow(str(world.workspace.root))
     assert "a cycle was opened: a test" in done
-    assert world.model.requests == []
+    assert world.trainer.requests == []
     (run,) = runs_of(client, world)
     assert run.deployment_id == deployed
     assert run.parameters == {"workspace": str(world.workspace.root), "cycle": "cycle-1"}
@@ -117,7 +117,7 @@ def test_a_decision_is_carried_out_by_the_promote_flow_which_never_trains(world:
     assert world.alias("champion") == "1"
     record_trigger(world.app(), "schedule:1", "schedule", "a test")
     promote_flow(str(world.workspace.root))
-    assert len(world.model.requests) == 1
+    assert len(world.trainer.requests) == 1
 
 
 def test_a_reconcile_that_finds_another_one_running_says_so_and_is_fine(world: World) -> None:

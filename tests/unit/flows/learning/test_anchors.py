@@ -19,7 +19,7 @@ from tests.fakes.opened import opens
 
 
 def report_of(world: World, tag: str = "") -> AnchorReport:
-    return report_anchors(world.data, world.workspace.settings.model, world.model, tag)
+    return report_anchors(world.data, world.workspace.settings.model, world.trainer, tag)
 
 
 def test_fitted_anchors_reach_the_training_boxes_no_worse(world: World) -> None:
@@ -42,7 +42,7 @@ def test_the_lines_to_paste_are_settings(world: World) -> None:
     settings = world.app().settings.model.model_copy(
         update={each: getattr(pasted, each) for each in ("anchor_sizes_px", "anchor_aspect_ratios")}
     )
-    assert compare_anchors(version, settings, world.model).present == report.fitted
+    assert compare_anchors(version, settings, world.trainer).present == report.fitted
 
 
 def test_a_training_records_how_many_boxes_its_anchors_reach(world: World) -> None:

@@ -107,7 +107,7 @@ def test_without_a_weight_nothing_weighs_more(weighty: World, tmp_path: Path) ->
 def test_a_first_training_draws_all_alike(weighty: World) -> None:
     keep_slice_of(weighty, [current(weighty).by_split["train"][0].digest])
     run_turn(weighty.app(), starts_from="first-weights")
-    assert weighty.model.requests[-1].draw_weights == {}
+    assert weighty.trainer.requests[-1].draw_weights == {}
 
 
 def test_a_retraining_is_asked_to_draw_hard_pictures_more_often(weighty: World) -> None:
@@ -118,4 +118,4 @@ def test_a_retraining_is_asked_to_draw_hard_pictures_more_often(weighty: World) 
     keep_slice_of(weighty, [hard])
     weighty.label(range(12, 24))
     run_turn(weighty.app(), starts_from="champion")
-    assert weighty.model.requests[-1].draw_weights == {hard: 3.0}
+    assert weighty.trainer.requests[-1].draw_weights == {hard: 3.0}

@@ -32,7 +32,7 @@ class Listener(SilentTeller):
 def test_steps_that_wait_for_pictures_are_recorded_and_told(
     world: World, wait_percent: float, is_told: bool
 ) -> None:
-    world.model.wait_percent = wait_percent
+    world.trainer.wait_percent = wait_percent
     listener = Listener()
     cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
     assert cycle.candidate is not None
@@ -106,7 +106,7 @@ def ask_for_thresholds(world: World, thresholds: dict[str, float]) -> None:
     """Let settings ask for thresholds of each class, and the calibration find these."""
     path = world.workspace.root / "maskloop.toml"
     path.write_text(path.read_text() + "\n[thresholds]\nper_class = true\nmin_instances = 3\n")
-    world.model.thresholds = thresholds
+    world.trainer.thresholds = thresholds
 
 
 def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded(
@@ -116,8 +116,8 @@ def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded
     listener, version = Listener(), world.app().data.current()
     cycle = run_turn(replace(world.app(), teller=listener), starts_from="first-weights")
     assert version is not None
-    assert world.model.calibrated_on == [(version.by_split["val"], 3)]
-    assert world.model.saved[0].class_score_thresholds == {"bolt": 0.7}
+    assert world.trainer.calibrated_on == [(version.by_split["val"], 3)]
+    assert world.trainer.saved[0].class_score_thresholds == {"bolt": 0.7}
     assert cycle.candidate is not None
     assert cycle.candidate.threshold_sources == ("belt",)
     assert "thresholds of classes fitted on belt" in listener.sentences
@@ -127,7 +127,7 @@ def test_thresholds_calibrated_on_the_validation_pictures_are_saved_and_recorded
 
 def test_without_being_asked_no_threshold_is_calibrated(world: World) -> None:
     run_turn(world.app(), starts_from="first-weights")
-    assert world.model.saved[0].class_score_thresholds == {}
+    assert world.trainer.saved[0].class_score_thresholds == {}
 
 
 def test_a_model_is_measured_at_its_own_thresholds(world: World) -> None:

@@ -35,7 +35,7 @@ from tests.fakes.loop_world import World
 
 
 def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     with pytest.raises(TrainingError):
         raise_from_turn(world)
     for attempt in (1, 2, 3):
@@ -44,16 +44,16 @@ def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world
     assert world.last_cycle.closed == CycleClosed(
         outcome="failed", reason="3 attempts without progress: the loss is not finite"
     )
-    assert len(world.model.requests) == 3
+    assert len(world.trainer.requests) == 3
     assert reconcile(world.app()).done == ()
 
 
 def test_a_reconcile_says_what_failed_in_it(world: World) -> None:
     record_trigger(world.app(), "schedule:1", "schedule", "every monday")
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     found = reconcile(world.app())
     assert found.failed[0] == "cycle-1: attempt 1 failed: the loss is not finite"
-    world.model.error = None
+    world.trainer.error = None
     assert reconcile(world.app()).failed == ()
 
 
@@ -68,10 +68,10 @@ def fail_a_retraining_for_drift(world: World) -> None:
     record_trigger(world.app(), "drift:1", "drift", "the lamp changed")
     reconcile(world.app())
     world.label(range(12, 24))
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     for _ in range(4):
         reconcile(world.app())
-    world.model.error = None
+    world.trainer.error = None
     assert world.last_cycle.closed is not None
     assert world.last_cycle.closed.outcome == "failed"
 
@@ -94,18 +94,18 @@ def test_a_later_drift_takes_a_failed_one_up_and_the_labels_that_came_for_it_cou
 
 
 def test_a_training_that_fails_once_succeeds_the_next_time(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     with pytest.raises(TrainingError):
         run_turn(world.app(), starts_from="first-weights")
     assert next(iter(world.tracker.runs.values())).status == "failed"
-    world.model.error = None
+    world.trainer.error = None
     reconcile(world.app())
     assert world.last_cycle.phase == "judged"
     assert next(iter(world.tracker.runs.values())).status == "finished"
 
 
 def test_a_training_that_always_fails_is_given_up(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     with pytest.raises(TrainingError):
         run_turn(world.app(), starts_from="first-weights")
     for _ in range(3):
@@ -117,10 +117,10 @@ def test_a_training_that_always_fails_is_given_up(world: World) -> None:
 
 
 def test_a_turn_asked_for_again_goes_on_with_the_one_that_was_interrupted(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     with pytest.raises(TrainingError):
         run_turn(world.app(), starts_from="first-weights")
-    world.model.error = None
+    world.trainer.error = None
     assert run_turn(world.app(), starts_from="first-weights").phase == "judged"
     assert len(world.state.cycles) == 1
 

@@ -33,7 +33,7 @@ def long(world: World) -> World:
     """A training of a hundred steps with a checkpoint every five."""
     path = world.workspace.settings_file
     path.write_text(path.read_text().replace("steps = 2\nretrain_steps = 2", "steps = 100"))
-    world.model.checkpoint_every_steps = 5
+    world.trainer.checkpoint_every_steps = 5
     return world
 
 
@@ -49,28 +49,28 @@ def kill(world: World, *, times: int) -> None:
 
 
 def test_a_training_killed_ten_times_ends_as_long_as_each_attempt_gets_further(long: World) -> None:
-    long.model.dies_after_steps = 7
+    long.trainer.dies_after_steps = 7
     kill(long, times=10)
-    assert long.model.resumed_at == [0, 5, 10, 15, 20, 25, 30, 35, 40, 45]
-    long.model.dies_after_steps = 0
+    assert long.trainer.resumed_at == [0, 5, 10, 15, 20, 25, 30, 35, 40, 45]
+    long.trainer.dies_after_steps = 0
     train(long)
     assert long.last_cycle.phase == "judged"
     assert len(long.state.cycles) == 1
 
 
 def test_three_attempts_that_get_no_further_end_the_cycle_however_many_did_before(long: World) -> None:
-    long.model.dies_after_steps = 7
+    long.trainer.dies_after_steps = 7
     kill(long, times=4)
-    long.model.dies_after_steps = 3  # never as far as the next checkpoint
+    long.trainer.dies_after_steps = 3  # never as far as the next checkpoint
     kill(long, times=3)
     reconcile(long.app())
     assert long.last_cycle.closed is not None
     assert long.last_cycle.closed.reason.startswith("3 attempts without progress")
-    assert long.model.resumed_at[-3:] == [20, 20, 20]
+    assert long.trainer.resumed_at[-3:] == [20, 20, 20]
 
 
 def test_progress_is_recorded_once_for_each_attempt(long: World) -> None:
-    long.model.dies_after_steps = 17
+    long.trainer.dies_after_steps = 17
     kill(long, times=2)
     assert [(one.attempt, one.step, one.steps) for one in long.of_kind(TrainingAdvanced)] == [
         (1, 5, 100),
@@ -80,12 +80,12 @@ def test_progress_is_recorded_once_for_each_attempt(long: World) -> None:
 
 
 def test_what_was_reached_with_other_settings_is_no_yardstick(long: World) -> None:
-    long.model.dies_after_steps = 60
+    long.trainer.dies_after_steps = 60
     kill(long, times=1)
     path = long.workspace.settings_file
     path.write_text(path.read_text().replace("[training]\n", "[training]\nwarmup_steps = 3\n"))
     long.workspace = type(long.workspace)(path.parent)
-    long.model.dies_after_steps = 7
+    long.trainer.dies_after_steps = 7
     kill(long, times=2)
     assert [one.step for one in long.of_kind(TrainingAdvanced)] == [5, 5, 10]
     assert long.last_cycle.num_fruitless_attempts == 0
@@ -96,20 +96,20 @@ def test_a_training_that_is_asked_to_stop_saves_its_step_and_costs_no_attempt(
     long: World, sign: int, exit_code: int
 ) -> None:
     before = signal.getsignal(sign)
-    long.model.stop_signal = sign
+    long.trainer.stop_signal = sign
     for step in (3, 4, 11, 12):  # also where no checkpoint was due
-        long.model.ask_to_stop_at = step
+        long.trainer.ask_to_stop_at = step
         with pytest.raises(StoppedError) as stopped:
             train(long)
         assert stopped.value.exit_code == exit_code
         assert signal.getsignal(sign) is before
-    assert long.model.resumed_at == [0, 3, 4, 11]
+    assert long.trainer.resumed_at == [0, 3, 4, 11]
     assert long.last_cycle.num_attempts == 0
     waiting = long.of_kind(CycleWaiting)[-1]
     assert (waiting.waiting_for, waiting.reason) == ("retry", "the training was stopped after step 12 of 100")
-    long.model.ask_to_stop_at = 0
+    long.trainer.ask_to_stop_at = 0
     train(long)
-    assert long.model.resumed_at[-1] == 12
+    assert long.trainer.resumed_at[-1] == 12
     assert long.last_cycle.phase == "judged"
 
 
@@ -131,7 +131,7 @@ def test_whoever_asks_while_a_training_runs_is_told_which_and_how_far(world: Wor
     assert lease is not None
     assert find_running(world.ledger, world.state, world.workspace) is None  # nothing to work on
     world.ledger.free_lease(lease)
-    world.model.dies_after_steps = 1
+    world.trainer.dies_after_steps = 1
     kill(world, times=1)
     assert world.ledger.take_lease(WORK_LEASE, ttl_s=60)
     WorkNote(world.workspace, "cycle-1").write("training", 1, 2)
@@ -154,10 +154,10 @@ def test_asking_who_works_does_not_take_the_lease(world: World) -> None:
 
 
 def test_after_a_stop_a_verdict_can_be_decided_as_always(long: World) -> None:
-    long.model.ask_to_stop_at = 50
+    long.trainer.ask_to_stop_at = 50
     with pytest.raises(StoppedError):
         train(long)
-    long.model.ask_to_stop_at = 0
+    long.trainer.ask_to_stop_at = 0
     reconcile(long.app())
     decide_by_hand(long.app(), "1", "approved", by="otto", why="fine")
     reconcile(long.app())

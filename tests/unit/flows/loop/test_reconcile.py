@@ -64,9 +64,9 @@ def test_a_second_reconcile_in_a_row_changes_nothing_at_all(world: World, tag: s
     reconcile(world.app())
     world.tag_version("1", tag)
     reconcile(world.app())
-    before = (world.ledger.entries(), world.models.versions(), len(world.model.requests))
+    before = (world.ledger.entries(), world.models.versions(), len(world.trainer.requests))
     assert reconcile(world.app()).done == ()
-    assert (world.ledger.entries(), world.models.versions(), len(world.model.requests)) == before
+    assert (world.ledger.entries(), world.models.versions(), len(world.trainer.requests)) == before
 
 
 def test_a_lost_event_is_made_up_for_and_a_doubled_one_does_nothing(world: World) -> None:
@@ -105,7 +105,7 @@ def test_work_is_asked_for_again_until_it_is_done(world: World) -> None:
     for _ in range(3):
         reconcile(world.app(), start_work=lambda _app, cycle: started.append(cycle))
     assert started == ["cycle-1"] * 3
-    assert world.model.requests == []
+    assert world.trainer.requests == []
 
 
 def test_a_promotion_does_not_wait_for_training_and_trains_nothing(world: World) -> None:
@@ -117,7 +117,7 @@ def test_a_promotion_does_not_wait_for_training_and_trains_nothing(world: World)
 
 
 def test_a_failure_while_working_here_is_told_and_the_error_kept_for_the_next_plan(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     asked(world)
     app = world.app()
     open_cycle(Journal.of(app), "schedule:1")
@@ -167,7 +167,7 @@ def second_turn(world: World, countdown: Countdown | None = None) -> None:
 
 def rejected_turn(world: World, countdown: Countdown | None = None) -> None:
     """A candidate that the gates fail."""
-    world.model.quality = 0.3
+    world.trainer.quality = 0.3
     app = world.app(countdown=countdown)
     record_trigger(app, "schedule:1", "schedule", "a test", starts_from="first-weights")
     reconcile(app)
@@ -254,7 +254,7 @@ def test_a_call_that_is_not_answered_anywhere_changes_nothing_about_how_it_ends(
 
 
 def test_a_process_that_dies_every_time_it_trains_is_given_up_and_blocks_nothing(world: World) -> None:
-    world.model.error = Killed()
+    world.trainer.error = Killed()
     asked(world)
     for _ in range(3):
         with pytest.raises(Killed):
@@ -265,7 +265,7 @@ def test_a_process_that_dies_every_time_it_trains_is_given_up_and_blocks_nothing
         outcome="failed", reason="3 attempts without progress: the process was killed every time"
     )
     assert [one.attempt for one in world.of_kind(TrainingStarted)] == [1, 2, 3]
-    world.model.error = None
+    world.trainer.error = None
     asked(world, "schedule:2")
     reconcile(world.app())
     assert world.last_cycle.phase == "judged"

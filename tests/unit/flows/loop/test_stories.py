@@ -78,7 +78,7 @@ def test_retraining_starts_from_the_champion_and_mixes_old_pictures_with_new(wor
     assert champion is not None
     world.label(range(12, 24))
     run_turn(world.app(), starts_from="champion")
-    request = world.model.requests[-1]
+    request = world.trainer.requests[-1]
     assert request.parent_digest == champion.weights_digest
     version = world.data.current()
     assert version is not None
@@ -94,7 +94,7 @@ def test_a_network_that_the_champion_teaches_starts_from_first_weights_and_says_
     champion = world.state.champion
     assert champion is not None
     cycle = run_turn(world.app(), starts_from="first-weights", is_taught=True)
-    request = world.model.requests[-1]
+    request = world.trainer.requests[-1]
     assert (request.parent_artifact, request.teacher_digest) == (None, champion.weights_digest)
     assert request.teacher_artifact == fetch_champion(world.app()).directory
     assert cycle.training is not None
@@ -158,7 +158,7 @@ def test_a_no_at_the_command_line_keeps_its_reason(world: World) -> None:
 
 
 def test_what_the_gates_fail_is_closed_without_asking_anybody(world: World) -> None:
-    world.model.quality = 0.3
+    world.trainer.quality = 0.3
     cycle = run_turn(world.app(), starts_from="first-weights")
     assert (cycle.phase, cycle.closed and cycle.closed.outcome) == ("closed", "rejected")
     assert cycle.approval is not None
@@ -173,7 +173,7 @@ def test_what_the_gates_fail_is_closed_without_asking_anybody(world: World) -> N
 
 def test_a_candidate_much_worse_than_the_champion_fails_and_the_champion_serves_on(world: World) -> None:
     first_champion(world)
-    world.model.quality = 0.7
+    world.trainer.quality = 0.7
     world.label(range(12, 24))
     cycle = run_turn(world.app(), starts_from="champion")
     assert cycle.verdict is not None
@@ -291,7 +291,7 @@ def test_the_same_trigger_twice_is_one_cycle(world: World) -> None:
         record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
         reconcile(world.app())
     assert len(world.state.cycles) == 1
-    assert len(world.model.requests) == 1
+    assert len(world.trainer.requests) == 1
 
 
 def test_asking_by_hand_while_a_cycle_is_open_is_refused_with_what_to_do(world: World) -> None:
@@ -318,7 +318,7 @@ def test_drift_waits_for_labels_and_trains_when_they_have_come(world: World) -> 
     world.label(range(12, 24))
     reconcile(world.app())
     assert world.last_cycle.phase == "judged"
-    assert world.model.requests[-1].parent_digest
+    assert world.trainer.requests[-1].parent_digest
 
 
 def test_drift_without_labels_is_given_up_at_its_deadline(world: World) -> None:

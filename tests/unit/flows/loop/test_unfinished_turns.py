@@ -16,10 +16,10 @@ from tests.fakes.loop_world import World
 
 
 def leave_unfinished(world: World, error: Exception) -> None:
-    world.model.error = error
+    world.trainer.error = error
     with pytest.raises(type(error)):
         run_turn(world.app(), starts_from="first-weights")
-    world.model.error = None
+    world.trainer.error = None
 
 
 def set_steps(world: World, steps: int) -> None:
@@ -42,11 +42,11 @@ def test_another_kind_of_training_does_not_carry_an_unfinished_one_on(
         run_turn(world.app(), starts_from=starts_from, is_taught=is_taught)  # type: ignore[arg-type]
     assert "`maskloop train`" in refused.value.hint
     assert "`maskloop abandon cycle-1`" in refused.value.hint
-    assert len(world.model.requests) == 1
+    assert len(world.trainer.requests) == 1
 
 
 def test_settings_that_cannot_be_cost_no_attempt_however_often_they_are_met(world: World) -> None:
-    world.model.error = ConfigurationError("there are no such weights")
+    world.trainer.error = ConfigurationError("there are no such weights")
     for _ in range(5):
         with pytest.raises(ConfigurationError):
             run_turn(world.app(), starts_from="first-weights")
@@ -54,7 +54,7 @@ def test_settings_that_cannot_be_cost_no_attempt_however_often_they_are_met(worl
     assert world.last_cycle.waiting is not None
     assert world.last_cycle.waiting.way_out == "mend the settings and start it again"
     assert not world.of_kind(TrainingFailed)
-    world.model.error = None
+    world.trainer.error = None
     reconcile(world.app())
     assert world.last_cycle.phase == "judged"
 
@@ -86,15 +86,15 @@ def test_with_the_same_settings_an_attempt_goes_on_in_its_run_and_with_others_in
 def test_a_model_saved_but_not_registered_is_not_taken_for_one_with_other_thresholds(
     world: World, monkeypatch: pytest.MonkeyPatch, new: str, name: str, saved: object
 ) -> None:
-    world.model.thresholds = {"nut": 0.7}
+    world.trainer.thresholds = {"nut": 0.7}
     with monkeypatch.context() as dying:
         dying.setattr(type(world.models), "register", _die)
         with pytest.raises(UnavailableError):
             run_turn(world.app(), starts_from="first-weights")
-    assert len(world.model.saved) == 1
+    assert len(world.trainer.saved) == 1
     edit_settings(world, "[gates]\n", new)
     assert run_turn(world.app(), starts_from="first-weights").phase == "judged"
-    assert getattr(world.model.saved[-1], name) == saved
+    assert getattr(world.trainer.saved[-1], name) == saved
     first, second = world.of_kind(TrainingStarted)
     assert first.settings_digest != second.settings_digest
 
@@ -116,4 +116,4 @@ def test_without_test_pictures_nothing_is_trained(world: World, monkeypatch: pyt
     monkeypatch.setattr(type(version), "by_split", property(lambda _version: without))
     with pytest.raises(DataError, match="no test pictures"):
         run_turn(world.app(), starts_from="first-weights")
-    assert not world.model.requests
+    assert not world.trainer.requests

@@ -46,7 +46,7 @@ def with_champion(world: World, *, quality: float = 0.9) -> str:
     world.tag_version(judged(world), "approved", by="anna")
     reconcile(world.app())
     world.label(range(12, 24))
-    world.model.quality = quality
+    world.trainer.quality = quality
     run_turn(world.app(), starts_from="champion")
     return "2"
 
@@ -199,7 +199,7 @@ def test_a_no_shows_with_its_reason_and_a_yes_taken_back_with_both(world: World)
 
 
 def test_what_the_gates_fail_is_shown_too(world: World) -> None:
-    world.model.quality = 0.3
+    world.trainer.quality = 0.3
     version = judged(world)
     text = page_of(world, version).text
     assert "✗ The gates fail this candidate" in text

@@ -28,7 +28,7 @@ def with_two_versions(world: World) -> None:
     world.tag_version("1", "approved", by="anna")
     reconcile(world.app())
     world.label(range(12, 24))
-    world.model.quality = 1.0
+    world.trainer.quality = 1.0
     run_turn(world.app(), starts_from="champion")
     reconcile(world.app())
 

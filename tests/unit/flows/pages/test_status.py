@@ -55,7 +55,7 @@ def test_commands_name_the_workspace_unless_it_is_the_present_folder(
 
 
 def test_a_training_that_runs_shows_its_step_its_time_and_its_process(world: World) -> None:
-    world.model.error = Killed()
+    world.trainer.error = Killed()
     with pytest.raises(Killed):
         run_turn(world.app(), starts_from="first-weights")
     assert world.ledger.take_lease(WORK_LEASE, ttl_s=120)  # a process that was killed frees none
@@ -77,7 +77,7 @@ def test_a_training_that_runs_shows_its_step_its_time_and_its_process(world: Wor
 
 
 def test_a_cycle_that_failed_is_shown_until_another_training_takes_it_up(world: World) -> None:
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     with pytest.raises(TrainingError):
         run_turn(world.app(), starts_from="first-weights")
     assert "tried once, last: the loss is not finite" in text_of(world)
@@ -89,14 +89,14 @@ def test_a_cycle_that_failed_is_shown_until_another_training_takes_it_up(world: 
     )
     assert commands_of(world) == ["maskloop train"]
     assert "rejected:" not in text
-    world.model.error = None
+    world.trainer.error = None
     run_turn(world.app(), starts_from="first-weights")
     assert "failed:" not in text_of(world)
 
 
 def test_what_failed_is_taken_up_by_a_training_of_its_own_kind(world: World) -> None:
     first_champion(world)
-    world.model.error = TrainingError("the loss is not finite")
+    world.trainer.error = TrainingError("the loss is not finite")
     trainings: tuple[tuple[StartsFrom, bool, str], ...] = (
         ("first-weights", False, "maskloop train"),
         ("champion", False, "maskloop retrain"),

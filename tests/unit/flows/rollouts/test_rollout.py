@@ -209,7 +209,7 @@ def test_a_candidate_that_differs_on_a_slice_needs_a_person(world: World) -> Non
     traffic(world, 30, agreement=0.1)
     advance_rollout(world.app())
     reconcile(world.app())
-    world.model.quality = 0.3
+    world.trainer.quality = 0.3
     world.label(range(24, 36))
     run_turn(world.app(), starts_from="first-weights")
     verdict = world.last_cycle.verdict

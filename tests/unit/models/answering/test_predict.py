@@ -5,7 +5,7 @@ import torch
 from maskloop.errors import IntegrityError, PictureError
 from maskloop.settings.model_settings import PredictionSettings
 from models.answering.inference import copy_for_inference
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.artifact import save_artifact
 from models.artifacts.manifest import ArtifactFacts
 from models.network.parts import parts_of
@@ -14,7 +14,7 @@ from models.network.parts import parts_of
 @pytest.fixture
 def predictor(artifact):
     folder, manifest = artifact
-    return Predictor.load(folder, expected_digest=manifest.weights_digest, device="cpu")
+    return TorchPredictor.load(folder, expected_digest=manifest.weights_digest, device="cpu")
 
 
 def _pictures(*sizes):
@@ -41,7 +41,7 @@ def test_a_prediction_has_masks_of_the_pictures_size(predictor, artifact):
 @pytest.mark.parametrize("shortcuts", [True, False])
 def test_predictions_are_those_of_torchvision(tiny_model, shapes, shortcuts):
     picture = _pictures((48, 48))[0]
-    predictor = Predictor(
+    predictor = TorchPredictor(
         tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), shortcuts=shortcuts
     )
     ours = predictor.predict([picture])[0].detections
@@ -55,7 +55,7 @@ def test_predictions_are_those_of_torchvision(tiny_model, shapes, shortcuts):
 @pytest.mark.parametrize("shortcuts", [True, False])
 def test_a_model_that_is_trained_on_may_keep_its_weights(tiny_model, shapes, shortcuts):
     before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
-    predictor = Predictor(
+    predictor = TorchPredictor(
         tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), shortcuts=shortcuts
     )
     predictor.predict(_pictures((48, 48)))
@@ -110,7 +110,7 @@ def test_a_model_full_of_nan_is_an_error_and_not_a_quiet_model(tiny_model, shape
     with torch.no_grad():
         for parameter in tiny_model.get_submodule(part).parameters():
             parameter.fill_(torch.nan)
-    predictor = Predictor(tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"))
+    predictor = TorchPredictor(tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"))
     with pytest.raises(IntegrityError, match="not finite"):
         predictor.predict(_pictures((48, 48)))
 
@@ -124,7 +124,7 @@ def test_a_picture_of_which_scaling_would_leave_nothing_is_refused(predictor):
 
 def _in_bf16(model, shapes, monkeypatch, *, is_computed):
     monkeypatch.setattr("models.answering.predict.computes_bf16", lambda _device: is_computed)
-    return Predictor(model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), precision="bf16")
+    return TorchPredictor(model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), precision="bf16")
 
 
 def test_in_bf16_only_the_networks_round_and_what_lies_between_is_float32(tiny_model, shapes, monkeypatch):
@@ -157,7 +157,7 @@ def test_a_device_that_does_not_compute_bf16_answers_in_float32_and_says_so(
 ):
     predictor = _in_bf16(tiny_model, shapes, monkeypatch, is_computed=False)
     assert "does not compute in bfloat16" in caplog.text
-    plain = Predictor(tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"))
+    plain = TorchPredictor(tiny_model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"))
     ours, theirs = (each.predict(_pictures((48, 48)))[0].detections for each in (predictor, plain))
     np.testing.assert_array_equal(ours.scores, theirs.scores)
 
@@ -173,5 +173,5 @@ def test_a_model_answers_in_the_precision_its_settings_name(shapes, tiny_model, 
             class_names=shapes.CLASS_NAMES, settings=settings, score_threshold=0.5, dataset_tag="data-v1"
         ),
     )
-    predictor = Predictor.load(tmp_path / "model", device="cpu")
+    predictor = TorchPredictor.load(tmp_path / "model", device="cpu")
     assert next(predictor._model.backbone.parameters()).dtype == torch.bfloat16

@@ -8,7 +8,7 @@ from torchvision.ops import box_iou
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.inference import copy_for_inference, find_regions
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.answering.views import find_regions_in_views, mirror_boxes
 from models.artifacts.artifact import load_model, save_artifact
 from models.artifacts.manifest import ArtifactFacts
@@ -146,7 +146,7 @@ def test_settings_choose_the_views_and_an_artifact_keeps_them(tmp_path):
     assert loaded.roi_heads.suppression.method == "linear"
     looked = []
     loaded.backbone.register_forward_hook(lambda _m, inputs, _o: looked.append(inputs[0].shape))
-    predictor = Predictor(loaded, class_names=("a", "b"), device=CPU, shortcuts=False)
+    predictor = TorchPredictor(loaded, class_names=("a", "b"), device=CPU, shortcuts=False)
     (prediction,) = predictor.predict([np.zeros((48, 64, 3), np.uint8)])
     assert len(looked) == 4
     assert np.isfinite(prediction.embedding).all()

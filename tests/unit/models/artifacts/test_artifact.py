@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from maskloop.digest import digest_file
 from maskloop.errors import IntegrityError, NotFoundError, StorageError
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.artifact import load_model, save_artifact, verify_artifact
 from models.artifacts.manifest import ArtifactFacts, load_manifest
 
@@ -137,7 +137,7 @@ def test_classes_may_have_thresholds_of_their_own(artifact, shapes):
     assert manifest.thresholds() == 0.5
     _edit(folder, class_score_thresholds={"disc": 0.25})
     assert load_manifest(folder).thresholds() == (0.5, 0.25)
-    assert Predictor.load(folder, device="cpu").score_threshold == (0.5, 0.25)
+    assert TorchPredictor.load(folder, device="cpu").score_threshold == (0.5, 0.25)
 
 
 def test_a_manifest_from_before_classes_had_thresholds_is_read(artifact):
@@ -147,4 +147,4 @@ def test_a_manifest_from_before_classes_had_thresholds_is_read(artifact):
     del old["class_score_thresholds"]
     path.write_text(json.dumps(old))
     assert load_manifest(folder) == manifest
-    assert Predictor.load(folder, device="cpu").score_threshold == 0.5
+    assert TorchPredictor.load(folder, device="cpu").score_threshold == 0.5

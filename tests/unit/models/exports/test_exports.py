@@ -17,7 +17,7 @@ from torchvision.models.detection import MaskRCNN
 from maskloop.errors import ConfigurationError, ExportError, IntegrityError, NotFoundError
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.inference import copy_for_inference, find_regions, keep_choosing_alone
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.artifacts.artifact import load_model
 from models.artifacts.manifest import ArtifactManifest
 from models.exports import formats as exports
@@ -134,7 +134,7 @@ def test_a_picture_with_nothing_in_it_asks_for_no_masks(trained, shapes):
     model, manifest = trained
     graphs = graphs_of(model)
     parts = parts_running({name: run_in_torch(graphs[name]) for name in GRAPHS}, level_names(graphs[SCAN]))
-    predictor = Predictor(
+    predictor = TorchPredictor(
         keep_choosing_alone(model), class_names=manifest.class_names, device=CPU, shortcuts=False, parts=parts
     )
     (found,) = predictor.predict(draw_pictures(shapes, 1), min_score=1.0)
@@ -193,7 +193,7 @@ def test_an_export_loads_as_a_predictor_that_answers_as_the_model_does(trained, 
     assert sorted(written.files) == ["classify.xml", "outline.xml", "scan.xml"]
     assert (predictor.class_names, predictor.weights_digest) == (shapes.CLASS_NAMES, manifest.weights_digest)
     assert predictor.score_threshold == manifest.score_threshold
-    theirs = Predictor(model, class_names=shapes.CLASS_NAMES, device=CPU)
+    theirs = TorchPredictor(model, class_names=shapes.CLASS_NAMES, device=CPU)
     pictures = draw_pictures(shapes)
     for ours, wanted in zip(predictor.predict(pictures), theirs.predict(pictures), strict=True):
         assert_same(ours.detections, wanted.detections)
@@ -306,7 +306,7 @@ def test_a_library_computes_what_torch_computes(wanted, trained, shapes, tmp_pat
     model, manifest = trained
     write_export(tmp_path / "export", model, manifest, wanted)
     exported = load_export(tmp_path / "export")
-    theirs = Predictor(model, class_names=shapes.CLASS_NAMES, device=CPU)
+    theirs = TorchPredictor(model, class_names=shapes.CLASS_NAMES, device=CPU)
     random = np.random.default_rng(0)
     others = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((60, 90), (90, 60))]
     pictures = [*draw_pictures(shapes), *others]

@@ -14,7 +14,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from benchmarks.speed.evaluate import draw_instances, run_coco_eval
 from evaluation.report import evaluate
-from models.answering.predict import Predictor
+from models.answering.predict import TorchPredictor
 from models.devices import computes_bf16
 from models.network.build import build_model, build_stock_model
 from models.training.run import Run
@@ -111,7 +111,7 @@ def draw_picture(seed=0):
 
 
 def predictor_of(model):
-    return Predictor(model, class_names=("a", "b", "c"), device=torch.device("cpu"))
+    return TorchPredictor(model, class_names=("a", "b", "c"), device=torch.device("cpu"))
 
 
 # --- prediction ---------------------------------------------------------------------------------------
