@@ -1,1 +1,1 @@
-"""The commands: one module for each group of them, and `main.py`, the table that lists them all."""
+"""What each command does: one module for each group of them, and `main.py`, which lists them all."""

@@ -12,7 +12,7 @@ import click
 from dataset.ingestion.class_changes import ClassChange
 from dataset.labelled_pictures import LabelledPicture
 from dataset.versions.difference import compare_versions
-from flows.console.output import Output, command, open_workspace, user_name
+from flows.console.output import Output, open_workspace, user_name, with_output
 from flows.intake.audit import audit_data
 from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
 from flows.learning.anchors import report_anchors
@@ -21,7 +21,7 @@ from maskloop.records.kinds import VersionIngested, read_record
 from maskloop.wording import count
 
 
-@command("list")
+@with_output
 def data_list(root: Path, out: Output) -> None:
     """List the data versions."""
     entries = open_workspace(root).ledger.find(kinds=(VersionIngested.kind,))
@@ -30,15 +30,9 @@ def data_list(root: Path, out: Output) -> None:
     out.answer(rows, lambda: out.table(shown, "data versions"))
 
 
-@command("restore")
-@click.argument("tag")
-@click.option("--by", default="", help="Who brings it back. Default: the user's name.")
-@click.option("--why", default="", help="The reason, for the record.")
+@with_output
 def data_restore(root: Path, out: Output, *, tag: str, by: str, why: str) -> None:
-    """Bring data/ and data.dvc back to a version, byte for byte.
-
-    The next training and ingest build on it. No version is deleted.
-    """
+    """Bring data/ and data.dvc back to a version, byte for byte."""
     version = restore_version(open_workspace(root), tag, by=by or user_name(), why=why)
     out.answer(
         {"tag": version.tag, "fingerprint": version.fingerprint, "pictures": len(version.pictures)},
@@ -46,22 +40,7 @@ def data_restore(root: Path, out: Output, *, tag: str, by: str, why: str) -> Non
     )
 
 
-@command("classes")
-@click.option("--drop", "drops", multiple=True, metavar="CLASS", help="Take a class out of the schema.")
-@click.option(
-    "--rename", "renames", multiple=True, nargs=2, metavar="OLD NEW", help="Give a class a new name."
-)
-@click.option(
-    "--merge",
-    "merges",
-    multiple=True,
-    nargs=2,
-    metavar="CLASS INTO",
-    help="Give its instances to another class.",
-)
-@click.option("--drop-instances", is_flag=True, help="Agree that the instances of dropped classes are lost.")
-@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
-@click.option("--why", default="", help="The reason, for the record.")
+@with_output
 def data_classes(
     root: Path,
     out: Output,
@@ -73,10 +52,7 @@ def data_classes(
     by: str,
     why: str,
 ) -> None:
-    """Show the classes of the current data, or drop, rename and merge them as a new version.
-
-    Each option may be given several times. The versions before stay as they are.
-    """
+    """Show the classes of the current data, or drop, rename and merge them as a new version."""
     app = open_workspace(root)
     if drops or renames or merges:
         change = ClassChange(drops, renames, merges)
@@ -97,9 +73,7 @@ def data_classes(
     out.answer(rows, lambda: out.table(rows, "classes of the current data"))
 
 
-@command("diff")
-@click.argument("old")
-@click.argument("new")
+@with_output
 def data_diff(root: Path, out: Output, *, old: str, new: str) -> None:
     """Say which pictures and instances changed between two versions."""
     store = open_workspace(root).data
@@ -145,9 +119,7 @@ def describe_picture(picture: LabelledPicture) -> dict[str, str | int]:
     }
 
 
-@command("verify")
-@click.argument("tag")
-@click.option("--mend", is_flag=True, help="Push again what the remote lacks, from DVC's cache or data/.")
+@with_output
 def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
     """Re-hash everything the remote holds for a version, and name what is missing or altered."""
     app = open_workspace(root)
@@ -165,12 +137,9 @@ def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
         sys.exit(1)
 
 
-@command("audit")
+@with_output
 def data_audit(root: Path, out: Output) -> None:
-    """Find pictures that belong together in different splits, and files that contain a location.
-
-    In the current version. Exit code 1 if anything was found; each finding says what to do.
-    """
+    """Find pictures that belong together in different splits, and files that contain a location."""
     app = open_workspace(root)
     found = audit_data(app.data, app.settings.data, app.teller)
     out.answer(asdict(found), lambda: click.echo("\n".join(found.sentences())))
@@ -184,20 +153,9 @@ def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path |
     return file
 
 
-@command("preview")
-@click.argument("tag", default="")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    callback=_png_file,
-    help="A .png file. Default: .maskloop/reports/preview.png",
-)
-@click.option("--count", type=click.IntRange(1, 100), default=12, show_default=True, help="Pictures shown.")
+@with_output
 def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, count: int) -> None:
-    """Draw training pictures as the network gets them: flipped, scaled, pasted, with their masks.
-
-    They are the very first ones of a training with the present settings. Default: the current version.
-    """
+    """Draw training pictures as the network gets them: flipped, scaled, pasted, with their masks."""
     sheet = write_preview(open_workspace(root), output, tag=tag, count=count)
     out.answer(
         {
@@ -211,14 +169,9 @@ def data_preview(root: Path, out: Output, *, tag: str, output: Path | None, coun
     )
 
 
-@command("anchors")
-@click.argument("tag", default="")
+@with_output
 def data_anchors(root: Path, out: Output, *, tag: str) -> None:
-    """Say how many training boxes the anchors reach, and which anchors would reach more.
-
-    A box is reached if an anchor overlaps it with the IoU in the column; one is small if its area is below
-    32 x 32 px as the network sees it. Default: the current version.
-    """
+    """Say how many training boxes the anchors reach, and which anchors would reach more."""
     app = open_workspace(root)
     report = report_anchors(app.data, app.settings.model, app.trainer, tag)
     rows = [report.present.row("present"), report.fitted.row("fitted")]

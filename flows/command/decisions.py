@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.console.output import Output, command, open_workspace, user_name
+from flows.console.output import Output, open_workspace, user_name, with_output
 from flows.deciding.decisions import Decision, decide_by_hand
 from flows.loop.cycles import abandon_cycle
 from flows.pages.evidence_pack import refresh_packs
@@ -20,52 +20,34 @@ from flows.workspace.telling import Teller
 from maskloop.records.kinds import RolloutMoved
 
 
-@command("approve")
-@click.argument("version")
-@click.option("--by", default="", help="Who approves. Default: the user's name.")
-@click.option("--why", default="", help="The reason, for the record.")
+@with_output
 def approve(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
     """Approve a judged VERSION; the next reconcile promotes it."""
     _decide(root, out, version, "approved", by, why)
 
 
-@command("reject")
-@click.argument("version")
-@click.option("--by", default="", help="Who rejects. Default: the user's name.")
-@click.option("--why", default="", help="The reason, for the record.")
+@with_output
 def reject(root: Path, out: Output, *, version: str, by: str, why: str) -> None:
     """Reject a judged VERSION."""
     _decide(root, out, version, "rejected", by, why)
 
 
-@command("abandon")
-@click.argument("cycle")
-@click.option("--by", default="", help="Who ends it. Default: the user's name.")
-@click.option("--why", required=True, help="The reason, for the record.")
+@with_output
 def abandon(root: Path, out: Output, *, cycle: str, by: str, why: str) -> None:
     """End an open CYCLE; what serves goes on serving."""
     closed = abandon_cycle(open_workspace(root), cycle, by=by or user_name(), why=why)
     out.answer(closed.model_dump(mode="json"), lambda: click.echo(f"{cycle}: {closed.sentence()}"))
 
 
-@command("rollback")
-@click.argument("version", required=False)
-@click.option("--by", default="", help="Who rolls back. Default: the user's name.")
-@click.option("--why", required=True, help="The reason, for the record.")
+@with_output
 def rollback(root: Path, out: Output, *, version: str | None, by: str, why: str) -> None:
-    """Make an earlier champion serve again.
-
-    It is VERSION, or the one before the present one.
-
-    Without VERSION, a challenger that answers part of the traffic is stopped instead: that changed last.
-    """
+    """Make an earlier champion serve again."""
     app = open_workspace(root)
     changed = roll_back_last_change(app, to_version=version, by=by or user_name(), why=why)
     out.answer(changed.model_dump(mode="json"), lambda: out.sentences([changed.sentence()], app.teller))
 
 
-@command("show")
-@click.option("--cycle", default="", help="The cycle whose rollout is shown. Default: the newest.")
+@with_output
 def rollout_show(root: Path, out: Output, *, cycle: str) -> None:
     """Show how far the rollout is, what was measured, and what it waits for."""
     found = describe_rollout(open_workspace(root), cycle)
@@ -79,18 +61,14 @@ def rollout_show(root: Path, out: Output, *, cycle: str) -> None:
     out.answer(found, tell)
 
 
-@command("resume")
-@click.option("--accept", is_flag=True, help="Accept what could not be shown and take the next share.")
-@click.option("--by", default="", help="Who decides. Default: the user's name.")
+@with_output
 def rollout_resume(root: Path, out: Output, *, accept: bool, by: str) -> None:
     """Resume a paused rollout: give its step more time, or accept it as it is."""
     app = open_workspace(root)
     _answer(app.teller, out, resume_rollout(app, by=by or user_name(), accept=accept))
 
 
-@command("stop")
-@click.option("--by", default="", help="Who decides. Default: the user's name.")
-@click.option("--why", required=True, help="The reason, for the record.")
+@with_output
 def rollout_stop(root: Path, out: Output, *, by: str, why: str) -> None:
     """Take the challenger out of all traffic at once; the champion goes on serving."""
     app = open_workspace(root)

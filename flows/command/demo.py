@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
-
 from dataset.ingestion.plan import IngestOptions
 from dataset.synthetic.generation import generate
 from flows.answering.predict import predict
-from flows.console.output import Output, open_workspace
+from flows.console.output import Output, open_workspace, with_output
 from flows.drift.monitor import Monitored, monitor
 from flows.evidence.iou_by_source import comparison_rows
 from flows.intake.ingest import ingest
@@ -56,18 +54,12 @@ class Clocked:
         self.rows.append({"step": f"{number}. {title}", "seconds": round(time.monotonic() - start, 1)})
 
 
-@click.command("demo")
-@click.argument("directory", type=click.Path(path_type=Path), default="demo")
-@click.option("--pictures", default=600, show_default=True, help="Pictures in the first batch.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-def demo(directory: Path, pictures: int, as_json: bool) -> None:
+@with_output
+def demo(directory: Path, out: Output, *, pictures: int) -> None:
     """Run one whole turn of the loop on generated pictures."""
     # Before torch is imported: on a busy laptop two threads of so small a network mostly wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-    out = Output(as_json)
-    with out.errors_in_json():
-        result = run_demo(directory, num_pictures=pictures)
+    result = run_demo(directory, num_pictures=pictures)
     out.answer(result, lambda: None)
 
 

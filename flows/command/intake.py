@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
-from flows.console.output import Output, command, open_workspace
+from flows.console.output import Output, open_workspace, with_output
 from flows.intake.feedback import ingest_corrections
 from flows.intake.ingest import ingest as ingest_batch
 from flows.intake.ingest_report import BatchReport, report_of_refusal, report_of_result
@@ -17,48 +17,7 @@ from flows.scheduling.foreground import run_story
 from maskloop.wording import count
 
 
-@command("ingest")
-@click.argument("annotations", type=click.Path(path_type=Path))
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    help="Folder that the file names are relative to. Default: the one near the file that holds the most.",
-)
-@click.option("--source", default="", help="Where the pictures come from; gates look at each source alone.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Default: by hash of a group key.")
-@click.option(
-    "--model-labels", is_flag=True, help="A model made these labels and a person has reviewed them."
-)
-@click.option("--allow-schema-change", is_flag=True, help="Accept new, missing or renamed classes.")
-@click.option(
-    "--add",
-    "relabelling",
-    flag_value="add",
-    help="Pictures that are in already keep their labels and get these besides.",
-)
-@click.option(
-    "--replace",
-    "relabelling",
-    flag_value="replace",
-    help="These labels replace those of pictures that are in already, also where that takes a class away.",
-)
-@click.option(
-    "--crowds-are-instances",
-    "crowds",
-    flag_value="instances",
-    help="Every annotation marked as a crowd is one object: CVAT and others mark brush masks so.",
-)
-@click.option(
-    "--crowds-are-regions",
-    "crowds",
-    flag_value="regions",
-    help="Annotations marked as crowds do hold many objects, also where a class has nothing else.",
-)
-@click.option(
-    "--frame",
-    type=click.Choice(["stored", "upright"]),
-    help="Where masks of photographs that EXIF turns were drawn: on the file as stored, or upright.",
-)
+@with_output
 def ingest(
     root: Path,
     out: Output,
@@ -73,11 +32,7 @@ def ingest(
     crowds: Any,
     frame: Any,
 ) -> None:
-    """Validate a COCO batch, add it to the data and make it a version.
-
-    ANNOTATIONS is a COCO file, or a folder with one. Whether it is taken or refused, a report with every
-    problem, what to do about it and pictures to look at is written to .maskloop/reports.
-    """
+    """Validate a COCO batch, add it to the data and make it a version."""
     options = IngestOptions(
         source,
         split,
@@ -99,8 +54,7 @@ def ingest(
     _answer(out, report_of_result(result), result.page, changed)
 
 
-@command("list")
-@click.option("--limit", default=20, show_default=True, help="At most this many, the newest first.")
+@with_output
 def feedback_list(root: Path, out: Output, *, limit: int) -> None:
     """List what people said, what became of it, and how often each version was wrong."""
     log = open_workspace(root).corrections
@@ -133,8 +87,7 @@ def feedback_list(root: Path, out: Output, *, limit: int) -> None:
     out.answer({"judged": judged, "corrections": rows, "waiting": log.num_waiting()}, show)
 
 
-@command("ingest")
-@click.option("--again", is_flag=True, help="Try those again that were refused before.")
+@with_output
 def feedback_ingest(root: Path, out: Output, *, again: bool) -> None:
     """Take the corrections that wait into the data, as labelled pictures."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from flows.console.output import Output, command, open_workspace
+from flows.console.output import Output, open_workspace, with_output
 from flows.drift.monitor import monitor as judge_samples
 from flows.loop.reconcile import reconcile as reconcile_loop
 from flows.pages.report import write_report
@@ -16,7 +16,7 @@ from flows.scheduling.stopping import stop_signal
 from flows.scheduling.watching import watch
 
 
-@command("monitor")
+@with_output
 def monitor(root: Path, out: Output) -> None:
     """Judge the newest production samples for drift."""
     app = open_workspace(root)
@@ -32,13 +32,7 @@ def monitor(root: Path, out: Output) -> None:
     )
 
 
-@command("reconcile")
-@click.option(
-    "--every",
-    "every_s",
-    type=click.FloatRange(min=1.0),
-    help="Look again after so many seconds, for ever.",
-)
+@with_output
 def reconcile(root: Path, out: Output, *, every_s: float | None) -> None:
     """Do whatever is due: train, take decisions from MLflow, promote."""
     app = open_workspace(root)
@@ -55,7 +49,7 @@ def reconcile(root: Path, out: Output, *, every_s: float | None) -> None:
         sys.exit(1)
 
 
-@command("promote")
+@with_output
 def promote(root: Path, out: Output) -> None:
     """Promote what is approved, now; nothing is trained."""
     app = open_workspace(root)
@@ -63,8 +57,7 @@ def promote(root: Path, out: Output) -> None:
     out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is approved"], app.teller))
 
 
-@command("report")
-@click.option("--output", type=click.Path(path_type=Path), help="Default: .maskloop/reports/loop.html")
+@with_output
 def report(root: Path, out: Output, *, output: Path | None) -> None:
     """Write the page of the loop: what serves, decisions, figures."""
     path = write_report(open_workspace(root), output)

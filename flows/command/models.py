@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from flows.console.output import Output, command, open_workspace, user_name
+from flows.console.output import Output, open_workspace, user_name, with_output
 from flows.exporting.benchmark import benchmark as time_model
 from flows.exporting.export import export as export_version
 from flows.exporting.export import export_directory
@@ -22,59 +22,34 @@ from maskloop.records.kinds import StartsFrom
 from maskloop.state.cycle_state import Cycle
 
 
-@command("train")
-@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+@with_output
 def train(root: Path, out: Output, *, by: str) -> None:
     """Train a model on the newest data, judge it, ask for approval."""
     _turn(root, out, by, "first-weights")
 
 
-@command("retrain")
-@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+@with_output
 def retrain(root: Path, out: Output, *, by: str) -> None:
     """Train on from the champion with old and new pictures, and judge."""
     _turn(root, out, by, "champion")
 
 
-@command("distil")
-@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+@with_output
 def distil(root: Path, out: Output, *, by: str) -> None:
-    """Train a new network taught by labels and champion, and judge.
-
-    It starts from first weights. For a faster network than the champion: make [model] in maskloop.toml
-    smaller first.
-    """
+    """Train a new network taught by labels and champion, and judge."""
     _turn(root, out, by, "first-weights", is_taught=True)
 
 
-@command("judge")
-@click.argument("version")
-@click.option("--by", default="", help="Who asks for it. Default: the user's name.")
+@with_output
 def judge(root: Path, out: Output, *, version: str, by: str) -> None:
-    """Judge VERSION again under the present gates, without training.
-
-    For a gate that was set wrongly: change [gates] in maskloop.toml first. The verdicts so far stay in the
-    record. Ends with 1 if the gates fail the version.
-    """
+    """Judge VERSION again under the present gates, without training."""
     app = open_workspace(root, actor=by or user_name())
     _answer_turn(out, run_story(app, "judge", judge_again, version=version))
 
 
-@command("export")
-@click.argument("version", required=False, default="")
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice(["openvino", "openvino-int8", "onnx"]),
-    default="openvino",
-    show_default=True,
-    help="For a CPU; int8 finds 8-bit ranges in validation pictures.",
-)
+@with_output
 def export(root: Path, out: Output, *, version: str, wanted: Any) -> None:
-    """Export VERSION to a faster format that answers as it does.
-
-    Default: the champion. An export that answers differently is not attached.
-    """
+    """Export VERSION to a faster format that answers as it does."""
     app = open_workspace(root)
     report = run_story(app, "export", export_version, version=version, wanted=wanted)
     directory = (
@@ -91,21 +66,9 @@ def export(root: Path, out: Output, *, version: str, wanted: Any) -> None:
         )
 
 
-@command("benchmark")
-@click.argument("model", required=False, default="")
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path, exists=True),
-    help="Pictures to answer. Default: test pictures of the model's data.",
-)
-@click.option(
-    "--rounds", type=click.IntRange(1), default=20, show_default=True, help="Timed calls of each batch size."
-)
+@with_output
 def benchmark(root: Path, out: Output, *, model: str, images: Path | None, rounds: int) -> None:
-    """Time MODEL and every export there is of it.
-
-    MODEL is a version or a folder; default: the champion.
-    """
+    """Time MODEL and every export there is of it."""
     found = run_story(
         open_workspace(root), "benchmark", time_model, model=model, images=images, rounds=rounds
     )

@@ -5,41 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from flows.console.output import Output, command, open_workspace
+from flows.console.output import Output, open_workspace, with_output
 from flows.pages.status import describe_serving_at, describe_status, tell_history
+from flows.usage.overview import NUM_SHOWN
 from maskloop.errors import NotFoundError
 from maskloop.folding.history import recall_version
 from registry.champion.lineage import lineage as trace_lineage
 
-NUM_SHOWN: Final = 50
-"""Entries that `maskloop history` shows unless asked for others."""
 
-
-@command("status")
+@with_output
 def status(root: Path, out: Output) -> None:
     """Show what serves, runs, failed or waits, and what to do next."""
     found = describe_status(open_workspace(root))
     out.answer(found.to_json(), lambda: click.echo(found.to_text()))
 
 
-@command("history")
-@click.option(
-    "--at",
-    type=click.DateTime(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"]),
-    help="Answer what served at that time (UTC), and who moved it there.",
-)
-@click.option("--cycle", default="", help="Only this turn of the loop, from its beginning.")
-@click.option(
-    "--newest",
-    type=click.IntRange(min=1),
-    help=f"At most so many entries, the newest. Default: {NUM_SHOWN}; with --json or --cycle: all.",
-)
-@click.option("--before", type=click.IntRange(min=2), help="Only entries before this number.")
-@click.option("--all", "everything", is_flag=True, help="All entries; checks that none was changed or lost.")
+@with_output
 def history(
     root: Path,
     out: Output,
@@ -70,13 +55,9 @@ def _history_lines(lines: list[dict[str, Any]], *, is_cut: bool) -> Iterator[str
         yield f"{line['at'][:19]}Z  {line['cycle'] or '-':<9} {line['actor']:<10} {line['sentence']}"
 
 
-@command("lineage")
-@click.argument("version", required=False)
+@with_output
 def lineage(root: Path, out: Output, *, version: str | None) -> None:
-    """Show where a VERSION comes from: data, run, verdict, approval.
-
-    Default: the champion.
-    """
+    """Show where a VERSION comes from: data, run, verdict, approval."""
     app = open_workspace(root)
     state = app.state()
     if version is None:

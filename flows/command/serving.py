@@ -14,7 +14,7 @@ from flows.answering.ask_service import ask_service
 from flows.answering.incoming import PictureAnswer, balance
 from flows.answering.predict import predict as predict_pictures
 from flows.answering.service import make_application, open_keys
-from flows.console.output import Output, command, open_workspace
+from flows.console.output import Output, open_workspace, with_output
 from flows.scheduling.foreground import run_story
 from flows.workspace.telling import TerminalTeller
 from maskloop.errors import DataError, MaskloopError
@@ -27,10 +27,7 @@ from serving.http.server import address_of, decide_on_keys, open_listener, run_s
 _ROWS_SHOWN: Final = 50
 
 
-@command("serve")
-@click.option("--host", help="Address to listen on. Default: serving.host.")
-@click.option("--port", type=click.IntRange(0, 65535), help="0: any free one. Default: serving.port.")
-@click.option("--workers", type=click.IntRange(1), help="Processes that answer. Default: serving.workers.")
+@with_output
 def serve(root: Path, out: Output, **named: Any) -> None:
     """Answer pictures over HTTP with the champion until Ctrl-C."""
     app = open_workspace(root, actor="service")
@@ -72,21 +69,7 @@ def _say_what_serves(read_state: Callable[[], LoopState], model_name: str) -> st
     return f"{model_name}: version {champion.version} answers once it is loaded; /readyz says when."
 
 
-@command("add")
-@click.argument("name")
-@click.option(
-    "--scope",
-    "scopes",
-    type=click.Choice(["predict", "feedback", "metrics"]),
-    multiple=True,
-    help="What the key may do; repeat the option to allow several. Default: everything.",
-)
-@click.option(
-    "--rate-limit", default="", help="Requests accepted, such as 100/minute. Default: serving.rate_limit."
-)
-@click.option(
-    "--days", type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never."
-)
+@with_output
 def keys_add(
     root: Path, out: Output, *, name: str, scopes: tuple[Any, ...], rate_limit: str, days: float | None
 ) -> None:
@@ -97,7 +80,7 @@ def keys_add(
     _show_once(out, store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days))
 
 
-@command("list")
+@with_output
 def keys_list(root: Path, out: Output) -> None:
     """List the keys, never their secrets."""
     found = open_keys(open_workspace(root)).all()
@@ -116,22 +99,13 @@ def keys_list(root: Path, out: Output) -> None:
     out.answer(rows, lambda: out.table(shown, "API keys") if shown else click.echo("there is no key yet"))
 
 
-@command("rotate")
-@click.argument("key_id")
-@click.option(
-    "--grace-hours",
-    type=click.FloatRange(0),
-    default=24.0,
-    show_default=True,
-    help="How long the old key stays valid.",
-)
+@with_output
 def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
     """Replace the key KEY_ID and print the new one. It is not shown again."""
     _show_once(out, open_keys(open_workspace(root)).rotate(key_id, grace_hours=grace_hours))
 
 
-@command("revoke")
-@click.argument("key_id")
+@with_output
 def keys_revoke(root: Path, out: Output, *, key_id: str) -> None:
     """End the key KEY_ID at once."""
     gone = open_keys(open_workspace(root)).revoke(key_id)
@@ -145,17 +119,7 @@ def _show_once(out: Output, key: str) -> None:
     out.answer({"id": key.split("_")[1], "key": key}, lambda: click.echo(key))
 
 
-@command("predict")
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--source", default="production", show_default=True, help="The camera or site they come from.")
-@click.option("--overlays", type=click.Path(path_type=Path), help="Draw each answer into this folder.")
-@click.option(
-    "--min-score",
-    type=click.FloatRange(0, 1),
-    help="Leave out instances with a lower score. Default: the model's own threshold.",
-)
-@click.option("--url", default="", help="Ask the service at this address instead of loading the model here.")
-@click.option("--key", default="", envvar="MASKLOOP_API_KEY", help="An API key for --url.")
+@with_output
 def predict(
     root: Path,
     out: Output,
@@ -167,13 +131,7 @@ def predict(
     url: str,
     key: str,
 ) -> None:
-    """Predict on PICTURES with the model that serves, and log them.
-
-    They become production samples. PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the
-    names end in. With and without --url the answers are the same: in --json, boxes (px) and masks (COCO RLE)
-    lie in the picture as its file stores it, before any EXIF orientation. Drawings are upright. Exit code 65:
-    nothing could be answered.
-    """
+    """Predict on PICTURES with the model that serves, and log them."""
     how: dict[str, Any] = {"source": source, "overlays_dir": overlays, "min_score": min_score}
     if url:
         answers = _ask_service(url, key, pictures, how)

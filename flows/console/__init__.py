@@ -1,1 +1,1 @@
-"""What all commands share: groups that import a command when it is used, and the output of an answer."""
+"""What all commands share: how one is declared and grouped, and the output of an answer."""

@@ -1,10 +1,11 @@
-"""Groups of commands. A table names every command and its module, which is imported when it is used."""
+"""Commands and groups of them. What a command does is imported when it runs, never for its help."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,55 +13,76 @@ import click
 from maskloop.errors import EXIT_CODES, INTERRUPTED, StoppedError
 
 _NO_LIMIT = 1000
+_WORKSPACE = click.Option(
+    ["--workspace", "-w", "root"],
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    show_default=True,
+    envvar="MASKLOOP_WORKSPACE",
+    help="The workspace's folder.",
+)
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON.")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One command in the table of a group.
+class Work:
+    """What a command does: a function, imported when it is called.
 
     Attributes:
-        name: As it is typed.
-        path: Where the command is: `module:attribute`.
-        help: The first sentence of its help, which lists show without importing the module.
+        path: Where the function is: `module:attribute`.
     """
 
-    name: str
     path: str
-    help: str
 
-    def load(self) -> click.Command:
-        """Import the command."""
+    def load(self) -> Callable[..., None]:
+        """Import the function."""
         module, _, attribute = self.path.partition(":")
-        found = getattr(import_module(module), attribute)
-        if not isinstance(found, click.Command):
-            raise TypeError(f"{self.path} is not a command")
-        return found
+        function: Callable[..., None] = getattr(import_module(module), attribute)
+        return function
+
+    def __call__(self, **options: Any) -> None:
+        """Do it."""
+        self.load()(**options)
+
+
+def make_command(
+    name: str, path: str, help: str, *parameters: click.Parameter, takes_workspace: bool = True
+) -> click.Command:
+    """Make a command that can answer in JSON.
+
+    Args:
+        name: As it is typed.
+        path: Where its function is: `module:attribute`. It is called with every parameter by name, with
+            `as_json` and, if the command takes a workspace, with `root`. `flows.console.output.with_output`
+            turns `as_json` into an `Output`.
+        help: Its help; lists of commands show the first sentence.
+        parameters: Its own arguments and options, in the order of its help.
+        takes_workspace: Whether ``--workspace`` names the folder it works in.
+    """
+    shared = [_WORKSPACE, _JSON] if takes_workspace else [_JSON]
+    return click.Command(name, params=[*shared, *parameters], help=help, callback=Work(path))
 
 
 class CommandGroup(click.Group):
-    """A group whose commands are imported when they are used; its help shows the first sentence of each."""
-
-    def __init__(self, name: str, table: Sequence[Row | CommandGroup], **attributes: Any) -> None:
-        self.table = {row.name or "": row for row in table}
-        super().__init__(name, commands=_Commands(self.table), **attributes)
+    """A group whose help shows the whole first sentence of each command; click alone cuts it off."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands."""
-        self.write_section("Commands", self.list_commands(ctx), formatter)
+        self.write_section("Commands", list(self.commands.values()), formatter)
 
-    def write_section(self, title: str, names: Sequence[str], formatter: click.HelpFormatter) -> None:
-        """List commands, each with its whole first sentence; click alone cuts it off."""
+    def write_section(
+        self, title: str, commands: Sequence[click.Command], formatter: click.HelpFormatter
+    ) -> None:
+        """List commands, each with its first sentence."""
         with formatter.section(title):
-            formatter.write_dl([(name, first_sentence(self.table[name])) for name in names])
+            formatter.write_dl([(command.name or "", first_sentence(command)) for command in commands])
 
 
 class CommandLine(CommandGroup):
     """The top group: it shows commands by purpose, and says what holds after a Ctrl-C."""
 
-    def __init__(
-        self, name: str, sections: Mapping[str, Sequence[Row | CommandGroup]], **attributes: Any
-    ) -> None:
-        super().__init__(name, [row for rows in sections.values() for row in rows], **attributes)
+    def __init__(self, name: str, sections: Mapping[str, Sequence[click.Command]], **attributes: Any) -> None:
+        super().__init__(name, [one for commands in sections.values() for one in commands], **attributes)
         self.sections = sections
 
     def invoke(self, ctx: click.Context) -> None:
@@ -82,8 +104,8 @@ class CommandLine(CommandGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by purpose."""
-        for title, rows in self.sections.items():
-            self.write_section(title, [row.name or "" for row in rows], formatter)
+        for title, commands in self.sections.items():
+            self.write_section(title, commands, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the exit codes."""
@@ -91,29 +113,6 @@ class CommandLine(CommandGroup):
             formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
 
 
-def first_sentence(command: Row | click.Command) -> str:
+def first_sentence(command: click.Command) -> str:
     """Return what a list of commands says about one."""
-    return command.help if isinstance(command, Row) else command.get_short_help_str(_NO_LIMIT)
-
-
-class _Commands(MutableMapping[str, click.Command]):
-    """Commands by name; each is imported when it is looked up."""
-
-    def __init__(self, table: Mapping[str, Row | CommandGroup]) -> None:
-        self._rows: dict[str, Row | click.Command] = dict(table)
-
-    def __getitem__(self, name: str) -> click.Command:
-        row = self._rows[name]
-        return row.load() if isinstance(row, Row) else row
-
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        self._rows[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._rows[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
+    return command.get_short_help_str(_NO_LIMIT)

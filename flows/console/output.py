@@ -1,4 +1,4 @@
-"""What commands share: the workspace option, ``--json``, and where an answer is printed."""
+"""What commands share when they run: the workspace they open, and where an answer is printed."""
 
 from __future__ import annotations
 
@@ -78,31 +78,16 @@ class WorkspaceOpener(Protocol):
         ...
 
 
-def command(name: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a command that takes a workspace and can answer in JSON."""
+def with_output(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command's function an `Output`; with ``--json`` its errors are answered in JSON too."""
 
-    def decorate(function: Callable[..., None]) -> click.Command:
-        @click.command(name)
-        @click.option(
-            "--workspace",
-            "-w",
-            "root",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=".",
-            show_default=True,
-            envvar="MASKLOOP_WORKSPACE",
-            help="The workspace's folder.",
-        )
-        @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-        @functools.wraps(function)
-        def run(root: Path, as_json: bool, **options: Any) -> None:
-            out = Output(as_json)
-            with out.errors_in_json():
-                function(root, out, **options)
+    @functools.wraps(function)
+    def run(*, as_json: bool, **options: Any) -> None:
+        out = Output(as_json)
+        with out.errors_in_json():
+            function(out=out, **options)
 
-        return run
-
-    return decorate
+    return run
 
 
 def open_workspace(root: Path, *, actor: str = "", teller: Teller | None = None) -> App:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.command.main import cli, main
-from flows.command.overview import NUM_SHOWN
+from flows.usage.overview import NUM_SHOWN
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.records.kinds import CycleOpened, TriggerSuppressed, write_record
 from maskloop.workspace import Workspace

@@ -1,0 +1,133 @@
+"""What `maskloop data` takes: versions, classes, audits, previews and anchors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from flows.console.command_line import CommandGroup, make_command
+from flows.usage.parameters import WHY, by
+
+
+def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+    if file is not None and file.suffix.lower() != ".png":
+        raise click.BadParameter(f"the sheet is a PNG file: its name must end with .png, not {file.name!r}")
+    return file
+
+
+DATA_LIST: Final = make_command(
+    "list",
+    "flows.command.data:data_list",
+    "List the data versions.",
+)
+
+DATA_RESTORE: Final = make_command(
+    "restore",
+    "flows.command.data:data_restore",
+    """Bring data/ and data.dvc back to a version, byte for byte.
+
+The next training and ingest build on it. No version is deleted.
+""",
+    click.Argument(["tag"]),
+    by("brings it back"),
+    WHY,
+)
+
+DATA_CLASSES: Final = make_command(
+    "classes",
+    "flows.command.data:data_classes",
+    """Show the classes of the current data, or drop, rename and merge them as a new version.
+
+Each option may be given several times. The versions before stay as they are.
+""",
+    click.Option(["--drop", "drops"], multiple=True, metavar="CLASS", help="Take a class out of the schema."),
+    click.Option(
+        ["--rename", "renames"], multiple=True, nargs=2, metavar="OLD NEW", help="Give a class a new name."
+    ),
+    click.Option(
+        ["--merge", "merges"],
+        multiple=True,
+        nargs=2,
+        metavar="CLASS INTO",
+        help="Give its instances to another class.",
+    ),
+    click.Option(
+        ["--drop-instances"], is_flag=True, help="Agree that the instances of dropped classes are lost."
+    ),
+    by("asks for it"),
+    WHY,
+)
+
+DATA_DIFF: Final = make_command(
+    "diff",
+    "flows.command.data:data_diff",
+    "Say which pictures and instances changed between two versions.",
+    click.Argument(["old"]),
+    click.Argument(["new"]),
+)
+
+DATA_VERIFY: Final = make_command(
+    "verify",
+    "flows.command.data:data_verify",
+    "Re-hash everything the remote holds for a version, and name what is missing or altered.",
+    click.Argument(["tag"]),
+    click.Option(
+        ["--mend"], is_flag=True, help="Push again what the remote lacks, from DVC's cache or data/."
+    ),
+)
+
+DATA_AUDIT: Final = make_command(
+    "audit",
+    "flows.command.data:data_audit",
+    """Find pictures that belong together in different splits, and files that contain a location.
+
+In the current version. Exit code 1 if anything was found; each finding says what to do.
+""",
+)
+
+DATA_PREVIEW: Final = make_command(
+    "preview",
+    "flows.command.data:data_preview",
+    """Draw training pictures as the network gets them: flipped, scaled, pasted, with their masks.
+
+They are the very first ones of a training with the present settings. Default: the current version.
+""",
+    click.Argument(["tag"], default=""),
+    click.Option(
+        ["--output"],
+        type=click.Path(path_type=Path),
+        callback=_png_file,
+        help="A .png file. Default: .maskloop/reports/preview.png",
+    ),
+    click.Option(
+        ["--count"], type=click.IntRange(1, 100), default=12, show_default=True, help="Pictures shown."
+    ),
+)
+
+DATA_ANCHORS: Final = make_command(
+    "anchors",
+    "flows.command.data:data_anchors",
+    """Say how many training boxes the anchors reach, and which anchors would reach more.
+
+A box is reached if an anchor overlaps it with the IoU in the column; one is small if its area is below
+32 x 32 px as the network sees it. Default: the current version.
+""",
+    click.Argument(["tag"], default=""),
+)
+
+DATA: Final = CommandGroup(
+    "data",
+    [
+        DATA_LIST,
+        DATA_CLASSES,
+        DATA_DIFF,
+        DATA_RESTORE,
+        DATA_VERIFY,
+        DATA_AUDIT,
+        DATA_PREVIEW,
+        DATA_ANCHORS,
+    ],
+    help="Look at data versions, compare, restore, and change their classes.",
+)

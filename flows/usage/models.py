@@ -1,0 +1,87 @@
+"""What `maskloop train`, `retrain`, `distil`, `judge`, `export` and `benchmark` take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from flows.console.command_line import make_command
+from flows.usage.parameters import by
+
+TRAIN: Final = make_command(
+    "train",
+    "flows.command.models:train",
+    "Train a model on the newest data, judge it, ask for approval.",
+    by("asks for it"),
+)
+
+RETRAIN: Final = make_command(
+    "retrain",
+    "flows.command.models:retrain",
+    "Train on from the champion with old and new pictures, and judge.",
+    by("asks for it"),
+)
+
+DISTIL: Final = make_command(
+    "distil",
+    "flows.command.models:distil",
+    """Train a new network taught by labels and champion, and judge.
+
+It starts from first weights. For a faster network than the champion: make [model] in maskloop.toml
+smaller first.
+""",
+    by("asks for it"),
+)
+
+JUDGE: Final = make_command(
+    "judge",
+    "flows.command.models:judge",
+    """Judge VERSION again under the present gates, without training.
+
+For a gate that was set wrongly: change [gates] in maskloop.toml first. The verdicts so far stay in the
+record. Ends with 1 if the gates fail the version.
+""",
+    click.Argument(["version"]),
+    by("asks for it"),
+)
+
+EXPORT: Final = make_command(
+    "export",
+    "flows.command.models:export",
+    """Export VERSION to a faster format that answers as it does.
+
+Default: the champion. An export that answers differently is not attached.
+""",
+    click.Argument(["version"], required=False, default=""),
+    click.Option(
+        ["--format", "wanted"],
+        type=click.Choice(["openvino", "openvino-int8", "onnx"]),
+        default="openvino",
+        show_default=True,
+        help="For a CPU; int8 finds 8-bit ranges in validation pictures.",
+    ),
+)
+
+BENCHMARK: Final = make_command(
+    "benchmark",
+    "flows.command.models:benchmark",
+    """Time MODEL and every export there is of it.
+
+MODEL is a version or a folder; default: the champion.
+""",
+    click.Argument(["model"], required=False, default=""),
+    click.Option(
+        ["--images"],
+        type=click.Path(path_type=Path, exists=True),
+        help="Pictures to answer. Default: test pictures of the model's data.",
+    ),
+    click.Option(
+        ["--rounds"],
+        type=click.IntRange(1),
+        default=20,
+        show_default=True,
+        help="Timed calls of each batch size.",
+    ),
+)

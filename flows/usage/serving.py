@@ -1,0 +1,106 @@
+"""What `maskloop serve`, `keys` and `predict` take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from flows.console.command_line import CommandGroup, make_command
+
+SERVE: Final = make_command(
+    "serve",
+    "flows.command.serving:serve",
+    "Answer pictures over HTTP with the champion until Ctrl-C.",
+    click.Option(["--host"], help="Address to listen on. Default: serving.host."),
+    click.Option(["--port"], type=click.IntRange(0, 65535), help="0: any free one. Default: serving.port."),
+    click.Option(
+        ["--workers"], type=click.IntRange(1), help="Processes that answer. Default: serving.workers."
+    ),
+)
+
+KEYS_ADD: Final = make_command(
+    "add",
+    "flows.command.serving:keys_add",
+    "Make a key for NAME and print it. It is not shown again.",
+    click.Argument(["name"]),
+    click.Option(
+        ["--scope", "scopes"],
+        type=click.Choice(["predict", "feedback", "metrics"]),
+        multiple=True,
+        help="What the key may do; repeat the option to allow several. Default: everything.",
+    ),
+    click.Option(
+        ["--rate-limit"],
+        default="",
+        help="Requests accepted, such as 100/minute. Default: serving.rate_limit.",
+    ),
+    click.Option(
+        ["--days"], type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never."
+    ),
+)
+
+KEYS_LIST: Final = make_command(
+    "list",
+    "flows.command.serving:keys_list",
+    "List the keys, never their secrets.",
+)
+
+KEYS_ROTATE: Final = make_command(
+    "rotate",
+    "flows.command.serving:keys_rotate",
+    "Replace the key KEY_ID and print the new one. It is not shown again.",
+    click.Argument(["key_id"]),
+    click.Option(
+        ["--grace-hours"],
+        type=click.FloatRange(0),
+        default=24.0,
+        show_default=True,
+        help="How long the old key stays valid.",
+    ),
+)
+
+KEYS_REVOKE: Final = make_command(
+    "revoke",
+    "flows.command.serving:keys_revoke",
+    "End the key KEY_ID at once.",
+    click.Argument(["key_id"]),
+)
+
+PREDICT: Final = make_command(
+    "predict",
+    "flows.command.serving:predict",
+    """Predict on PICTURES with the model that serves, and log them.
+
+They become production samples. PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the
+names end in. With and without --url the answers are the same: in --json, boxes (px) and masks (COCO RLE)
+lie in the picture as its file stores it, before any EXIF orientation. Drawings are upright. Exit code 65:
+nothing could be answered.
+""",
+    click.Argument(["pictures"], nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.Option(
+        ["--source"], default="production", show_default=True, help="The camera or site they come from."
+    ),
+    click.Option(["--overlays"], type=click.Path(path_type=Path), help="Draw each answer into this folder."),
+    click.Option(
+        ["--min-score"],
+        type=click.FloatRange(0, 1),
+        help="Leave out instances with a lower score. Default: the model's own threshold.",
+    ),
+    click.Option(
+        ["--url"], default="", help="Ask the service at this address instead of loading the model here."
+    ),
+    click.Option(["--key"], default="", envvar="MASKLOOP_API_KEY", help="An API key for --url."),
+)
+
+KEYS: Final = CommandGroup(
+    "keys",
+    [
+        KEYS_ADD,
+        KEYS_LIST,
+        KEYS_ROTATE,
+        KEYS_REVOKE,
+    ],
+    help="Make, list and end the API keys of the service.",
+)
