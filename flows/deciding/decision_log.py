@@ -13,7 +13,7 @@ from maskloop.records.kinds import ApprovalDecided, write_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import reject_by_tag, says_no
-from registry.champion.promotion import promotion_lease
+from registry.champion.champion_journal import promotion_lease
 from registry.ports import APPROVAL_TAG, APPROVED_BY_TAG, ModelStore
 
 

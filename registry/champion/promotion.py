@@ -1,53 +1,22 @@
-"""Moving ``champion``: promotion, rollback, recovery, and putting back what was moved by hand.
-
-A change is journalled: the intent (`ChampionChanging`) with a new epoch, then the registry's aliases and
-tags, then the fact (`ChampionChanged`)::
-
-    checked ──► intent written ──► challenger dropped ──► champion moved ──► tags ──► fact written
-                     └───────── a crash anywhere here: `recover` goes on ─────────┘
-                                (or abandons it, if the version is gone from the registry)
-
-Both entries are keyed by the epoch, which the ledger accepts once: of two promoters one wins, and one that
-wakes up late finds its epoch taken. Aliases follow the ledger, never the other way round.
-"""
+"""Promotion and rollback: who may become champion. `ChampionJournal` carries it out and survives crashes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
 from datetime import datetime
-from typing import Final
 
 from maskloop.clock import Clock, SystemClock
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.folding.history import recall_version
 from maskloop.folding.reader import StateReader
-from maskloop.ledger.leases import leased
 from maskloop.ledger.port import Ledger
-from maskloop.records.kinds import (
-    AliasTampered,
-    ChampionChangeAbandoned,
-    ChampionChanged,
-    ChampionChanging,
-    read_record,
-    write_record,
-)
+from maskloop.records.kinds import AliasTampered, ChampionChanged, ChampionChanging
 from maskloop.settings.workspace_settings import ApprovalSettings
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import check_four_eyes, expires_at
+from registry.champion.aliases import restore_aliases
+from registry.champion.champion_journal import Change, open_journal
 from registry.gates.blessing import check_approval, check_blessing
-from registry.ports import CHALLENGER, CHAMPION, STATUS_TAG, ModelStore, VersionStatus
-
-LEASE: Final = "promotion"
-_LEASE_TTL_S: Final = 120.0
-
-
-def promotion_lease(ledger: Ledger) -> AbstractContextManager[Callable[[], None]]:
-    """Return the one lease under which decisions are recorded and the champion changes.
-
-    What it gives raises UnavailableError once the lease is lost.
-    """
-    return leased(ledger, LEASE, ttl_s=_LEASE_TTL_S)
+from registry.ports import ModelStore
 
 
 def promote(
@@ -78,14 +47,13 @@ def promote(
         NotFoundError: if the version is gone from the registry; what served before serves on.
         UnavailableError: if the registry or the ledger does not answer; `recover` completes it.
     """
-    reader = StateReader(ledger)
-    with promotion_lease(ledger) as check_lease:
-        state = _finish_changing(reader, store, check_lease)
+    with open_journal(ledger, store) as journal:
+        state = journal.finish()
         if state.champion and state.champion.weights_digest == weights_digest:
             return state.champion
         now = (clock or SystemClock()).now()
         plan = plan_promotion(state, weights_digest, settings, why=why, now=now)
-        return _change(reader, store, plan, cycle=cycle, actor=actor, check_lease=check_lease)
+        return journal.carry_out(plan, cycle=cycle, actor=actor)
 
 
 def plan_promotion(
@@ -130,7 +98,8 @@ def rollback(
     """Bring back an earlier champion, by default the one before this.
 
     Needs nothing but the ledger: while the registry is away, its alias is left to the next
-    `reconcile_aliases`, and the copy on disk serves.
+    `reconcile_aliases`, and the copy on disk serves. Asked again after a crash, it completes the same
+    rollback and does not go back further.
 
     Raises:
         RefusedError: if the version never served, is not blessed, or was itself rolled back from and not
@@ -138,19 +107,23 @@ def rollback(
         NotFoundError: if somebody deleted it from the registry.
         UnavailableError: if the ledger does not answer, or another change of champion is under way.
     """
-    reader = StateReader(ledger)
-    with promotion_lease(ledger) as check_lease:
+    with open_journal(ledger, store) as journal:
+        begun = _find_same(journal.under_way(), to_version)
         try:
-            state = _finish_changing(reader, store, check_lease)
+            state = journal.finish()
         except UnavailableError:
-            state = _drop_changing(reader)
+            if begun:
+                return journal.carry_out_without_registry(begun, actor=by)
+            state = journal.abandon("a rollback came first, the registry was away", actor=by)
+        if begun and state.champion and state.champion.epoch == begun.epoch:
+            return state.champion
         target = to_version or (state.champions[-2][0] if len(state.champions) > 1 else "")
         state = recall_version(ledger, state, target)
         plan = plan_rollback(state, to_version=to_version, why=why)
         try:
-            return _change(reader, store, plan, cycle="", actor=by, check_lease=check_lease)
+            return journal.carry_out(plan, actor=by)
         except UnavailableError:
-            return _change_without_registry(ledger, plan, actor=by)
+            return journal.carry_out_without_registry(plan, actor=by)
 
 
 def plan_rollback(state: LoopState, *, to_version: str | None, why: str) -> ChampionChanging:
@@ -171,51 +144,17 @@ def recover(ledger: Ledger, store: ModelStore) -> bool:
     Returns:
         True if there was one.
     """
-    reader = StateReader(ledger)
-    if reader.read().changing is None:
+    if StateReader(ledger).read().changing is None:
         return False
-    with promotion_lease(ledger) as check_lease:
-        _finish_changing(reader, store, check_lease)
+    with open_journal(ledger, store) as journal:
+        journal.finish()
     return True
 
 
-def expected_aliases(state: LoopState) -> Mapping[str, str]:
-    """Say where the aliases belong: a version, or an empty string for nowhere.
-
-    ``challenger`` is the newest candidate of an open cycle that the gates did not fail.
-    """
-    champion = state.champion.version if state.champion else ""
-    judged = [
-        cycle.verdict.candidate_version
-        for cycle in state.open_cycles
-        if cycle.verdict and cycle.verdict.outcome != "fail" and cycle.phase in ("judged", "approved")
-    ]
-    challenger = judged[-1] if judged and judged[-1] != champion else ""
-    return {CHAMPION: champion, CHALLENGER: challenger}
-
-
 def reconcile_aliases(ledger: Ledger, store: ModelStore) -> list[AliasTampered]:
-    """Put the aliases where the ledger says, and record each that somebody had moved.
-
-    An alias whose version was deleted is reported once; serving goes on from the copy on disk. A challenger
-    that is merely missing, or left over from an ended cycle, is set or dropped without a record.
-    """
-    with promotion_lease(ledger) as check_lease:
-        state = _finish_changing(StateReader(ledger), store, check_lease)
-        tampered = []
-        for alias, expected in expected_aliases(state).items():
-            found = store.with_alias(alias)
-            found_version = found.version if found else ""
-            if found_version == expected:
-                continue
-            record = AliasTampered(alias=alias, found_version=found_version, expected_version=expected)
-            if _is_tampering(state, record) and _record_once(ledger, store, state, record):
-                tampered.append(record)
-            _put_alias(store, alias, expected)
-        return tampered
-
-
-# --- planning ------------------------------------------------------------------------------------
+    """Put the aliases where the ledger says, and return a record of each that somebody had moved."""
+    with open_journal(ledger, store) as journal:
+        return restore_aliases(ledger, store, journal.finish())
 
 
 def _changing(state: LoopState, version: str, weights_digest: str, cause: str, why: str) -> ChampionChanging:
@@ -231,6 +170,13 @@ def _changing(state: LoopState, version: str, weights_digest: str, cause: str, w
             "why": why,
         }
     )
+
+
+def _find_same(begun: Change | None, to_version: str | None) -> ChampionChanging | None:
+    """Return what is intended by an interrupted change, if it is the rollback that is asked for now."""
+    if begun is None or begun.intended.cause != "rollback":
+        return None
+    return begun.intended if to_version in (None, begun.intended.version) else None
 
 
 def _earlier_champion(state: LoopState, to_version: str | None) -> tuple[str, str]:
@@ -252,124 +198,3 @@ def _earlier_champion(state: LoopState, to_version: str | None) -> tuple[str, st
     if state.champion and state.champion.version == to_version:
         raise RefusedError(f"version {to_version} serves already")
     return to_version, candidate.weights_digest
-
-
-# --- applying ------------------------------------------------------------------------------------
-
-
-def _change(
-    reader: StateReader,
-    store: ModelStore,
-    plan: ChampionChanging,
-    *,
-    cycle: str,
-    actor: str,
-    check_lease: Callable[[], None],
-) -> ChampionChanged:
-    registered = store.version(plan.version)
-    if registered.weights_digest != plan.weights_digest:
-        raise RefusedError(
-            f"version {plan.version} in the registry does not hold the weights that were blessed",
-            where=f"weights {plan.weights_digest[:12]}",
-        )
-    key = f"champion.changing:{plan.epoch}"
-    entry = write_record(reader.ledger, plan, actor=actor, cycle=cycle, key=key)
-    if read_record(entry) != plan:
-        raise RefusedError(
-            "somebody else changed the champion at the same moment", hint="look, then try again"
-        )
-    state = _finish_changing(reader, store, check_lease)
-    change = next((s.change for s in reversed(state.serving) if s.change.epoch == plan.epoch), None)
-    if change is None:
-        raise NotFoundError(f"version {plan.version} vanished from the registry before it could serve")
-    return change
-
-
-def _change_without_registry(ledger: Ledger, plan: ChampionChanging, *, actor: str) -> ChampionChanged:
-    changed = ChampionChanged.model_validate({**plan.model_dump(), "alias_moved": False})
-    write_record(ledger, plan, actor=actor, key=f"champion.changing:{plan.epoch}")
-    write_record(ledger, changed, actor=actor, key=f"champion.changed:{plan.epoch}")
-    return changed
-
-
-def _drop_changing(reader: StateReader) -> LoopState:
-    """Abandon a change that cannot be completed now, so that a rollback need not wait for the registry."""
-    changing = reader.read().changing
-    if changing is not None:
-        abandoned = ChampionChangeAbandoned(
-            epoch=changing.epoch,
-            version=changing.version,
-            reason="a rollback came first, the registry was away",
-        )
-        write_record(reader.ledger, abandoned, key=f"champion.changed:{changing.epoch}")
-    return reader.read()
-
-
-def _finish_changing(reader: StateReader, store: ModelStore, check_lease: Callable[[], None]) -> LoopState:
-    """Complete the change the ledger says is under way, if there is one, and return the state after it."""
-    state = reader.read()
-    changing, cycle, actor = state.changing, state.changing_cycle, state.changing_actor
-    if changing is None:
-        return state
-    key = f"champion.changed:{changing.epoch}"
-    try:
-        _move_aliases(store, changing, check_lease)
-    except NotFoundError as error:
-        abandoned = ChampionChangeAbandoned(
-            epoch=changing.epoch, version=changing.version, reason=error.headline
-        )
-        write_record(reader.ledger, abandoned, actor=actor, cycle=cycle, key=key)
-        _put_alias(store, CHAMPION, changing.previous_version)
-    else:
-        changed = ChampionChanged.model_validate(changing.model_dump())
-        write_record(reader.ledger, changed, actor=actor, cycle=cycle, key=key)
-    state = reader.read()
-    if state.epoch > changing.epoch:  # we slept and somebody went on: what they decided stands
-        _put_alias(store, CHAMPION, expected_aliases(state)[CHAMPION])
-    return state
-
-
-def _move_aliases(store: ModelStore, changing: ChampionChanging, check_lease: Callable[[], None]) -> None:
-    challenger = store.with_alias(CHALLENGER)
-    if challenger and challenger.version == changing.version:
-        store.delete_alias(CHALLENGER)
-    check_lease()
-    store.set_alias(CHAMPION, changing.version)
-    store.set_tag(changing.version, STATUS_TAG, VersionStatus.CHAMPION.value)
-    if changing.previous_version:
-        with suppress(NotFoundError):  # deleted by hand: nothing is left to mark
-            store.set_tag(changing.previous_version, STATUS_TAG, VersionStatus.RETIRED.value)
-
-
-def _put_alias(store: ModelStore, alias: str, version: str) -> None:
-    """Point an alias at a version, or nowhere if that is empty or was deleted."""
-    if version:
-        try:
-            store.set_alias(alias, version)
-        except NotFoundError:
-            pass
-        else:
-            return
-    store.delete_alias(alias)
-
-
-def _is_tampering(state: LoopState, found: AliasTampered) -> bool:
-    if found.alias == CHAMPION:
-        return state.champion is None or state.champion.alias_moved
-    if not found.found_version:
-        return False
-    is_left_over = state.candidate_of(found.found_version) is not None and not state.was_promoted(
-        found.found_version
-    )
-    return bool(found.expected_version) or not is_left_over
-
-
-def _record_once(ledger: Ledger, store: ModelStore, state: LoopState, record: AliasTampered) -> bool:
-    """Record a moved alias; one that cannot be put back, because its version is gone, only the first time."""
-    key = ""
-    try:
-        if record.expected_version:
-            store.version(record.expected_version)
-    except NotFoundError:
-        key = f"alias.lost:{record.alias}:{record.expected_version}:{record.found_version}:{state.epoch}"
-    return write_record(ledger, record, key=key).sequence > state.last_sequence

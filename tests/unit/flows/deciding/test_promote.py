@@ -15,7 +15,7 @@ from flows.loop.turn import run_turn
 from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.records.kinds import ApprovalDecided
 from maskloop.workspace import Workspace
-from registry.champion.promotion import LEASE
+from registry.champion.champion_journal import LEASE
 from tests.fakes.crashing import Countdown, every_crash_point
 from tests.fakes.loop_world import World
 from tests.fakes.opened import opens

@@ -6,12 +6,7 @@ from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger.port import Lease
 from maskloop.records.kinds import AliasTampered, Outcome, read_record, write_record
 from maskloop.settings.workspace_settings import ApprovalSettings
-from registry.champion.promotion import (
-    promote,
-    reconcile_aliases,
-    recover,
-    rollback,
-)
+from registry.champion.promotion import promote, reconcile_aliases, recover, rollback
 from registry.gates.blessing import blessing_id_of
 from tests.fakes.registry_world import RegistryWorld
 

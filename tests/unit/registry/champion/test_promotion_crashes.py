@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from maskloop.errors import UnavailableError
-from maskloop.records.kinds import ChampionChanging, write_record
+from maskloop.errors import RefusedError, UnavailableError
+from maskloop.ledger.port import Ledger
+from maskloop.records.kinds import ChampionChangeAbandoned, ChampionChanging, write_record
+from registry.champion.aliases import expected_aliases
+from registry.champion.champion_journal import open_journal
 from registry.champion.promotion import (
-    expected_aliases,
+    plan_promotion,
+    plan_rollback,
     promote,
     reconcile_aliases,
     recover,
     rollback,
 )
+from registry.ports import ModelStore
 from tests.fakes.crashing import Countdown, crashing, every_crash_point
 from tests.fakes.registry_world import RegistryWorld
 
@@ -26,6 +34,69 @@ def consistent(world: RegistryWorld) -> bool:
     state = world.state
     expected = expected_aliases(state)
     return state.changing is None and all(world.alias(alias) == at for alias, at in expected.items())
+
+
+def what_came_of_it(world: RegistryWorld) -> dict[str, object]:
+    """Return everything that must not depend on where a process died; epochs and times may."""
+    changes = [serving.change for serving in world.state.serving]
+    return {
+        "changes": [(change.version, change.previous_version, change.cause) for change in changes],
+        "phases": [(cycle.id, cycle.phase) for cycle in world.state.cycles.values()],
+        "aliases": {alias: world.alias(alias) for alias in ("champion", "challenger")},
+        "status": {one.version: one.tags.get("status", "") for one in world.store.versions()},
+    }
+
+
+def promote_the_third(ledger: Ledger, store: ModelStore, world: RegistryWorld) -> None:
+    third = world.store.version("3").weights_digest
+    options: Any = {"settings": world.settings, "why": "it passed", "clock": world.clock}
+    promote(ledger, store, cycle="c3", weights_digest=third, **options)
+
+
+def roll_back_once(ledger: Ledger, store: ModelStore, world: RegistryWorld) -> None:
+    if world.state.serving[-1].change.cause == "promotion":
+        rollback(ledger, store, by="otto", why="it misses bolts")
+
+
+def roll_back_without_registry(ledger: Ledger, _store: ModelStore, world: RegistryWorld) -> None:
+    world.store.is_offline = True
+    roll_back_once(ledger, world.store, world)
+    world.store.is_offline = False
+
+
+@pytest.mark.parametrize(
+    ("change", "expected_status"),
+    [
+        (promote_the_third, {"1": "retired", "2": "retired", "3": "champion"}),
+        (roll_back_once, {"1": "champion", "2": "retired", "3": ""}),
+        (roll_back_without_registry, {"1": "champion", "2": "retired", "3": ""}),
+    ],
+)
+def test_a_change_that_dies_anywhere_and_is_asked_for_again_ends_as_if_it_had_not_died(
+    change: Callable[[Ledger, ModelStore, RegistryWorld], None], expected_status: dict[str, str]
+) -> None:
+    worlds: list[RegistryWorld] = []
+
+    def run(countdown: Countdown) -> None:
+        world = RegistryWorld()
+        world.promoted(), world.promoted(), world.approved()
+        reconcile_aliases(world.ledger, world.store)
+        worlds.append(world)
+        change(crashing(world.ledger, countdown), crashing(world.store, countdown), world)
+
+    def settle(world: RegistryWorld) -> dict[str, object]:
+        world.clock.advance(minutes=5)  # the dead process's lease ends
+        change(world.ledger, world.store, world)
+        recover(world.ledger, world.store)
+        assert reconcile_aliases(world.ledger, world.store) == []
+        assert consistent(world)
+        return what_came_of_it(world)
+
+    outcomes = [settle(worlds[-1]) for _ in every_crash_point(run)]
+    undisturbed = settle(worlds[-1])
+    assert undisturbed["status"] == expected_status
+    assert len(outcomes) >= 15, "each call before and after it took effect"
+    assert all(outcome == undisturbed for outcome in outcomes)
 
 
 @pytest.mark.parametrize("has_champion", [False, True])
@@ -99,13 +170,11 @@ def test_recovery_itself_may_be_killed_at_any_call() -> None:
         assert consistent(worlds[-1])
 
 
-def begin_change(world: RegistryWorld, weights_digest: str) -> None:
+def begin_change(world: RegistryWorld, weights_digest: str, *, cycle: str = "") -> None:
     """Write the intent and die."""
-    from registry.champion.promotion import plan_promotion
-
     now = world.clock.now()
     plan = plan_promotion(world.state, weights_digest, world.settings, why="it passed", now=now)
-    write_record(world.ledger, plan, actor="otto", key=f"champion.changing:{plan.epoch}")
+    write_record(world.ledger, plan, actor="otto", cycle=cycle, key=f"champion.changing:{plan.epoch}")
 
 
 def test_a_recovered_change_keeps_the_name_of_who_began_it(world: RegistryWorld) -> None:
@@ -135,3 +204,61 @@ def test_an_unavailable_registry_leaves_the_change_to_the_next_tick(world: Regis
     world.store.is_offline = False
     assert recover(world.ledger, world.store)
     assert world.alias("champion") == "1"
+
+
+def test_a_promotion_that_a_rollback_overtakes_while_the_registry_is_away_is_not_under_way_any_more(
+    world: RegistryWorld,
+) -> None:
+    first, _, third = world.promoted(), world.promoted(), world.approved()
+    begin_change(world, third.weights_digest, cycle=world.cycle_of(third))
+    assert world.state.cycles["c3"].phase == "promoting"
+    world.store.is_offline = True
+    change = rollback(world.ledger, world.store, by="otto", why="it misses bolts")
+    assert (change.version, change.cause) == (first.version, "rollback")
+    assert world.state.cycles["c3"].phase == "approved", "its candidate does not serve"
+    entry = next(one for one in world.ledger.entries() if one.kind == ChampionChangeAbandoned.kind)
+    assert (entry.cycle, entry.actor) == ("c3", "otto")
+
+
+def test_an_epoch_that_somebody_else_used_is_refused_also_without_the_registry(world: RegistryWorld) -> None:
+    first, second = world.promoted(), world.promoted()
+    other = ChampionChanging(
+        epoch=3,
+        version=second.version,
+        weights_digest=second.weights_digest,
+        previous_version=second.version,
+        previous_digest=second.weights_digest,
+        cause="rollback",
+        why="another process",
+    )
+    intended = plan_rollback(world.state, to_version=first.version, why="it misses bolts")
+    write_record(world.ledger, other, key="champion.changing:3")
+    world.store.is_offline = True
+    with open_journal(world.ledger, world.store) as journal:
+        with pytest.raises(RefusedError, match="at the same moment"):
+            journal.carry_out_without_registry(intended, actor="otto")
+        assert world.state.changing == other
+        assert len(world.state.serving) == 2
+
+
+@pytest.mark.parametrize("is_registry_away", [False, True])
+def test_a_rollback_that_died_and_is_asked_for_again_goes_back_by_one_champion_only(
+    world: RegistryWorld, is_registry_away: bool
+) -> None:
+    _, second, third = world.promoted(), world.promoted(), world.promoted()
+    plan = plan_rollback(world.state, to_version=None, why="it misses bolts")
+    write_record(world.ledger, plan, actor="otto", key=f"champion.changing:{plan.epoch}")
+    world.store.is_offline = is_registry_away
+    change = rollback(world.ledger, world.store, by="otto", why="it misses bolts")
+    assert (change.version, change.previous_version) == (second.version, third.version)
+    assert change.alias_moved is not is_registry_away
+    assert len(world.state.serving) == 4
+
+
+def test_another_rollback_than_the_one_that_died_begins_after_it(world: RegistryWorld) -> None:
+    first, second, _ = world.promoted(), world.promoted(), world.promoted()
+    plan = plan_rollback(world.state, to_version=None, why="it misses bolts")
+    write_record(world.ledger, plan, actor="otto", key=f"champion.changing:{plan.epoch}")
+    rollback(world.ledger, world.store, to_version=first.version, by="otto", why="it misses nuts")
+    changes = [serving.change for serving in world.state.serving]
+    assert [change.version for change in changes[-2:]] == [second.version, first.version]

@@ -14,7 +14,8 @@ from maskloop.errors import IntegrityError, MaskloopError
 from maskloop.folding.fold import fold
 from maskloop.ledger.port import check_chain
 from maskloop.records.kinds import CandidateRegistered, ChampionChanged, Outcome, read_record
-from registry.champion.promotion import expected_aliases, promote, reconcile_aliases, recover, rollback
+from registry.champion.aliases import expected_aliases
+from registry.champion.promotion import promote, reconcile_aliases, recover, rollback
 from registry.champion.serving_copy import blessing_of, champion_copy
 from tests.fakes.crashing import Countdown, Killed, crashing
 from tests.fakes.registry_world import RegistryWorld, verify_weights
