@@ -162,6 +162,15 @@ def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
     return areas
 
 
+def unite_masks(rles: Sequence[Rle]) -> Rle:
+    """Return the pixels that any of one or more masks covers. Raises MaskError if their sizes differ."""
+    _check_common_size(rles)
+    first = rles[0]
+    if len(rles) == 1:
+        return first
+    return Rle(first.height_px, first.width_px, bytes(_native().merge([*map(_to_native, rles)])["counts"]))
+
+
 def boxes_xyxy(rles: Sequence[Rle]) -> NDArray[np.float64]:
     """Return each mask's tight box, float64 (N, 4), x0, y0, x1, y1 in px; zeros where it is empty."""
     if not rles:

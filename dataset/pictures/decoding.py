@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,7 @@ from maskloop.errors import PictureError
 
 MAGIC_BYTES: Final = ((b"\xff\xd8\xff", "JPEG", ".jpg"), (b"\x89PNG\r\n\x1a\n", "PNG", ".png"))
 _PNG_BIT_DEPTH_AT: Final = 24
+_MAX_VALUE: Final = 2**24 - 1
 _TURNED_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 
 
@@ -64,23 +66,44 @@ def decode_picture(data: bytes, *, max_mpx: float, apply_orientation: bool = Tru
 
 
 def open_picture(
-    data: bytes, *, max_mpx: float, apply_orientation: bool = True, max_frames: int = 0
+    data: bytes,
+    *,
+    max_mpx: float,
+    apply_orientation: bool = True,
+    max_frames: int = 0,
+    as_values: bool = False,
 ) -> DecodedPicture:
     """Decode a picture and say what else its file told. See `decode_picture`.
 
-    With ``max_frames`` above 0 a file with more frames is refused before anything is decoded.
+    With ``max_frames`` above 0 a file with more frames is refused before anything is decoded. With
+    ``as_values`` its pixels are what the file stores, for masks: see `values_of`.
     """
     format_name, extension = sniff_format(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures too: `_open` asks the limit in force
-            return _open(data, format_name, extension, max_mpx, apply_orientation, max_frames)
+            to_pixels = _to_values if as_values else _to_rgb
+            return _open(data, format_name, extension, max_mpx, apply_orientation, max_frames, to_pixels)
     except PictureError:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own limit, beyond any of ours
         raise _too_large("over 178 million px", max_mpx) from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         raise PictureError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
+
+
+def values_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return what a picture opened ``as_values`` stores, uint32 (H, W).
+
+    That is the number of a palette's colour, a grey value of up to 16 bits, or a colour as 0xRRGGBB without
+    its transparency.
+
+    >>> values_of(np.array([[[0, 1, 2]]], np.uint8)).tolist()
+    [[258]]
+    """
+    red, green, blue = np.moveaxis(pixels.astype(np.uint32), -1, 0)
+    values: NDArray[np.uint32] = red << 16 | green << 8 | blue
+    return values
 
 
 def sniff_format(data: bytes) -> tuple[str, str]:
@@ -132,6 +155,7 @@ def _open(
     max_mpx: float,
     apply_orientation: bool,
     max_frames: int,
+    to_pixels: Callable[[Image.Image], NDArray[np.uint8]],
 ) -> DecodedPicture:
     with Image.open(io.BytesIO(data), formats=[format_name]) as image:
         width, height = image.size
@@ -145,7 +169,7 @@ def _open(
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         orientation = orientation if orientation in range(1, 9) else 1
         upright = ImageOps.exif_transpose(image) if apply_orientation and orientation != 1 else image
-        pixels = _to_rgb(upright)
+        pixels = to_pixels(upright)
         num_bits = _count_bits_used(data, image, pixels)
         return DecodedPicture(pixels, extension, orientation, num_bits, num_frames)
 
@@ -179,3 +203,15 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
+
+
+def _to_values(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the numbers that a picture stores, each in three bytes, the highest first; see `values_of`."""
+    if image.mode not in ("1", "L", "LA", "P", "PA") and not image.mode.startswith("I"):
+        return np.array(image.convert("RGB"), dtype=np.uint8)
+    stored = np.asarray(image)
+    values = stored[..., 0] if stored.ndim == 3 else stored
+    if values.min() < 0 or values.max() > _MAX_VALUE:
+        raise PictureError(f"the picture stores numbers outside 0 to {_MAX_VALUE}")
+    wide = values.astype(np.uint32)
+    return np.stack([wide >> shift & 0xFF for shift in (16, 8, 0)], axis=-1).astype(np.uint8)

@@ -26,13 +26,16 @@ from types import TracebackType
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dataset.pictures.decoding import DecodedPicture, sniff_format
+from dataset.pictures.decoding import DecodedPicture, sniff_format, values_of
 from maskloop.errors import MaskloopError, PictureError, UnavailableError
 
 REQUEST: Final = struct.Struct(">QBB")
-"""To the child: the file's number of bytes, whether to apply the orientation, and whether the file lies in
-the shared memory; otherwise it follows."""
+"""To the child: the file's number of bytes, how it is wanted, and whether the file lies in the shared memory;
+otherwise it follows."""
+AS_STORED, UPRIGHT, AS_VALUES = 0, 1, 2
+"""How a picture is wanted: pixels as the file stores them, turned upright, or for `decoding.values_of`."""
 ANSWER: Final = struct.Struct(">IIBBBH")
 """From the child: height, width, orientation, bits used, and the number of bytes that follow: none with a
 picture, which lies in the shared memory; otherwise why there is no picture."""
@@ -104,15 +107,22 @@ class SandboxedDecoder:
             PictureError: if the picture is refused, or costs both children.
             UnavailableError: if no child can be started, or neither answers in time.
         """
+        return self._open(data, UPRIGHT if apply_orientation else AS_STORED)
+
+    def open_values(self, data: bytes) -> NDArray[np.uint32]:
+        """Return the numbers that a picture stores, uint32 (H, W), see `values_of`. Raises as `open` does."""
+        return values_of(self._open(data, AS_VALUES).pixels)
+
+    def _open(self, data: bytes, how: int) -> DecodedPicture:
         _, extension = sniff_format(data)
         with self._one_at_a_time:
             try:
-                return self._ask(data, apply_orientation, extension)
+                return self._ask(data, how, extension)
             except ChildFailedError as first:
                 if first.exceeded_cpu:
                     raise name_failure(first, self._limits) from first
             try:
-                return self._ask(data, apply_orientation, extension)
+                return self._ask(data, how, extension)
             except ChildFailedError as second:
                 raise name_failure(second, self._limits) from second
 
@@ -133,11 +143,11 @@ class SandboxedDecoder:
         with self._one_at_a_time:
             self._stop()
 
-    def _ask(self, data: bytes, apply_orientation: bool, extension: str) -> DecodedPicture:
+    def _ask(self, data: bytes, how: int, extension: str) -> DecodedPicture:
         child = self.start()
         deadline_s = time.monotonic() + self._limits.timeout_s
         try:
-            _send(child.socket, _pack(data, apply_orientation), deadline_s)
+            _send(child.socket, _pack(data, how), deadline_s)
             answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
             answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
             return child.take(answer, extension)
@@ -243,7 +253,7 @@ class Child:
         if len(data) > len(self._memory):
             raise PictureError(f"the file has more than the {len(self._memory) / 1e6:g} MB that are read")
         self._memory[: len(data)] = data
-        return REQUEST.pack(len(data), True, True)
+        return REQUEST.pack(len(data), UPRIGHT, True)
 
     def take(self, answer: ChildAnswer, extension: str) -> DecodedPicture:
         """Copy the picture out of the shared memory, which the next one is put into.
@@ -317,8 +327,8 @@ def _share_memory(num_bytes: int) -> int:
     return descriptor
 
 
-def _pack(data: bytes, apply_orientation: bool) -> bytes:
-    return REQUEST.pack(len(data), apply_orientation, False) + data
+def _pack(data: bytes, how: int) -> bytes:
+    return REQUEST.pack(len(data), how, False) + data
 
 
 def _send(to: socket.socket, data: bytes, deadline_s: float) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from dataset.pictures.decoding import open_picture
-from dataset.pictures.sandbox import ANSWER, READY, REQUEST, refusal_bytes
+from dataset.pictures.sandbox import ANSWER, AS_VALUES, READY, REQUEST, UPRIGHT, refusal_bytes
 from maskloop.errors import PictureError
 from maskloop.memory import keep_freed_memory
 
@@ -36,10 +36,10 @@ def main() -> None:
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as parent:
         parent.sendall(READY)
         while header := parent.recv(REQUEST.size, socket.MSG_WAITALL):
-            length, apply_orientation, is_shared = REQUEST.unpack(header)
+            length, how, is_shared = REQUEST.unpack(header)
             data = shared[:length].tobytes() if is_shared else _receive(parent, length)
             with _limited_cpu(cpu_s):
-                answer = _answer(data, shared, max_mpx, bool(apply_orientation), max_frames)
+                answer = _answer(data, shared, max_mpx, how, max_frames)
             parent.sendall(answer)
 
 
@@ -63,12 +63,14 @@ def _receive(parent: socket.socket, length: int) -> bytes:
     return bytes(data)
 
 
-def _answer(
-    data: bytes, shared: np.ndarray, max_mpx: float, apply_orientation: bool, max_frames: int
-) -> bytes:
+def _answer(data: bytes, shared: np.ndarray, max_mpx: float, how: int, max_frames: int) -> bytes:
     try:
         picture = open_picture(
-            data, max_mpx=max_mpx, apply_orientation=apply_orientation, max_frames=max_frames
+            data,
+            max_mpx=max_mpx,
+            apply_orientation=how == UPRIGHT,
+            max_frames=max_frames,
+            as_values=how == AS_VALUES,
         )
     except PictureError as error:
         reason = refusal_bytes(error)

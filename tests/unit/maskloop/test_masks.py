@@ -21,6 +21,7 @@ from maskloop.masks import (
     place_mask,
     place_masks,
     rle_from_coco,
+    unite_masks,
 )
 
 with warnings.catch_warnings():
@@ -204,6 +205,12 @@ def test_polygons_are_merged_into_one_mask():
     assert both.sum() == 32
     assert both[:4, :4].all()
     assert both[6:10, 6:10].all()
+
+
+@given(mask_batches)
+def test_a_union_holds_the_pixels_of_any_mask(masks):
+    if len(masks):
+        assert np.array_equal(decode_masks([unite_masks(encode_masks(masks))])[0], masks.any(axis=0))
 
 
 def test_polygons_reaching_out_of_the_picture_are_cut_off():

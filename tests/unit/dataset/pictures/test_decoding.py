@@ -14,6 +14,7 @@ from dataset.pictures.decoding import (
     encode_png,
     open_picture,
     orient,
+    values_of,
 )
 from maskloop.errors import PictureError
 
@@ -138,3 +139,23 @@ def test_a_flipped_bit_gives_pixels_or_a_picture_error(position, bit, format_nam
     data[position % len(data)] ^= 1 << bit
     with contextlib.suppress(PictureError):
         assert decode(bytes(data)).ndim == 3
+
+
+def stored_values(image, format_name="PNG"):
+    return values_of(open_picture(saved(image, format_name), max_mpx=1, as_values=True).pixels).tolist()
+
+
+def test_of_a_mask_the_numbers_are_read_that_its_file_stores():
+    palette = Image.fromarray(np.array([[0, 1, 200]], np.uint8), mode="L")
+    palette.putpalette([9, 9, 9] * 256)  # of one colour: only the numbers tell the pixels apart
+    assert stored_values(palette) == [[0, 1, 200]]
+    assert stored_values(Image.fromarray(np.array([[0, 300, 65535]], np.uint16))) == [[0, 300, 65535]]
+    assert stored_values(Image.fromarray(np.array([[False, True]]))) == [[0, 1]]
+    assert stored_values(Image.fromarray(np.array([[[1, 2, 3]]], np.uint8))) == [[0x010203]]
+
+
+def test_a_masks_transparency_changes_no_number():
+    grey = Image.fromarray(np.array([[[7, 0], [8, 255]]], np.uint8), mode="LA")
+    coloured = Image.fromarray(np.array([[[1, 2, 3, 0]]], np.uint8), mode="RGBA")
+    assert stored_values(grey) == [[7, 8]]
+    assert stored_values(coloured) == [[0x010203]]

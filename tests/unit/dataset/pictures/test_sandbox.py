@@ -111,6 +111,13 @@ def test_it_passes_on_how_many_of_sixteen_bits_a_file_uses(decoder: Decoder) -> 
     assert (deep.bits_used, decoder.open(PNG).bits_used) == (12, 0)
 
 
+def test_it_passes_on_the_numbers_of_a_mask() -> None:
+    deep = saved(Image.fromarray(np.array([[0, 1, 300, 65535]], np.uint16)))
+    with SandboxedDecoder(DecodingLimits(max_mpx=2)) as decoder:
+        assert decoder.open_values(deep).tolist() == [[0, 1, 300, 65535]]
+        assert decoder.open(deep).pixels[0, :, 0].tolist() == [0, 0, 1, 255]
+
+
 def test_a_picture_stays_as_it_is_when_the_next_one_comes(decoder: Decoder) -> None:
     first = decoder.open(PNG)
     decoder.open(encode_png(255 - PIXELS))
@@ -251,7 +258,7 @@ def test_a_crash_costs_the_picture_it_happens_on(decoder: Decoder, monkeypatch: 
     """A request for more bytes than there is memory ends the child while the answer is waited for."""
     with monkeypatch.context() as patched:
         too_many = REQUEST.pack(2**60, True, False)
-        patched.setattr("dataset.pictures.sandbox._pack", lambda _data, apply_orientation: too_many)
+        patched.setattr("dataset.pictures.sandbox._pack", lambda _data, how: too_many)
         patched.setattr(Child, "put", lambda _child, _data: too_many)
         with pytest.raises(PictureError, match="crashed or ran out of memory"):
             decoder.open(PNG)
