@@ -25,7 +25,7 @@ fast: environment check  ## the checks and the quick tests, below two minutes on
 
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 .venv-export/bin/python -m pytest tests/unit/models/exports/test_exports.py \
-	  tests/unit/flows/exporting/test_export.py tests/contracts/test_model_ports.py
+	  tests/unit/flows/exporting/test_model_export.py tests/contracts/test_model_ports.py
 
 check: environment site ## lint, types, layers, links
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from dataset.pictures.decoding import open_picture
 from maskloop.errors import PictureError
 from maskloop.settings.workspace_settings import DataSettings
 from models.answering.instance_json import list_instances
-from models.answering.predict import TorchPredictor
+from models.answering.predictor import TorchPredictor
 
 if TYPE_CHECKING:
     import pandas as pd

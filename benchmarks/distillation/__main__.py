@@ -28,12 +28,12 @@ from dataset.pictures.decoding import decode_picture
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
 from maskloop.settings.workspace_settings import Settings, parse_settings
-from models.answering.predict import TorchPredictor
-from models.artifacts.artifact import load_model
+from models.answering.predictor import TorchPredictor
+from models.artifacts.model_folder import load_model
 from models.loading.batches import PictureCache
 from models.loading.request import TrainingRequest
-from models.training.train import train
-from models.validation.validation import measure_class_iou
+from models.training.training_loop import train
+from models.validation.class_iou import measure_class_iou
 from registry.champion.serving_copy import ServedModel
 
 RESULTS: Final = Path(__file__).resolve().parent / "runs"

@@ -113,21 +113,26 @@ def _app(root: Path) -> Any:
     return type("App", (wiring.App,), parts)(app.workspace)
 
 
+def _cycle_of(entry: Any) -> str:
+    """Return an entry's cycle id, by the name that this build or an earlier one gives it."""
+    return str(entry.cycle_id if hasattr(entry, "cycle_id") else entry.cycle)
+
+
 def _registry(entries: Any) -> Any:
     """Fill a registry with what the ledger tells of: versions, the champion's alias, pages up to date."""
     registry, cycles = fakes.FakeModelStore(), {}
     candidates = [entry for entry in entries if entry.kind == "candidate.registered"]
     for entry in candidates:
-        cycles[entry.payload["weights_digest"]] = entry.cycle
+        cycles[entry.payload["weights_digest"]] = _cycle_of(entry)
     newest = {}
     for entry in entries:
-        newest[entry.cycle] = entry.sequence
+        newest[_cycle_of(entry)] = entry.sequence
         if entry.kind in _ABOUT_WEIGHTS:
             for name in ("weights_digest", "previous_digest"):
                 newest[cycles.get(entry.payload.get(name), "")] = entry.sequence
     for entry in candidates:
         digest, version = entry.payload["weights_digest"], entry.payload["version"]
-        tags = {store.DIGEST_TAG: digest, store.EVIDENCE_TAG: f"up to entry {newest[entry.cycle]}"}
+        tags = {store.DIGEST_TAG: digest, store.EVIDENCE_TAG: f"up to entry {newest[_cycle_of(entry)]}"}
         registry._versions[version] = store.RegisteredVersion(
             registry.name, version, entry.payload["run_id"], digest, tags, (), entry.at
         )

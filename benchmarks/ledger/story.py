@@ -255,7 +255,7 @@ def _rows(entries: list[Entry]) -> Iterator[tuple[object, ...]]:
             entry.kind,
             write_time(entry.at),
             entry.actor,
-            entry.cycle,
+            entry.cycle_id,
             canonical_json(entry.payload),
             entry.key or None,
             entry.schema_version,

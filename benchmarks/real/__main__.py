@@ -19,14 +19,14 @@ from typing import Any
 
 from dataset.ingestion.plan import IngestOptions
 from dataset.labelled_pictures import Split
-from flows.answering.predict import predict
+from flows.answering.batch_prediction import predict
 from flows.deciding.decisions import decide_by_hand
 from flows.drift.monitor import monitor
 from flows.evidence.iou_by_source import read_iou_rows
-from flows.intake.ingest import ingest
+from flows.intake.batch_intake import ingest
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
-from flows.pages.report import write_report
+from flows.pages.loop_report import write_report
 from flows.workspace.creation import init_workspace
 from flows.workspace.telling import TerminalTeller
 from flows.workspace.wiring import App, open_app

@@ -19,7 +19,7 @@ from benchmarks.rollout.challengers import draw_batch, erode_masks
 from benchmarks.rollout.traffic import Traffic
 from dataset.ingestion.plan import IngestOptions
 from flows.deciding.decisions import decide_by_hand
-from flows.intake.ingest import ingest
+from flows.intake.batch_intake import ingest
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.workspace.creation import init_workspace
@@ -166,7 +166,7 @@ def tell(app: App, name: str, pictures: list[bytes], *, timeout_s: float = 300.0
 
 
 def _conclude(app: App, name: str, rollout: Rollout, traffic: Traffic) -> Told:
-    moves = [e for e in app.ledger.entries() if e.cycle == rollout.cycle and e.kind == "rollout.moved"]
+    moves = [e for e in app.ledger.entries() if e.cycle_id == rollout.cycle_id and e.kind == "rollout.moved"]
     decided = next(
         (e for e in moves if e.payload["phase"] in ("aborting", "rolled-back", "promoting")), moves[-1]
     )

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.serving.plans import percentile
 
 if TYPE_CHECKING:
-    from models.answering.predict import TorchPredictor
     from models.answering.prediction import Prediction
+    from models.answering.predictor import TorchPredictor
 
 MAX_MPX = 25.0
 
@@ -29,7 +29,7 @@ def load(directory: Path) -> TorchPredictor:
     """Load and verify a model, and warm it as the service does."""
     import numpy as np
 
-    from models.answering.predict import TorchPredictor
+    from models.answering.predictor import TorchPredictor
 
     predictor = TorchPredictor.load(directory, device="cpu")
     for side_px in (128, 256):

@@ -83,7 +83,7 @@ def _contestants(
 def _parts_of_evaluation(
     detections: dict[str, Detections], truths: list[GroundTruth]
 ) -> dict[str, Callable[[], Any]]:
-    """Return what `evaluation.report.evaluate` measures besides average precision, and that of masks."""
+    """Return what `evaluate` measures besides average precision, and that of masks."""
     given: dict[str, Any] = {"class_names": [str(index) for index in range(80)]}
 
     def figures() -> Any:

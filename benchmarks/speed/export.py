@@ -20,9 +20,9 @@ from benchmarks.timing import take_turns
 from evaluation.parity import compare_pictures, summarise_parity
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings
-from models.answering.predict import TorchPredictor
-from models.artifacts.artifact import save_artifact
+from models.answering.predictor import TorchPredictor
 from models.artifacts.manifest import ArtifactFacts, load_manifest
+from models.artifacts.model_folder import save_artifact
 from models.exports.formats import load_export, write_export
 from models.exports.manifest import EXPORT_FORMATS, ExportFormat
 from models.network.build import build_model

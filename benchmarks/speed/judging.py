@@ -24,7 +24,7 @@ from maskloop.masks import encode_masks
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.workspace_settings import Settings
 from models.loading.request import TrainingRequest
-from models.training.train import TrainingResult, train
+from models.training.training_loop import TrainingResult, train
 
 NEVER, BETWEEN, BESIDE = "never evaluated", "evaluated between steps", "evaluated beside steps"
 _FOLDER: Final = Path("drawn")
@@ -32,7 +32,7 @@ _AS_THE_DEMO_PREDICTS: Final = {
     "test_proposals_before_nms": 200, "test_proposals": 100, "max_detections": 50
 }  # fmt: skip
 _QUESTION = (
-    "A whole short training by `models.training.train`, evaluated more often than usual, with checkpoints: "
+    "A whole short training by `models.training`, evaluated more often than usual, with checkpoints: "
     "with its evaluations between the steps, and beside them (`training.evaluate_beside`). Never evaluated "
     "tells how much there is to win at most."
 )

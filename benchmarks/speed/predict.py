@@ -1,4 +1,4 @@
-"""Prediction: torchvision's model with its masks encoded, and `models.answering.predict.TorchPredictor`."""
+"""Prediction: torchvision's model with its masks encoded, and `models.answering.predictor.TorchPredictor`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from benchmarks.speed.stock import (
 from benchmarks.timing import take_turns
 from evaluation.instances import Detections
 from maskloop.settings.model_settings import ModelSettings
-from models.answering.predict import TorchPredictor
+from models.answering.predictor import TorchPredictor
 from models.devices import computes_bf16
 from models.network.build import build_model
 

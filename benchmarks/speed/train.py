@@ -94,7 +94,7 @@ def measure_train(
     remarks: dict[str, object] = {"device": str(device)}
     for case in cases(quick=quick):
         contestants = make_contestants(case, device, each_part=each_part)
-        with threads_for(case.settings.backbone):  # as `models.training.train` has it; for all
+        with threads_for(case.settings.backbone):  # as `models.training.training_loop` has it; for all
             remarks[f"losses, {case.name}"] = {name: f"{run():.4g}" for name, run in contestants.items()}
             rounds = take_turns(
                 contestants,

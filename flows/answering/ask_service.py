@@ -1,4 +1,4 @@
-"""Pictures go to a running service; the answers look like those of `flows.answering.predict`."""
+"""Pictures go to a running service; the answers look like those of `flows.answering.batch_prediction`."""
 
 from __future__ import annotations
 

@@ -101,10 +101,10 @@ class LedgerModelSource:
                 state, rollout, self._app.models, self._app.workspace.models_dir, self._app.verify_weights
             )
         except MaskloopError as error:
-            _log.error("the challenger of %s does not answer: %s", rollout.cycle, error)
+            _log.error("the challenger of %s does not answer: %s", rollout.cycle_id, error)
             return None, Traffic()
         return challenger, self._traffic_of(rollout)
 
     def _traffic_of(self, rollout: Rollout) -> Traffic:
         mirror_percent = self._app.settings.rollout.mirror_percent
-        return Traffic(rollout.cycle, rollout.phase, rollout.share_percent, mirror_percent)
+        return Traffic(rollout.cycle_id, rollout.phase, rollout.share_percent, mirror_percent)

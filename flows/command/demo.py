@@ -15,14 +15,14 @@ from typing import Any
 
 from dataset.ingestion.plan import IngestOptions
 from dataset.synthetic.generation import generate
-from flows.answering.predict import predict
+from flows.answering.batch_prediction import predict
 from flows.console.output import Output, open_workspace, with_output
 from flows.drift.monitor import Monitored, monitor
 from flows.evidence.iou_by_source import comparison_rows
-from flows.intake.ingest import ingest
+from flows.intake.batch_intake import ingest
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
-from flows.pages.report import write_report
+from flows.pages.loop_report import write_report
 from flows.pages.status import tell_history
 from flows.scheduling.foreground import run_story
 from flows.workspace.creation import init_workspace

@@ -10,8 +10,8 @@ import click
 
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from flows.console.output import Output, open_workspace, with_output
+from flows.intake.batch_intake import ingest as ingest_batch
 from flows.intake.feedback import ingest_corrections
-from flows.intake.ingest import ingest as ingest_batch
 from flows.intake.ingest_report import BatchReport, report_of_refusal, report_of_result
 from flows.scheduling.foreground import run_story
 from maskloop.wording import count

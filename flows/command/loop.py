@@ -10,7 +10,7 @@ import click
 from flows.console.output import Output, open_workspace, with_output
 from flows.drift.monitor import monitor as judge_samples
 from flows.loop.reconcile import reconcile as reconcile_loop
-from flows.pages.report import write_report
+from flows.pages.loop_report import write_report
 from flows.scheduling.foreground import run_story
 from flows.scheduling.stopping import stop_signal
 from flows.scheduling.watching import watch

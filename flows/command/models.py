@@ -11,9 +11,9 @@ import click
 
 from flows.console.output import Output, open_workspace, user_name, with_output
 from flows.exporting.benchmark import benchmark as time_model
-from flows.exporting.export import export as export_version
-from flows.exporting.export import export_directory
-from flows.learning.train import refuse_without_champion
+from flows.exporting.model_export import export as export_version
+from flows.exporting.model_export import export_directory
+from flows.learning.candidate_training import refuse_without_champion
 from flows.loop.rejudge import judge_again
 from flows.loop.turn import run_turn
 from flows.scheduling.foreground import run_story

@@ -11,9 +11,9 @@ from typing import Any, Final
 import click
 
 from flows.answering.ask_service import ask_service
+from flows.answering.batch_prediction import predict as predict_pictures
 from flows.answering.incoming import PictureAnswer, balance
-from flows.answering.predict import predict as predict_pictures
-from flows.answering.service import make_application, open_keys
+from flows.answering.service_assembly import make_application, open_keys
 from flows.console.output import Output, open_workspace, with_output
 from flows.scheduling.foreground import run_story
 from flows.workspace.telling import TerminalTeller

@@ -72,7 +72,7 @@ class DecisionLog:
                     if phase == "promoting"
                     else "",
                 )
-            write_record(self.ledger, decision, actor=decision.by, cycle=cycle.id, key=key)
+            write_record(self.ledger, decision, actor=decision.by, cycle_id=cycle.id, key=key)
         self.teller.say(decision.sentence())
 
     def show(self, decision: ApprovalDecided) -> None:

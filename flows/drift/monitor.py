@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dataset.pictures.decoding import decode_picture
+from flows.drift.champion_pictures import choose_reference_pictures, observe_pictures, open_references
 from flows.drift.publication import (
     IN_WORDS,
     PAGE,
@@ -17,10 +18,9 @@ from flows.drift.publication import (
     signal_rows,
     write_pages,
 )
-from flows.drift.references import choose_reference_pictures, observe_pictures, open_references
 from flows.evidence.evaluate import load_picture
 from flows.loop.cycles import record_trigger
-from flows.pages.report import refresh_report
+from flows.pages.loop_report import refresh_report
 from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.files import write_text

@@ -10,7 +10,7 @@ import numpy as np
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from evaluation.report import Evaluation, evaluate
+from evaluation.model_evaluation import Evaluation, evaluate
 from maskloop.errors import PictureError
 from models.answering.prediction import Prediction
 from models.loading.ground_truth import ground_truth

@@ -23,7 +23,7 @@ from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from models.ports import Machine
 from registry.evidence.diagnosis import diagnose
-from registry.evidence.evidence import (
+from registry.evidence.judged_evidence import (
     MAX_SIDE_PX,
     DataChange,
     JudgedEvidence,

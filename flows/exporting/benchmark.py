@@ -13,14 +13,14 @@ import numpy as np
 from dataset.version_store import DatasetStore
 from flows.answering.incoming import list_files
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
-from flows.exporting.export import (
+from flows.exporting.latency import LatencyRow, measure_latency, resident_mib
+from flows.exporting.model_export import (
     export_directory,
     export_folder,
     export_tag,
     find_candidate,
     load_pictures,
 )
-from flows.exporting.latency import LatencyRow, measure_latency, resident_mib
 from flows.workspace.served import fetch_version
 from flows.workspace.wiring import App
 from maskloop.errors import (

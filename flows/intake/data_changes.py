@@ -8,7 +8,7 @@ from dataset.ingestion.class_changes import plan_class_change
 from dataset.ingestion.ingest import restage
 from dataset.version_store import DatasetStore, next_tag
 from dataset.versions.catalog import read_catalog
-from flows.intake.ingest import record_missing_versions, record_version
+from flows.intake.batch_intake import record_missing_versions, record_version
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import MaskloopError, NotFoundError, RefusedError

@@ -14,7 +14,7 @@ from dataset.coco.outlines import read_mask
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import sniff_format
 from dataset.version_store import DatasetStore
-from flows.intake.ingest import ingest
+from flows.intake.batch_intake import ingest
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
 from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError

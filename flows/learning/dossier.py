@@ -15,7 +15,7 @@ from flows.evidence.evaluate import ModelOnPictures
 from flows.evidence.examples import DrawnExample
 from flows.evidence.iou_by_source import iou_rows
 from maskloop.records.kinds import CandidateRegistered, VerdictReached
-from registry.evidence.evidence import worst_checks_first
+from registry.evidence.judged_evidence import worst_checks_first
 from registry.ports import APPROVAL_PENDING, APPROVAL_TAG, EVIDENCE_TAG
 
 _NOT_WRITTEN_YET: Final = "not written yet"

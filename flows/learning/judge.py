@@ -43,10 +43,10 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         raise RefusedError(f"{cycle.id} has no candidate to judge")
     gates, seed = app.settings.required_gates(), app.settings.training.seed
     started = JudgingStarted(attempt=cycle.num_attempts + 1, version=cycle.candidate.version)
-    write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
+    write_record(app.ledger, started, actor=app.actor, cycle_id=cycle.id)
     contest = hold_contest(app, cycle.id, cycle.candidate, check_lease)
     for record in measure_agreements(contest, app.state(), min_pictures=gates.min_pictures):
-        write_record(app.ledger, record, cycle=cycle.id, key=agreement_key(record, contest.version))
+        write_record(app.ledger, record, cycle_id=cycle.id, key=agreement_key(record, contest.version))
     verdict = reach_verdict(contest, gates, seed=seed, more_checks=_ask_about_slices(app, contest))
     examples = draw_examples(
         contest.version,
@@ -69,7 +69,7 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     keep_evidence(app.workspace, app.tracker, contest.registered, evidence)
     _publish(app, VerdictDossier.of(contest, verdict, examples))
     key = f"verdict:{cycle.id}:{verdict.blessing_id}"  # the same verdict may be reached in a later cycle
-    write_record(app.ledger, verdict, actor=app.actor, cycle=cycle.id, key=key)
+    write_record(app.ledger, verdict, actor=app.actor, cycle_id=cycle.id, key=key)
     app.teller.say(verdict.sentence())
     return verdict
 

@@ -66,7 +66,7 @@ def open_cycle(journal: Journal, trigger_key: str) -> str:
     )
     actor = state.trigger_actors[trigger_key]
     cycle_id = f"cycle-{state.num_cycles + 1}"
-    return journal.write(cycle_id, opened, actor=actor, key=f"cycle:{trigger_key}").cycle
+    return journal.write(cycle_id, opened, actor=actor, key=f"cycle:{trigger_key}").cycle_id
 
 
 def close_cycle(journal: Journal, cycle_id: str, record: CycleClosed) -> None:
@@ -87,7 +87,7 @@ def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
         raise RefusedError(f"{cycle_id} is {cycle.phase}; there is nothing to abandon")
     closed = CycleClosed(outcome="abandoned", reason=why)
     with work_lease(app.ledger, app.settings.retraining):
-        write_record(app.ledger, closed, actor=by, cycle=cycle_id, key=f"closed:{cycle_id}")
+        write_record(app.ledger, closed, actor=by, cycle_id=cycle_id, key=f"closed:{cycle_id}")
     return closed
 
 

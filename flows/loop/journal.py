@@ -34,6 +34,6 @@ class Journal:
 
     def write(self, cycle_id: str, record: Record, *, actor: str = "maskloop", key: str = "") -> Entry:
         """Write a record of a cycle and tell it; the same key twice is one entry."""
-        entry = write_record(self.ledger, record, actor=actor, cycle=cycle_id, key=key)
-        self.teller.say(f"{entry.cycle}: {record.sentence()}")
+        entry = write_record(self.ledger, record, actor=actor, cycle_id=cycle_id, key=key)
+        self.teller.say(f"{entry.cycle_id}: {record.sentence()}")
         return entry

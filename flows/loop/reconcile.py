@@ -10,13 +10,13 @@ from typing import Protocol
 from flows.deciding.decision_log import DecisionLog
 from flows.deciding.decisions import Approvals, read_approvals, record_decision, settle_tags
 from flows.deciding.promotion import promote_cycle
+from flows.intake.batch_intake import record_missing_versions
 from flows.intake.feedback import ingest_enough_corrections
-from flows.intake.ingest import record_missing_versions
 from flows.loop.cycles import close_cycle, find_cycle, open_cycle
 from flows.loop.journal import Journal
 from flows.loop.work import work_on_cycle
 from flows.pages.evidence_pack import refresh_packs
-from flows.pages.report import refresh_report
+from flows.pages.loop_report import refresh_report
 from flows.planning.plan import (
     CloseCycle,
     CompletePromotion,
@@ -126,7 +126,7 @@ def _failures_since(ledger: Ledger, sequence: int) -> Iterator[str]:
         if isinstance(record, TrainingFailed) or (
             isinstance(record, CycleClosed) and record.outcome == "failed"
         ):
-            yield f"{entry.cycle}: {record.sentence()}"
+            yield f"{entry.cycle_id}: {record.sentence()}"
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def judge_again(app: App, version: str) -> Cycle:
 
 def _find(state: LoopState, version: str) -> tuple[Cycle, CandidateRegistered]:
     owner = state.candidate_of(version)
-    cycle = state.cycles.get(owner.cycle) if owner else None
+    cycle = state.cycles.get(owner.cycle_id) if owner else None
     if cycle and cycle.candidate:
         return cycle, cycle.candidate
     raise NotFoundError(f"there is no version {version}", hint="`maskloop history` names the versions")

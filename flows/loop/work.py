@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flows.learning.candidate_training import train_candidate
 from flows.learning.judge import judge_candidate
-from flows.learning.train import train_candidate
 from flows.loop.cycles import find_cycle, work_lease
 from flows.pages.evidence_pack import refresh_pack
 from flows.workspace.wiring import App
@@ -40,7 +40,7 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
             raise
         except MaskloopError as error:
             failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
-            write_record(app.ledger, failed, actor=app.actor, cycle=cycle_id)
+            write_record(app.ledger, failed, actor=app.actor, cycle_id=cycle_id)
             raise
     return find_cycle(app.state(), cycle_id)
 
@@ -70,4 +70,4 @@ def _record_retry(ledger: Ledger, cycle_id: str, error: BaseException) -> None:
     elif isinstance(error, ConfigurationError):
         way_out = "mend the settings and start it again"
     waiting = CycleWaiting(waiting_for="retry", reason=reason, way_out=way_out)
-    write_record(ledger, waiting, cycle=cycle_id)
+    write_record(ledger, waiting, cycle_id=cycle_id)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from maskloop.ledger.port import Entry, Ledger
     from maskloop.state.cycle_state import Cycle
     from maskloop.state.loop_state import LoopState
-    from registry.evidence.evidence import JudgedEvidence
+    from registry.evidence.judged_evidence import JudgedEvidence
 
 Recorded = tuple["Entry", Record]
 _DRIFT_PAGE: Final = "drift/index.html"
@@ -86,7 +86,7 @@ def entries_about(ledger: Ledger, cycle: Cycle, state: LoopState) -> list[Entry]
         entry.sequence: check_entry(entry)
         for cycle_id in (cycle.id, cycle.opened.rejudges)
         if cycle_id
-        for entry in ledger.find(cycle=cycle_id)
+        for entry in ledger.find(cycle_id=cycle_id)
     }
     for sequence in _named_in(cycle, state):
         if sequence not in found:
@@ -100,7 +100,7 @@ def newest_entry_about(ledger: Ledger, cycle: Cycle, state: LoopState) -> int:
         entry.sequence
         for cycle_id in (cycle.id, cycle.opened.rejudges)
         if cycle_id
-        for entry in ledger.find(cycle=cycle_id, newest_first=True, limit=1)
+        for entry in ledger.find(cycle_id=cycle_id, newest_first=True, limit=1)
     ]
     return max([*own, *_named_in(cycle, state)], default=0)
 

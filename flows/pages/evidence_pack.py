@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from flows.evidence.judged import PAGE_PATH
 from flows.pages.approval_facts import gather_page, newest_entry_about
-from flows.pages.report import refresh_report, relative_address
+from flows.pages.loop_report import refresh_report, relative_address
 from flows.pages.shadow_evidence import keep_report, stage_of
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
@@ -70,9 +70,9 @@ def _find_touched(app: App, state: LoopState, *, since: int) -> list[str]:
     for entry in app.ledger.entries(after=since):
         named = {entry.payload.get("weights_digest"), entry.payload.get("previous_digest")} - {None, ""}
         owners = [owner for digest in named for owner in state.owners_of(str(digest))]
-        touched.update([entry.cycle, *(owner.cycle for owner in owners)])
+        touched.update([entry.cycle_id, *(owner.cycle_id for owner in owners)])
     versions = {state.candidates[one].version for one in touched if one in state.candidates}
-    judged = {one.version: one.cycle for one in state.candidates.values() if one.is_judged}
+    judged = {one.version: one.cycle_id for one in state.candidates.values() if one.is_judged}
     return [cycle for version, cycle in judged.items() if version in versions]
 
 

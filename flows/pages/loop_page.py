@@ -15,7 +15,7 @@ from registry.evidence.approval_page import OUTCOMES
 from registry.evidence.approval_page import TEMPLATE as APPROVAL_TEMPLATE
 from registry.evidence.charts import NEUTRAL, Axis, Line, fit_axis, line_chart
 from registry.evidence.diagnosis import MAX_CURVES
-from registry.evidence.evidence import SIGNS
+from registry.evidence.judged_evidence import SIGNS
 from registry.evidence.model_charts import precision_recall_chart, training_charts
 from registry.wording import figure, sentence, when
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from maskloop.records.kinds import DriftJudged
     from maskloop.state.cycle_state import Cycle
     from maskloop.state.loop_state import Serving
-    from registry.evidence.evidence import JudgedEvidence
+    from registry.evidence.judged_evidence import JudgedEvidence
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html.j2")
 MAX_HISTORY: Final = 200

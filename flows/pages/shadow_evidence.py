@@ -24,7 +24,7 @@ from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.workspace import Workspace
 from registry.evidence.approval_page import Line, RolloutReport
-from registry.evidence.evidence import MAX_SIDE_PX, Latency, Panel, ShownPicture
+from registry.evidence.judged_evidence import MAX_SIDE_PX, Latency, Panel, ShownPicture
 from serving.rollout.analysis import Analysis
 from serving.rollout.checks import CHECKS
 
@@ -118,7 +118,7 @@ def _brought_up_to_date(kept: RolloutReport, rollout: Rollout) -> RolloutReport:
 def _show_worst(pairs: PairLog, rollout: Rollout, max_mpx: float, teller: Teller) -> tuple[ShownPicture, ...]:
     """Draw the pictures the two disagree about most; one that cannot be drawn is left out."""
     shown = []
-    for pair in pairs.worst(rollout.cycle, NUM_PICTURES):
+    for pair in pairs.worst(rollout.cycle_id, NUM_PICTURES):
         if pair.picture is None or pair.comparison.difference == 0:
             continue
         try:

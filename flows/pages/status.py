@@ -145,7 +145,7 @@ def describe_status(app: App) -> Status:
     names = ("received", "scored", "skipped", "pending")
     state = app.state()
     running = find_running(app.ledger, state, app.workspace)
-    facts = LoopFacts(now=app.clock.now(), working=frozenset({running.cycle} if running else ()))
+    facts = LoopFacts(now=app.clock.now(), working=frozenset({running.cycle_id} if running else ()))
     found = {one.id: waiting_now(one, state, facts, app.settings) for one in state.open_cycles}
     return Status(
         state,
@@ -200,7 +200,7 @@ def tell_history(
         entries = ledger.entries()
         check_chain(entries)
     else:
-        entries = ledger.find(cycle=cycle, before=before, newest_first=True, limit=newest)[::-1]
+        entries = ledger.find(cycle_id=cycle, before=before, newest_first=True, limit=newest)[::-1]
         for entry in entries:
             check_entry(entry)
     return [_describe_entry(entry) for entry in entries]
@@ -211,7 +211,7 @@ def _describe_entry(entry: Entry) -> dict[str, Any]:
     return {
         "sequence": entry.sequence,
         "at": entry.at.isoformat(),
-        "cycle": entry.cycle,
+        "cycle": entry.cycle_id,
         "actor": entry.actor,
         "kind": entry.kind,
         "sentence": record.sentence() if record else f"({entry.kind}: written by a newer version)",
@@ -230,7 +230,7 @@ def describe_serving_at(ledger: Ledger, time: datetime) -> dict[str, Any]:
         "weights_digest": change.weights_digest,
         "since": serving.since.isoformat(),
         "moved_by": serving.actor,
-        "cycle": serving.cycle,
+        "cycle": serving.cycle_id,
         "sentence": (
             f"version {change.version} ({change.weights_digest[:12]}) served, since "
             f"{serving.since:%Y-%m-%d %H:%M:%S} UTC, moved there by {serving.actor} "
@@ -241,7 +241,7 @@ def describe_serving_at(ledger: Ledger, time: datetime) -> dict[str, Any]:
 
 def _describe_rollout(rollout: Rollout) -> dict[str, Any]:
     return {
-        "cycle": rollout.cycle,
+        "cycle": rollout.cycle_id,
         "version": rollout.started.version,
         "phase": rollout.phase,
         "share_percent": rollout.share_percent,

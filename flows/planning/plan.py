@@ -46,14 +46,14 @@ class JoinCycle:
     """Answer a trigger with the cycle that is already open."""
 
     trigger_key: str
-    cycle: str
+    cycle_id: str
 
 
 @dataclass(frozen=True)
 class Wait:
     """Record what a cycle waits for."""
 
-    cycle: str
+    cycle_id: str
     waiting: CycleWaiting
 
 
@@ -61,28 +61,28 @@ class Wait:
 class StartWork:
     """Train or judge, in a process of its own or in this one."""
 
-    cycle: str
+    cycle_id: str
 
 
 @dataclass(frozen=True)
 class Decide:
     """Record the decision about a judged candidate."""
 
-    cycle: str
+    cycle_id: str
 
 
 @dataclass(frozen=True)
 class StartRollout:
     """Let a blessed candidate answer beside the champion, in the shadow."""
 
-    cycle: str
+    cycle_id: str
 
 
 @dataclass(frozen=True)
 class Promote:
     """Make an approved candidate the champion."""
 
-    cycle: str
+    cycle_id: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class CompletePromotion:
 class CloseCycle:
     """End a cycle."""
 
-    cycle: str
+    cycle_id: str
     outcome: CycleOutcome
     reason: str
 

@@ -50,7 +50,7 @@ def start_rollout(app: App, cycle_id: str) -> None:
         max_class_flips=limits.class_flips,
         settings_digest=digest_value(settings.model_dump(mode="json")),
     )
-    write_record(app.ledger, started, cycle=cycle_id, key=f"rollout:{cycle_id}:started")
+    write_record(app.ledger, started, cycle_id=cycle_id, key=f"rollout:{cycle_id}:started")
     app.teller.say(f"{cycle_id}: {started.sentence()}")
     for over in app.pairs.cycle_ids():
         if over != cycle_id:
@@ -90,13 +90,13 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     last = rollout.moved or rollout.started
     checks = analysis.checks if analysis.num_compared or not rollout.moved else rollout.moved.checks
     return {
-        "cycle": rollout.cycle,
+        "cycle": rollout.cycle_id,
         "version": rollout.started.version,
         "champion_version": rollout.started.champion_version,
         "phase": rollout.phase,
         "share_percent": rollout.share_percent,
         "since": rollout.since.isoformat(),
-        "sentence": f"{rollout.cycle}, version {rollout.started.version}: {last.sentence()}",
+        "sentence": f"{rollout.cycle_id}, version {rollout.started.version}: {last.sentence()}",
         "waits_for": describe_wait(rollout, analysis, facts, app.settings.rollout),
         "num_compared": analysis.num_compared or (rollout.moved.num_compared if rollout.moved else 0),
         "checks": [check.model_dump(mode="json") for check in checks],
@@ -176,9 +176,9 @@ def _advance_once(app: App, rollout: Rollout) -> str:
         move = due
     elif rollout.phase == "promoting":
         try:
-            return promote_cycle(app, state.cycles[rollout.cycle]).sentence()
+            return promote_cycle(app, state.cycles[rollout.cycle_id]).sentence()
         except UnavailableError as error:  # the next look tries again
-            app.teller.say(f"{rollout.cycle}: {error}")
+            app.teller.say(f"{rollout.cycle_id}: {error}")
             return ""
         except (RefusedError, NotFoundError) as error:  # a rule forbids it: a person is needed
             move = make_move(rollout, "refused", str(error), analysis)
@@ -192,7 +192,7 @@ def _withdraw(app: App, rollout: Rollout, analysis: Analysis) -> RolloutMoved:
     max_pictures = app.settings.rollout.max_slice_pictures
     kept = keep_slice(app.pairs, app.workspace.slices_dir, rollout, max_pictures=max_pictures)
     if kept:
-        write_record(app.ledger, kept, cycle=rollout.cycle, key=f"slice:{kept.slice_id}")
+        write_record(app.ledger, kept, cycle_id=rollout.cycle_id, key=f"slice:{kept.slice_id}")
     reason = rollout.moved.reason if rollout.moved else "it was stopped"
     return make_move(rollout, "withdrawn", reason, analysis)
 
@@ -200,7 +200,7 @@ def _withdraw(app: App, rollout: Rollout, analysis: Analysis) -> RolloutMoved:
 def gather_facts(state: LoopState, rollout: Rollout, analysis: Analysis, *, now: datetime) -> RolloutFacts:
     """Return what a rollout's next move depends on besides its analysis. Pure."""
     num_before = rollout.moved.num_compared if rollout.moved else 0
-    cycle = state.cycles[rollout.cycle]
+    cycle = state.cycles[rollout.cycle_id]
     is_approved = cycle.approval is not None and cycle.approval.decision == "approved"
     return RolloutFacts(
         now=now,
@@ -226,9 +226,9 @@ def _write(
     actor: str = "maskloop",
 ) -> RolloutMoved:
     """Write a move down; if somebody else's was first, theirs stands and the next look goes on from it."""
-    key = f"rollout:{rollout.cycle}:{rollout.num_moves + 1}"
-    entry = write_record(ledger, move, actor=actor, cycle=rollout.cycle, key=key)
+    key = f"rollout:{rollout.cycle_id}:{rollout.num_moves + 1}"
+    entry = write_record(ledger, move, actor=actor, cycle_id=rollout.cycle_id, key=key)
     written = RolloutMoved.model_validate(dict(entry.payload))
     if written == move:
-        say(f"{rollout.cycle}: {move.sentence()}")
+        say(f"{rollout.cycle_id}: {move.sentence()}")
     return written

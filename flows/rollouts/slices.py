@@ -62,11 +62,11 @@ def keep_slice(
     failed = [check for check in checks if check.outcome == "fail"]
     if all((row := find_check(check)) and row.is_about_time for check in failed):
         return None
-    worst = pairs.worst(rollout.cycle, max_pictures)
+    worst = pairs.worst(rollout.cycle_id, max_pictures)
     kept = [pair for pair in worst if pair.picture and pair.champion is not None]
     if not kept:
         return None
-    slice_id = rollout.cycle
+    slice_id = rollout.cycle_id
     directory = slices_dir / slice_id
     if not directory.exists():
         try:

@@ -24,9 +24,9 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from dataset.ingestion.plan import IngestOptions
-from flows.answering.predict import predict
+from flows.answering.batch_prediction import predict
 from flows.drift.monitor import monitor
-from flows.intake.ingest import ingest
+from flows.intake.batch_intake import ingest
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.work import work_on_cycle

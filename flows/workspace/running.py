@@ -28,7 +28,7 @@ class Running:
     """The work under way.
 
     Attributes:
-        cycle: Whose work it is.
+        cycle_id: Whose work it is.
         work: Training or judging; empty until the first step tells.
         done: Steps (of a training) or pictures (of the judging) done so far.
         total: Of how many; 0 if not known, as on another machine.
@@ -37,7 +37,7 @@ class Running:
         pid: The process on it.
     """
 
-    cycle: str
+    cycle_id: str
     work: Work | Literal[""]
     done: int
     total: int
@@ -56,7 +56,7 @@ class Running:
         parts: list[str] = [self.work or "at work"]
         parts += [f"{unit} {self.done} of {self.total}"] if self.total else []
         parts += [f"about {_duration(self.seconds_left)} left"] if self.seconds_left is not None else []
-        return f"{self.cycle}: {', '.join(parts)} ({where})"
+        return f"{self.cycle_id}: {', '.join(parts)} ({where})"
 
 
 class WorkNote:
@@ -108,7 +108,7 @@ def _find_work(ledger: Ledger, state: LoopState, workspace: Workspace, *, is_ali
     cycle = unfinished[0].id
     note = _read_note(workspace, cycle, holder)
     return Running(
-        cycle=cycle,
+        cycle_id=cycle,
         work=note.get("work", ""),
         done=note.get("done", 0),
         total=note.get("total", 0),

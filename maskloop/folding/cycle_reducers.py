@@ -44,17 +44,17 @@ def answer_trigger(
 def open_cycle(draft: Draft, entry: Entry, record: CycleOpened, past: Past) -> None:
     """Begin a cycle: with nothing, or with the candidate that it judges again."""
     answer_trigger(draft, entry, record, past)
-    draft.num_cycles += entry.cycle not in draft.cycles
+    draft.num_cycles += entry.cycle_id not in draft.cycles
     if record.reason != "manual":
         oldest = entry.at - _OPENINGS_KEPT
         draft.openings = [at for at in draft.openings if at > oldest] + [entry.at]
-    opened = Cycle(entry.cycle, record, entry.at, entry.actor)
+    opened = Cycle(entry.cycle_id, record, entry.at, entry.actor)
     if judged := _find_judged(draft, record, past):
         assert judged.candidate is not None  # noqa: S101 - it was found by its candidate
         draft.recall(judged.candidate.weights_digest, past)
-        draft.note_candidate(Candidate.of(entry.cycle, judged.candidate))
+        draft.note_candidate(Candidate.of(entry.cycle_id, judged.candidate))
         opened = replace(opened, phase="candidate", training=judged.training, candidate=judged.candidate)
-    draft.cycles[entry.cycle] = opened
+    draft.cycles[entry.cycle_id] = opened
 
 
 def _find_judged(draft: Draft, record: CycleOpened, past: Past) -> Cycle | None:
@@ -71,14 +71,14 @@ def _find_judged(draft: Draft, record: CycleOpened, past: Past) -> Cycle | None:
 @reduces(CandidateRegistered)
 def register_candidate(draft: Draft, entry: Entry, record: CandidateRegistered, past: Past) -> None:
     """Remember whose these weights are. The same training again makes the same weights."""
-    if entry.cycle in draft.cycles:
+    if entry.cycle_id in draft.cycles:
         draft.recall(record.weights_digest, past)
-        draft.note_candidate(Candidate.of(entry.cycle, record))
+        draft.note_candidate(Candidate.of(entry.cycle_id, record))
 
 
 @reduces(CycleClosed)
 def close_cycle(draft: Draft, entry: Entry, _record: CycleClosed, _past: Past) -> None:
     """Note that the drift up to here has had its answer."""
     draft.unanswered_drift.clear()
-    if entry.cycle in draft.cycles:
+    if entry.cycle_id in draft.cycles:
         draft.last_cycle_ended_at = max(entry.at, draft.last_cycle_ended_at or entry.at)

@@ -23,8 +23,8 @@ def judge(draft: Draft, entry: Entry, record: VerdictReached, past: Past) -> Non
     draft.recall(record.candidate_digest, past)
     draft.verdicts[record.candidate_digest] = record
     draft.rolled_back.discard(record.candidate_digest)
-    if own := draft.candidates.get(entry.cycle):
-        draft.candidates[entry.cycle] = replace(own, is_judged=True)
+    if own := draft.candidates.get(entry.cycle_id):
+        draft.candidates[entry.cycle_id] = replace(own, is_judged=True)
     draft.forget_weights(record.candidate_digest)
 
 
@@ -44,7 +44,7 @@ def begin_change(draft: Draft, entry: Entry, record: ChampionChanging, past: Pas
     _note_names(draft, entry, record)
     draft.recall(record.weights_digest, past)
     draft.changing_blessing = draft.blessing_of(record.weights_digest)
-    draft.changing, draft.changing_cycle, draft.changing_actor = record, entry.cycle, entry.actor
+    draft.changing, draft.changing_cycle, draft.changing_actor = record, entry.cycle_id, entry.actor
     draft.epoch = max(draft.epoch, record.epoch)
 
 
@@ -56,7 +56,7 @@ def finish_change(draft: Draft, entry: Entry, record: ChampionChanged, past: Pas
     is_expected = draft.changing is not None and draft.changing.epoch == record.epoch
     draft.champion_blessing = draft.changing_blessing if is_expected else Blessing()
     _end_change(draft)
-    draft.serving.append(Serving(entry.at, entry.actor, entry.cycle, record))
+    draft.serving.append(Serving(entry.at, entry.actor, entry.cycle_id, record))
     draft.served.add(record.weights_digest)
     if record.cause == "rollback":
         draft.rolled_back.add(record.previous_digest)

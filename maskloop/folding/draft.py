@@ -88,7 +88,7 @@ class Draft:
     def __post_init__(self) -> None:
         self.cycles_by_weights: dict[str, list[str]] = {}
         for one in self.candidates.values():
-            self.cycles_by_weights.setdefault(one.weights_digest, []).append(one.cycle)
+            self.cycles_by_weights.setdefault(one.weights_digest, []).append(one.cycle_id)
         self.num_closed = sum(cycle.phase == "closed" for cycle in self.cycles.values())
 
     @classmethod
@@ -107,9 +107,9 @@ class Draft:
 
     def note_candidate(self, candidate: Candidate) -> None:
         """Remember whose a candidate is, for ever."""
-        if candidate.cycle not in self.candidates:
-            self.cycles_by_weights.setdefault(candidate.weights_digest, []).append(candidate.cycle)
-        self.candidates[candidate.cycle] = candidate
+        if candidate.cycle_id not in self.candidates:
+            self.cycles_by_weights.setdefault(candidate.weights_digest, []).append(candidate.cycle_id)
+        self.candidates[candidate.cycle_id] = candidate
 
     def note_name(self, weights_digest: str, sequence: int) -> None:
         """Remember that an entry of another cycle, or of none, may name these weights."""

@@ -53,10 +53,10 @@ def extend(draft: Draft, entries: Iterable[Entry], past: Finder) -> None:
             before = _Before(past, entry.sequence)
             if reducer := REDUCERS.get(type(record)):
                 reducer(draft, entry, record, before)
-            cycle = draft.cycles.get(entry.cycle)
+            cycle = draft.cycles.get(entry.cycle_id)
             if cycle is not None and not isinstance(record, CycleOpened):
                 after = apply_to_cycle(cycle, entry, record)
-                draft.cycles[entry.cycle] = after
+                draft.cycles[entry.cycle_id] = after
                 draft.num_closed += (after.phase == "closed") - (cycle.phase == "closed")
             draft.forget_old()
         draft.last_sequence = entry.sequence
@@ -64,7 +64,7 @@ def extend(draft: Draft, entries: Iterable[Entry], past: Finder) -> None:
 
 def fold_cycles(ledger: Finder, cycles: Iterable[str], *, before: int = 0) -> Draft:
     """Fold the entries of some cycles alone, those below the sequence number ``before`` if one is given."""
-    found = [entry for cycle in cycles for entry in ledger.find(cycle=cycle, before=before)]
+    found = [entry for cycle in cycles for entry in ledger.find(cycle_id=cycle, before=before)]
     draft = Draft()
     extend(draft, sorted(map(check_entry, found), key=lambda entry: entry.sequence), ledger)
     return draft

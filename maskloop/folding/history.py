@@ -22,7 +22,7 @@ def recall_version(ledger: Ledger, state: LoopState, version: str) -> LoopState:
     if candidate is None:
         return state
     weights_digest = candidate.weights_digest
-    recalled = recall_cycles(ledger, state, [one.cycle for one in state.owners_of(weights_digest)])
+    recalled = recall_cycles(ledger, state, [one.cycle_id for one in state.owners_of(weights_digest)])
     serving = (*_serving_of(ledger, state, weights_digest), *state.serving)
     by_epoch = {one.change.epoch: one for one in serving}
     is_kept = candidate.data_tag in {one.tag for one in state.versions}
@@ -53,7 +53,7 @@ def recall_cycles(ledger: Finder, state: LoopState, cycles: Sequence[str]) -> Lo
 def _with_twins(state: LoopState, cycle: str) -> list[str]:
     """Return all cycles with the same weights: a cycle that judges again has its candidate from another."""
     candidate = state.candidates.get(cycle)
-    return [one.cycle for one in state.owners_of(candidate.weights_digest)] if candidate else [cycle]
+    return [one.cycle_id for one in state.owners_of(candidate.weights_digest)] if candidate else [cycle]
 
 
 def versions_between(ledger: Finder, state: LoopState, first: str, last: str) -> tuple[VersionIngested, ...]:
@@ -86,4 +86,4 @@ def _serving_of(ledger: Ledger, state: LoopState, weights_digest: str) -> Iterat
 
 def _as_serving(entry: Entry) -> Serving:
     change = ChampionChanged.model_validate(dict(entry.payload))
-    return Serving(entry.at, entry.actor, entry.cycle, change)
+    return Serving(entry.at, entry.actor, entry.cycle_id, change)

@@ -27,18 +27,18 @@ def measure_agreement(draft: Draft, _entry: Entry, record: AgreementMeasured, pa
 @reduces(RolloutStarted)
 def start_rollout(draft: Draft, entry: Entry, record: RolloutStarted, _past: Past) -> None:
     """Begin in the shadow."""
-    draft.rollouts[entry.cycle] = Rollout(entry.cycle, record, entry.at, since=entry.at)
+    draft.rollouts[entry.cycle_id] = Rollout(entry.cycle_id, record, entry.at, since=entry.at)
 
 
 @reduces(RolloutMoved)
 def move_rollout(draft: Draft, entry: Entry, move: RolloutMoved, _past: Past) -> None:
     """Take the next step, unless the rollout has ended before."""
-    rollout = draft.rollouts.get(entry.cycle)
+    rollout = draft.rollouts.get(entry.cycle_id)
     if rollout is None or rollout.is_over:
         return
     if move.phase == "paused" and rollout.phase != "paused":
         rollout = replace(rollout, resumes_phase=rollout.phase, resumes_at_percent=rollout.share_percent)
-    draft.rollouts[entry.cycle] = replace(
+    draft.rollouts[entry.cycle_id] = replace(
         rollout,
         phase=move.phase,
         share_percent=move.share_percent,

@@ -29,7 +29,7 @@ class Entry:
         kind: What happened, e.g. ``verdict.reached``; see `maskloop.records.kinds`.
         at: When it was written, UTC.
         actor: Who did it: a person's name, or ``maskloop``.
-        cycle: The turn of the loop it belongs to, or an empty string.
+        cycle_id: The turn of the loop it belongs to, or an empty string.
         payload: Plain JSON data.
         key: The idempotency key, or an empty string.
         schema_version: Of the payload.
@@ -41,7 +41,7 @@ class Entry:
     kind: str
     at: datetime
     actor: str
-    cycle: str
+    cycle_id: str
     payload: Mapping[str, Any]
     key: str
     schema_version: int
@@ -103,7 +103,7 @@ class Finder(Protocol):
         self,
         *,
         kinds: Sequence[str] = (),
-        cycle: str = "",
+        cycle_id: str = "",
         key: str = "",
         before: int = 0,
         newest_first: bool = False,
@@ -113,7 +113,7 @@ class Finder(Protocol):
 
         Args:
             kinds: Any of these kinds.
-            cycle: Of this turn of the loop.
+            cycle_id: Of this turn of the loop.
             key: With this idempotency key.
             before: With a lower sequence number.
             newest_first: In falling order of the sequence number instead of rising.
@@ -131,7 +131,7 @@ class Ledger(Finder, Protocol):
         payload: Mapping[str, Any],
         *,
         actor: str = "maskloop",
-        cycle: str = "",
+        cycle_id: str = "",
         key: str = "",
     ) -> Entry:
         """Write one entry; with a ``key`` that was used before, return that older entry instead."""
@@ -175,7 +175,7 @@ def make_entry(
     kind: str,
     at: datetime,
     actor: str,
-    cycle: str,
+    cycle_id: str,
     payload: Mapping[str, Any],
     key: str,
     schema_version: int,
@@ -183,9 +183,9 @@ def make_entry(
 ) -> Entry:
     """Build an entry and its digest. Raises ValueError if the payload is not plain, finite JSON."""
     plain = json.loads(canonical_json(payload))
-    head = [sequence, kind, write_time(at), actor, cycle, plain, key, schema_version, previous_digest]
+    head = [sequence, kind, write_time(at), actor, cycle_id, plain, key, schema_version, previous_digest]
     return Entry(
-        sequence, kind, at, actor, cycle, plain, key, schema_version, previous_digest, digest_value(head)
+        sequence, kind, at, actor, cycle_id, plain, key, schema_version, previous_digest, digest_value(head)
     )
 
 
@@ -206,7 +206,7 @@ def check_chain(entries: Sequence[Entry], *, after: tuple[int, str] = (0, FIRST_
             entry.kind,
             entry.at,
             entry.actor,
-            entry.cycle,
+            entry.cycle_id,
             entry.payload,
             entry.key,
             entry.schema_version,
@@ -236,7 +236,7 @@ def select_entries(
     entries: Sequence[Entry],
     *,
     kinds: Sequence[str] = (),
-    cycle: str = "",
+    cycle_id: str = "",
     key: str = "",
     before: int = 0,
     newest_first: bool = False,
@@ -247,7 +247,7 @@ def select_entries(
         entry
         for entry in (reversed(entries) if newest_first else entries)
         if (not kinds or entry.kind in kinds)
-        and (not cycle or entry.cycle == cycle)
+        and (not cycle_id or entry.cycle_id == cycle_id)
         and (not key or entry.key == key)
         and (not before or entry.sequence < before)
     ]

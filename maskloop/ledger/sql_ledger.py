@@ -106,7 +106,7 @@ class SqlLedger:
         payload: Mapping[str, Any],
         *,
         actor: str = "maskloop",
-        cycle: str = "",
+        cycle_id: str = "",
         key: str = "",
     ) -> Entry:
         """Write one entry; with a ``key`` that was used before, return that older entry instead.
@@ -118,7 +118,7 @@ class SqlLedger:
         for _ in range(_APPEND_ATTEMPTS):
             if key and (found := self._find_by_key(key)):
                 return found
-            entry = self._next_entry(kind, payload, actor=actor, cycle=cycle, key=key)
+            entry = self._next_entry(kind, payload, actor=actor, cycle_id=cycle_id, key=key)
             try:
                 with self._database.writing() as connection:
                     connection.execute(insert(_entries).values(_to_row(entry)))
@@ -136,7 +136,7 @@ class SqlLedger:
         self,
         *,
         kinds: Sequence[str] = (),
-        cycle: str = "",
+        cycle_id: str = "",
         key: str = "",
         before: int = 0,
         newest_first: bool = False,
@@ -146,8 +146,8 @@ class SqlLedger:
         query = select(_entries)
         if kinds:
             query = query.where(_entries.c.kind.in_(kinds))
-        if cycle:
-            query = query.where(_entries.c.cycle == cycle)
+        if cycle_id:
+            query = query.where(_entries.c.cycle == cycle_id)
         if key:
             query = query.where(_entries.c.key == key)
         if before:
@@ -241,7 +241,7 @@ class SqlLedger:
             return _from_row(row) if row else None
 
     def _next_entry(
-        self, kind: str, payload: Mapping[str, Any], *, actor: str, cycle: str, key: str
+        self, kind: str, payload: Mapping[str, Any], *, actor: str, cycle_id: str, key: str
     ) -> Entry:
         with self._database.reading() as connection:
             last = (
@@ -256,7 +256,7 @@ class SqlLedger:
         sequence = last["sequence"] + 1 if last else 1
         previous = last["digest"] if last else FIRST_PREVIOUS
         return make_entry(
-            sequence, kind, self._clock.now(), actor, cycle, payload, key, SCHEMA_VERSION, previous
+            sequence, kind, self._clock.now(), actor, cycle_id, payload, key, SCHEMA_VERSION, previous
         )
 
 
@@ -266,7 +266,7 @@ def _to_row(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "at": write_time(entry.at),
         "actor": entry.actor,
-        "cycle": entry.cycle,
+        "cycle": entry.cycle_id,
         "payload": canonical_json(entry.payload),
         "key": entry.key or None,
         "schema_version": entry.schema_version,

@@ -22,11 +22,11 @@ RECORDS = Record.by_kind
 
 
 def write_record(
-    ledger: Ledger, record: Record, *, actor: str = "maskloop", cycle: str = "", key: str = ""
+    ledger: Ledger, record: Record, *, actor: str = "maskloop", cycle_id: str = "", key: str = ""
 ) -> Entry:
     """Append a record to the ledger; an idempotency ``key`` used before gives the older entry back."""
     payload: dict[str, Any] = record.model_dump(mode="json")
-    return ledger.append(record.kind, payload, actor=actor, cycle=cycle, key=key)
+    return ledger.append(record.kind, payload, actor=actor, cycle_id=cycle_id, key=key)
 
 
 def read_record(entry: Entry) -> Record | None:

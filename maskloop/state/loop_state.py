@@ -43,7 +43,7 @@ class Rollout:
     """One challenger's way into traffic, as far as it has come.
 
     Attributes:
-        cycle: The turn of the loop it belongs to; its id is the rollout's.
+        cycle_id: The turn of the loop it belongs to; its id is the rollout's.
         started: What rolls out, beside which champion, in which steps.
         started_at: UTC.
         phase: Where in the table of `serving.rollout.canary` it stands.
@@ -55,7 +55,7 @@ class Rollout:
         resumes_at_percent: And with which share.
     """
 
-    cycle: str
+    cycle_id: str
     started: RolloutStarted
     started_at: datetime
     since: datetime
@@ -78,7 +78,7 @@ class Serving:
 
     since: datetime
     actor: str
-    cycle: str
+    cycle_id: str
     change: ChampionChanged
 
 
@@ -87,7 +87,7 @@ class Candidate:
     """What the state remembers of every cycle that made, or judged again, a candidate.
 
     Attributes:
-        cycle: Its id.
+        cycle_id: Its id.
         version: In the registry.
         weights_digest: Of the candidate.
         data_tag: The data version it was trained on.
@@ -95,7 +95,7 @@ class Candidate:
         is_judged: A verdict on it was reached in this cycle.
     """
 
-    cycle: str
+    cycle_id: str
     version: str
     weights_digest: str
     data_tag: str
@@ -103,9 +103,9 @@ class Candidate:
     is_judged: bool = False
 
     @classmethod
-    def of(cls, cycle: str, record: CandidateRegistered) -> Candidate:
-        """Shorten the record of a cycle's candidate."""
-        return cls(cycle, record.version, record.weights_digest, record.data_tag, record.requested_by)
+    def of(cls, cycle_id: str, record: CandidateRegistered) -> Candidate:
+        """Shorten the record of a cycle_id's candidate."""
+        return cls(cycle_id, record.version, record.weights_digest, record.data_tag, record.requested_by)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.answering.predict import TorchPredictor
-from models.artifacts.artifact import verify_artifact
+from models.answering.predictor import TorchPredictor
 from models.artifacts.manifest import ArtifactManifest
+from models.artifacts.model_folder import verify_artifact
 
 
 class TorchPredictors:

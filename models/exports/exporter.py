@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.answering.predict import TorchPredictor
-from models.artifacts.artifact import load_model
+from models.answering.predictor import TorchPredictor
+from models.artifacts.model_folder import load_model
 from models.exports.formats import check_format, load_export, verify_export, write_export
 from models.exports.manifest import ExportFormat, ExportManifest
 

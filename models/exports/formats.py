@@ -26,7 +26,7 @@ from maskloop.digest import digest_file
 from maskloop.errors import ConfigurationError, ExportError, IntegrityError, NotFoundError
 from maskloop.files import directory_written_atomically
 from models.answering.inference import keep_choosing_alone
-from models.answering.predict import TorchPredictor
+from models.answering.predictor import TorchPredictor
 from models.artifacts.environment import describe_environment
 from models.artifacts.manifest import ArtifactManifest, check_files
 from models.exports import onnx_format, openvino_format

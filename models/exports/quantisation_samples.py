@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from models.answering.inference import copy_for_inference, find_regions
-from models.answering.predict import to_batch
+from models.answering.predictor import to_batch
 from models.exports.graphs import CLASSIFY, OUTLINE, SCAN
 from models.network.parts import Parts, Scanned, parts_of
 

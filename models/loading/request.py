@@ -18,7 +18,7 @@ OnStep = Callable[[int, Mapping[str, float], float, float, float], None]
 pictures per second of the step itself, and the share of the time before and in it that it waited for its
 batch, 0..100."""
 OnEvaluation = Callable[[int, Mapping[str, float]], None]
-"""Takes the step whose weights were evaluated and the metrics, named as in `models.training.train`."""
+"""Takes the step whose weights were evaluated and the metrics, named as in `training_loop`."""
 
 
 @dataclass(frozen=True)

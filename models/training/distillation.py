@@ -27,7 +27,7 @@ from torchvision.models.detection.image_list import ImageList
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import DistillationSettings
 from models.answering.inference import copy_for_inference, padded_sizes
-from models.artifacts.artifact import load_model
+from models.artifacts.model_folder import load_model
 from models.network.heads import CropHeads, Drawn, Regions, draw_masks
 
 _BETA: Final = 1 / 9

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from maskloop.errors import ConfigurationError, TrainingError
-from models.artifacts.artifact import load_model
+from models.artifacts.model_folder import load_model
 from models.devices import uses_bf16
 from models.loading.batches import BatchStream, LoadPicture, PictureCache, TrainingBatch
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest, identify, plan_training

@@ -14,7 +14,7 @@ from models.loading.batches import LoadPicture
 from models.loading.preview import preview_training
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest
 from models.training.anchor_fit import AnchorShapes
-from models.training.train import TrainingResult, train
+from models.training.training_loop import TrainingResult, train
 
 
 class TorchTrainer:

@@ -26,8 +26,8 @@ from maskloop.errors import ConfigurationError
 from maskloop.settings.workspace_settings import GateSettings
 from models.loading.batches import PictureCache
 from models.loading.request import TrainingRequest
+from models.validation.class_iou import measure_class_iou
 from models.validation.loss import measure_losses
-from models.validation.validation import measure_class_iou
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class BestSoFar:
         best_step: Theirs; 0 before the first.
         best_iou: Theirs, 0..1.
         evaluations_without_better: Since then.
-        history: One entry for each verdict; see `models.training.train.TrainingResult`.
+        history: One entry for each verdict; see `models.training.training_loop.TrainingResult`.
     """
 
     best: dict[str, Tensor] | None = None

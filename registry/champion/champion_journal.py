@@ -128,7 +128,7 @@ class ChampionJournal:
             RefusedError: if the epoch is already used for another change.
         """
         key = f"champion.changing:{intended.epoch}"
-        entry = write_record(self._ledger, intended, actor=actor, cycle=cycle, key=key)
+        entry = write_record(self._ledger, intended, actor=actor, cycle_id=cycle, key=key)
         if read_record(entry) != intended:
             raise RefusedError(
                 "somebody else changed the champion at the same moment", hint="look, then try again"
@@ -183,7 +183,7 @@ class ChampionJournal:
     ) -> LoopState:
         """Write down how a change ended, unless that is written already; return the state after it."""
         key = f"champion.changed:{change.intended.epoch}"
-        write_record(self._ledger, end, actor=actor, cycle=change.cycle, key=key)
+        write_record(self._ledger, end, actor=actor, cycle_id=change.cycle, key=key)
         return self._reader.read()
 
 

@@ -41,7 +41,7 @@ def lineage(state: LoopState, version: str) -> tuple[Fact, ...]:
         NotFoundError: if no such version is in the ledger.
     """
     owner = state.candidate_of(version)
-    cycle = state.cycles.get(owner.cycle) if owner else None
+    cycle = state.cycles.get(owner.cycle_id) if owner else None
     if cycle is None or cycle.candidate is None:
         raise NotFoundError(f"there is no version {version}", hint="`maskloop history` shows all versions")
     return (

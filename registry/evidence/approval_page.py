@@ -17,7 +17,7 @@ from maskloop.settings.workspace_settings import GateSettings
 from maskloop.wording import count
 from registry.approval.decision_status import DecisionStatus
 from registry.evidence.diagnosis import KINDS_IN_WORDS, MAX_CURVES, calibration_in_words
-from registry.evidence.evidence import (
+from registry.evidence.judged_evidence import (
     SIGNS,
     ClassRow,
     JudgedEvidence,

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from registry.evidence.approval_page import ApprovalPage
-from registry.evidence.evidence import SIGNS, ClassRow, worst_rows_first
+from registry.evidence.judged_evidence import SIGNS, ClassRow, worst_rows_first
 from registry.wording import figure, sentence, signed
 
 MAX_CHARACTERS: Final = 5000

@@ -13,7 +13,7 @@ from evaluation.calibration import ScoreBin
 from evaluation.confusion import BACKGROUND, Confusion
 from evaluation.curves import Curve
 from evaluation.error_types import MISSED
-from evaluation.report import Evaluation
+from evaluation.model_evaluation import Evaluation
 
 MAX_CLASSES: Final = 12
 """With more, a matrix of confusions is too wide to be read."""

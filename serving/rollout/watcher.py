@@ -42,9 +42,9 @@ class RolloutWatcher:
             StorageError, UnavailableError: if a log cannot be read.
         """
         with self._lock:
-            comparisons = self._pairs.read(rollout.cycle)
-            drops = self._drops.read(rollout.cycle, comparisons)
-            subject = (rollout.cycle, rollout.num_moves, drops)
+            comparisons = self._pairs.read(rollout.cycle_id)
+            drops = self._drops.read(rollout.cycle_id, comparisons)
+            subject = (rollout.cycle_id, rollout.num_moves, drops)
             latest = self._latest if subject == self._subject else None
             if latest is None or len(comparisons) > latest.num_compared * _REANALYSE_AFTER_GROWTH:
                 latest = analyse(

@@ -37,12 +37,12 @@ def ledger(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> 
 
 def test_entries_are_numbered_from_one_without_gaps_and_chained(ledger: Ledger, clock: FakeClock) -> None:
     for number in range(5):
-        ledger.append("thing.happened", {"number": number}, actor="anna", cycle="c1")
+        ledger.append("thing.happened", {"number": number}, actor="anna", cycle_id="c1")
         clock.advance(seconds=-3600)
     entries = ledger.entries()
     assert [entry.sequence for entry in entries] == [1, 2, 3, 4, 5]
     assert [entry.payload["number"] for entry in entries] == [0, 1, 2, 3, 4]
-    assert (entries[0].actor, entries[0].cycle, entries[0].key) == ("anna", "c1", "")
+    assert (entries[0].actor, entries[0].cycle_id, entries[0].key) == ("anna", "c1", "")
     check_chain(entries)
 
 
@@ -160,7 +160,7 @@ def test_a_refusal_names_the_process_that_is_at_it(ledger: Ledger) -> None:
 def told(ledger: Ledger, clock: FakeClock) -> Ledger:
     """Six entries: of kinds a, b, a, b, a, b, in cycles c1, c1, c2, c2 and none."""
     for number, cycle in enumerate(("c1", "c1", "c2", "c2", "", ""), start=1):
-        ledger.append("ab"[(number - 1) % 2], {"number": number}, cycle=cycle, key=f"key {number}")
+        ledger.append("ab"[(number - 1) % 2], {"number": number}, cycle_id=cycle, key=f"key {number}")
         clock.advance(minutes=-1)
     return ledger
 
@@ -171,8 +171,8 @@ def told(ledger: Ledger, clock: FakeClock) -> Ledger:
         ({}, [1, 2, 3, 4, 5, 6]),
         ({"kinds": ("a",)}, [1, 3, 5]),
         ({"kinds": ("a", "b"), "newest_first": True}, [6, 5, 4, 3, 2, 1]),
-        ({"cycle": "c2"}, [3, 4]),
-        ({"cycle": "c2", "kinds": ("b",)}, [4]),
+        ({"cycle_id": "c2"}, [3, 4]),
+        ({"cycle_id": "c2", "kinds": ("b",)}, [4]),
         ({"key": "key 5"}, [5]),
         ({"key": "key 7"}, []),
         ({"before": 3}, [1, 2]),

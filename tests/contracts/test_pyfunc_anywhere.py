@@ -54,8 +54,8 @@ print(json.dumps({
 
 def register_a_small_model(uri: str, tmp_path: Path) -> None:
     from maskloop.settings.model_settings import ModelSettings
-    from models.artifacts.artifact import save_artifact
     from models.artifacts.manifest import ArtifactFacts
+    from models.artifacts.model_folder import save_artifact
     from models.network.build import build_model
     from registry.mlflow_adapter.model_store import MlflowModelStore
     from registry.mlflow_adapter.tracker import MlflowRunTracker

@@ -10,7 +10,7 @@ from maskloop.records.kinds import Check, Outcome, VerdictReached
 from maskloop.settings.workspace_settings import GateSettings
 from registry.approval.decision_status import DecisionStatus
 from registry.evidence.approval_page import ApprovalPage, Line, Origin, RolloutReport
-from registry.evidence.evidence import (
+from registry.evidence.judged_evidence import (
     Change,
     ClassRow,
     DataChange,

@@ -71,7 +71,7 @@ class History:
             self._change_champion(self.served[-1], "rollback", "", is_abandoned=True)
 
     def _write(self, record: Any, cycle: str = "", key: str = "") -> None:
-        write_record(self.ledger, record, actor="anna", cycle=cycle, key=key)
+        write_record(self.ledger, record, actor="anna", cycle_id=cycle, key=key)
 
     def _ingest(self, num_labelled: int) -> None:
         self.tags.append(f"data-v{len(self.tags) + 1}")

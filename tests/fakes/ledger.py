@@ -50,7 +50,7 @@ class FakeLedger:
         payload: Mapping[str, Any],
         *,
         actor: str = "maskloop",
-        cycle: str = "",
+        cycle_id: str = "",
         key: str = "",
     ) -> Entry:
         if key and (found := next((entry for entry in self._entries if entry.key == key), None)):
@@ -58,7 +58,7 @@ class FakeLedger:
         previous = self._entries[-1].digest if self._entries else "0" * 64
         sequence = len(self._entries) + 1
         now = self.clock.now()
-        entry = make_entry(sequence, kind, now, actor, cycle, payload, key, SCHEMA_VERSION, previous)
+        entry = make_entry(sequence, kind, now, actor, cycle_id, payload, key, SCHEMA_VERSION, previous)
         self._entries.append(entry)
         return entry
 
@@ -70,7 +70,7 @@ class FakeLedger:
         self,
         *,
         kinds: Sequence[str] = (),
-        cycle: str = "",
+        cycle_id: str = "",
         key: str = "",
         before: int = 0,
         newest_first: bool = False,
@@ -79,7 +79,7 @@ class FakeLedger:
         return select_entries(
             self._entries,
             kinds=kinds,
-            cycle=cycle,
+            cycle_id=cycle_id,
             key=key,
             before=before,
             newest_first=newest_first,

@@ -203,7 +203,7 @@ class World:
         return [record for record in self.records if isinstance(record, kind)]
 
     def entries_of(self, cycle: str) -> list[Entry]:
-        return [entry for entry in self.ledger.entries() if entry.cycle == cycle]
+        return [entry for entry in self.ledger.entries() if entry.cycle_id == cycle]
 
     def alias(self, alias: str) -> str:
         found = self.models.with_alias(alias)

@@ -59,7 +59,7 @@ class RegistryWorld:
         self._num_cycles += 1
         cycle, weights = f"c{self._num_cycles}", f"weights {self._num_cycles}".encode()
         opened = CycleOpened(trigger_key=cycle, reason="manual", detail="a test asked for it")
-        write_record(self.ledger, opened, actor=requested_by, cycle=cycle)
+        write_record(self.ledger, opened, actor=requested_by, cycle_id=cycle)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / WEIGHTS_FILE).write_bytes(weights)
             registered = self.store.register(
@@ -74,7 +74,7 @@ class RegistryWorld:
             seconds=60.0,
             requested_by=requested_by,
         )
-        write_record(self.ledger, record, cycle=cycle)
+        write_record(self.ledger, record, cycle_id=cycle)
         return record
 
     def cycle_of(self, candidate: CandidateRegistered) -> str:
@@ -92,7 +92,7 @@ class RegistryWorld:
             policy_digest="p" * 64,
             evaluated_pictures_digest="e" * 64,
         )
-        write_record(self.ledger, verdict, cycle=self.cycle_of(candidate))
+        write_record(self.ledger, verdict, cycle_id=self.cycle_of(candidate))
         return verdict
 
     def decide(
@@ -113,7 +113,7 @@ class RegistryWorld:
         cycle = next(
             c.id for c in cycles if c.candidate and c.candidate.weights_digest == verdict.candidate_digest
         )
-        write_record(self.ledger, record, cycle=cycle)
+        write_record(self.ledger, record, cycle_id=cycle)
         return record
 
     def approved(self) -> CandidateRegistered:
@@ -127,7 +127,7 @@ class RegistryWorld:
         candidate = self.approved()
         self.promote(candidate)
         cycle = self.cycle_of(candidate)
-        write_record(self.ledger, CycleClosed(outcome="promoted", reason="it serves"), cycle=cycle)
+        write_record(self.ledger, CycleClosed(outcome="promoted", reason="it serves"), cycle_id=cycle)
         return candidate
 
     def promote(self, candidate: CandidateRegistered) -> None:

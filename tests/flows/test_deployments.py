@@ -128,7 +128,7 @@ def test_a_reconcile_that_finds_another_one_running_says_so_and_is_fine(world: W
 def test_ingest_returns_the_tag(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     version = world.data.current()
     result = ingest_result(version, num_added=12)
-    monkeypatch.setattr("flows.intake.ingest.ingest_batch", lambda *_a, **_k: result)
+    monkeypatch.setattr("flows.intake.batch_intake.ingest_batch", lambda *_a, **_k: result)
     assert ingest_flow(str(world.workspace.root), "batch.json", "images") == "data-v1"
 
 

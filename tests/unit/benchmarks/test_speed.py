@@ -21,7 +21,7 @@ from dataset.pictures.decoding import decode_picture
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from models.loading.batches import BatchStream, PictureCache
 from models.network.fast_parts import ALL_FAST_PARTS
-from models.training.train import TrainingResult
+from models.training.training_loop import TrainingResult
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,8 @@ def tiny_model(shapes):
 @pytest.fixture
 def artifact(shapes, tiny_model, tmp_path):
     """A folder with a saved, untrained model and its manifest."""
-    from models.artifacts.artifact import save_artifact
     from models.artifacts.manifest import ArtifactFacts
+    from models.artifacts.model_folder import save_artifact
 
     folder = tmp_path / "model"
     manifest = save_artifact(

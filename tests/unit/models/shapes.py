@@ -116,7 +116,7 @@ def main() -> None:
     """
     import torch
 
-    from models.training.train import train
+    from models.training.training_loop import train
 
     torch.set_num_threads(1)
     die_at = int(sys.argv[3]) if "--die-at" in sys.argv else -1

@@ -20,8 +20,8 @@ from dataset.pictures.decoding import orient
 from dataset.pictures.orientation import orient_mask
 from evaluation.instances import Detections
 from flows.answering.ask_service import ask_service
+from flows.answering.batch_prediction import predict
 from flows.answering.incoming import PictureAnswer
-from flows.answering.predict import predict
 from flows.intake.feedback import ingest_corrections, take_feedback
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn

@@ -29,7 +29,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(1, NUM_ENTRIES + 1):
         if number == 7:
             opened = CycleOpened(trigger_key="t", reason="manual", detail="rita asked for it")
-            write_record(ledger, opened, cycle="cycle-1")
+            write_record(ledger, opened, cycle_id="cycle-1")
         else:
             write_record(ledger, TriggerSuppressed(trigger_key=f"k{number}.", reason="no"))
     ledger.close()

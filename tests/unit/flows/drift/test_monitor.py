@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from dataset.pictures.decoding import encode_png
-from flows.answering.predict import predict
+from flows.answering.batch_prediction import predict
+from flows.drift.champion_pictures import open_references
 from flows.drift.monitor import monitor
-from flows.drift.references import open_references
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.status import describe_status, tell_history

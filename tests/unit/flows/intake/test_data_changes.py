@@ -9,11 +9,11 @@ import pytest
 from dataset.ingestion.class_changes import ClassChange
 from dataset.labelled_pictures import DatasetVersion
 from flows.evidence.evaluate import evaluate_model
+from flows.intake.batch_intake import record_missing_versions
 from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
-from flows.intake.ingest import record_missing_versions
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
-from flows.pages.report import write_report
+from flows.pages.loop_report import write_report
 from flows.pages.status import describe_status, tell_history
 from maskloop.errors import NotFoundError, RefusedError
 from maskloop.records.kinds import ClassesChanging, VersionIngested, VersionRestored

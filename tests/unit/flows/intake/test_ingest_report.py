@@ -11,7 +11,7 @@ import pytest
 
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import encode_png
-from flows.intake.ingest import ingest
+from flows.intake.batch_intake import ingest
 from maskloop.records.kinds import VersionIngested
 from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle, write_batch
 from tests.fakes.loop_world import World

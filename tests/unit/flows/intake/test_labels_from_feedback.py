@@ -148,7 +148,7 @@ def test_what_is_said_while_a_batch_goes_in_is_not_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.intake import feedback
-    from flows.intake.ingest import ingest
+    from flows.intake.batch_intake import ingest
 
     data = answer_was_sampled(world)
     take_feedback(world.app(), said(instances=correct()[:1]), "rita")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.intake.ingest import ingest
+from flows.intake.batch_intake import ingest
 from flows.workspace.telling import SilentTeller
 from tests.fakes.coco_batches import coco_content, write_batch
 from tests.fakes.loop_world import World

@@ -224,17 +224,17 @@ def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between the tag and the ledger, then run again: the batch is no longer new, its labels are."""
-    from flows.intake.ingest import ingest
+    from flows.intake.batch_intake import ingest
 
     reconcile(world.app())
     version = world.label(range(12, 24))
-    monkeypatch.setattr("flows.intake.ingest.ingest_batch", lambda *_a, **_k: ingest_result(version))
+    monkeypatch.setattr("flows.intake.batch_intake.ingest_batch", lambda *_a, **_k: ingest_result(version))
     ingest(world.app(), Path("batch.json"), Path("images"))
     assert [one.num_new_labelled for one in world.of_kind(VersionIngested)] == [12, 12]
 
 
 def test_a_refused_batch_is_not_a_version(world: World) -> None:
-    from flows.intake.ingest import ingest
+    from flows.intake.batch_intake import ingest
 
     reconcile(world.app())
     before = world.state

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.answering.service import open_keys
-from flows.intake.ingest import ingest
+from flows.answering.service_assembly import open_keys
+from flows.intake.batch_intake import ingest
 from flows.learning.preview import write_preview
 from flows.loop.reconcile import reconcile
-from flows.pages.report import write_report
+from flows.pages.loop_report import write_report
 from flows.pages.status import describe_status
 from flows.workspace.servers import start_process, stop_process
 from maskloop.errors import DataError

@@ -9,12 +9,12 @@ import pytest
 
 from flows.command.main import cli
 from flows.deciding.decisions import decide_by_hand
-from flows.intake.ingest import record_missing_versions
+from flows.intake.batch_intake import record_missing_versions
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.rejudge import judge_again
 from flows.loop.turn import run_turn
-from flows.pages.report import write_report
+from flows.pages.loop_report import write_report
 from flows.pages.status import describe_status
 from flows.planning.due import find_due
 from flows.planning.plan import LoopFacts

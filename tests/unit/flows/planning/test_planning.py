@@ -280,7 +280,7 @@ def test_no_plan_holds_two_steps_for_one_cycle_or_trigger(
 ) -> None:
     steps = planned(loop, working=working, decidable=decidable)
     touched = [
-        step.cycle for step in steps if not isinstance(step, OpenCycle | CompletePromotion | JoinCycle)
+        step.cycle_id for step in steps if not isinstance(step, OpenCycle | CompletePromotion | JoinCycle)
     ]
     answered = [step.trigger_key for step in steps if isinstance(step, OpenCycle | JoinCycle)]
     assert len(touched) == len(set(touched))

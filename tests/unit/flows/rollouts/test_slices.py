@@ -55,7 +55,7 @@ def rewrite_as_version_1(world: World) -> None:
     files = sorted(old.iterdir())
     digest = digest_value([[file.name, digest_bytes(file.read_bytes())] for file in files])
     earlier = kept.model_copy(update={"slice_id": "cycle-old", "pictures_digest": digest})
-    write_record(world.ledger, earlier, cycle="cycle-2", key="slice:cycle-old")
+    write_record(world.ledger, earlier, cycle_id="cycle-2", key="slice:cycle-old")
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6])

@@ -18,7 +18,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "maskloop.toml").write_text("[gates]\n")
     app = open_app(tmp_path)
-    write_record(app.ledger, CycleOpened(trigger_key="t", reason="manual", detail="a test"), cycle="cycle-1")
+    write_record(
+        app.ledger, CycleOpened(trigger_key="t", reason="manual", detail="a test"), cycle_id="cycle-1"
+    )
     return app
 
 
@@ -32,7 +34,7 @@ def register_a_candidate(app: App) -> None:
         seconds=1.0,
         requested_by="rita",
     )
-    write_record(app.ledger, candidate, cycle="cycle-1")
+    write_record(app.ledger, candidate, cycle_id="cycle-1")
 
 
 def test_a_new_mlflow_database_may_begin_until_the_ledger_names_a_version(app: App) -> None:

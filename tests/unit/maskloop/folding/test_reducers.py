@@ -44,7 +44,7 @@ def folded(ledger: FakeLedger) -> LoopState:
 
 
 def open_cycle(ledger: FakeLedger, name: str, reason: TriggerReason = "drift") -> None:
-    write_record(ledger, CycleOpened(trigger_key=name, reason=reason, detail="a test"), cycle=name)
+    write_record(ledger, CycleOpened(trigger_key=name, reason=reason, detail="a test"), cycle_id=name)
 
 
 # --- cycles --------------------------------------------------------------------------------------
@@ -73,14 +73,14 @@ def test_the_end_of_the_last_cycle_never_moves_back(ledger: FakeLedger, clock: F
     for name in ("c1", "c2"):
         open_cycle(ledger, name)
     ended = clock.advance(hours=5)
-    write_record(ledger, CycleClosed(outcome="promoted", reason=""), cycle="c1")
+    write_record(ledger, CycleClosed(outcome="promoted", reason=""), cycle_id="c1")
     clock.advance(hours=-2)
-    write_record(ledger, CycleClosed(outcome="promoted", reason=""), cycle="c2")
+    write_record(ledger, CycleClosed(outcome="promoted", reason=""), cycle_id="c2")
     assert folded(ledger).last_cycle_ended_at == ended
 
 
 def test_the_end_of_a_cycle_nobody_opened_starts_no_cooldown(ledger: FakeLedger) -> None:
-    write_record(ledger, CycleClosed(outcome="promoted", reason=""), cycle="unknown")
+    write_record(ledger, CycleClosed(outcome="promoted", reason=""), cycle_id="unknown")
     assert folded(ledger).last_cycle_ended_at is None
 
 
@@ -89,7 +89,7 @@ def test_a_trigger_that_joins_a_cycle_is_answered_and_others_stay(ledger: FakeLe
         trigger = TriggerRecorded(trigger_key=key, reason="drift", detail="dark")
         write_record(ledger, trigger, actor=f"asked for {key}")
     open_cycle(ledger, "c1")
-    write_record(ledger, TriggerJoined(trigger_key="t1", reason="drift", detail="dark"), cycle="c1")
+    write_record(ledger, TriggerJoined(trigger_key="t1", reason="drift", detail="dark"), cycle_id="c1")
     state = folded(ledger)
     assert list(state.pending_triggers) == ["t2"]
     assert state.trigger_actors == {"t2": "asked for t2"}
@@ -218,12 +218,12 @@ def start_rollout(ledger: FakeLedger) -> None:
         required_agreement=0.7,
         settings_digest="s",
     )
-    write_record(ledger, record, cycle="c1")
+    write_record(ledger, record, cycle_id="c1")
 
 
 def move(ledger: FakeLedger, phase: RolloutPhase, share_percent: float) -> None:
     record = RolloutMoved(event="e", phase=phase, share_percent=share_percent, reason="a test")
-    write_record(ledger, record, cycle="c1")
+    write_record(ledger, record, cycle_id="c1")
 
 
 def test_a_rollout_begins_in_the_shadow_and_counts_its_moves(ledger: FakeLedger, clock: FakeClock) -> None:

@@ -68,7 +68,7 @@ def test_a_snapshot_and_the_rest_are_the_whole_fold(ledger: FakeLedger, data: st
 def test_a_reader_with_snapshots_comes_to_the_state_of_one_without(ledger: FakeLedger, every: int) -> None:
     again = FakeLedger()
     for entry in ledger.entries():
-        again.append(entry.kind, entry.payload, actor=entry.actor, cycle=entry.cycle, key=entry.key)
+        again.append(entry.kind, entry.payload, actor=entry.actor, cycle_id=entry.cycle_id, key=entry.key)
         StateReader(again).keep_snapshot(every=every)
     with_snapshots = StateReader(again).read()
     again.drop_snapshots()
@@ -77,7 +77,7 @@ def test_a_reader_with_snapshots_comes_to_the_state_of_one_without(ledger: FakeL
 
 def opened(ledger: FakeLedger, number: int) -> Entry:
     record = CycleOpened(trigger_key=f"t{number}", reason="manual", detail="a test")
-    return write_record(ledger, record, cycle=f"cycle-{number}")
+    return write_record(ledger, record, cycle_id=f"cycle-{number}")
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_a_snapshot_that_does_not_fit_is_ignored(kept: FakeLedger, name: str) ->
 
 def test_a_changed_entry_after_the_snapshot_is_noticed(kept: FakeLedger) -> None:
     good = kept.entries()[2]
-    forged = make_entry(3, good.kind, good.at, "mallory", good.cycle, good.payload, "", 1, "0" * 64)
+    forged = make_entry(3, good.kind, good.at, "mallory", good.cycle_id, good.payload, "", 1, "0" * 64)
     kept._entries[2] = forged
     with pytest.raises(IntegrityError, match="changed by hand"):
         StateReader(kept).read()
@@ -204,8 +204,8 @@ def test_a_version_that_was_forgotten_is_recalled_whole(ledger: FakeLedger) -> N
     tiny, huge = folded(TinyDraft(), ledger), folded(HugeDraft(), ledger)
     for candidate in huge.candidates.values():
         recalled, weights = recall_version(ledger, tiny, candidate.version), candidate.weights_digest
-        assert recalled.cycles[candidate.cycle] == huge.cycles[candidate.cycle]
-        assert recalled.rollouts.get(candidate.cycle) == huge.rollouts.get(candidate.cycle)
+        assert recalled.cycles[candidate.cycle_id] == huge.cycles[candidate.cycle_id]
+        assert recalled.rollouts.get(candidate.cycle_id) == huge.rollouts.get(candidate.cycle_id)
         assert recalled.verdicts.get(weights) == huge.verdicts.get(weights)
         assert recalled.approvals.get(weights) == huge.approvals.get(weights)
         assert recalled.champion == huge.champion
@@ -230,8 +230,10 @@ def test_nothing_but_its_lines_grows_with_the_cycles() -> None:
     history = [entry for number in range(1, 200) for entry in [opened(ledger, number)]]
     assert len(history) == 199
     for number in range(1, 200):
-        ledger.append("cycle.closed", {"outcome": "abandoned", "reason": "a test"}, cycle=f"cycle-{number}")
+        ledger.append(
+            "cycle.closed", {"outcome": "abandoned", "reason": "a test"}, cycle_id=f"cycle-{number}"
+        )
     state = fold(ledger.entries())
     assert (state.num_cycles, len(state.cycles)) == (199, Kept().closed_cycles)
     assert list(state.cycles)[-1] == "cycle-199"
-    assert select_entries(ledger.entries(), cycle="cycle-1")
+    assert select_entries(ledger.entries(), cycle_id="cycle-1")

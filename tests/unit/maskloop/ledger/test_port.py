@@ -48,7 +48,7 @@ def test_the_database_itself_refuses_to_change_an_entry(
 
 
 @pytest.mark.parametrize(
-    "change", [{"actor": "mallory"}, {"payload": {"n": 9}}, {"kind": "x"}, {"key": "k"}, {"cycle": "c"}]
+    "change", [{"actor": "mallory"}, {"payload": {"n": 9}}, {"kind": "x"}, {"key": "k"}, {"cycle_id": "c"}]
 )
 def test_a_changed_entry_breaks_the_chain(change: dict[str, object]) -> None:
     ledger = FakeLedger()

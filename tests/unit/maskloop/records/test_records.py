@@ -60,9 +60,9 @@ def test_every_record_reads_as_a_sentence(kind: str) -> None:
 def test_a_record_comes_back_from_the_ledger_as_it_was(kind: str) -> None:
     ledger = FakeLedger()
     record = RECORDS[kind].model_validate(golden(kind)["payload"])
-    entry = write_record(ledger, record, actor="anna", cycle="c1")
+    entry = write_record(ledger, record, actor="anna", cycle_id="c1")
     assert read_record(entry) == record
-    assert (entry.kind, entry.actor, entry.cycle) == (kind, "anna", "c1")
+    assert (entry.kind, entry.actor, entry.cycle_id) == (kind, "anna", "c1")
 
 
 def test_a_kind_from_the_future_is_passed_over() -> None:

@@ -67,7 +67,7 @@ def changed(*args: object, **kwargs: object) -> ChampionChanged:
 def state_after(*records: Record, cycle: str = "c1") -> LoopState:
     ledger = FakeLedger()
     for record in records:
-        write_record(ledger, record, actor="anna", cycle=cycle)
+        write_record(ledger, record, actor="anna", cycle_id=cycle)
     return fold(ledger.entries())
 
 
@@ -214,7 +214,7 @@ def test_a_reader_reads_only_what_is_new_and_comes_to_the_same_state() -> None:
     assert reader.read() == LoopState()
     for number in range(3):
         opened = CycleOpened(trigger_key=f"key {number}", reason="manual", detail="a test")
-        write_record(ledger, opened, cycle=f"cycle-{number}")
+        write_record(ledger, opened, cycle_id=f"cycle-{number}")
         assert reader.read() is reader.read()
     assert ledger.num_read == 3
     assert reader.read() == fold(ledger.entries())
@@ -244,7 +244,7 @@ def registered(cycle: str, version: str, weights: str, **more: str) -> list[tupl
 def state_of(*told: tuple[Record, str]) -> LoopState:
     ledger = FakeLedger()
     for record, cycle in told:
-        write_record(ledger, record, actor="anna", cycle=cycle)
+        write_record(ledger, record, actor="anna", cycle_id=cycle)
     return fold(ledger.entries())
 
 
@@ -256,16 +256,21 @@ def test_the_newest_cycle_owns_weights_that_were_made_twice() -> None:
     )
     owner = state.owner_of("w")
     assert owner is not None
-    assert (owner.cycle, state.version_of("w")) == ("c3", "3")
+    assert (owner.cycle_id, state.version_of("w")) == ("c3", "3")
     assert (state.data_of("w"), state.requester_of("w")) == ("data-v2", "otto")
-    assert [one.cycle for one in state.owners_of("w")] == ["c1", "c3"]
+    assert [one.cycle_id for one in state.owners_of("w")] == ["c1", "c3"]
 
 
 def test_the_cycle_that_judges_again_owns_the_weights_and_keeps_what_they_were_made_from() -> None:
     state = state_of(*registered("c1", "1", "w"), *registered("c2", "", "", rejudges="c1"))
     owner = state.owner_of("w")
     assert owner is not None
-    assert (owner.cycle, owner.version, owner.data_tag, owner.requested_by) == ("c2", "1", "data-v1", "rita")
+    assert (owner.cycle_id, owner.version, owner.data_tag, owner.requested_by) == (
+        "c2",
+        "1",
+        "data-v1",
+        "rita",
+    )
     assert state.candidate_of("1") == owner
 
 

@@ -8,10 +8,10 @@ from torchvision.ops import box_iou
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.inference import copy_for_inference, find_regions
-from models.answering.predict import TorchPredictor
+from models.answering.predictor import TorchPredictor
 from models.answering.views import find_regions_in_views, mirror_boxes
-from models.artifacts.artifact import load_model, save_artifact
 from models.artifacts.manifest import ArtifactFacts
+from models.artifacts.model_folder import load_model, save_artifact
 from models.network.build import build_model
 from models.network.fast_parts import ALL_FAST_PARTS
 from models.network.preparation import View

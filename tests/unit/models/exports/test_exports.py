@@ -17,9 +17,9 @@ from torchvision.models.detection import MaskRCNN
 from maskloop.errors import ConfigurationError, ExportError, IntegrityError, NotFoundError
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.inference import copy_for_inference, find_regions, keep_choosing_alone
-from models.answering.predict import TorchPredictor
-from models.artifacts.artifact import load_model
+from models.answering.predictor import TorchPredictor
 from models.artifacts.manifest import ArtifactManifest
+from models.artifacts.model_folder import load_model
 from models.exports import formats as exports
 from models.exports import onnx_format, openvino_format
 from models.exports.formats import check_format, load_export, verify_export, write_export

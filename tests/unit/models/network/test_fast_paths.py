@@ -13,12 +13,12 @@ import torch
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from benchmarks.speed.evaluate import draw_instances, run_coco_eval
-from evaluation.report import evaluate
-from models.answering.predict import TorchPredictor
+from evaluation.model_evaluation import evaluate
+from models.answering.predictor import TorchPredictor
 from models.devices import computes_bf16
 from models.network.build import build_model, build_stock_model
 from models.training.run import Run
-from models.training.train import train
+from models.training.training_loop import train
 from tests.unit.models.training.test_training_step import draw_batch, make_settings, to_dense
 
 DETECTION = "torchvision.models.detection"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from maskloop.errors import ConfigurationError, IntegrityError
 from maskloop.settings.model_settings import DistillationSettings
-from models.artifacts.artifact import save_artifact
 from models.artifacts.manifest import ArtifactFacts
+from models.artifacts.model_folder import save_artifact
 from models.network.build import build_model
 from models.operations.crops import MaskCrop
 from models.operations.mask_targets import make_target

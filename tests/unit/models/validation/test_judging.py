@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from maskloop.errors import IntegrityError, StoppedError, TrainingError
-from models.artifacts.artifact import save_artifact
 from models.artifacts.manifest import ArtifactFacts
+from models.artifacts.model_folder import save_artifact
 from models.loading.request import identify
 from models.training.checkpoint import load_checkpoint
-from models.training.train import train
+from models.training.training_loop import train
 from models.validation.judging import BestSoFar, Examiner, Measured, Snapshot
 
 CPU = torch.device("cpu")

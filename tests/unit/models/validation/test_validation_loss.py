@@ -13,7 +13,7 @@ from models.loading.examples import read_example
 from models.network.build import build_model
 from models.operations.mask_targets import make_target
 from models.training.determinism import seeded
-from models.training.train import train
+from models.training.training_loop import train
 from models.validation.loss import MAX_PICTURES, measure_losses
 
 CPU = torch.device("cpu")

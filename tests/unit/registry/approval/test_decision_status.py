@@ -30,12 +30,12 @@ def standing(world: RegistryWorld, candidate: CandidateRegistered) -> DecisionSt
 
 def wait(world: RegistryWorld, candidate: CandidateRegistered, waiting_for: WaitingFor) -> None:
     record = CycleWaiting(waiting_for=waiting_for, reason="something is missing", way_out="wait")
-    write_record(world.ledger, record, cycle=world.cycle_of(candidate))
+    write_record(world.ledger, record, cycle_id=world.cycle_of(candidate))
 
 
 def close(world: RegistryWorld, candidate: CandidateRegistered, outcome: str, reason: str) -> None:
     record = CycleClosed.model_validate({"outcome": outcome, "reason": reason})
-    write_record(world.ledger, record, cycle=world.cycle_of(candidate))
+    write_record(world.ledger, record, cycle_id=world.cycle_of(candidate))
 
 
 def test_a_judged_candidate_waits_for_a_decision(world: RegistryWorld) -> None:
@@ -115,6 +115,6 @@ def test_a_stopped_rollout_is_a_no(world: RegistryWorld, phase: RolloutPhase, he
     )
     moved = RolloutMoved(event="e", phase=phase, share_percent=0.0, reason="it misses things")
     for record in (started, moved):
-        write_record(world.ledger, record, cycle=world.cycle_of(candidate))
+        write_record(world.ledger, record, cycle_id=world.cycle_of(candidate))
     assert standing(world, candidate).headline == headline
     assert ("It misses things." in standing(world, candidate).sentence) == (phase != "shadow")

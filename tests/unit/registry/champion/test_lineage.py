@@ -58,7 +58,7 @@ def test_the_parent_is_named_by_its_version(world: RegistryWorld) -> None:
         run_id="r",
         device="cpu",
     )
-    write_record(world.ledger, started, cycle=world.cycle_of(second))
+    write_record(world.ledger, started, cycle_id=world.cycle_of(second))
     parent = lineage(world.state, second.version)[1]
     assert parent.detail["version"] == first.version
     assert "started from version 1" in parent.sentence

@@ -113,7 +113,7 @@ def test_a_changed_verdict_no_longer_fits_its_blessing(world: RegistryWorld) -> 
     candidate = world.candidate()
     verdict = world.judge(candidate)
     forged = verdict.model_copy(update={"data_tag": "data-v2"})
-    write_record(world.ledger, forged, cycle="c1")
+    write_record(world.ledger, forged, cycle_id="c1")
     world.decide(forged)
     assert "does not fit its own digest" in refusal_of(world, candidate)
 
@@ -122,7 +122,7 @@ def test_a_verdict_that_contradicts_its_own_checks_is_refused(world: RegistryWor
     candidate = world.candidate()
     forged = world.judge(candidate, "fail").model_copy(update={"outcome": "pass"})
     forged = forged.model_copy(update={"blessing_id": blessing_id_of(forged)})
-    write_record(world.ledger, forged, cycle="c1")
+    write_record(world.ledger, forged, cycle_id="c1")
     world.decide(forged)
     assert "does not fit" in refusal_of(world, candidate)
 

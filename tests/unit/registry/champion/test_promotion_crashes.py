@@ -174,7 +174,7 @@ def begin_change(world: RegistryWorld, weights_digest: str, *, cycle: str = "") 
     """Write the intent and die."""
     now = world.clock.now()
     plan = plan_promotion(world.state, weights_digest, world.settings, why="it passed", now=now)
-    write_record(world.ledger, plan, actor="otto", cycle=cycle, key=f"champion.changing:{plan.epoch}")
+    write_record(world.ledger, plan, actor="otto", cycle_id=cycle, key=f"champion.changing:{plan.epoch}")
 
 
 def test_a_recovered_change_keeps_the_name_of_who_began_it(world: RegistryWorld) -> None:

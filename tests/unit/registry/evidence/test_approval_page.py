@@ -8,7 +8,7 @@ from maskloop.records.kinds import Outcome
 from maskloop.settings.workspace_settings import GateSettings
 from registry.approval.decision_status import DecisionStatus
 from registry.evidence.approval_page import MAX_LINES, DriftCause, Line, Origin, compare_gates, render_page
-from registry.evidence.evidence import Change, Panel, ShownPicture
+from registry.evidence.judged_evidence import Change, Panel, ShownPicture
 from tests.fakes.approval_pages import (
     AT,
     Reader,

@@ -10,7 +10,7 @@ from evaluation.calibration import ScoreBin
 from evaluation.confusion import Confusion
 from evaluation.error_types import ERROR_KINDS
 from evaluation.instances import Detections, GroundTruth
-from evaluation.report import Evaluation, evaluate
+from evaluation.model_evaluation import Evaluation, evaluate
 from maskloop.masks import encode_masks
 from registry.evidence.approval_page import render_page
 from registry.evidence.diagnosis import (
@@ -22,7 +22,7 @@ from registry.evidence.diagnosis import (
     diagnose,
     find_mix_ups,
 )
-from registry.evidence.evidence import read_evidence
+from registry.evidence.judged_evidence import read_evidence
 from tests.fakes.approval_pages import Reader, approval_page, evidence
 
 SIDE_PX = 20

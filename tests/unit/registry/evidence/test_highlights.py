@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from evaluation.instances import IouTable
 from maskloop.settings.workspace_settings import GateSettings
 from registry.evidence.approval_page import ApprovalPage
-from registry.evidence.evidence import class_rows, source_rows
+from registry.evidence.judged_evidence import class_rows, source_rows
 from registry.gates.drops import measure_drops
 from registry.gates.gates import judge
 from tests.fakes.approval_pages import approval_page, evidence, verdict

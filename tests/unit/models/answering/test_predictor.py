@@ -5,9 +5,9 @@ import torch
 from maskloop.errors import IntegrityError, PictureError
 from maskloop.settings.model_settings import PredictionSettings
 from models.answering.inference import copy_for_inference
-from models.answering.predict import TorchPredictor
-from models.artifacts.artifact import save_artifact
+from models.answering.predictor import TorchPredictor
 from models.artifacts.manifest import ArtifactFacts
+from models.artifacts.model_folder import save_artifact
 from models.network.parts import parts_of
 
 
@@ -123,7 +123,7 @@ def test_a_picture_of_which_scaling_would_leave_nothing_is_refused(predictor):
 
 
 def _in_bf16(model, shapes, monkeypatch, *, is_computed):
-    monkeypatch.setattr("models.answering.predict.computes_bf16", lambda _device: is_computed)
+    monkeypatch.setattr("models.answering.predictor.computes_bf16", lambda _device: is_computed)
     return TorchPredictor(model, class_names=shapes.CLASS_NAMES, device=torch.device("cpu"), precision="bf16")
 
 
@@ -163,7 +163,7 @@ def test_a_device_that_does_not_compute_bf16_answers_in_float32_and_says_so(
 
 
 def test_a_model_answers_in_the_precision_its_settings_name(shapes, tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr("models.answering.predict.computes_bf16", lambda _device: True)
+    monkeypatch.setattr("models.answering.predictor.computes_bf16", lambda _device: True)
     settings = shapes.tiny_settings().model
     settings = settings.model_copy(update={"prediction": PredictionSettings(precision="bf16")})
     save_artifact(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from dataset.pictures.decoding import encode_png
-from flows.answering.service import RunningService, create_service, make_application
+from flows.answering.service_assembly import RunningService, create_service, make_application
 from flows.deciding.decisions import decide_by_hand
 from flows.deciding.promotion import roll_back
 from flows.loop.reconcile import reconcile
@@ -217,8 +217,8 @@ def test_memory_that_load_has_added_is_laid_onto_large_pages_too(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     laid: list[None] = []
-    monkeypatch.setattr("flows.answering.service.use_large_pages", lambda: laid.append(None))
-    monkeypatch.setattr("flows.answering.service._LARGE_PAGES_EVERY_S", 0.02)
+    monkeypatch.setattr("flows.answering.service_assembly.use_large_pages", lambda: laid.append(None))
+    monkeypatch.setattr("flows.answering.service_assembly._LARGE_PAGES_EVERY_S", 0.02)
 
     async def story(_client: httpx.AsyncClient, _running: RunningService) -> int:
         await until(lambda: len(laid) > 2)

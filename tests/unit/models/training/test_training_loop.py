@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from maskloop.errors import ConfigurationError, StoppedError, TrainingError
-from models.artifacts.artifact import save_artifact
 from models.artifacts.manifest import ArtifactFacts
+from models.artifacts.model_folder import save_artifact
 from models.loading.batches import PictureCache
 from models.training.checkpoint import load_checkpoint
-from models.training.train import train
+from models.training.training_loop import train
 
 
 def have_same_weights(one, other):

@@ -13,7 +13,7 @@ from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import Detections
 from evaluation.iou import measure_mask_iou
 from evaluation.thresholds import calibrate_thresholds
-from models.answering.predict import TorchPredictor
+from models.answering.predictor import TorchPredictor
 from models.loading.ground_truth import ground_truth
 
 _PICTURES_AT_ONCE = 32

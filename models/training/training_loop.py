@@ -18,14 +18,14 @@ from torchvision.models.detection import MaskRCNN
 from dataset.labelled_pictures import LabelledPicture
 from dataset.pictures.decoding import decode_picture
 from maskloop.errors import StoppedError
-from models.artifacts.artifact import save_artifact
 from models.artifacts.manifest import ArtifactFacts, ArtifactManifest
+from models.artifacts.model_folder import save_artifact
 from models.devices import choose_device, peak_memory_bytes
 from models.loading.batches import LoadPicture
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest
 from models.training.determinism import deterministic, threads_for
 from models.training.run import Run
-from models.validation.validation import PixelsOf, calibrate_model
+from models.validation.class_iou import PixelsOf, calibrate_model
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TrainingResult:
         min_instances: int,
         device: str,
     ) -> dict[str, float]:
-        """Return the score thresholds of single classes; see `models.validation.validation.calibrate_model`.
+        """Return the score thresholds of single classes; see `models.validation.class_iou.calibrate_model`.
 
         Raises:
             IntegrityError: if the model computes numbers that are not finite.
@@ -74,7 +74,7 @@ class TrainingResult:
         )
 
     def save(self, directory: Path, facts: ArtifactFacts) -> ArtifactManifest:
-        """Write the model, complete or not at all; see `models.artifacts.artifact.save_artifact`."""
+        """Write the model, complete or not at all; see `models.artifacts.model_folder.save_artifact`."""
         return save_artifact(directory, self.model, facts)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from flows.deciding.decisions import decide_by_hand
 from flows.drift.monitor import WINDOW_FILE
-from flows.intake.ingest import record_missing_versions
+from flows.intake.batch_intake import record_missing_versions
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.loop_page import MAX_HISTORY, VersionFigures, draw_versions
-from flows.pages.report import gather_loop_page, refresh_report, write_report, written_up_to
+from flows.pages.loop_report import gather_loop_page, refresh_report, write_report, written_up_to
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, VersionIngested, write_record
 from tests.fakes.approval_pages import AT, Reader

@@ -109,7 +109,7 @@ def find_candidate(ledger: Ledger, state: LoopState, version: str) -> CandidateR
         raise NotFoundError("nothing serves yet", hint="name a version")
     wanted = version or (state.champion.version if state.champion else "")
     if owner := state.candidate_of(wanted):
-        cycle = recall_cycles(ledger, state, [owner.cycle]).cycles[owner.cycle]
+        cycle = recall_cycles(ledger, state, [owner.cycle_id]).cycles[owner.cycle_id]
         if cycle.candidate:
             return cycle.candidate
     raise NotFoundError(f"there is no version {wanted}", hint="`maskloop history` names them all")

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evaluation.report import evaluate
+from evaluation.model_evaluation import evaluate
 
 A, B, CORNER = (0, 0, 10, 10), (10, 10, 20, 20), (0, 15, 5, 20)
 

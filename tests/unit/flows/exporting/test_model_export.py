@@ -15,8 +15,14 @@ import pytest
 from flows.command.main import main
 from flows.deciding.decisions import decide_by_hand
 from flows.exporting.benchmark import benchmark
-from flows.exporting.export import choose_calibration, export, export_directory, export_folder, export_tag
 from flows.exporting.latency import measure_latency
+from flows.exporting.model_export import (
+    choose_calibration,
+    export,
+    export_directory,
+    export_folder,
+    export_tag,
+)
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.workspace.telling import SilentTeller

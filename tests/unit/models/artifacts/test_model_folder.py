@@ -6,9 +6,9 @@ from safetensors.torch import load_file, save_file
 
 from maskloop.digest import digest_file
 from maskloop.errors import IntegrityError, NotFoundError, StorageError
-from models.answering.predict import TorchPredictor
-from models.artifacts.artifact import load_model, save_artifact, verify_artifact
+from models.answering.predictor import TorchPredictor
 from models.artifacts.manifest import ArtifactFacts, load_manifest
+from models.artifacts.model_folder import load_model, save_artifact, verify_artifact
 
 
 def _rewrite_weights(folder, change):

@@ -62,7 +62,7 @@ def train_candidate(
     try:
         figures.log(measure_present_anchors(version, app.settings.model, app.trainer), step=0)
         advance = Advance(
-            partial(write_record, app.ledger, actor=app.actor, cycle=cycle.id),
+            partial(write_record, app.ledger, actor=app.actor, cycle_id=cycle.id),
             WorkNote(app.workspace, cycle.id),
             started.attempt,
             app.state().cycles[cycle.id].furthest_step,
@@ -97,7 +97,7 @@ def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> Tra
         device=app.machine.device(training.device),
         teacher_digest=start.teacher_digest,
     )
-    write_record(app.ledger, started, actor=app.actor, cycle=cycle.id)
+    write_record(app.ledger, started, actor=app.actor, cycle_id=cycle.id)
     app.teller.say(started.sentence())
     is_bf16 = app.machine.uses_bf16(training.precision, training.device)
     app.tracker.log_params(run_id, describe_parameters(app.settings, started, is_bf16=is_bf16))
@@ -209,7 +209,7 @@ def _register(
         threshold_sources=find_threshold_sources(app.settings, version),
     )
     key = f"candidate:{cycle.id}:{weights_digest}"
-    write_record(app.ledger, record, actor=app.actor, cycle=cycle.id, key=key)
+    write_record(app.ledger, record, actor=app.actor, cycle_id=cycle.id, key=key)
     app.teller.say(record.sentence())
     return record
 

@@ -12,7 +12,7 @@ from maskloop.errors import IntegrityError
 from maskloop.masks import encode_masks
 from maskloop.records.kinds import Outcome
 from maskloop.settings.workspace_settings import GateSettings
-from registry.evidence.evidence import (
+from registry.evidence.judged_evidence import (
     ClassRow,
     JudgedEvidence,
     Latency,

@@ -18,7 +18,7 @@ from maskloop.errors import IntegrityError, PictureError
 from models.answering.inference import FoundRegions, copy_for_inference, find_regions
 from models.answering.prediction import Prediction
 from models.answering.views import find_regions_in_views
-from models.artifacts.artifact import load_model
+from models.artifacts.model_folder import load_model
 from models.devices import choose_device, computes_bf16
 from models.network.parts import Parts, in_bf16, parts_of
 from models.operations.pasting import paste_masks
@@ -78,7 +78,7 @@ class TorchPredictor:
     def load(
         cls, directory: Path, *, expected_digest: str | None = None, device: str = "auto"
     ) -> TorchPredictor:
-        """Load and verify an artifact (see `models.artifacts.artifact.verify_artifact`).
+        """Load and verify an artifact (see `models.artifacts.model_folder.verify_artifact`).
 
         Raises:
             IntegrityError: if a digest, a name, a shape or a number is not what it must be.
