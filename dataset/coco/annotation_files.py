@@ -1,4 +1,4 @@
-"""Finding the COCO file in a folder, and recognising other formats with a hint how to convert them."""
+"""Saying what a file is that no reader reads, with a hint how to convert it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-
-from maskloop.errors import DataError
 
 EXPORT_HINT: Final = (
     "export the labels again as one JSON file in COCO instance segmentation (Roboflow: "
@@ -28,31 +26,12 @@ _NAMES_SHOWN: Final = 5
 _MOST_FILES_OPENED: Final = 100
 
 
-def find_annotation_file(path: Path) -> Path:
-    """Return the COCO file that a path means: itself, or the only one in the folder it names.
-
-    Raises:
-        DataError: if a folder holds none, or several.
-    """
-    if not path.is_dir():
-        return path
+def describe_folder(path: Path) -> str:
+    """Say which labels of another kind a folder holds, or nothing."""
     inside = sorted(file for pattern in ("*.json", "*/*.json") for file in path.glob(pattern))
-    inside = inside[:_MOST_FILES_OPENED]
-    found = [file for file in inside if _looks_like_coco(file)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(str(file.relative_to(path)) for file in found[:_NAMES_SHOWN])
-        more = ", ..." if len(found) > _NAMES_SHOWN else ""
-        raise DataError(
-            f"the folder holds {len(found)} COCO files",
-            where=str(path),
-            hint=f"name one of them: {names}{more}",
-        )
-    other = [path / "data.yaml", *inside, *sorted(path.glob("*.txt")), *sorted(path.glob("*.xml"))]
-    known = next((said for file in other if file.is_file() and (said := _describe_file(file))), "")
-    what = f"the folder holds {known}, but no COCO file" if known else "the folder holds no COCO file"
-    raise DataError(what, where=str(path), hint=EXPORT_HINT)
+    texts = [path / "data.yaml", *inside[:_MOST_FILES_OPENED], *sorted(path.glob("*.txt"))]
+    files = [*texts, *sorted(path.glob("*.xml"))]
+    return next((said for file in files if file.is_file() and (said := _describe_file(file))), "")
 
 
 def describe_foreign_bytes(data: bytes) -> str:
@@ -121,13 +100,6 @@ def advise(what: str) -> str:
 
 def _all_have(values: Sequence[Any], key: str) -> bool:
     return bool(values) and all(isinstance(value, dict) and key in value for value in values)
-
-
-def _looks_like_coco(file: Path) -> bool:
-    content = _load(file)
-    return isinstance(content, dict) and all(
-        isinstance(content.get(name), list) for name in ("images", "annotations", "categories")
-    )
 
 
 def _describe_file(file: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from dataset.coco.annotation_files import advise, describe_foreign_bytes, describe_foreign_json
+from dataset.problems import DataProblem
 from maskloop.errors import DataError, NotFoundError
 
 MAX_FILE_BYTES: Final = 2 * 2**30
@@ -17,30 +18,49 @@ _ROUNDING_PX: Final = 2.0
 _CROWD_FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 
 Identifier = int | str
+COCO: Final = "COCO"
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """A COCO file's three lists, exactly as they stand in it.
+    """A COCO file's three lists, exactly as they stand in it; other label formats are read into the same.
+
+    An annotation may have an ``origin``, a dictionary of text: ``tool``, ``task``, ``annotator``, ``time``.
 
     Attributes:
         path: Where it was read from.
         images: Anything, usually dictionaries with ``id``, ``file_name``, ``width`` and ``height``.
         annotations: Anything, usually dictionaries with ``image_id``, ``category_id`` and ``segmentation``.
         categories: Anything, usually dictionaries with ``id`` and ``name``.
-        contributor: What ``info`` says about who wrote it; empty if it says nothing.
+        tool: Which tool wrote it, as far as its content tells; empty if it tells nothing.
+        format: What the format is called.
+        images_dir: The folder its file names are relative to, where the reader knows it.
+        problems: What was found while it was read. An error costs the picture it names.
     """
 
     path: Path
     images: tuple[Any, ...]
     annotations: tuple[Any, ...]
     categories: tuple[Any, ...]
-    contributor: str = ""
+    tool: str = ""
+    format: str = COCO
+    images_dir: Path | None = None
+    problems: tuple[DataProblem, ...] = ()
 
     @property
     def is_label_studio(self) -> bool:
-        """Whether Label Studio says that it wrote the file."""
-        return self.contributor.strip().casefold() == "label studio"
+        """Whether this is COCO as Label Studio exports it, where sizes may not be those of the outlines."""
+        return self.format == COCO and self.tool.casefold() == "label studio"
+
+    @property
+    def read_as(self) -> str:
+        """The format, and the tool where that is another.
+
+        >>> CocoFile(Path("a.json"), (), (), (), "Label Studio").read_as
+        'COCO, written by Label Studio'
+        """
+        told = self.tool and not self.format.startswith(self.tool)
+        return f"{self.format}, written by {self.tool}" if told else self.format
 
 
 def read_coco(annotations: Path) -> CocoFile:
@@ -52,33 +72,51 @@ def read_coco(annotations: Path) -> CocoFile:
         NotFoundError: if there is no such file.
         DataError: if it is empty, larger than `MAX_FILE_BYTES`, not JSON, or lacks a list.
     """
-    content = _read_json(annotations)
+    return coco_from(read_json(annotations), annotations)
+
+
+def coco_from(content: Any, path: Path) -> CocoFile:
+    """Take the three lists out of JSON that was read already.
+
+    Raises:
+        DataError: if it lacks a list.
+    """
     lists: dict[str, Any] = content if isinstance(content, dict) else {}
     missing = [name for name in _LISTS if not isinstance(lists.get(name), list)]
     if missing:
         what = describe_foreign_json(content)
         said = f"it looks like {what}" if what else f"it has no list of {' and '.join(missing)}"
-        raise DataError(f"this is no COCO file: {said}", where=str(annotations), hint=advise(what))
+        raise DataError(f"this is no COCO file: {said}", where=str(path), hint=advise(what))
     info = content.get("info")
     contributor = info.get("contributor") if isinstance(info, dict) else None
     images, records, categories = (tuple(lists[name]) for name in _LISTS)
-    return CocoFile(
-        annotations, images, records, categories, contributor if isinstance(contributor, str) else ""
-    )
+    tool = contributor.strip() if isinstance(contributor, str) else ""
+    return CocoFile(path, images, records, categories, tool)
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path, *, place: Path | None = None) -> Any:
+    """Read a JSON file of labels.
+
+    Args:
+        path: Where it lies.
+        place: What messages call it, if not that.
+
+    Raises:
+        NotFoundError: if there is no such file.
+        DataError: if it is empty, larger than `MAX_FILE_BYTES`, not JSON, or cannot be read.
+    """
+    where = str(place or path)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise DataError("the annotation file is too large", where=str(path), hint="split the batch")
+            raise DataError("the annotation file is too large", where=where, hint="split the batch")
         data = path.read_bytes()
     except FileNotFoundError as error:
         hint = "name the COCO file, or the folder it is in"
-        raise NotFoundError("the annotation file does not exist", where=str(path), hint=hint) from error
+        raise NotFoundError("the annotation file does not exist", where=where, hint=hint) from error
     except OSError as error:
-        raise DataError(f"the annotation file cannot be read: {error.strerror}", where=str(path)) from error
+        raise DataError(f"the annotation file cannot be read: {error.strerror}", where=where) from error
     if not data.strip():
-        raise DataError("the annotation file is empty", where=str(path), hint="export it again")
+        raise DataError("the annotation file is empty", where=where, hint="export it again")
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -87,7 +125,7 @@ def _read_json(path: Path) -> Any:
         said = (
             f"this is no COCO file: it looks like {what}" if what else f"the annotation file is not {reason}"
         )
-        raise DataError(said, where=str(path), hint=advise(what)) from error
+        raise DataError(said, where=where, hint=advise(what)) from error
 
 
 def identifier(value: Any) -> Identifier | None:

@@ -188,7 +188,7 @@ def validate_batch(
         reading: What a person said about how it is to be read.
     """
     reading = reading or Reading()
-    findings = _Findings()
+    findings = _Findings(list(coco.problems))
     names_by_key = read_categories(coco.categories, findings.problems)
     own = read_batch_classes(coco)
     schema = class_names or own.names
@@ -196,8 +196,13 @@ def validate_batch(
     class_index = {key: schema.index(name) for key, name in names_by_key.items() if name in schema}
     listed = list_pictures(coco, findings.problems)
     annotations = group_annotations(coco, findings.problems)
+    unread = set(names_left_out(coco.problems))
     reader = _Reader(class_index, reading, coco.is_label_studio, findings)
-    judged = [reader.judge(entry, found[entry.name], annotations.get(entry.key, [])) for entry in listed]
+    judged = [
+        reader.judge(entry, found[entry.name], annotations.get(entry.key, []))
+        for entry in listed
+        if entry.name not in unread
+    ]
     usable = _without_duplicates([picture for picture in judged if picture], findings)
     num_orphans = len(coco.annotations) - sum(map(len, annotations.values()))
     findings.problems += judge_lists(coco)

@@ -13,8 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from dataset.coco.annotation_files import find_annotation_file
-from dataset.coco.document import CocoFile, read_coco
+from dataset.coco.document import COCO, CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.picture_files import PictureFolder, locate_pictures
 from dataset.coco.validation import FoundPicture, ValidationReport
@@ -60,8 +59,9 @@ class IngestResult:
         num_unchanged: Pictures that were there with the same instances.
         num_quarantined: Pictures left out.
         balance: What came, what was kept, and what was not and why.
-        annotations: The COCO file.
+        annotations: The file, folder or archive of the labels.
         images_dir: The folder its pictures were taken from.
+        read_as: The format the labels were read in, and the tool that wrote them.
         page: The report of the batch, once it is written.
     """
 
@@ -76,41 +76,40 @@ class IngestResult:
     balance: Balance
     annotations: Path
     images_dir: Path
+    read_as: str = COCO
     page: Path | None = None
 
 
 def ingest_batch(
     store: DatasetStore,
     *,
-    annotations: Path,
-    images_dir: Path | None,
+    coco: CocoFile,
+    images_dir: Path | None = None,
     options: IngestOptions,
     settings: Settings,
     progress: Progress | None = None,
 ) -> IngestResult:
-    """Take a COCO batch into the next data version.
+    """Take a batch of labelled pictures into the next data version.
 
     Args:
         store: Where versions live.
-        annotations: The batch's COCO file, or the folder that holds it and no other.
-        images_dir: The folder its file names are relative to, or None to look for it near the file.
+        coco: The batch's labels, read from whatever format they were in.
+        images_dir: The folder its file names are relative to; None takes the one the labels were read with,
+            or looks for it near their file.
         options: What is said about it.
         settings: The data section and the classes count.
         progress: Called with (pictures read, pictures in all).
 
     Raises:
-        DataError: if the annotation file cannot be read.
         BatchRefusedError: if the batch is refused as a whole; its ``report`` says why.
         RefusedError: if `data/` holds anything that no data version put there.
         StorageError: if something could not be written; the previous version is still current.
         UnavailableError: if another ingest is running, or the remote does not answer.
     """
-    annotations = find_annotation_file(annotations)
-    coco = read_coco(annotations)
     store.refuse_to_lose()
     present = store.current()
     refuse_other_schema(coco, options, settings, present.class_names if present else ())
-    images_dir = images_dir or locate_pictures(annotations, picture_names(coco))
+    images_dir = images_dir or coco.images_dir or locate_pictures(coco.path, picture_names(coco))
     found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx, progress=progress)
     with store.staging() as folder:
         previous, versions = store.current(), store.versions()
@@ -129,14 +128,14 @@ def ingest_batch(
             num_new, num_relabelled = len(plan.added), len(plan.updated)
             message = f"{num_new} pictures added and {num_relabelled} relabelled from {options.source}"
             version = store.commit(folder, message)
-    return _result(plan, version, previous, coco.path, images_dir)
+    return _result(plan, version, previous, coco, images_dir)
 
 
 def _result(
     plan: IngestPlan,
     version: DatasetVersion | None,
     previous: DatasetVersion | None,
-    annotations: Path,
+    coco: CocoFile,
     images_dir: Path,
 ) -> IngestResult:
     return IngestResult(
@@ -149,8 +148,9 @@ def _result(
         num_unchanged=len(plan.report.usable) - len(plan.added) - len(plan.updated),
         num_quarantined=len(plan.report.quarantined),
         balance=plan.balance,
-        annotations=annotations,
+        annotations=coco.path,
         images_dir=images_dir,
+        read_as=coco.read_as,
     )
 
 

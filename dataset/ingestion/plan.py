@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from dataset.coco.document import CocoFile
+from dataset.coco.document import COCO, CocoFile
 from dataset.coco.frames import Frame
 from dataset.coco.labels import compare_label_distribution, read_batch_classes, read_categories, settle_schema
 from dataset.coco.validation import (
@@ -43,6 +43,8 @@ class BatchRefusedError(DataError):
         report: Everything that was found.
         balance: What came, and what could have been kept; None if its pictures were not read.
         images_dir: The folder the pictures were looked for in, once that is known.
+        annotations: The file, folder or archive of the labels, once that is known.
+        read_as: The format the labels were read in, and the tool that wrote them.
         page: The report of the batch, once it is written.
     """
 
@@ -52,6 +54,8 @@ class BatchRefusedError(DataError):
         super().__init__(headline, where=where, hint=hint)
         self.report, self.balance = report, balance
         self.images_dir: Path | None = None
+        self.annotations: Path | None = None
+        self.read_as = COCO
         self.page: Path | None = None
 
 
@@ -68,6 +72,7 @@ class IngestOptions:
         crowds: What crowd regions are; ``ask`` refuses a class that has nothing else.
         relabelling: What happens to the labels of pictures that are in the data already; ``ask`` replaces
             them unless that takes a class from a picture that had it.
+        format: The format of the labels, one of `dataset.readers.table.FORMATS`; empty: told by content.
     """
 
     source: str
@@ -77,6 +82,7 @@ class IngestOptions:
     frame: Frame | None = None
     crowds: CrowdRule = "ask"
     relabelling: Relabelling = "ask"
+    format: str = ""
 
 
 @dataclass(frozen=True)

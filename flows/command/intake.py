@@ -31,8 +31,9 @@ def ingest(
     relabelling: Any,
     crowds: Any,
     frame: Any,
+    label_format: str | None,
 ) -> None:
-    """Validate a COCO batch, add it to the data and make it a version."""
+    """Validate a batch of labelled pictures, add it to the data and make it a version."""
     options = IngestOptions(
         source,
         split,
@@ -41,6 +42,7 @@ def ingest(
         frame=frame,
         crowds=crowds or "ask",
         relabelling=relabelling or "ask",
+        format=label_format or "",
     )
     app = open_workspace(root)
     try:

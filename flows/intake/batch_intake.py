@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataset.coco.document import COCO
+from dataset.formats.archives import open_source
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.readers.table import read_labels
 from dataset.version_store import DatasetStore
 from dataset.versions.difference import compare_versions
 from flows.intake.ingest_report import report_of_refusal, report_of_result, write_batch_report
@@ -21,6 +24,7 @@ from maskloop.workspace import Workspace
 from registry.mlflow_adapter.metric_names import translated
 
 if TYPE_CHECKING:
+    from dataset.coco.document import CocoFile
     from dataset.ingestion.ingest import IngestResult
     from dataset.labelled_pictures import DatasetVersion
     from flows.intake.ingest_report import BatchReport
@@ -29,14 +33,14 @@ if TYPE_CHECKING:
 def ingest(
     app: App, annotations: Path, images_dir: Path | None = None, *, options: IngestOptions | None = None
 ) -> IngestResult:
-    """Validate a COCO batch, add it to the data, version it, tell the ledger, and write its report.
+    """Validate a batch, add it to the data, version it, tell the ledger, and write its report.
 
     Running it twice with the same batch changes nothing; interrupted, it continues when started again.
 
     Args:
         app: The workspace.
-        annotations: The COCO file, or the folder that holds it and no other.
-        images_dir: The folder its file names are relative to; None looks for it near the file.
+        annotations: The labels: a file, a folder or a ZIP archive, in any format that a reader knows.
+        images_dir: The folder its file names are relative to; None looks for it near the labels.
         options: What is said about it. Without a source it is named after the file.
 
     Raises:
@@ -46,17 +50,26 @@ def ingest(
     record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
     options = options or IngestOptions("")
     options = replace(options, source=options.source or annotations.stem)
+    with open_source(annotations) as source:  # until the report is written: it draws the pictures
+        coco = read_labels(source, key=options.format)
+        if coco.read_as != COCO:
+            app.teller.say(f"read as {coco.read_as}")
+        return _ingest(app, coco, images_dir, options)
+
+
+def _ingest(app: App, coco: CocoFile, images_dir: Path | None, options: IngestOptions) -> IngestResult:
     try:
         with app.teller.progress(f"checking and adding {options.source}") as progress:
             result = ingest_batch(
                 app.data,
-                annotations=annotations,
+                coco=coco,
                 images_dir=images_dir,
                 options=options,
                 settings=app.settings,
                 progress=progress,
             )
     except BatchRefusedError as refused:
+        refused.annotations, refused.read_as = coco.path, coco.read_as
         refused.page = _write_report(app.workspace, app.teller, report_of_refusal(refused))
         if refused.page:
             refused.hint = ". ".join(filter(None, (refused.hint, f"The whole report: {refused.page}")))

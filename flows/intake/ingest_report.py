@@ -19,7 +19,7 @@ from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem, by_kind
 from evaluation.instances import GroundTruth
 from evaluation.overlays import draw_truth, encode_jpeg
-from maskloop.digest import digest_file
+from maskloop.digest import digest_bytes, digest_file
 from maskloop.errors import PictureError
 from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_jpeg
@@ -39,7 +39,8 @@ class BatchReport:
     Attributes:
         outcome: What became of it.
         said: The same as a sentence.
-        annotations: Its COCO file.
+        annotations: The file, folder or archive of its labels.
+        read_as: The format they were read in, and the tool that wrote them.
         images_dir: The folder its pictures were looked for in.
         tag: The version that is current now, or an empty string.
         balance: What came, what was kept, and what was not and why; of a refused batch, what could be kept;
@@ -50,6 +51,7 @@ class BatchReport:
     outcome: Literal["stored", "nothing new", "refused"]
     said: str
     annotations: Path
+    read_as: str
     images_dir: Path | None
     tag: str
     balance: Balance | None
@@ -76,6 +78,7 @@ class BatchReport:
             "outcome": self.outcome,
             "said": self.said,
             "annotations": str(self.annotations),
+            "read as": self.read_as,
             "images": str(self.images_dir or ""),
             "tag": self.tag,
             "quarantined": len(self.found.quarantined),
@@ -107,6 +110,7 @@ def report_of_result(result: IngestResult) -> BatchReport:
         "stored" if result.changed else "nothing new",
         said,
         result.annotations,
+        result.read_as,
         result.images_dir,
         tag,
         result.balance,
@@ -117,14 +121,22 @@ def report_of_result(result: IngestResult) -> BatchReport:
 def report_of_refusal(refused: BatchRefusedError) -> BatchReport:
     """Return the report of a batch that was refused."""
     said = f"Refused, nothing was stored: {refused.headline}"
-    annotations, images_dir = Path(refused.where), refused.images_dir
-    return BatchReport("refused", said, annotations, images_dir, "", refused.balance, refused.report)
+    return BatchReport(
+        "refused",
+        said,
+        refused.annotations or Path(refused.where),
+        refused.read_as,
+        refused.images_dir,
+        "",
+        refused.balance,
+        refused.report,
+    )
 
 
 def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Path:
     """Write a page and a JSON file beside it, named after the batch; return the page's path.
 
-    The same COCO file again writes the same files anew.
+    The same file or folder again writes the same files anew.
 
     Args:
         folder: Created if it is missing.
@@ -135,7 +147,7 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
         StorageError: if it cannot be written.
     """
     name = re.sub(r"[^\w.-]+", "_", report.annotations.stem)[:40]
-    page = folder / f"ingest-{name}-{digest_file(report.annotations)[:8]}.html"
+    page = folder / f"ingest-{name}-{_digest(report.annotations)[:8]}.html"
     told = [one for one in report.found.problems if one.severity == "error"]
     told += [one for one in report.found.all_problems if one.severity == "warning"]
     text = open_template(_TEMPLATE).render(
@@ -149,6 +161,10 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
     write_text(page.with_suffix(".json"), json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     write_text(page, text)
     return page
+
+
+def _digest(labels: Path) -> str:
+    return digest_bytes(str(labels.resolve()).encode()) if labels.is_dir() else digest_file(labels)
 
 
 def _place(problem: DataProblem) -> str:

@@ -9,15 +9,17 @@ import click
 
 from flows.console.command_line import CommandGroup, make_command
 
+LABEL_FORMATS: Final = ("coco",)
+"""The keys of `dataset.readers.table.FORMATS`, which takes longer to import than help may take."""
 INGEST: Final = make_command(
     "ingest",
     "flows.command.intake:ingest",
-    """Validate a COCO batch, add it to the data and make it a version.
+    """Validate a batch of labelled pictures, add it to the data and make it a version.
 
-ANNOTATIONS is a COCO file, or a folder with one. Whether it is taken or refused, a report with every
-problem, what to do about it and pictures to look at is written to .maskloop/reports.
+LABELS is a file, a folder or a ZIP archive as a labelling tool wrote it. Whether it is taken or refused, a
+report with every problem, what to do about it and pictures to look at is written to .maskloop/reports.
 """,
-    click.Argument(["annotations"], type=click.Path(path_type=Path)),
+    click.Argument(["annotations"], metavar="LABELS", type=click.Path(path_type=Path)),
     click.Option(
         ["--images"],
         type=click.Path(path_type=Path),
@@ -61,6 +63,11 @@ problem, what to do about it and pictures to look at is written to .maskloop/rep
         ["--frame"],
         type=click.Choice(["stored", "upright"]),
         help="Where masks of photographs that EXIF turns were drawn: on the file as stored, or upright.",
+    ),
+    click.Option(
+        ["--format", "label_format"],
+        type=click.Choice(LABEL_FORMATS),
+        help="The format of the labels. Default: told by content.",
     ),
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
 from dataset.versions.catalog import Catalog, fingerprint, read_catalog
@@ -25,7 +26,7 @@ def ingest(store: DatasetStore, folder: Path, numbers: range) -> None:
     annotations, images_dir = write_batch(folder, numbers)
     ingest_batch(
         store,
-        annotations=annotations,
+        coco=read_coco(annotations),
         images_dir=images_dir,
         options=IngestOptions("here"),
         settings=SETTINGS,

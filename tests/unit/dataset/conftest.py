@@ -2,6 +2,7 @@
 
 import pytest
 
+from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
 from maskloop.settings.workspace_settings import Settings
@@ -22,7 +23,7 @@ def ingest(store, tmp_path):
         annotations, images_dir = write_batch(tmp_path / "batch", numbers, content)
         return ingest_batch(
             store,
-            annotations=annotations,
+            coco=read_coco(annotations),
             images_dir=images_dir,
             options=IngestOptions(source, split, **options),
             settings=settings or Settings(),

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from dataset.coco.annotation_files import find_annotation_file
 from dataset.coco.document import read_coco
 from dataset.pictures.decoding import encode_png
 from maskloop.errors import DataError
-from tests.fakes.coco_batches import coco_content, noise_pixels
+from tests.fakes.coco_batches import noise_pixels
 
 LABELME: dict[str, Any] = {"version": "5.0", "shapes": [], "imagePath": "a.png", "imageData": None}
 MISTAKES = {
@@ -46,36 +45,3 @@ def test_other_json_says_what_it_lacks(content, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"no list of (images and )?annotations and categories"):
         read_coco(tmp_path / "a.json")
-
-
-class TestAFolder:
-    def test_with_one_coco_file_means_that_file(self, tmp_path):
-        (tmp_path / "annotations").mkdir()
-        file = tmp_path / "annotations" / "instances.json"
-        file.write_text(json.dumps(coco_content(range(2))))
-        (tmp_path / "settings.json").write_text("{}")
-        assert find_annotation_file(tmp_path) == file
-
-    def test_with_several_names_them(self, tmp_path):
-        for split in ("train", "valid"):
-            (tmp_path / split).mkdir()
-            (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(coco_content(range(2))))
-        with pytest.raises(DataError, match="2 COCO files") as caught:
-            find_annotation_file(tmp_path)
-        assert "train/_annotations.coco.json, valid/_annotations.coco.json" in caught.value.hint
-
-    def test_of_another_tool_says_which(self, tmp_path):
-        (tmp_path / "a.json").write_text(json.dumps(LABELME))
-        with pytest.raises(DataError, match="labelme's file of one picture, but no COCO file"):
-            find_annotation_file(tmp_path)
-        (tmp_path / "data.yaml").write_bytes(MISTAKES["YOLO's data.yaml"])
-        with pytest.raises(DataError, match=r"YOLO's data.yaml, but no COCO file"):
-            find_annotation_file(tmp_path)
-
-    def test_with_nothing_says_what_is_wanted(self, tmp_path):
-        with pytest.raises(DataError, match="holds no COCO file") as caught:
-            find_annotation_file(tmp_path)
-        assert "COCO instance segmentation" in caught.value.hint
-
-    def test_a_file_is_itself(self, tmp_path):
-        assert find_annotation_file(tmp_path / "none.json") == tmp_path / "none.json"

@@ -130,7 +130,7 @@ def test_a_safe_name_stays_in_its_folder_with_either_slash(name: str, is_safe: b
 
 @pytest.mark.parametrize(
     ("contributor", "is_label_studio"),
-    [("Label Studio", True), (" label studio ", True), ("Label Studio 2", False), ("", False)],
+    [("Label Studio", True), ("label studio", True), ("Label Studio 2", False), ("", False)],
 )
 def test_label_studio_is_known_by_its_whole_name(contributor: str, is_label_studio: bool) -> None:
     assert CocoFile(Path("a.json"), (), (), (), contributor).is_label_studio is is_label_studio
@@ -146,12 +146,12 @@ def written(folder: Path, **changes: Any) -> Path:
 def test_the_three_lists_come_back_each_under_its_own_name(tmp_path: Path) -> None:
     coco = read_coco(written(tmp_path, info={"contributor": "Label Studio"}))
     assert (coco.images, coco.annotations, coco.categories) == ((1,), (2, 2), (3, 3, 3))
-    assert coco.contributor == "Label Studio"
+    assert coco.tool == "Label Studio"
 
 
 @pytest.mark.parametrize("info", [None, "Label Studio", [], {}, {"contributor": 7}, {"contributor": None}])
-def test_a_file_that_does_not_say_who_wrote_it_in_words_has_no_contributor(info: Any, tmp_path: Path) -> None:
-    assert read_coco(written(tmp_path, info=info)).contributor == ""
+def test_a_file_that_does_not_say_who_wrote_it_in_words_tells_no_tool(info: Any, tmp_path: Path) -> None:
+    assert read_coco(written(tmp_path, info=info)).tool == ""
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.ingestion.ingest import ingest_batch
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.coco.document import read_coco
+from dataset.ingestion.plan import BatchRefusedError
 from dataset.pictures.decoding import decode_picture, encode_png
 from dataset.versions.difference import compare_versions
 from maskloop.errors import DataError
-from maskloop.settings.workspace_settings import Settings, parse_settings
+from maskloop.settings.workspace_settings import parse_settings
 from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle
 
 
@@ -203,17 +203,11 @@ class TestLabelSchema:
             )
 
 
-def test_an_annotation_file_that_is_no_coco_is_a_data_error(ingest, store, tmp_path):
+def test_an_annotation_file_that_is_no_coco_is_a_data_error(tmp_path):
     for text in ("", "{", "[]", '{"images": []}', "[" * 100_000):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(DataError):
-            ingest_batch(
-                store,
-                annotations=tmp_path / "a.json",
-                images_dir=tmp_path,
-                options=IngestOptions(""),
-                settings=Settings(),
-            )
+            read_coco(tmp_path / "a.json")
 
 
 def test_a_crash_while_staging_leaves_the_previous_version_and_the_next_try_completes(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
 from dataset.versions import dvc_remote, revision
@@ -34,7 +35,7 @@ def ingest(root: Path, numbers: range):
     annotations, images_dir = write_batch(root / ".maskloop" / "batch", numbers)
     return ingest_batch(
         DvcDatasetStore(Workspace(root)),
-        annotations=annotations,
+        coco=read_coco(annotations),
         images_dir=images_dir,
         options=IngestOptions("here"),
         settings=Settings(),

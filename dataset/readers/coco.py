@@ -1,0 +1,83 @@
+"""COCO instance segmentation, also as LVIS extends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from dataset.coco.annotation_files import EXPORT_HINT, describe_folder
+from dataset.coco.document import COCO, CocoFile, coco_from
+from dataset.coco.listing import picture_names
+from dataset.formats.port import LabelReader, LabelSource
+from dataset.problems import DataProblem
+from maskloop.errors import DataError
+from maskloop.wording import count
+
+_LISTS: Final = ("images", "annotations", "categories")
+_NAMES_SHOWN: Final = 5
+_NAMES_TRIED: Final = 500
+
+
+def recognises(source: LabelSource) -> bool:
+    """Tell whether a COCO file is there."""
+    return any(_is_coco(source, name) for name in source.pick("json"))
+
+
+def read(source: LabelSource) -> CocoFile:
+    """Read the only COCO file there is. Raises DataError if there is none, or several."""
+    name = _choose(source)
+    coco = coco_from(source.json(name), source.stands_for(name))
+    if any(isinstance(each, dict) and "neg_category_ids" in each for each in coco.images):
+        return _as_lvis(coco, source, name)
+    return replace(coco, images_dir=source.find_pictures_dir(picture_names(coco), beside=name))
+
+
+READER: Final = LabelReader("coco", COCO, recognises, read)
+
+
+def _choose(source: LabelSource) -> str:
+    if source.is_file:
+        return source.files[0]
+    found = [name for name in source.pick("json") if _is_coco(source, name)]
+    if len(found) == 1:
+        return found[0]
+    where = str(source.named)
+    if found:
+        names = ", ".join(found[:_NAMES_SHOWN]) + (", ..." if len(found) > _NAMES_SHOWN else "")
+        headline = f"the folder holds {len(found)} COCO files"
+        raise DataError(headline, where=where, hint=f"name one of them: {names}")
+    known = describe_folder(source.path)
+    what = f"the folder holds {known}, but no COCO file" if known else "the folder holds no COCO file"
+    raise DataError(what, where=where, hint=EXPORT_HINT)
+
+
+def _is_coco(source: LabelSource, name: str) -> bool:
+    content = source.peek_json(name) if source.mentions(name, *_LISTS) else None
+    return isinstance(content, dict) and all(isinstance(content.get(each), list) for each in _LISTS)
+
+
+def _as_lvis(coco: CocoFile, source: LabelSource, name: str) -> CocoFile:
+    """Name LVIS's pictures by their addresses, with a folder if they lie so; say what its lists mean here."""
+    for num_parts in (2, 1):
+        named = replace(coco, images=tuple(_named(each, num_parts) for each in coco.images))
+        names = picture_names(named)
+        images_dir = source.find_pictures_dir(names, beside=name)
+        if any((images_dir / each).is_file() for each in names[:_NAMES_TRIED]):
+            break
+    vague = sum(
+        isinstance(each, dict) and bool(each.get("not_exhaustive_category_ids")) for each in coco.images
+    )
+    message = (
+        f"LVIS: objects of some classes are not all annotated in {count(vague, 'picture')}, and classes that "
+        "neither neg_category_ids nor the annotations name were not looked for; both count as background here"
+    )
+    hint = "a model learns to overlook such objects: label them, or drop their classes"
+    told = DataProblem("info", "lvis-not-exhaustive", "/images", message, hint)
+    return replace(named, images_dir=images_dir, format="COCO with the lists of LVIS", problems=(told,))
+
+
+def _named(image: Any, num_parts: int) -> Any:
+    address = image.get("coco_url") if isinstance(image, dict) else None
+    if not isinstance(address, str) or image.get("file_name"):
+        return image
+    return {**image, "file_name": "/".join(address.split("/")[-num_parts:])}

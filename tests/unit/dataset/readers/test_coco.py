@@ -1,0 +1,83 @@
+"""COCO files, alone and in folders, also as LVIS extends them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dataset.coco.document import CocoFile
+from dataset.formats.port import LabelSource
+from dataset.readers.table import read_labels
+from maskloop.errors import DataError
+from tests.fakes.coco_batches import coco_content, write_pictures
+
+LABELME = {"version": "5.0", "shapes": 3, "imagePath": "a.png", "imageData": None}
+
+
+def read(path: Path) -> CocoFile:
+    return read_labels(LabelSource(path))
+
+
+class TestAFolder:
+    def test_with_one_coco_file_means_that_file(self, tmp_path: Path) -> None:
+        (tmp_path / "annotations").mkdir()
+        write_pictures(tmp_path / "images", range(2))
+        file = tmp_path / "annotations" / "instances.json"
+        file.write_text(json.dumps(coco_content(range(2))))
+        (tmp_path / "settings.json").write_text("{}")
+        coco = read(tmp_path)
+        assert (coco.path, coco.images_dir, coco.read_as) == (file, tmp_path / "images", "COCO")
+
+    def test_with_several_names_them(self, tmp_path: Path) -> None:
+        for split in ("train", "valid"):
+            (tmp_path / split).mkdir()
+            (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(coco_content(range(2))))
+        with pytest.raises(DataError, match="2 COCO files") as caught:
+            read(tmp_path)
+        assert "train/_annotations.coco.json, valid/_annotations.coco.json" in caught.value.hint
+
+    def test_of_something_unread_says_what_it_looks_like(self, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text(json.dumps(LABELME))
+        with pytest.raises(DataError, match="labelme's file of one picture, but no COCO file"):
+            read(tmp_path)
+        (tmp_path / "data.yaml").write_text("path: ../data\ntrain: images/train\nnames:\n  0: bolt\n")
+        with pytest.raises(DataError, match=r"YOLO's data.yaml, but no COCO file"):
+            read(tmp_path)
+
+    def test_with_nothing_says_what_is_wanted(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="holds no COCO file") as caught:
+            read(tmp_path)
+        assert "COCO instance segmentation" in caught.value.hint
+
+
+def test_content_counts_and_not_the_ending_of_the_name(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text(json.dumps(coco_content(range(2))))
+    assert len(read(tmp_path).images) == len(read(tmp_path / "labels.txt").images) == 2
+
+
+class TestLvis:
+    def lvis(self, tmp_path: Path, folder: str) -> CocoFile:
+        content, tmp_path = coco_content(range(2)), tmp_path / "alone" / "here"
+        write_pictures(tmp_path / folder, range(2))
+        for image in content["images"]:
+            image |= {"neg_category_ids": [], "not_exhaustive_category_ids": [1]}
+            image["coco_url"] = f"http://localhost/train2017/{image.pop('file_name')}"
+        (tmp_path / "lvis.json").write_text(json.dumps(content))
+        return read(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("folder", "name"),
+        [("train2017", "train2017/picture_000.png"), ("pictures", "picture_000.png")],
+    )
+    def test_pictures_are_named_by_their_address(self, folder: str, name: str, tmp_path: Path) -> None:
+        coco = self.lvis(tmp_path, folder)
+        assert coco.images[0]["file_name"] == name
+        assert coco.images_dir is not None
+        assert (coco.images_dir / name).is_file()
+
+    def test_that_not_every_object_is_annotated_is_told(self, tmp_path: Path) -> None:
+        (told,) = self.lvis(tmp_path, "pictures").problems
+        assert (told.severity, told.code) == ("info", "lvis-not-exhaustive")
+        assert "not all annotated in 2 pictures" in told.message
