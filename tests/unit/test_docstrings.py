@@ -14,7 +14,7 @@ PACKAGES = ("dataset", "evaluation", "flows", "maskloop", "models", "monitoring"
 ARRAYS = {"NDArray", "ndarray", "Tensor"}
 AXIS = r"(?:[A-Z][A-Za-z]{0,2}|\d+|[hw]|…|\.)(?: [+*/-] (?:\d+|[A-Z]))?"
 SHAPE = re.compile(rf"\({AXIS}(?:,|(?:, {AXIS})+)\)|\bscalar\b|\bany shape\b")
-DTYPE = re.compile(r"\b(?:uint8|uint64|int64|int32|bfloat16|float32|float64|bool|any dtype)\b")
+DTYPE = re.compile(r"\b(?:uint8|uint16|uint32|uint64|int64|int32|bfloat16|float32|float64|bool|any dtype)\b")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -217,7 +217,7 @@ def test_a_promotion_that_a_rollback_overtakes_while_the_registry_is_away_is_not
     assert (change.version, change.cause) == (first.version, "rollback")
     assert world.state.cycles["c3"].phase == "approved", "its candidate does not serve"
     entry = next(one for one in world.ledger.entries() if one.kind == ChampionChangeAbandoned.kind)
-    assert (entry.cycle, entry.actor) == ("c3", "otto")
+    assert (entry.cycle_id, entry.actor) == ("c3", "otto")
 
 
 def test_an_epoch_that_somebody_else_used_is_refused_also_without_the_registry(world: RegistryWorld) -> None:
