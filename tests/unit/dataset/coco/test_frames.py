@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dataset.coco.frames import DrawnOn, find_frame, leaves_guessed_frame
 from dataset.coco.validation import Reading
 from dataset.pictures.decoding import orient
+from dataset.problems import DataProblem
 from maskloop.masks import decode_masks
 from tests.fakes.coco_batches import HEIGHT_PX, WIDTH_PX, annotation, coco_content, rectangle
 from tests.fakes.judging import codes, found_picture, judge
@@ -174,3 +178,130 @@ def test_a_size_written_as_text_is_read_as_a_number(content, tmp_path):
     report = judge(content, tmp_path)
     assert codes(report) == ["size-as-text"]
     assert len(report.usable) == 3
+
+
+# --- directly: a photograph stored 40 x 30 px that EXIF turns to 30 x 40 ----------------------------------
+
+TURNED = found_picture("a.png", width=30, height=40, orientation=6)
+UPRIGHT_SIZE, STORED_SIZE = {"width": 30, "height": 40}, {"width": 40, "height": 30}
+
+
+def frame_of(record, *, picture=TURNED, said=None, is_label_studio=False):
+    return find_frame(record, picture, where="images[0]", said=said, is_label_studio=is_label_studio)
+
+
+@pytest.mark.parametrize(
+    ("record", "said", "frame", "is_guess"),
+    [
+        (UPRIGHT_SIZE, None, "upright", False),
+        (UPRIGHT_SIZE, "stored", "stored", False),
+        (STORED_SIZE, None, "stored", True),
+        (STORED_SIZE, "stored", "stored", False),
+        (STORED_SIZE, "upright", "upright", False),
+        (STORED_SIZE | {"frame": "upright"}, "stored", "upright", False),
+        (UPRIGHT_SIZE | {"frame": "stored"}, "upright", "stored", False),
+        (STORED_SIZE | {"frame": "sideways"}, "upright", "upright", False),
+        ({"width": 30}, None, "upright", False),
+        ({"height": 30}, None, "stored", True),
+    ],
+)
+def test_the_frame_is_what_the_entry_says_then_what_the_batch_says_then_what_the_size_shows(
+    record, said, frame, is_guess
+):
+    drawn = frame_of(record, said=said)
+    assert isinstance(drawn, DrawnOn)
+    assert (drawn.frame, drawn.is_guess, drawn.stretch_xy) == (frame, is_guess, (1.0, 1.0))
+    assert (drawn.width_px, drawn.height_px) == ((30, 40) if frame == "upright" else (40, 30))
+
+
+@pytest.mark.parametrize(
+    ("record", "codes_told"),
+    [
+        (UPRIGHT_SIZE, []),
+        (STORED_SIZE, ["masks-turned"]),
+        ({"height": 30}, ["size-missing", "masks-turned"]),
+        ({"width": "40", "height": 30}, ["size-as-text", "masks-turned"]),
+        ({"width": "30", "height": 40}, ["size-as-text"]),
+    ],
+)
+def test_a_guess_and_a_size_that_was_mended_are_told(record, codes_told):
+    drawn = frame_of(record)
+    assert isinstance(drawn, DrawnOn)
+    assert [remark.code for remark in drawn.remarks] == codes_told
+
+
+def test_without_a_size_nothing_tells_the_frame_of_a_turned_picture():
+    problem = frame_of({})
+    assert isinstance(problem, DataProblem)
+    assert (problem.code, problem.severity, problem.where) == ("orientation-unclear", "error", "images[0]")
+    assert "--frame" in problem.hint
+
+
+def test_a_square_picture_shows_no_turn_by_its_size():
+    square = found_picture("a.png", width=30, height=30, orientation=6)
+    size = {"width": 30, "height": 30}
+    unclear = frame_of(size, picture=square)
+    assert isinstance(unclear, DataProblem)
+    assert unclear.code == "orientation-unclear"
+    drawn = frame_of(size, picture=square, said="stored")
+    assert isinstance(drawn, DrawnOn)
+    assert (drawn.frame, drawn.is_guess) == ("stored", False)
+
+
+def test_what_is_said_of_a_batch_changes_nothing_for_a_picture_that_exif_leaves_alone():
+    plain = found_picture("a.png", width=40, height=30)
+    drawn = frame_of(STORED_SIZE, picture=plain, said="stored")
+    assert drawn == DrawnOn("upright", height_px=30, width_px=40)
+    turned = frame_of(UPRIGHT_SIZE, picture=plain, said="stored")
+    assert isinstance(turned, DataProblem)
+    assert turned.code == "size-mismatch"
+
+
+def test_label_studios_outlines_are_stretched_by_upright_over_stored_side():
+    drawn = frame_of(STORED_SIZE, is_label_studio=True)
+    assert isinstance(drawn, DrawnOn)
+    assert (drawn.frame, drawn.width_px, drawn.height_px) == ("upright", 30, 40)
+    assert drawn.stretch_xy == (30 / 40, 40 / 30)
+    x, y = 40 * drawn.stretch_xy[0], 30 * drawn.stretch_xy[1]
+    assert (x, y) == (30, 40), "the corner of the stored frame becomes the corner of the picture"
+    assert [remark.code for remark in drawn.remarks] == ["label-studio-photo"]
+
+
+@pytest.mark.parametrize("record", [UPRIGHT_SIZE, {"width": 40}])
+def test_label_studios_outlines_stay_where_the_size_is_upright_or_incomplete(record):
+    drawn = frame_of(record, is_label_studio=True)
+    assert isinstance(drawn, DrawnOn)
+    assert drawn.stretch_xy == (1.0, 1.0)
+
+
+def test_an_outline_beyond_a_guessed_frame_is_an_error_that_names_the_picture():
+    problem = leaves_guessed_frame("a.png", "annotations[3]")
+    assert (problem.code, problem.severity) == ("orientation-unclear", "error")
+    assert (problem.where, problem.picture) == ("annotations[3]", "a.png")
+
+
+sides = st.sampled_from([None, 0, 30, 40, "30", 40.0, 77, "wide"])
+
+
+@given(
+    width=sides,
+    height=sides,
+    own=st.sampled_from([None, "stored", "upright", "?"]),
+    said=st.sampled_from([None, "stored", "upright"]),
+    orientation=st.integers(1, 8),
+    is_label_studio=st.booleans(),
+)
+def test_a_frame_is_always_one_of_the_pictures_own_two(
+    width, height, own, said, orientation, is_label_studio
+):
+    picture = found_picture("a.png", width=30, height=40, orientation=orientation)
+    record = {"width": width, "height": height, "frame": own}
+    drawn = frame_of(record, picture=picture, said=said, is_label_studio=is_label_studio)
+    if isinstance(drawn, DataProblem):
+        assert drawn.severity == "error"
+        return
+    upright, stored = (30, 40), (40, 30) if orientation > 4 else (30, 40)
+    assert (drawn.width_px, drawn.height_px) == (upright if drawn.frame == "upright" else stored)
+    assert not drawn.is_guess or own not in ("stored", "upright")
+    assert not drawn.is_guess or said is None
+    assert {77, "wide"}.isdisjoint({width, height}), "a size that fits neither frame is an error"
