@@ -33,7 +33,7 @@ def ingest(
     frame: Any,
     label_format: str | None,
 ) -> None:
-    """Validate a batch of labelled pictures, add it to the data and make it a version."""
+    """Validate labelled pictures and add them to the data as a version."""
     options = IngestOptions(
         source,
         split,

@@ -14,7 +14,7 @@ LABEL_FORMATS: Final = ("coco",)
 INGEST: Final = make_command(
     "ingest",
     "flows.command.intake:ingest",
-    """Validate a batch of labelled pictures, add it to the data and make it a version.
+    """Validate labelled pictures and add them to the data as a version.
 
 LABELS is a file, a folder or a ZIP archive as a labelling tool wrote it. Whether it is taken or refused, a
 report with every problem, what to do about it and pictures to look at is written to .maskloop/reports.
