@@ -34,6 +34,7 @@ class CocoFile:
         categories: Anything, usually dictionaries with ``id`` and ``name``.
         tool: Which tool wrote it, as far as its content tells; empty if it tells nothing.
         format: What the format is called.
+        declares_classes: Whether the categories are all classes there are, not only those that were drawn.
         images_dir: The folder its file names are relative to, where the reader knows it.
         problems: What was found while it was read. An error costs the picture it names.
     """
@@ -44,6 +45,7 @@ class CocoFile:
     categories: tuple[Any, ...]
     tool: str = ""
     format: str = COCO
+    declares_classes: bool = True
     images_dir: Path | None = None
     problems: tuple[DataProblem, ...] = ()
 

@@ -31,11 +31,14 @@ class BatchClasses:
         unused: Those that no annotation names.
         umbrellas: Unused ones that another category gives as its ``supercategory``. Roboflow's exports begin
             with one: it is the project's name.
+        is_complete: Whether a class that is missing is missing on purpose: formats without a list of classes
+            only name those of their objects.
     """
 
     names: tuple[str, ...]
     unused: frozenset[str] = frozenset()
     umbrellas: frozenset[str] = frozenset()
+    is_complete: bool = True
 
 
 def read_batch_classes(coco: CocoFile) -> BatchClasses:
@@ -44,7 +47,7 @@ def read_batch_classes(coco: CocoFile) -> BatchClasses:
     used = {identifier(one.get("category_id")) for one in coco.annotations if isinstance(one, dict)}
     unused = frozenset(name for key, name in names.items() if key not in used)
     above = frozenset(filter(None, map(_name_above, coco.categories)))
-    return BatchClasses(tuple(names.values()), unused, unused & above)
+    return BatchClasses(tuple(names.values()), unused, unused & above, coco.declares_classes)
 
 
 def _name_above(category: Any) -> str:
@@ -93,7 +96,8 @@ def settle_schema(
     """Decide the label schema of the next version, and what stands against it.
 
     A first batch sets the schema, its umbrella categories left out. Later the schema grows only by classes
-    that have instances: a category that no annotation uses is a remark.
+    that have instances: a category that no annotation uses is a remark. A class of the schema must be among
+    the categories, unless the format lists none but those that were drawn.
 
     Args:
         configured: ``classes`` of the settings, or empty.
@@ -108,7 +112,7 @@ def settle_schema(
     problems = [
         *(_left_out(name) for name in new if name in incoming.unused),
         *(_new_class(name, bool(configured)) for name in new if name not in incoming.unused),
-        *(_vanished_class(name) for name in target if name not in incoming.names),
+        *(_vanished_class(name) for name in target if name not in incoming.names and incoming.is_complete),
     ]
     if configured and previous and configured != previous:
         message = f"maskloop.toml lists the classes {_listed(configured)}, the data have {_listed(previous)}"

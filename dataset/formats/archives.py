@@ -39,11 +39,14 @@ class ArchiveLimits:
 
 
 @contextmanager
-def open_source(path: Path, limits: ArchiveLimits | None = None) -> Iterator[LabelSource]:
+def open_source(
+    path: Path, *, images_dir: Path | None = None, limits: ArchiveLimits | None = None
+) -> Iterator[LabelSource]:
     """Open what a person named. What a ZIP archive held is gone when the context ends.
 
     Args:
         path: A folder, a file, or a ZIP archive, whatever its name ends with.
+        images_dir: The folder of the pictures, if the person says.
         limits: What an archive may hold.
 
     Raises:
@@ -52,11 +55,11 @@ def open_source(path: Path, limits: ArchiveLimits | None = None) -> Iterator[Lab
         StorageError: if the disk is too small for it.
     """
     if not _is_archive(path):
-        yield LabelSource(path)
+        yield LabelSource(path, images_dir=images_dir)
         return
     with tempfile.TemporaryDirectory(prefix="maskloop-labels-") as folder:
         _unpack(path, Path(folder), limits or ArchiveLimits())
-        yield LabelSource(_without_wrapping(Path(folder)), named=path)
+        yield LabelSource(_without_wrapping(Path(folder)), named=path, images_dir=images_dir)
 
 
 def _is_archive(path: Path) -> bool:

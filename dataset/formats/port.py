@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,7 +17,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
-from dataset.coco.document import CocoFile, read_json
+from dataset.coco.document import CocoFile, is_safe_name, read_json
 from dataset.coco.picture_files import locate_pictures
 from maskloop.errors import DataError, MaskloopError, NotFoundError
 
@@ -26,6 +26,7 @@ Syntax = Literal["json", "xml", "text", "picture", "other"]
 MAX_FILES: Final = 500_000
 _MOST_FILES_SNIFFED: Final = 100
 _MOST_FILES_KEPT: Final = 4
+_MOST_NAMES_TRIED: Final = 500
 _START_BYTES: Final = 20_000
 _PICTURE_ENDINGS: Final = frozenset(
     ".jpg .jpeg .png .webp .bmp .gif .tif .tiff .heic .heif .dcm .jp2 .avif".split()  # noqa: SIM905
@@ -44,16 +45,17 @@ class LabelSource:
     Args:
         path: The folder or file that is read.
         named: What the person named, where that is another; messages name it.
+        images_dir: The folder of the pictures, if the person says.
 
     Raises:
         NotFoundError: if there is neither.
     """
 
-    def __init__(self, path: Path, *, named: Path | None = None) -> None:
+    def __init__(self, path: Path, *, named: Path | None = None, images_dir: Path | None = None) -> None:
         if not path.exists():
             hint = "name the labels' file, or the folder they are in"
             raise NotFoundError("the annotation file does not exist", where=str(path), hint=hint)
-        self.path, self.named = path, named or path
+        self.path, self.named, self._images_dir = path, named or path, images_dir
         self.root = path if path.is_dir() else path.parent
         self._parsed: OrderedDict[str, Any] = OrderedDict()
 
@@ -160,13 +162,36 @@ class LabelSource:
             return data.decode("latin-1")
 
     def find_pictures_dir(self, names: tuple[str, ...], *, beside: str = "") -> Path:
-        """Return the folder that most of the named pictures are in; see `locate_pictures`.
+        """Return the folder a person said, or the one that most of the named pictures are in.
+
+        See `locate_pictures`.
 
         Args:
             names: As the labels have them.
             beside: The labels' file, if they are in one.
         """
-        return locate_pictures(self.at(beside or "labels"), names)
+        return self._images_dir or locate_pictures(self.at(beside or "labels"), names)
+
+    def choose_names(
+        self, ways: Sequence[Sequence[str]], *, beside: str = ""
+    ) -> tuple[tuple[str, ...], Path]:
+        """Choose how pictures are named: the way in which most of them are there.
+
+        Args:
+            ways: Names of the same pictures, one way after another; of two that fit alike the first counts.
+            beside: The labels' file, if they are in one.
+
+        Returns:
+            Their names, and the folder these are relative to.
+        """
+        chosen, folder, most = tuple(ways[0]), self.find_pictures_dir(tuple(ways[0]), beside=beside), 0
+        for names in ways:
+            there = self.find_pictures_dir(tuple(names), beside=beside)
+            sample = names[:: max(1, len(names) // _MOST_NAMES_TRIED)]
+            num = sum(is_safe_name(name) and (there / name).is_file() for name in sample)
+            if num > most:
+                chosen, folder, most = tuple(names), there, num
+        return chosen, folder
 
 
 @dataclass(frozen=True)

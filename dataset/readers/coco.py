@@ -15,7 +15,6 @@ from maskloop.wording import count
 
 _LISTS: Final = ("images", "annotations", "categories")
 _NAMES_SHOWN: Final = 5
-_NAMES_TRIED: Final = 500
 
 
 def recognises(source: LabelSource) -> bool:
@@ -58,12 +57,10 @@ def _is_coco(source: LabelSource, name: str) -> bool:
 
 def _as_lvis(coco: CocoFile, source: LabelSource, name: str) -> CocoFile:
     """Name LVIS's pictures by their addresses, with a folder if they lie so; say what its lists mean here."""
-    for num_parts in (2, 1):
-        named = replace(coco, images=tuple(_named(each, num_parts) for each in coco.images))
-        names = picture_names(named)
-        images_dir = source.find_pictures_dir(names, beside=name)
-        if any((images_dir / each).is_file() for each in names[:_NAMES_TRIED]):
-            break
+    ways = [tuple(_named(each, num_parts) for each in coco.images) for num_parts in (2, 1)]
+    named = [picture_names(replace(coco, images=images)) for images in ways]
+    names, images_dir = source.choose_names(named, beside=name)
+    images = ways[named.index(names)]
     vague = sum(
         isinstance(each, dict) and bool(each.get("not_exhaustive_category_ids")) for each in coco.images
     )
@@ -73,7 +70,9 @@ def _as_lvis(coco: CocoFile, source: LabelSource, name: str) -> CocoFile:
     )
     hint = "a model learns to overlook such objects: label them, or drop their classes"
     told = DataProblem("info", "lvis-not-exhaustive", "/images", message, hint)
-    return replace(named, images_dir=images_dir, format="COCO with the lists of LVIS", problems=(told,))
+    return replace(
+        coco, images=images, images_dir=images_dir, format="COCO with the lists of LVIS", problems=(told,)
+    )
 
 
 def _named(image: Any, num_parts: int) -> Any:

@@ -50,20 +50,19 @@ def ingest(
     record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
     options = options or IngestOptions("")
     options = replace(options, source=options.source or annotations.stem)
-    with open_source(annotations) as source:  # until the report is written: it draws the pictures
+    with open_source(annotations, images_dir=images_dir) as source:  # until the report has drawn it
         coco = read_labels(source, key=options.format)
         if coco.read_as != COCO:
             app.teller.say(f"read as {coco.read_as}")
-        return _ingest(app, coco, images_dir, options)
+        return _ingest(app, coco, options)
 
 
-def _ingest(app: App, coco: CocoFile, images_dir: Path | None, options: IngestOptions) -> IngestResult:
+def _ingest(app: App, coco: CocoFile, options: IngestOptions) -> IngestResult:
     try:
         with app.teller.progress(f"checking and adding {options.source}") as progress:
             result = ingest_batch(
                 app.data,
                 coco=coco,
-                images_dir=images_dir,
                 options=options,
                 settings=app.settings,
                 progress=progress,

@@ -73,7 +73,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
 )
 def test_more_than_the_limits_is_refused(limits: ArchiveLimits, reason: str, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(packed(FILES))
-    with pytest.raises(DataError, match=reason), open_source(tmp_path / "a.zip", limits):
+    with pytest.raises(DataError, match=reason), open_source(tmp_path / "a.zip", limits=limits):
         raise AssertionError
 
 

@@ -178,6 +178,15 @@ class TestSchema:
             [("warning", "class-new"), ("warning", "class-vanished")],
         )
 
+    def test_a_format_that_lists_no_class_but_those_drawn_does_not_make_others_vanish(self):
+        drawn = BatchClasses(("a",), is_complete=False)
+        names, problems = settle_schema(
+            configured=(), previous=("a", "c"), incoming=drawn, allow_change=False
+        )
+        assert (names, problems) == (("a", "c"), ())
+        coco = CocoFile(Path("a.json"), (), (), ({"id": 1, "name": "a"},), declares_classes=False)
+        assert not read_batch_classes(coco).is_complete
+
     def test_a_class_the_settings_do_not_name_stays_an_error(self):
         assert self.settle(configured=("a",), allow=True) == (("a",), [("error", "class-new")])
 
