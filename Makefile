@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test fast test-export check site lock upgrade real load bench clean distclean environment
+.PHONY: demo test fast test-export test-labels check site lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -26,6 +26,11 @@ fast: environment check  ## the checks and the quick tests, below two minutes on
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 .venv-export/bin/python -m pytest tests/unit/models/exports/test_exports.py \
 	  tests/unit/flows/exporting/test_model_export.py tests/contracts/test_model_ports.py
+
+test-labels: environment  ## what labelling tools write, by the tools themselves, each in an environment of its own (3 GB)
+	$(BIN)/python -m tests.label_tools.environments install
+	MASKLOOP_SKIPS=listed OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_label_tools.py \
+	  tests/unit/dataset/readers/test_real_exports.py
 
 check: environment site ## lint, types, layers, links
 	$(BIN)/ruff check .
@@ -54,6 +59,7 @@ LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql
 lock: environment       ## pin what pyproject.toml asks for, hashes without addresses; pinned versions stay
 	$(LOCKED) --output-file requirements.lock
 	$(LOCKED) --extra export --output-file requirements-export.lock
+	$(BIN)/python -m tests.label_tools.environments lock $(UPGRADE)
 
 upgrade: UPGRADE = --upgrade
 upgrade: lock           ## the same with the newest versions of everything
@@ -62,7 +68,7 @@ clean:                  ## remove what `make demo` and the checks left
 	rm -rf demo .site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 distclean: clean        ## the environments and tools too
-	rm -rf .venv .venv-export .tools
+	rm -rf .venv .venv-export .venv-labels .tools
 
 # Asks for the Python that was named; without a name, any that fits may stay.
 environment:            ## Python and everything pinned, in .venv
