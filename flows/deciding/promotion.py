@@ -20,7 +20,7 @@ def promote_cycle(app: App, cycle: Cycle) -> ChampionChanged:
     changed = promote(
         app.ledger,
         app.models,
-        cycle=cycle.id,
+        cycle_id=cycle.id,
         weights_digest=cycle.verdict.candidate_digest,
         settings=app.settings.approval,
         clock=app.clock,

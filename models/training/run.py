@@ -1,4 +1,4 @@
-"""One training run: its state, and what happens to it step by step."""
+"""One training run: what it computes with, and what is done at each step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
@@ -26,9 +25,10 @@ from models.network.weights import load_weights
 from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.determinism import seeded
 from models.training.distillation import Teacher
+from models.training.run_state import RunState
 from models.training.schedule import learning_rate_at, momentum_at
 from models.training.waiting import WaitMeter
-from models.validation.judging import BestSoFar, Examiner, Snapshot, make_judge, name_losses
+from models.validation.judging import Examiner, make_judge, name_losses
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _COMPILER: Final = "inductor"
 
 
 class Run:
-    """The state of a run, one method per thing that happens to it. ``step`` counts the steps done."""
+    """The network, the optimiser, the average and the judge of a run. Where it stands is its ``state``."""
 
     def __init__(self, request: TrainingRequest, device: torch.device, load_picture: LoadPicture) -> None:
         self.request, self.device = request, device
@@ -56,32 +56,13 @@ class Run:
         self.average = copy.deepcopy(self.model.state_dict()) if self.training.ema_decay else None
         examiner = Examiner(self.model, request, self.cache, device)
         self.judge = make_judge(examiner, beside=self.training.evaluate_beside)
-        self.so_far = BestSoFar()
-        self.step, self.seconds = 0, 0.0
-        self.losses: list[float] = []
-
-    @property
-    def is_finished(self) -> bool:
-        """All steps are done, or it has stopped early."""
-        return self.step >= self.request.steps or self._is_out_of_patience
-
-    @property
-    def is_evaluation_due(self) -> bool:
-        """The step just done asks for an evaluation, and there is something to evaluate on."""
-        is_last = self.step == self.request.steps
-        is_due = is_last or self.step % self.training.evaluate_every_steps == 0
-        return is_due and bool(self.request.dataset.by_split["val"])
-
-    @property
-    def is_checkpoint_due(self) -> bool:
-        """The step just done asks for a checkpoint."""
-        return self.is_finished or self.step % self.training.checkpoint_every_steps == 0
+        self.state = RunState()
 
     def take_step(self, batch: TrainingBatch, on_step: OnStep | None) -> None:
         """Learn from one batch. Raises TrainingError if a loss or the gradient is not finite."""
         start = time.perf_counter()
         rate = self._set_rates()
-        with seeded(self.training.seed, self.step), self._autocast():
+        with seeded(self.training.seed, self.state.step), self._autocast():
             on_device = feed(batch.to(self.device), self.training.fast_parts)
             with self._teaching(on_device):
                 losses = self.model(on_device.images, on_device.targets)
@@ -93,15 +74,13 @@ class Run:
         norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.training.clip_norm))
         self._refuse_unless(math.isfinite(norm), "the gradient", values, batch)
         self.optimizer.step()
-        self.step += 1
         self._follow_average()
-        self.losses.append(sum(values.values()))
         seconds = time.perf_counter() - start
-        self.seconds += seconds
+        self.state = self.state.after_step(sum(values.values()), seconds=seconds)
         if on_step:
             waited_percent = self.waiting.share_percent(seconds)
             speed = len(batch.images) / seconds
-            on_step(self.step, name_losses(values), rate, speed, waited_percent)
+            on_step(self.state.step, name_losses(values), rate, speed, waited_percent)
 
     def evaluate(self, on_evaluation: OnEvaluation | None) -> None:
         """Have the (averaged) weights judged on the validation pictures; the best ones are kept.
@@ -110,54 +89,46 @@ class Run:
         there nothing to go on with meanwhile.
         """
         self._hear(on_evaluation)
-        if self._is_out_of_patience:
+        if self.state.is_out_of_patience(self.request):
             return
         self._hand_in()
-        if self.step == self.request.steps or not self.training.evaluate_beside:
+        if self.state.step == self.request.steps or not self.training.evaluate_beside:
             self._hear(on_evaluation)
 
     def save(self) -> None:
         """Write a checkpoint."""
-        state = {
+        saved = {
             "request": identify(self.request),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
-            "standing": vars(self.so_far),
-            "judging": self.judge.pending and vars(self.judge.pending),
-            **{name: getattr(self, name) for name in _PLAIN},
+            **self.state.to_checkpoint(),
         }
-        save_checkpoint(self.request.checkpoint_dir, self.step, state)
+        save_checkpoint(self.request.checkpoint_dir, self.state.step, saved)
 
     def resume(self) -> None:
         """Go on from the newest intact checkpoint of this very request, if there is one."""
-        state = load_checkpoint(self.request.checkpoint_dir)
-        if state is None:
+        saved = load_checkpoint(self.request.checkpoint_dir)
+        if saved is None:
             return
-        if state["request"] != identify(self.request):
+        if saved["request"] != identify(self.request):
             _log.warning("the checkpoints here are of another request; training starts from the beginning")
             return
-        self._load(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average = _on_device(state["average"], self.device)
-        self.so_far = BestSoFar(**state["standing"])
-        for name in _PLAIN:
-            setattr(self, name, state[name])
-        if state["judging"] is not None:
-            self.judge.hand_in(Snapshot(**state["judging"]))
-        _log.info("training continues after step %d", self.step)
+        self._load(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average = _on_device(saved["average"], self.device)
+        self.state = RunState.from_checkpoint(saved)
+        if self.state.judging is not None:
+            self.judge.hand_in(self.state.judging.weights)
+        _log.info("training continues after step %d", self.state.step)
 
     def take_best_weights(self) -> None:
         """Load the best weights seen on the validation pictures; without any, the average or the last."""
-        self._load(self.so_far.best or self.average)
+        self._load(self.state.so_far.best or self.average)
 
     def close(self) -> None:
         """Give up what is still being judged."""
         self.judge.close()
-
-    @property
-    def _is_out_of_patience(self) -> bool:
-        return 0 < self.training.early_stopping_evaluations <= self.so_far.evaluations_without_better
 
     def _load(self, state: dict[str, Tensor] | None) -> None:
         if state is not None:
@@ -179,8 +150,8 @@ class Run:
             "warmup_steps": self.training.warmup_steps,
             "schedule": self.training.schedule,
         }
-        rate = learning_rate_at(self.step, peak=self.request.learning_rate, **when)
-        momentum = momentum_at(self.step, **when)
+        rate = learning_rate_at(self.state.step, peak=self.request.learning_rate, **when)
+        momentum = momentum_at(self.state.step, **when)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
             if "betas" in group:
@@ -193,7 +164,8 @@ class Run:
         """Move the average towards the weights, faster in the first steps, when it is still far away."""
         if self.average is None:
             return
-        decay = min(self.training.ema_decay, (1 + self.step) / (10 + self.step))
+        num_steps = self.state.step + 1
+        decay = min(self.training.ema_decay, (1 + num_steps) / (10 + num_steps))
         for name, tensor in self.model.state_dict().items():
             if tensor.is_floating_point():
                 self.average[name].lerp_(tensor, 1.0 - decay)
@@ -204,19 +176,19 @@ class Run:
         start = time.perf_counter()
         weights = self.model.state_dict() if self.average is None else self.average
         rate = float(self.optimizer.param_groups[0]["lr"])
-        self.judge.hand_in(Snapshot(self.step, weights, float(np.mean(self.losses)), rate))
-        self.losses = []
-        self.seconds += time.perf_counter() - start
+        judged = self.judge.hand_in(weights)
+        seconds = time.perf_counter() - start
+        self.state = self.state.after_hand_in(judged, learning_rate=rate, seconds=seconds)
 
     def _hear(self, on_evaluation: OnEvaluation | None) -> None:
-        start = time.perf_counter()
-        heard = self.judge.hear()
-        self.seconds += time.perf_counter() - start
-        if heard is None:
+        judged = self.state.judging
+        if judged is None:
             return
-        self.so_far = self.so_far.after(*heard)
+        start = time.perf_counter()
+        measured = self.judge.hear()
+        self.state = self.state.after_verdict(measured, seconds=time.perf_counter() - start)
         if on_evaluation:
-            on_evaluation(heard[0].step, self.so_far.history[-1])
+            on_evaluation(judged.step, self.state.so_far.history[-1])
 
     def _refuse_unless(
         self, is_finite: bool, what: str, values: Mapping[str, float], batch: TrainingBatch
@@ -225,14 +197,10 @@ class Run:
             return
         losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         raise TrainingError(
-            f"{what} is not finite at step {self.step + 1} ({losses})",
+            f"{what} is not finite at step {self.state.step + 1} ({losses})",
             where=f"pictures {', '.join(batch.names)}",
             hint="look at these pictures' labels, or lower learning_rate or clip_norm",
         )
-
-
-_PLAIN = ("step", "seconds", "losses")
-"""The plain values among a run's state."""
 
 
 def _first_model(request: TrainingRequest) -> MaskRCNN:

@@ -114,35 +114,36 @@ def train(
         closing(Run(request, device, load)) as run,
     ):
         run.resume()
-        for batch in run.waiting.watch(run.stream.from_step(run.step)):
-            if run.is_finished:
+        for batch in run.waiting.watch(run.stream.from_step(run.state.step)):
+            if run.state.is_finished(request):
                 break
             run.take_step(batch, on_step)
             if progress:
-                progress(run.step, request.steps)
-            if run.is_evaluation_due:
+                progress(run.state.step, request.steps)
+            if run.state.is_evaluation_due(request):
                 run.evaluate(on_evaluation)
-            stop = should_stop is not None and should_stop() and not run.is_finished
-            if stop or run.is_checkpoint_due:
+            stop = should_stop is not None and should_stop() and not run.state.is_finished(request)
+            if stop or run.state.is_checkpoint_due(request):
                 run.save()
                 if on_checkpoint:
-                    on_checkpoint(run.step)
+                    on_checkpoint(run.state.step)
             if stop:
                 raise StoppedError(
-                    f"the training was stopped after step {run.step} of {request.steps}, which is saved"
+                    f"the training was stopped after step {run.state.step} of {request.steps}, which is saved"
                 )
         return _result(run)
 
 
 def _result(run: Run) -> TrainingResult:
     run.take_best_weights()
+    state = run.state
     return TrainingResult(
         model=run.model.cpu().eval(),
-        best_step=run.so_far.best_step or run.step,
-        steps_done=run.step,
-        history=run.so_far.history,
+        best_step=state.so_far.best_step or state.step,
+        steps_done=state.step,
+        history=state.so_far.history,
         peak_memory_bytes=peak_memory_bytes(run.device),
-        seconds=run.seconds,
+        seconds=state.seconds,
     )
 
 

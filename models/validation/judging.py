@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from models.loading.batches import PictureCache
 from models.loading.request import TrainingRequest
 from models.validation.class_iou import measure_class_iou
 from models.validation.loss import measure_losses
+
+_NOTHING_HANDED_IN: Final = "no weights were handed in to be judged"
 
 
 @dataclass(frozen=True)
@@ -153,20 +155,21 @@ class Examiner:
 
 
 class Judge(Protocol):
-    """Judges one snapshot at a time."""
+    """Judges one set of weights at a time, by name, any shape and any dtype."""
 
-    @property
-    def pending(self) -> Snapshot | None:
-        """What was handed in, until its verdict is heard."""
+    def hand_in(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Have weights judged. The verdict on those before must have been heard.
 
-    def hand_in(self, snapshot: Snapshot) -> None:
-        """Have it judged. The verdict on the one before must have been heard."""
+        Returns:
+            The weights that are judged, which nobody may change until their verdict.
+        """
 
-    def hear(self) -> tuple[Snapshot, Measured] | None:
-        """Return what was handed in and what was measured, waiting for it if need be; None if nothing was.
+    def hear(self) -> Measured:
+        """Return what the weights that were handed in achieve, waiting for it if need be.
 
         Raises:
             IntegrityError: if the network computes numbers that are not finite.
+            ValueError: if nothing was handed in.
         """
 
     def close(self) -> None:
@@ -178,16 +181,19 @@ class JudgeBetween:
 
     def __init__(self, examiner: Examiner) -> None:
         self._examiner = examiner
-        self.pending: Snapshot | None = None
+        self._weights: dict[str, Tensor] | None = None
 
-    def hand_in(self, snapshot: Snapshot) -> None:
-        """Have it judged; its weights must not change until then."""
-        self.pending = snapshot
+    def hand_in(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Note the weights themselves."""
+        self._weights = weights
+        return weights
 
-    def hear(self) -> tuple[Snapshot, Measured] | None:
+    def hear(self) -> Measured:
         """Measure."""
-        judged, self.pending = self.pending, None
-        return None if judged is None else (judged, self._examiner.measure(judged.weights))
+        weights, self._weights = self._weights, None
+        if weights is None:
+            raise ValueError(_NOTHING_HANDED_IN)
+        return self._examiner.measure(weights)
 
     def close(self) -> None:
         """Do nothing: no measurement runs in the background."""
@@ -199,28 +205,23 @@ class JudgeBeside:
     def __init__(self, examiner: Examiner) -> None:
         self._examiner = examiner
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        self._under_way: tuple[Snapshot, Future[Measured]] | None = None
+        self._measuring: Future[Measured] | None = None
 
-    @property
-    def pending(self) -> Snapshot | None:
-        """What is under way; the thread reads its weights alone, so they may be saved meanwhile."""
-        return self._under_way and self._under_way[0]
-
-    def hand_in(self, snapshot: Snapshot) -> None:
-        """Copy the weights and begin."""
-        own = replace(snapshot, weights=copy.deepcopy(snapshot.weights))
+    def hand_in(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Copy the weights, begin, and return the copy: it is only read, so it may be saved meanwhile."""
+        own = copy.deepcopy(weights)
         if self._examiner.device.type == "cuda":
             torch.cuda.synchronize(self._examiner.device)  # the thread's stream would not wait for the copy
-        self._under_way = own, self._thread.submit(self._measure, own.weights)
+        self._measuring = self._thread.submit(self._measure, own)
+        return own
 
-    def hear(self) -> tuple[Snapshot, Measured] | None:
+    def hear(self) -> Measured:
         """Wait for the thread. What it raised is raised here."""
-        if self._under_way is None:
-            return None
-        judged, future = self._under_way
-        measured = future.result()
-        self._under_way = None
-        return judged, measured
+        if self._measuring is None:
+            raise ValueError(_NOTHING_HANDED_IN)
+        measured = self._measuring.result()
+        self._measuring = None
+        return measured
 
     def close(self) -> None:
         """End the thread without measuring the remaining pictures."""

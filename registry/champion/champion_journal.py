@@ -58,12 +58,12 @@ class Change:
 
     Attributes:
         intended: Which version is to serve instead of which, and why.
-        cycle: The turn of the loop it belongs to; empty for a rollback.
+        cycle_id: The turn of the loop it belongs to; empty for a rollback.
         actor: Who began it.
     """
 
     intended: ChampionChanging
-    cycle: str
+    cycle_id: str
     actor: str
 
     @classmethod
@@ -91,7 +91,7 @@ class ChampionJournal:
         self._ledger, self._store, self._check_lease = ledger, store, check_lease
         self._reader = StateReader(ledger)
 
-    def carry_out(self, intended: ChampionChanging, *, actor: str, cycle: str = "") -> ChampionChanged:
+    def carry_out(self, intended: ChampionChanging, *, actor: str, cycle_id: str = "") -> ChampionChanged:
         """Begin a change and finish it.
 
         Raises:
@@ -101,7 +101,7 @@ class ChampionJournal:
             UnavailableError: if the registry or the ledger does not answer; `finish` completes it later.
         """
         self._check_weights(intended)
-        self.begin(intended, actor=actor, cycle=cycle)
+        self.begin(intended, actor=actor, cycle_id=cycle_id)
         return _change_of(self.finish(), intended)
 
     def carry_out_without_registry(self, intended: ChampionChanging, *, actor: str) -> ChampionChanged:
@@ -121,14 +121,14 @@ class ChampionJournal:
         """Return the change that a crash interrupted, if there is one."""
         return Change.under_way(self._reader.read())
 
-    def begin(self, intended: ChampionChanging, *, actor: str, cycle: str = "") -> None:
+    def begin(self, intended: ChampionChanging, *, actor: str, cycle_id: str = "") -> None:
         """Write down what is intended, once.
 
         Raises:
             RefusedError: if the epoch is already used for another change.
         """
         key = f"champion.changing:{intended.epoch}"
-        entry = write_record(self._ledger, intended, actor=actor, cycle_id=cycle, key=key)
+        entry = write_record(self._ledger, intended, actor=actor, cycle_id=cycle_id, key=key)
         if read_record(entry) != intended:
             raise RefusedError(
                 "somebody else changed the champion at the same moment", hint="look, then try again"
@@ -183,7 +183,7 @@ class ChampionJournal:
     ) -> LoopState:
         """Write down how a change ended, unless that is written already; return the state after it."""
         key = f"champion.changed:{change.intended.epoch}"
-        write_record(self._ledger, end, actor=actor, cycle_id=change.cycle, key=key)
+        write_record(self._ledger, end, actor=actor, cycle_id=change.cycle_id, key=key)
         return self._reader.read()
 
 

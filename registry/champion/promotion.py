@@ -23,7 +23,7 @@ def promote(
     ledger: Ledger,
     store: ModelStore,
     *,
-    cycle: str,
+    cycle_id: str,
     weights_digest: str,
     settings: ApprovalSettings,
     why: str,
@@ -35,7 +35,7 @@ def promote(
     Args:
         ledger: Holds the verdict and the approval.
         store: Holds the version.
-        cycle: The turn of the loop this belongs to.
+        cycle_id: The turn of the loop this belongs to.
         weights_digest: The weights to promote.
         settings: The approval policy: expiry, four eyes.
         why: For the record.
@@ -53,7 +53,7 @@ def promote(
             return state.champion
         now = (clock or SystemClock()).now()
         plan = plan_promotion(state, weights_digest, settings, why=why, now=now)
-        return journal.carry_out(plan, cycle=cycle, actor=actor)
+        return journal.carry_out(plan, cycle_id=cycle_id, actor=actor)
 
 
 def plan_promotion(

@@ -134,7 +134,7 @@ class RegistryWorld:
         promote(
             self.ledger,
             self.store,
-            cycle=self.cycle_of(candidate),
+            cycle_id=self.cycle_of(candidate),
             weights_digest=candidate.weights_digest,
             settings=self.settings,
             why="it passed",

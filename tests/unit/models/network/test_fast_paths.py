@@ -165,7 +165,7 @@ def test_a_training_step_takes_no_slow_way(request_to_train, shapes, watch):
     called = watch(*SLOW_IN_TRAINING)
     run = Run(request_to_train(), torch.device("cpu"), shapes.load_picture)
     run.take_step(next(iter(run.stream.from_step(0))), None)
-    assert run.step == 1
+    assert run.state.step == 1
     assert called == {}
 
 

@@ -11,7 +11,7 @@ import torch
 from maskloop.errors import ConfigurationError
 from models.loading.batches import PictureCache
 from models.network.build import build_model
-from models.validation.judging import Examiner, JudgeBeside, Snapshot, make_judge
+from models.validation.judging import Examiner, JudgeBeside, make_judge
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("_no_judge_is_left")
@@ -26,7 +26,7 @@ def examiner(shapes, tiny_model, tmp_path):
 def test_what_was_given_up_is_not_measured_to_its_end(examiner, tiny_model):
     judge = JudgeBeside(examiner)
     examiner.give_up()
-    judge.hand_in(Snapshot(1, tiny_model.state_dict(), 0.0, 0.0))
+    judge.hand_in(tiny_model.state_dict())
     with pytest.raises(CancelledError):
         judge.hear()
     judge.close()
@@ -68,11 +68,18 @@ def test_the_weights_under_judgement_are_a_copy(examiner, tiny_model):
     judge, weights = JudgeBeside(examiner), tiny_model.state_dict()
     name, tensor = next((name, each) for name, each in weights.items() if each.is_floating_point())
     before = tensor.clone()
-    judge.hand_in(Snapshot(1, weights, 0.0, 0.0))
+    judged = judge.hand_in(weights)
     tensor.fill_(math.nan)
-    heard = judge.hear()
-    assert heard is not None
-    judged, _ = heard
+    judge.hear()
     judge.close()
-    assert torch.equal(judged.weights[name], before)
-    assert judge.pending is None
+    assert torch.equal(judged[name], before)
+
+
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_a_verdict_is_heard_once(examiner, tiny_model, is_beside):
+    judge = make_judge(examiner, beside=is_beside)
+    judge.hand_in(tiny_model.state_dict())
+    assert judge.hear().losses
+    with pytest.raises(ValueError, match="no weights were handed in"):
+        judge.hear()
+    judge.close()

@@ -167,7 +167,7 @@ def test_of_two_changes_with_one_epoch_the_ledger_keeps_the_first(world: Registr
         promote(
             LateReader(),  # type: ignore[arg-type]
             world.store,
-            cycle="c2",
+            cycle_id="c2",
             weights_digest=other.weights_digest,
             settings=world.settings,
             why="late",
@@ -294,7 +294,7 @@ def test_a_promoter_that_slept_while_others_went_on_does_not_keep_the_alias(worl
     change = promote(
         world.ledger,
         SlowStore(),  # type: ignore[arg-type]
-        cycle="c1",
+        cycle_id="c1",
         weights_digest=slow.weights_digest,
         settings=world.settings,
         why="slow",

@@ -50,7 +50,7 @@ def what_came_of_it(world: RegistryWorld) -> dict[str, object]:
 def promote_the_third(ledger: Ledger, store: ModelStore, world: RegistryWorld) -> None:
     third = world.store.version("3").weights_digest
     options: Any = {"settings": world.settings, "why": "it passed", "clock": world.clock}
-    promote(ledger, store, cycle="c3", weights_digest=third, **options)
+    promote(ledger, store, cycle_id="c3", weights_digest=third, **options)
 
 
 def roll_back_once(ledger: Ledger, store: ModelStore, world: RegistryWorld) -> None:
@@ -113,7 +113,7 @@ def test_a_promotion_killed_at_any_call_is_completed_by_the_next_tick(has_champi
         promote(
             crashing(world.ledger, countdown),
             crashing(world.store, countdown),
-            cycle=world.cycle_of(candidate),
+            cycle_id=world.cycle_of(candidate),
             weights_digest=candidate.weights_digest,
             settings=world.settings,
             why="it passed",
@@ -170,11 +170,11 @@ def test_recovery_itself_may_be_killed_at_any_call() -> None:
         assert consistent(worlds[-1])
 
 
-def begin_change(world: RegistryWorld, weights_digest: str, *, cycle: str = "") -> None:
+def begin_change(world: RegistryWorld, weights_digest: str, *, cycle_id: str = "") -> None:
     """Write the intent and die."""
     now = world.clock.now()
     plan = plan_promotion(world.state, weights_digest, world.settings, why="it passed", now=now)
-    write_record(world.ledger, plan, actor="otto", cycle_id=cycle, key=f"champion.changing:{plan.epoch}")
+    write_record(world.ledger, plan, actor="otto", cycle_id=cycle_id, key=f"champion.changing:{plan.epoch}")
 
 
 def test_a_recovered_change_keeps_the_name_of_who_began_it(world: RegistryWorld) -> None:
@@ -210,7 +210,7 @@ def test_a_promotion_that_a_rollback_overtakes_while_the_registry_is_away_is_not
     world: RegistryWorld,
 ) -> None:
     first, _, third = world.promoted(), world.promoted(), world.approved()
-    begin_change(world, third.weights_digest, cycle=world.cycle_of(third))
+    begin_change(world, third.weights_digest, cycle_id=world.cycle_of(third))
     assert world.state.cycles["c3"].phase == "promoting"
     world.store.is_offline = True
     change = rollback(world.ledger, world.store, by="otto", why="it misses bolts")

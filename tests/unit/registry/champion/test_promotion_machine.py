@@ -80,7 +80,7 @@ class Promotions(RuleBasedStateMachine):
             promote(
                 crashing(self.world.ledger, countdown),
                 crashing(self.world.store, countdown),
-                cycle=self.world.cycle_of(candidate),
+                cycle_id=self.world.cycle_of(candidate),
                 weights_digest=candidate.weights_digest,
                 settings=self.world.settings,
                 why="it passed",
