@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PureWindowsPath
 from typing import Any, Final
 
 from dataset.coco.annotation_files import EXPORT_HINT, describe_folder
-from dataset.coco.document import COCO, CocoFile, coco_from
+from dataset.coco.document import COCO, CocoFile, coco_from, is_safe_name
 from dataset.coco.listing import picture_names
-from dataset.formats.port import LabelReader, LabelSource
+from dataset.formats.port import LabelReader, LabelSource, own_name
 from dataset.problems import DataProblem
 from maskloop.errors import DataError
 from maskloop.wording import count
@@ -28,6 +29,7 @@ def read(source: LabelSource) -> CocoFile:
     coco = coco_from(source.json(name), source.stands_for(name))
     if any(isinstance(each, dict) and "neg_category_ids" in each for each in coco.images):
         return _as_lvis(coco, source, name)
+    coco = _with_own_names(coco)
     return replace(coco, images_dir=source.find_pictures_dir(picture_names(coco), beside=name))
 
 
@@ -53,6 +55,31 @@ def _choose(source: LabelSource) -> str:
 def _is_coco(source: LabelSource, name: str) -> bool:
     content = source.peek_json(name) if source.mentions(name, *_LISTS) else None
     return isinstance(content, dict) and all(isinstance(content.get(each), list) for each in _LISTS)
+
+
+def _with_own_names(coco: CocoFile) -> CocoFile:
+    """Cut paths that lead out of the pictures' folder to the files' own names, unless two become one.
+
+    Label Studio writes paths of its server, even where the export holds the pictures; others absolute paths.
+    """
+    names = picture_names(coco)
+    cut = {name: own_name(name) for name in names if not is_safe_name(name) or PureWindowsPath(name).drive}
+    own_names = [cut.get(name, name) for name in names]
+    if not cut or not all(cut.values()) or len(set(own_names)) < len(names):
+        return coco
+    first = next(iter(cut))
+    message = (
+        f"file names lead out of the pictures' folder (the first: {first!r}); the pictures were looked for "
+        "under their own names"
+    )
+    told = DataProblem("info", "picture-path-cut", "/images", message, example=cut[first], count=len(cut))
+    images = tuple(_renamed(each, cut) for each in coco.images)
+    return replace(coco, images=images, problems=(*coco.problems, told))
+
+
+def _renamed(image: Any, names: dict[str, str]) -> Any:
+    name = image.get("file_name") if isinstance(image, dict) else None
+    return {**image, "file_name": names[name]} if isinstance(name, str) and name in names else image
 
 
 def _as_lvis(coco: CocoFile, source: LabelSource, name: str) -> CocoFile:

@@ -57,6 +57,36 @@ def test_content_counts_and_not_the_ending_of_the_name(tmp_path: Path) -> None:
     assert len(read(tmp_path).images) == len(read(tmp_path / "labels.txt").images) == 2
 
 
+class TestPathsOfAnotherMachine:
+    def named(self, folder: Path, *names: str) -> CocoFile:
+        content = coco_content(range(len(names)))
+        for image, name in zip(content["images"], names, strict=True):
+            image["file_name"] = name
+        write_pictures(folder / "images", range(len(names)))
+        (folder / "result.json").write_text(json.dumps(content))
+        return read(folder)
+
+    def test_are_cut_to_the_names_of_the_pictures_that_are_there(self, tmp_path: Path) -> None:
+        coco = self.named(
+            tmp_path, "../upload/1/picture_000.png", "C:\\data\\picture_001.png", "picture_002.png"
+        )
+        assert [each["file_name"] for each in coco.images] == [
+            f"picture_00{number}.png" for number in range(3)
+        ]
+        assert coco.images_dir == tmp_path / "images"
+        (told,) = coco.problems
+        assert (told.severity, told.code, told.count) == ("info", "picture-path-cut", 2)
+
+    def test_stay_where_two_pictures_would_become_one(self, tmp_path: Path) -> None:
+        names = ["../left/picture_000.png", "/right/picture_000.png"]
+        coco = self.named(tmp_path, *names)
+        assert [each["file_name"] for each in coco.images] == names
+        assert coco.problems == ()
+
+    def test_stay_where_nothing_is_left_of_them(self, tmp_path: Path) -> None:
+        assert [each["file_name"] for each in self.named(tmp_path, "/").images] == ["/"]
+
+
 class TestLvis:
     def lvis(self, tmp_path: Path, folder: str) -> CocoFile:
         content, tmp_path = coco_content(range(2)), tmp_path / "alone" / "here"

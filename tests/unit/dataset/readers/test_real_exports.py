@@ -22,12 +22,17 @@ SURVIVES = {
     "fiftyone-reads": WHOLE,
     "supervision-reads": WHOLE,
     "supervisely-coco-bitmaps": WITHOUT_CROWDS,
+    "label-studio-coco-polygons": HOLES_FILLED | {"two": "0.500, 2 objects"},
+    "label-studio-coco-photo": {"photo": "1.000"},
 }
 """What an export has of each object, for those that are advised or at least harmless."""
 
 TOLD = {
     "datumaro-coco-masks": "error class-of-crowds",
     "datumaro-coco-from-rle": "error no-mask",
+    "label-studio-coco-brush": "error no-annotations",
+    "label-studio-coco-two-annotators": "error picture-listed-twice",
+    "label-studio-coco-photo": "warning label-studio-photo",
 }
 """What has to be said of an export that bends."""
 
