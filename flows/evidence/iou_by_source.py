@@ -46,7 +46,10 @@ def iou_rows(candidate: IouTable, champion: IouTable | None) -> list[dict[str, A
 def comparison_rows(
     workspace: Workspace, old_version: str, new_version: str, *, old_source: str, new_source: str
 ) -> list[dict[str, Any]]:
-    """Return per class: the old model before drift and on the new source, the new model on both."""
+    """Return per class, and as their mean: the old model before drift and on the new source, the new on both.
+
+    A class without instances in a source has None there and does not count in the mean.
+    """
     first = {(row["source"], row["class"]): row for row in read_iou_rows(workspace, old_version)}
     second = {(row["source"], row["class"]): row for row in read_iou_rows(workspace, new_version)}
     names = list(dict.fromkeys(name for _, name in second))
@@ -61,8 +64,7 @@ def comparison_rows(
         for name in names
     ]
     columns = ("before", "drifted", "after", "old_source")
-    mean = {key: sum(row[key] or 0.0 for row in rows) / len(rows) for key in columns}
-    return [*rows, {"class": "mean", **mean}]
+    return [*rows, {"class": "mean", **{column: _mean([row[column] for row in rows]) for column in columns}}]
 
 
 def read_iou_rows(workspace: Workspace, version: str) -> list[dict[str, Any]]:
@@ -72,6 +74,12 @@ def read_iou_rows(workspace: Workspace, version: str) -> list[dict[str, Any]]:
         raise NotFoundError(f"version {version} was not judged in this workspace", where=str(path))
     rows: list[dict[str, Any]] = json.loads(path.read_text())
     return rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean over the classes that have instances; None if none has."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _finite(value: Any) -> float | None:

@@ -104,7 +104,7 @@ class Candidate:
 
     @classmethod
     def of(cls, cycle_id: str, record: CandidateRegistered) -> Candidate:
-        """Shorten the record of a cycle_id's candidate."""
+        """Shorten the record of a cycle's candidate."""
         return cls(cycle_id, record.version, record.weights_digest, record.data_tag, record.requested_by)
 
 
