@@ -1,7 +1,7 @@
 """A client in Python for the service: typed answers, errors in plain words, and patience.
 
-A request that met a broken connection or a busy service is sent again under the same id, which counts once:
-a worker that dies, a restart or a rush costs waiting, not answers.
+A request that fails because of a broken connection or a busy service is sent again with the same id, which
+counts once. So a dead worker, a restart or a load peak costs time, not answers.
 """
 
 from __future__ import annotations

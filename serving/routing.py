@@ -1,7 +1,7 @@
 """Who answers a request while a rollout is under way: pure decisions.
 
-A client's key always maps to the same point of 0..100, so a client keeps its model, and a client that met
-the challenger at 5 % still meets it at 25 %. The share is a hard limit: if few clients send most requests,
+A client's key always maps to the same point in 0..100, so a client keeps its model, and a client routed to
+the challenger at 5 % stays with it at 25 %. The share is a hard limit: if a few clients send most requests,
 some of theirs go to the champion.
 """
 
@@ -27,7 +27,7 @@ class Counted:
 def choose_role(traffic: Traffic, key: str, counted: Counted) -> Role:
     """Decide who answers one request, and count it.
 
-    Of the requests counted so far, this one included, never more than the share go to the challenger.
+    The challenger never gets more than its share of the requests so far, this one included.
     """
     if (counted.cycle_id, counted.share_percent) != (traffic.cycle_id, traffic.share_percent):
         counted.cycle_id, counted.share_percent = traffic.cycle_id, traffic.share_percent

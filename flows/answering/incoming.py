@@ -1,6 +1,6 @@
 """The files named on a command line: which are pictures, what they are called, and a balance of all of them.
 
-A picture is told by its first bytes, as in `ingest`, never by its ending.
+A picture file is recognised by its first bytes, as in `ingest`, not by its extension.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PictureAnswer:
 def list_files(named: Sequence[Path]) -> list[IncomingFile]:
     """Expand folders into the files below them, sorted; a file counts once, however often it was named.
 
-    Files named one by one are always asked about; in folders, what is no picture is passed over.
+    Files named one by one are always predicted; in folders, files that are not pictures are skipped.
 
     Raises:
         DataError: if there is no picture among them; it says what there is.

@@ -57,7 +57,7 @@ class Clocked:
 @with_output
 def demo(directory: Path, out: Output, *, pictures: int) -> None:
     """Run one whole turn of the loop on generated pictures."""
-    # Before torch is imported: on a busy laptop two threads of so small a network mostly wait for each other.
+    # Must be set before torch is imported: on a busy laptop a network this small is slower with two threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     result = run_demo(directory, num_pictures=pictures)
     out.answer(result, lambda: None)

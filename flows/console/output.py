@@ -57,7 +57,7 @@ class Output:
     def sentences(self, sentences: Sequence[str], teller: Teller) -> None:
         """Print sentences on standard output, except those that its reader has just read on standard error.
 
-        Both are read by one person on a terminal. Where they go apart, each is complete.
+        On a terminal one person reads both streams. Where the streams are separate, each is complete.
         """
         terminal = teller if isinstance(teller, TerminalTeller) and is_one_stream() else None
         for sentence in sentences:

@@ -103,8 +103,8 @@ def record_decision(log: DecisionLog, cycle: Cycle, decision: ApprovalDecided) -
 def settle_tags(log: DecisionLog) -> list[str]:
     """Bring the tags ``approval`` and the record together again, for decided cycles that are still open.
 
-    A tag that a crash left behind is made to show what was recorded. A tag that a person turned to rejected
-    before the yes became a promotion takes the yes back.
+    A tag that a crash left out of date is set to what was recorded. A tag that a person changed to rejected
+    before the promotion began withdraws the approval.
 
     Returns:
         What was done, as sentences.

@@ -30,8 +30,8 @@ def open_references(
 ) -> Mapping[str, Baseline]:
     """Load what a champion's own held-out pictures look like, or have them observed the first time.
 
-    Each source's reference is its validation pictures, with its test pictures added where those are fewer
-    than a window needs; sources with too few even so count in the pooled reference only.
+    The reference of a source is its validation pictures, plus its test pictures if there are fewer than a
+    window needs. A source that still has too few counts only in the pooled reference.
 
     Args:
         directory: Where the champion's references lie.

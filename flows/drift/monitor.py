@@ -57,7 +57,7 @@ class Monitored:
 def monitor(app: App) -> Monitored:
     """Judge the newest window of samples, write the report, and record a trigger if the loop should turn.
 
-    Each sample is judged at most once; run again without new samples, nothing happens.
+    Each sample is judged at most once, so a second run without new samples changes nothing.
 
     Raises:
         NotFoundError: if no champion serves yet.

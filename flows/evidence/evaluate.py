@@ -59,9 +59,10 @@ def evaluate_model(
 ) -> ModelOnPictures:
     """Predict the pictures and measure the result.
 
-    A model with calibrated thresholds is measured at these, as it answers; any other at ``score_threshold``.
-    What a model of another label schema finds is counted under the version's class of that name; finds of a
-    class that the version lacks do not count. ``called_now`` tells what its classes are called there.
+    A model with calibrated thresholds is measured at those, because it answers with them; any other model at
+    ``score_threshold``. Detections of a model with another label schema are counted under the version's class
+    of the same name; detections of a class that the version lacks are ignored. ``called_now`` maps the
+    model's class names to the version's.
     """
     predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
     own = predictor.score_threshold

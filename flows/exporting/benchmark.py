@@ -61,7 +61,7 @@ class Benchmark:
 def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: int = 20) -> Benchmark:
     """Time a version (default: the champion), or a folder with a model or an export, on this machine.
 
-    An export that cannot be run is told about, and the others go on.
+    An export that cannot be run is reported, and the others are still timed.
 
     Raises:
         NotFoundError: if there is no such version, model or export.

@@ -35,7 +35,7 @@ def ingest(
 ) -> IngestResult:
     """Validate a batch, add it to the data, version it, tell the ledger, and write its report.
 
-    Running it twice with the same batch changes nothing; interrupted, it continues when started again.
+    A second run with the same batch changes nothing; an interrupted run is completed by the next one.
 
     Args:
         app: The workspace.

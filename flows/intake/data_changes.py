@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def restore_version(app: App, tag: str, *, by: str, why: str = "") -> DatasetVersion:
     """Make a data version the current one again and write down who did it.
 
-    Run again, also after a kill, it ends the same, with one entry in the ledger.
+    It is idempotent: a run after a crash completes the change, with one entry in the ledger.
 
     Raises:
         NotFoundError: if there is no such version.
@@ -54,7 +54,8 @@ def change_classes(
 ) -> ClassesChanging:
     """Drop, rename or merge classes of the current data, as a new version, and write down who did it.
 
-    The decision is recorded first, so that a kill between the two loses nothing; run again, it completes.
+    The decision is recorded before the change is made, so a crash in between loses nothing and the next run
+    completes it.
 
     Args:
         app: The workspace.

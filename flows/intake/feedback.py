@@ -40,7 +40,8 @@ _MAX_AT_ONCE: Final = 1000
 def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Observer | None = None) -> bool:
     """Write down what a person said about an answer; tells whether it becomes a label.
 
-    It does if all instances are given and the picture is kept. The last that is said about an answer counts.
+    It does if the correction lists all instances and the picture is kept. The latest correction of an answer
+    counts.
 
     Raises:
         NotFoundError: if no answer to this request was sampled.
@@ -118,8 +119,9 @@ def _check_mask(segmentation: Any, sample: Sample) -> Rle:
 def ingest_corrections(app: App) -> list[str]:
     """Make the corrections that wait a labelled batch of the data, one for each source; say what came of it.
 
-    What is refused says why and waits no longer; the rest goes in. Run again after a crash at any point, it
-    ends the same: the data take a batch once, and a correction replaced in the meantime waits on.
+    Refused corrections keep their reason and stop waiting; the others are ingested. It is idempotent, also
+    after a crash at any point: a batch enters the data once, and a correction that was replaced meanwhile
+    keeps waiting.
 
     Raises:
         StorageError: if the data cannot be written; what was not ingested waits on.
@@ -244,7 +246,7 @@ def _refuse_pictures(
 ) -> tuple[list[str], _Pictures]:
     """Refuse the pictures a report leaves out, each for its own reason; return the others.
 
-    With a ``headline`` the batch was refused: if no single picture is to blame, all are refused for it.
+    A ``headline`` means that the batch was refused: if no single picture is the cause, all are refused.
     """
     reasons = {problem.picture: problem.message for problem in report.problems if problem.picture}
     bad = {name: reasons[name] for name in pictures if name in reasons}

@@ -136,7 +136,7 @@ def report_of_refusal(refused: BatchRefusedError) -> BatchReport:
 def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Path:
     """Write a page and a JSON file beside it, named after the batch; return the page's path.
 
-    The same file or folder again writes the same files anew.
+    The same file or folder overwrites its earlier report.
 
     Args:
         folder: Created if it is missing.
@@ -183,7 +183,10 @@ def _draw_examples(report: BatchReport, max_mpx: float) -> Iterator[dict[str, st
         for problem, picture in chosen:
             try:
                 pixels = decoder.open((report.images_dir / picture.found.path).read_bytes()).pixels
-            except (OSError, PictureError):  # it changed or went since it was read; the page does without
+            except (
+                OSError,
+                PictureError,
+            ):  # it changed or disappeared since it was read; the page leaves it out
                 continue
             drawn = draw_truth(pixels, _truth(picture), report.found.class_names, long_side_px=_LONG_SIDE_PX)
             yield {

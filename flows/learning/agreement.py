@@ -1,8 +1,9 @@
 """How a model differs from the truth, by the figures a rollout compares it with its challenger by.
 
-Measured twice. A candidate is measured on all test pictures, by the labels of its own time. A champion is
-measured again on the test pictures that came since, which may be of a kind it does not know. Labels that were
-changed afterwards are not asked: if they were mixed up, they would excuse a challenger that learned them.
+There are two measurements. A candidate is measured on all test pictures, with the labels of its own data
+version. A champion is measured again on the test pictures added since, which may be of a kind it does not
+know. Labels changed after its training are not used: if they were wrong, they would loosen the limits for a
+challenger that learned them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def weigh_hard_examples(
     """Return the weight of each training picture that a person corrected or a rollout failed on.
 
     Pictures of a slice count once they are labelled. Validation and test pictures are never trained on, so
-    what the champion does badly there has no part in this.
+    the champion's errors on them are ignored.
 
     Args:
         version: With the training pictures.

@@ -18,7 +18,7 @@ from models.loading.request import TrainingRequest
 class Start:
     """What a training starts from: the champion's weights and the data they have seen, or nothing.
 
-    A champion may instead be the teacher of a training that starts from nothing.
+    Alternatively the champion is the teacher of a training that starts from first weights.
     """
 
     artifact: Path | None = None
@@ -82,7 +82,8 @@ def new_pictures(version: DatasetVersion, since_tag: str) -> tuple[str, ...]:
 def digest_settings(settings: Settings) -> str:
     """Return the digest of everything in the settings that shapes a model: its weights and its thresholds.
 
-    Thresholds at their defaults are left out, so that trainings recorded before they counted keep theirs.
+    Thresholds at their defaults are left out, so that the digests of trainings recorded before thresholds
+    existed stay valid.
     """
     shaping: dict[str, Any] = {
         "model": settings.model.model_dump(mode="json"),

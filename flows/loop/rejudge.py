@@ -31,7 +31,9 @@ def judge_again(app: App, version: str) -> Cycle:
     refuse_if_running(app.ledger, app.state(), app.workspace)
     cycle, candidate = _find(recall_version(app.ledger, app.state(), version), version)
     _refuse_if_busy(app.state(), cycle)
-    if cycle.phase == "candidate":  # its judging was interrupted: it is judged by the present gates anyway
+    if (
+        cycle.phase == "candidate"
+    ):  # its judging was interrupted: resuming it applies the present gates anyway
         reconcile(app, start_work=work_on_cycle)
         return app.state().cycles[cycle.id]
     _refuse_if_pointless(recall_version(app.ledger, app.state(), version), cycle, candidate)

@@ -15,7 +15,7 @@ from maskloop.state.cycle_state import Cycle
 def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> Cycle:
     """Ask for a turn by hand and carry it as far as it goes without a person.
 
-    A turn that was interrupted before its verdict is carried on instead.
+    A turn that was interrupted before its verdict is resumed instead.
 
     Raises:
         BusyError: if another turn waits for a person or for labels, its work is running, or it is unfinished

@@ -19,8 +19,8 @@ from maskloop.stopping import StopRequest, stop_request
 def work_on_cycle(app: App, cycle_id: str) -> Cycle:
     """Train and judge, whichever is still to be done, holding the one lease on training.
 
-    A failure is recorded; the next reconcile tries again until attempts without progress are used up. Servers
-    that do not answer, settings that cannot be, and being asked to stop cost no attempt.
+    A failure is recorded; the next reconcile retries until the attempts without progress are used up. An
+    unreachable server, invalid settings and a request to stop do not count as attempts.
 
     Raises:
         UnavailableError: if another process is already working, or a server does not answer.

@@ -1,9 +1,9 @@
 """The approval page of every judged version, in MLflow and in the workspace, as the record has it.
 
-Which pages are out of date is read off the versions themselves: each carries a tag that names what its page
-was made from. So a page that could not be written, because MLflow was away or a process died, is written by
-the next reconcile. Up to which entry all pages were up to date is noted in the workspace; without that note
-every version is asked.
+Each version carries a tag that names what its page was made from, so outdated pages are found from the
+versions alone. A page that could not be written, because MLflow was unreachable or a process died, is written
+by the next reconcile. A note in the workspace says up to which ledger entry all pages were up to date;
+without it every version is checked.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _NOTE: Final = "approval-pages.json"
 def refresh_packs(app: App) -> None:
     """Write every page that is out of date: cheap while none is. Never raises for an away MLflow.
 
-    Asked about are open cycles, whose pages follow the settings too, and those that an entry named since all
-    pages were last found up to date.
+    It checks the open cycles, whose pages also depend on the settings, and the cycles named by entries since
+    all pages were last up to date.
     """
     state = app.state()
     note = app.workspace.state_dir / _NOTE
@@ -64,7 +64,7 @@ def refresh_packs(app: App) -> None:
 def _find_touched(app: App, state: LoopState, *, since: int) -> list[str]:
     """Return the judged cycles whose pages may be out of date, oldest first.
 
-    Of a version that was judged again, only the cycle of the last verdict has the page.
+    If a version was judged again, only the cycle of its last verdict has the page.
     """
     touched = {cycle.id for cycle in state.open_cycles}
     for entry in app.ledger.entries(after=since):
@@ -94,8 +94,8 @@ def _refresh_if_outdated(app: App, cycle_id: str) -> bool:
 def refresh_pack(app: App, cycle_id: str) -> None:
     """Write one cycle's page and its version's description as the record has them now.
 
-    Takes seconds, and minutes while MLflow hangs: nothing that traffic waits for may wait for it.
-    Nothing here can hold up the loop: what fails is said, and left to the next `refresh_packs`.
+    It takes seconds, or minutes while MLflow hangs, so nothing that serves traffic may call it. Failures do
+    not stop the loop: they are reported, and the next `refresh_packs` retries.
     """
     try:
         with leased(app.ledger, f"the approval page of {cycle_id}", ttl_s=app.settings.retraining.lease_s):
@@ -114,7 +114,7 @@ def refresh_pack(app: App, cycle_id: str) -> None:
 def made_from(app: App, cycle: Cycle, state: LoopState) -> str:
     """Name what a cycle's page is made from: the newest entry about it, and what else can change it.
 
-    The page of an ended cycle only follows the ledger: gates edited later mean nothing to it.
+    The page of an ended cycle depends on the ledger alone, not on gates edited later.
     """
     newest = newest_entry_about(app.ledger, cycle, state)
     if cycle.closed:

@@ -158,7 +158,7 @@ def render_loop_page(page: LoopPage) -> str:
 def draw_versions(versions: Sequence[VersionFigures]) -> Markup | None:
     """Draw each class's IoU over the versions, and their mean; None without figures.
 
-    Of many classes the seven are drawn that are worst in the newest version.
+    If there are more than seven classes, the seven worst of the newest version are drawn.
     """
     known = [one for one in versions if one.mean_iou is not None and one.version.isdigit()]
     if not known:

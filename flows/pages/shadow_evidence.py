@@ -1,7 +1,7 @@
 """What a rollout said, for the approval page.
 
-The pair log forgets a rollout when the next one begins, so the newest report is kept beside the verdict's
-evidence and stands in for it from then on. Where that is gone too, the ledger still holds the checks.
+The pair log drops a rollout's pairs when the next rollout begins. The newest report is therefore kept beside
+the verdict's evidence and used from then on. Without that file the checks come from the ledger.
 """
 
 from __future__ import annotations

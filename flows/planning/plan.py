@@ -1,7 +1,7 @@
 """What is due now: a pure function from the recorded state and a few facts to the next steps.
 
-The reconcile applies what `plan` returns and asks again until nothing is due, so a lost, late or doubled
-event changes nothing, and a second run in a row does nothing.
+The reconcile applies what `plan` returns and calls it again until nothing is due. So a lost, late or repeated
+event makes no difference, and a second reconcile does nothing.
 """
 
 from __future__ import annotations
@@ -217,7 +217,8 @@ def _plan_decision(cycle: Cycle, facts: LoopFacts) -> Step | None:
 def _plan_triggers(state: LoopState) -> tuple[Step, ...]:
     """Open a cycle for the oldest trigger, or let those that ask for a training join the one that trains.
 
-    What asks for another verdict on an old candidate, or comes while one is reached, waits for its turn.
+    Triggers that ask for another verdict on an old candidate, or arrive while a verdict is being reached,
+    stay pending.
     """
     pending = state.pending_triggers
     if not pending:

@@ -1,8 +1,8 @@
 """The pictures a rollout failed on: kept when it is rolled back, asked about when a candidate is judged.
 
-The champion's answers are the reference until a person has corrected them. A candidate that differs from
-the champion on them may be the better one, so that alone is inconclusive: a person looks. Where people have
-corrected most of a slice, it is a gate like any other.
+The champion's answers are the reference until a person corrects them. A candidate that differs from the
+champion on a slice may be the better one, so the difference alone is inconclusive and needs a person's
+decision. Once people have corrected most of a slice, it is a gate like any other.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def keep_slice(
 def _half_way(pairs: Sequence[KeptPair], required_agreement: float) -> float:
     """Ask for half the way from what the failed challenger showed on these pictures to what was asked of it.
 
-    They were chosen because it did worst on them, and nearly any two models do worse there than elsewhere.
+    The pictures were selected because the challenger was worst on them, and most pairs of models agree less
+    on them than elsewhere.
     """
     shown = float(np.mean([pair.comparison.agreement for pair in pairs]))
     return min(required_agreement, (shown + required_agreement) / 2)

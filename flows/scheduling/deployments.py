@@ -187,8 +187,8 @@ def run_in_foreground(app: App, name: str, story: Callable[..., _Result], **para
 def start_train_run(app: App, cycle_id: str) -> None:
     """See to it that a flow run works on the cycle: leave a living one alone, replace a dead one.
 
-    A killed run says RUNNING for ever, so one that has run for longer than a lease without holding the
-    lease on training is marked as crashed first; so is one that nobody picked up for much longer.
+    Prefect shows a killed run as RUNNING for ever. So a run that is older than a lease and does not hold the
+    training lease is first marked as crashed, and so is a run that no worker picked up for much longer.
     """
     tag = f"maskloop:{app.settings.model_name}:{cycle_id}"
     with get_client(sync_client=True) as client:
@@ -214,8 +214,8 @@ def start_train_run(app: App, cycle_id: str) -> None:
 def drop_schedules(workspace: str) -> int:
     """Remove every schedule that calls for this workspace, and return how many there were.
 
-    `prefect deploy` adds and changes schedules but never removes one, so those that left prefect.yaml, or
-    whose whole deployment did, would stay active: drop all, and then deploy what the file has now.
+    `prefect deploy` adds and changes schedules but never removes one. Schedules that were deleted from
+    prefect.yaml would stay active, so all are dropped before the file is deployed.
     """
     dropped, offset = 0, 0
     with get_client(sync_client=True) as client:

@@ -60,7 +60,7 @@ class Notes:
 class Watch:
     """Reconciles a workspace look by look. Most looks find nothing, and leave nothing behind.
 
-    Settings that are edited count from the next look on.
+    Edited settings take effect with the next look.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Watch:
     def look(self) -> list[str]:
         """Do what is due, and show it; after a quarter of an hour in which nothing was, show a sign of life.
 
-        Trouble is shown once, and again when it has changed; the next look tries again. Somebody else who is
-        reconciling is no trouble.
+        An error is shown once, and again when it changes; the next look retries. A reconcile by another
+        process is not an error.
 
         Returns:
             What was done, as sentences.

@@ -101,7 +101,7 @@ def _wishes_not_granted(
 def _keep_in_git(workspace: Workspace) -> tuple[str, ...]:
     """Commit settings and schedules if nothing has been committed yet; else say the command that does.
 
-    A repository with commits is the user's, who decides what goes into it and when.
+    In a repository that has commits, the user decides what is committed and when.
     """
     root = workspace.root
     paths = [path for path in _KEPT_IN_GIT if (root / path).exists()]

@@ -34,7 +34,7 @@ def note_process(workspace: Workspace, process: subprocess.Popen[bytes]) -> None
 def end_leftovers(workspace: Workspace) -> int:
     """End the noted processes of this workspace, on this machine, whose owner has gone; returns how many.
 
-    What a process does survives its end by SIGTERM, as it survives a kill.
+    They are stopped with SIGTERM; their work survives that, as it survives a kill.
     """
     here = (socket.gethostname(), str(workspace.root))
     notes = [one for one in _read_notes(workspace) if (one["host"], one["workspace"]) == here]

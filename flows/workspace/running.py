@@ -78,7 +78,9 @@ class WorkNote:
         note: dict[str, Any] = {"work": work, "done": done, "total": total, "seconds_left": left}
         note |= {"host": socket.gethostname(), "pid": os.getpid()}
         beside = self._file.with_suffix(".tmp")
-        with suppress(OSError):  # a full disk ends a training at its checkpoint, with a message, and not here
+        with suppress(
+            OSError
+        ):  # a full disk stops the training at its next checkpoint, with a message, not here
             self._file.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps(note))
             beside.replace(self._file)

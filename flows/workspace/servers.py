@@ -73,7 +73,7 @@ def servers_running(
 ) -> Iterator[Mapping[str, str]]:
     """Start the named servers, wait until all answer, give their URLs, and stop them afterwards.
 
-    A server that the settings or the environment name instead is used and left alone.
+    A server named by the settings or the environment is used instead, and never started or stopped.
 
     Raises:
         ConfigurationError: if a port is in use, or this workspace's own servers run already.

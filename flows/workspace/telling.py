@@ -95,7 +95,7 @@ class TerminalTeller:
 def make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Any:
     """Build a rich table from rows that share their keys; numbers with three decimals, None as a dash.
 
-    Every text is shown as it is: rich would take the `[steel]` of a class `bolt [steel]` for markup.
+    Texts are printed verbatim: rich would read the `[steel]` of a class `bolt [steel]` as markup.
     """
     table = Table(title=Text(title, style="bold"), title_justify="left")
     for name, value in rows[0].items():

@@ -1,8 +1,8 @@
 """Which of the champion's known sources of pictures does production look like?
 
-A champion retrained for a second camera knows two. Production from either alone is no drift, although it
-differs from both taken together. So each source with enough pictures is a reference of its own, beside all
-of them pooled, and a window has drifted only if it has drifted from every one.
+A champion retrained for a second camera knows two. Production from either camera alone is not drift, although
+it differs from the two pooled. So each source with enough pictures is a reference of its own, beside the
+pooled one, and a window has drifted only if it differs from every reference.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether the loop should start another turn: one pure decision, the same however often it is asked.
 
-Asked at every tick with the recorded state. A drift that goes on for many windows is one episode and has one
-key, so it makes one trigger, and one more when it reaches another source. A quiet window ends the episode and
-arms the alarm again, and so does a new champion, whose key is another. While a cycle is open, a drift is
+Called at every tick with the recorded state. A drift over many windows is one episode with one key, so it
+causes one trigger, and one more for each further source it reaches. A quiet window ends the episode and
+re-arms the alarm; a new champion does the same, because its key differs. Drift during an open cycle is
 recorded too, so that the cycle names it.
 """
 
@@ -114,8 +114,8 @@ def drift_episode(windows: Sequence[JudgedWindow], confirm_windows: int) -> Judg
     """Return the window at which the drift going on now began, or last reached a new source; else None.
 
     An episode begins with ``confirm_windows`` drifting windows in a row and ends with a quiet one.
-    Inconclusive windows neither confirm nor end it. A drift that reaches a source which none of its windows
-    has shown so far is news: one camera's false alarm must not swallow what happens to the others later.
+    Inconclusive windows neither confirm nor end it. A drift that reaches a source not seen in its earlier
+    windows counts anew: one camera's false alarm must not hide later drift of the others.
 
     >>> found = drift_episode(
     ...     [JudgedWindow("a", "quiet"), JudgedWindow("b", "drift"), JudgedWindow("c", "drift")], 2

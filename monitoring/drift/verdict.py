@@ -5,8 +5,8 @@ together) and large (an effect of at least ``min_effect``). The correction keeps
 signal in a quiet window at or below ``false_alarm_rate``; the rest only makes alarms rarer. What could not be
 measured never counts as quiet.
 
-Quiet means: drawn from the same stream as the baseline, each sample by itself. Consecutive frames of one film
-are not; sample them apart.
+A quiet window is one whose samples are drawn independently from the same distribution as the baseline.
+Consecutive frames of a video are not independent; sample them apart.
 """
 
 from __future__ import annotations

@@ -96,8 +96,9 @@ class CorrectionLog(Protocol):
     def add(self, correction: Correction, picture: bytes | None = None) -> bool:
         """Write a correction down in place of any earlier one; False if the same was said already.
 
-        It waits to become a label if instances were given and the picture is there: the bytes handed in now,
-        or those of an earlier correction. They are kept here, because the sample log lets pictures go.
+        It waits to become a label if instances were given and the picture is available: the bytes given now,
+        or those of an earlier correction. The bytes are stored here, because the sample log deletes old
+        pictures.
         """
         ...
 

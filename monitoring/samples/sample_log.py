@@ -1,9 +1,8 @@
 """The sample log in SQLite and a folder of pictures.
 
-``received = scored + skipped + pending`` holds at every moment and survives pruning: what was forgotten is
-kept as numbers. Order is the order of arrival, never the clock's. Pictures are kept by quota, the newest
-first, because those are the ones labels are wanted for; they lie content-addressed, so that the same bytes
-are stored once.
+``received = scored + skipped + pending`` always holds, also after pruning: pruned rows stay in the counts.
+Samples are ordered by arrival, not by clock. The newest pictures are kept, up to a quota, because labels are
+wanted for those; they are content-addressed, so the same bytes are stored once.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ Index(
     _samples.c.sequence,
     _samples.c.picture_file,
     sqlite_where=_samples.c.picture_file.is_not(None),
-)  # the quota is looked at with every sample: without this it reads thousands of whole rows
+)  # the quota is checked with every sample: without this index each check reads thousands of rows
 _scores = Table(
     "scores",
     _metadata,
@@ -143,8 +142,8 @@ class SqlSampleLog:
     def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
         """Write a sample down; False, and nothing changed, if its id is already there.
 
-        With a ``skip_reason`` it is left out from the first moment. The picture is on disk before anybody
-        can see the row that names it.
+        A sample with a ``skip_reason`` is skipped from the start. The picture is on disk before its row
+        becomes visible.
 
         Raises:
             StorageError: if it cannot be written.
@@ -281,7 +280,7 @@ class SqlSampleLog:
     def _unused_files(self, connection: Connection, of_expired: AbstractSet[str | None]) -> list[str]:
         """Return files without a sample: those of expired samples, and any that a crash left behind.
 
-        A fresh file may belong to a sample that is being added this moment, so it is left alone.
+        A new file may belong to a sample that is just being added, so it is kept.
         """
         used = set(connection.execute(select(_samples.c.picture_file)).scalars())
         oldest_fresh = time.time() - _FRESH_S

@@ -99,7 +99,7 @@ class SampleLog(Protocol):
     def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
         """Write a sample down; False, and nothing changed, if its id is already there.
 
-        With a ``skip_reason`` it is left out from the first moment, and never pending.
+        A sample with a ``skip_reason`` is skipped from the start and never pending.
         """
         ...
 
@@ -132,7 +132,7 @@ class SampleLog(Protocol):
     def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
         """Record that a detector judged these; return the ids it had not judged before.
 
-        Ids that are unknown or skipped are left alone and not returned.
+        Unknown and skipped ids are ignored and not returned.
         """
         ...
 
@@ -147,8 +147,8 @@ class SampleLog(Protocol):
     def prune(self, now: datetime | None = None) -> Pruned:
         """Forget samples older than the retention, and picture files without a sample.
 
-        Those still pending count as skipped because they expired. A sample that comes a second time after its
-        retention is a new one.
+        Pending samples that expire count as skipped. A sample that arrives again after its retention is a new
+        one.
         """
         ...
 

@@ -1,7 +1,7 @@
 """API keys: random, shown once, kept as digests, compared in constant time, rotated without an outage.
 
-A key reads ``mlk_<id>_<secret>``. The secret has 256 random bits, so a plain sha256 of it is as good as a
-slow hash: they cannot be guessed.
+A key has the form ``mlk_<id>_<secret>``. The secret has 256 random bits and cannot be guessed, so a plain
+sha256 of it is as safe as a slow hash.
 """
 
 from __future__ import annotations

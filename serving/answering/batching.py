@@ -1,16 +1,16 @@
 """Pictures that come at the same time share a pass of the model.
 
-While the model is busy the next batch gathers by itself; an idle model waits for company only if settings
-say so. The queue is bounded by the time a request would wait, so that overload is said at once instead of
-suffered. Work in the shadow (the other model of a rollout) begins only while no request waits.
+While the model is busy, the next batch collects; an idle model waits for more requests only if the settings
+say so. The queue is bounded by the expected wait, so overload is refused at once. Shadow work (the other
+model of a rollout) starts only while no request waits.
 
-Passes run in lanes: threads that each compute with a number of cores of their own. A few pictures that find
-the service idle are answered fastest by all cores together (the wide lane). Where many wait, several passes
-side by side, each with a part of the cores, answer more of them: cores that share a pass wait for each other
-at the end of each of its many operations.
+Passes run in lanes: threads with a fixed number of cores each. A few pictures that arrive at an idle service
+are answered fastest by all cores together (the wide lane). Under load, several passes side by side with fewer
+cores each have more throughput, because cores that share a pass synchronise after each of its many
+operations.
 
-Champion and challenger have their own lanes beside the wide one: a challenger that hangs keeps only its own
-requests waiting, and those are answered by the champion in the end.
+Champion and challenger have separate lanes beside the wide one, so a challenger that hangs delays only its
+own requests, which the champion then answers.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ class MicroBatcher:
     def _open_lanes(self) -> None:
         """Divide the cores between lanes, now that a model is there and knows its device.
 
-        No second lane may be wide: once its threads, idle ones included, outnumber the cores, libgomp lets
-        them sleep between operations (config/linux/wait.h), and a pass of 11 ms takes 17.
+        Only one lane may be wide: once there are more threads than cores, idle ones included, libgomp puts
+        them to sleep between operations (config/linux/wait.h), and a pass of 11 ms takes 17 ms.
         """
         num_cores = self._cores.count()
         self._num_beside = min(num_cores, _MAX_BESIDE)
@@ -295,7 +295,7 @@ class MicroBatcher:
         self._gather()
         if not error:
             self._learn(seconds / len(batch) / num_beside)
-        # what comes next in the loop are the answers, which need not wait for this
+        # the event loop sends the answers next; they need not wait for this
         asyncio.get_running_loop().call_soon(self._tell_pass, batch, seconds, error)
 
     def _tell_pass(self, batch: Sequence[_Waiting], seconds: float, error: BaseException | None) -> None:

@@ -1,6 +1,6 @@
 """One picture in, one answer out: who answers, who stands in for whom, and what the other model says.
 
-The answer never waits for the shadow. What both models said about one picture is handed on as a pair.
+The answer never waits for the shadow. Both models' answers about a picture are passed on as a pair.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Engine:
     async def answer(self, picture: RequestPicture, *, deadline_s: float | None = None) -> Answer:
         """Answer one picture from one version, which the answer names.
 
-        A challenger that fails is replaced by the champion; the client never sees it.
+        If the challenger fails, the champion answers instead; the client does not see the failure.
 
         Raises:
             UnavailableError: if no model is ready or the service is stopping.

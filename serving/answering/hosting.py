@@ -1,7 +1,7 @@
 """The models in memory. What should be there is asked again and again; what changed is loaded, then swapped.
 
-A request keeps the model it began with until it is answered: the old model leaves memory with the last of
-them.
+A request keeps the model it began with until it is answered, so the old model is freed with the last such
+request.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ async def _ignore(_message: Message) -> None:
 class RequestLog:
     """ASGI middleware: a name, a log line, a metric and a span for each request; never its key or picture.
 
-    Errors not yet handled are answered here, so that they have all of these too.
+    Unhandled errors are answered here, so that their responses carry all of this too.
     """
 
     def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer) -> None:

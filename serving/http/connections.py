@@ -1,8 +1,9 @@
 """Connections bounded before anything is a request: how many, how slowly and how large their heads come.
 
-uvicorn waits for ever for the rest of a head and keeps whatever comes of it. Here it has ten seconds and
-64 KiB; so has a body that is no longer needed. Past the limit of connections a request is marked, and
-refused by the routes that do work; health is still answered. At twice the limit they are closed unread.
+uvicorn waits without limit for the rest of a request head and buffers all of it. Here a head has ten seconds
+and 64 KiB, and so has the rest of a body that is no longer needed. Above the connection limit, requests are
+marked: routes that do work refuse them, health routes still answer. Above twice the limit, connections are
+closed unread.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ async def read_picture(request: Request) -> bytes:
 async def read_form(request: Request, field: str, *, max_files: int) -> list[tuple[str, bytes]]:
     """Return the files of a form field as (name, bytes).
 
-    They stay in memory: the body is bounded, and no picture may touch the disk unasked.
+    They stay in memory: the body is bounded, and request bodies must not be written to disk.
 
     Raises:
         UnsupportedBodyError: if this is no form.

@@ -1,8 +1,8 @@
 """The routes that every picture takes: documented by FastAPI, called past it.
 
-Looking for the route, solving its dependencies and wrapping what it answers cost FastAPI as much as all of
-the service's own code for a prediction. So these routes are found by their path, and call their guards and
-read query and headers themselves, with the models that the documentation shows.
+FastAPI's routing, dependency resolution and response wrapping cost as much as all of the service's own code
+for a prediction. These routes are therefore matched by path, call their guards directly, and parse query and
+headers with the same models that the documentation shows.
 """
 
 from __future__ import annotations

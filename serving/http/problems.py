@@ -78,8 +78,8 @@ def status_of(error: Exception) -> tuple[int, str]:
 def problem_of(error: Exception, request_id: str) -> Problem:
     """Say an error in plain words.
 
-    Paths of the server are not shown to clients, so ``where`` is left out; so is all of an error that has
-    nothing to do with the request.
+    ``where`` is left out because clients must not see the server's paths. Errors that are unrelated to the
+    request are hidden entirely.
     """
     status, _ = status_of(error)
     if status == 500 or not isinstance(error, MaskloopError):

@@ -1,8 +1,8 @@
 """The application on a socket: uvicorn, guarded connections, several workers, and an orderly end.
 
-On SIGTERM the service first says on /readyz that it is stopping, so that load balancers look away; then it
-accepts nothing more, and ends once everything accepted is answered. With more than one worker uvicorn's
-supervisor starts a dead one again; workers end by themselves if the supervisor is killed.
+On SIGTERM the service first reports on /readyz that it is stopping, so that load balancers send no more
+requests. Then it stops accepting, answers everything it accepted, and exits. With several workers, uvicorn's
+supervisor restarts a dead one; workers exit if the supervisor is killed.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ def run_server(application: Application, settings: ServingSettings, listener: so
 class Supervisor(Multiprocess):
     """Starts dead workers again, at once.
 
-    uvicorn keeps a worker's end of the pipe open on its own side, so a worker that dies while it is asked for
-    a sign of life is only missed when the time for that is over.
+    uvicorn's supervisor keeps the worker's end of the pipe open too. So if a worker dies during a health
+    check, the supervisor notices only when that check times out.
     """
 
     def init_processes(self) -> None:
@@ -228,7 +228,7 @@ def _folder_in_memory() -> Iterator[Path]:
 
 
 def _run_alone(config: uvicorn.Config, listener: socket.socket) -> None:
-    # uvicorn raises the signal once more when it is done; an orderly end is no failure
+    # uvicorn raises the signal again when it is done; an orderly stop is not a failure
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     server = uvicorn.Server(config)
     keep_freed_memory()

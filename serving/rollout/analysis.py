@@ -1,13 +1,13 @@
 """Is the challenger as good as the champion? Judged on the pictures both answered. Pure.
 
-Every check is an always-valid test (`evaluation.sequential`), so it may be looked at after every picture. A
-challenger that keeps every limit is stopped by any of the checks at any moment with a chance of at most
-`rollout.error_rate`, shared out among them and the steps; one that breaks a limit goes on with no greater
-chance.
+Every check is an always-valid test (`evaluation.sequential`), so it may be evaluated after every picture. The
+probability that any check ever stops a challenger within all limits is at most `rollout.error_rate`, which is
+divided among the checks and steps. A challenger that breaks a limit proceeds with at most the same
+probability.
 
-Two kinds of checks: what every picture tells about must be shown to hold before the rollout goes on; what
-is rare (failures, broken promises, people's corrections) must not have been shown to be violated, nor look
-so at the moment.
+There are two kinds of checks. Those that every picture informs must be shown to hold before the rollout
+proceeds. Those about rare events (failures, broken latency promises, people's corrections) must not be shown
+to be violated, nor have a measured value beyond the limit.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def analyse(
 ) -> Analysis:
     """Judge a challenger by everything that was compared since its rollout began.
 
-    What fails, fails by all pictures or by those of the present step alone: a challenger that was good for
-    long and then is not would otherwise live long on its past.
+    A check fails on all pictures or on those of the present step alone: otherwise a challenger that becomes
+    worse late would be protected by its earlier pictures.
 
     Args:
         comparisons: In order of arrival.

@@ -190,7 +190,7 @@ def _share_after(rollout: Rollout, event: Event, phase: RolloutPhase) -> float:
         case "aborting" | "rolled-back" | "shadow":
             return 0.0
         case "paused":
-            return rollout.share_percent  # nothing is known to be wrong, and the evidence goes on growing
+            return rollout.share_percent  # nothing is known to be wrong, and evidence keeps accumulating
         case "progressing" if event == "resumed":
             return rollout.resumes_at_percent
         case "progressing":

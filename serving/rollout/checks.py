@@ -1,7 +1,7 @@
 """What a challenger is asked during a rollout: one table, a row for each check.
 
-A new check is a row and a test. The error rate is shared among the rows there are; the analysis, the phases,
-the slices and the approval page know nothing else of it.
+A new check is a row and a test. The error rate is divided among the rows; the analysis, the phases, the
+slices and the approval page use the table alone.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class RolloutCheck:
 def breaks_latency_promise(comparison: Comparison, slo: SloSettings) -> bool:
     """Tell whether an answer came too late, and would have come in time from the champion.
 
-    Its time is queue and pass, and a queue is made of passes of the same model: a champion that takes half
-    as long for a picture would have answered after half the time.
+    A request's time is queue plus pass, and the queue consists of passes of the same model. So a champion
+    that takes half as long per picture would have answered in half the time.
     """
     mine_s, other_s = comparison.challenger_s, comparison.champion_s
     ratio = min(1.0, other_s / mine_s) if mine_s else 1.0

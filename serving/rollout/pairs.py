@@ -85,7 +85,7 @@ class PairLog(Protocol):
     def add(self, pair: KeptPair) -> bool:
         """Add a pair; False, and nothing changes, if its request is already there.
 
-        Pictures are kept of the pairs that differ most, as many as the log was told to keep.
+        Pictures are kept for the pairs that differ most, up to the log's limit.
         """
         ...
 

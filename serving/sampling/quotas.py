@@ -1,12 +1,12 @@
 """Which answers become samples: a pure decision over what was taken before.
 
-Chance decides first, by the request's id, so the same request sent again is decided alike. What chance leaves
-out may still be kept by a rule: it *failed*, it is *strange* (out of distribution), or the model is
-*doubtful*.
+A random draw by the request's id decides first, so a repeated request is decided alike. A sample that the
+draw leaves out may still be kept by a rule: it *failed*, it is *strange* (out of distribution), or the model
+is *doubtful*.
 
-Rules have a limit too, or noise and outages could fill the log and displace every kept picture. Each rule
-may take a tenth of each quota and chance the other seven tenths, so none can starve another. Failures are
-kept by their rule alone and do not change the chances of answers.
+Rules are limited too: otherwise noise and outages could fill the log and displace every kept picture. Each of
+the three rules may use a tenth of each quota and the random draw the other seven tenths. Failures are kept by
+their rule alone and do not affect the sampling rate of answers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Answers become samples: decided at once, measured and written on a thread of their own.
 
-What chance took is judged for drift. What only a rule kept is there for people and labels, and is left out
-of drift from the first moment: it is not what production looks like.
+Randomly drawn samples are judged for drift. Samples kept by a rule alone serve people and labels; they never
+count for drift, because they are not representative of production.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class _Waiting:
 class Sampler:
     """Takes answers as samples; fulfils `answering.service.SampleTaker`. Safe to use from several threads.
 
-    Every answer offered is told to the observer once: kept, left out, or lost (``dropped`` because too much
-    waited, ``repeated``, ``unwritten``).
+    The observer is told once about every answer: kept, left out, or lost (``dropped`` because the queue was
+    full, ``repeated``, ``unwritten``).
 
     Args:
         log: Where samples go. Its retention is seen to here, hourly.
@@ -123,7 +123,7 @@ class Sampler:
         now = self._clock.now()
         with self._changed:
             if self._waiting:
-                self._changed.notify()  # the answer has gone out: what waits for a gap may have found one
+                self._changed.notify()  # the answer is sent: a waiting sample may have its idle moment
             taken = self._taken.at(now.timestamp())
             decision = decide(candidate, taken, self._settings)
             if decision.budget is None:
@@ -165,7 +165,7 @@ class Sampler:
     def _wait_for_a_gap(self, item: _Waiting) -> None:
         """Wait while a model computes: cores that share a pass all wait for the one that measures.
 
-        Not for long, and not if many samples wait.
+        The wait is short, and skipped if many samples are queued.
         """
         ends_at = item.since + _LONGEST_IN_LINE_S
         with self._changed:

@@ -1,7 +1,7 @@
 """Writing of log lines in the background, so that a slow reader of the log delays no request.
 
-What reads a service's output (a pipe, a terminal, a container's log driver) may pause. Writing to it then
-blocks; on the event loop it would block every request of the worker, health included.
+The reader of a service's output (a pipe, a terminal, a container's log driver) may pause. A write then
+blocks; on the event loop it would block every request of the worker, health checks included.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _END: Final = b""
 class LineWriter(logging.Handler):
     """Writes lines in order from a thread of its own.
 
-    When too many lines wait, new ones are left out until half of those are written. A warning says when that
-    begins. Another says how many lines were left out, or could not be written.
+    When the queue is full, new lines are dropped until half of it is written. One warning says when that
+    begins, another how many lines were dropped or could not be written.
 
     Args:
         stream: A standard stream or another one with a file descriptor, which must stay open.

@@ -1,8 +1,8 @@
 """What the service tells about itself, as figures that Prometheus reads.
 
-With several workers each writes its figures into files of one folder (prometheus_client's multiprocess mode)
-and whichever worker is asked answers for all of them. The counts of a worker that died stay; what it had in
-its queue goes. Labels are classes, versions and short names of ours, never what a client sent.
+Each of several workers writes its metrics into files of one folder (prometheus_client's multiprocess mode),
+and any worker answers for all. Counters of a dead worker stay; its gauges, such as the queue length, are
+removed. Label values are classes, versions and our own short names, never client input.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _NO_FIGURES: Final = b"# TYPE maskloop_figures_unreadable gauge\nmaskloop_figure
 def share_figures(folder: Path) -> None:
     """Make workers that start later share their figures in ``folder``, which is emptied.
 
-    For the process that starts several workers. A folder in memory is best: a full disk below a memory map
-    ends the process that writes.
+    For the process that starts several workers. The folder should be in memory: a full disk under a memory
+    map kills the writing process.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
