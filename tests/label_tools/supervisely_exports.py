@@ -23,15 +23,15 @@ def _painted(drawn: DrawnObject) -> list[Any]:
 
 
 def _outlined(drawn: DrawnObject) -> list[Any]:
-    """Return a polygon for each part. Its corners are pixels that belong to the object."""
-    holes = [_corners(drawn.hole, margin=1)] if drawn.hole else []
+    """Return a polygon for each part, its corners the object's own pixels, those of a hole the hole's."""
+    holes = [_corners(drawn.hole)] if drawn.hole else []
     return [sly.Polygon(_corners(block), holes) for block in drawn.blocks]
 
 
-def _corners(block: tuple[int, int, int, int], margin: int = 0) -> list[Any]:
-    """Return a rectangle's four corner pixels; for a hole those of the object around it."""
+def _corners(block: tuple[int, int, int, int]) -> list[Any]:
+    """Return a rectangle's four corner pixels, as the tool fills it."""
     left, top, right, bottom = block
-    x0, y0, x1, y1 = left - margin, top - margin, right - 1 + margin, bottom - 1 + margin
+    x0, y0, x1, y1 = left, top, right - 1, bottom - 1
     return [sly.PointLocation(y, x) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
 
 
