@@ -43,12 +43,14 @@ def swapped(picture: LabelledPicture) -> LabelledPicture:
     return replace(picture, instances=instances)
 
 
-def model(pictures: Iterable[LabelledPicture], quality: float) -> ModelOnPictures:
+def model(
+    pictures: Iterable[LabelledPicture], quality: float, *, score_threshold: float = 0.5
+) -> ModelOnPictures:
     predictor = ColourPredictor(quality)
     found = {one.digest: predictor.predict([draw_picture(int(one.digest, 16))[0]])[0] for one in pictures}
     detections = {digest: prediction.detections for digest, prediction in found.items()}
     truth = [ground_truth(one) for one in pictures]
-    evaluation = evaluate(detections, truth, class_names=CLASS_NAMES, score_threshold=0.5)
+    evaluation = evaluate(detections, truth, class_names=CLASS_NAMES, score_threshold=score_threshold)
     return ModelOnPictures(evaluation, found, latency_p95_ms=1.0)
 
 
@@ -84,6 +86,15 @@ def test_a_candidate_is_measured_on_all_test_pictures() -> None:
     assert record.agreement == pytest.approx(0.7)  # seven of ten rows: 0.75 is rounded down to whole rows
     assert (record.num_pictures, record.data_tag) == (3, "data-v3")
     assert (record.class_flips, record.lowest_count_shift, record.highest_count_shift) == (0.0, 0.0, 0.0)
+
+
+def test_instances_below_the_threshold_that_a_model_was_evaluated_at_count_as_missed() -> None:
+    """Bolts score 0.9 and nuts 0.8: the labels have two instances where the model tells one."""
+    pictures = [labelled(1), labelled(2)]
+    strict = replace(contest(pictures), candidate=model(pictures, 0.8, score_threshold=0.85))
+    record = measured(strict)[CANDIDATE]
+    assert record.agreement == pytest.approx(0.8 / 2)
+    assert (record.lowest_count_shift, record.highest_count_shift) == (0.0, pytest.approx(1 / 2))
 
 
 def test_a_champion_is_measured_on_the_test_pictures_that_came_after_its_training_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.learning.class_thresholds import calibrate, find_threshold_sources
 from flows.workspace.figure_log import FigureLog
+from maskloop.errors import PictureError
 from maskloop.settings.workspace_settings import Settings
 from models.artifacts.manifest import ArtifactFacts
 from tests.fakes.loop_world import World
@@ -104,3 +106,31 @@ def test_only_sources_with_annotated_validation_pictures_count(world: World) -> 
         tuple(picture for picture in version.pictures if picture.split != "val"), version.root,
     )  # fmt: skip
     assert find_threshold_sources(settings(**PER_CLASS), without) == ()
+
+
+def test_a_source_counts_once_and_not_for_pictures_without_annotations(world: World) -> None:
+    version = version_of(world)
+    first, second = version.by_split["val"]
+    changed = {first.digest: replace(first, source="arm"), second.digest: replace(second, instances=())}
+    pictures = tuple(changed.get(picture.digest, picture) for picture in version.pictures)
+    assert find_threshold_sources(settings(**PER_CLASS), replace(version, pictures=pictures)) == ("arm",)
+
+
+def test_without_validation_pictures_people_hear_that_nothing_was_fitted_on(
+    world: World, listening: Listening
+) -> None:
+    version = version_of(world)
+    rest = tuple(picture for picture in version.pictures if picture.split != "val")
+    without, trained = replace(version, pictures=rest), Trained({})
+    assert calibrate(settings(**PER_CLASS), without, trained, listening.figures, listening.said.append) == {}
+    assert listening.said[0] == "thresholds of classes fitted on nothing"
+    assert "no own threshold for bolt, nut" in listening.said[1]
+
+
+def test_a_validation_picture_that_cannot_be_read_is_named(world: World, listening: Listening) -> None:
+    version = version_of(world)
+    broken = version.path(version.by_split["val"][0])
+    broken.write_bytes(b"no picture")
+    with pytest.raises(PictureError) as caught:
+        calibrate(settings(**PER_CLASS), version, Trained({}), listening.figures, listening.said.append)
+    assert caught.value.where == str(broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,15 @@ def test_the_waits_of_all_steps_are_counted_not_only_of_recorded_ones(training: 
 def test_a_step_is_described_by_its_loss_and_its_duration() -> None:
     losses: dict[str, Any] = {"loss/total": 1.005, "loss/mask": 1.0}
     assert describe_step(1, 2000, losses, 12.344) == "step 1 of 2000: loss 1.00, 12.34 s a step"
+
+
+def test_the_first_step_and_the_last_are_noted_for_the_status(tmp_path: Path, training: Training) -> None:
+    def noted() -> list[object]:
+        (file,) = tmp_path.rglob("progress.json")
+        note = json.loads(file.read_text())
+        return [note[name] for name in ("work", "done", "total")]
+
+    training.step(1)
+    assert noted() == ["training", 1, 40]
+    training.step(40)
+    assert noted() == ["training", 40, 40]
