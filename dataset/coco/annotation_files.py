@@ -47,7 +47,7 @@ def describe_foreign_bytes(data: bytes) -> str:
         return "a ZIP archive"
     text = data[:20_000].decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
     if text.startswith("<"):
-        return "an XML file (Pascal VOC, CVAT for images)"
+        return "an XML file, such as one of Pascal VOC"
     if re.search(r"^names\s*:", text, re.MULTILINE) and re.search(r"^(train|val|nc|path)\s*:", text, re.M):
         return "YOLO's data.yaml"
     lines = text.splitlines()[:_NAMES_SHOWN]
@@ -85,7 +85,7 @@ def advise(what: str) -> str:
     if what == "a ZIP archive":
         return "unpack it and name the annotation file in it"
     if what.endswith("picture"):
-        return f"name the annotation file; masks painted as pictures are not read. {EXPORT_HINT}"
+        return "name the folder: masks painted as pictures are read from masks/ beside images/"
     if what == "Label Studio's own JSON":
         return (
             'in Label Studio choose Export, then "COCO", which holds polygons but no brush labels; '
@@ -93,7 +93,9 @@ def advise(what: str) -> str:
         )
     if what == "a list of detections in COCO's results format":
         return "these are a model's answers, not labels; name the COCO file with the labels"
-    if "YOLO" in what or "labelme" in what:
+    if "YOLO" in what:
+        return "name the folder that holds data.yaml, images/ and labels/"
+    if "labelme" in what:
         return f"{EXPORT_HINT}, or convert it with a tool such as FiftyOne, and look at what it drew"
     return EXPORT_HINT
 

@@ -6,10 +6,18 @@ from typing import Final
 
 from dataset.coco.document import CocoFile
 from dataset.formats.port import LabelReader, LabelSource
-from dataset.readers import coco
+from dataset.readers import coco, cvat, datumaro, painted, supervisely, via, yolo
 from maskloop.errors import DataError
 
-READERS: Final[tuple[LabelReader, ...]] = (coco.READER,)
+READERS: Final[tuple[LabelReader, ...]] = (
+    coco.READER,
+    cvat.READER,
+    datumaro.READER,
+    painted.READER,
+    supervisely.READER,
+    via.READER,
+    yolo.READER,
+)
 FORMATS: Final = tuple(reader.key for reader in READERS)
 
 

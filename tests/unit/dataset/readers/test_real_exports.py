@@ -24,6 +24,13 @@ SURVIVES = {
     "supervisely-coco-bitmaps": WITHOUT_CROWDS,
     "label-studio-coco-polygons": HOLES_FILLED | {"two": "0.500, 2 objects"},
     "label-studio-coco-photo": {"photo": "1.000"},
+    "datumaro-cvat-masks": WITHOUT_CROWDS,
+    "datumaro-cvat-from-mixed": WITHOUT_CROWDS,
+    "datumaro-json-masks": WHOLE,
+    "datumaro-json-from-mixed": WHOLE,
+    "supervisely-project-bitmaps": WITHOUT_CROWDS,
+    "supervisely-project-polygons": WITHOUT_CROWDS | {"ring": "0.971", "two": "0.500, 2 objects"},
+    "label-studio-yolo-polygons": HOLES_FILLED | {"two": "0.500, 2 objects"},
 }
 """What an export has of each object, for those that are advised or at least harmless."""
 
