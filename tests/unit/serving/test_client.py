@@ -73,7 +73,9 @@ def problem(status: int, detail: str = "no", *, retry_after: str = "") -> httpx.
         lambda: problem(429, retry_after="1"),
     ],
 )
-def test_a_broken_or_busy_moment_costs_waiting_and_the_id_stays(trouble: Callable[[], Reply]) -> None:
+def test_a_request_is_retried_under_its_id_after_a_broken_connection_or_a_busy_service(
+    trouble: Callable[[], Reply],
+) -> None:
     service = Scripted(trouble(), trouble(), ok())
     with service.client() as client:
         assert client.predict(PNG).instances[0].class_name == "bolt"
@@ -83,7 +85,7 @@ def test_a_broken_or_busy_moment_costs_waiting_and_the_id_stays(trouble: Callabl
     assert len(service.pauses) == 2
 
 
-def test_pauses_are_as_long_as_the_service_asks_for_or_grow_and_never_too_long() -> None:
+def test_pauses_between_retries_follow_the_service_or_grow_up_to_a_limit() -> None:
     asked_for = Scripted(problem(503, retry_after="3"), problem(429, retry_after="999"), problem(503), ok())
     asked_for.client().predict(PNG)
     first, second, third = asked_for.pauses
@@ -96,7 +98,7 @@ def test_pauses_are_as_long_as_the_service_asks_for_or_grow_and_never_too_long()
     assert all(later > earlier for earlier, later in zip(broken.pauses, broken.pauses[1:], strict=False))
 
 
-def test_patience_ends_with_the_last_trouble_in_plain_words() -> None:
+def test_the_last_error_is_reported_in_plain_words_when_the_retries_are_used_up() -> None:
     service = Scripted(httpx.ConnectError("refused"), problem(503, "more come than can be answered"))
     with pytest.raises(OverloadedError, match=r"more come than can be answered \[request r1\]"):
         service.client(attempts=3).predict(PNG)
@@ -166,7 +168,7 @@ def test_feedback_is_checked_before_it_is_sent() -> None:
     assert len(service.asked) == 1
 
 
-def test_a_picture_that_cannot_be_read_and_an_address_that_is_none_are_said(tmp_path: Path) -> None:
+def test_an_unreadable_picture_and_an_invalid_address_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="cannot be read: No such file"):
         Scripted(ok()).client().predict(tmp_path / "none.png")
     with pytest.raises(DataError, match="no address of a service"):

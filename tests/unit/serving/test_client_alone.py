@@ -82,7 +82,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_its_distribution_holds_the_client_and_its_types_alone(installed: Path) -> None:
+def test_the_clients_distribution_holds_the_client_and_its_types_alone(installed: Path) -> None:
     files = {file.relative_to(installed).as_posix() for file in installed.rglob("*") if file.is_file()}
     assert {file for file in files if "__pycache__" not in file and ".dist-info" not in file} == {
         "maskloop/__init__.py",

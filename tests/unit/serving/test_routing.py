@@ -10,7 +10,7 @@ def at(share_percent: float, mirror_percent: float = 0.0) -> Traffic:
 
 
 @given(st.lists(st.text(max_size=5), max_size=300), st.floats(0, 100))
-def test_the_challenger_never_gets_more_than_its_share_whoever_asks(keys, share):
+def test_the_challenger_never_gets_more_than_its_share_whichever_clients_ask(keys, share):
     counted, given_to_challenger = Counted(), 0
     for number, key in enumerate(keys, start=1):
         given_to_challenger += choose_role(at(share), key, counted) == "challenger"
@@ -31,7 +31,7 @@ def test_many_clients_give_the_challenger_about_its_share():
 
 
 @given(st.text(), st.floats(1, 99))
-def test_a_client_that_was_never_in_is_not_in_at_a_smaller_share(key, share):
+def test_a_client_outside_a_share_is_outside_every_smaller_share(key, share):
     if point_of("cycle-2", key) >= share:
         assert all(choose_role(at(share), key, Counted(num_requests=0)) == "champion" for _ in range(3))
 

@@ -32,7 +32,7 @@ def test_pictures_are_told_by_their_bytes_whatever_their_names_end_in(tmp_path: 
     assert names(tmp_path) == ["a.jfif", "b.JPE", "c", "d.dat"]
 
 
-def test_what_is_no_picture_is_passed_over_and_counted_by_kind(tmp_path: Path) -> None:
+def test_files_that_are_not_pictures_are_skipped_and_counted_by_kind(tmp_path: Path) -> None:
     write(tmp_path / "left" / "a.png")
     for name, kind in (("a.tif", "TIFF"), ("b.TIF", "TIFF"), ("c.bmp", "BMP")):
         write(tmp_path / name, kind)
@@ -62,7 +62,7 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path) -> None:
         list_files([tmp_path])
 
 
-def test_what_was_named_itself_is_asked_about_even_if_it_is_no_picture(tmp_path: Path) -> None:
+def test_a_file_named_by_itself_is_predicted_even_if_it_is_not_a_picture(tmp_path: Path) -> None:
     assert names(write(tmp_path / "only.tif", "TIFF"), tmp_path / "absent.png") == ["only.tif", "absent.png"]
 
 

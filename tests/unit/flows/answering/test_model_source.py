@@ -24,7 +24,7 @@ def once_measured(world: World) -> NoveltyOnceMeasured:
     return NoveltyOnceMeasured(world.app().baseline_dir(DIGEST), out_of_distribution_percent=1.0)
 
 
-def test_strange_pictures_are_told_as_soon_as_the_models_own_were_measured(world: World) -> None:
+def test_out_of_distribution_pictures_are_reported_once_the_champions_own_were_measured(world: World) -> None:
     novelty = once_measured(world)
     strange = np.full(8, 100.0, np.float32)
     novelty.look()

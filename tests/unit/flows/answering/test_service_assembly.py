@@ -192,7 +192,7 @@ def test_without_its_ledger_the_service_answers_on(world: World, monkeypatch: py
     assert serve(world, story) == 200
 
 
-def test_what_was_answered_is_written_down_before_the_service_ends(world: World) -> None:
+def test_answers_are_written_as_samples_before_the_service_ends(world: World) -> None:
     promote_first(world)
 
     async def story(client: httpx.AsyncClient, running: RunningService) -> None:

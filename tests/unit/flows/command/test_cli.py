@@ -91,7 +91,7 @@ def test_the_function_of_a_command_takes_its_parameters_and_describes_what_its_h
     assert described.startswith(first_sentence(ALL[name]))
 
 
-def test_a_command_that_there_is_not_is_refused_with_one_that_is_meant(run: Any) -> None:
+def test_an_unknown_command_is_refused_with_a_similar_one(run: Any) -> None:
     ran = run("statsu")
     assert ran.code == 2
     assert "No such command 'statsu'" in ran.err
@@ -255,7 +255,7 @@ def test_wrong_settings_are_named(settings: str, says: str, run: Any, tmp_path: 
     assert "maskloop.toml" in ran.err
 
 
-def test_a_full_disk_is_said_and_worth_another_try_after_cleaning_up(run: Any, workspace: Path) -> None:
+def test_a_full_disk_is_reported_and_can_be_retried_after_cleaning_up(run: Any, workspace: Path) -> None:
     def full(*_args: object, **_more: object) -> App:
         raise OSError(errno.ENOSPC, "No space left on device", "loop.html")
 
@@ -314,7 +314,7 @@ def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
         assert (answer["outcome"], answer["exit_code"]) == ("stopped", 143)
 
 
-def test_a_prefect_server_that_does_not_answer_is_said(
+def test_an_unreachable_prefect_server_is_reported(
     run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{find_free_port()}/api")
@@ -324,7 +324,7 @@ def test_a_prefect_server_that_does_not_answer_is_said(
     assert "maskloop up" in ran.err
 
 
-def test_a_training_that_could_not_begin_is_not_called_done(run: Any, workspace: Path) -> None:
+def test_a_training_that_could_not_begin_is_not_reported_as_done(run: Any, workspace: Path) -> None:
     ran = run("train", "-w", workspace)
     assert ran.code == 65
     assert "Run `maskloop ingest` first" in ran.err

@@ -128,7 +128,7 @@ def test_pictures_are_answered_by_a_service_as_by_the_model_itself(
     assert first[1] == "x"
 
 
-def test_a_service_that_refuses_or_is_not_there_is_said(run: Any, tmp_path: Path) -> None:
+def test_a_service_that_refuses_or_is_unreachable_is_reported(run: Any, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
     with live(ServiceWorld(tmp_path, needs_keys=True)) as url:
         code, _, err = run("predict", "--url", url, "--key", "mlk_1_2", tmp_path / "a.png")

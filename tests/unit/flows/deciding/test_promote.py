@@ -61,7 +61,7 @@ def test_a_reviewer_who_turns_the_tag_to_rejected_before_the_promotion_takes_the
     assert [one.decision for one in world.of_kind(ApprovalDecided)] == ["approved", "rejected"]
 
 
-def test_a_yes_is_not_taken_back_in_the_name_of_whoever_gave_it(world: World) -> None:
+def test_an_approval_is_not_withdrawn_in_the_name_of_the_person_who_gave_it(world: World) -> None:
     """The tag approved_by still names anna; who wrote rejected, MLflow does not tell."""
     version = judged(world)
     world.tag_version(version, "approved", by="anna")
@@ -87,7 +87,7 @@ def yes_of(world: World, *, by: str = "anna") -> ApprovalDecided:
     )
 
 
-def test_a_yes_at_the_command_line_can_be_overturned_there_and_the_record_says_whose_it_was(
+def test_an_approval_at_the_command_line_can_be_overturned_there_and_the_record_names_who_gave_it(
     world: World,
 ) -> None:
     version = judged(world)
@@ -97,7 +97,7 @@ def test_a_yes_at_the_command_line_can_be_overturned_there_and_the_record_says_w
     assert tag_of(world, version) == "rejected"
 
 
-def test_a_yes_of_the_policy_can_be_taken_back_too(world: World) -> None:
+def test_an_approval_by_the_policy_can_be_withdrawn_too(world: World) -> None:
     version = judged(world)
     yes = yes_of(world, by="maskloop").model_copy(update={"via": "policy"})
     record_decision(log_of(world), world.last_cycle, yes)
@@ -130,7 +130,7 @@ def test_what_was_rejected_cannot_be_approved_and_the_command_says_so_plainly(
     assert f"version {version} cannot be approved: anna rejected version {version} (cli): it misses" in said
 
 
-def test_rejecting_twice_is_one_no(world: World) -> None:
+def test_a_rejection_given_twice_is_recorded_once(world: World) -> None:
     version = judged(world)
     first = decide_by_hand(world.app(), version, "rejected", by="anna", why="no")
     again = decide_by_hand(world.app(), version, "rejected", by="bob", why="me too")
@@ -141,7 +141,7 @@ def test_rejecting_twice_is_one_no(world: World) -> None:
     assert len(world.of_kind(ApprovalDecided)) == 1
 
 
-def test_a_no_in_mlflow_that_nobody_has_read_yet_counts_before_a_yes_at_the_command_line(
+def test_an_unread_rejection_in_mlflow_counts_before_an_approval_at_the_command_line(
     world: World,
 ) -> None:
     version = judged(world)
@@ -206,7 +206,7 @@ def test_wherever_a_decision_is_interrupted_the_tag_shows_what_was_recorded_in_t
         assert settle_tags(log_of(world)) == []
 
 
-def test_a_yes_that_was_erased_from_the_tag_is_shown_again(world: World) -> None:
+def test_an_approval_that_was_erased_from_the_tag_is_shown_again(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="fine")
     world.tag_version(version, "pending")
@@ -215,7 +215,7 @@ def test_a_yes_that_was_erased_from_the_tag_is_shown_again(world: World) -> None
     assert settle_tags(log_of(world)) == []
 
 
-def test_a_no_is_final_whatever_the_tag_is_turned_to(world: World) -> None:
+def test_a_rejection_is_final_whatever_the_tag_is_changed_to(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "rejected", by="anna", why="no")
     world.tag_version(version, "approved", by="bob")
@@ -246,7 +246,7 @@ def test_a_decision_counts_while_the_registry_is_away_and_is_shown_when_it_is_ba
 # --- expiry and four eyes ----------------------------------------------------------------------------
 
 
-def test_an_expired_yes_can_be_given_again_before_anybody_has_noticed(world: World) -> None:
+def test_an_expired_approval_can_be_given_again_before_it_was_noticed(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="good")
     world.clock.advance(days=15)
@@ -256,7 +256,7 @@ def test_an_expired_yes_can_be_given_again_before_anybody_has_noticed(world: Wor
     assert world.alias("champion") == version
 
 
-def test_a_yes_that_still_counts_is_not_recorded_again(world: World) -> None:
+def test_an_approval_that_still_counts_is_not_recorded_again(world: World) -> None:
     version = judged(world)
     first = decide_by_hand(world.app(), version, "approved", by="anna", why="good").record
     again = decide_by_hand(world.app(), version, "approved", by="bob", why="too")
@@ -277,7 +277,7 @@ def test_with_four_eyes_the_tag_approved_by_must_name_somebody_else(
     assert world.last_cycle.phase == ends
 
 
-def test_with_four_eyes_the_requester_may_still_say_no_at_the_command_line(tmp_path: Path) -> None:
+def test_with_four_eyes_the_requester_may_still_reject_at_the_command_line(tmp_path: Path) -> None:
     world = made_with(tmp_path, FOUR_EYES)
     version = judged(world)
     with pytest.raises(RefusedError, match="cannot approve it"):

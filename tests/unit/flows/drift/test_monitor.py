@@ -59,7 +59,7 @@ def test_the_same_camera_is_quiet_and_asks_for_nothing(world: World, tmp_path: P
     assert (world.workspace.root / found.judged.report).exists()
 
 
-def test_another_lamp_is_drift_and_makes_one_trigger_however_long_it_lasts(
+def test_another_lamp_is_drift_and_causes_one_trigger_however_long_it_lasts(
     world: World, tmp_path: Path
 ) -> None:
     for start in (1000, 2000, 3000):
@@ -178,7 +178,7 @@ def test_answers_name_the_version_and_its_blessing(world: World, tmp_path: Path)
     assert {found["class_name"] for found in answer.instances} == {"bolt", "nut"}
 
 
-def test_a_folder_without_pictures_is_said(world: World, tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_reported(world: World, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures"):
         predict(world.app(), [tmp_path / "empty"])

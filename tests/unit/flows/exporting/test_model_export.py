@@ -72,7 +72,7 @@ def tag(world: World, wanted: str = "openvino") -> str:
 # --- exporting -------------------------------------------------------------------------------------
 
 
-def test_an_export_that_says_the_same_is_kept_and_attached_to_its_version(judged: World) -> None:
+def test_an_export_with_the_same_answers_is_kept_and_attached_to_its_version(judged: World) -> None:
     report = export(judged.app(), version="1")
     directory = export_directory(judged.workspace.exports_dir, report.export_digest)
     assert report.passed
@@ -86,7 +86,7 @@ def test_an_export_that_says_the_same_is_kept_and_attached_to_its_version(judged
     assert str(judged.workspace.root) not in (directory / "report.json").read_text()
 
 
-def test_an_export_that_says_something_else_is_neither_kept_nor_attached(
+def test_an_export_with_other_answers_is_neither_kept_nor_attached(
     judged: World, exporter: FakeExporter
 ) -> None:
     exporter.quality = 0.8  # eight of the nine rows the model covers
@@ -151,7 +151,7 @@ def test_exporting_twice_attaches_the_newer_one(judged: World, exporter: FakeExp
     assert export(judged.app(), version="1").export_digest == second
 
 
-def test_a_missing_package_is_said_before_anything_is_done(judged: World, exporter: FakeExporter) -> None:
+def test_a_missing_package_is_reported_before_anything_is_done(judged: World, exporter: FakeExporter) -> None:
     exporter.is_missing = True
     with pytest.raises(ConfigurationError, match=r"Install maskloop\[export\]"):
         export(judged.app(), version="1")
@@ -187,7 +187,7 @@ def test_an_export_that_is_not_here_is_fetched_and_verified(judged: World) -> No
     assert len(benchmark(judged.app(), model="1", rounds=1).rows) == 4
 
 
-def test_a_damaged_export_is_told_about_and_the_others_are_timed(judged: World) -> None:
+def test_a_damaged_export_is_reported_and_the_others_are_timed(judged: World) -> None:
     digest = export(judged.app(), version="1").export_digest
     export(judged.app(), version="1", wanted="openvino-int8")
     damaged = export_directory(judged.workspace.exports_dir, digest)
@@ -199,7 +199,7 @@ def test_a_damaged_export_is_told_about_and_the_others_are_timed(judged: World) 
     assert "openvino is left out: this is not the export that was recorded" in listener.sentences
 
 
-def test_an_export_that_is_gone_from_mlflow_as_well_is_told_about(judged: World) -> None:
+def test_an_export_that_is_missing_from_mlflow_as_well_is_reported(judged: World) -> None:
     digest = export(judged.app(), version="1").export_digest
     shutil.rmtree(export_directory(judged.workspace.exports_dir, digest))
     for run in judged.tracker.runs.values():
@@ -218,7 +218,7 @@ def test_where_nothing_is_whole_the_benchmark_ends_with_what_is_wrong(judged: Wo
         benchmark(judged.app(), model=str(damaged.parent), rounds=1)
 
 
-def test_an_export_that_cannot_be_run_here_is_said_and_the_rest_is_timed(
+def test_an_export_that_cannot_be_run_here_is_reported_and_the_rest_is_timed(
     judged: World, exporter: FakeExporter
 ) -> None:
     export(judged.app(), version="1")
@@ -241,7 +241,7 @@ def test_a_folder_with_nothing_in_it_is_not_found(judged: World, tmp_path: Path)
         benchmark(judged.app(), model=str(tmp_path / "workspace" / "versions"))
 
 
-def test_no_pictures_at_all_is_said(judged: World, tmp_path: Path) -> None:
+def test_a_folder_without_pictures_cannot_be_benchmarked(judged: World, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures"):
         benchmark(judged.app(), model="1", images=tmp_path / "empty")

@@ -50,7 +50,7 @@ def test_a_version_that_hides_nothing_is_clean(
     assert "data-v1 is clean: of its 12 pictures" in capsys.readouterr().out
 
 
-def test_what_is_found_is_said_with_its_cure_and_ends_with_1(
+def test_findings_are_reported_with_their_remedy_and_end_with_exit_code_1(
     audit: Callable[..., int], world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An earlier version of maskloop stored a file that tells a place."""
@@ -87,7 +87,7 @@ def test_each_finding_is_a_sentence() -> None:
     assert not found.is_clean
 
 
-def test_without_data_there_is_nothing_to_look_over(tmp_path: Path) -> None:
+def test_without_data_there_is_nothing_to_audit(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no data version yet"):
         audit_of(World(tmp_path / "empty"))
 

@@ -27,7 +27,7 @@ def current(world: World) -> DatasetVersion:
     return version
 
 
-def test_bringing_back_a_version_is_written_down_with_who_and_why(world: World) -> None:
+def test_restoring_a_version_is_recorded_with_who_and_why(world: World) -> None:
     world.label(range(12, 18))
     restore_version(world.app(), "data-v1", by="anna", why="the second batch was labelled wrongly")
     (record,) = world.of_kind(VersionRestored)
@@ -52,7 +52,7 @@ def test_status_and_the_page_of_the_loop_show_the_version_that_was_brought_back(
     assert "The data: data-v1" in write_report(world.app(), None).read_text()
 
 
-def test_bringing_back_what_is_there_already_is_no_decision(world: World) -> None:
+def test_restoring_the_current_version_is_no_decision(world: World) -> None:
     restore_version(world.app(), "data-v1", by="anna")
     assert world.of_kind(VersionRestored) == []
     world.label(range(12, 18))
@@ -61,7 +61,7 @@ def test_bringing_back_what_is_there_already_is_no_decision(world: World) -> Non
     assert [record.tag for record in world.of_kind(VersionRestored)] == ["data-v1", "data-v2", "data-v1"]
 
 
-def test_a_version_that_cannot_come_back_is_not_said_to_have(world: World) -> None:
+def test_a_version_that_cannot_be_restored_is_not_reported_as_restored(world: World) -> None:
     world.label(range(12, 18))
     world.data.kept_by_user = ("notes.txt",)
     with pytest.raises(RefusedError):

@@ -31,7 +31,7 @@ def test_a_correction_of_a_kept_picture_becomes_a_label(world: World) -> None:
     assert fate(world) == ("waiting", "")
 
 
-def test_a_request_nobody_sampled_is_said_in_plain_words(world: World) -> None:
+def test_a_request_that_was_not_sampled_is_reported_in_plain_words(world: World) -> None:
     with pytest.raises(NotFoundError, match="Only sampled answers can be judged"):
         take_feedback(world.app(), said("unknown"), "rita")
 
@@ -43,7 +43,7 @@ def test_a_correction_without_a_picture_is_kept_and_says_it_becomes_no_label(wor
     assert fate(world)[0] == "none"
 
 
-def test_a_judgement_alone_is_a_figure_and_no_label(world: World) -> None:
+def test_a_judgement_without_instances_is_counted_but_becomes_no_label(world: World) -> None:
     observer = RememberingObserver()
     for request_id, verdict in (("r1", "wrong"), ("r2", "right"), ("r3", "wrong")):
         answer_was_sampled(world, request_id)
@@ -53,7 +53,7 @@ def test_a_judgement_alone_is_a_figure_and_no_label(world: World) -> None:
     assert len(observer.of("feedback")) == 3
 
 
-def test_the_last_that_is_said_counts_and_saying_it_twice_counts_once(world: World) -> None:
+def test_the_last_correction_counts_and_a_repeated_one_counts_once(world: World) -> None:
     answer_was_sampled(world)
     observer = RememberingObserver()
     take_feedback(world.app(), said(instances=[]), "rita", observer=observer)
@@ -88,7 +88,7 @@ SQUARE = [[2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0]]
         ([], "no mask"),
     ],
 )
-def test_what_is_no_mask_of_this_picture_is_refused_and_says_which(
+def test_a_mask_that_does_not_fit_the_picture_is_refused_by_name(
     world: World, mask: Any, reason: str
 ) -> None:
     answer_was_sampled(world)

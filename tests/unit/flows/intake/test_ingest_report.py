@@ -57,7 +57,7 @@ def test_a_batch_that_is_taken_has_a_page_and_data_among_the_reports(take: Take,
     assert "20 annotations, all kept" in page.read_text()
 
 
-def test_the_ledger_keeps_the_books_of_the_batch(take: Take, world: World) -> None:
+def test_the_ledger_records_the_counts_of_the_batch(take: Take, world: World) -> None:
     take()
     record = world.of_kind(VersionIngested)[-1]
     assert record.balance["annotations"] == record.balance["annotations kept"] == 20

@@ -73,7 +73,7 @@ def test_of_two_corrections_of_one_picture_the_later_counts(world: World) -> Non
     assert fate(world, "r1") == fate(world, "r2") == ("ingested", "data-v2")
 
 
-def test_a_second_thought_about_an_ingested_picture_relabels_it(world: World) -> None:
+def test_a_later_correction_of_an_ingested_picture_relabels_it(world: World) -> None:
     data = answer_was_sampled(world)
     take_feedback(world.app(), said(instances=correct()[:1]), "rita")
     ingest_corrections(world.app())
@@ -83,7 +83,7 @@ def test_a_second_thought_about_an_ingested_picture_relabels_it(world: World) ->
     assert fate(world) == ("ingested", "data-v3")
 
 
-def test_pictures_with_nothing_in_them_wait_for_company(world: World) -> None:
+def test_pictures_without_instances_wait_for_pictures_with_instances(world: World) -> None:
     data = answer_was_sampled(world, "r1")
     take_feedback(world.app(), said("r1", instances=[]), "rita")
     assert ingest_corrections(world.app()) == []
@@ -107,7 +107,7 @@ def add_directly(
     )
 
 
-def test_what_is_refused_says_why_and_stops_nothing_else(world: World) -> None:
+def test_a_refused_correction_states_why_and_stops_nothing_else(world: World) -> None:
     data = answer_was_sampled(world, "good")
     take_feedback(world.app(), said("good", instances=correct()), "rita")
     add_directly(world, "class", photograph(101), name="gear")
@@ -144,7 +144,7 @@ def test_a_batch_that_is_refused_as_a_whole_says_why_and_waits_until_asked_again
     assert ingest_corrections(world.app()) == ["data-v2 holds 1 corrected picture from belt"]
 
 
-def test_what_is_said_while_a_batch_goes_in_is_not_lost(
+def test_a_correction_that_arrives_during_an_ingest_is_not_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.intake import feedback
@@ -204,9 +204,7 @@ def test_the_reconcile_ingests_once_a_retrainings_worth_waits(world: World) -> N
     assert reconcile(world.app()).done == ()
 
 
-def test_a_remote_that_does_not_answer_holds_up_no_reconcile(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_remote_delays_no_reconcile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         answer_was_sampled(world, f"r{number}", number=100 + number)
         take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")

@@ -90,7 +90,7 @@ def test_a_picture_whose_location_was_taken_out_is_known_by_its_name(weighty: Wo
     assert weights_of(weighty, version) == {train[0].digest: 3.0}
 
 
-def test_a_slice_that_is_gone_holds_up_nothing(weighty: World) -> None:
+def test_a_missing_slice_stops_nothing(weighty: World) -> None:
     keep_slice_of(weighty, [])
     for file in (weighty.workspace.slices_dir / "cycle-2").iterdir():
         file.unlink()
@@ -98,7 +98,7 @@ def test_a_slice_that_is_gone_holds_up_nothing(weighty: World) -> None:
     assert weights_of(weighty, current(weighty)) == {}
 
 
-def test_without_a_weight_nothing_weighs_more(weighty: World, tmp_path: Path) -> None:
+def test_without_a_weight_all_pictures_are_drawn_alike(weighty: World, tmp_path: Path) -> None:
     plain = World(tmp_path / "plain")
     keep_slice_of(plain, [current(weighty).by_split["train"][0].digest])
     assert weights_of(plain, current(weighty)) == {}

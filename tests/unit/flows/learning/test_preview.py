@@ -33,7 +33,7 @@ def test_the_same_settings_draw_the_same_sheet(world: World, tmp_path: Path) -> 
     assert one.file.read_bytes() == other.file.read_bytes()
 
 
-def test_fewer_pictures_than_were_asked_for_are_said(world: World) -> None:
+def test_a_sheet_with_fewer_pictures_than_asked_for_says_so(world: World) -> None:
     sheet = write_preview(world.app(), count=5)  # two steps of two pictures
     assert sheet.sentence() == (
         f"{sheet.file}: 4 pictures of data-v1 with 8 instances; 5 were asked for, but the steps of a training"

@@ -135,7 +135,7 @@ def test_without_gates_nothing_is_trained_and_nothing_recorded(tmp_path: Path) -
     assert world.state == before
 
 
-def test_a_yes_said_twice_is_recorded_once(world: World) -> None:
+def test_an_approval_given_twice_is_recorded_once(world: World) -> None:
     version = judged(world)
     first = decide_by_hand(world.app(), version, "approved", by="otto", why="fine").record
     assert decide_by_hand(world.app(), version, "approved", by="anna", why="fine too").record == first

@@ -79,7 +79,7 @@ def test_progress_is_recorded_once_for_each_attempt(long: World) -> None:
     assert long.last_cycle.num_fruitless_attempts == 0
 
 
-def test_what_was_reached_with_other_settings_is_no_yardstick(long: World) -> None:
+def test_progress_with_other_settings_is_ignored(long: World) -> None:
     long.trainer.dies_after_steps = 60
     kill(long, times=1)
     path = long.workspace.settings_file
@@ -125,7 +125,7 @@ def test_a_stop_during_the_judging_costs_no_attempt_and_trains_nothing_again(wor
     assert len(world.of_kind(TrainingStarted)) == 1
 
 
-def test_whoever_asks_while_a_training_runs_is_told_which_and_how_far(world: World) -> None:
+def test_a_request_during_a_training_is_told_which_one_runs_and_how_far_it_is(world: World) -> None:
     world.app()
     lease = world.ledger.take_lease(WORK_LEASE, ttl_s=60)
     assert lease is not None

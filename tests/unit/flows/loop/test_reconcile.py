@@ -69,7 +69,7 @@ def test_a_second_reconcile_in_a_row_changes_nothing_at_all(world: World, tag: s
     assert (world.ledger.entries(), world.models.versions(), len(world.trainer.requests)) == before
 
 
-def test_a_lost_event_is_made_up_for_and_a_doubled_one_does_nothing(world: World) -> None:
+def test_a_lost_event_is_made_up_for_and_a_repeated_one_does_nothing(world: World) -> None:
     """Nobody told the loop about the tag; then two webhooks tell it at once."""
     asked(world)
     reconcile(world.app())
@@ -116,7 +116,7 @@ def test_a_promotion_does_not_wait_for_training_and_trains_nothing(world: World)
     assert world.alias("champion") == "1"
 
 
-def test_a_failure_while_working_here_is_told_and_the_error_kept_for_the_next_plan(world: World) -> None:
+def test_a_failure_of_local_work_is_reported_and_its_error_kept_for_the_next_plan(world: World) -> None:
     world.trainer.error = TrainingError("the loss is not finite")
     asked(world)
     app = world.app()
@@ -194,7 +194,7 @@ def what_came_of_it(world: World) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("story", [first_turn, second_turn, rejected_turn])
-def test_a_process_that_dies_anywhere_changes_nothing_about_how_it_ends(tmp_path: Path, story: Story) -> None:
+def test_a_process_that_dies_at_any_point_does_not_change_the_outcome(tmp_path: Path, story: Story) -> None:
     worlds: list[World] = []
 
     def new_world() -> World:
@@ -229,9 +229,7 @@ class Outage(Countdown):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_call_that_is_not_answered_anywhere_changes_nothing_about_how_it_ends(
-    tmp_path: Path, moment: Moment
-) -> None:
+def test_an_unanswered_call_at_any_point_does_not_change_the_outcome(tmp_path: Path, moment: Moment) -> None:
     """Unlike a dead process, this one still runs its own clearing up, which may meet the outage too."""
     worlds: list[World] = []
 

@@ -58,7 +58,7 @@ def test_under_a_policy_of_its_own_a_version_that_passes_now_is_promoted(world: 
     assert world.alias("champion") == version
 
 
-def test_training_the_same_weights_again_under_mended_gates_is_not_a_no_for_ever(world: World) -> None:
+def test_weights_rejected_by_old_gates_can_pass_corrected_ones_when_trained_again(world: World) -> None:
     fail_under_a_high_floor(world)
     set_floor(world, 0.5)
     cycle = run_turn(world.app(), starts_from="first-weights")
@@ -87,7 +87,7 @@ def test_without_a_change_of_gates_nothing_is_judged_again(world: World) -> None
     assert world.state == before
 
 
-def test_a_no_of_a_person_stays_whatever_the_gates_say(world: World) -> None:
+def test_a_persons_rejection_stays_whatever_the_gates_say(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "rejected", by="otto", why="it misses bolts")
     reconcile(world.app())

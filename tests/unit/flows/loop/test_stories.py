@@ -35,7 +35,7 @@ from tests.fakes.loop_world import World
 # --- from data to a champion ---------------------------------------------------------------------
 
 
-def test_a_turn_goes_from_data_to_a_champion_once_a_person_says_yes(world: World) -> None:
+def test_a_turn_goes_from_data_to_a_champion_once_a_person_approves(world: World) -> None:
     cycle = run_turn(world.app(), starts_from="first-weights")
     assert (cycle.phase, cycle.waiting and cycle.waiting.waiting_for) == ("judged", "approval")
     assert cycle.verdict is not None
@@ -139,7 +139,7 @@ def test_a_reviewers_pictures_are_drawn_and_kept(tmp_path: Path) -> None:
 # --- no --------------------------------------------------------------------------------------------
 
 
-def test_a_reviewers_no_ends_the_turn_and_nothing_serves(world: World) -> None:
+def test_a_reviewers_rejection_ends_the_cycle_and_nothing_serves(world: World) -> None:
     version = judged(world)
     world.tag_version(version, "rejected", by="anna")
     reconcile(world.app())
@@ -149,7 +149,7 @@ def test_a_reviewers_no_ends_the_turn_and_nothing_serves(world: World) -> None:
     assert world.alias("champion") == ""
 
 
-def test_a_no_at_the_command_line_keeps_its_reason(world: World) -> None:
+def test_a_rejection_at_the_command_line_keeps_its_reason(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "rejected", by="anna", why="it misses bolts")
     reconcile(world.app())
@@ -211,7 +211,7 @@ def test_with_four_eyes_the_requester_cannot_approve(tmp_path: Path) -> None:
     assert world.alias("champion") == version
 
 
-def test_with_four_eyes_a_nameless_yes_does_not_count(tmp_path: Path) -> None:
+def test_with_four_eyes_an_approval_without_a_name_does_not_count(tmp_path: Path) -> None:
     world = made_with(tmp_path, "[approval]\nfour_eyes = true\n")
     world.tag_version(judged(world), "approved")
     reconcile(world.app())

@@ -45,7 +45,7 @@ def test_another_kind_of_training_does_not_carry_an_unfinished_one_on(
     assert len(world.trainer.requests) == 1
 
 
-def test_settings_that_cannot_be_cost_no_attempt_however_often_they_are_met(world: World) -> None:
+def test_invalid_settings_cost_no_attempt_however_often_they_are_met(world: World) -> None:
     world.trainer.error = ConfigurationError("there are no such weights")
     for _ in range(5):
         with pytest.raises(ConfigurationError):

@@ -186,7 +186,7 @@ def test_the_page_follows_decision_promotion_and_rollback(world: World) -> None:
     assert "it is slow" in page_of(world, version).text
 
 
-def test_a_no_shows_with_its_reason_and_a_yes_taken_back_with_both(world: World) -> None:
+def test_a_rejection_shows_its_reason_and_a_withdrawn_approval_shows_both(world: World) -> None:
     version = judged(world)
     decide_by_hand(world.app(), version, "approved", by="anna", why="fine")
     decide_by_hand(world.app(), version, "rejected", by="bob", why="not fine")
@@ -233,7 +233,7 @@ def test_a_note_that_is_ahead_of_the_ledger_holds_no_page_back(world: World) -> 
 
 
 @pytest.mark.parametrize("away", ["models", "tracker"])
-def test_an_away_mlflow_delays_the_page_until_the_next_reconcile(world: World, away: str) -> None:
+def test_an_unreachable_mlflow_delays_the_page_until_the_next_reconcile(world: World, away: str) -> None:
     version = judged(world)
     getattr(world, away).is_offline = True
     listener = Listener()
@@ -280,7 +280,7 @@ def test_only_one_process_writes_a_page_at_a_time(world: World) -> None:
     assert tag_of(world, version) == before
 
 
-def test_a_version_or_run_deleted_by_hand_holds_nothing_up(world: World) -> None:
+def test_a_version_or_run_deleted_by_hand_stops_nothing(world: World) -> None:
     version = with_champion(world)
     world.tracker.runs.pop(world.models.version("1").run_id)
     world.models.set_tag("1", "evidence", "old")

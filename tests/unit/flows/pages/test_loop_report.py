@@ -192,7 +192,7 @@ def test_the_reconcile_writes_the_page_when_the_record_has_grown_and_not_otherwi
     assert "misses nuts" in page.read_text()
 
 
-def test_a_page_that_cannot_be_made_holds_nothing_up(world: World) -> None:
+def test_a_page_that_cannot_be_made_stops_nothing(world: World) -> None:
     run_turn(world.app(), starts_from="first-weights")
     page = world.workspace.loop_page
     page.unlink(missing_ok=True)

@@ -290,7 +290,7 @@ def test_no_plan_holds_two_steps_for_one_cycle_or_trigger(
 
 
 @given(states, st.data())
-def test_doing_what_is_planned_comes_to_an_end(loop: LoopState, data: st.DataObject) -> None:
+def test_carrying_out_plans_ends_after_finitely_many_steps(loop: LoopState, data: st.DataObject) -> None:
     """Whatever work ends in and whoever decides what, a few rounds later nothing is due."""
     undecided = data.draw(st.booleans())
     for _ in range(30):

@@ -57,7 +57,7 @@ def test_a_blessed_candidate_begins_in_the_shadow_while_its_reviewer_thinks(worl
     assert world.last_cycle.waiting.waiting_for == "approval"
 
 
-def test_its_limits_come_from_how_the_champion_differed_from_the_truth_when_it_was_judged(
+def test_the_limits_of_a_rollout_come_from_how_the_champion_differed_from_the_truth_when_it_was_judged(
     world: World,
 ) -> None:
     started = rollout_of(world).started
@@ -85,7 +85,7 @@ def blind(tmp_path: Path) -> World:
     return World(tmp_path / "workspace", rollout=ROLLOUT, gates=gates)
 
 
-def test_labels_that_were_mixed_up_since_excuse_no_challenger(blind: World) -> None:
+def test_labels_made_wrong_after_the_champions_training_loosen_no_limits(blind: World) -> None:
     """Measured by the swapped labels, the champion would look blind, and anything could replace it."""
     started = roll_out_after(blind, range(18, 19), swap_classes_of="data-v1")
     assert started.required_agreement == pytest.approx(0.8)
@@ -124,7 +124,7 @@ def test_an_approved_challenger_climbs_step_by_step_and_is_promoted_by_itself(wo
     ]
 
 
-def test_the_first_model_has_nobody_to_be_compared_with(world: World) -> None:
+def test_the_first_model_is_compared_with_no_champion(world: World) -> None:
     assert "cycle-1" not in world.state.rollouts
     assert world.state.serving[0].change.version == "1"
 
@@ -197,7 +197,7 @@ def test_a_rollback_leaves_its_pictures_for_the_next_candidate(world: World) -> 
     assert check.measured == pytest.approx(1.0)
 
 
-def test_who_is_only_slow_or_stopped_by_a_person_leaves_no_slice(world: World) -> None:
+def test_a_challenger_that_is_only_slow_or_was_stopped_by_a_person_leaves_no_slice(world: World) -> None:
     """The pictures that two good models differ on most are hard, not a failure."""
     traffic(world, 60, challenger_s=0.05)
     advance_rollout(world.app())
@@ -287,7 +287,7 @@ def test_rollback_while_the_challenger_is_in_the_shadow_means_the_champion(world
     assert changed.version == "1"
 
 
-def test_that_rollouts_are_switched_off_is_said_where_one_is_looked_for(tmp_path: Path) -> None:
+def test_looking_for_a_rollout_says_that_rollouts_are_switched_off(tmp_path: Path) -> None:
     off, on = World(tmp_path / "off"), World(tmp_path / "on", rollout=ROLLOUT)
     with pytest.raises(NotFoundError, match="takes over at once") as said:
         describe_rollout(off.app())

@@ -94,7 +94,7 @@ def test_looks_that_find_nothing_leave_one_sign_of_life_in_a_quarter_of_an_hour(
     assert scene.opened == 1, "the workspace is not opened anew for each look"
 
 
-def test_trouble_is_shown_once_and_what_is_due_is_done_when_it_has_passed(scene: Scene) -> None:
+def test_an_error_is_shown_once_and_due_work_is_done_after_it_has_passed(scene: Scene) -> None:
     run_turn(scene.world.app(), starts_from="first-weights")
     watch = scene.watch()
     watch.look()
@@ -118,7 +118,7 @@ def test_settings_broken_by_an_edit_are_trouble_that_is_shown(scene: Scene) -> N
     assert scene.board.shown[-1] == ([], str(scene.broken))
 
 
-def test_nobody_to_show_it_to_stops_no_look(scene: Scene) -> None:
+def test_an_unreachable_prefect_server_does_not_stop_a_look(scene: Scene) -> None:
     run_turn(scene.world.app(), starts_from="first-weights")
     scene.world.tag_version("1", "approved")
     scene.board.error = UnavailableError("Prefect does not answer")
@@ -126,7 +126,7 @@ def test_nobody_to_show_it_to_stops_no_look(scene: Scene) -> None:
     assert scene.world.alias("champion") == "1"
 
 
-def test_somebody_else_who_reconciles_is_no_trouble(scene: Scene) -> None:
+def test_a_reconcile_by_another_process_is_no_error(scene: Scene) -> None:
     assert scene.world.ledger.take_lease("reconcile", ttl_s=60) is not None
     assert scene.watch().look() == []
     assert scene.board.shown == []

@@ -57,7 +57,7 @@ def close(owner: subprocess.Popen[str]) -> None:
     owner.wait(20)
 
 
-def test_what_a_killed_owner_left_is_ended_once(workspace: Workspace) -> None:
+def test_processes_of_a_killed_owner_are_ended_once(workspace: Workspace) -> None:
     owner, left = start_owner(workspace)
     assert end_leftovers(workspace) == 0, "its owner is alive"
     assert left.is_running()
@@ -87,7 +87,7 @@ def test_processes_of_another_machine_or_workspace_are_left_alone(
     left.wait(20)
 
 
-def test_a_number_that_another_process_has_now_is_left_alone(workspace: Workspace) -> None:
+def test_a_process_id_that_another_process_has_now_is_left_alone(workspace: Workspace) -> None:
     owner, left = start_owner(workspace)
     owner.kill()
     close(owner)
@@ -107,7 +107,7 @@ def test_a_damaged_note_names_no_process(workspace: Workspace, text: str) -> Non
     assert end_leftovers(workspace) == 0
 
 
-def test_what_ended_by_itself_is_not_noted_any_more(workspace: Workspace) -> None:
+def test_a_process_that_ended_by_itself_is_not_noted_any_more(workspace: Workspace) -> None:
     def start(code: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", code]
         return start_process(command, workspace.root / "log", os.environ, workspace.root)

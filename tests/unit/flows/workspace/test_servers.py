@@ -78,7 +78,7 @@ def test_a_free_port_can_be_listened_on() -> None:
         assert listener.getsockname() == (HOST, port)
 
 
-def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_is_started(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         listener.listen()
@@ -103,7 +103,7 @@ def test_a_noted_server_is_found_while_its_process_lives(workspace: Workspace) -
     assert running_server_url(workspace, "prefect") == ""
 
 
-def test_a_note_whose_number_another_process_has_now_is_stale(workspace: Workspace) -> None:
+def test_a_note_whose_process_id_another_process_has_now_is_stale(workspace: Workspace) -> None:
     here = psutil.Process()
     note(workspace, mlflow={"url": "http://x", "pid": here.pid, "created": here.create_time() - 100.0})
     assert running_server_url(workspace, "mlflow") == ""
@@ -126,7 +126,7 @@ def test_a_server_noted_in_the_workspace_that_this_one_is_a_copy_of_is_not_ours(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"mlflow": {}}', '{"mlflow": null}'])
-def test_a_damaged_note_is_no_server(workspace: Workspace, text: str) -> None:
+def test_a_damaged_note_counts_as_no_server(workspace: Workspace, text: str) -> None:
     workspace.state_dir.mkdir()
     (workspace.state_dir / "servers.json").write_text(text)
     assert running_server_url(workspace, "mlflow") == ""
@@ -165,7 +165,7 @@ def test_a_server_is_started_noted_and_gone_afterwards(
     assert app.tracking_uri.startswith("sqlite:///")
 
 
-def test_a_server_that_ends_while_starting_is_said_with_its_log(
+def test_a_server_that_ends_while_starting_is_reported_with_its_log(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(one: Workspace, name: str) -> servers.Server:
@@ -243,7 +243,7 @@ def test_a_process_that_has_ended_by_itself_can_be_stopped(tmp_path: Path) -> No
     assert process.returncode == 0
 
 
-def test_what_a_process_says_goes_to_its_log_old_lines_kept(tmp_path: Path) -> None:
+def test_the_output_of_a_process_is_appended_to_its_log(tmp_path: Path) -> None:
     for word in ("one", "two"):
         command = [sys.executable, "-c", f"print('{word}')"]
         start_process(command, tmp_path / "logs" / "x.log", os.environ, tmp_path).wait()

@@ -66,7 +66,7 @@ def test_an_mlflow_database_that_was_begun_anew_is_no_better_than_none(app: App,
     app.prepare_mlflow()
 
 
-def test_whoever_names_another_mlflow_keeps_nothing_here(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_another_mlflow_server_nothing_is_kept_here(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     register_a_candidate(app)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     app.prepare_mlflow()

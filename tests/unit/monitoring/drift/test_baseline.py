@@ -33,7 +33,7 @@ def test_the_digest_does_not_depend_on_the_order_of_pictures() -> None:
     assert baseline_of(observations).digest == baseline_of(observations[::-1]).digest
 
 
-def test_the_digest_tells_weights_data_and_values_apart(baseline: Baseline) -> None:
+def test_the_digest_differs_by_weights_data_and_values(baseline: Baseline) -> None:
     others = [
         replace(baseline, weights_digest="w2"),
         replace(baseline, data_fingerprint="f2"),

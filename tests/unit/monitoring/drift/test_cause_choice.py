@@ -62,5 +62,5 @@ def test_no_signals_have_no_cause() -> None:
         (0.0, 1234.5, "there is more noise (noise 0 → 1.23e+03 grey levels on average, effect 0.50)"),
     ],
 )
-def test_a_change_is_told_by_its_means(before: float | None, after: float | None, said: str) -> None:
+def test_a_change_is_described_by_its_means(before: float | None, after: float | None, said: str) -> None:
     assert describe_change(signal("noise", 0.5, before=before, after=after)) == said

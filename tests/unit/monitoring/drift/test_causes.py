@@ -28,15 +28,15 @@ def test_a_change_is_told_with_its_direction_and_numbers() -> None:
     assert describe_change(signal("count of bolt", 4.0, 1.0)).startswith("fewer of class bolt are found")
 
 
-def test_a_change_of_shape_alone_is_told_as_such() -> None:
+def test_a_change_of_shape_alone_is_described_as_such() -> None:
     assert "spread differently" in describe_change(signal("contrast", 0.2, 0.2))
 
 
-def test_a_value_with_a_unit_is_told_with_it() -> None:
+def test_a_value_with_a_unit_is_shown_with_its_unit() -> None:
     assert "(noise 1 → 7 grey levels on average" in describe_change(signal("noise", 1.0, 7.0))
 
 
-def test_an_embedding_has_no_numbers_to_tell() -> None:
+def test_an_embedding_has_no_single_numbers_to_show() -> None:
     assert describe_change(EMBEDDING) == "embedding changed"
 
 

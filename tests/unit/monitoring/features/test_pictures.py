@@ -59,7 +59,7 @@ def test_one_white_pixel_has_the_sharpness_and_noise_computed_by_hand() -> None:
     assert features["noise"] == pytest.approx(lower / 6 / 0.514903, abs=1e-5)
 
 
-def test_noise_hardly_sees_edges() -> None:
+def test_the_noise_figure_hardly_reacts_to_edges() -> None:
     picture = painted(40, 40, 40, side_px=100)
     picture[::10] = 200
     assert picture_features(picture)["noise"] == 0.0

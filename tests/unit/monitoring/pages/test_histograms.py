@@ -16,7 +16,7 @@ def test_a_histogram_is_drawn_to_the_height_of_its_tallest_bar() -> None:
     assert '<text x="0" y="84">0</text><text x="240" y="84" text-anchor="end">1</text>' in svg
 
 
-def test_one_single_value_is_drawn_in_the_middle_of_its_axis() -> None:
+def test_a_single_value_is_drawn_in_the_middle_of_its_axis() -> None:
     svg = str(histogram_svg(np.full(3, 2.0), np.full(2, 2.0), title="noise"))
     assert ">1.5</text>" in svg
     assert ">2.5</text>" in svg

@@ -78,7 +78,9 @@ def test_the_quota_is_looked_at_without_reading_samples_in_an_earlier_versions_f
     assert "COVERING INDEX samples_with_a_picture" in step[-1]
 
 
-def test_pruning_sweeps_what_a_crash_left_behind_but_nothing_fresh(tmp_path: Path, log: SqlSampleLog) -> None:
+def test_pruning_deletes_files_that_a_crash_left_behind_but_no_new_ones(
+    tmp_path: Path, log: SqlSampleLog
+) -> None:
     log.add(sample_of("a"), b"kept")
     orphan, fresh = (tmp_path / "pictures" / "00" / name for name in ("orphan.png", "fresh.png"))
     orphan.parent.mkdir()
@@ -116,13 +118,13 @@ def test_a_picture_that_vanished_is_no_error(tmp_path: Path, log: SqlSampleLog) 
     assert log.picture_bytes(log.newest(1)[0]) is None
 
 
-def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported_as_such(tmp_path: Path) -> None:
     (tmp_path / "samples.db").write_bytes(b"this is not a database" * 100)
     with pytest.raises(StorageError, match="sample log"):
         SqlSampleLog(tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError):
         SqlSampleLog(tmp_path / "file" / "samples")

@@ -161,7 +161,7 @@ def test_who_said_it_when_and_of_which_model_is_no_content() -> None:
     assert again.content_digest == SAID.content_digest
 
 
-def test_instances_are_kept_as_names_and_coco_masks_and_none_is_not_empty() -> None:
+def test_instances_are_kept_as_names_and_coco_masks_and_none_differs_from_an_empty_list() -> None:
     assert SAID.instances_json == [("bolt", {"size": [2, 2], "counts": "04"})]
     assert replace(SAID, instances=()).instances_json == []
     assert replace(SAID, instances=None).instances_json is None

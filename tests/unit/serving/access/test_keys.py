@@ -135,7 +135,7 @@ def test_a_revoked_key_ends_at_once_also_in_another_process(store: KeyStore, tmp
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"keys": [{"id": "x"}]}', '{"keys": 7}'])
-def test_a_damaged_file_lets_nobody_in_and_is_not_written_over(tmp_path: Path, text: str) -> None:
+def test_a_damaged_key_file_admits_nobody_and_is_not_overwritten(tmp_path: Path, text: str) -> None:
     (tmp_path / "keys.json").write_text(text)
     store = KeyStore(tmp_path / "keys.json")
     with pytest.raises(IntegrityError, match="cannot be read"):
@@ -193,7 +193,9 @@ def test_a_key_opens_what_it_is_for(tmp_path: Path, scope: Any, statuses: tuple[
 
 
 @pytest.mark.parametrize("header", ["Bearer wrong", "bearer mlk_000000000000_x", "Basic eDp5", "Bearer", "x"])
-def test_a_wrong_key_is_refused_on_loopback_too_and_none_is_none(world: ServiceWorld, header: str) -> None:
+def test_a_wrong_key_is_refused_on_loopback_too_and_an_empty_one_counts_as_none(
+    world: ServiceWorld, header: str
+) -> None:
     answer = world.post(content=PNG, headers={"Authorization": header})
     presented = header.lower().startswith("bearer ")
     assert answer.status_code == (401 if presented else 200)
@@ -233,7 +235,7 @@ SIXTY_FOURTHS_S = st.integers(0, 192).map(lambda number: number / 64)
 
 @settings(max_examples=100, deadline=None)
 @given(pauses_s=st.lists(SIXTY_FOURTHS_S, max_size=40), amount=st.integers(1, 5))
-def test_in_no_stretch_of_time_more_than_the_limit_and_nobody_waits_longer_than_told(
+def test_no_period_exceeds_the_rate_limit_and_no_client_waits_longer_than_told(
     pauses_s: list[float], amount: int
 ) -> None:
     limiter, now, answered = RateLimiter(f"{amount}/2 second"), 0.0, []
@@ -252,7 +254,7 @@ def test_in_no_stretch_of_time_more_than_the_limit_and_nobody_waits_longer_than_
         assert len([then for then in answered if begin <= then < begin + 2.0 - 1e-9]) <= amount
 
 
-def test_clients_who_came_once_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_that_came_only_once_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.access.limits._MAX_CLIENTS", 10)
     limiter, now = RateLimiter("1/minute"), 0.0
     with patch("serving.access.limits.time.monotonic", lambda: now):
@@ -284,7 +286,7 @@ def test_a_limit_is_an_amount_and_a_time(text: str, amount: int, seconds: float)
     "text",
     ["", "often", "5/fortnight", "-1/minute", "5minute", "٣/day", "5/minute x"],
 )
-def test_a_limit_that_cannot_be_read_is_said(text: str) -> None:
+def test_a_rate_limit_that_cannot_be_parsed_is_reported(text: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_rate_limit(text)
 

@@ -158,7 +158,7 @@ def test_before_anything_was_measured_the_queue_is_bounded_by_its_length() -> No
     run(story, max_batch=2)
 
 
-def test_live_pictures_go_before_shadow_work() -> None:
+def test_live_pictures_are_computed_before_shadow_work() -> None:
     gate, order = Gate(), []
     live = make_model("1", before=gate)
     shadow = make_model("2", before=lambda _pictures: order.append("shadow"))
@@ -176,7 +176,7 @@ def test_live_pictures_go_before_shadow_work() -> None:
     assert order == ["live", "shadow"]
 
 
-def test_one_bad_picture_costs_only_itself() -> None:
+def test_one_bad_picture_fails_alone() -> None:
     gate = Gate()
 
     def refuse_dark(pictures: Any) -> None:
@@ -220,7 +220,7 @@ def test_draining_answers_what_was_accepted_and_accepts_nothing_more() -> None:
     assert len(run(story)) == 3
 
 
-def test_a_pass_that_hangs_is_left_behind_when_the_time_to_stop_is_over() -> None:
+def test_a_pass_that_hangs_is_abandoned_when_the_shutdown_time_is_over() -> None:
     gate = Gate()
     model = make_model(before=gate)
 
@@ -238,7 +238,7 @@ def test_a_pass_that_hangs_is_left_behind_when_the_time_to_stop_is_over() -> Non
     assert passes_of(model) == [1]
 
 
-def test_an_idle_model_waits_for_company_until_the_batch_is_full() -> None:
+def test_an_idle_model_waits_for_more_pictures_until_the_batch_is_full() -> None:
     model = make_model()
 
     async def story(batcher: MicroBatcher) -> list[int]:
@@ -252,13 +252,13 @@ def test_an_idle_model_waits_for_company_until_the_batch_is_full() -> None:
     assert passes_of(model) == [2]
 
 
-def test_an_idle_model_waits_for_company_no_longer_than_settings_say() -> None:
+def test_an_idle_model_waits_for_more_pictures_no_longer_than_the_setting() -> None:
     model = make_model()
     run(lambda batcher: start(batcher, model, "a"), max_batch=2, batch_wait_ms=1)
     assert passes_of(model) == [1]
 
 
-def test_passes_are_told() -> None:
+def test_passes_are_counted_and_timed() -> None:
     observer = RememberingObserver()
 
     async def story() -> None:
@@ -273,7 +273,7 @@ def test_passes_are_told() -> None:
     assert np.isfinite(batch["seconds"])
 
 
-def test_a_challenger_that_hangs_holds_up_nobody_else() -> None:
+def test_a_challenger_that_hangs_delays_no_other_request() -> None:
     hangs = Gate()
     champion, challenger = make_model("1"), make_model("2", "challenger", before=hangs)
 

@@ -77,7 +77,7 @@ def test_a_cancelled_picture_that_waits_is_never_decoded(gated: DecoderPool, gat
     assert gate.decoded == 2
 
 
-def test_a_picture_nobody_waits_for_any_more_is_heard_to_the_end(
+def test_the_result_of_a_cancelled_picture_is_still_read_from_its_decoder(
     gated: DecoderPool, gate: GatedDecoder
 ) -> None:
     """Otherwise the child's answer would be taken for the next picture's."""
@@ -98,7 +98,7 @@ def test_a_picture_nobody_waits_for_any_more_is_heard_to_the_end(
     assert gate.decoded == 2
 
 
-def test_a_rush_is_refused_at_once_with_a_time_to_come_back(gated: DecoderPool, gate: GatedDecoder) -> None:
+def test_a_load_peak_is_refused_at_once_with_a_time_to_retry(gated: DecoderPool, gate: GatedDecoder) -> None:
     async def story() -> float:
         gated._seconds_per_picture = 0.6
         accepted = [asyncio.create_task(gated.decode(PNG)) for _ in range(2)]
@@ -132,7 +132,7 @@ def test_a_closed_pool_says_that_the_service_is_stopping(gated: DecoderPool) -> 
         asyncio.run(story())
 
 
-def test_a_decoder_that_dies_costs_its_picture_and_no_other(tmp_path: Path) -> None:
+def test_a_decoder_that_dies_loses_its_own_picture_alone(tmp_path: Path) -> None:
     """The child is held, so that a picture is with it when it dies as a native crash would end it."""
     world = ServiceWorld(tmp_path, sandboxed=True)
 

@@ -68,7 +68,7 @@ def test_a_clients_own_id_comes_back_and_may_be_used_again(world: ServiceWorld) 
 
 
 @pytest.mark.parametrize("wanted", ["a b", "x" * 101, "ü", "a\tb"])
-def test_an_id_that_is_none_is_refused_under_another(world: ServiceWorld, wanted: str) -> None:
+def test_an_invalid_request_id_is_refused_under_a_generated_one(world: ServiceWorld, wanted: str) -> None:
     answer = world.post(content=PNG, headers={"X-Request-Id": wanted.encode()})
     assert answer.status_code == 422
     assert answer.headers["x-request-id"] != wanted
@@ -112,7 +112,7 @@ def test_trouble_of_the_server_names_no_place(tmp_path: Path, error: Exception, 
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
-def test_damaged_keys_let_nobody_in_and_name_no_place(tmp_path: Path) -> None:
+def test_damaged_keys_admit_nobody_and_show_no_path(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("{")
     world = ServiceWorld(tmp_path, needs_keys=True)
     answer = world.post(content=PNG, key="mlk_000000000000_x")

@@ -50,7 +50,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
-def test_a_head_that_never_ends_is_given_up(world: ServiceWorld) -> None:
+def test_a_request_head_that_never_ends_is_cut_off(world: ServiceWorld) -> None:
     with live(world, patience_s=0.1) as url, closing(connect(url)) as slow:
         slow.sendall(HEAD)
         assert read_all(slow).startswith(b"HTTP/1.1 408 ")
@@ -81,7 +81,7 @@ def test_a_connection_that_says_nothing_is_closed(world: ServiceWorld) -> None:
         assert read_all(silent) == b""
 
 
-def test_a_head_without_end_is_refused_before_it_fills_the_memory(world: ServiceWorld) -> None:
+def test_a_request_head_without_a_limit_is_refused_before_it_fills_the_memory(world: ServiceWorld) -> None:
     with live(world) as url, closing(connect(url)) as flood:
         flood.sendall(HEAD)
         try:

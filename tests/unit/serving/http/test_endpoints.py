@@ -186,9 +186,7 @@ def test_a_parameter_that_comes_twice_counts_as_it_came_last(world: ServiceWorld
 
 @pytest.mark.parametrize(("name", "value"), [("X-Sticky-Key", "k" * 257), ("X-Request-Id", "a b")])
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/overlay", "/v1/feedback"])
-def test_a_header_that_cannot_be_is_refused_by_its_name(
-    world: ServiceWorld, path: str, name: str, value: str
-) -> None:
+def test_an_invalid_header_is_refused_by_name(world: ServiceWorld, path: str, name: str, value: str) -> None:
     answer = world.post(path, content=PNG, headers={name: value})
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith(f"header.{name.lower()}: ")
@@ -261,7 +259,7 @@ def test_tiles_are_all_answered_by_one_version(tmp_path: Path) -> None:
 # --- several pictures --------------------------------------------------------------------------------
 
 
-def test_in_a_batch_a_bad_picture_costs_only_itself(world: ServiceWorld) -> None:
+def test_in_a_batch_a_bad_picture_fails_alone(world: ServiceWorld) -> None:
     files = [
         ("pictures", (name, data)) for name, data in (("a", PNG), ("b", PNG[:60]), ("c", PNG), ("d", b"x"))
     ]
@@ -275,7 +273,7 @@ def test_in_a_batch_a_bad_picture_costs_only_itself(world: ServiceWorld) -> None
     assert results[1].problem.request_id == "b1.1"
 
 
-def test_in_a_batch_a_model_that_breaks_costs_only_its_picture_and_is_in_the_log(
+def test_in_a_batch_a_model_error_fails_one_picture_alone_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def break_on_dark(pictures: Any) -> None:
@@ -300,7 +298,7 @@ def test_a_batch_is_a_form(world: ServiceWorld, kind: str) -> None:
     assert "send a form with the field pictures" in answer.json()["detail"]
 
 
-def test_a_batch_of_too_many_or_of_none_is_refused(tmp_path: Path) -> None:
+def test_a_batch_with_too_many_pictures_or_none_is_refused(tmp_path: Path) -> None:
     world = ServiceWorld(tmp_path, max_pictures_per_request=2)
 
     async def story(client: httpx.AsyncClient) -> list[str]:

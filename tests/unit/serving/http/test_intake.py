@@ -56,7 +56,7 @@ def test_a_body_passes_whole_or_is_refused_at_the_byte_too_many(chunks: list[byt
             asyncio.run(receive_all(chunks, max_bytes=max_bytes))
 
 
-def test_a_body_that_says_it_is_too_large_is_not_even_looked_at() -> None:
+def test_a_body_whose_declared_length_is_too_large_is_refused_unread() -> None:
     with pytest.raises(BodyTooLargeError):
         asyncio.run(receive_all([], max_bytes=10, headers=[(b"content-length", b"11")]))
 
@@ -68,7 +68,7 @@ def test_what_a_body_claims_does_not_help_it(claim: bytes) -> None:
 
 
 @pytest.mark.parametrize(("ending", "error"), [("silence", SlowBodyError), ("goodbye", ClientLeftError)])
-def test_a_body_that_never_ends_is_given_up(ending: str, error: type[Exception]) -> None:
+def test_a_body_that_never_ends_is_cut_off(ending: str, error: type[Exception]) -> None:
     async def receive() -> Message:
         if ending == "silence":
             await asyncio.Event().wait()

@@ -46,7 +46,7 @@ def test_each_error_has_its_status_and_its_name(error: Exception, expected: tupl
     assert status == 499 or status in PROBLEMS, "an answer nobody documented"
 
 
-def test_a_problem_says_what_and_what_to_do_but_never_where() -> None:
+def test_a_problem_states_cause_and_remedy_but_no_server_path() -> None:
     problem = problem_of(errors.DataError("it is empty", where="/srv/a.png", hint="send another"), "r1")
     assert problem.detail == "it is empty; send another"
     assert problem.request_id == "r1"

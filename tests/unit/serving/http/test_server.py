@@ -42,7 +42,7 @@ SLOW = write_picture(pixels=np.full((16, 24, 3), WAITING, np.uint8))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.com"])
-def test_nobody_else_reaches_a_service_without_keys(tmp_path: Path, host: str) -> None:
+def test_a_service_without_keys_is_reachable_from_loopback_alone(tmp_path: Path, host: str) -> None:
     keys = KeyStore(tmp_path / "keys.json")
     settings = ServingSettings(host=host)
     with pytest.raises(ConfigurationError, match="there is no API key yet") as refused:
@@ -73,7 +73,7 @@ def test_on_loopback_only_its_names_are_trusted_unless_others_are_named() -> Non
     assert choose_trusted_hosts(ServingSettings(trusted_hosts=("a.example",))) == ("a.example",)
 
 
-def test_a_port_in_use_and_a_host_that_is_not_here_are_said() -> None:
+def test_a_port_in_use_and_an_unknown_host_are_reported() -> None:
     listener = open_listener("127.0.0.1", 0)
     with listener, pytest.raises(ConfigurationError, match=r"cannot listen there: .*in use"):
         open_listener("127.0.0.1", listener.getsockname()[1])
@@ -296,7 +296,7 @@ def test_what_a_killed_service_left_in_memory_is_removed_by_the_next(
     assert {one.name for one in tmp_path.iterdir()} == set(kept)
 
 
-def test_sockets_of_the_listener_let_go_of_who_reads_no_answer() -> None:
+def test_the_listener_drops_a_client_that_reads_no_answer() -> None:
     with open_listener("127.0.0.1", 0) as listener:
         client = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()

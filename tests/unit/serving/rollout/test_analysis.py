@@ -76,7 +76,7 @@ def test_people_who_prefer_the_champion_stop_it() -> None:
     assert judged([GOOD] * 100, [-0.1] * 40).outcome == "pass"
 
 
-def test_few_pictures_stop_nobody_however_bad_they_look() -> None:
+def test_a_few_pictures_stop_no_challenger_however_bad_they_look() -> None:
     """Fewer than `min_step_pictures`."""
     assert judged([replace(GOOD, agreement=0.0)] * 19).outcome == "inconclusive"
 
@@ -94,7 +94,7 @@ def test_what_every_picture_tells_about_must_be_shown() -> None:
     assert middling.outcome == "inconclusive"
 
 
-def test_a_challenger_that_turns_bad_does_not_live_on_its_past() -> None:
+def test_a_challenger_that_becomes_worse_late_is_stopped_despite_its_earlier_pictures() -> None:
     past, now = [GOOD] * 1000, [replace(GOOD, agreement=0.3)] * 40
     assert judged([*past, *now]).outcome == "pass"
     found = judged([*past, *now], num_before=1000)
@@ -183,7 +183,7 @@ def test_an_honest_challenger_at_its_very_limits_is_stopped_no_more_often_than_p
     assert simulate(on_the_limit, runs=runs, pictures=400) <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
 
 
-def test_a_subtly_worse_challenger_is_stopped_in_the_end() -> None:
+def test_a_slightly_worse_challenger_is_stopped_eventually() -> None:
     def subtly_worse(random: np.random.Generator) -> Comparison:
         return replace(GOOD, agreement=float(random.beta(6, 4)))  # 0.6, where 0.7 is asked
 

@@ -99,7 +99,7 @@ def test_a_step_ends_with_enough_pictures_of_its_own_and_after_its_time() -> Non
 
 
 @pytest.mark.parametrize("phase", ["shadow", "progressing", "paused"])
-def test_nothing_goes_up_without_evidence(phase: RolloutPhase) -> None:
+def test_no_share_rises_without_evidence(phase: RolloutPhase) -> None:
     """No traffic and no metrics never promote."""
     none = next_move(rollout(phase, 5.0), Analysis(), facts(num_in_step=0), SETTINGS)
     assert none is None
@@ -153,7 +153,7 @@ def test_the_shadow_waits_for_its_reviewer_without_a_deadline() -> None:
     assert due("shadow", 0.0, "inconclusive", since=long_ago, approved_at=NOW - timedelta(hours=1)) is None
 
 
-def test_a_pause_that_nobody_ends_is_a_no() -> None:
+def test_a_pause_that_nobody_ends_becomes_a_rejection() -> None:
     assert due("paused", 5.0, "inconclusive", since=NOW - timedelta(hours=71)) is None
     move = due("paused", 5.0, "inconclusive", since=NOW - timedelta(hours=73))
     assert move is not None
@@ -185,7 +185,7 @@ def test_only_what_is_paused_can_be_resumed() -> None:
         resume(rollout("progressing", 5.0), analysis(), by="anna", accept=False)
 
 
-def test_nobody_can_accept_what_was_shown_to_fail() -> None:
+def test_a_challenger_that_was_shown_to_fail_cannot_be_accepted() -> None:
     with pytest.raises(RefusedError, match="it is a fail"):
         resume(rollout("paused", 5.0), analysis("fail"), by="anna", accept=True)
 

@@ -76,7 +76,7 @@ def test_what_a_check_needs_says_which_pictures_count() -> None:
     assert replace(CLOSE, needs="corrections", measure=None).values(seen, (0.5,), TERMS) == [0.5]
 
 
-def test_every_row_has_a_name_of_its_own_a_question_and_words_that_can_be_filled_in() -> None:
+def test_every_check_has_a_unique_name_a_question_and_a_text_with_valid_placeholders() -> None:
     assert len({row.name for row in CHECKS}) == len(CHECKS)
     assert len({row.question for row in CHECKS}) == len(CHECKS)
     for row in CHECKS:

@@ -77,7 +77,7 @@ def test_what_was_taken_is_written_before_it_closes() -> None:
     assert [one.request_id for one in log.comparisons("cycle-2")] == [f"r{number}" for number in range(20)]
 
 
-def test_pairs_that_find_no_room_are_counted_and_hold_nobody_up() -> None:
+def test_pairs_beyond_the_limit_are_counted_and_delay_nobody() -> None:
     opened = threading.Event()
 
     class Slow(FakePairLog):
@@ -96,7 +96,7 @@ def test_pairs_that_find_no_room_are_counted_and_hold_nobody_up() -> None:
     assert len(log.pairs) + dropped == 300
 
 
-def test_an_outage_of_the_log_is_said_once_and_loses_only_what_came_meanwhile(
+def test_an_outage_of_the_sample_log_is_reported_once_and_loses_only_the_samples_of_that_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Away(FakePairLog):

@@ -102,7 +102,7 @@ def test_each_corrected_pair_is_read_once(rollout: Rollout) -> None:
     assert rollout.pairs.asked_for == [["r1"], ["r3"]]
 
 
-def test_corrections_are_read_when_one_has_arrived_and_not_otherwise(rollout: Rollout) -> None:
+def test_corrections_are_read_only_after_a_new_one_has_arrived(rollout: Rollout) -> None:
     rollout.answer("r1")
     rollout.drops()
     assert rollout.corrections.num_reads == 0

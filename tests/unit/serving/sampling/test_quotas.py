@@ -40,7 +40,7 @@ def test_seven_tenths_of_a_quota_are_for_chance_and_one_for_each_rule() -> None:
     assert (limit_of("chance", 0), limit_of("strange", 0)) == (0, 0)
 
 
-def test_a_minute_takes_its_quota_and_the_next_minute_begins_anew() -> None:
+def test_a_minute_takes_its_quota_and_the_next_minute_has_a_new_one() -> None:
     settings = SamplingSettings(max_per_minute=10)
     outcomes, taken = take(answers(9), settings, now_s=NOON_S)
     assert Counter(outcomes) == {"kept": 7, "over_quota": 2}
@@ -73,14 +73,14 @@ def test_what_chance_takes_needs_no_rule() -> None:
     assert decide(Candidate("a", rule="failed"), Taken(), settings) == Decision("failed", "kept_failed")
 
 
-def test_a_flood_of_failures_or_noise_costs_the_chances_of_answers_nothing() -> None:
+def test_a_flood_of_failures_or_noise_does_not_change_how_often_answers_are_sampled() -> None:
     settings = SamplingSettings(rate=1.0, max_per_minute=100)
     flood = [*answers(1000, rule="failed"), *answers(70), *answers(1000, rule="strange")]
     outcomes, _ = take(flood, settings, now_s=NOON_S)
     assert Counter(outcomes) == {"kept": 70, "kept_failed": 10, "kept_strange": 10, "over_quota": 1980}
 
 
-def test_answers_without_an_end_leave_room_for_what_rules_ask_for() -> None:
+def test_an_endless_stream_of_answers_leaves_room_for_the_samples_of_rules() -> None:
     settings = SamplingSettings(rate=1.0, max_per_minute=100)
     outcomes, _ = take([*answers(1000), *answers(50, rule="doubtful")], settings, now_s=NOON_S)
     assert Counter(outcomes) == {"kept": 70, "kept_doubtful": 10, "over_quota": 970}
@@ -144,7 +144,7 @@ quotas = st.integers(0, 40)
 
 
 @given(arrivals, quotas, quotas, quotas, st.integers(0, 3), st.floats(0, 1))
-def test_no_traffic_exceeds_a_quota_and_no_rule_its_part(
+def test_no_traffic_exceeds_a_quota_and_no_rule_exceeds_its_share(
     traffic: list[tuple[int, Rule | None, set[str], int]],
     per_minute: int,
     per_hour: int,

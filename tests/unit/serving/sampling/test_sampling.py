@@ -172,7 +172,7 @@ def test_what_only_a_rule_kept_is_there_but_not_judged_for_drift(bench: MakeBenc
     }
 
 
-def test_an_answer_refused_as_strange_is_what_drift_must_see(bench: MakeBench) -> None:
+def test_an_answer_refused_as_out_of_distribution_is_a_sample_for_drift(bench: MakeBench) -> None:
     world = bench()
     picture = make_picture()
     world.sampler.offer(picture, answer_to(picture, strange=True), error="unlike everything")
@@ -193,7 +193,7 @@ def test_where_pictures_may_not_be_kept_no_byte_of_one_reaches_the_disk(tmp_path
     assert not any(b"bytes of r1" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
 
 
-def test_offers_never_wait_for_the_disk_and_what_is_too_much_is_dropped_and_counted(
+def test_offers_never_wait_for_the_disk_and_samples_beyond_the_limit_are_dropped_and_counted(
     bench: MakeBench,
 ) -> None:
     log = Held()
@@ -278,7 +278,7 @@ def test_closing_writes_what_waits_and_accepts_nothing_more(bench: MakeBench) ->
     assert world.outcomes == {"kept": 20, "dropped": 1}
 
 
-def test_a_disk_that_hangs_does_not_hold_up_the_end(bench: MakeBench) -> None:
+def test_a_disk_that_hangs_does_not_delay_the_shutdown(bench: MakeBench) -> None:
     log = Held()
     world = bench(log)
     for number in range(3):

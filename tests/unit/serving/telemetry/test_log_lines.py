@@ -52,7 +52,7 @@ def test_a_writer_that_was_closed_writes_what_it_is_told_afterwards() -> None:
             assert read_lines(reader, 1) == [line]
 
 
-def test_a_reader_that_pauses_keeps_nobody_waiting_and_misses_what_is_beyond_the_limit(
+def test_a_log_reader_that_pauses_delays_nobody_and_misses_the_lines_beyond_the_limit(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with open_pipe() as (reader, writer):
@@ -79,7 +79,9 @@ def test_flushing_gives_up_on_a_reader_that_pauses() -> None:
         assert read_lines(reader, 2) == [FILLING, "waits"]
 
 
-def test_a_reader_that_has_gone_costs_lines_only_which_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_closed_log_stream_loses_lines_only_and_the_loss_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with open_pipe() as (reader, writer):
         handler = LineWriter(writer, flush_s=30)
         reader.close()

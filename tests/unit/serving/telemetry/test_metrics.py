@@ -297,7 +297,7 @@ def test_without_a_driver_the_rows_are_absent_and_that_is_said_once(
     assert caplog.text.count("graphics cards") == 1
 
 
-def test_a_card_that_is_lost_while_it_is_read_costs_only_its_rows(
+def test_a_graphics_card_that_fails_while_it_is_read_loses_only_its_own_rows(
     figures: Figures, cards: dict[int, Any]
 ) -> None:
     del cards[0]

@@ -126,7 +126,7 @@ def test_a_refused_request_is_a_span_with_its_status_and_no_stages(
 
 
 @pytest.mark.parametrize("header", ["", "nonsense", f"00-{'0' * 32}-{PARENT}-01", "00-" + "é" * 60])
-def test_a_header_that_names_no_parent_begins_a_trace_of_its_own(collector: Collector, header: str) -> None:
+def test_a_header_without_a_parent_begins_a_new_trace(collector: Collector, header: str) -> None:
     tracer = open_tracer(collector.endpoint)
     with tracer.span("GET /", headers=[(b"traceparent", header.encode("latin-1"))]):
         pass
@@ -153,7 +153,7 @@ def test_requests_side_by_side_keep_their_stages_apart(collector: Collector, tmp
 
 
 @pytest.mark.parametrize("kind", ["dead", "silent"])
-def test_a_collector_that_does_not_answer_costs_no_request_and_is_said_seldom(
+def test_an_unreachable_trace_collector_costs_no_request_and_is_logged_rarely(
     kind: str, silent: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")  # ms: every span is tried at once
@@ -174,7 +174,7 @@ def test_a_collector_that_does_not_answer_costs_no_request_and_is_said_seldom(
     assert 1 <= len(told) <= 2
 
 
-def test_a_line_that_would_come_all_the_time_comes_seldom() -> None:
+def test_a_repeated_log_line_is_written_rarely() -> None:
     now = [1000.0]
     seldom, passed = SaidSeldom(lambda: now[0]), []
     for second in range(1300):
