@@ -58,7 +58,7 @@ class HostedModel:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one model said about one picture.
+    """One model's answer about one picture.
 
     Attributes:
         model: Who answered.

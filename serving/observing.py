@@ -1,4 +1,4 @@
-"""What the service tells about itself while it works; `serving.telemetry` makes figures of it."""
+"""Events that the service reports while it works; `serving.telemetry` turns them into metrics."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Observer(Protocol):
 
 
 class SilentObserver:
-    """Discards everything it is told."""
+    """Discards everything it observes."""
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """Do nothing."""

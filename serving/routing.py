@@ -1,4 +1,4 @@
-"""Who answers a request while a rollout is under way: pure decisions.
+"""Which model answers a request during a rollout: pure decisions.
 
 A client's key always maps to the same point in 0..100, so a client keeps its model, and a client routed to
 the challenger at 5 % stays with it at 25 %. The share is a hard limit: if a few clients send most requests,

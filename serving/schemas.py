@@ -51,7 +51,7 @@ class Asked(Message):
 
 
 class CallerHeaders(Message):
-    """What a client says about itself."""
+    """Facts that a client gives about itself."""
 
     x_request_id: str | None = Field(
         None,
@@ -90,7 +90,7 @@ class Instance(Message):
 
 
 class ModelName(Message):
-    """Which model answered, and what let it serve."""
+    """The model that answered, and the verdict and approval that let it serve."""
 
     name: str
     version: str
@@ -149,7 +149,7 @@ class PredictAnswer(Message):
 
 
 class Problem(Message):
-    """What went wrong, in plain words (RFC 9457)."""
+    """An error in plain words (RFC 9457)."""
 
     type: str = "about:blank"
     title: str
@@ -186,14 +186,14 @@ class BatchAnswer(Message):
 
 
 class CorrectedInstance(Message):
-    """What a person says is there."""
+    """An instance that a person marked."""
 
     class_name: str
     mask: RleMask | list[list[float]] = Field(description="In the picture as it was stored.")
 
 
 class FeedbackRequest(Message):
-    """What a person says about an answer."""
+    """A person's feedback about an answer."""
 
     request_id: Annotated[str, Field(min_length=1, max_length=128)]
     verdict: Literal["right", "wrong"]
@@ -217,14 +217,14 @@ class FeedbackRequest(Message):
 
 
 class FeedbackAnswer(Message):
-    """What became of it."""
+    """What happened to the feedback."""
 
     request_id: str
     becomes_a_label: bool = Field(description="The picture is kept, so the correction can be learned from.")
 
 
 class ModelAnswer(Message):
-    """What serves now."""
+    """The models that serve now."""
 
     model: ModelName
     class_names: list[str]

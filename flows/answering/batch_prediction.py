@@ -99,7 +99,7 @@ def _receive(decoder: Any, file: IncomingFile) -> IncomingPicture:
 
 @dataclass(frozen=True)
 class _Answering:
-    """What every batch is answered with."""
+    """The model and the settings that every batch is answered with."""
 
     samples: SampleLog
     clock: Clock
@@ -111,7 +111,7 @@ class _Answering:
 
     @property
     def threshold(self) -> ScoreThreshold:
-        """From this score on an instance is told and drawn."""
+        """Lowest score of an instance that is reported and drawn."""
         return self.predictor.score_threshold if self.min_score is None else self.min_score
 
     def answer_batch(self, batch: Sequence[IncomingPicture]) -> list[PictureAnswer]:

@@ -39,7 +39,7 @@ class IncomingFile:
 
 @dataclass(frozen=True)
 class PictureAnswer:
-    """What the champion said about one picture, or why it could not.
+    """The champion's answer about one picture, or why there is none.
 
     Attributes:
         file: The picture's path as given.
@@ -102,7 +102,7 @@ def overlay_file(directory: Path, name: str) -> Path:
 
 
 def tell_passed_over(files: Iterable[IncomingFile]) -> list[PictureAnswer]:
-    """Return what is told of the files that were not asked about."""
+    """Return the sentences about files that were skipped."""
     return [
         PictureAnswer(str(file.path), "", "", "", (), file.passed_over, file.name, passed_over=True)
         for file in files

@@ -74,7 +74,7 @@ class LedgerModelSource:
         return self._wanted
 
     def load(self, served: ServedModel, role: Role) -> HostedModel:
-        """Load a model, and what tells strange pictures once the model's own were measured."""
+        """Load a model, and its out-of-distribution detector once its own pictures were measured."""
         predictor = self._app.predictors.load(
             served.directory,
             expected_digest=served.weights_digest,
@@ -92,7 +92,7 @@ class LedgerModelSource:
         return state.rollout is not None and state.rollout.phase != "aborting"
 
     def _find_challenger(self, state: LoopState) -> tuple[ServedModel | None, Traffic]:
-        """Return the challenger of the rollout under way, or nobody; its trouble is not the champion's."""
+        """Return the challenger of the current rollout, or None; its errors do not affect the champion."""
         rollout = state.rollout
         if rollout is None or not self._expects_challenger(state):
             return None, Traffic()

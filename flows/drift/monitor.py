@@ -41,7 +41,7 @@ WINDOW_FILE = "samples.json"
 
 @dataclass(frozen=True)
 class Monitored:
-    """What one look at production found.
+    """The result of one drift check.
 
     Attributes:
         judged: The verdict; None while too few new samples have come.

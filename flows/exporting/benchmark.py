@@ -41,7 +41,7 @@ TORCH: Final = "torch"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured.
+    """The measured latencies.
 
     Attributes:
         model: The version or folder.

@@ -35,7 +35,7 @@ _ROUNDS: Final = 10
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What became of an export.
+    """The outcome of an export.
 
     Attributes:
         version: The registered version.
@@ -116,12 +116,12 @@ def find_candidate(ledger: Ledger, state: LoopState, version: str) -> CandidateR
 
 
 def export_directory(exports_dir: Path, digest: str) -> Path:
-    """Return where an export lies in the workspace."""
+    """Return the folder of an export in the workspace."""
     return exports_dir / digest
 
 
 def export_folder(wanted: str, digest: str) -> str:
-    """Return where an export lies below its run's files in MLflow; a newer one lies beside it."""
+    """Return the path of an export below its run's files in MLflow; a newer export gets its own."""
     return f"exports/{wanted}/{digest[:12]}"
 
 

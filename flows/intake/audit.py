@@ -23,7 +23,7 @@ _MAX_NAMED = 3
 
 @dataclass(frozen=True)
 class DataAudit:
-    """What an audit found.
+    """The findings of an audit.
 
     Attributes:
         tag: The version.

@@ -1,4 +1,4 @@
-"""What a person does to the data that are already in: an older version back, other classes."""
+"""Changes that a person makes to existing data: an older version is restored, classes are changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people say about answers is written down, and corrections become labelled pictures of the data."""
+"""People's feedback about answers is recorded, and corrections become labelled pictures of the data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MAX_AT_ONCE: Final = 1000
 
 
 def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Observer | None = None) -> bool:
-    """Write down what a person said about an answer; tells whether it becomes a label.
+    """Record a person's feedback about an answer; returns whether it becomes a label.
 
     It does if the correction lists all instances and the picture is kept. The latest correction of an answer
     counts.
@@ -142,7 +142,7 @@ def ingest_corrections(app: App) -> list[str]:
 
 
 def ingest_enough_corrections(app: App) -> list[str]:
-    """Ingest corrections once a retraining's worth of them waits; trouble is said and holds up nothing."""
+    """Ingest corrections once enough for a retraining wait; errors are reported and stop nothing."""
     enough = max(app.settings.retraining.min_new_labelled_samples, 1)
     if app.corrections.num_waiting() < enough:
         return []

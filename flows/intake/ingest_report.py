@@ -71,7 +71,7 @@ class BatchReport:
         return f"if it were taken: {said}" if self.outcome == "refused" else said
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain data. Errors and warnings are told each, remarks once per kind."""
+        """Return it as plain data. Errors and warnings are listed one by one, remarks once per kind."""
         told = [one for one in self.found.all_problems if one.severity != "info"]
         told += [one for one in self.kinds if one.severity == "info"]
         return {

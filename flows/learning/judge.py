@@ -1,4 +1,4 @@
-"""A candidate meets the gates: same pictures for it and the champion, a verdict, and evidence to look at."""
+"""Judging a candidate: both models predict the same pictures, gates give a verdict, evidence is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training tells as it goes: to the tracker, to the ledger, and to whoever watches it."""
+"""The progress of a training, reported to the tracker, to the ledger and to the person who watches it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Advance:
 
 @dataclass(frozen=True)
 class StepLog:
-    """Writes down what a training tells, and stops it if this process lost its lease."""
+    """Records the figures of a training, and stops it if this process lost its lease."""
 
     figures: FigureLog
     advance: Advance

@@ -75,7 +75,7 @@ def close_cycle(journal: Journal, cycle_id: str, record: CycleClosed) -> None:
 
 
 def abandon_cycle(app: App, cycle_id: str, *, by: str, why: str) -> CycleClosed:
-    """End an open cycle by hand, whatever it waits for.
+    """End an open cycle by hand, in any phase.
 
     Raises:
         NotFoundError: if there is no such cycle.

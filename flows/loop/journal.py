@@ -1,4 +1,4 @@
-"""The ledger as the loop writes into it: each record is told once it is written."""
+"""The loop's access to the ledger: each record is reported after it was written."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ from registry.ports import ModelStore
 
 
 class WorkStarter(Protocol):
-    """Sees to it that a cycle is trained and judged: here and now, or in a run of its own."""
+    """Starts the training and judging of a cycle: in this process, or in its own flow run."""
 
     def __call__(self, app: App, cycle_id: str) -> object:
         """Do the work, or start it; doing it twice must start it once."""
@@ -78,7 +78,7 @@ def work_here(app: App, cycle_id: str) -> None:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What one reconcile did, as sentences; empty means nothing was due.
+    """The actions of one reconcile, as sentences; empty if nothing was due.
 
     Attributes:
         done: In order.

@@ -1,4 +1,4 @@
-"""Training and judging of one cycle. Started again after a crash, it goes on where it was."""
+"""Training and judging of one cycle; after a crash it resumes where it stopped."""
 
 from __future__ import annotations
 

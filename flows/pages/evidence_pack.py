@@ -138,7 +138,7 @@ def _write(app: App, cycle: Cycle, verdict: VerdictReached, state: LoopState) ->
 
 
 def _read_note(file: Path) -> int:
-    """Return the newest entry at which all pages were found up to date; 0 if nobody noted one."""
+    """Return the newest entry at which all pages were up to date; 0 if none was noted."""
     try:
         return int(json.loads(file.read_text(encoding="utf-8"))["up_to_entry"])
     except (OSError, ValueError, KeyError, TypeError):

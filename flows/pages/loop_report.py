@@ -63,7 +63,7 @@ def written_up_to(path: Path) -> int:
 
 
 def gather_loop_page(app: App, folder: Path) -> LoopPage:
-    """Gather what the page says; links are relative to the folder it will lie in."""
+    """Gather the facts of the page; links are relative to the folder it is written to."""
     status = describe_status(app)
     state, champion = status.state, status.state.champion
     cycles = recall_version(app.ledger, state, champion.version).cycles if champion else state.cycles

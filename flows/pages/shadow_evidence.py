@@ -1,4 +1,4 @@
-"""What a rollout said, for the approval page.
+"""The report of a rollout, for the approval page.
 
 The pair log drops a rollout's pairs when the next rollout begins. The newest report is therefore kept beside
 the verdict's evidence and used from then on. Without that file the checks come from the ledger.
@@ -62,7 +62,7 @@ def keep_report(workspace: Workspace, version: str, report: RolloutReport) -> No
 
 
 def stage_of(app: App, cycle_id: str) -> list[str]:
-    """Say roughly how far a rollout's evidence has come: it changes whenever the page should."""
+    """Return how far a rollout's evidence has come, coarsely: it changes whenever the page should."""
     analysis = analyse_rollout(app, cycle_id)
     if analysis is None or not analysis.num_compared:
         return []
@@ -80,7 +80,7 @@ def _from_pairs(rollout: Rollout, analysis: Analysis, pictures: tuple[ShownPictu
 
 
 def _from_ledger(rollout: Rollout, analysis: Analysis | None = None) -> RolloutReport:
-    """Report what the ledger tells; what decided a rollout that has ended is not judged again."""
+    """Report from the ledger; the checks that ended a rollout are not evaluated again."""
     moved = rollout.moved
     if moved and (analysis is None or rollout.is_over or rollout.phase == "aborting"):
         analysis = Analysis(moved.checks, moved.num_compared)

@@ -19,7 +19,7 @@ from maskloop.wording import count
 
 @dataclass(frozen=True)
 class LoopFacts:
-    """What the world says besides the ledger.
+    """Facts from outside the ledger.
 
     Attributes:
         now: The time.

@@ -225,7 +225,7 @@ def _write(
     *,
     actor: str = "maskloop",
 ) -> RolloutMoved:
-    """Write a move down; if somebody else's was first, theirs stands and the next look goes on from it."""
+    """Record a move; if another process was first, its move counts and the next look continues from it."""
     key = f"rollout:{rollout.cycle_id}:{rollout.num_moves + 1}"
     entry = write_record(ledger, move, actor=actor, cycle_id=rollout.cycle_id, key=key)
     written = RolloutMoved.model_validate(dict(entry.payload))

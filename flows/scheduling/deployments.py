@@ -231,7 +231,7 @@ def drop_schedules(workspace: str) -> int:
 
 
 def pause_schedules(workspace: str, flow_name: str) -> int:
-    """Pause one flow's schedules of this workspace, and return how many; `maskloop up` deploys them anew."""
+    """Pause one flow's schedules of this workspace, and return how many; `maskloop up` deploys them again."""
     paused, offset = 0, 0
     with get_client(sync_client=True) as client:
         flow_id = client.read_flow_by_name(flow_name).id

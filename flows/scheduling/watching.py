@@ -164,7 +164,7 @@ def take_over_schedule(workspace: Workspace) -> None:
 
 
 def start_work_where_it_is_seen(app: App, cycle_id: str) -> None:
-    """Train in a run of its own where a Prefect is known, so that looks go on; else in this process."""
+    """Train in a separate flow run if a Prefect server is known, so looks continue; else in this process."""
     if not find_prefect_url(app.workspace):
         work_here(app, cycle_id)
         return
@@ -174,7 +174,7 @@ def start_work_where_it_is_seen(app: App, cycle_id: str) -> None:
 
 
 def _show(app: App, *, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
-    """The flow run that a look leaves behind: its log says what was done, and it fails with the trouble."""
+    """The flow run of a look: its log lists the actions, and it fails with the look's error."""
     for sentence in sentences:
         app.teller.say(sentence)
     if trouble:

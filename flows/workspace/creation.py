@@ -30,7 +30,7 @@ _KEPT_IN_GIT: Final = (
 
 @dataclass(frozen=True)
 class PreparedWorkspace:
-    """A workspace, and what whoever asked for it should know.
+    """A workspace, and remarks for the person who asked for it.
 
     Attributes:
         workspace: It.

@@ -19,7 +19,7 @@ _STOP_TIMEOUT_S = 20.0
 
 
 def note_process(workspace: Workspace, process: subprocess.Popen[bytes]) -> None:
-    """Note a process that leads a group of its own, with this one as its owner."""
+    """Note a process that leads its own process group, with the current process as its owner."""
     with suppress(psutil.Error):  # it has ended already
         note = {
             "host": socket.gethostname(),

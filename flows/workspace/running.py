@@ -1,4 +1,4 @@
-"""Who trains or judges now, and how far that has come. Asking never disturbs the work."""
+"""The training or judging under way and its progress. Reading it never disturbs the work."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ class WorkNote:
 
 
 def is_working(ledger: Ledger) -> bool:
-    """Tell whether somebody alive holds the lease on training and judging."""
+    """Tell whether a live process holds the lease on training and judging."""
     holder = ledger.lease_holder(WORK_LEASE)
     return holder is not None and holder.is_alive
 
 
 def find_running(ledger: Ledger, state: LoopState, workspace: Workspace) -> Running | None:
-    """Return the work that somebody alive is at, or None."""
+    """Return the work of a live process, or None."""
     return _find_work(ledger, state, workspace, is_alive=True)
 
 
@@ -121,7 +121,7 @@ def _find_work(ledger: Ledger, state: LoopState, workspace: Workspace, *, is_ali
 
 
 def refuse_if_running(ledger: Ledger, state: LoopState, workspace: Workspace) -> None:
-    """Raise BusyError, with what is under way, if somebody alive is training or judging."""
+    """Raise BusyError, with the work under way, if a live process is training or judging."""
     if running := find_running(ledger, state, workspace):
         raise BusyError(
             f"a training is already running: {running.sentence()}",

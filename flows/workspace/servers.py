@@ -143,7 +143,7 @@ def reconciler_running(workspace: Workspace) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def service_running(workspace: Workspace, *, timeout_s: float = 180.0) -> Iterator[str]:
-    """Run `maskloop serve` as a process of its own for the body, and give its URL.
+    """Run `maskloop serve` as a separate process for the body, and give its URL.
 
     Raises:
         ConfigurationError: if its port is in use.
@@ -179,7 +179,7 @@ def prefect_environment(workspace: Workspace, prefect_url: str) -> dict[str, str
 def start_process(
     command: Sequence[str], log: Path, environment: Mapping[str, str], directory: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own, its output in a log file."""
+    """Start a process in its own process group, with its output in a log file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -218,7 +218,7 @@ def _start(
 
 
 def find_free_port() -> int:
-    """Return a TCP port nobody listens on at the moment."""
+    """Return a TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

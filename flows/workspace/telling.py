@@ -1,4 +1,4 @@
-"""How a story tells what it is doing: to a terminal, to Prefect, or to nobody."""
+"""Where a story reports its progress: to a terminal, to Prefect, or nowhere."""
 
 from __future__ import annotations
 

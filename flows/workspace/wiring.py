@@ -112,13 +112,13 @@ class App:
 
     @cached_property
     def pairs(self) -> PairLog:
-        """What champion and challenger said about the same pictures, while a rollout is under way."""
+        """Answers of champion and challenger about the same pictures during a rollout."""
         url = self.settings.servers.shared_url or sqlite_url(self.workspace.pairs_file)
         return SqlPairLog(url, keep_pictures=self.settings.rollout.max_slice_pictures)
 
     @cached_property
     def corrections(self) -> CorrectionLog:
-        """What people said about answers."""
+        """People's corrections of answers."""
         monitoring = self.settings.monitoring
         return SqlCorrectionLog(
             self.workspace.samples_dir,

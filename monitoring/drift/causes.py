@@ -1,4 +1,4 @@
-"""What moved most, in plain words with numbers, for the person who reads the alarm."""
+"""The largest changes in plain words with numbers, for the person who reads the alarm."""
 
 from __future__ import annotations
 

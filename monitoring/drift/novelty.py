@@ -28,7 +28,7 @@ _SMALLEST_SPREAD: Final = 1e-6
 
 @dataclass(frozen=True)
 class Novelty:
-    """How far out a picture lies.
+    """How unusual a picture is.
 
     Attributes:
         score: 0..1, the share of the model's own pictures that lie less far out.
@@ -43,7 +43,7 @@ class NoveltyScorer(Protocol):
     """Fitted on one model's baseline."""
 
     def score(self, embedding: NDArray[np.float32]) -> Novelty | None:
-        """Judge one picture by its embedding, float32 (D,); None if that cannot be told (yet)."""
+        """Judge one picture by its embedding, float32 (D,); None if there is no reference (yet)."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which of the champion's known sources of pictures does production look like?
+"""The champion's known sources of pictures, each a reference that production is compared with.
 
 A champion retrained for a second camera knows two. Production from either camera alone is not drift, although
 it differs from the two pooled. So each source with enough pictures is a reference of its own, beside the

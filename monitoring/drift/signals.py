@@ -1,4 +1,4 @@
-"""What one feature says about a window."""
+"""The result of one feature for a window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monitoring.features.feature import Feature, FeatureGroup
 
 @dataclass(frozen=True)
 class FeatureSignal:
-    """What one feature, or the embedding, says.
+    """The result of one feature, or of the embedding.
 
     Attributes:
         feature: Its row in the table; the embedding has one beside the table.

@@ -40,7 +40,7 @@ class JudgedWindow:
 
 @dataclass(frozen=True)
 class TriggerState:
-    """What is recorded about one champion and its loop.
+    """The recorded state of one champion and its loop.
 
     Attributes:
         weights_digest: Of the champion.

@@ -22,7 +22,7 @@ _HOPELESS_P_VALUE: Final = 0.1
 
 @dataclass(frozen=True)
 class TestResult:
-    """What a two-sample test found.
+    """The result of a two-sample test.
 
     Attributes:
         distance: The test statistic, at least 0.

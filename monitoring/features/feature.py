@@ -74,7 +74,7 @@ class ClassFeature:
     measure: Callable[[AnsweredPicture, int], float | None]
 
     def of_class(self, class_name: str, class_index: int | None = None) -> Feature:
-        """Return the feature of one class; without its index it cannot be measured, only told about."""
+        """Return the feature of one class; without its index it can only be named, not measured."""
         measure = self.measure
         return Feature(
             name=f"{self.prefix}{class_name}",

@@ -23,7 +23,7 @@ SUMMARY_FILE: Final = "evidently.json"
 
 @dataclass(frozen=True)
 class EvidentlyReport:
-    """What was written.
+    """The files that were written.
 
     Attributes:
         html_file: The report, one file of about 4 MB that needs no network.

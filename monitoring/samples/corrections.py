@@ -16,7 +16,7 @@ Fate = Literal["none", "waiting", "ingested", "refused"]
 
 @dataclass(frozen=True)
 class Correction:
-    """What one person said about one answer.
+    """One person's feedback about one answer.
 
     Attributes:
         request_id: Names the answer; its sample has the same id.
@@ -56,7 +56,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class Label:
-    """What became of a correction as a label.
+    """Whether and how a correction became a label.
 
     Attributes:
         fate: ``none`` if it never can be one: no instances were given, or the picture is not kept.

@@ -1,4 +1,4 @@
-"""What production saw and answered, each sample counted once: the values and the port of the sample log."""
+"""Production samples, each counted once: the values and the port of the sample log."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """What to judge, and what to leave out for good.
+    """The samples to judge, and those to skip for ever.
 
     Attributes:
         window: The newest pending samples of the champion. It may be too small to judge.

@@ -36,7 +36,7 @@ _SCHEMA_VERSION: Final = 1
 
 
 class ApiKey(BaseModel):
-    """What is remembered of a key. The secret is not."""
+    """The stored facts of a key, without its secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

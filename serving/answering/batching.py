@@ -76,7 +76,7 @@ class _Lane:
 
 
 class MicroBatcher:
-    """Runs models, on threads of its own. Belongs to one event loop.
+    """Runs models on its own threads. Belongs to one event loop.
 
     Args:
         settings: ``max_batch``, ``batch_wait_ms``, ``max_queue_s``.

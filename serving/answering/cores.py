@@ -1,4 +1,4 @@
-"""Threads that compute, each with a number of cores of its own."""
+"""Compute threads, each with its own number of cores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Cores(Protocol):
-    """What models compute with on this machine."""
+    """The cores that models compute with on this machine."""
 
     def count(self) -> int:
         """Return how many there are; 1 where an accelerator computes."""

@@ -1,4 +1,4 @@
-"""One picture in, one answer out: who answers, who stands in for whom, and what the other model says.
+"""One picture in, one answer out: which model answers, which one replaces it, and what the other one finds.
 
 The answer never waits for the shadow. Both models' answers about a picture are passed on as a pair.
 """

@@ -96,7 +96,7 @@ class ModelHost:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _load_wanted(self, with_challenger: bool) -> Hosted:
-        """Load what is missing (on the loading thread); the challenger's trouble is not the champion's."""
+        """Load missing models on the loading thread; the challenger's errors do not affect the champion."""
         wanted = self._source.wanted()
         now = self._hosted
         champion = self._find_or_load(wanted.champion, "champion")
@@ -134,7 +134,7 @@ class ModelHost:
         return model
 
     def _say(self, error: Exception) -> None:
-        """Log the same trouble once; keep what strangers may read of it."""
+        """Log the same error once; keep the part that clients may read."""
         if str(error) != self._said:
             serves_on = "; what serves now serves on" if self._hosted else ""
             _log.warning("%s%s", error, serves_on, exc_info=not isinstance(error, MaskloopError))

@@ -102,7 +102,7 @@ def name_model(model: HostedModel, model_name: str) -> ModelName:
 
 
 def describe_traffic(traffic: Traffic) -> dict[str, Any]:
-    """Return what `/v1/model` tells about a rollout; its field `rollout` holds the cycle's id."""
+    """Return the facts of a rollout for `/v1/model`; the field `rollout` holds the cycle's id."""
     described = asdict(traffic)
     return {"rollout": described.pop("cycle_id"), **described}
 

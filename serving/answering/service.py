@@ -237,7 +237,7 @@ class Service:
         return tuple(self.engine.host.hosted.champion.predictor.class_names)
 
     def take_feedback(self, feedback: FeedbackRequest, by: str) -> bool:
-        """Check what a person said and write it down; tells whether it becomes a label. Blocking.
+        """Check a person's feedback and record it; returns whether it becomes a label. Blocking.
 
         Raises:
             DataError: if a class is none of the model's.

@@ -28,7 +28,7 @@ from serving.rollout.pairs import Comparison
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is known about a challenger.
+    """The evidence about a challenger.
 
     Attributes:
         checks: One line each; ``inconclusive`` where the pictures cannot tell yet.

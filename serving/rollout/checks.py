@@ -23,7 +23,7 @@ P95_BUDGET: Final = 0.05
 
 @dataclass(frozen=True)
 class RolloutLimits:
-    """What a challenger must keep to.
+    """The limits that a challenger must keep.
 
     Attributes:
         agreement: Lowest mean agreement with the champion, 0..1.

@@ -1,4 +1,4 @@
-"""Comparison of paired answers on a thread of its own; no client waits for it."""
+"""Comparison of paired answers on a separate thread; no client waits for it."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class CountingWindow:
 
 @dataclass(frozen=True)
 class Taken:
-    """What was taken in the present minute, hour and day, by budget; and today, by class."""
+    """The samples taken in the present minute, hour and day, by budget; and today, by class."""
 
     minute: CountingWindow = CountingWindow(_MINUTE_S)
     hour: CountingWindow = CountingWindow(_HOUR_S)
@@ -85,7 +85,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a candidate.
+    """The decision about a candidate.
 
     Attributes:
         budget: What it was taken from; None if it is left out.

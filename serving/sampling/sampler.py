@@ -235,7 +235,7 @@ def describe(picture: RequestPicture, answer: Answer | None, *, doubtful_below: 
 
 
 def _make_sample(item: _Waiting, pause: Pause) -> Sample:
-    """Measure an answer. A failure has a name of its own: the same request, sent again, may be answered."""
+    """Measure an answer. A failure gets its own id, because the same request, sent again, may be answered."""
     picture, answer = item.picture, item.answer
     served = answer.model.served if answer else None
     sample = Sample(

@@ -20,7 +20,7 @@ _END: Final = b""
 
 
 class LineWriter(logging.Handler):
-    """Writes lines in order from a thread of its own.
+    """Writes lines in order from its own thread.
 
     When the queue is full, new lines are dropped until half of it is written. One warning says when that
     begins, another how many lines were dropped or could not be written.

@@ -1,4 +1,4 @@
-"""What the service tells about itself, as figures that Prometheus reads.
+"""The service's metrics for Prometheus.
 
 Each of several workers writes its metrics into files of one folder (prometheus_client's multiprocess mode),
 and any worker answers for all. Counters of a dead worker stay; its gauges, such as the queue length, are
@@ -106,7 +106,7 @@ class Metrics:
         self._samples_oldest_s = self._gauge("samples_oldest_seconds", "Age of the oldest.", "livemax")
 
     def render(self) -> tuple[bytes, str]:
-        """Return the page for Prometheus and its content type. Never raises: trouble is logged and told."""
+        """Return the page for Prometheus and its content type. Never raises; errors are logged and shown."""
         try:
             if self._folder:
                 forget_dead_workers(self._folder)
@@ -189,7 +189,7 @@ class Metrics:
         self._feedback.labels(verdict, version).inc()
 
     def _known(self, version: str) -> str:
-        """Return a version that was in service here; anything else gets no row of its own."""
+        """Return the version if it was in service here; other versions share one row."""
         return version if version in self._versions else ""
 
     def _remember_versions(self, versions: Sequence[str]) -> None:
@@ -241,7 +241,7 @@ class Metrics:
 
     @property
     def _own_registry(self) -> Any:
-        """Shared figures are read from their files, so they must not be told a second time."""
+        """Shared figures are read from their files, so they must not be reported twice."""
         return None if self._folder else self._registry
 
 

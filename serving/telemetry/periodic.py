@@ -13,7 +13,7 @@ _log = logging.getLogger("maskloop.serving")
 
 
 async def repeat(name: str, work: Callable[[], Awaitable[None]], *, every_s: float) -> None:
-    """Do ``work``, rest, and do it again until cancelled. The same trouble is said once, not every time."""
+    """Repeat ``work`` with a pause until cancelled. A repeated error is logged once, not every time."""
     trouble = ""
     while True:
         try:
