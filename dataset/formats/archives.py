@@ -42,7 +42,7 @@ class ArchiveLimits:
 def open_source(
     path: Path, *, images_dir: Path | None = None, limits: ArchiveLimits | None = None
 ) -> Iterator[LabelSource]:
-    """Open what a person named. What a ZIP archive held is gone when the context ends.
+    """Open what a person named. What was unpacked or made of it is gone when the context ends.
 
     Args:
         path: A folder, a file, or a ZIP archive, whatever its name ends with.
@@ -54,12 +54,16 @@ def open_source(
         DataError: if the archive is broken, encrypted or too large, or a path in it leads out of it.
         StorageError: if the disk is too small for it.
     """
-    if not _is_archive(path):
-        yield LabelSource(path, images_dir=images_dir)
-        return
     with tempfile.TemporaryDirectory(prefix="maskloop-labels-") as folder:
-        _unpack(path, Path(folder), limits or ArchiveLimits())
-        yield LabelSource(_without_wrapping(Path(folder)), named=path, images_dir=images_dir)
+        unpacked, scratch = Path(folder) / "unpacked", Path(folder) / "scratch"
+        scratch.mkdir()
+        if not _is_archive(path):
+            yield LabelSource(path, images_dir=images_dir, scratch=scratch)
+            return
+        unpacked.mkdir()
+        _unpack(path, unpacked, limits or ArchiveLimits())
+        inner = _without_wrapping(unpacked)
+        yield LabelSource(inner, named=path, images_dir=images_dir, scratch=scratch)
 
 
 def _is_archive(path: Path) -> bool:

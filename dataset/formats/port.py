@@ -46,16 +46,25 @@ class LabelSource:
         path: The folder or file that is read.
         named: What the person named, where that is another; messages name it.
         images_dir: The folder of the pictures, if the person says.
+        scratch: An empty folder for pictures that are in the labels' files; it goes when the source does.
 
     Raises:
         NotFoundError: if there is neither.
     """
 
-    def __init__(self, path: Path, *, named: Path | None = None, images_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        named: Path | None = None,
+        images_dir: Path | None = None,
+        scratch: Path | None = None,
+    ) -> None:
         if not path.exists():
             hint = "name the labels' file, or the folder they are in"
             raise NotFoundError("the annotation file does not exist", where=str(path), hint=hint)
         self.path, self.named, self._images_dir = path, named or path, images_dir
+        self.scratch = scratch
         self.root = path if path.is_dir() else path.parent
         self._parsed: OrderedDict[str, Any] = OrderedDict()
 

@@ -6,13 +6,15 @@ from typing import Final
 
 from dataset.coco.document import CocoFile
 from dataset.formats.port import LabelReader, LabelSource
-from dataset.readers import coco, cvat, datumaro, painted, supervisely, via, yolo
+from dataset.readers import coco, cvat, datumaro, label_studio, labelme, painted, supervisely, via, yolo
 from maskloop.errors import DataError
 
 READERS: Final[tuple[LabelReader, ...]] = (
     coco.READER,
     cvat.READER,
     datumaro.READER,
+    label_studio.READER,
+    labelme.READER,
     painted.READER,
     supervisely.READER,
     via.READER,

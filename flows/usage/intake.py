@@ -9,7 +9,17 @@ import click
 
 from flows.console.command_line import CommandGroup, make_command
 
-LABEL_FORMATS: Final = ("coco", "cvat", "datumaro", "masks", "supervisely", "via", "yolo")
+LABEL_FORMATS: Final = (
+    "coco",
+    "cvat",
+    "datumaro",
+    "label-studio",
+    "labelme",
+    "masks",
+    "supervisely",
+    "via",
+    "yolo",
+)
 """The keys of `dataset.readers.table.FORMATS`, which takes longer to import than help may take."""
 INGEST: Final = make_command(
     "ingest",

@@ -29,7 +29,14 @@ SURVIVES = {
     "datumaro-json-masks": WHOLE,
     "datumaro-json-from-mixed": WHOLE,
     "supervisely-project-bitmaps": WITHOUT_CROWDS,
-    "supervisely-project-polygons": WITHOUT_CROWDS | {"ring": "0.971", "two": "0.500, 2 objects"},
+    "supervisely-project-polygons": WITHOUT_CROWDS | {"two": "0.500, 2 objects"},
+    "label-studio-json-brush": WITHOUT_CROWDS,
+    "label-studio-json-polygons": HOLES_FILLED | {"two": "0.500, 2 objects"},
+    "label-studio-json-photo": {"photo": "1.000"},
+    "label-studio-json-photo-brush": {"photo": "1.000"},
+    "labelme-masks": WITHOUT_CROWDS,
+    "labelme-polygons": HOLES_FILLED,
+    "labelme-photo": {"photo": "1.000"},
     "label-studio-yolo-polygons": HOLES_FILLED | {"two": "0.500, 2 objects"},
 }
 """What an export has of each object, for those that are advised or at least harmless."""
@@ -40,6 +47,7 @@ TOLD = {
     "label-studio-coco-brush": "error no-annotations",
     "label-studio-coco-two-annotators": "error picture-listed-twice",
     "label-studio-coco-photo": "warning label-studio-photo",
+    "label-studio-json-two-annotators": "warning two-annotators",
 }
 """What has to be said of an export that bends."""
 
