@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from maskloop.records.kinds import (
     TrainingFailed,
     VersionIngested,
 )
+from tests.fakes.coco_batches import coco_content
 from tests.fakes.ingests import ingest_result
 from tests.fakes.loop_stories import first_champion, judged
 from tests.fakes.loop_world import World
@@ -221,7 +223,7 @@ def test_a_version_deleted_by_hand_does_not_stop_the_loop(world: World) -> None:
 
 
 def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between the tag and the ledger, then run again: the batch is no longer new, its labels are."""
     from flows.intake.batch_intake import ingest
@@ -229,7 +231,9 @@ def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again
     reconcile(world.app())
     version = world.label(range(12, 24))
     monkeypatch.setattr("flows.intake.batch_intake.ingest_batch", lambda *_a, **_k: ingest_result(version))
-    ingest(world.app(), Path("batch.json"), Path("images"))
+    batch = tmp_path / "batch.json"
+    batch.write_text(json.dumps(coco_content(range(1, 2))))
+    ingest(world.app(), batch, Path("images"))
     assert [one.num_new_labelled for one in world.of_kind(VersionIngested)] == [12, 12]
 
 
