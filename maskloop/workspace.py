@@ -70,6 +70,10 @@ class Workspace:
         """Pictures that rollouts failed on, one folder per slice."""
         return self.state_dir / "slices"
 
+    def baseline_dir(self, weights_digest: str) -> Path:
+        """Return the folder of what a model's own held-out pictures look like; the pooled one sorts first."""
+        return self.state_dir / "baselines" / weights_digest
+
     @property
     def samples_dir(self) -> Path:
         """The sample log's database and kept pictures."""

@@ -25,7 +25,6 @@ from benchmarks.serving.workspace import FULL, QUICK
 from benchmarks.timing import Spread, take_turns
 from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import decode_picture
-from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
 from maskloop.settings.workspace_settings import Settings, parse_settings
 from models.answering.predictor import TorchPredictor
@@ -86,7 +85,7 @@ def main() -> None:
 
 def compare(app: App, *, seeds: Sequence[int], steps: int, num_pictures: int | None) -> list[Line]:
     """Train a small network with and without the champion for each seed, and measure all."""
-    served = fetch_champion(app)
+    served = app.copies.fetch_champion(app.state())
     champion, manifest = load_model(served.directory, expected_digest=served.weights_digest)
     version = app.data.open(manifest.dataset_tag)
     labelled = sorted(picture.digest for picture in version.by_split["train"])[:num_pictures]

@@ -20,7 +20,6 @@ from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.workspace.creation import init_workspace
-from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
@@ -39,7 +38,7 @@ def measure_photographs(root: Path, log: Path, length: Length) -> dict[str, Any]
     data = find_data() / "carparts"
     app = _make_champion(root, data)
     pictures = _copy_pictures(data, root / "pictures")
-    model = fetch_champion(app).directory
+    model = app.copies.fetch_champion(app.state()).directory
     with BareModel(model, pictures) as bare:
         counts = [len(instances) for instances in bare.answers(batch=1)]
     measured = measure_saturation(ours(root), model, pictures, log, length, clients=(4, 8), max_batch=4)
@@ -66,7 +65,7 @@ def _make_champion(root: Path, data: Path) -> App:
         if cycle.candidate is None:
             raise MaskloopError("there is no candidate")
         decide_by_hand(app, cycle.candidate.version, "approved", by="benchmark", why="for its speed")
-        reconcile(app, start_work=lambda _app, _cycle: None)
+        reconcile(app, start_work=lambda _cycle: None)
     return app
 
 

@@ -13,7 +13,6 @@ from benchmarks.rollout.story import Size, configure, prepare, take
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
-from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App, open_app
 from maskloop.errors import MaskloopError
 from maskloop.files import write_bytes, write_text
@@ -53,7 +52,7 @@ def make_ready(root: Path, *, quick: bool) -> Prepared:
     app = set_up(root, size)
     if not app.state().open_cycles:
         _approve_another(app, size)
-        reconcile(app, start_work=lambda _app, _cycle: None)
+        reconcile(app, start_work=lambda _cycle: None)
         _approve_another(app, size)
     champion, cycle = app.state().champion, app.state().open_cycles[0]
     if champion is None or not champion.previous_version or cycle.candidate is None:
@@ -61,7 +60,7 @@ def make_ready(root: Path, *, quick: bool) -> Prepared:
     waiting = cycle.candidate
     directories = {
         champion.previous_version: app.workspace.models_dir / champion.previous_digest,
-        champion.version: fetch_champion(app).directory,
+        champion.version: app.copies.fetch_champion(app.state()).directory,
         waiting.version: _fetch(app, waiting.version, waiting.weights_digest),
     }
     pictures = draw_pictures(root / "pictures")
@@ -112,5 +111,5 @@ def _fetch(app: App, version: str, weights_digest: str) -> Path:
     directory = app.workspace.root / "waiting" / version
     if not directory.exists():
         app.models.fetch(version, directory)
-    app.verify_weights(directory, weights_digest)
+    app.copies.verify(directory, weights_digest)
     return directory

@@ -16,7 +16,6 @@ from evaluation.instances import ScoreThreshold
 from evaluation.overlays import draw_overlay
 from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, overlay_file, tell_passed_over
 from flows.evidence.evaluate import BATCH_SIZE
-from flows.workspace.served import fetch_champion
 from flows.workspace.wiring import App
 from maskloop.clock import Clock
 from maskloop.digest import digest_bytes
@@ -56,10 +55,8 @@ def predict(
     """
     incoming = list_files(files)
     pictures = [file for file in incoming if not file.passed_over]
-    served = fetch_champion(app)
-    predictor = app.predictors.load(
-        served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
-    )
+    served = app.copies.fetch_champion(app.state())
+    predictor = app.copies.load(served.directory, served.weights_digest)
     story = _Answering(app.samples, app.clock, served, predictor, source, overlays_dir, min_score)
     answers: list[PictureAnswer] = []
     with app.teller.progress(f"version {served.version} answers") as progress:

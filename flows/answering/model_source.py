@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.workspace.served import fetch_champion
-from flows.workspace.wiring import App
+from flows.workspace.served import ModelCopies
 from maskloop.errors import MaskloopError
-from maskloop.ledger.port import Entry
+from maskloop.ledger.port import Entry, Ledger
 from maskloop.state.loop_state import LoopState, Rollout
+from maskloop.workspace import Workspace
 from monitoring.drift.baseline import load_baseline
 from monitoring.drift.novelty import Novelty, NoveltyScorer, fit_novelty
-from registry.champion.serving_copy import ServedModel, challenger_copy
+from registry.champion.serving_copy import ServedModel
 from serving.answers import HostedModel, Role, Traffic, Wanted
 
 _log = logging.getLogger("maskloop.serving")
@@ -53,8 +54,10 @@ class NoveltyOnceMeasured:
 class LedgerModelSource:
     """Says what should serve. Cheap to ask every second: while the ledger is unchanged nothing is read."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(
+        self, ledger: Ledger, state: Callable[[], LoopState], copies: ModelCopies, workspace: Workspace
+    ) -> None:
+        self._ledger, self._state, self._copies, self._workspace = ledger, state, copies, workspace
         self._novelty: dict[str, NoveltyOnceMeasured] = {}
         self._last_sequence = -1
         self._wanted: Wanted | None = None
@@ -63,10 +66,10 @@ class LedgerModelSource:
         """Return what should serve; see `serving.answers.ModelSource`."""
         for novelty in self._novelty.values():
             novelty.look()
-        news: list[Entry] = list(self._app.ledger.entries(after=max(self._last_sequence, 0)))
+        news: list[Entry] = list(self._ledger.entries(after=max(self._last_sequence, 0)))
         if self._wanted is None or news:
-            state = self._app.state()
-            served = fetch_champion(self._app)
+            state = self._state()
+            served = self._copies.fetch_champion(state)
             challenger, traffic = self._find_challenger(state)
             self._wanted = Wanted(served, challenger, traffic)
             is_complete = challenger is not None or not self._expects_challenger(state)
@@ -75,14 +78,10 @@ class LedgerModelSource:
 
     def load(self, served: ServedModel, role: Role) -> HostedModel:
         """Load a model, and its out-of-distribution detector once its own pictures were measured."""
-        predictor = self._app.predictors.load(
-            served.directory,
-            expected_digest=served.weights_digest,
-            device=self._app.settings.training.device,
-        )
+        predictor = self._copies.load(served.directory, served.weights_digest)
         novelty = NoveltyOnceMeasured(
-            self._app.baseline_dir(served.weights_digest),
-            out_of_distribution_percent=self._app.settings.serving.out_of_distribution_percent,
+            self._workspace.baseline_dir(served.weights_digest),
+            out_of_distribution_percent=self._workspace.settings.serving.out_of_distribution_percent,
         )
         self._novelty = {**self._novelty, served.weights_digest: novelty}
         return HostedModel(role, served, predictor, novelty)
@@ -97,14 +96,12 @@ class LedgerModelSource:
         if rollout is None or not self._expects_challenger(state):
             return None, Traffic()
         try:
-            challenger = challenger_copy(
-                state, rollout, self._app.models, self._app.workspace.models_dir, self._app.verify_weights
-            )
+            challenger = self._copies.fetch_challenger(state, rollout)
         except MaskloopError as error:
             _log.error("the challenger of %s does not answer: %s", rollout.cycle_id, error)
             return None, Traffic()
         return challenger, self._traffic_of(rollout)
 
     def _traffic_of(self, rollout: Rollout) -> Traffic:
-        mirror_percent = self._app.settings.rollout.mirror_percent
+        mirror_percent = self._workspace.settings.rollout.mirror_percent
         return Traffic(rollout.cycle_id, rollout.phase, rollout.share_percent, mirror_percent)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +15,11 @@ from flows.answering.model_source import LedgerModelSource
 from flows.intake.feedback import take_feedback
 from flows.rollouts.rollout import advance_rollout
 from flows.workspace.wiring import App, open_app
+from maskloop.clock import Clock
 from maskloop.memory import spare_the_collector, use_large_pages
 from maskloop.settings.workspace_settings import ServingSettings
+from maskloop.state.loop_state import LoopState
+from maskloop.workspace import Workspace
 from models.ports import Machine
 from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter
@@ -68,16 +72,17 @@ def make_application(root: Path, settings: ServingSettings) -> Any:
     )
 
 
-def open_keys(app: App) -> KeyStore:
+def open_keys(workspace: Workspace, clock: Clock) -> KeyStore:
     """Return the API keys of a workspace."""
-    return KeyStore(app.workspace.state_dir / "keys.json", clock=app.clock)
+    return KeyStore(workspace.state_dir / "keys.json", clock=clock)
 
 
 def create_service(app: App, settings: ServingSettings) -> RunningService:
     """Put the parts together. Nothing is loaded yet, and no process is started."""
     metrics = Metrics(app.settings.model_name)
     cores = _Cores(lambda: app.machine, app.settings.training.device)
-    host = ModelHost(LedgerModelSource(app), metrics, cores=cores, settle=_settle)
+    source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace)
+    host = ModelHost(source, metrics, cores=cores, settle=_settle)
     sampling = share_quotas(settings.sampling, settings.workers)
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
     batcher = MicroBatcher(settings, metrics, cores=cores)
@@ -87,14 +92,16 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
         settings=settings,
         engine=Engine(host, batcher, settings, observer=metrics, on_pair=recorder.take),
         decoders=DecoderPool(settings, max_mpx=app.settings.data.max_picture_mpx),
-        keys=open_keys(app),
+        keys=open_keys(app.workspace, app.clock),
         limiter=RateLimiter(settings.rate_limit, workers=settings.workers),
         samples=sampler,
         observer=metrics,
-        give_feedback=lambda said, by: take_feedback(app, said, by, observer=metrics),
+        give_feedback=lambda said, by: take_feedback(
+            app.samples, app.corrections, said, by=by, now=app.clock.now(), observer=metrics
+        ),
         render_metrics=metrics.render,
     )
-    return RunningService(app, service, host, sampler, recorder, metrics)
+    return RunningService(partial(advance_rollout, app), app.state, service, host, sampler, recorder, metrics)
 
 
 def _settle() -> None:
@@ -118,9 +125,20 @@ class _Cores:
 
 @dataclass(frozen=True)
 class RunningService:
-    """A service with what runs beside its requests."""
+    """A service with what runs beside its requests.
 
-    app: App
+    Attributes:
+        advance: Makes the moves of the rollout that are due, and says them.
+        state: Reads what the ledger adds up to, as of now.
+        service: Answers requests.
+        host: Holds the models in memory.
+        sampler: Keeps samples of what was answered.
+        recorder: Keeps what the other model said.
+        metrics: Of all of these.
+    """
+
+    advance: Callable[[], Sequence[str]]
+    state: Callable[[], LoopState]
     service: Service
     host: ModelHost
     sampler: Sampler
@@ -154,9 +172,9 @@ class RunningService:
                 await self.host.refresh()
 
     def _look_at_the_loop(self) -> None:
-        for sentence in advance_rollout(self.app):
+        for sentence in self.advance():
             _log.info("%s", sentence)
-        self.metrics.show_loop(self.app.state())
+        self.metrics.show_loop(self.state())
 
     def _close(self) -> None:
         self.recorder.close()

@@ -53,7 +53,7 @@ def reconcile(root: Path, out: Output, *, every_s: float | None) -> None:
 def promote(root: Path, out: Output) -> None:
     """Promote what is approved, now; nothing is trained."""
     app = open_workspace(root)
-    done = run_story(app, "promote", reconcile_loop, start_work=lambda _app, _cycle: None).done
+    done = run_story(app, "promote", reconcile_loop, start_work=lambda _cycle: None).done
     out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is approved"], app.teller))
 
 

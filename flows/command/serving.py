@@ -19,7 +19,7 @@ from flows.scheduling.foreground import run_story
 from flows.workspace.telling import TerminalTeller
 from maskloop.errors import DataError, MaskloopError
 from maskloop.state.loop_state import LoopState
-from serving.access.keys import ALL_SCOPES
+from serving.access.keys import ALL_SCOPES, KeyStore
 from serving.access.limits import read_rate_limit
 from serving.client import Client
 from serving.http.server import address_of, decide_on_keys, open_listener, run_server
@@ -34,7 +34,7 @@ def serve(root: Path, out: Output, **named: Any) -> None:
     changes = {name: value for name, value in named.items() if value is not None}
     settings = app.settings.serving.model_copy(update=changes)
     read_rate_limit(settings.rate_limit)
-    needs_keys = decide_on_keys(settings, open_keys(app))
+    needs_keys = decide_on_keys(settings, open_keys(app.workspace, app.clock))
     listener = open_listener(settings.host, settings.port)
     url = address_of(listener)
     where = {
@@ -76,14 +76,14 @@ def keys_add(
     """Make a key for NAME and print it. It is not shown again."""
     if rate_limit:
         read_rate_limit(rate_limit)
-    store = open_keys(open_workspace(root))
+    store = _open_keys(root)
     _show_once(out, store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days))
 
 
 @with_output
 def keys_list(root: Path, out: Output) -> None:
     """List the keys, never their secrets."""
-    found = open_keys(open_workspace(root)).all()
+    found = _open_keys(root).all()
     rows = [key.model_dump(mode="json", exclude={"secret_digest"}) for key in found]
     shown = [
         {
@@ -102,15 +102,20 @@ def keys_list(root: Path, out: Output) -> None:
 @with_output
 def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
     """Replace the key KEY_ID and print the new one. It is not shown again."""
-    _show_once(out, open_keys(open_workspace(root)).rotate(key_id, grace_hours=grace_hours))
+    _show_once(out, _open_keys(root).rotate(key_id, grace_hours=grace_hours))
 
 
 @with_output
 def keys_revoke(root: Path, out: Output, *, key_id: str) -> None:
     """End the key KEY_ID at once."""
-    gone = open_keys(open_workspace(root)).revoke(key_id)
+    gone = _open_keys(root).revoke(key_id)
     answer = {"id": gone.id, "name": gone.name}
     out.answer(answer, lambda: click.echo(f"the key {gone.id} of {gone.name} is no longer valid"))
+
+
+def _open_keys(root: Path) -> KeyStore:
+    app = open_workspace(root)
+    return open_keys(app.workspace, app.clock)
 
 
 def _show_once(out: Output, key: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.workspace.telling import Teller
-from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError, NotFoundError, RefusedError, UnavailableError
 from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import ApprovalDecided, write_record
@@ -46,11 +45,6 @@ class DecisionLog:
     state: Callable[[], LoopState]
     models: ModelStore
     teller: Teller
-
-    @classmethod
-    def of(cls, app: App) -> DecisionLog:
-        """Return the one of a workspace."""
-        return cls(app.ledger, app.state, app.models, app.teller)
 
     def record(self, cycle: Cycle, decision: ApprovalDecided) -> None:
         """Record a decision while no promotion can begin, so that a no is never recorded beside one.

@@ -139,7 +139,7 @@ def decide_by_hand(app: App, version: str, decision: Decision, *, by: str, why: 
         RefusedError: if it was rejected, the gates failed it, or four eyes are asked for and there are only
             two.
     """
-    log = DecisionLog.of(app)
+    log = DecisionLog(app.ledger, app.state, app.models, app.teller)
     cycle, verdict = _find_judged(recall_version(log.ledger, log.state(), version), version)
     if decision == "approved" and isinstance(unread := log.read_no(cycle), Unread):
         _record_and_try_to_show(log, cycle, unread.no)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
 from flows.drift.champion_pictures import choose_reference_pictures, observe_pictures, open_references
 from flows.drift.publication import (
@@ -21,16 +23,22 @@ from flows.drift.publication import (
 from flows.evidence.evaluate import load_picture
 from flows.loop.cycles import record_trigger
 from flows.pages.loop_report import refresh_report
-from flows.workspace.served import fetch_champion
+from flows.workspace.journal import Journal
+from flows.workspace.served import ModelCopies
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
+from maskloop.clock import Clock
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
+from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
-from monitoring.drift.references import POOLED, judge_against_references
+from maskloop.workspace import Workspace
+from monitoring.drift.references import POOLED, ClosestReference, judge_against_references
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
 from monitoring.features.observation import Observation
 from monitoring.pages.drift_page import MAX_THUMBNAILS
+from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import SUPERSEDED, Window, choose_window
 from registry.champion.serving_copy import ServedModel
@@ -62,8 +70,11 @@ def monitor(app: App) -> Monitored:
     Raises:
         NotFoundError: if no champion serves yet.
     """
-    served = fetch_champion(app)
+    served = app.copies.fetch_champion(app.state())
     settings = app.settings.monitoring
+    decide = partial(
+        decide_whether_to_retrain, app.journal, app.settings, served.weights_digest, app.clock, by=app.actor
+    )
     app.samples.prune(app.clock.now())
     app.corrections.prune(app.clock.now())
     _finish_last_window(app.samples, app.state(), app.workspace.root)
@@ -76,30 +87,55 @@ def monitor(app: App) -> Monitored:
         app.teller.say(
             f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
         )
-        return Monitored(None, waiting, decide_whether_to_retrain(app, served.weights_digest))
-    judged = _judge_window(app, served, planned.window)
+        return Monitored(None, waiting, decide())
+    version = app.data.open(app.state().data_of(served.weights_digest))
+    held_out = choose_reference_pictures(version, settings.min_window_samples)
+    references = open_references(
+        app.workspace.baseline_dir(served.weights_digest),
+        served.weights_digest,
+        version.fingerprint,
+        min_pictures=settings.min_window_samples,
+        observe=lambda: _observe(served, version, held_out, app.copies, app.settings, app.teller),
+    )
+    closest = judge_against_references(references, planned.window, settings)
+    alike = [version.path(one) for one in held_out if closest.name in (POOLED, one.source)]
+    directory = _write_pages(closest, planned.window, alike, app.samples, app.feature_report, app.workspace)
+    page = directory / PAGE
+    judged = describe_verdict(
+        closest,
+        planned.window,
+        baseline_digest=references[POOLED].digest,
+        page=str(page.relative_to(app.workspace.root)),
+    )
+    write_record(app.ledger, judged, key=f"drift:{judged.window_id}")
+    url = publish_verdict(app.tracker, judged, closest, directory, at=app.clock.now(), say=app.teller.say)
+    app.teller.table("drift", signal_rows(closest), f"drift check: {IN_WORDS[judged.outcome]}")
+    app.teller.link("drift-report", url or page.as_uri(), "the drift page")
     _finish_last_window(app.samples, app.state(), app.workspace.root)
     for sample_id in planned.superseded_ids:
         app.samples.skip(sample_id, SUPERSEDED)
     app.teller.say(judged.sentence())
-    trigger = decide_whether_to_retrain(app, served.weights_digest)
+    trigger = decide()
     refresh_report(app)
     return Monitored(judged, 0, trigger)
 
 
-def decide_whether_to_retrain(app: App, weights_digest: str) -> str:
+def decide_whether_to_retrain(
+    journal: Journal, settings: Settings, weights_digest: str, clock: Clock, *, by: str
+) -> str:
     """Turn the recorded drift verdicts and new labels into a trigger, or into a recorded reason for none."""
-    settings, confirm_windows = app.settings.retraining, app.settings.monitoring.confirm_windows
-    state = _as_trigger_state(app.state(), weights_digest, app.clock.now())
-    keys = keys_of_causes(state, settings, confirm_windows=confirm_windows)
-    recorded = frozenset(key for key in keys if app.ledger.find(key=f"trigger:{key}", limit=1))
+    retraining, confirm_windows = settings.retraining, settings.monitoring.confirm_windows
+    state = _as_trigger_state(journal.state(), weights_digest, clock.now())
+    keys = keys_of_causes(state, retraining, confirm_windows=confirm_windows)
+    recorded = frozenset(key for key in keys if journal.ledger.find(key=f"trigger:{key}", limit=1))
     state = replace(state, trigger_keys=recorded)
-    decision = decide_trigger(state, settings, confirm_windows=confirm_windows, now=app.clock.now())
+    decision = decide_trigger(state, retraining, confirm_windows=confirm_windows, now=clock.now())
     if decision.action == "record" and decision.kind:
-        app.teller.say(record_trigger(app, decision.key, decision.kind, decision.cause).sentence())
+        trigger = record_trigger(journal, decision.key, decision.kind, decision.cause, by=by)
+        journal.teller.say(trigger.sentence())
     if decision.action == "suppress":
         suppressed = TriggerSuppressed(trigger_key=decision.key, reason=decision.reason)
-        write_record(app.ledger, suppressed, key=f"suppressed:{decision.key}")
+        write_record(journal.ledger, suppressed, key=f"suppressed:{decision.key}")
     return decision.reason
 
 
@@ -111,48 +147,56 @@ def _finish_last_window(samples: SampleLog, state: LoopState, root: Path) -> Non
         samples.mark_scored(DETECTOR, json.loads(ids.read_text()))
 
 
-def _judge_window(app: App, served: ServedModel, window: Window) -> DriftJudged:
-    """Reach a verdict, write its pages, and record it; the pages are there before the record names them."""
-    settings, max_mpx = app.settings.monitoring, app.settings.data.max_picture_mpx
-    version = app.data.open(app.state().data_of(served.weights_digest))
-    held_out = choose_reference_pictures(version, settings.min_window_samples)
-
-    def observe() -> Mapping[str, list[Observation]]:
-        predictor = app.predictors.load(
-            served.directory, expected_digest=served.weights_digest, device=app.settings.training.device
+def _observe(
+    served: ServedModel,
+    version: DatasetVersion,
+    pictures: Sequence[LabelledPicture],
+    copies: ModelCopies,
+    settings: Settings,
+    teller: Teller,
+) -> Mapping[str, list[Observation]]:
+    predictor = copies.load(served.directory, served.weights_digest)
+    with teller.progress("measuring the champion's own pictures") as progress:
+        return observe_pictures(
+            predictor, version, pictures, max_mpx=settings.data.max_picture_mpx, progress=progress
         )
-        with app.teller.progress("measuring the champion's own pictures") as progress:
-            return observe_pictures(predictor, version, held_out, max_mpx=max_mpx, progress=progress)
 
-    references = open_references(
-        app.baseline_dir(served.weights_digest),
-        served.weights_digest,
-        version.fingerprint,
-        min_pictures=settings.min_window_samples,
-        observe=observe,
-    )
-    closest = judge_against_references(references, window, settings)
-    directory = app.workspace.reports_dir / "drift" / closest.verdict.window_id
-    alike = [one for one in held_out if closest.name in (POOLED, one.source)]
-    kept = [app.samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
+
+def _write_pages(
+    closest: ClosestReference,
+    window: Window,
+    references: Sequence[Path],
+    samples: SampleLog,
+    features: FeatureReport,
+    workspace: Workspace,
+) -> Path:
+    """Write the pages of a verdict, so that they are there before the record names them.
+
+    Args:
+        closest: The verdict, and the reference it was reached with.
+        window: That was judged.
+        references: Files of that reference's pictures.
+        samples: Hold pictures of the window.
+        features: Writes the distributions.
+        workspace: Where the pages go.
+
+    Returns:
+        Their folder.
+    """
+    max_mpx = workspace.settings.data.max_picture_mpx
+    directory = workspace.reports_dir / "drift" / closest.verdict.window_id
+    kept = [samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
     write_pages(
         directory,
         closest,
         window,
-        settings,
-        app.feature_report,
-        reference_pictures=[load_picture(version.path(one), max_mpx) for one in alike[:MAX_THUMBNAILS]],
+        workspace.settings.monitoring,
+        features,
+        reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
     )
     write_text(directory / WINDOW_FILE, json.dumps(window.sample_ids))
-    page = str((directory / PAGE).relative_to(app.workspace.root))
-    judged = describe_verdict(closest, window, baseline_digest=references[POOLED].digest, page=page)
-    write_record(app.ledger, judged, key=f"drift:{judged.window_id}")
-    at, say = app.clock.now(), app.teller.say
-    url = publish_verdict(app.tracker, judged, closest, directory, at=at, say=say)
-    app.teller.table("drift", signal_rows(closest), f"drift check: {IN_WORDS[judged.outcome]}")
-    app.teller.link("drift-report", url or (directory / PAGE).as_uri(), "the drift page")
-    return judged
+    return directory
 
 
 def _as_trigger_state(state: LoopState, weights_digest: str, now: datetime) -> TriggerState:

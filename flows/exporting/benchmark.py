@@ -21,7 +21,6 @@ from flows.exporting.model_export import (
     find_candidate,
     load_pictures,
 )
-from flows.workspace.served import fetch_version
 from flows.workspace.wiring import App
 from maskloop.errors import (
     ConfigurationError,
@@ -70,7 +69,15 @@ def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: 
         ConfigurationError: if the packages are missing that would run what there is.
     """
     missing: dict[str, MaskloopError] = {}
-    folders, data_tag = _find_folders(app, model, missing)
+    if model and Path(model).is_dir():
+        folders, data_tag = _folders_below(Path(model), app.exporter, missing), ""
+    else:
+        candidate = find_candidate(app.ledger, app.state(), model)
+        folders = {TORCH: app.copies.fetch_version(candidate.version, candidate.weights_digest)}
+        tags = app.models.version(candidate.version).tags
+        exports = _Exports(app.exporter, app.tracker, app.workspace.exports_dir)
+        folders |= exports.fetch_all(candidate.run_id, tags, missing)
+        data_tag = candidate.data_tag
     pictures = _find_pictures(app.data, images, data_tag, app.settings.data.max_picture_mpx)
     predictors, memory_mib = _load_all(app.predictors, app.exporter, folders, pictures, missing)
     for runtime, error in missing.items():
@@ -83,21 +90,27 @@ def benchmark(app: App, *, model: str = "", images: Path | None = None, rounds: 
     return Benchmark(model or "champion", tuple(rows), reasons, app.machine.environment(), len(pictures))
 
 
-def _find_folders(app: App, model: str, missing: dict[str, MaskloopError]) -> tuple[dict[str, Path], str]:
-    """Return the model and its exports, by runtime, and the data version to take pictures from, if known."""
-    if model and Path(model).is_dir():
-        return _folders_below(Path(model), app.exporter, missing), ""
-    candidate = find_candidate(app.ledger, app.state(), model)
-    folders = {TORCH: fetch_version(app, candidate.version, candidate.weights_digest)}
-    tags = app.models.version(candidate.version).tags
-    for wanted in EXPORT_FORMATS:
-        if digest := tags.get(export_tag(wanted), ""):
-            with _noting(missing, wanted):
-                directory = export_directory(app.workspace.exports_dir, digest)
-                source = export_folder(wanted, digest)
-                fetch_export(app.tracker, app.exporter, candidate.run_id, source, digest, directory)
-                folders[wanted] = directory
-    return folders, candidate.data_tag
+@dataclass(frozen=True)
+class _Exports:
+    """The exports of versions, in MLflow and as copies in the workspace."""
+
+    exporter: Exporter
+    tracker: RunTracker
+    directory: Path
+
+    def fetch_all(
+        self, run_id: str, tags: Mapping[str, str], missing: dict[str, MaskloopError]
+    ) -> dict[str, Path]:
+        """Return the folder of each export that a version's tags name, by format."""
+        folders: dict[str, Path] = {}
+        for wanted in EXPORT_FORMATS:
+            if digest := tags.get(export_tag(wanted), ""):
+                with _noting(missing, wanted):
+                    directory = export_directory(self.directory, digest)
+                    source = export_folder(wanted, digest)
+                    fetch_export(self.tracker, self.exporter, run_id, source, digest, directory)
+                    folders[wanted] = directory
+        return folders
 
 
 def fetch_export(

@@ -15,7 +15,6 @@ from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from evaluation.parity import Parity, compare_pictures, find_disparities, summarise_parity
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
 from flows.exporting.latency import LatencyRow, measure_latency
-from flows.workspace.served import fetch_version
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, NotFoundError
@@ -78,7 +77,7 @@ def export(app: App, *, version: str = "", wanted: ExportFormat = "openvino") ->
     """
     app.exporter.check_format(wanted)
     candidate = find_candidate(app.ledger, app.state(), version)
-    directory = fetch_version(app, candidate.version, candidate.weights_digest)
+    directory = app.copies.fetch_version(candidate.version, candidate.weights_digest)
     data = app.data.open(candidate.data_tag)
     if not data.by_split["test"]:
         raise DataError("the data version has no test pictures, so nothing can be compared", where=data.tag)

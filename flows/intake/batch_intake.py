@@ -20,6 +20,7 @@ from flows.workspace.wiring import App
 from maskloop.errors import StorageError
 from maskloop.ledger.port import Ledger
 from maskloop.records.kinds import VersionIngested, write_record
+from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from registry.mlflow_adapter.metric_names import translated
 
@@ -47,36 +48,44 @@ def ingest(
         DataError: if the batch cannot be used; the data are as before, and the report is written and named.
         StorageError: if something could not be stored and verified; the data are as before.
     """
-    record_missing_versions(app)  # an interrupted ingest of this batch: its labels would not count as new
+    # An interrupted ingest of this batch is recorded first: its labels would not count as new.
+    record_missing_versions(app.ledger, app.state(), app.data)
     options = options or IngestOptions("")
     options = replace(options, source=options.source or annotations.stem)
     with open_source(annotations, images_dir=images_dir) as source:  # until the report has drawn it
         coco = read_labels(source, key=options.format)
         if coco.read_as != COCO:
             app.teller.say(f"read as {coco.read_as}")
-        return _ingest(app, coco, options)
+        result = _ingest(app.data, coco, options, app.workspace, app.teller)
+        if result.version is not None:
+            _record(app.ledger, app.teller, result, result.version, source=options.source, actor=app.actor)
+        app.teller.say(result.balance.sentence())
+        return replace(result, page=_write_report(app.workspace, app.teller, report_of_result(result)))
 
 
-def _ingest(app: App, coco: CocoFile, options: IngestOptions) -> IngestResult:
+def _ingest(
+    data: DatasetStore,
+    coco: CocoFile,
+    options: IngestOptions,
+    workspace: Workspace,
+    teller: Teller,
+) -> IngestResult:
+    """Add a batch to the data; if it is refused, write its report."""
     try:
-        with app.teller.progress(f"checking and adding {options.source}") as progress:
-            result = ingest_batch(
-                app.data,
+        with teller.progress(f"checking and adding {options.source}") as progress:
+            return ingest_batch(
+                data,
                 coco=coco,
                 options=options,
-                settings=app.settings,
+                settings=workspace.settings,
                 progress=progress,
             )
     except BatchRefusedError as refused:
         refused.annotations, refused.read_as = coco.path, coco.read_as
-        refused.page = _write_report(app.workspace, app.teller, report_of_refusal(refused))
+        refused.page = _write_report(workspace, teller, report_of_refusal(refused))
         if refused.page:
             refused.hint = ". ".join(filter(None, (refused.hint, f"The whole report: {refused.page}")))
         raise
-    if result.version is not None:
-        _record(app.ledger, app.teller, result, result.version, source=options.source, actor=app.actor)
-    app.teller.say(result.balance.sentence())
-    return replace(result, page=_write_report(app.workspace, app.teller, report_of_result(result)))
 
 
 def _record(
@@ -134,19 +143,19 @@ def record_version(
     return record
 
 
-def record_missing_versions(app: App) -> int:
+def record_missing_versions(ledger: Ledger, state: LoopState, data: DatasetStore) -> int:
     """Tell the ledger about versions whose ingest ended between the tag and the record; return how many."""
-    known = app.state().labels_by_tag
-    missing = [tag for tag in app.data.versions() if tag not in known]
+    known = state.labels_by_tag
+    missing = [tag for tag in data.versions() if tag not in known]
     for tag in missing:
-        version = app.data.open(tag)
+        version = data.open(tag)
         new = [picture for picture in version.pictures if picture.added_in == tag]
         record_version(
-            app.ledger,
+            ledger,
             version,
             source=", ".join(sorted({picture.source for picture in new})) or "an earlier batch",
             num_new_pictures=len(new),
-            num_new_labelled=_count_new_labels(app.data, version),
+            num_new_labelled=_count_new_labels(data, version),
         )
     return len(missing)
 

@@ -31,7 +31,7 @@ def restore_version(app: App, tag: str, *, by: str, why: str = "") -> DatasetVer
         RefusedError: if `data/` holds anything that no data version put there.
         IntegrityError: if its content is not what was tagged.
     """
-    record_missing_versions(app)
+    record_missing_versions(app.ledger, app.state(), app.data)
     version = app.data.restore(tag)
     previous = app.state().data_tag
     if previous == tag:
@@ -70,7 +70,7 @@ def change_classes(
         RefusedError: if instances would leave without ``drop_instances``, or `data/` holds foreign files.
         StorageError: if something could not be stored; the data are as before.
     """
-    record_missing_versions(app)
+    record_missing_versions(app.ledger, app.state(), app.data)
     with app.data.staging() as folder:
         current = app.data.current()
         if current is None:

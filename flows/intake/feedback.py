@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +27,9 @@ from monitoring.samples.corrections import Correction, CorrectionLog
 
 if TYPE_CHECKING:
     from dataset.coco.validation import ValidationReport
+    from dataset.ingestion.ingest import IngestResult
     from maskloop.masks import Rle
+    from monitoring.samples.sample_log import SampleLog
     from monitoring.samples.values import Sample
     from serving.observing import Observer
     from serving.schemas import CorrectedInstance, FeedbackRequest
@@ -37,18 +41,34 @@ _MAX_OUTLINE_PX: Final = 5_000_000.0
 _MAX_AT_ONCE: Final = 1000
 
 
-def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Observer | None = None) -> bool:
+def take_feedback(
+    samples: SampleLog,
+    corrections: CorrectionLog,
+    feedback: FeedbackRequest,
+    *,
+    by: str,
+    now: datetime,
+    observer: Observer | None = None,
+) -> bool:
     """Record a person's feedback about an answer; returns whether it becomes a label.
 
     It does if the correction lists all instances and the picture is kept. The latest correction of an answer
     counts.
+
+    Args:
+        samples: Holds the answer.
+        corrections: Takes the feedback.
+        feedback: The person's.
+        by: The person's name.
+        now: The time that is recorded with it.
+        observer: Counts feedback.
 
     Raises:
         NotFoundError: if no answer to this request was sampled.
         DataError: if a mask is not one, or does not fit the picture.
         UnavailableError: if the log stays locked.
     """
-    sample = app.samples.get(feedback.request_id)
+    sample = samples.get(feedback.request_id)
     if sample is None:
         raise NotFoundError(
             "no answer to such a request was kept",
@@ -59,7 +79,7 @@ def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Obs
         instances = check_instances(feedback.instances, sample)
     correction = Correction(
         request_id=sample.sample_id,
-        at=app.clock.now(),
+        at=now,
         by=by,
         verdict=feedback.verdict,
         instances=instances,
@@ -68,10 +88,10 @@ def take_feedback(app: App, feedback: FeedbackRequest, by: str, *, observer: Obs
         source=sample.source,
         size_px=(sample.height_px, sample.width_px),
     )
-    picture = app.samples.picture_bytes(sample) if instances is not None else None
-    if app.corrections.add(correction, picture) and observer:
+    picture = samples.picture_bytes(sample) if instances is not None else None
+    if corrections.add(correction, picture) and observer:
         observer.feedback_given(feedback.verdict, version=sample.model_version)
-    return app.corrections.labels([sample.sample_id])[sample.sample_id].fate in ("waiting", "ingested")
+    return corrections.labels([sample.sample_id])[sample.sample_id].fate in ("waiting", "ingested")
 
 
 def check_instances(instances: Sequence[CorrectedInstance], sample: Sample) -> tuple[tuple[str, Rle], ...]:
@@ -131,13 +151,16 @@ def ingest_corrections(app: App) -> list[str]:
     if not app.corrections.num_waiting():
         return []
     done: list[str] = []
+    folder = app.workspace.state_dir / "corrections"
     lock = app.workspace.locks_dir / "corrections.lock"
     with locked(lock, what="the ingest of corrections", timeout_s=5.0):
         schema = find_schema(app.data, app.settings)
         usable, sentences = _set_aside(app.corrections, schema, app.corrections.waiting(_MAX_AT_ONCE))
         done += sentences
         for source, pictures in sorted(usable.items()):
-            done += _ingest_source(app, source, pictures)
+            schema = find_schema(app.data, app.settings)
+            take = partial(ingest, app)
+            done += _ingest_source(source, pictures, app.corrections, folder, schema, take=take)
     return done
 
 
@@ -191,24 +214,40 @@ def _name_picture(log: CorrectionLog, correction: Correction) -> str:
     return digest_bytes(picture) + sniff_format(picture)[1]
 
 
-def _ingest_source(app: App, source: str, pictures: _Pictures) -> list[str]:
-    """Ingest one source's pictures; what is refused is left out and the rest tried again."""
+def _ingest_source(
+    source: str,
+    pictures: _Pictures,
+    log: CorrectionLog,
+    folder: Path,
+    schema: Sequence[str],
+    *,
+    take: Callable[..., IngestResult],
+) -> list[str]:
+    """Ingest one source's pictures; what is refused is left out and the rest tried again.
+
+    Args:
+        source: Theirs.
+        pictures: With their corrections.
+        log: Holds the corrections.
+        folder: Where the batch is written, and removed again.
+        schema: The classes of the data.
+        take: Ingests the batch.
+    """
     done: list[str] = []
     while any(corrections[-1].instances for corrections in pictures.values()):  # else: wait for company
-        folder = app.workspace.state_dir / "corrections"
         try:
-            annotations = _write_batch(app.corrections, folder, pictures, find_schema(app.data, app.settings))
+            annotations = _write_batch(log, folder, pictures, schema)
             options = IngestOptions(source, label_origin="corrected", relabelling="replace")
-            result = ingest(app, annotations, folder, options=options)
+            result = take(annotations, folder, options=options)
         except BatchRefusedError as error:
-            sentences, pictures = _refuse_pictures(app.corrections, pictures, error.report, error.headline)
+            sentences, pictures = _refuse_pictures(log, pictures, error.report, error.headline)
             done += sentences
             continue
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        sentences, pictures = _refuse_pictures(app.corrections, pictures, result.report)
+        sentences, pictures = _refuse_pictures(log, pictures, result.report)
         tag = result.version.tag if result.version else ""
-        app.corrections.mark_ingested([one for each in pictures.values() for one in each], tag)
+        log.mark_ingested([one for each in pictures.values() for one in each], tag)
         held = count(len(pictures), "corrected picture")
         return [*done, *sentences, f"{tag} holds {held} from {source}"]
     return done

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dataset.labelled_pictures import DatasetVersion
@@ -18,7 +20,6 @@ from flows.learning.request import Start, digest_settings, make_request, score_t
 from flows.rollouts.slices import kept_pictures
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.running import WorkNote
-from flows.workspace.served import fetch_champion
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, RefusedError
@@ -28,9 +29,17 @@ from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from models.artifacts.manifest import ArtifactFacts
 from models.loading.request import TrainingRequest
-from models.ports import TrainedModel, Trainer
+from models.ports import Machine, TrainedModel, Trainer
 from registry.champion.serving_copy import ServedModel
-from registry.ports import APPROVAL_PENDING, APPROVAL_TAG, STATUS_TAG, RunTracker, VersionStatus
+from registry.ports import (
+    APPROVAL_PENDING,
+    APPROVAL_TAG,
+    STATUS_TAG,
+    ModelStore,
+    RegisteredVersion,
+    RunTracker,
+    VersionStatus,
+)
 
 
 def train_candidate(
@@ -45,21 +54,30 @@ def train_candidate(
         UnavailableError: if MLflow does not answer, or this process lost its lease.
     """
     version = _version_to_train_on(app.data, cycle)
-    start = find_start(app.state(), cycle, lambda: fetch_champion(app))
-    started = _begin(app, cycle, version, start)
+    start = find_start(app.state(), cycle, lambda: app.copies.fetch_champion(app.state()))
+    started = describe_attempt(
+        cycle,
+        version,
+        start,
+        app.settings,
+        run_id=_open_run(app.tracker, cycle, version, app.settings),
+        code_revision=app.code_revision,
+        device=app.machine.device(app.settings.training.device),
+    )
+    write_record(app.ledger, started, actor=app.actor, cycle_id=cycle.id)
+    app.teller.say(started.sentence())
+    _log_origins(app.tracker, app.machine, app.settings, version, started)
+    failed_on = kept_pictures(app.workspace.slices_dir, app.state().slices)
+    weight = app.settings.training.sampling.hard_example_weight
     request = make_request(
         app.settings,
         version,
         start,
         folder=app.workspace.training_dir / cycle.id,
-        draw_weights=weigh_hard_examples(
-            version,
-            kept_pictures(app.workspace.slices_dir, app.state().slices),
-            app.settings.training.sampling.hard_example_weight,
-        ),
+        draw_weights=weigh_hard_examples(version, failed_on, weight),
     )
     figures = FigureLog(app.tracker, started.run_id, app.clock, app.teller.say)
-    try:
+    with _closed_if_it_fails(app.tracker, started.run_id):
         figures.log(measure_present_anchors(version, app.settings.model, app.trainer), step=0)
         advance = Advance(
             partial(write_record, app.ledger, actor=app.actor, cycle_id=cycle.id),
@@ -71,39 +89,77 @@ def train_candidate(
         log = StepLog(figures, advance, request.settings.training.batch_size, check_lease, app.teller.say)
         trained = _train(app.trainer, request, log, app.teller, should_stop)
         figures.flush()
-    except Exception:
-        app.tracker.close_run(started.run_id, "failed")
-        raise
-    return _register(app, cycle, started, request, trained, figures)
+    directory = request.checkpoint_dir / "artifact"
+    if directory.exists():  # an earlier attempt ended between saving and registering
+        weights_digest = app.predictors.verify(directory).weights_digest
+    else:
+        thresholds = calibrate(app.settings, version, trained, figures, app.teller.say)
+        facts = describe_artifact(app.settings, version, started, thresholds, created_at=app.clock.now())
+        weights_digest = trained.save(directory, facts).weights_digest
+    registered = _register(app.models, directory, cycle, started, weights_digest)
+    record = describe_candidate(cycle, version, registered, app.settings, seconds=trained.seconds)
+    key = f"candidate:{cycle.id}:{weights_digest}"
+    write_record(app.ledger, record, actor=app.actor, cycle_id=cycle.id, key=key)
+    app.teller.say(record.sentence())
+    return record
 
 
-def _begin(app: App, cycle: Cycle, version: DatasetVersion, start: Start) -> TrainingStarted:
-    """Open the run, or the one of an earlier attempt with these settings, and record the attempt."""
-    settings_digest = digest_settings(app.settings)
-    run_id = app.tracker.open_run(
-        key=f"{cycle.id}:{settings_digest[:12]}",  # other settings make another model
+def _open_run(tracker: RunTracker, cycle: Cycle, version: DatasetVersion, settings: Settings) -> str:
+    """Open a cycle's run, or the one of an earlier attempt with these settings, and return its id."""
+    return tracker.open_run(
+        key=f"{cycle.id}:{digest_settings(settings)[:12]}",  # other settings make another model
         name=f"train {cycle.id} {version.tag}",
         tags={"maskloop.cycle": cycle.id},
     )
-    training = app.settings.training
-    started = TrainingStarted(
+
+
+def describe_attempt(
+    cycle: Cycle,
+    version: DatasetVersion,
+    start: Start,
+    settings: Settings,
+    *,
+    run_id: str,
+    code_revision: str,
+    device: str,
+) -> TrainingStarted:
+    """Return the record of an attempt that begins. Pure."""
+    return TrainingStarted(
         attempt=cycle.num_attempts + 1,
         data_tag=version.tag,
         data_fingerprint=version.fingerprint,
-        settings_digest=settings_digest,
-        code_revision=app.code_revision,
+        settings_digest=digest_settings(settings),
+        code_revision=code_revision,
         parent_digest=start.weights_digest,
         run_id=run_id,
-        device=app.machine.device(training.device),
+        device=device,
         teacher_digest=start.teacher_digest,
     )
-    write_record(app.ledger, started, actor=app.actor, cycle_id=cycle.id)
-    app.teller.say(started.sentence())
-    is_bf16 = app.machine.uses_bf16(training.precision, training.device)
-    app.tracker.log_params(run_id, describe_parameters(app.settings, started, is_bf16=is_bf16))
-    app.tracker.log_table(run_id, [app.machine.environment()], "environment.json")
-    _log_data(app.tracker, run_id, app.settings.model_name, version)
-    return started
+
+
+def _log_origins(
+    tracker: RunTracker,
+    machine: Machine,
+    settings: Settings,
+    version: DatasetVersion,
+    started: TrainingStarted,
+) -> None:
+    """Log with the run what its model is made with: parameters, environment and data."""
+    training = settings.training
+    is_bf16 = machine.uses_bf16(training.precision, training.device)
+    tracker.log_params(started.run_id, describe_parameters(settings, started, is_bf16=is_bf16))
+    tracker.log_table(started.run_id, [machine.environment()], "environment.json")
+    _log_data(tracker, started.run_id, settings.model_name, version)
+
+
+@contextmanager
+def _closed_if_it_fails(tracker: RunTracker, run_id: str) -> Iterator[None]:
+    """Close the run as failed if the body raises."""
+    try:
+        yield
+    except Exception:
+        tracker.close_run(run_id, "failed")
+        raise
 
 
 def _train(
@@ -174,44 +230,37 @@ def _log_data(tracker: RunTracker, run_id: str, model_name: str, version: Datase
 
 
 def _register(
-    app: App,
-    cycle: Cycle,
-    started: TrainingStarted,
-    request: TrainingRequest,
-    trained: TrainedModel,
-    figures: FigureLog,
-) -> CandidateRegistered:
-    version, directory = request.dataset, request.checkpoint_dir / "artifact"
-    if directory.exists():  # an earlier attempt ended between saving and registering
-        weights_digest = app.predictors.verify(directory).weights_digest
-    else:
-        thresholds = calibrate(app.settings, version, trained, figures, app.teller.say)
-        facts = describe_artifact(app.settings, version, started, thresholds, created_at=app.clock.now())
-        weights_digest = trained.save(directory, facts).weights_digest
+    models: ModelStore, directory: Path, cycle: Cycle, started: TrainingStarted, weights_digest: str
+) -> RegisteredVersion:
     tags = {
         APPROVAL_TAG: APPROVAL_PENDING,
         "maskloop.cycle": cycle.id,
-        "data": version.tag,
-        "data_fingerprint": version.fingerprint,
+        "data": started.data_tag,
+        "data_fingerprint": started.data_fingerprint,
         STATUS_TAG: VersionStatus.CANDIDATE.value,
     }
-    registered = app.models.register(
-        directory, run_id=started.run_id, weights_digest=weights_digest, tags=tags
-    )
-    record = CandidateRegistered(
+    return models.register(directory, run_id=started.run_id, weights_digest=weights_digest, tags=tags)
+
+
+def describe_candidate(
+    cycle: Cycle,
+    version: DatasetVersion,
+    registered: RegisteredVersion,
+    settings: Settings,
+    *,
+    seconds: float,
+) -> CandidateRegistered:
+    """Return the record of a registered candidate. Pure."""
+    return CandidateRegistered(
         version=registered.version,
-        weights_digest=weights_digest,
-        run_id=started.run_id,
+        weights_digest=registered.weights_digest,
+        run_id=registered.run_id,
         data_tag=version.tag,
         data_fingerprint=version.fingerprint,
-        seconds=trained.seconds,
+        seconds=seconds,
         requested_by=cycle.actor,
-        threshold_sources=find_threshold_sources(app.settings, version),
+        threshold_sources=find_threshold_sources(settings, version),
     )
-    key = f"candidate:{cycle.id}:{weights_digest}"
-    write_record(app.ledger, record, actor=app.actor, cycle_id=cycle.id, key=key)
-    app.teller.say(record.sentence())
-    return record
 
 
 def describe_artifact(

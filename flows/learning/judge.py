@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
+from dataset.labelled_pictures import DatasetVersion
+from dataset.version_store import DatasetStore
 from flows.evidence.evaluate import ModelOnPictures, evaluate_model
 from flows.evidence.examples import draw_examples
 from flows.evidence.iou_by_source import save_iou_rows
@@ -21,15 +25,27 @@ from flows.learning.dossier import Contest, VerdictDossier, verdict_rows
 from flows.rollouts.slices import check_slices
 from flows.workspace.figure_log import FigureLog
 from flows.workspace.running import WorkNote
-from flows.workspace.served import fetch_champion, fetch_version
+from flows.workspace.served import ModelCopies
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, RefusedError
-from maskloop.records.kinds import CandidateRegistered, Check, JudgingStarted, VerdictReached, write_record
-from maskloop.settings.workspace_settings import GateSettings
+from maskloop.records.kinds import (
+    CandidateRegistered,
+    Check,
+    JudgingStarted,
+    SliceRecorded,
+    VerdictReached,
+    write_record,
+)
+from maskloop.settings.workspace_settings import GateSettings, Settings
 from maskloop.state.cycle_state import Cycle
+from maskloop.state.loop_state import LoopState
+from maskloop.workspace import Workspace
+from monitoring.samples.corrections import CorrectionLog
 from registry.gates.blessing import evaluated_pictures_digest, make_verdict
 from registry.gates.gates import judge
 from registry.gates.policy import policy_digest
+from registry.ports import ModelStore, RunTracker
 
 
 def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> VerdictReached:
@@ -44,10 +60,20 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
     gates, seed = app.settings.required_gates(), app.settings.training.seed
     started = JudgingStarted(attempt=cycle.num_attempts + 1, version=cycle.candidate.version)
     write_record(app.ledger, started, actor=app.actor, cycle_id=cycle.id)
-    contest = hold_contest(app, cycle.id, cycle.candidate, check_lease)
+    contest = hold_contest(
+        open_test_pictures(app.data, cycle.candidate),
+        cycle.candidate,
+        app.state(),
+        app.copies,
+        app.settings,
+        partial(_progress_under_lease, app.teller, WorkNote(app.workspace, cycle.id), check_lease),
+    )
     for record in measure_agreements(contest, app.state(), min_pictures=gates.min_pictures):
         write_record(app.ledger, record, cycle_id=cycle.id, key=agreement_key(record, contest.version))
-    verdict = reach_verdict(contest, gates, seed=seed, more_checks=_ask_about_slices(app, contest))
+    more_checks: list[Check] = []
+    if slices := app.state().slices:
+        more_checks = _ask_about_slices(slices, contest, app.copies, app.corrections, app.workspace)
+    verdict = reach_verdict(contest, gates, seed=seed, more_checks=more_checks)
     examples = draw_examples(
         contest.version,
         contest.candidate,
@@ -67,58 +93,82 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         machine=describe_machine(app.machine, app.settings.training.device),
     )
     keep_evidence(app.workspace, app.tracker, contest.registered, evidence)
-    _publish(app, VerdictDossier.of(contest, verdict, examples))
+    figures = FigureLog(app.tracker, contest.registered.run_id, app.clock, app.teller.say)
+    dossier = VerdictDossier.of(contest, verdict, examples)
+    _publish(dossier, app.workspace, app.tracker, app.models, figures)
+    _tell(app.teller, verdict, app.tracker.url(contest.registered.run_id, PAGE_PATH))
     key = f"verdict:{cycle.id}:{verdict.blessing_id}"  # the same verdict may be reached in a later cycle
     write_record(app.ledger, verdict, actor=app.actor, cycle_id=cycle.id, key=key)
     app.teller.say(verdict.sentence())
     return verdict
 
 
-def hold_contest(
-    app: App, cycle_id: str, registered: CandidateRegistered, check_lease: Callable[[], None]
-) -> Contest:
-    """Run candidate and champion over the test pictures of the data the candidate was trained on.
-
-    Raises:
-        DataError: if there are no test pictures.
-    """
-    version = app.data.open(registered.data_tag)
+def open_test_pictures(data: DatasetStore, registered: CandidateRegistered) -> DatasetVersion:
+    """Open the data a candidate was trained on. Raises DataError if there are no test pictures."""
+    version = data.open(registered.data_tag)
     if not version.by_split["test"]:
         raise DataError(
             "the data version has no test pictures, so nothing can be judged",
             where=version.tag,
             hint="ingest some with --split test, or raise data.test_percent",
         )
-    note, state = WorkNote(app.workspace, cycle_id), app.state()
+    return version
+
+
+@contextmanager
+def _progress_under_lease(
+    teller: Teller, note: WorkNote, check_lease: Callable[[], None], title: str
+) -> Iterator[Callable[[int, int], None]]:
+    """Show and note how far the body is; what it gives raises once the lease is lost."""
+    with teller.progress(title) as progress:
+
+        def on_progress(done: int, total: int) -> None:
+            check_lease()
+            note.write("judging", done, total)
+            progress(done, total)
+
+        yield on_progress
+
+
+def hold_contest(
+    version: DatasetVersion,
+    registered: CandidateRegistered,
+    state: LoopState,
+    copies: ModelCopies,
+    settings: Settings,
+    progress_of: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
+) -> Contest:
+    """Run candidate and champion over the test pictures of the data the candidate was trained on.
+
+    Args:
+        version: These data.
+        registered: The candidate.
+        state: Names the champion.
+        copies: Holds both models.
+        settings: Say how models are evaluated.
+        progress_of: Shows how far the run with this title is.
+    """
 
     def run(title: str, directory: Path, digest: str) -> ModelOnPictures:
-        predictor = app.predictors.load(
-            directory, expected_digest=digest, device=app.settings.training.device
-        )
+        predictor = copies.load(directory, digest)
         trained_on = state.data_of(digest)
-        with app.teller.progress(title) as progress:
-
-            def on_progress(done: int, total: int) -> None:
-                check_lease()
-                note.write("judging", done, total)
-                progress(done, total)
-
+        with progress_of(title) as progress:
             return evaluate_model(
                 predictor,
                 version,
                 version.by_split["test"],
-                score_threshold=app.settings.required_gates().score_threshold,
-                max_detections=app.settings.model.max_detections,
-                max_mpx=app.settings.data.max_picture_mpx,
-                progress=on_progress,
+                score_threshold=settings.required_gates().score_threshold,
+                max_detections=settings.model.max_detections,
+                max_mpx=settings.data.max_picture_mpx,
+                progress=progress,
                 called_now=lambda name: state.class_between(name, trained_on, version.tag),
             )
 
-    directory = fetch_version(app, registered.version, registered.weights_digest)
+    directory = copies.fetch_version(registered.version, registered.weights_digest)
     candidate = run("candidate on the test pictures", directory, registered.weights_digest)
     if state.champion is None:
         return Contest(version, registered, candidate, None, "")
-    served = fetch_champion(app)
+    served = copies.fetch_champion(state)
     champion = run("champion on the same pictures", served.directory, served.weights_digest)
     return Contest(version, registered, candidate, champion, served.weights_digest)
 
@@ -154,39 +204,40 @@ def reach_verdict(
     )
 
 
-def _ask_about_slices(app: App, contest: Contest) -> list[Check]:
+def _ask_about_slices(
+    slices: Sequence[SliceRecorded],
+    contest: Contest,
+    copies: ModelCopies,
+    corrections: CorrectionLog,
+    workspace: Workspace,
+) -> list[Check]:
     """Ask the candidate about the pictures that earlier challengers failed on."""
-    slices = app.state().slices
-    if not slices:
-        return []
     digest = contest.registered.weights_digest
-    predictor = app.predictors.load(
-        app.workspace.models_dir / digest, expected_digest=digest, device=app.settings.training.device
-    )
-    return check_slices(
-        slices,
-        predictor,
-        app.corrections,
-        app.workspace.slices_dir,
-        max_mpx=app.settings.data.max_picture_mpx,
-    )
+    predictor = copies.load(copies.directory / digest, digest)
+    max_mpx = workspace.settings.data.max_picture_mpx
+    return check_slices(slices, predictor, corrections, workspace.slices_dir, max_mpx=max_mpx)
 
 
-def _publish(app: App, dossier: VerdictDossier) -> None:
+def _publish(
+    dossier: VerdictDossier, workspace: Workspace, tracker: RunTracker, models: ModelStore, figures: FigureLog
+) -> None:
     """Put a verdict into the run and onto the version. The version's tags come after the run's files."""
     run_id, version = dossier.registered.run_id, dossier.registered.version
-    save_iou_rows(app.workspace, version, dossier.iou_by_source)
+    save_iou_rows(workspace, version, dossier.iou_by_source)
     for path, text in dossier.texts.items():
-        app.tracker.log_text(run_id, text, path)
+        tracker.log_text(run_id, text, path)
     for path, rows in dossier.tables.items():
-        app.tracker.log_table(run_id, rows, path)
+        tracker.log_table(run_id, rows, path)
     for path, picture in dossier.pictures.items():
-        app.tracker.log_picture(run_id, picture, path)
-    FigureLog(app.tracker, run_id, app.clock, app.teller.say).log(dossier.figures, step=0)
+        tracker.log_picture(run_id, picture, path)
+    figures.log(dossier.figures, step=0)
     for name, value in dossier.tags.items():
-        app.models.set_tag(version, name, value)
-    app.tracker.close_run(run_id, "finished")
-    title = f"verdict on version {version}: {dossier.verdict.outcome}"
-    app.teller.table("verdict", verdict_rows(dossier.verdict), title)
-    if url := app.tracker.url(run_id, PAGE_PATH):
-        app.teller.link("evidence", url, "the evidence")
+        models.set_tag(version, name, value)
+    tracker.close_run(run_id, "finished")
+
+
+def _tell(teller: Teller, verdict: VerdictReached, page_url: str) -> None:
+    title = f"verdict on version {verdict.candidate_version}: {verdict.outcome}"
+    teller.table("verdict", verdict_rows(verdict), title)
+    if page_url:
+        teller.link("evidence", page_url, "the evidence")

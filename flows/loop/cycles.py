@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from flows.loop.journal import Journal
+from flows.workspace.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError
@@ -26,11 +26,12 @@ from maskloop.state.loop_state import LoopState
 
 
 def record_trigger(
-    app: App,
+    journal: Journal,
     key: str,
     reason: TriggerReason,
     detail: str,
     *,
+    by: str = "maskloop",
     starts_from: StartsFrom = "champion",
     is_taught: bool = False,
     rejudges: str = "",
@@ -40,12 +41,12 @@ def record_trigger(
         trigger_key=key,
         reason=reason,
         detail=detail,
-        baseline_tag=app.state().newest_tag,
+        baseline_tag=journal.state().newest_tag,
         starts_from=starts_from,
         is_taught=is_taught,
         rejudges=rejudges,
     )
-    write_record(app.ledger, trigger, actor=app.actor, key=f"trigger:{key}")
+    write_record(journal.ledger, trigger, actor=by, key=f"trigger:{key}")
     return trigger
 
 

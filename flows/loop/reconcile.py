@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 from flows.deciding.decision_log import DecisionLog
-from flows.deciding.decisions import Approvals, read_approvals, record_decision, settle_tags
+from flows.deciding.decisions import read_approvals, record_decision, settle_tags
 from flows.deciding.promotion import promote_cycle
 from flows.intake.batch_intake import record_missing_versions
 from flows.intake.feedback import ingest_enough_corrections
 from flows.loop.cycles import close_cycle, find_cycle, open_cycle
-from flows.loop.journal import Journal
 from flows.loop.work import work_on_cycle
 from flows.pages.evidence_pack import refresh_packs
 from flows.pages.loop_report import refresh_report
@@ -32,9 +31,11 @@ from flows.planning.plan import (
     plan,
 )
 from flows.rollouts.rollout import advance_rollout, start_rollout
+from flows.workspace.journal import Journal
 from flows.workspace.running import is_working, refuse_if_running
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
+from maskloop.clock import Clock
 from maskloop.errors import (
     BusyError,
     MaskloopError,
@@ -52,28 +53,47 @@ from maskloop.records.kinds import (
     TriggerJoined,
     read_record,
 )
+from maskloop.settings.workspace_settings import ApprovalSettings, Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
+from maskloop.workspace import Workspace
 from registry.champion.promotion import reconcile_aliases, recover
 from registry.ports import ModelStore
 
+WorkStarter = Callable[[str], object]
+"""Starts the training and judging of the cycle with this id: in this process, or in its own flow run.
 
-class WorkStarter(Protocol):
-    """Starts the training and judging of a cycle: in this process, or in its own flow run."""
-
-    def __call__(self, app: App, cycle_id: str) -> object:
-        """Do the work, or start it; doing it twice must start it once."""
-        ...
+Called twice, it must start the work once.
+"""
 
 
-def work_here(app: App, cycle_id: str) -> None:
+def work_here(work: WorkStarter, teller: Teller, cycle_id: str) -> None:
     """Train and judge in this process, and leave a recorded failure to the next plan."""
     try:
-        work_on_cycle(app, cycle_id)
+        work(cycle_id)
     except (UnavailableError, StoppedError):
         raise
     except MaskloopError as error:
-        app.teller.say(f"{cycle_id}: {error}")
+        teller.say(f"{cycle_id}: {error}")
+
+
+@dataclass(frozen=True)
+class StepActions:
+    """What the steps of a plan do besides writing into the journal. All but the last get the cycle's id.
+
+    Attributes:
+        start_work: Starts training and judging.
+        decide: Records the decision of the policy or of a person.
+        start_rollout: Begins the rollout.
+        promote: Makes the candidate the champion.
+        complete_promotion: Completes a promotion that was interrupted.
+    """
+
+    start_work: WorkStarter
+    decide: Callable[[str], object]
+    start_rollout: Callable[[str], object]
+    promote: Callable[[str], object]
+    complete_promotion: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -89,27 +109,41 @@ class Reconciled:
     failed: tuple[str, ...] = ()
 
 
-def reconcile(app: App, *, start_work: WorkStarter = work_here) -> Reconciled:
+def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
     """Do everything that is due, under one lease. Running it again at once does nothing.
+
+    Args:
+        app: The workspace.
+        start_work: Trains and judges. Default: `work_here`.
 
     Raises:
         UnavailableError: if another reconcile is running, or the registry does not answer.
     """
     done: list[str] = []
     before_all = app.state().last_sequence
-    with _alone(app):
-        if number := record_missing_versions(app):
+    decisions = DecisionLog(app.ledger, app.state, app.models, app.teller)
+    approval = app.settings.approval
+    actions = StepActions(
+        start_work=start_work or partial(work_here, partial(work_on_cycle, app), app.teller),
+        decide=partial(_decide, decisions, approval, app.clock),
+        start_rollout=lambda cycle_id: start_rollout(app.journal, app.pairs, app.settings.rollout, cycle_id),
+        promote=partial(_promote, app.journal, app.models, approval, app.clock),
+        complete_promotion=partial(recover, app.ledger, app.models),
+    )
+    with _alone(app.ledger, app.state, app.workspace):
+        if number := record_missing_versions(app.ledger, app.state(), app.data):
             done.append(f"recorded {count(number, 'data version')} that the ledger did not have")
         done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
-        done += settle_tags(DecisionLog.of(app))
+        done += settle_tags(decisions)
         done += ingest_enough_corrections(app)
         done += advance_rollout(app)
+        plan_now = partial(_plan_now, app.journal, app.models, app.settings, app.clock)
         tried: set[Step] = set()
-        while steps := [step for step in _plan_now(app) if step not in tried]:
+        while steps := [step for step in plan_now() if step not in tried]:
             for step in steps:
                 tried.add(step)
                 before = app.state()
-                _apply(app, step, start_work)
+                _apply(step, app.journal, actions)
                 if app.state().last_sequence > before.last_sequence:
                     done.append(describe_step(step, before))
         if done:  # the challenger follows what was just judged or decided
@@ -130,13 +164,13 @@ def _failures_since(ledger: Ledger, sequence: int) -> Iterator[str]:
 
 
 @contextmanager
-def _alone(app: App) -> Iterator[None]:
+def _alone(ledger: Ledger, read_state: Callable[[], LoopState], workspace: Workspace) -> Iterator[None]:
     """Hold the reconcile's lease. Raises BusyError, which names a training if that is what holds it."""
     with ExitStack() as held:
         try:
-            held.enter_context(leased(app.ledger, "reconcile", ttl_s=app.settings.retraining.lease_s))
+            held.enter_context(leased(ledger, "reconcile", ttl_s=workspace.settings.retraining.lease_s))
         except BusyError:
-            refuse_if_running(app.ledger, app.state(), app.workspace)
+            refuse_if_running(ledger, read_state(), workspace)
             raise
         yield
 
@@ -151,25 +185,20 @@ def restore_aliases(state: LoopState, ledger: Ledger, models: ModelStore, teller
     return sentences
 
 
-def _plan_now(app: App) -> tuple[Step, ...]:
-    state = app.state()
-    approvals = _read_approvals(app)
-    working = {cycle.id for cycle in state.open_cycles} if is_working(app.ledger) else set[str]()
+def _plan_now(journal: Journal, models: ModelStore, settings: Settings, clock: Clock) -> tuple[Step, ...]:
+    state = journal.state()
+    approvals = read_approvals(state, models, settings.approval, clock.now())
+    working = {cycle.id for cycle in state.open_cycles} if is_working(journal.ledger) else set[str]()
     facts = LoopFacts(
-        now=app.clock.now(),
+        now=clock.now(),
         working=frozenset(working),
         decidable=frozenset(approvals.decided),
         waiting=approvals.waiting,
     )
-    return plan(state, facts, app.settings)
+    return plan(state, facts, settings)
 
 
-def _read_approvals(app: App) -> Approvals:
-    return read_approvals(app.state(), app.models, app.settings.approval, app.clock.now())
-
-
-def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
-    journal = Journal.of(app)
+def _apply(step: Step, journal: Journal, actions: StepActions) -> None:
     match step:
         case OpenCycle(trigger_key):
             open_cycle(journal, trigger_key)
@@ -178,16 +207,15 @@ def _apply(app: App, step: Step, start_work: WorkStarter) -> None:
         case Wait(cycle, waiting):
             journal.write(cycle, waiting)
         case StartWork(cycle):
-            start_work(app, cycle)
+            actions.start_work(cycle)
         case Decide(cycle):
-            if decision := _read_approvals(app).decided.get(cycle):
-                record_decision(DecisionLog.of(app), find_cycle(app.state(), cycle), decision)
+            actions.decide(cycle)
         case StartRollout(cycle):
-            start_rollout(app, cycle)
+            actions.start_rollout(cycle)
         case Promote(cycle):
-            _promote(app, journal, cycle)
+            actions.promote(cycle)
         case CompletePromotion():
-            recover(app.ledger, app.models)
+            actions.complete_promotion()
         case CloseCycle(cycle, outcome, reason):
             close_cycle(journal, cycle, CycleClosed(outcome=outcome, reason=reason))
 
@@ -200,10 +228,18 @@ def _join(journal: Journal, trigger_key: str, cycle_id: str) -> None:
     journal.write(cycle_id, joined, actor=actor, key=f"joined:{trigger_key}")
 
 
-def _promote(app: App, journal: Journal, cycle_id: str) -> None:
+def _decide(log: DecisionLog, settings: ApprovalSettings, clock: Clock, cycle_id: str) -> None:
+    approvals = read_approvals(log.state(), log.models, settings, clock.now())
+    if decision := approvals.decided.get(cycle_id):
+        record_decision(log, find_cycle(log.state(), cycle_id), decision)
+
+
+def _promote(
+    journal: Journal, models: ModelStore, settings: ApprovalSettings, clock: Clock, cycle_id: str
+) -> None:
     cycle = find_cycle(journal.state(), cycle_id)
     try:
-        promote_cycle(app, cycle)
+        promote_cycle(journal, models, settings, clock, cycle)
     except (RefusedError, NotFoundError) as error:
         way_out = error.hint or "approve it again, or reject it"
         waiting = CycleWaiting(waiting_for="approval", reason=error.headline, way_out=way_out)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from dataset.version_store import DatasetStore
 from flows.loop.cycles import close_cycle, record_trigger
-from flows.loop.journal import Journal
 from flows.loop.reconcile import reconcile
 from flows.loop.work import work_on_cycle
 from flows.workspace.running import refuse_if_running
@@ -11,6 +13,7 @@ from flows.workspace.wiring import App
 from maskloop.errors import BusyError, NotFoundError, RefusedError
 from maskloop.folding.history import recall_version
 from maskloop.records.kinds import CandidateRegistered, CycleClosed
+from maskloop.settings.workspace_settings import GateSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from registry.gates.policy import policy_digest
@@ -31,21 +34,19 @@ def judge_again(app: App, version: str) -> Cycle:
     refuse_if_running(app.ledger, app.state(), app.workspace)
     cycle, candidate = _find(recall_version(app.ledger, app.state(), version), version)
     _refuse_if_busy(app.state(), cycle)
-    if (
-        cycle.phase == "candidate"
-    ):  # its judging was interrupted: resuming it applies the present gates anyway
-        reconcile(app, start_work=work_on_cycle)
+    if cycle.phase == "candidate":  # its judging was interrupted: resuming it applies the present gates
+        reconcile(app, start_work=partial(work_on_cycle, app))
         return app.state().cycles[cycle.id]
     _refuse_if_pointless(recall_version(app.ledger, app.state(), version), cycle, candidate)
     if candidate.weights_digest not in app.state().rolled_back:
-        _refuse_if_nothing_changed(app, cycle)
+        _refuse_if_nothing_changed(cycle, app.state(), app.data, app.settings.required_gates())
     if cycle.phase == "judged":
         why = f"version {version} is judged again, under the present gates"
-        close_cycle(Journal.of(app), cycle.id, CycleClosed(outcome="abandoned", reason=why))
+        close_cycle(app.journal, cycle.id, CycleClosed(outcome="abandoned", reason=why))
     key = f"judge:{version}:{app.state().last_sequence + 1}"
     detail = f"{app.actor} asked for another verdict on version {version}"
-    record_trigger(app, key, "manual", detail, rejudges=cycle.id)
-    reconcile(app, start_work=work_on_cycle)
+    record_trigger(app.journal, key, "manual", detail, by=app.actor, rejudges=cycle.id)
+    reconcile(app, start_work=partial(work_on_cycle, app))
     opened = [one for one in app.state().cycles.values() if one.opened.trigger_key == key]
     if not opened:
         raise BusyError(f"version {version} is judged again as soon as the cycle now open has ended")
@@ -88,12 +89,14 @@ def _refuse_if_pointless(state: LoopState, cycle: Cycle, candidate: CandidateReg
         raise RefusedError(f"the rollout of version {version} is under way", hint="`maskloop rollout stop`")
 
 
-def _refuse_if_nothing_changed(app: App, cycle: Cycle) -> None:
-    verdict, champion = cycle.verdict, app.state().champion
+def _refuse_if_nothing_changed(
+    cycle: Cycle, state: LoopState, data: DatasetStore, gates: GateSettings
+) -> None:
+    verdict, champion = cycle.verdict, state.champion
     if verdict is None or verdict.champion_digest != (champion.weights_digest if champion else ""):
         return
-    data = app.data.open(verdict.data_tag)
-    if policy_digest(app.settings.required_gates(), data.class_names) == verdict.policy_digest:
+    class_names = data.open(verdict.data_tag).class_names
+    if policy_digest(gates, class_names) == verdict.policy_digest:
         raise RefusedError(
             "neither the gates nor the champion have changed since "
             f"version {verdict.candidate_version} was judged ({verdict.outcome})",

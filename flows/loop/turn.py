@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.work import work_on_cycle
@@ -42,10 +44,19 @@ def run_turn(app: App, *, starts_from: StartsFrom, is_taught: bool = False) -> C
         _refuse_another_kind(open_now[0], starts_from, is_taught)
     key = f"manual:{app.state().last_sequence + 1}"
     if not open_now:
+        detail = f"{app.actor} asked for it"
         record_trigger(
-            app, key, "manual", f"{app.actor} asked for it", starts_from=starts_from, is_taught=is_taught
+            app.journal,
+            key,
+            "manual",
+            detail,
+            by=app.actor,
+            starts_from=starts_from,
+            is_taught=is_taught,
         )
-    reconcile(app, start_work=work_on_cycle)  # a person waits, to whom a failed attempt is an error
+    reconcile(
+        app, start_work=partial(work_on_cycle, app)
+    )  # a person waits, to whom a failed attempt is an error
     cycles = list(reversed(app.state().cycles.values()))
     own = (cycle for cycle in cycles if cycle.opened.trigger_key == key)
     return next(own, cycles[0])  # an older one was open or pending: this one has joined it

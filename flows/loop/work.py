@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flows.learning.candidate_training import train_candidate
 from flows.learning.judge import judge_candidate
 from flows.loop.cycles import find_cycle, work_lease
 from flows.pages.evidence_pack import refresh_pack
+from flows.workspace.journal import Journal
 from flows.workspace.wiring import App
 from maskloop.errors import ConfigurationError, MaskloopError, StoppedError, UnavailableError
 from maskloop.ledger.port import Ledger
@@ -28,36 +30,41 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
         MaskloopError: whatever ended the attempt, after it was recorded.
     """
     with stop_request() as stop, work_lease(app.ledger, app.settings.retraining) as check_lease:
-        cycle = find_cycle(app.state(), cycle_id)
-        try:
-            _train_and_judge(app, cycle, check_lease, stop)
-        except (UnavailableError, StoppedError, ConfigurationError, KeyboardInterrupt) as error:
-            num_attempts = find_cycle(app.state(), cycle_id).num_attempts
-            if num_attempts > cycle.num_attempts:  # the attempt had begun: it is given back
-                _record_retry(app.ledger, cycle_id, error)
-            if isinstance(error, StoppedError):
-                error.exit_code = stop.exit_code
-            raise
-        except MaskloopError as error:
-            failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
-            write_record(app.ledger, failed, actor=app.actor, cycle_id=cycle_id)
-            raise
+
+        def check() -> None:
+            check_lease()
+            stop.check()
+
+        with _failure_recorded(app.journal, cycle_id, stop, actor=app.actor):
+            app.settings.required_gates()  # a training that nobody can judge is not worth its time
+            cycle = find_cycle(app.state(), cycle_id)
+            if cycle.phase in ("opened", "training"):
+                train_candidate(app, cycle, check_lease, stop.is_made)
+                cycle = find_cycle(app.state(), cycle_id)
+            if cycle.phase == "candidate":
+                check()
+                judge_candidate(app, cycle, check)
+                refresh_pack(app, cycle_id)
     return find_cycle(app.state(), cycle_id)
 
 
-def _train_and_judge(app: App, cycle: Cycle, check_lease: Callable[[], None], stop: StopRequest) -> None:
-    def check() -> None:
-        check_lease()
-        stop.check()
-
-    app.settings.required_gates()  # a training that nobody can judge is not worth its time
-    if cycle.phase in ("opened", "training"):
-        train_candidate(app, cycle, check_lease, stop.is_made)
-        cycle = find_cycle(app.state(), cycle.id)
-    if cycle.phase == "candidate":
-        check()
-        judge_candidate(app, cycle, check)
-        refresh_pack(app, cycle.id)
+@contextmanager
+def _failure_recorded(journal: Journal, cycle_id: str, stop: StopRequest, *, actor: str) -> Iterator[None]:
+    """Record what ends the body: as a failed attempt, or as one that is given back."""
+    cycle = find_cycle(journal.state(), cycle_id)
+    try:
+        yield
+    except (UnavailableError, StoppedError, ConfigurationError, KeyboardInterrupt) as error:
+        num_attempts = find_cycle(journal.state(), cycle_id).num_attempts
+        if num_attempts > cycle.num_attempts:  # the attempt had begun: it is given back
+            _record_retry(journal.ledger, cycle_id, error)
+        if isinstance(error, StoppedError):
+            error.exit_code = stop.exit_code
+        raise
+    except MaskloopError as error:
+        failed = TrainingFailed(attempt=cycle.num_attempts + 1, reason=str(error))
+        write_record(journal.ledger, failed, actor=actor, cycle_id=cycle_id)
+        raise
 
 
 def _record_retry(ledger: Ledger, cycle_id: str, error: BaseException) -> None:

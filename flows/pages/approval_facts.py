@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flows.evidence.judged import find_evidence
-from flows.pages.shadow_evidence import report_rollout
-from flows.workspace.wiring import App
 from maskloop.folding.history import versions_between
 from maskloop.ledger.port import check_entry, newest_first
 from maskloop.records.kinds import (
@@ -19,12 +17,14 @@ from maskloop.records.kinds import (
     read_record,
 )
 from maskloop.settings.workspace_settings import GateSettings
+from maskloop.workspace import Workspace
 from registry.approval.decision_status import status_of_decision
 from registry.evidence.approval_page import (
     ApprovalPage,
     DriftCause,
     Line,
     Origin,
+    RolloutReport,
     compare_gates,
 )
 from registry.gates.policy import policy_digest
@@ -40,42 +40,53 @@ Recorded = tuple["Entry", Record]
 _DRIFT_PAGE: Final = "drift/index.html"
 
 
-def gather_page(app: App, cycle: Cycle, verdict: VerdictReached, state: LoopState) -> ApprovalPage:
+def gather_page(
+    ledger: Ledger,
+    tracker: RunTracker,
+    workspace: Workspace,
+    cycle: Cycle,
+    verdict: VerdictReached,
+    state: LoopState,
+    *,
+    rollout: RolloutReport | None,
+) -> ApprovalPage:
     """Gather everything the page says about a judged cycle.
 
     Args:
-        app: The workspace.
+        ledger: Holds the history.
+        tracker: Holds the evidence that the workspace has lost.
+        workspace: Holds the evidence and the settings.
         cycle: Whose page it is.
         verdict: The cycle's.
         state: With the cycle's version whole: see `maskloop.folding.history.recall_version`.
+        rollout: What the cycle's rollout has shown.
 
     Raises:
         UnavailableError: if MLflow is needed and does not answer.
     """
-    own = [
-        (entry, record) for entry in entries_about(app.ledger, cycle, state) if (record := read_record(entry))
-    ]
-    evidence = find_evidence(app.workspace, app.tracker, cycle)
-    changes, policy_now = _compare_gates(app.settings.gates, verdict, evidence)
+    own = [(entry, record) for entry in entries_about(ledger, cycle, state) if (record := read_record(entry))]
+    settings = workspace.settings
+    evidence = find_evidence(workspace, tracker, cycle)
+    changes, policy_now = _compare_gates(settings.gates, verdict, evidence)
     return ApprovalPage(
-        model_name=app.settings.model_name,
+        model_name=settings.model_name,
         cycle=cycle.id,
         verdict=verdict,
         judged=next(line for line in reversed(_lines(own, VerdictReached))),
         decision=status_of_decision(cycle, state),
         asked=Line(cycle.opened_at, cycle.actor, "; and ".join(cycle.causes)),
         reason=cycle.opened.reason,
-        drift=_drift_cause(app.ledger, app.tracker, cycle) if cycle.opened.reason == "drift" else None,
+        drift=_drift_cause(ledger, tracker, cycle) if cycle.opened.reason == "drift" else None,
         evidence=evidence,
         gate_changes=changes,
         policy_now=policy_now,
-        rollout=report_rollout(app, cycle, state.rollouts.get(cycle.id)),
+        rollout=rollout,
         origins=tuple(_origins(cycle, state)),
         decisions=tuple(_lines(own, ApprovalDecided)),
         history=tuple(_lines(own, Record)),
-        four_eyes_against=cycle.requested_by if app.settings.approval.four_eyes else "",
-        data_came=tuple(_data_since_champion(app.ledger, cycle, state)),
-        run_url=app.tracker.url(cycle.candidate.run_id) if cycle.candidate else "",
+        four_eyes_against=cycle.requested_by if settings.approval.four_eyes else "",
+        data_came=tuple(_data_since_champion(ledger, cycle, state)),
+        run_url=tracker.url(cycle.candidate.run_id) if cycle.candidate else "",
         champion_version=state.version_of(verdict.champion_digest),
     )
 

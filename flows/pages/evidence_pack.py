@@ -9,13 +9,15 @@ without it every version is checked.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from flows.evidence.judged import PAGE_PATH
 from flows.pages.approval_facts import gather_page, newest_entry_about
 from flows.pages.loop_report import refresh_report, relative_address
-from flows.pages.shadow_evidence import keep_report, stage_of
+from flows.pages.shadow_evidence import keep_report, report_rollout, stage_of
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
@@ -23,17 +25,19 @@ from maskloop.errors import BusyError, MaskloopError, NotFoundError, Unavailable
 from maskloop.files import write_text
 from maskloop.folding.history import recall_cycles, recall_version
 from maskloop.ledger.leases import leased
-from maskloop.records.kinds import VerdictReached
+from maskloop.settings.workspace_settings import Settings
 from maskloop.workspace import Workspace
 from registry.evidence.approval_page import render_page
 from registry.evidence.description import describe_version
-from registry.ports import EVIDENCE_TAG, RunTracker
+from registry.ports import EVIDENCE_TAG, ModelStore, RunTracker
+from serving.rollout.analysis import Analysis
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from maskloop.ledger.port import Ledger
     from maskloop.state.cycle_state import Cycle
-    from maskloop.state.loop_state import LoopState
+    from maskloop.state.loop_state import LoopState, Rollout
     from registry.evidence.approval_page import ApprovalPage
 
 _NOTE: Final = "approval-pages.json"
@@ -52,8 +56,13 @@ def refresh_packs(app: App) -> None:
         since = _read_note(note)
         if since > state.last_sequence:  # the workspace has another ledger than when it was written
             since = 0
-        for cycle_id in _find_touched(app, state, since=since):
-            is_done &= _refresh_if_outdated(app, cycle_id)
+        for cycle_id in _find_touched(app.ledger, state, since=since):
+            now = recall_cycles(app.ledger, app.state(), [cycle_id])
+            cycle = now.cycles[cycle_id]
+            name_now = partial(made_from, app.ledger, cycle, now, app.settings, app.analyse_rollout)
+            if not _is_up_to_date(app.models, cycle, name_now):
+                is_done = False
+                refresh_pack(app, cycle_id)
     except MaskloopError as error:
         app.teller.say(f"the approval pages wait: {error}")
         return
@@ -61,13 +70,13 @@ def refresh_packs(app: App) -> None:
         _write_note(note, state.last_sequence)
 
 
-def _find_touched(app: App, state: LoopState, *, since: int) -> list[str]:
+def _find_touched(ledger: Ledger, state: LoopState, *, since: int) -> list[str]:
     """Return the judged cycles whose pages may be out of date, oldest first.
 
     If a version was judged again, only the cycle of its last verdict has the page.
     """
     touched = {cycle.id for cycle in state.open_cycles}
-    for entry in app.ledger.entries(after=since):
+    for entry in ledger.entries(after=since):
         named = {entry.payload.get("weights_digest"), entry.payload.get("previous_digest")} - {None, ""}
         owners = [owner for digest in named for owner in state.owners_of(str(digest))]
         touched.update([entry.cycle_id, *(owner.cycle_id for owner in owners)])
@@ -76,19 +85,20 @@ def _find_touched(app: App, state: LoopState, *, since: int) -> list[str]:
     return [cycle for version, cycle in judged.items() if version in versions]
 
 
-def _refresh_if_outdated(app: App, cycle_id: str) -> bool:
-    """Write a cycle's page if it is out of date; returns whether it was up to date, or needs none."""
-    state = recall_cycles(app.ledger, app.state(), [cycle_id])
-    cycle = state.cycles[cycle_id]
+def _is_up_to_date(models: ModelStore, cycle: Cycle, name_now: Callable[[], str]) -> bool:
+    """Tell whether a cycle's page is up to date, or none is needed.
+
+    Args:
+        models: Hold the name of what the page was made from.
+        cycle: Whose page it is.
+        name_now: Names what it would be made from now.
+    """
     try:
         version = cycle.verdict.candidate_version if cycle.verdict else ""
-        shown = app.models.version(version).tags.get(EVIDENCE_TAG, "")
+        shown = models.version(version).tags.get(EVIDENCE_TAG, "")
     except NotFoundError:
         return True  # deleted by hand
-    if (cycle.closed and not shown) or shown == made_from(app, cycle, state):
-        return True  # or it ended before there were pages
-    refresh_pack(app, cycle.id)
-    return False
+    return (bool(cycle.closed) and not shown) or shown == name_now()  # or it ended before there were pages
 
 
 def refresh_pack(app: App, cycle_id: str) -> None:
@@ -100,10 +110,17 @@ def refresh_pack(app: App, cycle_id: str) -> None:
     try:
         with leased(app.ledger, f"the approval page of {cycle_id}", ttl_s=app.settings.retraining.lease_s):
             cycle = recall_cycles(app.ledger, app.state(), [cycle_id]).cycles.get(cycle_id)
-            if cycle is not None and cycle.verdict is not None:
-                version = cycle.verdict.candidate_version
-                recalled = recall_version(app.ledger, app.state(), version)
-                _write(app, cycle, cycle.verdict, recalled)
+            if cycle is not None and (verdict := cycle.verdict) is not None:
+                now = recall_version(app.ledger, app.state(), verdict.candidate_version)
+                name = made_from(app.ledger, cycle, now, app.settings, app.analyse_rollout)
+                shown = None
+                if rollout := now.rollouts.get(cycle_id):
+                    analysis = app.analyse_rollout(rollout)
+                    shown = report_rollout(
+                        rollout, analysis, verdict.candidate_version, app.pairs, app.workspace, app.teller
+                    )
+                page = gather_page(app.ledger, app.tracker, app.workspace, cycle, verdict, now, rollout=shown)
+                _publish(page, cycle, name, app.workspace, app.tracker, app.models, app.teller)
         refresh_report(app)  # the approval page links it
     except BusyError:
         pass  # somebody else is writing it
@@ -111,30 +128,44 @@ def refresh_pack(app: App, cycle_id: str) -> None:
         app.teller.say(f"{cycle_id}: the approval page waits: {error}")
 
 
-def made_from(app: App, cycle: Cycle, state: LoopState) -> str:
+def made_from(
+    ledger: Ledger,
+    cycle: Cycle,
+    state: LoopState,
+    settings: Settings,
+    analyse: Callable[[Rollout], Analysis],
+) -> str:
     """Name what a cycle's page is made from: the newest entry about it, and what else can change it.
 
     The page of an ended cycle depends on the ledger alone, not on gates edited later.
     """
-    newest = newest_entry_about(app.ledger, cycle, state)
+    newest = newest_entry_about(ledger, cycle, state)
     if cycle.closed:
         return f"up to entry {newest}"
-    settings = app.settings
     gates = settings.gates.model_dump(mode="json") if settings.gates else None
-    others = [gates, settings.approval.model_dump(mode="json"), stage_of(app, cycle.id)]
+    rollout = state.rollouts.get(cycle.id)
+    stage = stage_of(analyse(rollout)) if rollout else []
+    others = [gates, settings.approval.model_dump(mode="json"), stage]
     return f"up to entry {newest}, {digest_value(others)[:12]}"
 
 
-def _write(app: App, cycle: Cycle, verdict: VerdictReached, state: LoopState) -> None:
-    name = made_from(app, cycle, state)
-    page = gather_page(app, cycle, verdict, state)
+def _publish(
+    page: ApprovalPage,
+    cycle: Cycle,
+    name: str,
+    workspace: Workspace,
+    tracker: RunTracker,
+    models: ModelStore,
+    teller: Teller,
+) -> None:
+    """Put a page that is made from what ``name`` says into the workspace, the run and the version."""
     if page.rollout:
-        keep_report(app.workspace, page.version, page.rollout)
-    file = app.workspace.verdict_page(page.version)
-    write_text(file, render_page(page, beside=_pages_beside(app.workspace, file.parent, page)))
-    route = _log_page(app.tracker, app.teller, cycle, render_page(page))
-    app.models.describe(page.version, describe_version(page, page_route=route))
-    app.models.set_tag(page.version, EVIDENCE_TAG, name)  # last: until then the page counts as not written
+        keep_report(workspace, page.version, page.rollout)
+    file = workspace.verdict_page(page.version)
+    write_text(file, render_page(page, beside=_pages_beside(workspace, file.parent, page)))
+    route = _log_page(tracker, teller, cycle, render_page(page))
+    models.describe(page.version, describe_version(page, page_route=route))
+    models.set_tag(page.version, EVIDENCE_TAG, name)  # last: until then the page counts as not written
 
 
 def _read_note(file: Path) -> int:

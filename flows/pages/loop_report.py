@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from dataset.versions.overview import describe_version
 from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
 from flows.evidence.judged import read_kept
 from flows.pages.loop_page import MAX_HISTORY, LoopPage, Turn, VersionFigures, render_loop_page
-from flows.pages.status import describe_status, tell_history
+from flows.pages.status import Status, describe_status, tell_history
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dataset.versions.overview import Overview
+    from maskloop.ledger.port import Ledger
     from maskloop.state.loop_state import LoopState
 
 _WRITTEN_UP_TO = re.compile(r'name="ledger-entries" content="(\d+)"')
@@ -37,7 +39,12 @@ _FATES = {"judged": "waits for a decision", "promoted": "served", "closed": "end
 def write_report(app: App, output: Path | None) -> Path:
     """Write the page and return its path; it needs no server and no network to be read."""
     path = output or app.workspace.loop_page
-    write_text(path, render_loop_page(gather_loop_page(app, path.parent)))
+    status = describe_status(app)
+    overview = count_data(app.data, status.state, app.teller)
+    page = gather_loop_page(
+        status, app.ledger, app.workspace, path.parent, overview=overview, now=app.clock.now()
+    )
+    write_text(path, render_loop_page(page))
     return path
 
 
@@ -62,32 +69,48 @@ def written_up_to(path: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def gather_loop_page(app: App, folder: Path) -> LoopPage:
-    """Gather the facts of the page; links are relative to the folder it is written to."""
-    status = describe_status(app)
+def gather_loop_page(
+    status: Status,
+    ledger: Ledger,
+    workspace: Workspace,
+    folder: Path,
+    *,
+    overview: Overview | None,
+    now: datetime,
+) -> LoopPage:
+    """Gather the facts of the page.
+
+    Args:
+        status: Of the loop.
+        ledger: Holds its history.
+        workspace: Holds the evidence and the settings.
+        folder: The page is written to it, and its links are relative to it.
+        overview: Of the current data.
+        now: The time that the page shows.
+    """
     state, champion = status.state, status.state.champion
-    cycles = recall_version(app.ledger, state, champion.version).cycles if champion else state.cycles
+    cycles = recall_version(ledger, state, champion.version).cycles if champion else state.cycles
     drift = state.last_drift
-    turns = [_describe_turn(app.workspace, cycle, folder) for cycle in reversed(cycles.values())]
+    turns = [_describe_turn(workspace, cycle, folder) for cycle in reversed(cycles.values())]
     shown, turn = _choose_shown(state, turns)
     return LoopPage(
-        model_name=app.settings.model_name,
-        as_of=app.clock.now(),
+        model_name=workspace.settings.model_name,
+        as_of=now,
         last_sequence=state.last_sequence,
         serving=state.serving[-1] if state.serving else None,
         data=state.data.sentence() if state.data else "",
         drift=drift,
-        drift_page=_link(app.workspace.root / drift[1].report, folder) if drift else "",
+        drift_page=_link(workspace.root / drift[1].report, folder) if drift else "",
         samples=status.sample_counts,
         versions=tuple(
             _figures_of(turn, verdict, state) for turn in reversed(turns) if (verdict := turn.cycle.verdict)
         ),
         shown=shown,
         evidence=turn.evidence if turn else None,
-        overview=_count_data(app.data, state, app.teller),
+        overview=overview,
         turns=tuple(turns),
         num_earlier_turns=state.num_cycles - len(turns),
-        history=tuple(tell_history(app.ledger, newest=MAX_HISTORY)),
+        history=tuple(tell_history(ledger, newest=MAX_HISTORY)),
     )
 
 
@@ -134,7 +157,8 @@ def _choose_shown(state: LoopState, turns: Sequence[Turn]) -> tuple[str, Turn | 
     return "", None
 
 
-def _count_data(store: DatasetStore, state: LoopState, teller: Teller) -> Overview | None:
+def count_data(store: DatasetStore, state: LoopState, teller: Teller) -> Overview | None:
+    """Count what is in the current data; None if there are none, or what they are cannot be read."""
     if state.data is None:
         return None
     try:

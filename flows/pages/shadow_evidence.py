@@ -16,9 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from dataset.pictures.decoding import decode_picture
 from evaluation.overlays import draw_overlay
 from flows.evidence.examples import PANEL_PX
-from flows.rollouts.rollout import analyse_rollout
 from flows.workspace.telling import Teller
-from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from evaluation.instances import Detections
-    from maskloop.state.cycle_state import Cycle
     from maskloop.state.loop_state import Rollout
     from serving.rollout.pairs import KeptPair, PairLog
 
@@ -40,16 +37,29 @@ FILE: Final = "rollout.json"
 NUM_PICTURES: Final = 3
 
 
-def report_rollout(app: App, cycle: Cycle, rollout: Rollout | None) -> RolloutReport | None:
-    """Return what a cycle's rollout has shown so far; None before there is one."""
-    analysis = analyse_rollout(app, cycle.id)
-    if rollout is None or analysis is None or cycle.candidate is None:
-        return None
-    file = app.workspace.verdict_dir(cycle.candidate.version) / FILE
+def report_rollout(
+    rollout: Rollout,
+    analysis: Analysis,
+    version: str,
+    pairs: PairLog,
+    workspace: Workspace,
+    teller: Teller,
+) -> RolloutReport:
+    """Return what a rollout has shown so far.
+
+    Args:
+        rollout: As the ledger tells it.
+        analysis: Of everything compared so far.
+        version: That rolls out.
+        pairs: Hold what was compared, unless the next rollout has begun.
+        workspace: Holds the newest report, and the settings.
+        teller: Is told of pictures that cannot be shown.
+    """
+    file = workspace.verdict_dir(version) / FILE
     if analysis.num_compared:
-        can_show = app.settings.serving.sampling.keep_pictures
-        max_mpx = app.settings.data.max_picture_mpx
-        pictures = _show_worst(app.pairs, rollout, max_mpx, app.teller) if can_show else ()
+        can_show = workspace.settings.serving.sampling.keep_pictures
+        max_mpx = workspace.settings.data.max_picture_mpx
+        pictures = _show_worst(pairs, rollout, max_mpx, teller) if can_show else ()
         return _from_pairs(rollout, analysis, pictures)
     kept = _read(file.read_text(encoding="utf-8")) if file.exists() else None
     return _brought_up_to_date(kept, rollout) if kept else _from_ledger(rollout)
@@ -61,10 +71,9 @@ def keep_report(workspace: Workspace, version: str, report: RolloutReport) -> No
         write_text(workspace.verdict_dir(version) / FILE, _adapter().dump_json(report).decode())
 
 
-def stage_of(app: App, cycle_id: str) -> list[str]:
+def stage_of(analysis: Analysis) -> list[str]:
     """Return how far a rollout's evidence has come, coarsely: it changes whenever the page should."""
-    analysis = analyse_rollout(app, cycle_id)
-    if analysis is None or not analysis.num_compared:
+    if not analysis.num_compared:
         return []
     doublings = analysis.num_compared.bit_length()
     return [str(doublings), *(f"{check.name} {check.outcome}" for check in analysis.checks)]

@@ -7,13 +7,13 @@ delays no decision about traffic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flows.deciding.promotion import promote_cycle, roll_back
+from flows.deciding.promotion import promote_cycle
 from flows.rollouts.slices import keep_slice
+from flows.workspace.journal import Journal
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
@@ -23,19 +23,21 @@ from maskloop.records.kinds import ChampionChanged, RolloutMoved, RolloutStarted
 from maskloop.settings.workspace_settings import RolloutSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
+from maskloop.workspace import Workspace
+from registry.champion.promotion import rollback
 from serving.rollout.analysis import Analysis, set_limits
 from serving.rollout.canary import RolloutFacts, describe_wait, make_move, next_move, resume
+from serving.rollout.pairs import PairLog
 
 _MOST_MOVES_AT_ONCE = 8
 
 
-def start_rollout(app: App, cycle_id: str) -> None:
+def start_rollout(journal: Journal, pairs: PairLog, settings: RolloutSettings, cycle_id: str) -> None:
     """Begin a cycle's rollout in the shadow; twice begins it once."""
-    state = app.state()
+    state = journal.state()
     verdict, champion = state.cycles[cycle_id].verdict, state.champion
     if verdict is None or champion is None:
         raise RefusedError(f"{cycle_id} has nothing to roll out beside a champion")
-    settings = app.settings.rollout
     limits = set_limits(state.agreements.get(champion.weights_digest, ()), settings)
     started = RolloutStarted(
         version=verdict.candidate_version,
@@ -50,11 +52,10 @@ def start_rollout(app: App, cycle_id: str) -> None:
         max_class_flips=limits.class_flips,
         settings_digest=digest_value(settings.model_dump(mode="json")),
     )
-    write_record(app.ledger, started, cycle_id=cycle_id, key=f"rollout:{cycle_id}:started")
-    app.teller.say(f"{cycle_id}: {started.sentence()}")
-    for over in app.pairs.cycle_ids():
+    journal.write(cycle_id, started, key=f"rollout:{cycle_id}:started")
+    for over in pairs.cycle_ids():
         if over != cycle_id:
-            app.pairs.forget(over)
+            pairs.forget(over)
 
 
 def advance_rollout(app: App) -> list[str]:
@@ -65,17 +66,35 @@ def advance_rollout(app: App) -> list[str]:
     """
     done: list[str] = []
     for _ in range(_MOST_MOVES_AT_ONCE):
-        rollout = app.state().rollout
-        if rollout is None or not (sentence := _advance_once(app, rollout)):
+        state = app.state()
+        if (rollout := state.rollout) is None:
             break
-        done.append(sentence)
+        analysis = app.rollout_watcher.analyse(rollout)
+        if rollout.phase == "aborting":
+            move = _withdraw(app.ledger, app.pairs, app.workspace, rollout, analysis)
+        elif due := next_move(
+            rollout,
+            analysis,
+            gather_facts(state, rollout, analysis, now=app.clock.now()),
+            app.settings.rollout,
+        ):
+            move = due
+        elif rollout.phase == "promoting":
+            cycle = state.cycles[rollout.cycle_id]
+            try:
+                changed = promote_cycle(app.journal, app.models, app.settings.approval, app.clock, cycle)
+            except UnavailableError as error:  # the next look tries again
+                app.teller.say(f"{rollout.cycle_id}: {error}")
+                break
+            except (RefusedError, NotFoundError) as error:  # a rule forbids it: a person is needed
+                move = make_move(rollout, "refused", str(error), analysis)
+            else:
+                done.append(changed.sentence())
+                continue
+        else:
+            break
+        done.append(_write(app.journal, rollout, move).sentence())
     return done
-
-
-def analyse_rollout(app: App, cycle_id: str) -> Analysis | None:
-    """Judge a rollout by everything compared so far; None if the cycle never had one."""
-    rollout = recall_cycles(app.ledger, app.state(), [cycle_id]).rollouts.get(cycle_id)
-    return app.rollout_watcher.analyse(rollout) if rollout else None
 
 
 def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
@@ -127,7 +146,7 @@ def resume_rollout(app: App, *, by: str, accept: bool) -> RolloutMoved:
     """
     rollout = _find_rollout(app.state())
     move = resume(rollout, app.rollout_watcher.analyse(rollout), by=by, accept=accept)
-    return _write(app.ledger, app.teller.say, rollout, move, actor=by)
+    return _write(app.journal, rollout, move, actor=by)
 
 
 def stop_rollout(app: App, *, by: str, why: str) -> RolloutMoved:
@@ -140,7 +159,7 @@ def stop_rollout(app: App, *, by: str, why: str) -> RolloutMoved:
     rollout = _find_rollout(app.state())
     analysis = app.rollout_watcher.analyse(rollout)
     move = make_move(rollout, "stopped", f"{by} stopped it: {why}", analysis)
-    moved = _write(app.ledger, app.teller.say, rollout, move, actor=by)
+    moved = _write(app.journal, rollout, move, actor=by)
     advance_rollout(app)
     return moved
 
@@ -156,7 +175,9 @@ def roll_back_last_change(
     rollout = app.state().rollout
     if to_version is None and rollout is not None and rollout.share_percent > 0:
         return stop_rollout(app, by=by, why=why)
-    return roll_back(app, to_version=to_version, by=by, why=why)
+    changed = rollback(app.ledger, app.models, to_version=to_version, by=by, why=why)
+    app.teller.say(changed.sentence())
+    return changed
 
 
 def _find_rollout(state: LoopState) -> Rollout:
@@ -165,34 +186,14 @@ def _find_rollout(state: LoopState) -> Rollout:
     return state.rollout
 
 
-def _advance_once(app: App, rollout: Rollout) -> str:
-    """Do the one thing that is due, and say it; an empty string if nothing is."""
-    state, analysis = app.state(), app.rollout_watcher.analyse(rollout)
-    if rollout.phase == "aborting":
-        move = _withdraw(app, rollout, analysis)
-    elif due := next_move(
-        rollout, analysis, gather_facts(state, rollout, analysis, now=app.clock.now()), app.settings.rollout
-    ):
-        move = due
-    elif rollout.phase == "promoting":
-        try:
-            return promote_cycle(app, state.cycles[rollout.cycle_id]).sentence()
-        except UnavailableError as error:  # the next look tries again
-            app.teller.say(f"{rollout.cycle_id}: {error}")
-            return ""
-        except (RefusedError, NotFoundError) as error:  # a rule forbids it: a person is needed
-            move = make_move(rollout, "refused", str(error), analysis)
-    else:
-        return ""
-    return _write(app.ledger, app.teller.say, rollout, move).sentence()
-
-
-def _withdraw(app: App, rollout: Rollout, analysis: Analysis) -> RolloutMoved:
+def _withdraw(
+    ledger: Ledger, pairs: PairLog, workspace: Workspace, rollout: Rollout, analysis: Analysis
+) -> RolloutMoved:
     """Keep what the challenger failed on, and return the move that ends its rollout."""
-    max_pictures = app.settings.rollout.max_slice_pictures
-    kept = keep_slice(app.pairs, app.workspace.slices_dir, rollout, max_pictures=max_pictures)
+    max_pictures = workspace.settings.rollout.max_slice_pictures
+    kept = keep_slice(pairs, workspace.slices_dir, rollout, max_pictures=max_pictures)
     if kept:
-        write_record(app.ledger, kept, cycle_id=rollout.cycle_id, key=f"slice:{kept.slice_id}")
+        write_record(ledger, kept, cycle_id=rollout.cycle_id, key=f"slice:{kept.slice_id}")
     reason = rollout.moved.reason if rollout.moved else "it was stopped"
     return make_move(rollout, "withdrawn", reason, analysis)
 
@@ -218,17 +219,12 @@ def _why_stop(cycle: Cycle) -> str:
 
 
 def _write(
-    ledger: Ledger,
-    say: Callable[[str], None],
-    rollout: Rollout,
-    move: RolloutMoved,
-    *,
-    actor: str = "maskloop",
+    journal: Journal, rollout: Rollout, move: RolloutMoved, *, actor: str = "maskloop"
 ) -> RolloutMoved:
     """Record a move; if another process was first, its move counts and the next look continues from it."""
     key = f"rollout:{rollout.cycle_id}:{rollout.num_moves + 1}"
-    entry = write_record(ledger, move, actor=actor, cycle_id=rollout.cycle_id, key=key)
+    entry = write_record(journal.ledger, move, actor=actor, cycle_id=rollout.cycle_id, key=key)
     written = RolloutMoved.model_validate(dict(entry.payload))
     if written == move:
-        say(f"{rollout.cycle_id}: {move.sentence()}")
+        journal.teller.say(f"{rollout.cycle_id}: {move.sentence()}")
     return written

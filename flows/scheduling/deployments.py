@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -28,12 +28,14 @@ from flows.answering.batch_prediction import predict
 from flows.drift.monitor import monitor
 from flows.intake.batch_intake import ingest
 from flows.loop.cycles import record_trigger
-from flows.loop.reconcile import reconcile
+from flows.loop.reconcile import WorkStarter, reconcile
 from flows.loop.work import work_on_cycle
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App, open_app
+from maskloop.clock import Clock
 from maskloop.errors import BusyError
 from maskloop.records.kinds import TriggerReason
+from maskloop.workspace import Workspace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -140,8 +142,9 @@ def retrain_flow(workspace: str, reason: TriggerReason = "schedule", detail: str
     """Ask for a turn of the loop and start it."""
     app = _open(workspace)
     scheduled = flow_run.get_scheduled_start_time().isoformat(timespec="minutes")
-    record_trigger(app, f"{reason}:{scheduled}", reason, detail or f"scheduled for {scheduled}")
-    return _reconcile(app)
+    said = detail or f"scheduled for {scheduled}"
+    record_trigger(app.journal, f"{reason}:{scheduled}", reason, said, by=app.actor)
+    return _reconcile(workspace)
 
 
 @flow(name="monitor")
@@ -151,20 +154,20 @@ def monitor_flow(workspace: str) -> str:
     if app.state().champion is None:
         return "nothing serves yet"
     found = _step("monitor")(monitor)(app)
-    _reconcile(app)
+    _reconcile(workspace)
     return found.judged.outcome if found.judged else f"{found.num_pending} samples wait"
 
 
 @flow(name="promote")
 def promote_flow(workspace: str) -> list[str]:
     """Carry out decisions made in the MLflow UI; what needs training is left to the reconcile."""
-    return _reconcile(_open(workspace), start_work=lambda _app, _cycle: None)
+    return _reconcile(workspace, start_work=lambda _cycle: None)
 
 
 @flow(name="reconcile")
 def reconcile_flow(workspace: str) -> list[str]:
     """Do everything that is due."""
-    return _reconcile(_open(workspace))
+    return _reconcile(workspace)
 
 
 @flow(name="predict")
@@ -174,36 +177,37 @@ def predict_flow(workspace: str, pictures: list[str], source: str = "production"
     return sum(not answer.error for answer in answers)
 
 
-def run_in_foreground(app: App, name: str, story: Callable[..., _Result], **parameters: Any) -> _Result:
-    """Run a story here, as a flow run that the Prefect UI shows."""
+def run_in_foreground(name: str, teller: Teller, told: Callable[[Teller], _Result]) -> _Result:
+    """Run something here as a flow run that the Prefect UI shows; it is given a teller that tells both."""
 
-    def told() -> _Result:
-        return story(replace(app, teller=BothTellers(app.teller, PrefectTeller())), **parameters)
+    def run() -> _Result:
+        return told(BothTellers(teller, PrefectTeller()))
 
-    result: _Result = flow(name=name, persist_result=False)(told)()
+    result: _Result = flow(name=name, persist_result=False)(run)()
     return result
 
 
-def start_train_run(app: App, cycle_id: str) -> None:
+def start_train_run(workspace: Workspace, clock: Clock, cycle_id: str) -> None:
     """See to it that a flow run works on the cycle: leave a living one alone, replace a dead one.
 
     Prefect shows a killed run as RUNNING for ever. So a run that is older than a lease and does not hold the
     training lease is first marked as crashed, and so is a run that no worker picked up for much longer.
     """
-    tag = f"maskloop:{app.settings.model_name}:{cycle_id}"
+    settings = workspace.settings
+    tag = f"maskloop:{settings.model_name}:{cycle_id}"
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
-        grace = timedelta(seconds=app.settings.retraining.lease_s)
+        grace = timedelta(seconds=settings.retraining.lease_s)
         for run in runs:
             if run.state is None or run.state.is_final():
                 continue
-            since = run.start_time or run.expected_start_time or app.clock.now()
-            if app.clock.now() - since < (grace if run.state.is_running() else _LATE * grace):
+            since = run.start_time or run.expected_start_time or clock.now()
+            if clock.now() - since < (grace if run.state.is_running() else _LATE * grace):
                 return
             client.set_flow_run_state(run.id, Crashed(message="its lease expired"), force=True)
     run_deployment(
-        f"train/{app.settings.model_name}",
-        parameters={"workspace": str(app.workspace.root), "cycle": cycle_id},
+        f"train/{settings.model_name}",
+        parameters={"workspace": str(workspace.root), "cycle": cycle_id},
         tags=[tag],
         idempotency_key=f"{tag}:{len(runs)}",
         timeout=0,
@@ -246,7 +250,9 @@ def pause_schedules(workspace: str, flow_name: str) -> int:
     return paused
 
 
-def _reconcile(app: App, *, start_work: Callable[[App, str], None] = start_train_run) -> list[str]:
+def _reconcile(workspace: str, *, start_work: WorkStarter | None = None) -> list[str]:
+    app = _open(workspace)
+    start_work = start_work or partial(start_train_run, app.workspace, app.clock)
     try:
         return list(_step("reconcile")(reconcile)(app, start_work=start_work).done)
     except BusyError as error:

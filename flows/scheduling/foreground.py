@@ -6,9 +6,11 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flows.workspace.servers import prefect_environment, running_server_url
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.workspace import Workspace
@@ -23,15 +25,34 @@ def run_story(app: App, name: str, story: Callable[..., _Result], **parameters: 
     Raises:
         UnavailableError: if the server that was named does not answer.
     """
-    url = find_prefect_url(app.workspace)
+
+    def told(teller: Teller) -> _Result:
+        return story(app if teller is app.teller else replace(app, teller=teller), **parameters)
+
+    return run_told(app.workspace, app.teller, name, told)
+
+
+def run_told(workspace: Workspace, teller: Teller, name: str, told: Callable[[Teller], _Result]) -> _Result:
+    """Run what tells its progress, as a Prefect flow run if a server is known.
+
+    Args:
+        workspace: Names the server.
+        teller: Is told in any case.
+        name: Of the flow.
+        told: Is run, with the teller to use.
+
+    Raises:
+        UnavailableError: if the server that was named does not answer.
+    """
+    url = find_prefect_url(workspace)
     if not url:
-        return story(app, **parameters)
+        return told(teller)
     check_answers(f"{url}/health", "Prefect")
-    os.environ.update(prefect_environment(app.workspace, url))
+    os.environ.update(prefect_environment(workspace, url))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     from flows.scheduling.deployments import run_in_foreground
 
-    return run_in_foreground(app, name, story, **parameters)
+    return run_in_foreground(name, teller, told)
 
 
 def find_prefect_url(workspace: Workspace) -> str:

@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final, Protocol
 
-from flows.loop.reconcile import WorkStarter, reconcile, work_here
-from flows.scheduling.foreground import find_prefect_url, run_story
+from flows.loop.reconcile import WorkStarter, reconcile
+from flows.scheduling.foreground import find_prefect_url, run_told
 from flows.workspace.servers import SECONDS_BETWEEN_LOOKS, prefect_environment, running_server_url
-from flows.workspace.telling import Teller
+from flows.workspace.telling import SilentTeller, Teller
 from flows.workspace.wiring import App, open_app
+from maskloop.clock import Clock
 from maskloop.errors import BusyError, MaskloopError, StoppedError
 from maskloop.workspace import Workspace
 
@@ -25,7 +27,7 @@ _SECONDS_BETWEEN_SIGNS_OF_LIFE: Final = 900.0
 class Publish(Protocol):
     """Shows what a look did where people see it. Raises MaskloopError if it cannot, or if the look failed."""
 
-    def __call__(self, app: App, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+    def __call__(self, workspace: Workspace, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
         """Show it."""
         ...
 
@@ -74,7 +76,7 @@ class Watch:
     ) -> None:
         self._root, self._publish, self._now_s = root, publish, now_s
         self._open = open_workspace or (lambda where, teller: open_app(where, teller=teller))
-        self._start_work = start_work or start_work_where_it_is_seen
+        self._start_work = start_work
         self._notes = Notes()
         self._app: App | None = None
         self._is_stale = False
@@ -98,7 +100,9 @@ class Watch:
         failed: Sequence[str] = ()
         trouble: MaskloopError | None = None
         try:
-            found = reconcile(self._present_app(), start_work=self._start_work)
+            app = self._present_app()
+            start_work = self._start_work or find_work_starter(app.workspace, app.clock)
+            found = reconcile(app, start_work=start_work)
             done, failed = found.done, found.failed
         except StoppedError:
             raise
@@ -115,8 +119,7 @@ class Watch:
             self._told_at_s = self._now_s()
             sentences = said or ([] if trouble else ["nothing is due"])
             with suppress(MaskloopError):  # the trouble itself, or nobody there to show it to
-                self._publish(self._app, sentences, trouble)
-            self._notes.take()  # what was shown in this process was told to the same teller
+                self._publish(self._app.workspace, sentences, trouble)
         return [*done]
 
     def _present_app(self) -> App:
@@ -139,13 +142,13 @@ def watch(root: Path, teller: Teller, stopped: Event, *, every_s: float = SECOND
     """Look until ``stopped`` is set. Its own Prefect's reconcile schedule pauses meanwhile."""
     take_over_schedule(open_app(root, teller=teller).workspace)
 
-    def publish(app: App, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+    def publish(workspace: Workspace, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
         for sentence in sentences:
             teller.say(sentence)
         if trouble:
             teller.say(f"{trouble}. The next look tries again.")
-        if find_prefect_url(app.workspace):
-            run_story(app, "reconcile", _show, sentences=sentences, trouble=trouble)
+        if find_prefect_url(workspace):
+            run_told(workspace, SilentTeller(), "reconcile", partial(_show, sentences, trouble))
 
     looks = Watch(root, publish=publish)
     while True:
@@ -163,19 +166,18 @@ def take_over_schedule(workspace: Workspace) -> None:
         pause_schedules(str(workspace.root), "reconcile")
 
 
-def start_work_where_it_is_seen(app: App, cycle_id: str) -> None:
-    """Train in a separate flow run if a Prefect server is known, so looks continue; else in this process."""
-    if not find_prefect_url(app.workspace):
-        work_here(app, cycle_id)
-        return
+def find_work_starter(workspace: Workspace, clock: Clock) -> WorkStarter | None:
+    """Return what trains in a separate flow run, so looks continue; None if no Prefect server is known."""
+    if not find_prefect_url(workspace):
+        return None
     from flows.scheduling.deployments import start_train_run
 
-    start_train_run(app, cycle_id)
+    return partial(start_train_run, workspace, clock)
 
 
-def _show(app: App, *, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+def _show(sentences: Sequence[str], trouble: MaskloopError | None, teller: Teller) -> None:
     """The flow run of a look: its log lists the actions, and it fails with the look's error."""
     for sentence in sentences:
-        app.teller.say(sentence)
+        teller.say(sentence)
     if trouble:
         raise trouble

@@ -1,38 +1,66 @@
-"""The model that serves: the ledger's champion, verified, from the copy on disk."""
+"""The registered models as they lie on this disk: verified, and loaded from here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from flows.workspace.wiring import App
-from registry.champion.serving_copy import champion_copy, require_champion
-
-if TYPE_CHECKING:
-    from registry.champion.serving_copy import ServedModel
+from maskloop.state.loop_state import LoopState, Rollout
+from models.ports import Predictor, Predictors
+from registry.champion.serving_copy import ServedModel, challenger_copy, champion_copy, require_champion
+from registry.ports import ModelStore
 
 
-def fetch_champion(app: App) -> ServedModel:
-    """Return the verified local copy of the champion; the registry is only asked if the copy is missing.
+@dataclass(frozen=True)
+class ModelCopies:
+    """The verified local copies of registered versions; the registry is only asked for what is missing.
 
-    Raises:
-        NotFoundError: if nothing was promoted yet.
-        RefusedError: if the champion's blessing or approval does not hold.
-        IntegrityError: if neither the copy nor the registry has the recorded bytes.
+    Attributes:
+        directory: Holds one folder per weights digest.
+        open_store: Opens the registry: MLflow, which takes seconds.
+        open_predictors: Opens what verifies and loads models: torch, which takes a second.
+        device: What loaded models compute on.
     """
-    require_champion(app.state())  # before MLflow is opened, which takes seconds
-    return champion_copy(app.state(), app.models, app.workspace.models_dir, app.verify_weights)
 
+    directory: Path
+    open_store: Callable[[], ModelStore]
+    open_predictors: Callable[[], Predictors]
+    device: str
 
-def fetch_version(app: App, version: str, weights_digest: str) -> Path:
-    """Return the verified local copy of any version; the registry is only asked if the copy is missing.
+    def fetch_champion(self, state: LoopState) -> ServedModel:
+        """Return the copy of the model that serves.
 
-    Raises:
-        NotFoundError, UnavailableError: if there is no copy, and the registry has none or does not answer.
-        IntegrityError: if its files are not those with this digest.
-    """
-    directory = app.workspace.models_dir / weights_digest
-    if not directory.exists():
-        app.models.fetch(version, directory)
-    app.verify_weights(directory, weights_digest)
-    return directory
+        Raises:
+            NotFoundError: if nothing was promoted yet.
+            RefusedError: if the champion's blessing or approval does not hold.
+            IntegrityError: if neither the copy nor the registry has the recorded bytes.
+        """
+        require_champion(state)  # before the registry is opened
+        return champion_copy(state, self.open_store(), self.directory, self.verify)
+
+    def fetch_challenger(self, state: LoopState, rollout: Rollout) -> ServedModel:
+        """Return the copy of a rollout's challenger. Raises as `challenger_copy` does."""
+        return challenger_copy(state, rollout, self.open_store(), self.directory, self.verify)
+
+    def fetch_version(self, version: str, weights_digest: str) -> Path:
+        """Return the copy of any version.
+
+        Raises:
+            NotFoundError, UnavailableError: if there is no copy, and the registry has none or does not
+                answer.
+            IntegrityError: if its files are not those with this digest.
+        """
+        directory = self.directory / weights_digest
+        if not directory.exists():
+            self.open_store().fetch(version, directory)
+        self.verify(directory, weights_digest)
+        return directory
+
+    def verify(self, directory: Path, weights_digest: str) -> None:
+        """Raise IntegrityError unless a folder holds the artifact with exactly these weights."""
+        self.open_predictors().verify(directory, expected_digest=weights_digest)
+
+    def load(self, directory: Path, weights_digest: str) -> Predictor:
+        """Load the model in a folder. Raises IntegrityError if its weights have another digest."""
+        return self.open_predictors().load(directory, expected_digest=weights_digest, device=self.device)

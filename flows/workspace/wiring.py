@@ -11,6 +11,8 @@ from dataset.versions.git import describe_revision
 from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from evaluation import overlays
 from evaluation.overlays import Artist
+from flows.workspace.journal import Journal
+from flows.workspace.served import ModelCopies
 from flows.workspace.servers import running_server_url
 from flows.workspace.telling import SilentTeller, Teller
 from maskloop.clock import Clock, SystemClock
@@ -20,7 +22,7 @@ from maskloop.folding.reader import StateReader
 from maskloop.ledger.port import Ledger
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.workspace_settings import Settings
-from maskloop.state.loop_state import LoopState
+from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace, refuse_unusable_place
 from models.ports import Exporter, Machine, Predictors, Trainer
 from monitoring.pages.evidently_report import EvidentlyReports
@@ -30,6 +32,7 @@ from monitoring.samples.corrections import CorrectionLog
 from monitoring.samples.sample_log import SampleLog, SqlSampleLog
 from registry.mlflow_adapter.files import bring_files_along, holds_runs
 from registry.ports import ModelStore, RunTracker
+from serving.rollout.analysis import Analysis
 from serving.rollout.pairs import PairLog
 from serving.rollout.sql_pair_log import SqlPairLog
 from serving.rollout.watcher import RolloutWatcher
@@ -133,6 +136,10 @@ class App:
         """Analyses the rollout under way without reading anything twice."""
         return RolloutWatcher(self.pairs, self.corrections, self.settings.rollout, self.settings.serving.slo)
 
+    def analyse_rollout(self, rollout: Rollout) -> Analysis:
+        """Judge a rollout by everything compared so far."""
+        return self.rollout_watcher.analyse(rollout)
+
     @cached_property
     def trainer(self) -> Trainer:
         """Makes models: torch, which takes a second to import."""
@@ -176,9 +183,20 @@ class App:
         """The git revision of maskloop itself."""
         return describe_revision(REPOSITORY)
 
-    def verify_weights(self, directory: Path, weights_digest: str) -> None:
-        """Raise IntegrityError unless a folder holds the artifact with exactly these weights."""
-        self.predictors.verify(directory, expected_digest=weights_digest)
+    @property
+    def copies(self) -> ModelCopies:
+        """The registered models on this disk."""
+        return ModelCopies(
+            self.workspace.models_dir,
+            lambda: self.models,
+            lambda: self.predictors,
+            self.settings.training.device,
+        )
+
+    @property
+    def journal(self) -> Journal:
+        """The ledger as the stories read it and write into it."""
+        return Journal(self.ledger, self.state, self.teller)
 
     @property
     def _mlflow_is_ours(self) -> bool:
@@ -217,10 +235,6 @@ class App:
             )
         own = running_server_url(self.workspace, "mlflow")
         return named or own or f"sqlite:///{self.workspace.mlflow_dir / 'mlflow.db'}"
-
-    def baseline_dir(self, weights_digest: str) -> Path:
-        """Return the folder of what a model's own held-out pictures look like; the pooled one sorts first."""
-        return self.workspace.state_dir / "baselines" / weights_digest
 
     def state(self) -> LoopState:
         """Read the ledger into the state it adds up to. Raises IntegrityError if it was changed by hand."""

@@ -58,4 +58,5 @@ def test_a_reviewer_finds_the_page_decides_by_tags_and_the_page_follows(
     assert "✓ It serves." in Reader(page).text
     assert "anna approved version 1 (mlflow)" in Reader(page).text
     assert "It serves" in client.get_model_version("mask-rcnn", "1").description
-    assert settle_tags(DecisionLog.of(world.app())) == []
+    app = world.app()
+    assert settle_tags(DecisionLog(app.ledger, app.state, app.models, app.teller)) == []

@@ -11,9 +11,11 @@ from PIL import Image
 
 from dataset.labelled_pictures import LabelledPicture
 from dataset.pictures.decoding import orient
+from flows.intake.feedback import take_feedback
 from maskloop.digest import digest_bytes
 from maskloop.masks import Rle, decode_masks, encode_masks
 from monitoring.samples.values import Sample
+from serving.observing import Observer
 from serving.schemas import CorrectedInstance, FeedbackRequest, RleMask
 from tests.fakes.loop_world import World
 from tests.fakes.model_ports import CLASS_NAMES, SIDE_PX, draw_picture
@@ -55,6 +57,12 @@ def answer_was_sampled(
     )
     world.samples.add(sample, data if keep_picture else None)
     return data
+
+
+def give(world: World, feedback: FeedbackRequest, by: str, *, observer: Observer | None = None) -> bool:
+    """Say something about an answer; tells whether it becomes a label."""
+    now = world.clock.now()
+    return take_feedback(world.samples, world.corrections, feedback, by=by, now=now, observer=observer)
 
 
 def wire(mask: Rle) -> RleMask:

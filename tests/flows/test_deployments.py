@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from flows.scheduling.deployments import (
     start_train_run,
     train_flow,
 )
+from flows.workspace.telling import SilentTeller, Teller
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import TriggerRecorded
 from tests.fakes.ingests import ingest_result
@@ -65,8 +67,8 @@ def created_at(run: FlowRun) -> datetime:
 
 
 def opened_cycle(world: World) -> None:
-    record_trigger(world.app(), "schedule:1", "schedule", "a test")
-    reconcile(world.app(), start_work=lambda _app, _cycle: None)
+    record_trigger(world.app().journal, "schedule:1", "schedule", "a test")
+    reconcile(world.app(), start_work=lambda _cycle: None)
 
 
 def artifacts_of(client: SyncPrefectClient, kind: str) -> list[Any]:
@@ -93,7 +95,7 @@ def test_a_training_leaves_its_progress_and_its_verdict_as_artifacts(
 def test_a_reconcile_starts_a_training_in_a_run_of_its_own(
     world: World, client: SyncPrefectClient, deployed: UUID
 ) -> None:
-    record_trigger(world.app(), "schedule:1", "schedule", "a test")
+    record_trigger(world.app().journal, "schedule:1", "schedule", "a test")
     done = reconcile_flow(str(world.workspace.root))
     assert "a cycle was opened: a test" in done
     assert world.trainer.requests == []
@@ -115,7 +117,7 @@ def test_a_decision_is_carried_out_by_the_promote_flow_which_never_trains(world:
     world.tag_version("1", "approved")
     promote_flow(str(world.workspace.root))
     assert world.alias("champion") == "1"
-    record_trigger(world.app(), "schedule:1", "schedule", "a test")
+    record_trigger(world.app().journal, "schedule:1", "schedule", "a test")
     promote_flow(str(world.workspace.root))
     assert len(world.trainer.requests) == 1
 
@@ -125,11 +127,13 @@ def test_a_reconcile_that_finds_another_one_running_says_so_and_is_fine(world: W
     assert reconcile_flow(str(world.workspace.root)) == []
 
 
-def test_ingest_returns_the_tag(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_returns_the_tag(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = tmp_path / "batch.json"
+    batch.write_text('{"images": [], "annotations": [], "categories": []}')
     version = world.data.current()
     result = ingest_result(version, num_added=12)
     monkeypatch.setattr("flows.intake.batch_intake.ingest_batch", lambda *_a, **_k: result)
-    assert ingest_flow(str(world.workspace.root), "batch.json", "images") == "data-v1"
+    assert ingest_flow(str(world.workspace.root), str(batch)) == "data-v1"
 
 
 class Listener:
@@ -158,17 +162,16 @@ def test_a_story_in_the_foreground_is_a_flow_run_told_to_the_terminal_and_to_pre
 ) -> None:
     listener = Listener()
 
-    def story(app: Any, word: str) -> str:
-        app.teller.say(word)
-        app.teller.table("a-table", [{"a": 1}], "one table")
-        app.teller.link("a-link", "http://127.0.0.1/x", "there")
-        app.teller.link("no-link", "file:///x", "here")
-        with app.teller.progress("long work") as advance:
+    def story(word: str, teller: Teller) -> str:
+        teller.say(word)
+        teller.table("a-table", [{"a": 1}], "one table")
+        teller.link("a-link", "http://127.0.0.1/x", "there")
+        teller.link("no-link", "file:///x", "here")
+        with teller.progress("long work") as advance:
             advance(1, 2)
         return word.upper()
 
-    app = replace(world.app(), teller=listener)
-    assert run_in_foreground(app, "telling", story, word="hello") == "HELLO"
+    assert run_in_foreground("telling", listener, partial(story, "hello")) == "HELLO"
     assert listener.heard == ["hello", "one table", "http://127.0.0.1/x", "file:///x", "long work", "1/2"]
     assert "telling" in {flow.name for flow in client.read_flows()}
     assert {"a-table", "a-link"} <= {artifact.key for artifact in client.read_artifacts()}
@@ -176,11 +179,11 @@ def test_a_story_in_the_foreground_is_a_flow_run_told_to_the_terminal_and_to_pre
 
 
 def test_an_error_of_ours_comes_out_of_a_flow_as_it_was(world: World) -> None:
-    def story(_app: Any) -> None:
+    def story(_teller: Teller) -> None:
         raise RefusedError("a rule forbids it", hint="ask")
 
     with pytest.raises(RefusedError, match="a rule forbids it"):
-        run_in_foreground(world.app(), "refusing", story)
+        run_in_foreground("refusing", SilentTeller(), story)
 
 
 # --- one run per cycle ---------------------------------------------------------------------------
@@ -188,23 +191,23 @@ def test_an_error_of_ours_comes_out_of_a_flow_as_it_was(world: World) -> None:
 
 def test_asking_twice_starts_one_run(world: World, client: SyncPrefectClient, deployed: UUID) -> None:
     for _ in range(2):
-        start_train_run(world.app(), "cycle-1")
+        start_train_run(world.workspace, world.clock, "cycle-1")
     assert len(runs_of(client, world)) == 1
-    start_train_run(world.app(), "cycle-2")
+    start_train_run(world.workspace, world.clock, "cycle-2")
     assert len(runs_of(client, world, "cycle-2")) == 1
 
 
 def test_a_run_that_was_killed_is_marked_crashed_and_replaced_once_its_lease_is_over(
     world: World, client: SyncPrefectClient, deployed: UUID
 ) -> None:
-    start_train_run(world.app(), "cycle-1")
+    start_train_run(world.workspace, world.clock, "cycle-1")
     (killed,) = runs_of(client, world)
     client.set_flow_run_state(killed.id, Running(), force=True)
-    start_train_run(world.app(), "cycle-1")
+    start_train_run(world.workspace, world.clock, "cycle-1")
     assert len(runs_of(client, world)) == 1, "it may still live"
     world.clock.advance(seconds=world.workspace.settings.retraining.lease_s + 60)
     for _ in range(2):
-        start_train_run(world.app(), "cycle-1")
+        start_train_run(world.workspace, world.clock, "cycle-1")
     first, second = runs_of(client, world)
     assert first.id == killed.id
     assert first.state is not None
@@ -216,24 +219,24 @@ def test_a_run_that_was_killed_is_marked_crashed_and_replaced_once_its_lease_is_
 def test_a_run_that_ended_without_finishing_the_work_is_followed_by_another(
     world: World, client: SyncPrefectClient, deployed: UUID
 ) -> None:
-    start_train_run(world.app(), "cycle-1")
+    start_train_run(world.workspace, world.clock, "cycle-1")
     (ended,) = runs_of(client, world)
     client.set_flow_run_state(ended.id, Completed(), force=True)
     for _ in range(2):
-        start_train_run(world.app(), "cycle-1")
+        start_train_run(world.workspace, world.clock, "cycle-1")
     assert len(runs_of(client, world)) == 2
 
 
 def test_a_run_that_no_worker_takes_is_waited_for_and_replaced_in_the_end(
     world: World, client: SyncPrefectClient, deployed: UUID
 ) -> None:
-    start_train_run(world.app(), "cycle-1")
+    start_train_run(world.workspace, world.clock, "cycle-1")
     lease_s = world.workspace.settings.retraining.lease_s
     world.clock.advance(seconds=lease_s + 60)
-    start_train_run(world.app(), "cycle-1")
+    start_train_run(world.workspace, world.clock, "cycle-1")
     assert len(runs_of(client, world)) == 1, "the worker may be busy with something else"
     world.clock.advance(seconds=30 * lease_s)
-    start_train_run(world.app(), "cycle-1")
+    start_train_run(world.workspace, world.clock, "cycle-1")
     states = [run.state for run in runs_of(client, world)]
     assert [bool(state and state.is_crashed()) for state in states] == [True, False]
 

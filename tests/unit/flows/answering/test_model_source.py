@@ -17,11 +17,11 @@ DIGEST = "w" * 64
 def measure_own_pictures(world: World, num: int) -> None:
     """Keep a baseline of so many pictures, as the monitor does."""
     baseline = baseline_of(draw(np.random.default_rng(0), num), DIGEST)
-    save_baseline(baseline, world.app().baseline_dir(DIGEST) / "0000.npz")
+    save_baseline(baseline, world.workspace.baseline_dir(DIGEST) / "0000.npz")
 
 
 def once_measured(world: World) -> NoveltyOnceMeasured:
-    return NoveltyOnceMeasured(world.app().baseline_dir(DIGEST), out_of_distribution_percent=1.0)
+    return NoveltyOnceMeasured(world.workspace.baseline_dir(DIGEST), out_of_distribution_percent=1.0)
 
 
 def test_out_of_distribution_pictures_are_reported_once_the_champions_own_were_measured(world: World) -> None:

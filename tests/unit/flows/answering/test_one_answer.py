@@ -22,7 +22,7 @@ from evaluation.instances import Detections
 from flows.answering.ask_service import ask_service
 from flows.answering.batch_prediction import predict
 from flows.answering.incoming import PictureAnswer
-from flows.intake.feedback import ingest_corrections, take_feedback
+from flows.intake.feedback import ingest_corrections
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.workspace.telling import SilentTeller
@@ -35,7 +35,7 @@ from serving.answers import HostedModel, Role
 from serving.client import Client
 from serving.sampling.sampler import Sampler
 from serving.schemas import Asked
-from tests.fakes.feedback import BACK, labelled
+from tests.fakes.feedback import BACK, give, labelled
 from tests.fakes.live_service import live
 from tests.fakes.loop_world import World
 from tests.fakes.model_ports import CLASS_NAMES, FakePredictors
@@ -143,7 +143,7 @@ def check_that_all_agree(
     service, request_id = ServiceWorld(folder, source=OneModel()), file.stem
     sampler = Sampler(world.samples, SamplingSettings(), service.observer, world.clock)
     service.samples = sampler  # type: ignore[assignment]
-    service._give_feedback = lambda said, by: take_feedback(world.app(), said, by)  # type: ignore[method-assign]
+    service._give_feedback = lambda said, by: give(world, said, by)  # type: ignore[method-assign]
     with live(service) as url, Client(url) as client:
         assert list(_ask(client, file).instances) == expected[:2]
         assert list(_ask(client, file, min_score=0.2).instances) == expected

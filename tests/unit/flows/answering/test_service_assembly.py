@@ -14,9 +14,9 @@ import pytest
 from dataset.pictures.decoding import encode_png
 from flows.answering.service_assembly import RunningService, create_service, make_application
 from flows.deciding.decisions import decide_by_hand
-from flows.deciding.promotion import roll_back
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
+from flows.rollouts.rollout import roll_back_last_change
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.settings.workspace_settings import ServingSettings
 from serving.http.app import create_app
@@ -168,7 +168,9 @@ def test_a_rollback_reaches_the_running_service(world: World) -> None:
         await asyncio.to_thread(reconcile, world.app())
         await until(lambda: version_of(running) == "2")
         before = await client.post("/v1/predict", content=PNG)
-        await asyncio.to_thread(roll_back, world.app(), to_version=None, by="anna", why="it is worse")
+        await asyncio.to_thread(
+            roll_back_last_change, world.app(), to_version=None, by="anna", why="it is worse"
+        )
         await until(lambda: version_of(running) == "1")
         after = await client.post("/v1/predict", content=PNG)
         return [answer.json()["model"]["version"] for answer in (before, after)]

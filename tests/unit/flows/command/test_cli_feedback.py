@@ -34,7 +34,7 @@ def people_spoke(app: App) -> None:
     for request_id, verdict in (("r1", "wrong"), ("r2", "right")):
         app.samples.add(Sample(request_id, app.clock.now(), "3", "w", "d", "belt", {}))
         said: dict[str, Any] = {"request_id": request_id, "verdict": verdict, "note": "upside down"}
-        take_feedback(app, FeedbackRequest(**said), "rita")
+        take_feedback(app.samples, app.corrections, FeedbackRequest(**said), by="rita", now=app.clock.now())
 
 
 def test_what_was_said_is_listed_with_how_often_a_version_was_wrong(

@@ -22,7 +22,8 @@ from tests.fakes.opened import opens
 
 
 def log_of(world: World) -> DecisionLog:
-    return DecisionLog.of(world.app())
+    app = world.app()
+    return DecisionLog(app.ledger, app.state, app.models, app.teller)
 
 
 def judged(world: World) -> str:
@@ -168,7 +169,8 @@ def test_a_decision_after_the_promotion_is_refused_with_the_way_back(world: Worl
     version = judged(world)
     cycle = world.last_cycle
     decide_by_hand(world.app(), version, "approved", by="anna", why="fine")
-    promote_cycle(world.app(), world.last_cycle)
+    app = world.app()
+    promote_cycle(app.journal, app.models, app.settings.approval, app.clock, world.last_cycle)
     with pytest.raises(RefusedError, match="comes too late") as refused:
         record_decision(log_of(world), cycle, yes_of(world).model_copy(update={"decision": "rejected"}))
     assert "rollback" in refused.value.hint

@@ -41,7 +41,7 @@ def test_restoring_a_version_is_recorded_with_who_and_why(world: World) -> None:
 
 def test_status_and_the_page_of_the_loop_show_the_version_that_was_brought_back(world: World) -> None:
     world.label(range(12, 24))
-    record_missing_versions(world.app())
+    record_missing_versions(world.ledger, world.state, world.data)
     assert "data-v2" in describe_status(world.app()).to_text()
     restore_version(world.app(), "data-v1", by="anna")
     status = describe_status(world.app())
@@ -184,7 +184,7 @@ def test_a_champion_is_judged_by_what_its_classes_are_called_now(world: World) -
 
 
 def test_a_class_is_called_as_the_changes_between_two_versions_say(world: World) -> None:
-    record_missing_versions(world.app())
+    record_missing_versions(world.ledger, world.state, world.data)
     change_classes(world.app(), ClassChange(renames=(("nut", "a"),)), by="bob")
     change_classes(world.app(), ClassChange(renames=(("a", "b"),)), by="bob")
     change_classes(world.app(), ClassChange(drops=("b",)), by="bob", drop_instances=True)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from flows.intake.feedback import ingest_corrections, take_feedback
+from flows.intake.feedback import ingest_corrections
 from maskloop.errors import DataError, MaskError, NotFoundError
 from monitoring.samples.corrections import Judged
 from monitoring.samples.values import Sample
 from serving.schemas import CorrectedInstance, RleMask
-from tests.fakes.feedback import answer_was_sampled, correct, fate, said
+from tests.fakes.feedback import answer_was_sampled, correct, fate, give, said
 from tests.fakes.loop_world import World
 from tests.fakes.model_ports import CLASS_NAMES, SIDE_PX
 from tests.fakes.serving_world import RememberingObserver
@@ -22,7 +22,7 @@ from tests.fakes.serving_world import RememberingObserver
 
 def test_a_correction_of_a_kept_picture_becomes_a_label(world: World) -> None:
     answer_was_sampled(world)
-    assert take_feedback(world.app(), said(instances=correct(), note="upside down"), "rita")
+    assert give(world, said(instances=correct(), note="upside down"), "rita")
     (correction,) = world.corrections.newest(1)
     assert (correction.by, correction.verdict, correction.note) == ("rita", "wrong", "upside down")
     assert (correction.model_version, correction.source) == ("3", "belt")
@@ -33,12 +33,12 @@ def test_a_correction_of_a_kept_picture_becomes_a_label(world: World) -> None:
 
 def test_a_request_that_was_not_sampled_is_reported_in_plain_words(world: World) -> None:
     with pytest.raises(NotFoundError, match="Only sampled answers can be judged"):
-        take_feedback(world.app(), said("unknown"), "rita")
+        give(world, said("unknown"), "rita")
 
 
 def test_a_correction_without_a_picture_is_kept_and_says_it_becomes_no_label(world: World) -> None:
     answer_was_sampled(world, keep_picture=False)
-    assert not take_feedback(world.app(), said(instances=correct()), "rita")
+    assert not give(world, said(instances=correct()), "rita")
     assert world.corrections.newest(1)[0].instances is not None
     assert fate(world)[0] == "none"
 
@@ -47,7 +47,7 @@ def test_a_judgement_without_instances_is_counted_but_becomes_no_label(world: Wo
     observer = RememberingObserver()
     for request_id, verdict in (("r1", "wrong"), ("r2", "right"), ("r3", "wrong")):
         answer_was_sampled(world, request_id)
-        assert not take_feedback(world.app(), said(request_id, verdict), "rita", observer=observer)
+        assert not give(world, said(request_id, verdict), "rita", observer=observer)
     assert world.corrections.judged() == (Judged("3", num_right=1, num_wrong=2),)
     assert observer.of("feedback")[0] == {"verdict": "wrong", "version": "3"}
     assert len(observer.of("feedback")) == 3
@@ -56,9 +56,9 @@ def test_a_judgement_without_instances_is_counted_but_becomes_no_label(world: Wo
 def test_the_last_correction_counts_and_a_repeated_one_counts_once(world: World) -> None:
     answer_was_sampled(world)
     observer = RememberingObserver()
-    take_feedback(world.app(), said(instances=[]), "rita", observer=observer)
+    give(world, said(instances=[]), "rita", observer=observer)
     for _ in range(2):
-        assert take_feedback(world.app(), said(instances=correct()), "anna", observer=observer)
+        assert give(world, said(instances=correct()), "anna", observer=observer)
     assert world.corrections.newest(10)[0].by == "anna"
     assert len(world.corrections.newest(10)) == 1
     assert len(observer.of("feedback")) == 2
@@ -66,7 +66,7 @@ def test_the_last_correction_counts_and_a_repeated_one_counts_once(world: World)
 
 def test_a_label_stays_one_after_the_sample_log_let_its_picture_go(world: World) -> None:
     answer_was_sampled(world)
-    take_feedback(world.app(), said(instances=correct()), "rita")
+    give(world, said(instances=correct()), "rita")
     world.samples._pictures.clear()
     assert len(ingest_corrections(world.app())) == 1
     assert fate(world) == ("ingested", "data-v2")
@@ -97,7 +97,7 @@ def test_a_mask_that_does_not_fit_the_picture_is_refused_by_name(
         CorrectedInstance(class_name="bolt", mask=mask),
     ]
     with pytest.raises(MaskError, match=f"instance 2: .*{reason}"):
-        take_feedback(world.app(), said(instances=instances), "rita")
+        give(world, said(instances=instances), "rita")
     assert world.corrections.newest(1) == ()
 
 
@@ -105,17 +105,17 @@ def test_more_than_a_service_can_check_is_refused(world: World, monkeypatch: pyt
     answer_was_sampled(world)
     one = CorrectedInstance(class_name="nut", mask=SQUARE)
     with pytest.raises(DataError, match="1001 instances"):
-        take_feedback(world.app(), said(instances=[one] * 1001), "rita")
+        give(world, said(instances=[one] * 1001), "rita")
     zigzag = CorrectedInstance(class_name="nut", mask=[[0.0, 0.0, 15.0, 15.0] * 100_000])
     with pytest.raises(DataError, match="too long"):
-        take_feedback(world.app(), said(instances=[zigzag]), "rita")
+        give(world, said(instances=[zigzag]), "rita")
     monkeypatch.setattr("flows.intake.feedback._MAX_MASK_BYTES", 10)
     with pytest.raises(DataError, match="too detailed"):
-        take_feedback(world.app(), said(instances=[one, one]), "rita")
+        give(world, said(instances=[one, one]), "rita")
 
 
 def test_a_picture_of_unknown_size_takes_no_masks_but_a_judgement(world: World) -> None:
     world.samples.add(Sample("old", world.clock.now(), "1", "w", "d", "belt", {}), b"picture")
     with pytest.raises(DataError, match="size"):
-        take_feedback(world.app(), said("old", instances=correct()), "rita")
-    assert not take_feedback(world.app(), said("old"), "rita")
+        give(world, said("old", instances=correct()), "rita")
+    assert not give(world, said("old"), "rita")

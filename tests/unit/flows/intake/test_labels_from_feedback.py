@@ -14,7 +14,7 @@ from PIL import Image
 from dataset.labelled_pictures import LabelledInstance
 from dataset.pictures.decoding import DecodedPicture, open_picture, orient
 from dataset.pictures.sandbox import SandboxedDecoder
-from flows.intake.feedback import ingest_corrections, take_feedback
+from flows.intake.feedback import ingest_corrections
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from maskloop.errors import UnavailableError
@@ -24,7 +24,7 @@ from maskloop.settings.workspace_settings import SamplingSettings
 from monitoring.samples.corrections import Correction
 from serving.sampling.sampler import Sampler
 from tests.fakes.crashing import Countdown, every_crash_point
-from tests.fakes.feedback import BACK, answer_was_sampled, correct, fate, labelled, photograph, said
+from tests.fakes.feedback import BACK, answer_was_sampled, correct, fate, give, labelled, photograph, said
 from tests.fakes.loop_world import World
 from tests.fakes.model_ports import SIDE_PX, draw_picture
 from tests.fakes.service_world import ServiceWorld, write_picture
@@ -36,7 +36,7 @@ from tests.fakes.service_world import draw_picture as drawn_for_service
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_masks_drawn_on_the_file_fit_the_upright_picture(world: World, orientation: int) -> None:
     data = answer_was_sampled(world, orientation=orientation)
-    take_feedback(world.app(), said(instances=correct(orientation=orientation)), "rita")
+    give(world, said(instances=correct(orientation=orientation)), "rita")
     assert ingest_corrections(world.app()) == ["data-v2 holds 1 corrected picture from belt"]
     picture = labelled(world, data)
     assert set(picture.instances) == set(draw_picture(100)[1])
@@ -46,7 +46,7 @@ def test_masks_drawn_on_the_file_fit_the_upright_picture(world: World, orientati
 def test_each_source_is_a_batch_of_its_own_and_counts_as_new_labels(world: World) -> None:
     for number, source in enumerate(("belt", "gate", "belt")):
         answer_was_sampled(world, f"r{number}", number=100 + number, source=source)
-        take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
+        give(world, said(f"r{number}", instances=correct(100 + number)), "rita")
     assert ingest_corrections(world.app()) == [
         "data-v2 holds 2 corrected pictures from belt",
         "data-v3 holds 1 corrected picture from gate",
@@ -56,7 +56,7 @@ def test_each_source_is_a_batch_of_its_own_and_counts_as_new_labels(world: World
 
 def test_a_second_ingest_does_nothing(world: World) -> None:
     answer_was_sampled(world)
-    take_feedback(world.app(), said(instances=correct()), "rita")
+    give(world, said(instances=correct()), "rita")
     ingest_corrections(world.app())
     assert ingest_corrections(world.app()) == []
     assert world.data.versions() == ("data-v1", "data-v2")
@@ -66,8 +66,8 @@ def test_a_second_ingest_does_nothing(world: World) -> None:
 def test_of_two_corrections_of_one_picture_the_later_counts(world: World) -> None:
     data = answer_was_sampled(world, "r1")
     answer_was_sampled(world, "r2")
-    take_feedback(world.app(), said("r1", instances=correct()), "rita")
-    take_feedback(world.app(), said("r2", instances=correct()[:1]), "anna")
+    give(world, said("r1", instances=correct()), "rita")
+    give(world, said("r2", instances=correct()[:1]), "anna")
     ingest_corrections(world.app())
     assert labelled(world, data).instances == draw_picture(100)[1][:1]
     assert fate(world, "r1") == fate(world, "r2") == ("ingested", "data-v2")
@@ -75,9 +75,9 @@ def test_of_two_corrections_of_one_picture_the_later_counts(world: World) -> Non
 
 def test_a_later_correction_of_an_ingested_picture_relabels_it(world: World) -> None:
     data = answer_was_sampled(world)
-    take_feedback(world.app(), said(instances=correct()[:1]), "rita")
+    give(world, said(instances=correct()[:1]), "rita")
     ingest_corrections(world.app())
-    take_feedback(world.app(), said(instances=correct()), "anna")
+    give(world, said(instances=correct()), "anna")
     ingest_corrections(world.app())
     assert set(labelled(world, data).instances) == set(draw_picture(100)[1])
     assert fate(world) == ("ingested", "data-v3")
@@ -85,11 +85,11 @@ def test_a_later_correction_of_an_ingested_picture_relabels_it(world: World) -> 
 
 def test_pictures_without_instances_wait_for_pictures_with_instances(world: World) -> None:
     data = answer_was_sampled(world, "r1")
-    take_feedback(world.app(), said("r1", instances=[]), "rita")
+    give(world, said("r1", instances=[]), "rita")
     assert ingest_corrections(world.app()) == []
     assert fate(world, "r1") == ("waiting", "")
     answer_was_sampled(world, "r2", number=101)
-    take_feedback(world.app(), said("r2", instances=correct(101)), "rita")
+    give(world, said("r2", instances=correct(101)), "rita")
     assert ingest_corrections(world.app()) == ["data-v2 holds 2 corrected pictures from belt"]
     assert labelled(world, data).instances == ()
 
@@ -109,7 +109,7 @@ def add_directly(
 
 def test_a_refused_correction_states_why_and_stops_nothing_else(world: World) -> None:
     data = answer_was_sampled(world, "good")
-    take_feedback(world.app(), said("good", instances=correct()), "rita")
+    give(world, said("good", instances=correct()), "rita")
     add_directly(world, "class", photograph(101), name="gear")
     add_directly(world, "size", photograph(102), side=20)
     add_directly(world, "broken", photograph(103)[:60])
@@ -129,7 +129,7 @@ def test_a_batch_that_is_refused_as_a_whole_says_why_and_waits_until_asked_again
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer_was_sampled(world)
-    take_feedback(world.app(), said(instances=correct()), "rita")
+    give(world, said(instances=correct()), "rita")
     settings = world.workspace.settings_file
     before = settings.read_text()
     settings.write_text('classes = ["nut", "bolt"]\n' + before)
@@ -151,10 +151,10 @@ def test_a_correction_that_arrives_during_an_ingest_is_not_lost(
     from flows.intake.batch_intake import ingest
 
     data = answer_was_sampled(world)
-    take_feedback(world.app(), said(instances=correct()[:1]), "rita")
+    give(world, said(instances=correct()[:1]), "rita")
 
     def interrupted(*arguments: Any, **more: Any) -> Any:
-        take_feedback(world.app(), said(instances=correct()), "anna")
+        give(world, said(instances=correct()), "anna")
         return ingest(*arguments, **more)
 
     with monkeypatch.context() as meanwhile:
@@ -177,7 +177,7 @@ def test_what_the_service_answered_can_be_sent_back_as_a_correction(
     service, app = ServiceWorld(tmp_path), world.app()
     sampler = Sampler(world.samples, SamplingSettings(), service.observer, world.clock)
     service.samples = sampler  # type: ignore[assignment]
-    service._give_feedback = lambda said, by: take_feedback(app, said, by)  # type: ignore[method-assign]
+    service._give_feedback = lambda said, by: give(world, said, by)  # type: ignore[method-assign]
 
     async def story(client: httpx.AsyncClient) -> Any:
         headers = {"X-Request-Id": "r1"}
@@ -199,7 +199,7 @@ def test_the_reconcile_ingests_once_a_retrainings_worth_waits(world: World) -> N
     for number in range(3):  # settings ask for three
         assert reconcile(world.app()).done == ()
         answer_was_sampled(world, f"r{number}", number=100 + number)
-        take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
+        give(world, said(f"r{number}", instances=correct(100 + number)), "rita")
     assert reconcile(world.app()).done == ("data-v2 holds 3 corrected pictures from belt",)
     assert reconcile(world.app()).done == ()
 
@@ -207,8 +207,8 @@ def test_the_reconcile_ingests_once_a_retrainings_worth_waits(world: World) -> N
 def test_an_unreachable_remote_delays_no_reconcile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         answer_was_sampled(world, f"r{number}", number=100 + number)
-        take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
-    record_trigger(world.app(), "schedule:1", "schedule", "a test", starts_from="champion")
+        give(world, said(f"r{number}", instances=correct(100 + number)), "rita")
+    record_trigger(world.app().journal, "schedule:1", "schedule", "a test", starts_from="champion")
 
     def away(*_arguments: Any) -> Any:
         raise UnavailableError("the remote does not answer")
@@ -222,7 +222,7 @@ def test_an_unreachable_remote_delays_no_reconcile(world: World, monkeypatch: py
 
 def test_old_feedback_is_forgotten(world: World) -> None:
     answer_was_sampled(world)
-    take_feedback(world.app(), said(instances=correct()), "rita")
+    give(world, said(instances=correct()), "rita")
     world.clock.advance(days=91)
     assert ingest_corrections(world.app()) == []
     assert world.corrections.newest(1) == ()
@@ -247,7 +247,7 @@ def test_a_process_that_dies_anywhere_ends_with_the_same_data(
         world.label(range(6))
         for number, source in enumerate(("belt", "gate")):
             answer_was_sampled(world, f"r{number}", number=100 + number, source=source)
-            take_feedback(world.app(), said(f"r{number}", instances=correct(100 + number)), "rita")
+            give(world, said(f"r{number}", instances=correct(100 + number)), "rita")
         add_directly(world, "class", photograph(102), name="gear")
         return world
 

@@ -13,7 +13,6 @@ from flows.learning.candidate_training import train_candidate
 from flows.learning.dossier import Contest
 from flows.learning.judge import judge_candidate, reach_verdict
 from flows.loop.cycles import open_cycle, record_trigger
-from flows.loop.journal import Journal
 from flows.loop.turn import run_turn
 from flows.workspace.wiring import App
 from maskloop.errors import DataError, RefusedError, UnavailableError
@@ -133,8 +132,8 @@ def test_the_same_contest_gives_the_same_blessing_and_another_policy_or_champion
 
 def candidate_of(world: World, app: App) -> Cycle:
     """Train a first model and do not judge it."""
-    record_trigger(app, "schedule:1", "schedule", "a test", starts_from="first-weights")
-    cycle_id = open_cycle(Journal.of(app), "schedule:1")
+    record_trigger(app.journal, "schedule:1", "schedule", "a test", starts_from="first-weights")
+    cycle_id = open_cycle(app.journal, "schedule:1")
     train_candidate(app, world.state.cycles[cycle_id], alive, lambda: False)
     return world.state.cycles[cycle_id]
 
@@ -169,8 +168,8 @@ def test_a_yes_from_before_the_verdict_counts_for_nothing(world: World) -> None:
 
 
 def test_a_cycle_without_a_candidate_has_nothing_to_judge(world: World) -> None:
-    record_trigger(world.app(), "schedule:1", "schedule", "a test", starts_from="first-weights")
-    cycle_id = open_cycle(Journal.of(world.app()), "schedule:1")
+    record_trigger(world.app().journal, "schedule:1", "schedule", "a test", starts_from="first-weights")
+    cycle_id = open_cycle(world.app().journal, "schedule:1")
     with pytest.raises(RefusedError, match="no candidate to judge"):
         judge_candidate(world.app(), world.state.cycles[cycle_id], alive)
 

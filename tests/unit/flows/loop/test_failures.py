@@ -13,7 +13,6 @@ from flows.loop.cycles import abandon_cycle, record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.status import describe_status
-from flows.workspace.served import fetch_champion
 from maskloop.errors import (
     BusyError,
     ConfigurationError,
@@ -51,7 +50,7 @@ def test_a_failed_training_is_recorded_tried_again_and_given_up_in_the_end(world
 
 
 def test_a_reconcile_says_what_failed_in_it(world: World) -> None:
-    record_trigger(world.app(), "schedule:1", "schedule", "every monday")
+    record_trigger(world.app().journal, "schedule:1", "schedule", "every monday")
     world.trainer.error = TrainingError("the loss is not finite")
     found = reconcile(world.app())
     assert found.failed[0] == "cycle-1: attempt 1 failed: the loss is not finite"
@@ -67,7 +66,7 @@ def raise_from_turn(world: World) -> None:
 
 def fail_a_retraining_for_drift(world: World) -> None:
     first_champion(world)
-    record_trigger(world.app(), "drift:1", "drift", "the lamp changed")
+    record_trigger(world.app().journal, "drift:1", "drift", "the lamp changed")
     reconcile(world.app())
     world.label(range(12, 24))
     world.trainer.error = TrainingError("the loss is not finite")
@@ -89,7 +88,7 @@ def test_what_a_failed_cycle_was_opened_for_is_taken_up_by_the_next_training(wor
 
 def test_a_later_drift_takes_a_failed_one_up_and_the_labels_that_came_for_it_count(world: World) -> None:
     fail_a_retraining_for_drift(world)
-    record_trigger(world.app(), "drift:2", "drift", "the lamp is still another one")
+    record_trigger(world.app().journal, "drift:2", "drift", "the lamp is still another one")
     reconcile(world.app())
     assert (world.last_cycle.id, world.last_cycle.phase) == ("cycle-3", "judged"), "no second set of labels"
     assert world.last_cycle.opened.takes_up == ("cycle-2",)
@@ -146,7 +145,7 @@ def test_an_approval_given_twice_is_recorded_once(world: World) -> None:
 
 def test_a_turn_asked_for_while_labels_are_waited_for_says_so(world: World) -> None:
     first_champion(world)
-    record_trigger(world.app(), "drift:1", "drift", "the lamp changed")
+    record_trigger(world.app().journal, "drift:1", "drift", "the lamp changed")
     reconcile(world.app())
     with pytest.raises(BusyError, match="more labelled pictures"):
         run_turn(world.app(), starts_from="champion")
@@ -162,7 +161,7 @@ def test_nothing_is_decided_or_served_from_a_ledger_that_was_changed_by_hand(wor
         return found[:limit] if limit else found
 
     world.ledger.entries = forged_entries  # type: ignore[method-assign]
-    for act in (reconcile, fetch_champion, describe_status):
+    for act in (reconcile, lambda app: app.copies.fetch_champion(app.state()), describe_status):
         with pytest.raises(IntegrityError, match="changed by hand"):
             act(world.app())
 
@@ -206,9 +205,9 @@ def test_an_outage_after_training_costs_no_attempt_however_often_it_is_met(world
 
 def test_the_champion_serves_on_without_the_registry(world: World) -> None:
     version = first_champion(world)
-    fetch_champion(world.app())
+    world.app().copies.fetch_champion(world.state)
     world.models.is_offline = True
-    assert fetch_champion(world.app()).version == version
+    assert world.app().copies.fetch_champion(world.state).version == version
 
 
 def test_a_version_deleted_by_hand_does_not_stop_the_loop(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 
 from flows.deciding.decisions import decide_by_hand
 from flows.loop.cycles import open_cycle, record_trigger
-from flows.loop.journal import Journal
 from flows.loop.reconcile import describe_step, reconcile, work_here
 from flows.loop.work import work_on_cycle
 from flows.planning.plan import StartWork
@@ -33,12 +33,12 @@ from tests.fakes.crashing import Countdown, Killed, Moment, every_crash_point
 from tests.fakes.loop_world import World
 
 
-def leave_it(app: object, cycle_id: str) -> None:
+def leave_it(_cycle_id: str) -> None:
     """A starter that starts nothing."""
 
 
 def asked(world: World, key: str = "schedule:1") -> None:
-    record_trigger(world.app(), key, "schedule", "a test", starts_from="champion")
+    record_trigger(world.app().journal, key, "schedule", "a test", starts_from="champion")
 
 
 # --- once, twice, side by side -----------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_work_is_asked_for_again_until_it_is_done(world: World) -> None:
     started: list[str] = []
     asked(world)
     for _ in range(3):
-        reconcile(world.app(), start_work=lambda _app, cycle: started.append(cycle))
+        reconcile(world.app(), start_work=lambda cycle: started.append(cycle))
     assert started == ["cycle-1"] * 3
     assert world.trainer.requests == []
 
@@ -120,8 +120,8 @@ def test_a_failure_of_local_work_is_reported_and_its_error_kept_for_the_next_pla
     world.trainer.error = TrainingError("the loss is not finite")
     asked(world)
     app = world.app()
-    open_cycle(Journal.of(app), "schedule:1")
-    work_here(app, "cycle-1")
+    open_cycle(app.journal, "schedule:1")
+    work_here(partial(work_on_cycle, app), app.teller, "cycle-1")
     assert world.last_cycle.failures == ("the loss is not finite",)
     with pytest.raises(TrainingError):
         work_on_cycle(app, "cycle-1")
@@ -130,7 +130,7 @@ def test_a_failure_of_local_work_is_reported_and_its_error_kept_for_the_next_pla
 def test_opening_a_cycle_twice_gives_the_same_one(world: World) -> None:
     asked(world)
     app = world.app()
-    assert open_cycle(Journal.of(app), "schedule:1") == "cycle-1"
+    assert open_cycle(app.journal, "schedule:1") == "cycle-1"
     assert describe_step(StartWork("cycle-1"), world.state).startswith("cycle-1")
     assert len(world.of_kind(CycleOpened)) == 1
 
@@ -143,7 +143,7 @@ Story = Callable[[World, Countdown | None], None]
 def first_turn(world: World, countdown: Countdown | None = None) -> None:
     """A first model, approved by a person in the UI."""
     app = world.app(countdown=countdown)
-    record_trigger(app, "schedule:1", "schedule", "a test", starts_from="first-weights")
+    record_trigger(app.journal, "schedule:1", "schedule", "a test", starts_from="first-weights")
     reconcile(app)
     if world.alias("champion") == "":
         world.tag_version("1", "approved", by="anna")
@@ -155,7 +155,7 @@ def second_turn(world: World, countdown: Countdown | None = None) -> None:
     if world.state.champion is None:
         first_turn(world)
     app = world.app(countdown=countdown)
-    record_trigger(app, "drift:1", "drift", "a new camera")
+    record_trigger(app.journal, "drift:1", "drift", "a new camera")
     reconcile(app)
     if len(world.data.versions()) == 1:
         world.label(range(12, 24))
@@ -169,7 +169,7 @@ def rejected_turn(world: World, countdown: Countdown | None = None) -> None:
     """A candidate that the gates fail."""
     world.trainer.quality = 0.3
     app = world.app(countdown=countdown)
-    record_trigger(app, "schedule:1", "schedule", "a test", starts_from="first-weights")
+    record_trigger(app.journal, "schedule:1", "schedule", "a test", starts_from="first-weights")
     reconcile(app)
 
 

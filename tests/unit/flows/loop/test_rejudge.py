@@ -112,7 +112,7 @@ def test_a_drift_that_comes_while_an_old_candidate_is_judged_gets_a_cycle_of_its
     version = fail_under_a_high_floor(world)
     set_floor(world, 0.5)
     judge_again(world.app(), version)
-    record_trigger(world.app(), "drift:1", "drift", "the lamp changed")
+    record_trigger(world.app().journal, "drift:1", "drift", "the lamp changed")
     reconcile(world.app())
     assert list(world.state.pending_triggers) == ["drift:1"]
     abandon_cycle(world.app(), "cycle-2", by="otto", why="another one comes")

@@ -8,12 +8,11 @@ import pytest
 
 from evaluation import overlays
 from flows.deciding.decisions import Decided, decide_by_hand
-from flows.deciding.promotion import roll_back
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.status import describe_serving_at, describe_status, tell_history
-from flows.workspace.served import fetch_champion
+from flows.rollouts.rollout import roll_back_last_change
 from maskloop.errors import (
     BusyError,
     NotFoundError,
@@ -47,7 +46,7 @@ def test_a_turn_goes_from_data_to_a_champion_once_a_person_approves(world: World
     assert world.last_cycle.phase == "closed"
     assert world.last_cycle.closed == CycleClosed(outcome="promoted", reason="the candidate serves")
     assert world.alias("champion") == "1"
-    assert fetch_champion(world.app()).version == "1"
+    assert world.app().copies.fetch_champion(world.state).version == "1"
     assert world.of_kind(ApprovalDecided)[0].by == "anna"
 
 
@@ -96,7 +95,7 @@ def test_a_network_that_the_champion_teaches_starts_from_first_weights_and_says_
     cycle = run_turn(world.app(), starts_from="first-weights", is_taught=True)
     request = world.trainer.requests[-1]
     assert (request.parent_artifact, request.teacher_digest) == (None, champion.weights_digest)
-    assert request.teacher_artifact == fetch_champion(world.app()).directory
+    assert request.teacher_artifact == world.app().copies.fetch_champion(world.state).directory
     assert cycle.training is not None
     assert cycle.candidate is not None
     assert cycle.verdict is not None
@@ -243,7 +242,7 @@ def test_a_candidate_judged_against_another_champion_waits_and_can_be_rejected(w
         if version == "2":
             world.tag_version(version, "approved")
             reconcile(world.app())
-    roll_back(world.app(), to_version=None, by="otto", why="it is slow")
+    roll_back_last_change(world.app(), to_version=None, by="otto", why="it is slow")
     world.tag_version("3", "approved")
     reconcile(world.app())
     assert world.alias("champion") == "1"
@@ -279,7 +278,7 @@ def test_weights_that_were_rejected_before_are_rejected_again(world: World) -> N
 
 def test_a_trigger_that_comes_while_a_cycle_is_open_joins_it(world: World) -> None:
     judged(world)
-    record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
+    record_trigger(world.app().journal, "schedule:monday", "schedule", "every monday")
     assert reconcile(world.app()).done == ("cycle-1 has one more reason: every monday",)
     assert world.last_cycle.causes == ("rita asked for it", "every monday")
     assert len(world.state.cycles) == 1
@@ -288,7 +287,7 @@ def test_a_trigger_that_comes_while_a_cycle_is_open_joins_it(world: World) -> No
 
 def test_the_same_trigger_twice_is_one_cycle(world: World) -> None:
     for _ in range(2):
-        record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
+        record_trigger(world.app().journal, "schedule:monday", "schedule", "every monday")
         reconcile(world.app())
     assert len(world.state.cycles) == 1
     assert len(world.trainer.requests) == 1
@@ -302,7 +301,7 @@ def test_asking_by_hand_while_a_cycle_is_open_is_refused_with_what_to_do(world: 
 
 def test_asking_by_hand_while_a_recorded_trigger_waits_answers_with_the_cycle_it_joined(world: World) -> None:
     """`maskloop monitor` records a trigger and leaves it to the next reconcile; `train` may come first."""
-    record_trigger(world.app(), "schedule:monday", "schedule", "every monday")
+    record_trigger(world.app().journal, "schedule:monday", "schedule", "every monday")
     cycle = run_turn(world.app(), starts_from="first-weights")
     assert cycle.id == "cycle-1"
     assert len(world.state.cycles) == 1
@@ -310,7 +309,7 @@ def test_asking_by_hand_while_a_recorded_trigger_waits_answers_with_the_cycle_it
 
 def test_drift_waits_for_labels_and_trains_when_they_have_come(world: World) -> None:
     first_champion(world)
-    record_trigger(world.app(), "drift:1", "drift", "a new camera")
+    record_trigger(world.app().journal, "drift:1", "drift", "a new camera")
     reconcile(world.app())
     assert world.last_cycle.waiting is not None
     assert world.last_cycle.waiting.waiting_for == "labels"
@@ -323,7 +322,7 @@ def test_drift_waits_for_labels_and_trains_when_they_have_come(world: World) -> 
 
 def test_drift_without_labels_is_given_up_at_its_deadline(world: World) -> None:
     first_champion(world)
-    record_trigger(world.app(), "drift:1", "drift", "a new camera")
+    record_trigger(world.app().journal, "drift:1", "drift", "a new camera")
     reconcile(world.app())
     world.clock.advance(days=14, minutes=1)
     reconcile(world.app())
@@ -340,7 +339,7 @@ def test_a_champion_moved_by_hand_is_put_back_recorded_and_never_served(world: W
     world.label(range(12, 24))
     run_turn(world.app(), starts_from="champion")
     world.models.set_alias("champion", "2")
-    assert fetch_champion(world.app()).version == "1"
+    assert world.app().copies.fetch_champion(world.state).version == "1"
     done = reconcile(world.app()).done
     assert any("the alias champion was at version 2 but belongs to version 1" in line for line in done)
     assert world.alias("champion") == "1"
@@ -355,7 +354,7 @@ def test_a_champion_named_by_hand_before_any_promotion_is_reported_and_removed(w
     assert [one.found_version for one in world.of_kind(AliasTampered)] == [version]
     assert world.alias("champion") == ""
     with pytest.raises(NotFoundError):
-        fetch_champion(world.app())
+        world.app().copies.fetch_champion(world.state)
 
 
 def test_a_rollback_serves_at_once_and_is_told(world: World) -> None:
@@ -364,7 +363,8 @@ def test_a_rollback_serves_at_once_and_is_told(world: World) -> None:
     run_turn(world.app(), starts_from="champion")
     world.tag_version("2", "approved")
     reconcile(world.app())
-    changed = roll_back(world.app(), to_version=None, by="otto", why="it is slow")
+    changed = roll_back_last_change(world.app(), to_version=None, by="otto", why="it is slow")
+    assert isinstance(changed, ChampionChanged)
     assert (changed.version, changed.cause) == ("1", "rollback")
-    assert fetch_champion(world.app()).version == "1"
+    assert world.app().copies.fetch_champion(world.state).version == "1"
     assert reconcile(world.app()).done == ()

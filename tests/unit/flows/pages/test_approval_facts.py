@@ -21,13 +21,14 @@ from tests.unit.flows.pages.test_evidence_pack import edit_settings, with_champi
 
 
 def page_about(world: World, cycle: str) -> ApprovalPage:
-    app = world.app()
     whole = world.state
     candidate = whole.cycles[cycle].candidate
-    state = recall_version(app.ledger, whole, candidate.version if candidate else "")
+    state = recall_version(world.ledger, whole, candidate.version if candidate else "")
     verdict = state.cycles[cycle].verdict
     assert verdict is not None
-    return gather_page(app, state.cycles[cycle], verdict, state)
+    return gather_page(
+        world.ledger, world.tracker, world.workspace, state.cycles[cycle], verdict, state, rollout=None
+    )
 
 
 def origins_of(page: ApprovalPage) -> dict[str, tuple[str, str]]:
@@ -126,12 +127,15 @@ def run_first(world: World) -> str:
 
 def test_weights_of_another_ledger_and_uncommitted_code_are_named_as_such(world: World) -> None:
     run_first(world)
-    app, state = world.app(), world.state
+    state = world.state
     cycle = state.cycles["cycle-1"]
     assert cycle.training is not None
     assert cycle.verdict is not None
     changed = cycle.training.model_copy(update={"parent_digest": "f" * 64, "code_revision": "abc-dirty"})
-    page = gather_page(app, replace(cycle, training=changed), cycle.verdict, state)
+    edited = replace(cycle, training=changed)
+    page = gather_page(
+        world.ledger, world.tracker, world.workspace, edited, cycle.verdict, state, rollout=None
+    )
 
     origins = origins_of(page)
     assert origins["Starts from"] == ("weights this ledger does not know, trained on", "f" * 64)

@@ -64,7 +64,7 @@ WRITTEN: dict[str, Callable[[World], object]] = {
     "training": judged,
     "models": judged,
     "logs": write_log,
-    "keys.json": lambda world: open_keys(world.app()).add("camera", scopes=("predict",)),
+    "keys.json": lambda world: open_keys(world.workspace, world.clock).add("camera", scopes=("predict",)),
 }
 """By path, what writes it."""
 
@@ -82,7 +82,7 @@ def workspace_paths(world: World) -> set[str]:
         workspace.mlflow_dir,
         workspace.prefect_dir,
         workspace.locks_dir,
-        world.app().baseline_dir("x").parent,
+        world.workspace.baseline_dir("x").parent,
         workspace.root / workspace.settings.data.remote,
     }
     return {str(path.relative_to(workspace.state_dir)) for path in kept}

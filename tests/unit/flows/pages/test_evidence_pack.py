@@ -11,12 +11,12 @@ import pytest
 
 from evaluation import overlays
 from flows.deciding.decisions import decide_by_hand
-from flows.deciding.promotion import roll_back
 from flows.evidence.judged import PAGE_PATH
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.evidence_pack import refresh_pack, refresh_packs
+from flows.rollouts.rollout import roll_back_last_change
 from flows.workspace.telling import SilentTeller
 from maskloop.records.kinds import DriftJudged, write_record
 from maskloop.workspace import Workspace
@@ -117,7 +117,9 @@ def test_a_drift_turn_names_the_verdict_that_asked_and_links_its_page(world: Wor
     for window, features in (("w1", ("noise", "count")), ("w2", ("sharpness",))):
         drift = drift_verdict(window, features)
         if window == "w2":  # a later one asked for nothing
-            record_trigger(world.app(), "drift:a:b:w1", "drift", "the input has drifted since window w1")
+            record_trigger(
+                world.app().journal, "drift:a:b:w1", "drift", "the input has drifted since window w1"
+            )
         write_record(world.ledger, drift)
     world.tracker.open_run("drift:w1", name="drift", tags={})
     world.label(range(24, 36))
@@ -180,7 +182,7 @@ def test_the_page_follows_decision_promotion_and_rollback(world: World) -> None:
     reconcile(world.app())
     assert "✓ It serves." in page_of(world, version).text
     assert "✓ It served and was replaced." in page_of(world, "1").text
-    roll_back(world.app(), to_version=None, by="otto", why="it is slow")
+    roll_back_last_change(world.app(), to_version=None, by="otto", why="it is slow")
     reconcile(world.app())
     assert "✗ It served and was rolled back from." in page_of(world, version).text
     assert "it is slow" in page_of(world, version).text
@@ -316,7 +318,7 @@ def test_figures_that_are_gone_here_are_read_back_from_the_run_and_their_loss_is
 
 def test_an_unknown_or_unjudged_cycle_has_no_page(world: World) -> None:
     refresh_pack(world.app(), "cycle-99")
-    record_trigger(world.app(), "k", "manual", "x")
-    reconcile(world.app(), start_work=lambda _app, _cycle: None)
+    record_trigger(world.app().journal, "k", "manual", "x")
+    reconcile(world.app(), start_work=lambda _cycle: None)
     refresh_pack(world.app(), "cycle-1")
     assert world.models.versions() == ()

@@ -11,7 +11,8 @@ from flows.intake.batch_intake import record_missing_versions
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.loop_page import MAX_HISTORY, VersionFigures, draw_versions
-from flows.pages.loop_report import gather_loop_page, refresh_report, write_report, written_up_to
+from flows.pages.loop_report import count_data, refresh_report, write_report, written_up_to
+from flows.workspace.telling import SilentTeller
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, VersionIngested, write_record
 from tests.fakes.approval_pages import AT, Reader
@@ -70,7 +71,7 @@ def test_the_page_says_what_serves_what_waits_and_how_every_version_fared(world:
 def test_the_data_are_counted_by_class_split_and_source(world: World) -> None:
     """Twelve pictures with a bolt and a nut each: of six, three to train on, one to validate, two to test."""
     run_turn(world.app(), starts_from="first-weights")
-    record_missing_versions(world.app())
+    record_missing_versions(world.ledger, world.state, world.data)
     text = page_of(world).text.partition("The data: data-v1")[2]
     assert "12 pictures with 24 instances of 2 classes from 1 source" in text
     assert "bolt 6 2 4 12 12" in text
@@ -215,7 +216,8 @@ def test_data_that_cannot_be_read_leave_the_rest_of_the_page(world: World) -> No
         num_quarantined=0,
     )
     write_record(world.ledger, lost)
-    assert gather_loop_page(world.app(), world.workspace.reports_dir).overview is None
+    write_report(world.app(), None)  # raises nothing
+    assert count_data(world.data, world.state, SilentTeller()) is None
 
 
 def test_refreshing_an_empty_ledger_writes_nothing(world: World) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from flows.loop.reconcile import reconcile
+from flows.pages.evidence_pack import made_from
 from flows.pages.shadow_evidence import FILE, keep_report, report_rollout, stage_of
 from flows.workspace.telling import SilentTeller
+from maskloop.state.loop_state import Rollout
 from registry.evidence.approval_page import RolloutReport
+from serving.rollout.analysis import Analysis
 from serving.rollout.checks import CHECKS
 from serving.rollout.pairs import KeptPair
 from tests.fakes.loop_world import World
@@ -35,10 +38,13 @@ def shadow(tmp_path: Path) -> World:
 
 
 def report(world: World, teller: Any = None) -> RolloutReport:
-    app = world.app() if teller is None else replace(world.app(), teller=teller)
-    found = report_rollout(app, world.state.cycles[CYCLE], rollout_of(world))
-    assert found is not None
-    return found
+    analysis = world.app().analyse_rollout(rollout_of(world))
+    told = teller or SilentTeller()
+    return report_rollout(rollout_of(world), analysis, "2", world.pairs, world.workspace, told)
+
+
+def stage(world: World) -> list[str]:
+    return stage_of(world.app().analyse_rollout(rollout_of(world)))
 
 
 def add(world: World, pair: KeptPair, **changes: Any) -> None:
@@ -52,11 +58,6 @@ def kept_file(world: World) -> Path:
 
 
 # --- while pairs are there -----------------------------------------------------------------------------
-
-
-def test_a_cycle_without_a_rollout_has_no_report(shadow: World) -> None:
-    state = shadow.state
-    assert report_rollout(shadow.app(), state.cycles["cycle-1"], state.rollouts.get("cycle-1")) is None
 
 
 def test_before_the_first_picture_the_report_names_the_phase_and_asks_every_question(shadow: World) -> None:
@@ -126,25 +127,35 @@ def test_a_picture_that_cannot_be_drawn_is_reported_and_the_others_are_shown(sha
 
 
 def test_the_page_is_due_again_when_the_pictures_have_doubled(shadow: World) -> None:
-    assert stage_of(shadow.app(), CYCLE) == []
+    assert stage(shadow) == []
     stages = []
     for _ in range(16):
         traffic(shadow, 1)
-        stages.append(stage_of(shadow.app(), CYCLE)[0])
+        stages.append(stage(shadow)[0])
     assert stages == ["1", *2 * ["2"], *4 * ["3"], *8 * ["4"], "5"]
 
 
 def test_the_page_is_due_again_when_a_check_comes_to_a_result(shadow: World) -> None:
     traffic(shadow, 130)
-    before = stage_of(shadow.app(), CYCLE)
+    before = stage(shadow)
     traffic(shadow, 120, agreement=0.0)
-    after = stage_of(shadow.app(), CYCLE)
+    after = stage(shadow)
     assert before[0] == after[0], "the number of pictures alone would not ask for it"
     assert before != after
 
 
-def test_a_cycle_without_a_rollout_is_at_no_stage(shadow: World) -> None:
-    assert stage_of(shadow.app(), "cycle-1") == []
+def test_the_page_of_a_cycle_without_a_rollout_is_made_from_no_analysis(shadow: World) -> None:
+    asked: list[str] = []
+
+    def analyse(rollout: Rollout) -> Analysis:
+        asked.append(rollout.cycle_id)
+        return Analysis()
+
+    ledger, state, settings = shadow.ledger, shadow.state, shadow.workspace.settings
+    made_from(ledger, state.cycles[CYCLE], replace(state, rollouts={}), settings, analyse)
+    assert asked == []
+    made_from(ledger, state.cycles[CYCLE], state, settings, analyse)
+    assert asked == [CYCLE]
 
 
 # --- when the pairs are gone -------------------------------------------------------------------------------

@@ -38,14 +38,14 @@ def test_an_empty_workspace_says_what_to_do_first_and_then_next(tmp_path: Path) 
     empty = World(tmp_path / "empty")
     assert commands_of(empty) == ["maskloop ingest ANNOTATIONS.json --images FOLDER"]
     empty.label(range(12))
-    record_missing_versions(empty.app())
+    record_missing_versions(empty.ledger, empty.state, empty.data)
     assert commands_of(empty) == ["maskloop train"]
 
 
 def test_commands_name_the_workspace_unless_it_is_the_present_folder(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record_missing_versions(world.app())
+    record_missing_versions(world.ledger, world.state, world.data)
     (due,) = describe_status(world.app()).due
     words = shlex.split(due.command)
     assert words[:3] == ["maskloop", "train", "-w"]
@@ -127,14 +127,14 @@ def test_a_version_that_the_gates_failed_is_shown_with_its_reason_its_page_and_t
 
 def test_labels_that_have_just_come_count_at_once_and_not_only_after_the_next_reconcile(world: World) -> None:
     first_champion(world)
-    record_trigger(world.app(), "drift:1", "drift", "a new camera")
+    record_trigger(world.app().journal, "drift:1", "drift", "a new camera")
     reconcile(world.app())
     assert "3 more labelled pictures" in text_of(world)
     world.label(range(12, 14))
-    record_missing_versions(world.app())  # as an ingest does
+    record_missing_versions(world.ledger, world.state, world.data)  # as an ingest does
     assert "1 more labelled picture from after the drift is needed" in text_of(world)
     world.label(range(14, 24))
-    record_missing_versions(world.app())
+    record_missing_versions(world.ledger, world.state, world.data)
     text = text_of(world)
     assert "more labelled" not in text
     assert "cycle-2: starts its training" in text
@@ -178,7 +178,7 @@ def test_status_changes_nothing(world: World) -> None:
 
 def test_every_command_that_can_be_due_exists(world: World, tmp_path: Path) -> None:
     seen = {one.split()[1] for one in commands_of(World(tmp_path / "empty"))}
-    record_missing_versions(world.app())
+    record_missing_versions(world.ledger, world.state, world.data)
     seen |= {one.split()[1] for one in commands_of(world)}
     judged(world)
     seen |= {one.split()[1] for one in commands_of(world)}

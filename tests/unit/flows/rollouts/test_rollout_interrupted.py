@@ -16,7 +16,6 @@ from flows.pages.status import describe_status
 from flows.planning.plan import CloseCycle, LoopFacts, Promote, StartRollout, Wait, plan
 from flows.rollouts.rollout import (
     advance_rollout,
-    analyse_rollout,
     describe_rollout,
     resume_rollout,
 )
@@ -45,6 +44,11 @@ def world(tmp_path: Path) -> World:
 
 
 # --- waiting -------------------------------------------------------------------------------------
+
+
+def model_source(world: World) -> LedgerModelSource:
+    app = world.app()
+    return LedgerModelSource(app.ledger, app.state, app.copies, app.workspace)
 
 
 def test_no_traffic_pauses_then_rolls_back(world: World) -> None:
@@ -107,7 +111,7 @@ def test_an_outage_of_the_registry_delays_the_promotion_and_nothing_else(
 
 
 def test_replicas_read_champion_challenger_and_share_from_the_record(world: World) -> None:
-    source = LedgerModelSource(world.app())
+    source = model_source(world)
     wanted = source.wanted()
     assert wanted.challenger is not None
     assert (wanted.champion.version, wanted.challenger.version) == ("1", "2")
@@ -129,10 +133,7 @@ def test_a_rollout_can_be_looked_at_any_time(world: World) -> None:
     found = describe_rollout(world.app())
     assert (found["phase"], found["num_compared"]) == ("shadow", 90)
     assert found["challenger_ms"]["p50"] == pytest.approx(10.0)
-    analysis = analyse_rollout(world.app(), "cycle-2")
-    assert analysis is not None
-    assert analysis.outcome == "pass"
-    assert analyse_rollout(world.app(), "cycle-1") is None
+    assert world.app().analyse_rollout(rollout_of(world)).outcome == "pass"
     with pytest.raises(NotFoundError):
         describe_rollout(world.app(), "cycle-1")
     status = describe_status(world.app())
@@ -190,7 +191,7 @@ def test_killed_at_any_write_of_a_rollback_no_client_meets_the_challenger_again(
         num_points += 1
         if rollout_of(world).phase in ("aborting", "rolled-back"):
             assert rollout_of(world).share_percent == 0.0
-            assert LedgerModelSource(world.app()).wanted().challenger is None
+            assert model_source(world).wanted().challenger is None
         reconcile(world.app())
         assert position(world) == ("rolled-back", 0.0)
         assert world.state.champion is not None
@@ -232,10 +233,9 @@ def test_only_one_challenger_rolls_out_at_a_time(world: World) -> None:
 def test_a_running_service_judges_anew_only_when_there_is_noticeably_more(world: World) -> None:
     app = world.app()
     traffic(world, 200)
-    first = analyse_rollout(app, "cycle-2")
+    first = app.analyse_rollout(rollout_of(world))
     traffic(world, 2)
-    assert analyse_rollout(app, "cycle-2") is first
+    assert app.analyse_rollout(rollout_of(world)) is first
     traffic(world, 1)
-    again = analyse_rollout(app, "cycle-2")
-    assert again is not None
+    again = app.analyse_rollout(rollout_of(world))
     assert again.num_compared == 203

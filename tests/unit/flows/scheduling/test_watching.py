@@ -15,6 +15,7 @@ from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import ConfigurationError, MaskloopError, UnavailableError
 from maskloop.records.kinds import ChampionChanged
+from maskloop.workspace import Workspace
 from tests.fakes.loop_world import World
 
 QUARTER_OF_AN_HOUR_S = 900.0
@@ -27,12 +28,11 @@ class Board:
     shown: list[tuple[list[str], str]] = field(default_factory=list)
     error: MaskloopError | None = None
 
-    def publish(self, app: App, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+    def publish(self, workspace: Workspace, sentences: Sequence[str], trouble: MaskloopError | None) -> None:
+        assert workspace.settings
         if self.error:
             raise self.error
         self.shown.append(([*sentences], str(trouble or "")))
-        for sentence in sentences:  # as a flow run in this process does
-            app.teller.say(sentence)
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Scene:
             self.world.workspace.root,
             publish=self.board.publish,
             open_workspace=open_workspace,
-            start_work=lambda _app, cycle: self.started.append(cycle),
+            start_work=lambda cycle: self.started.append(cycle),
             now_s=lambda: self.time_s,
         )
 
@@ -80,7 +80,7 @@ def test_an_approval_is_carried_out_by_the_next_look_and_shown(scene: Scene) -> 
 
 
 def test_a_trigger_starts_a_training_and_the_look_does_not_wait_for_it(scene: Scene) -> None:
-    record_trigger(scene.world.app(), "schedule:1", "schedule", "a test")
+    record_trigger(scene.world.app().journal, "schedule:1", "schedule", "a test")
     scene.watch().look()
     assert scene.started == ["cycle-1"]
 

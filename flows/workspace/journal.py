@@ -1,4 +1,4 @@
-"""The loop's access to the ledger: each record is reported after it was written."""
+"""The stories' access to the ledger: each record is reported after it was written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.workspace.telling import Teller
-from flows.workspace.wiring import App
 from maskloop.ledger.port import Entry, Ledger
 from maskloop.records.kinds import write_record
 from maskloop.records.record import Record
@@ -15,7 +14,7 @@ from maskloop.state.loop_state import LoopState
 
 @dataclass(frozen=True)
 class Journal:
-    """Where the loop records what it does.
+    """Where the stories record what they do.
 
     Attributes:
         ledger: Holds the records.
@@ -26,11 +25,6 @@ class Journal:
     ledger: Ledger
     state: Callable[[], LoopState]
     teller: Teller
-
-    @classmethod
-    def of(cls, app: App) -> Journal:
-        """Return the one of a workspace."""
-        return cls(app.ledger, app.state, app.teller)
 
     def write(self, cycle_id: str, record: Record, *, actor: str = "maskloop", key: str = "") -> Entry:
         """Write a record of a cycle and tell it; the same key twice is one entry."""
