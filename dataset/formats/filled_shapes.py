@@ -202,7 +202,7 @@ def _without_repeats(loop: Sequence[Point]) -> list[Point]:
 
 def _is_hole(part: Sequence[Point], other: Sequence[Point]) -> bool:
     inner, outer = _signed_area(part), _signed_area(other)
-    return inner * outer < 0 and abs(inner) < abs(outer) and _surrounds(other, part[0])
+    return inner * outer < 0 and abs(inner) < abs(outer) and all(_surrounds(other, point) for point in part)
 
 
 def _signed_area(loop: Sequence[Point]) -> float:
