@@ -39,7 +39,7 @@ def read_children(path: Path, *, place: Path) -> Iterator[Element]:
     except expat.ExpatError as error:
         hint = "it was cut off or changed by hand: export it again"
         raise DataError(f"the file is not XML: {error}", where=str(place), hint=hint) from error
-    except ValueError as error:
+    except (ValueError, LookupError) as error:  # an encoding that nobody knows
         raise DataError(f"the XML file was refused: {error}", where=str(place)) from error
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}", where=str(place)) from error

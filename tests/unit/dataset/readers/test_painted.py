@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -29,24 +28,11 @@ from tests.fakes.label_scene import (
     scene_png,
     write_scene_pictures,
 )
+from tests.fakes.painted_files import SCENE_CLASSES, numbered, saved
 
 PICTURES = f"images/{PICTURE}"
 NO_CROWD = EXACT | {"crowd": 0.0}
 """Numbers alone make no crowds."""
-SCENE_CLASSES = {str(number): one.class_name for number, one in enumerate(SCENE, start=1)}
-
-
-def numbered(dtype: Any = np.uint8, factor: int = 1) -> np.ndarray:
-    values = np.zeros((HEIGHT_PX, WIDTH_PX), dtype)
-    for number, one in enumerate(SCENE, start=1):
-        values[one.mask] = number * factor
-    return values
-
-
-def saved(image: Image.Image, format_name: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    image.save(file, format=format_name)
-    return file.getvalue()
 
 
 def write(folder: Path, masks: dict[str, Any], classes: Any = None) -> CocoFile:

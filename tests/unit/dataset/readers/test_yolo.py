@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
@@ -19,43 +17,15 @@ from tests.fakes.label_scene import (
     EXACT,
     HEIGHT_PX,
     PICTURE,
-    SCENE,
     WIDTH_PX,
-    SceneObject,
-    corners,
     read_objects,
-    rectangles_of,
     scene_iou,
     scene_png,
     write_scene_pictures,
 )
+from tests.fakes.yolo_files import NAMES, SCENE_LINES
 
-NAMES = "path: .\ntrain: images/train\nnames:\n  0: nut\n  1: bolt\n  2: gear\n"
 TRIANGLE = "0 0.1 0.1 0.5 0.1 0.5 0.5"
-
-
-def line(class_index: int, outline: Sequence[tuple[float, float]]) -> str:
-    return " ".join([str(class_index), *(f"{x / WIDTH_PX:.9f} {y / HEIGHT_PX:.9f}" for x, y in outline)])
-
-
-def joined(parts: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """Join two outlines as ultralytics does: by a line from the nearest corner to the other and back."""
-    if len(parts) == 1:
-        return parts[0]
-    first, second = parts
-    here, there = min(
-        ((a, b) for a in range(len(first)) for b in range(len(second))),
-        key=lambda pair: np.hypot(*np.subtract(first[pair[0]], second[pair[1]])),
-    )
-    first, second = first[here:] + first[:here], second[there:] + second[:there]
-    return [*first, first[0], *second, second[0]]
-
-
-def line_of(one: SceneObject) -> str:
-    parts = [corners(*rectangle) for rectangle in rectangles_of(one.mask)]
-    if one.name == "ring":  # its hole is lost: the format has outlines only
-        parts = [corners(5, 5, 40, 40)]
-    return line(CLASSES.index(one.class_name), joined(parts))
 
 
 def write(folder: Path, text: str, *, names: str = NAMES) -> CocoFile:
@@ -68,7 +38,6 @@ def write(folder: Path, text: str, *, names: str = NAMES) -> CocoFile:
     return read_labels(LabelSource(folder))
 
 
-SCENE_LINES = "\n".join(map(line_of, SCENE))
 TRAIN_PICTURE = f"images/train/{PICTURE}"
 
 
