@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
 from tests.fakes.label_scene import (
     CLASSES,
+    EMPTY_PICTURE,
     HEIGHT_PX,
     PICTURE,
+    SCENE,
     WIDTH_PX,
     SceneObject,
     corners,
@@ -53,3 +56,16 @@ def document(*images: str, labels: tuple[str, ...] = CLASSES) -> str:
     names = "".join(f"<label><name>{name}</name></label>" for name in labels)
     head = f"<?xml version='1.0' encoding='utf-8'?><annotations><version>1.1</version>{META}"
     return head.replace("{labels}", names) + "".join(images) + "</annotations>"
+
+
+def write_masks(folder: Path) -> None:
+    """Write the scene with a brush."""
+    images = image("".join(map(mask_of, SCENE))), image(name=EMPTY_PICTURE, id=1)
+    (folder / "annotations.xml").write_text(document(*images))
+
+
+def write_polygons(folder: Path) -> None:
+    """Write all of the scene that polygons hold."""
+    shapes = (polygons_of(one, group) for group, one in enumerate(SCENE, start=1) if one.name != "ring")
+    images = image("".join(shapes)), image(name=EMPTY_PICTURE, id=1)
+    (folder / "annotations.xml").write_text(document(*images))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from maskloop.masks import encode_masks
 from tests.fakes.label_scene import (
     CLASSES,
+    EMPTY_PICTURE,
     HEIGHT_PX,
     PICTURE,
+    SCENE,
     WIDTH_PX,
     SceneObject,
     corners,
@@ -48,3 +52,20 @@ def content(*items: Any) -> dict[str, Any]:
     labels: list[Any] = [{"name": name, "parent": "", "attributes": []} for name in CLASSES]
     head = {"dm_format_version": "1.0", "media_type": 2, "infos": {}}
     return head | {"categories": {"label": {"labels": labels, "attributes": []}}, "items": [*items]}
+
+
+def write_masks(folder: Path) -> None:
+    """Write the scene as masks."""
+    write_items(folder, item([mask_of(one) for one in SCENE]), item([], EMPTY_PICTURE))
+
+
+def write_polygons(folder: Path) -> None:
+    """Write single objects of the scene that polygons hold."""
+    whole = [one for one in SCENE if one.name not in ("ring", "crowd")]
+    shapes = [shape for group, one in enumerate(whole, start=1) for shape in polygons_of(one, group)]
+    write_items(folder, item(shapes), item([], EMPTY_PICTURE))
+
+
+def write_items(folder: Path, *items: Any, subset: str = "default") -> None:
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    (folder / "annotations" / f"{subset}.json").write_text(json.dumps(content(*items)))

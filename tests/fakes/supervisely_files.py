@@ -14,8 +14,10 @@ from PIL import Image
 
 from tests.fakes.label_scene import (
     CLASSES,
+    EMPTY_PICTURE,
     HEIGHT_PX,
     PICTURE,
+    SCENE,
     WIDTH_PX,
     Mask,
     SceneObject,
@@ -58,3 +60,15 @@ def write_project(folder: Path, objects: list[Any], *, picture: str = PICTURE, *
     (folder / "meta.json").write_text(json.dumps({"classes": classes, "tags": []}))
     content = {"size": {"height": HEIGHT_PX, "width": WIDTH_PX}, "objects": objects} | changes
     (folder / "monday" / "ann" / f"{picture}.json").write_text(json.dumps(content))
+
+
+def write_bitmaps(folder: Path) -> None:
+    """Write the scene as bitmaps."""
+    write_project(folder, [], picture=EMPTY_PICTURE)
+    write_project(folder, [bitmap_of(one) for one in SCENE])
+
+
+def write_polygons(folder: Path) -> None:
+    """Write the scene as polygons with holes and parts."""
+    write_project(folder, [], picture=EMPTY_PICTURE)
+    write_project(folder, [label(one.class_name, "multipolygon", parts=points_of(one)) for one in SCENE])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from tests.fakes.label_scene import EMPTY_PICTURE, PICTURE, SCENE, corners, rectangles_of
+from tests.fakes.label_scene import EMPTY_PICTURE, PICTURE, SCENE, SceneObject, corners, rectangles_of
 
 
 def outlines() -> list[tuple[str, list[tuple[float, float]]]]:
@@ -62,3 +65,15 @@ VERSIONS = {
     "version 1": picture({str(n): one for n, one in enumerate(REGIONS)}) | picture({}, EMPTY_PICTURE),
     "version 3": version_3(),
 }
+
+
+def write_regions(folder: Path) -> None:
+    """Write all of the scene that outlines of one part hold."""
+    whole = [region(polygon(corners(*block)), kind=one.class_name) for one, block in _whole()]
+    (folder / "via_export_json.json").write_text(json.dumps(picture(whole) | picture([], EMPTY_PICTURE)))
+
+
+def _whole() -> Iterator[tuple[SceneObject, tuple[int, int, int, int]]]:
+    for one in SCENE:
+        if one.name not in ("ring", "two"):
+            yield one, rectangles_of(one.mask)[0]

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from tests.fakes.label_scene import (
-    CLASSES,
-    HEIGHT_PX,
-    SCENE,
-    WIDTH_PX,
-    SceneObject,
-    corners,
-    rectangles_of,
-)
+from tests.fakes.label_scene import CLASSES, HEIGHT_PX, SCENE, WIDTH_PX, SceneObject, corners, rectangles_of
 
 NAMES = "path: .\ntrain: images/train\nnames:\n  0: nut\n  1: bolt\n  2: gear\n"
 
@@ -44,3 +37,12 @@ def line_of(one: SceneObject) -> str:
 
 
 SCENE_LINES = "\n".join(map(line_of, SCENE))
+
+
+def write_lines(folder: Path) -> None:
+    """Write all of the scene that outlines hold."""
+    labels = folder / "labels" / "train"
+    labels.mkdir(parents=True)
+    (labels / "scene.txt").write_text("\n".join(line_of(one) for one in SCENE if one.name != "ring"))
+    (labels / "empty.txt").touch()
+    (folder / "data.yaml").write_text(NAMES)

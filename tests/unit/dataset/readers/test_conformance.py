@@ -20,6 +20,7 @@ from dataset.coco.validation import validate_batch
 from dataset.formats.archives import open_source
 from dataset.readers.table import FORMATS, read_labels
 from maskloop.masks import encode_masks
+from tests.fakes import cvat_files, datumaro_files, painted_files, supervisely_files, via_files, yolo_files
 from tests.fakes.judging import found_picture
 from tests.fakes.label_scene import (
     CLASSES,
@@ -46,12 +47,15 @@ class Case:
         key: Of the reader that has to recognise it.
         write: Writes the labels into a folder with the pictures.
         expected: The IoU of each object that is not exact: what the format cannot hold.
-        has_no_crowds: The format cannot say that a region is a crowd.
+        pictures: The folder in which the tool has the pictures.
+        prefix: What precedes their names in the labels as they are read.
     """
 
     key: str
     write: Callable[[Path], None]
     expected: dict[str, float] | None = None
+    pictures: str = ""
+    prefix: str = ""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -127,9 +131,23 @@ def write_labelme_outlines(folder: Path) -> None:
 
 
 NO_CROWDS = {"crowd": 0.0}
+_MONDAY = ("monday/img", "monday/img/")
+_IMAGES = ("images", "images/")
 CASES = {
-    "COCO": Case("coco", write_coco),
-    "LVIS": Case("coco", write_lvis),
+    "COCO": Case("coco", write_coco, pictures="images"),
+    "LVIS": Case("coco", write_lvis, pictures="images"),
+    "CVAT, masks": Case("cvat", cvat_files.write_masks, pictures="images"),
+    "CVAT, polygons": Case("cvat", cvat_files.write_polygons, NO_CROWDS | {"ring": 0.0}, "images"),
+    "Datumaro, masks": Case("datumaro", datumaro_files.write_masks, pictures="images"),
+    "Datumaro, polygons": Case(
+        "datumaro", datumaro_files.write_polygons, NO_CROWDS | {"ring": 0.0}, "images"
+    ),
+    "Supervisely, bitmaps": Case("supervisely", supervisely_files.write_bitmaps, NO_CROWDS, *_MONDAY),
+    "Supervisely, polygons": Case("supervisely", supervisely_files.write_polygons, NO_CROWDS, *_MONDAY),
+    "VGG Image Annotator": Case("via", via_files.write_regions, NO_CROWDS | {"ring": 0.0, "two": 0.0}),
+    "YOLO": Case("yolo", yolo_files.write_lines, NO_CROWDS | {"ring": 0.0}, "images/train", "images/train/"),
+    "masks, a number each": Case("masks", painted_files.write_numbers, NO_CROWDS, *_IMAGES),
+    "masks, a file each": Case("masks", painted_files.write_one_file_each, NO_CROWDS, *_IMAGES),
     "Label Studio, brush": Case("label-studio", write_brushes, NO_CROWDS),
     "Label Studio, polygons": Case("label-studio", write_outlines, NO_CROWDS | {"ring": 0.0, "two": 0.0}),
     "labelme, masks": Case("labelme", write_labelme_masks),
@@ -146,7 +164,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture
 def folder(case: Case, tmp_path: Path) -> Path:
     batch = tmp_path / "batch"
-    write_scene_pictures(batch / "images" if case.key == "coco" else batch)
+    write_scene_pictures(batch / case.pictures)
     case.write(batch)
     return batch
 
@@ -157,7 +175,11 @@ def read(path: Path) -> CocoFile:
 
 
 def test_the_scene_comes_back_as_far_as_the_format_holds_it(case: Case, folder: Path) -> None:
-    assert scene_iou(read(folder)) == EXACT | (case.expected or {})
+    assert scene_iou(read(folder), case.prefix + PICTURE) == EXACT | (case.expected or {})
+
+
+def test_every_reader_has_a_case() -> None:
+    assert {case.key for case in CASES.values()} == {*FORMATS}
 
 
 def test_the_format_is_told_by_content_and_can_be_named(case: Case, folder: Path) -> None:
@@ -166,7 +188,9 @@ def test_the_format_is_told_by_content_and_can_be_named(case: Case, folder: Path
         assert read_labels(source, key=case.key) == read_labels(source)
 
 
-def test_both_pictures_are_found_and_the_validation_has_nothing_against_them(folder: Path) -> None:
+def test_both_pictures_are_found_and_the_validation_has_nothing_against_them(
+    case: Case, folder: Path
+) -> None:
     coco = read(folder)
     assert coco.images_dir is not None
     assert all((coco.images_dir / name).is_file() for name in picture_names(coco))
@@ -174,9 +198,10 @@ def test_both_pictures_are_found_and_the_validation_has_nothing_against_them(fol
     report = validate_batch(coco, found)
     assert [problem for problem in report.problems if problem.severity == "error"] == []
     numbers = {picture.found.name: len(picture.instances) for picture in report.usable}
-    assert sorted(numbers) == [EMPTY_PICTURE, PICTURE]
-    assert numbers[EMPTY_PICTURE] == 0
-    assert numbers[PICTURE] > 0
+    scene, empty = case.prefix + PICTURE, case.prefix + EMPTY_PICTURE
+    assert sorted(numbers) == [empty, scene]
+    assert numbers[empty] == 0
+    assert numbers[scene] > 0
 
 
 def test_an_archive_of_the_folder_is_read_alike(folder: Path, tmp_path: Path) -> None:

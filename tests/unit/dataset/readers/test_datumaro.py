@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from dataset.formats.port import LabelSource
 from dataset.readers.table import read_labels
 from maskloop.errors import DataError
 from maskloop.masks import encode_masks
-from tests.fakes.datumaro_files import SIZE, content, item, mask_of, polygons_of
+from tests.fakes.datumaro_files import SIZE, item, mask_of, polygons_of, write_items
 from tests.fakes.label_scene import (
     EMPTY_PICTURE,
     EXACT,
@@ -26,8 +25,7 @@ from tests.fakes.label_scene import (
 
 def write(folder: Path, *items: Any, subset: str = "default") -> None:
     write_scene_pictures(folder / "images" / subset)
-    (folder / "annotations").mkdir(exist_ok=True)
-    (folder / "annotations" / f"{subset}.json").write_text(json.dumps(content(*items)))
+    write_items(folder, *items, subset=subset)
 
 
 def read(folder: Path, *items: Any) -> CocoFile:
