@@ -128,13 +128,13 @@ class RunningService:
     """A service with what runs beside its requests.
 
     Attributes:
-        advance: Makes the moves of the rollout that are due, and says them.
-        state: Reads what the ledger adds up to, as of now.
+        advance: Makes the due transitions of the rollout and returns them as sentences.
+        state: Returns the state of the loop as of now.
         service: Answers requests.
         host: Holds the models in memory.
         sampler: Keeps samples of what was answered.
-        recorder: Keeps what the other model said.
-        metrics: Of all of these.
+        recorder: Keeps pairs of answers during a rollout.
+        metrics: Counts requests and answers.
     """
 
     advance: Callable[[], Sequence[str]]

@@ -170,18 +170,15 @@ def _write_pages(
     features: FeatureReport,
     workspace: Workspace,
 ) -> Path:
-    """Write the pages of a verdict, so that they are there before the record names them.
+    """Write the pages of a verdict and return their folder; the record that names them is written later.
 
     Args:
-        closest: The verdict, and the reference it was reached with.
-        window: That was judged.
-        references: Files of that reference's pictures.
-        samples: Hold pictures of the window.
-        features: Writes the distributions.
-        workspace: Where the pages go.
-
-    Returns:
-        Their folder.
+        closest: The verdict and its reference.
+        window: The judged window.
+        references: The files of the reference's pictures.
+        samples: The log that holds the window's pictures.
+        features: Writes the page of the features' distributions.
+        workspace: The pages are written to its reports.
     """
     max_mpx = workspace.settings.data.max_picture_mpx
     directory = workspace.reports_dir / "drift" / closest.verdict.window_id

@@ -226,12 +226,12 @@ def _ingest_source(
     """Ingest one source's pictures; what is refused is left out and the rest tried again.
 
     Args:
-        source: Theirs.
-        pictures: With their corrections.
-        log: Holds the corrections.
-        folder: Where the batch is written, and removed again.
+        source: The source of the pictures.
+        pictures: Corrections by the file name of their picture.
+        log: The log of corrections.
+        folder: The batch is written to it; it is removed afterwards.
         schema: The classes of the data.
-        take: Ingests the batch.
+        take: Ingests a batch, as `ingest` does.
     """
     done: list[str] = []
     while any(corrections[-1].instances for corrections in pictures.values()):  # else: wait for company

@@ -123,7 +123,7 @@ def describe_attempt(
     code_revision: str,
     device: str,
 ) -> TrainingStarted:
-    """Return the record of an attempt that begins. Pure."""
+    """Return the record of a started attempt. Pure."""
     return TrainingStarted(
         attempt=cycle.num_attempts + 1,
         data_tag=version.tag,
@@ -144,7 +144,7 @@ def _log_origins(
     version: DatasetVersion,
     started: TrainingStarted,
 ) -> None:
-    """Log with the run what its model is made with: parameters, environment and data."""
+    """Log parameters, environment and data with the run."""
     training = settings.training
     is_bf16 = machine.uses_bf16(training.precision, training.device)
     tracker.log_params(started.run_id, describe_parameters(settings, started, is_bf16=is_bf16))

@@ -119,7 +119,7 @@ def open_test_pictures(data: DatasetStore, registered: CandidateRegistered) -> D
 def _progress_under_lease(
     teller: Teller, note: WorkNote, check_lease: Callable[[], None], title: str
 ) -> Iterator[Callable[[int, int], None]]:
-    """Show and note how far the body is; what it gives raises once the lease is lost."""
+    """Yield a progress callback that shows and notes the progress; it raises if the lease is lost."""
     with teller.progress(title) as progress:
 
         def on_progress(done: int, total: int) -> None:
@@ -141,12 +141,12 @@ def hold_contest(
     """Run candidate and champion over the test pictures of the data the candidate was trained on.
 
     Args:
-        version: These data.
+        version: The data version, with test pictures.
         registered: The candidate.
-        state: Names the champion.
-        copies: Holds both models.
-        settings: Say how models are evaluated.
-        progress_of: Shows how far the run with this title is.
+        state: The state of the loop, which names the champion.
+        copies: The copies of both models.
+        settings: The score threshold and the limits of an evaluation.
+        progress_of: Opens a progress callback with a title.
     """
 
     def run(title: str, directory: Path, digest: str) -> ModelOnPictures:

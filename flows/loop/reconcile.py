@@ -79,7 +79,7 @@ def work_here(work: WorkStarter, teller: Teller, cycle_id: str) -> None:
 
 @dataclass(frozen=True)
 class StepActions:
-    """What the steps of a plan do besides writing into the journal. All but the last get the cycle's id.
+    """The actions of those steps that do more than write one record; each but the last takes the cycle's id.
 
     Attributes:
         start_work: Starts training and judging.

@@ -50,7 +50,7 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
 
 @contextmanager
 def _failure_recorded(journal: Journal, cycle_id: str, stop: StopRequest, *, actor: str) -> Iterator[None]:
-    """Record what ends the body: as a failed attempt, or as one that is given back."""
+    """Record an error of the body: as a failed attempt, or as one that does not count."""
     cycle = find_cycle(journal.state(), cycle_id)
     try:
         yield

@@ -53,13 +53,13 @@ def gather_page(
     """Gather everything the page says about a judged cycle.
 
     Args:
-        ledger: Holds the history.
-        tracker: Holds the evidence that the workspace has lost.
-        workspace: Holds the evidence and the settings.
+        ledger: The ledger with the cycle's history.
+        tracker: The tracker, for evidence that is missing in the workspace.
+        workspace: The workspace with the evidence and the settings.
         cycle: Whose page it is.
         verdict: The cycle's.
         state: With the cycle's version whole: see `maskloop.folding.history.recall_version`.
-        rollout: What the cycle's rollout has shown.
+        rollout: The report of the cycle's rollout, if it has one.
 
     Raises:
         UnavailableError: if MLflow is needed and does not answer.

@@ -57,9 +57,9 @@ def refresh_packs(app: App) -> None:
         if since > state.last_sequence:  # the workspace has another ledger than when it was written
             since = 0
         for cycle_id in _find_touched(app.ledger, state, since=since):
-            now = recall_cycles(app.ledger, app.state(), [cycle_id])
-            cycle = now.cycles[cycle_id]
-            name_now = partial(made_from, app.ledger, cycle, now, app.settings, app.analyse_rollout)
+            recalled = recall_cycles(app.ledger, app.state(), [cycle_id])
+            cycle = recalled.cycles[cycle_id]
+            name_now = partial(made_from, app.ledger, cycle, recalled, app.settings, app.analyse_rollout)
             if not _is_up_to_date(app.models, cycle, name_now):
                 is_done = False
                 refresh_pack(app, cycle_id)
@@ -89,9 +89,9 @@ def _is_up_to_date(models: ModelStore, cycle: Cycle, name_now: Callable[[], str]
     """Tell whether a cycle's page is up to date, or none is needed.
 
     Args:
-        models: Hold the name of what the page was made from.
-        cycle: Whose page it is.
-        name_now: Names what it would be made from now.
+        models: The registry; the version's tag names the state that its page shows.
+        cycle: The judged cycle.
+        name_now: Returns the name of the present state.
     """
     try:
         version = cycle.verdict.candidate_version if cycle.verdict else ""
@@ -111,15 +111,17 @@ def refresh_pack(app: App, cycle_id: str) -> None:
         with leased(app.ledger, f"the approval page of {cycle_id}", ttl_s=app.settings.retraining.lease_s):
             cycle = recall_cycles(app.ledger, app.state(), [cycle_id]).cycles.get(cycle_id)
             if cycle is not None and (verdict := cycle.verdict) is not None:
-                now = recall_version(app.ledger, app.state(), verdict.candidate_version)
-                name = made_from(app.ledger, cycle, now, app.settings, app.analyse_rollout)
-                shown = None
-                if rollout := now.rollouts.get(cycle_id):
+                recalled = recall_version(app.ledger, app.state(), verdict.candidate_version)
+                name = made_from(app.ledger, cycle, recalled, app.settings, app.analyse_rollout)
+                report = None
+                if rollout := recalled.rollouts.get(cycle_id):
                     analysis = app.analyse_rollout(rollout)
-                    shown = report_rollout(
+                    report = report_rollout(
                         rollout, analysis, verdict.candidate_version, app.pairs, app.workspace, app.teller
                     )
-                page = gather_page(app.ledger, app.tracker, app.workspace, cycle, verdict, now, rollout=shown)
+                page = gather_page(
+                    app.ledger, app.tracker, app.workspace, cycle, verdict, recalled, rollout=report
+                )
                 _publish(page, cycle, name, app.workspace, app.tracker, app.models, app.teller)
         refresh_report(app)  # the approval page links it
     except BusyError:
@@ -158,7 +160,7 @@ def _publish(
     models: ModelStore,
     teller: Teller,
 ) -> None:
-    """Put a page that is made from what ``name`` says into the workspace, the run and the version."""
+    """Publish a page in the workspace and with the run; tag its version with the state that it shows."""
     if page.rollout:
         keep_report(workspace, page.version, page.rollout)
     file = workspace.verdict_page(page.version)

@@ -81,11 +81,11 @@ def gather_loop_page(
     """Gather the facts of the page.
 
     Args:
-        status: Of the loop.
-        ledger: Holds its history.
-        workspace: Holds the evidence and the settings.
+        status: The status of the loop.
+        ledger: The ledger with its history.
+        workspace: The workspace with the evidence and the settings.
         folder: The page is written to it, and its links are relative to it.
-        overview: Of the current data.
+        overview: The overview of the current data.
         now: The time that the page shows.
     """
     state, champion = status.state, status.state.champion
@@ -158,7 +158,7 @@ def _choose_shown(state: LoopState, turns: Sequence[Turn]) -> tuple[str, Turn | 
 
 
 def count_data(store: DatasetStore, state: LoopState, teller: Teller) -> Overview | None:
-    """Count what is in the current data; None if there are none, or what they are cannot be read."""
+    """Return the counts of the current data; None if there are no data or they cannot be read."""
     if state.data is None:
         return None
     try:

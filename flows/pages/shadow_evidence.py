@@ -45,15 +45,15 @@ def report_rollout(
     workspace: Workspace,
     teller: Teller,
 ) -> RolloutReport:
-    """Return what a rollout has shown so far.
+    """Return the report of a rollout so far.
 
     Args:
-        rollout: As the ledger tells it.
-        analysis: Of everything compared so far.
-        version: That rolls out.
-        pairs: Hold what was compared, unless the next rollout has begun.
-        workspace: Holds the newest report, and the settings.
-        teller: Is told of pictures that cannot be shown.
+        rollout: The rollout.
+        analysis: The analysis of all pairs so far.
+        version: The challenger's version.
+        pairs: The pair log; empty once the next rollout has begun.
+        workspace: The workspace with the kept report and the settings.
+        teller: Reports pictures that cannot be drawn.
     """
     file = workspace.verdict_dir(version) / FILE
     if analysis.num_compared:

@@ -177,11 +177,11 @@ def predict_flow(workspace: str, pictures: list[str], source: str = "production"
     return sum(not answer.error for answer in answers)
 
 
-def run_in_foreground(name: str, teller: Teller, told: Callable[[Teller], _Result]) -> _Result:
-    """Run something here as a flow run that the Prefect UI shows; it is given a teller that tells both."""
+def run_in_foreground(name: str, teller: Teller, work: Callable[[Teller], _Result]) -> _Result:
+    """Run a piece of work in this process as a flow run; its teller reports to Prefect as well."""
 
     def run() -> _Result:
-        return told(BothTellers(teller, PrefectTeller()))
+        return work(BothTellers(teller, PrefectTeller()))
 
     result: _Result = flow(name=name, persist_result=False)(run)()
     return result

@@ -26,33 +26,35 @@ def run_story(app: App, name: str, story: Callable[..., _Result], **parameters: 
         UnavailableError: if the server that was named does not answer.
     """
 
-    def told(teller: Teller) -> _Result:
+    def work(teller: Teller) -> _Result:
         return story(app if teller is app.teller else replace(app, teller=teller), **parameters)
 
-    return run_told(app.workspace, app.teller, name, told)
+    return run_as_flow(app.workspace, app.teller, name, work)
 
 
-def run_told(workspace: Workspace, teller: Teller, name: str, told: Callable[[Teller], _Result]) -> _Result:
-    """Run what tells its progress, as a Prefect flow run if a server is known.
+def run_as_flow(
+    workspace: Workspace, teller: Teller, name: str, work: Callable[[Teller], _Result]
+) -> _Result:
+    """Run a piece of work as a Prefect flow run if a server is known, else as a plain function.
 
     Args:
-        workspace: Names the server.
-        teller: Is told in any case.
-        name: Of the flow.
-        told: Is run, with the teller to use.
+        workspace: The workspace, whose settings may name the server.
+        teller: Reports the progress, in either case.
+        name: The name of the flow.
+        work: The work; it takes the teller to use.
 
     Raises:
         UnavailableError: if the server that was named does not answer.
     """
     url = find_prefect_url(workspace)
     if not url:
-        return told(teller)
+        return work(teller)
     check_answers(f"{url}/health", "Prefect")
     os.environ.update(prefect_environment(workspace, url))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     from flows.scheduling.deployments import run_in_foreground
 
-    return run_in_foreground(name, teller, told)
+    return run_in_foreground(name, teller, work)
 
 
 def find_prefect_url(workspace: Workspace) -> str:

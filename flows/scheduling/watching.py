@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any, Final, Protocol
 
 from flows.loop.reconcile import WorkStarter, reconcile
-from flows.scheduling.foreground import find_prefect_url, run_told
+from flows.scheduling.foreground import find_prefect_url, run_as_flow
 from flows.workspace.servers import SECONDS_BETWEEN_LOOKS, prefect_environment, running_server_url
 from flows.workspace.telling import SilentTeller, Teller
 from flows.workspace.wiring import App, open_app
@@ -148,7 +148,7 @@ def watch(root: Path, teller: Teller, stopped: Event, *, every_s: float = SECOND
         if trouble:
             teller.say(f"{trouble}. The next look tries again.")
         if find_prefect_url(workspace):
-            run_told(workspace, SilentTeller(), "reconcile", partial(_show, sentences, trouble))
+            run_as_flow(workspace, SilentTeller(), "reconcile", partial(_show, sentences, trouble))
 
     looks = Watch(root, publish=publish)
     while True:

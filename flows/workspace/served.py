@@ -1,4 +1,4 @@
-"""The registered models as they lie on this disk: verified, and loaded from here."""
+"""The verified local copies of registered models, from which they are loaded."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ModelCopies:
 
     Attributes:
         directory: Holds one folder per weights digest.
-        open_store: Opens the registry: MLflow, which takes seconds.
-        open_predictors: Opens what verifies and loads models: torch, which takes a second.
-        device: What loaded models compute on.
+        open_store: Opens the registry; importing MLflow takes seconds.
+        open_predictors: Opens the port that verifies and loads models; importing torch takes a second.
+        device: The device of loaded models.
     """
 
     directory: Path

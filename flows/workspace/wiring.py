@@ -137,7 +137,7 @@ class App:
         return RolloutWatcher(self.pairs, self.corrections, self.settings.rollout, self.settings.serving.slo)
 
     def analyse_rollout(self, rollout: Rollout) -> Analysis:
-        """Judge a rollout by everything compared so far."""
+        """Return the analysis of all pairs of a rollout so far."""
         return self.rollout_watcher.analyse(rollout)
 
     @cached_property
@@ -185,7 +185,7 @@ class App:
 
     @property
     def copies(self) -> ModelCopies:
-        """The registered models on this disk."""
+        """The verified local copies of registered models."""
         return ModelCopies(
             self.workspace.models_dir,
             lambda: self.models,
@@ -195,7 +195,7 @@ class App:
 
     @property
     def journal(self) -> Journal:
-        """The ledger as the stories read it and write into it."""
+        """The stories' access to the ledger."""
         return Journal(self.ledger, self.state, self.teller)
 
     @property
