@@ -61,8 +61,8 @@ def draw_closed(
     """Draw an outline into a picture and take holes with their borders out; what lies outside is cut off.
 
     Args:
-        outline_N2: See `fill_closed`.
-        holes: The same, each.
+        outline_N2: float64 (N, 2), px; see `fill_closed`.
+        holes: Each likewise.
         height_px: Of the picture.
         width_px: Of the picture.
 

@@ -43,7 +43,7 @@ class RunState:
         """Return the state after weights were handed in to be judged.
 
         Args:
-            weights: They must stay as they are until their verdict.
+            weights: By name, any shape and any dtype; they must not change until their verdict.
             learning_rate: Of the last step.
             seconds: What handing them in took.
         """

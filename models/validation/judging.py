@@ -158,7 +158,7 @@ class Judge(Protocol):
     """Judges one set of weights at a time, by name, any shape and any dtype."""
 
     def hand_in(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Have weights judged. The verdict on those before must have been heard.
+        """Have weights judged: by name, any shape and any dtype. The verdict on those before must be in.
 
         Returns:
             The weights that are judged, which nobody may change until their verdict.
@@ -184,7 +184,7 @@ class JudgeBetween:
         self._weights: dict[str, Tensor] | None = None
 
     def hand_in(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Note the weights themselves."""
+        """Note the weights themselves, any shape and any dtype."""
         self._weights = weights
         return weights
 
@@ -208,7 +208,7 @@ class JudgeBeside:
         self._measuring: Future[Measured] | None = None
 
     def hand_in(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Copy the weights, begin, and return the copy: it is only read, so it may be saved meanwhile."""
+        """Copy the weights (any shape, any dtype), begin, and return the copy, which is only read."""
         own = copy.deepcopy(weights)
         if self._examiner.device.type == "cuda":
             torch.cuda.synchronize(self._examiner.device)  # the thread's stream would not wait for the copy

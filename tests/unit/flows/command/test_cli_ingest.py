@@ -80,12 +80,14 @@ def test_a_schema_that_does_not_fit_is_refused_in_json_before_pictures_are_read(
     assert answer["balance"] == {"said": "its classes were refused before its pictures were read"}
 
 
-def test_a_file_that_is_no_coco_file_is_refused_in_json_too(ingest: Any, tmp_path: Path) -> None:
+def test_a_file_that_a_tool_keeps_beside_its_labels_is_refused_in_json_too(
+    ingest: Any, tmp_path: Path
+) -> None:
     (tmp_path / "data.yaml").write_text("train: images/train\nnames: [bolt]\n")
     code, out, err = ingest(tmp_path / "data.yaml", "--json")
     assert code == 65
     assert "it looks like YOLO's data.yaml" in json.loads(out)["said"]
-    assert "COCO Segmentation" in err
+    assert "Name the folder that holds data.yaml, images/ and labels/" in err
 
 
 def test_a_folder_means_the_coco_file_in_it(ingest: Any, bad_batch: Path) -> None:
