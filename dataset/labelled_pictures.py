@@ -47,6 +47,7 @@ class LabelledPicture:
         added_in: The tag of the version that first held it.
         label_origin: Who made its labels.
         instances: Its annotated objects.
+        mended: Codes of the bends that were undone in its masks when they came in, see `dataset.bends.table`.
     """
 
     digest: str
@@ -60,6 +61,7 @@ class LabelledPicture:
     added_in: str
     label_origin: LabelOrigin
     instances: tuple[LabelledInstance, ...]
+    mended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataset.coco.document import CocoFile, Identifier, identifier
+from dataset.labelled_pictures import LabelledInstance
 from dataset.problems import DataProblem
 
 Annotations = list[tuple[str, dict[str, Any]]]
@@ -29,6 +30,30 @@ class Listed:
     key: Identifier
     name: str
     record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnnotation:
+    """One entry of ``annotations`` with what was read from it.
+
+    Attributes:
+        where: Its place, ``/annotations/7``.
+        picture: The file name of its picture.
+        record: As it stands in the file.
+        instance: What was read; its mask is in the frame it was drawn in.
+        is_stretched: Its outlines were scaled to fit the picture, so its box and area do not fit the mask.
+    """
+
+    where: str
+    picture: str
+    record: Mapping[str, Any]
+    instance: LabelledInstance
+    is_stretched: bool = False
+
+    @property
+    def index(self) -> int:
+        """Its index in the list."""
+        return int(self.where.rsplit("/", 1)[-1])
 
 
 def picture_names(coco: CocoFile) -> tuple[str, ...]:

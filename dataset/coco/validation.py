@@ -17,7 +17,7 @@ from typing import Any
 from dataset.coco.document import CocoFile, Identifier, box_is_sound, crowd_flag, identifier
 from dataset.coco.frames import DrawnOn, Frame, find_frame, leaves_guessed_frame
 from dataset.coco.labels import read_batch_classes, read_categories
-from dataset.coco.listing import Annotations, Listed, group_annotations, list_pictures
+from dataset.coco.listing import Annotations, Listed, ReadAnnotation, group_annotations, list_pictures
 from dataset.coco.outlines import UnusableMaskError, read_mask
 from dataset.coco.whole_batch import CrowdRule, judge_classes, judge_lists, judge_orphans
 from dataset.labelled_pictures import LabelledInstance
@@ -103,6 +103,7 @@ class ValidationReport:
         num_repeats: Annotations left out because their picture has the same one twice.
         num_copies: Pictures left out because the batch holds the same bytes and labels under another name.
         num_of_copies: Annotations of those.
+        annotations: What was read from each annotation that can be read, whether its picture is kept or not.
     """
 
     all_problems: tuple[DataProblem, ...]
@@ -115,6 +116,7 @@ class ValidationReport:
     num_repeats: int = 0
     num_copies: int = 0
     num_of_copies: int = 0
+    annotations: tuple[ReadAnnotation, ...] = ()
 
     @cached_property
     def problems(self) -> tuple[DataProblem, ...]:
@@ -162,6 +164,7 @@ class _Findings:
         num_copies: See `ValidationReport`.
         num_of_copies: See `ValidationReport`.
         read_as_objects: Pictures in which crowd regions were read as single objects.
+        annotations: See `ValidationReport`.
     """
 
     problems: list[DataProblem] = field(default_factory=list)
@@ -169,6 +172,7 @@ class _Findings:
     num_copies: int = 0
     num_of_copies: int = 0
     read_as_objects: list[str] = field(default_factory=list)
+    annotations: list[ReadAnnotation] = field(default_factory=list)
 
 
 def validate_batch(
@@ -218,6 +222,7 @@ def validate_batch(
         num_repeats=findings.num_repeats,
         num_copies=findings.num_copies,
         num_of_copies=findings.num_of_copies,
+        annotations=tuple(findings.annotations),
     )
     findings.problems += judge_classes(
         report.class_names,
@@ -287,7 +292,7 @@ class _Reader:
         self, entry: Listed, annotations: Annotations, drawn_on: DrawnOn
     ) -> tuple[LabelledInstance, ...] | None:
         """Return a picture's instances, or None after saying what is wrong with each bad one."""
-        instances, is_sound = [], True
+        read, is_sound = [], True
         for where, annotation in annotations:
             try:
                 instance, remarks = self._instance(annotation, drawn_on)
@@ -302,12 +307,14 @@ class _Reader:
                 is_sound = False
                 self.findings.problems.append(leaves_guessed_frame(entry.name, where))
                 continue
-            instances.append(instance)
+            is_stretched = drawn_on.stretch_xy != (1.0, 1.0)
+            read.append(ReadAnnotation(where, entry.name, annotation, instance, is_stretched))
             told = (*remarks, *_harmless_oddities(annotation))
             self.findings.problems += [replace(one, where=where, example=entry.name) for one in told]
             if instance.is_crowd != crowd_flag(annotation):
                 self.findings.read_as_objects.append(entry.name)
-        return tuple(instances) if is_sound else None
+        self.findings.annotations += read
+        return tuple(one.instance for one in read) if is_sound else None
 
     def _instance(
         self, annotation: dict[str, Any], drawn_on: DrawnOn

@@ -104,8 +104,8 @@ def judge_classes(
     if alone:
         message = f"all annotations of {', '.join(alone)} are crowd regions; {_CROWDS}"
         hint = (
-            f"{_TOOLS}: if each is one object, add --crowds-are-instances; if they do hold many objects that "
-            "nobody separated, --crowds-are-regions"
+            f"{_TOOLS}: if each is one object, add --crowds-are-instances or --mend; if they do hold many "
+            "objects that nobody separated, --crowds-are-regions"
         )
         severity: Literal["error", "warning"] = "error" if rule == "ask" else "warning"
         yield DataProblem(severity, "class-of-crowds", "/annotations", message, hint, example=example)

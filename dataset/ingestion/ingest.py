@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from dataset.bends.mending import NOTHING_MENDED, Mended
 from dataset.coco.document import COCO, CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.picture_files import PictureFolder, locate_pictures
@@ -62,6 +63,7 @@ class IngestResult:
         annotations: The file, folder or archive of the labels.
         images_dir: The folder its pictures were taken from.
         read_as: The format the labels were read in, and the tool that wrote them.
+        mended: What was mended in its masks.
         page: The report of the batch, once it is written.
     """
 
@@ -77,6 +79,7 @@ class IngestResult:
     annotations: Path
     images_dir: Path
     read_as: str = COCO
+    mended: Mended = NOTHING_MENDED
     page: Path | None = None
 
 
@@ -151,6 +154,7 @@ def _result(
         annotations=coco.path,
         images_dir=images_dir,
         read_as=coco.read_as,
+        mended=plan.mended,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
+from dataset.bends.evidence import Batch
+from dataset.bends.mending import Mended, judge_bends
 from dataset.coco.document import COCO, CocoFile
 from dataset.coco.frames import Frame
 from dataset.coco.labels import compare_label_distribution, read_batch_classes, read_categories, settle_schema
@@ -23,7 +24,13 @@ from dataset.ingestion.animations import warn_of_unread_frames
 from dataset.ingestion.audit import warn_of_names
 from dataset.ingestion.balance import Balance, Fates, draw_balance
 from dataset.ingestion.depth import warn_of_unused_bits
-from dataset.ingestion.relabelling import Relabelling, compare_labels, join_instances, judge_relabelling
+from dataset.ingestion.relabelling import (
+    Relabelling,
+    compare_labels,
+    join_instances,
+    judge_relabelling,
+    with_both_histories,
+)
 from dataset.ingestion.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture, LabelOrigin, Split
 from dataset.problems import DataProblem, by_kind
@@ -31,9 +38,6 @@ from dataset.versions.catalog import Catalog, picture_file
 from maskloop.errors import DataError
 from maskloop.settings.workspace_settings import Settings
 from maskloop.wording import count
-
-_LEAST_CERTAIN: Final[tuple[LabelOrigin, ...]] = ("model-reviewed", "corrected", "human")
-"""What a picture with labels of two origins counts as: the first of them here."""
 
 
 class BatchRefusedError(DataError):
@@ -73,6 +77,7 @@ class IngestOptions:
         relabelling: What happens to the labels of pictures that are in the data already; ``ask`` replaces
             them unless that takes a class from a picture that had it.
         format: The format of the labels, one of `dataset.readers.table.FORMATS`; empty: told by content.
+        mend: A person asked to undo what the labelling tool's export did to the masks.
     """
 
     source: str
@@ -83,6 +88,7 @@ class IngestOptions:
     crowds: CrowdRule = "ask"
     relabelling: Relabelling = "ask"
     format: str = ""
+    mend: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class IngestPlan:
         schema_changed: The classes are not the current version's.
         report: Everything that was found.
         balance: What came, what is kept, and what is not and why.
+        mended: What was mended in the batch's masks.
     """
 
     catalog: Catalog
@@ -104,6 +111,7 @@ class IngestPlan:
     schema_changed: bool
     report: ValidationReport
     balance: Balance
+    mended: Mended
 
     @property
     def changes_something(self) -> bool:
@@ -138,12 +146,16 @@ def plan_ingest(
     old_names = previous.class_names if previous else ()
     reading = Reading(options.frame, options.crowds, settings.data.max_quarantined_percent)
     class_names, schema_problems = _settle_schema(coco, options, settings, old_names)
-    report = validate_batch(coco, found, class_names=class_names, reading=reading)
+    report, bends, mended = judge_bends(
+        Batch(coco, reading),
+        lambda batch: validate_batch(batch.coco, found, class_names=class_names, reading=batch.reading),
+        is_mending=options.mend,
+    )
     splits = _split(report.usable, options, settings, residents)
     old = _reindexed(previous, class_names, report) if previous else {}
     files = [usable.found for usable in report.usable]
     unread = (*warn_of_unused_bits(files), *warn_of_unread_frames(files))
-    report = _merged(report, (*schema_problems, *splits.problems, *unread))
+    report = _merged(report, (*schema_problems, *bends, *splits.problems, *unread))
     labels = _settle_labels(report.usable, old, options.relabelling, class_names)
     report = _merged(report, (*labels.problems, *_mix_problems(old, report, class_names)))
     new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)
@@ -151,10 +163,10 @@ def plan_ingest(
     balance = draw_balance(report, fates)
     _refuse_if_unusable(report, balance, settings.data.max_quarantined_percent, str(coco.path))
     catalog = _next_catalog(
-        report.usable, labels.changed, options, splits.places, old, previous, class_names, tag
+        report.usable, labels.changed, options, mended, splits.places, old, previous, class_names, tag
     )
     schema_changed = previous is None or previous.class_names != class_names
-    return IngestPlan(catalog, new, tuple(labels.changed), schema_changed, report, balance)
+    return IngestPlan(catalog, new, tuple(labels.changed), schema_changed, report, balance, mended)
 
 
 def refuse_other_schema(
@@ -335,6 +347,7 @@ def _next_catalog(
     usable: Sequence[UsablePicture],
     changed: Mapping[str, tuple[LabelledInstance, ...]],
     options: IngestOptions,
+    mended: Mended,
     places: Mapping[str, Place],
     old: Mapping[str, LabelledPicture],
     previous: Catalog | None,
@@ -344,15 +357,15 @@ def _next_catalog(
     pictures = dict(old)
     hashes = dict(previous.difference_hashes) if previous else {}
     for picture in usable:
-        digest = picture.found.digest
+        digest, codes = picture.found.digest, mended.codes_by_picture.get(picture.found.name, ())
         if digest not in old:
-            pictures[digest] = _new_picture(picture, options, places[digest], tag)
+            pictures[digest] = replace(_new_picture(picture, options, places[digest], tag), mended=codes)
             hashes[digest] = picture.found.difference_hash
-    for digest, instances in changed.items():
-        origin = options.label_origin
-        if options.relabelling == "add":
-            origin = min(origin, pictures[digest].label_origin, key=_LEAST_CERTAIN.index)
-        pictures[digest] = replace(pictures[digest], instances=instances, label_origin=origin)
+        elif digest in changed:
+            new = replace(
+                old[digest], instances=changed[digest], label_origin=options.label_origin, mended=codes
+            )
+            pictures[digest] = with_both_histories(old[digest], new) if options.relabelling == "add" else new
     return Catalog(class_names, tuple(pictures[digest] for digest in sorted(pictures)), hashes)
 
 

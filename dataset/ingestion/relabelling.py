@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from dataset.labelled_pictures import LabelledInstance, LabelledPicture
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture, LabelOrigin
 from dataset.problems import DataProblem
 from maskloop.masks import mask_iou
 from maskloop.wording import count
@@ -16,6 +16,8 @@ Relabelling = Literal["ask", "replace", "add"]
 SAME_OBJECT_IOU: Final = 0.8
 """Two masks of one class that overlap so far are one object, drawn twice."""
 
+_LEAST_CERTAIN: Final[tuple[LabelOrigin, ...]] = ("model-reviewed", "corrected", "human")
+"""What a picture with labels of two origins counts as: the first of them here."""
 _STILL_THERE: Final = "the old labels are in the version before; `maskloop data diff` names the pictures"
 
 
@@ -83,6 +85,12 @@ def join_instances(
         contradicts |= any(other.class_index != one.class_index for other in on_it)
         joined.append(one)
     return tuple(joined), num_known, contradicts
+
+
+def with_both_histories(known: LabelledPicture, new: LabelledPicture) -> LabelledPicture:
+    """Return the picture with the less certain origin of both, and every bend that was undone in either."""
+    origin = min(known.label_origin, new.label_origin, key=_LEAST_CERTAIN.index)
+    return replace(new, label_origin=origin, mended=tuple(dict.fromkeys((*known.mended, *new.mended))))
 
 
 def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[DataProblem, ...]:

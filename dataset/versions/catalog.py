@@ -141,6 +141,7 @@ def _image_record(number: int, picture: LabelledPicture, difference_hash: int) -
             "added_in": picture.added_in,
             "label_origin": picture.label_origin,
             "look": f"{difference_hash:016x}",
+            **({"mended": list(picture.mended)} if picture.mended else {}),
         },
     }
 
@@ -183,4 +184,5 @@ def _picture(image: Mapping[str, Any], instances: Sequence[LabelledInstance]) ->
         added_in=own["added_in"],
         label_origin=own.get("label_origin", "human"),
         instances=tuple(instances),
+        mended=tuple(own.get("mended", ())),
     )

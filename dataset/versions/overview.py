@@ -48,6 +48,7 @@ class Overview:
         sizes: Width and height in px and the number of pictures so large, most frequent first.
         num_without_labels: Pictures nothing is annotated in.
         num_crowds: Crowd regions, see the glossary.
+        num_mended: Pictures in whose masks `maskloop ingest --mend` undid what a tool's export had done.
     """
 
     tag: str
@@ -57,6 +58,7 @@ class Overview:
     sizes: tuple[tuple[int, int, int], ...]
     num_without_labels: int
     num_crowds: int
+    num_mended: int = 0
 
 
 def describe_version(version: DatasetVersion) -> Overview:
@@ -90,6 +92,7 @@ def describe_version(version: DatasetVersion) -> Overview:
         sizes=tuple((*size, number) for size, number in sizes.most_common()),
         num_without_labels=sum(not picture.instances for picture in version.pictures),
         num_crowds=sum(one.is_crowd for picture in version.pictures for one in picture.instances),
+        num_mended=sum(bool(picture.mended) for picture in version.pictures),
     )
 
 

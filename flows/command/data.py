@@ -26,7 +26,8 @@ def data_list(root: Path, out: Output) -> None:
     """List the data versions."""
     entries = open_workspace(root).ledger.find(kinds=(VersionIngested.kind,))
     rows = [record.model_dump(mode="json") for entry in entries if (record := read_record(entry))]
-    shown = [{k: row[k] for k in ("tag", "source", "num_pictures", "num_new_labelled")} for row in rows]
+    keys = ("tag", "source", "num_pictures", "num_new_labelled")
+    shown = [{**{key: row[key] for key in keys}, "mended": sum(row["mended"].values())} for row in rows]
     out.answer(rows, lambda: out.table(shown, "data versions"))
 
 
@@ -116,6 +117,7 @@ def describe_picture(picture: LabelledPicture) -> dict[str, str | int]:
         "labels": picture.label_origin,
         "instances": sum(not one.is_crowd for one in picture.instances),
         "crowds": sum(one.is_crowd for one in picture.instances),
+        "mended": ", ".join(picture.mended),
     }
 
 

@@ -32,6 +32,7 @@ def ingest(
     crowds: Any,
     frame: Any,
     label_format: str | None,
+    mend: bool,
 ) -> None:
     """Validate labelled pictures and add them to the data as a version."""
     options = IngestOptions(
@@ -43,6 +44,7 @@ def ingest(
         crowds=crowds or "ask",
         relabelling=relabelling or "ask",
         format=label_format or "",
+        mend=mend,
     )
     app = open_workspace(root)
     try:

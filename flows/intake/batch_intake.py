@@ -99,6 +99,7 @@ def _record(
         num_new_labelled=result.num_added + result.num_updated,
         num_quarantined=result.num_quarantined,
         balance=result.balance.counts(),
+        mended=result.mended.num_by_code,
         actor=actor,
     )
     teller.say(record.sentence() if result.changed else f"nothing new: {record.tag} holds all of it")
@@ -124,6 +125,7 @@ def record_version(
     num_new_labelled: int = 0,
     num_quarantined: int = 0,
     balance: Mapping[str, int] | None = None,
+    mended: Mapping[str, int] | None = None,
     actor: str = "maskloop",
 ) -> VersionIngested:
     """Tell the ledger about a data version, once."""
@@ -138,6 +140,7 @@ def record_version(
         num_new_labelled=num_new_labelled,
         num_quarantined=num_quarantined,
         balance=dict(balance or {}),
+        mended=dict(mended or {}),
     )
     write_record(ledger, record, actor=actor, key=f"data:{version.fingerprint}:{version.tag}")
     return record

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
-
-from dataset.coco.validation import UsablePicture, ValidationReport
+from dataset.bends.mending import NOTHING_MENDED, Mended
+from dataset.coco.validation import ValidationReport
 from dataset.ingestion.balance import Balance
 from dataset.ingestion.ingest import IngestResult
 from dataset.ingestion.plan import BatchRefusedError
-from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem, by_kind
-from evaluation.instances import GroundTruth
-from evaluation.overlays import draw_truth, encode_jpeg
+from flows.intake.batch_pictures import draw_examples
 from maskloop.digest import digest_bytes, digest_file
-from maskloop.errors import PictureError
 from maskloop.files import write_text
-from maskloop.pages.embedded_pictures import embed_jpeg
 from maskloop.pages.templates import open_template
 
 _TEMPLATE: Final = Path(__file__).with_name("ingest_report.html.j2")
-_MOST_PICTURES: Final = 12
-_PICTURES_OF_A_KIND: Final = 2
 _MOST_ROWS: Final = 1000
-_LONG_SIDE_PX: Final = 480
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,7 @@ class BatchReport:
         balance: What came, what was kept, and what was not and why; of a refused batch, what could be kept;
             None if it was refused before its pictures were read.
         found: All that was found.
+        mended: What was mended in its masks.
     """
 
     outcome: Literal["stored", "nothing new", "refused"]
@@ -56,6 +48,7 @@ class BatchReport:
     tag: str
     balance: Balance | None
     found: ValidationReport
+    mended: Mended = NOTHING_MENDED
 
     @property
     def kinds(self) -> tuple[DataProblem, ...]:
@@ -83,6 +76,7 @@ class BatchReport:
             "tag": self.tag,
             "quarantined": len(self.found.quarantined),
             "balance": {"said": self.books, **(asdict(self.balance) if self.balance else {})},
+            "mended": dict(self.mended.num_by_code),
             "kinds": [asdict(problem) for problem in self.kinds],
             "problems": [asdict(problem) for problem in told],
         }
@@ -115,6 +109,7 @@ def report_of_result(result: IngestResult) -> BatchReport:
         tag,
         result.balance,
         result.report,
+        result.mended,
     )
 
 
@@ -155,7 +150,9 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
         rows=report.rows(),
         told=[(one, _place(one)) for one in told[:_MOST_ROWS]],
         num_told=len(told),
-        pictures=list(_draw_examples(report, max_mpx)),
+        pictures=list(draw_examples(report.found, report.mended, report.images_dir, max_mpx))
+        if report.images_dir
+        else [],
         data_file=page.with_suffix(".json").name,
     )
     write_text(page.with_suffix(".json"), json.dumps(report.to_json(), indent=1, ensure_ascii=False))
@@ -170,50 +167,3 @@ def _digest(labels: Path) -> str:
 def _place(problem: DataProblem) -> str:
     """Return the picture's name, and the place in the file where that is another."""
     return ", ".join(dict.fromkeys(filter(None, (problem.shown_in, problem.where))))
-
-
-def _draw_examples(report: BatchReport, max_mpx: float) -> Iterator[dict[str, str]]:
-    """Draw the masks as they were read, of some pictures with a warning or an error that can be seen."""
-    if report.images_dir is None:
-        return
-    chosen = list(_choose_examples(report))[:_MOST_PICTURES]
-    if not chosen:
-        return
-    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
-        for problem, picture in chosen:
-            try:
-                pixels = decoder.open((report.images_dir / picture.found.path).read_bytes()).pixels
-            except (
-                OSError,
-                PictureError,
-            ):  # it changed or disappeared since it was read; the page leaves it out
-                continue
-            drawn = draw_truth(pixels, _truth(picture), report.found.class_names, long_side_px=_LONG_SIDE_PX)
-            yield {
-                "caption": f"{problem.code}: {picture.found.name}",
-                "url": embed_jpeg(encode_jpeg(drawn)),
-            }
-
-
-def _choose_examples(report: BatchReport) -> Iterator[tuple[DataProblem, UsablePicture]]:
-    by_name = {picture.found.name: picture for picture in report.found.usable}
-    for kind in report.kinds:
-        if kind.severity == "info":
-            continue
-        alike = [one for one in report.found.all_problems if one.code == kind.code]
-        names = dict.fromkeys(one.shown_in for one in alike if one.shown_in in by_name)
-        for name in list(names)[:_PICTURES_OF_A_KIND]:
-            yield kind, by_name[name]
-
-
-def _truth(picture: UsablePicture) -> GroundTruth:
-    found, instances = picture.found, picture.instances
-    return GroundTruth(
-        picture_id=found.digest,
-        source="",
-        height_px=found.height_px,
-        width_px=found.width_px,
-        class_indices=np.array([one.class_index for one in instances], dtype=np.int64),
-        masks=tuple(one.mask for one in instances),
-        is_crowd=np.array([one.is_crowd for one in instances], dtype=bool),
-    )

@@ -79,6 +79,11 @@ report with every problem, what to do about it and pictures to look at is writte
         type=click.Choice(LABEL_FORMATS),
         help="The format of the labels. Default: told by content.",
     ),
+    click.Option(
+        ["--mend"],
+        is_flag=True,
+        help="Undo what the labelling tool's export did to masks, where that is possible.",
+    ),
 )
 
 FEEDBACK_LIST: Final = make_command(

@@ -30,6 +30,8 @@ class VersionIngested(Record):
     num_quarantined: int
     balance: dict[str, int] = {}  # noqa: RUF012
     """What came with the batch, what was kept, and what was not and why, in numbers."""
+    mended: dict[str, int] = {}  # noqa: RUF012
+    """Masks that were mended because a person asked for it, by the code of the bend that was undone."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -38,8 +40,12 @@ class VersionIngested(Record):
         relabelled = f", {num_relabelled} relabelled" if num_relabelled else ""
         return (
             f"{self.tag}: {count(self.num_new_pictures, 'new picture')} from {self.source}{relabelled}"
-            f"{left_out}; {self.num_pictures} in all"
+            f"{left_out}{self._mends()}; {self.num_pictures} in all"
         )
+
+    def _mends(self) -> str:
+        told = ", ".join(f"{number} of {code}" for code, number in sorted(self.mended.items()))
+        return f"; masks mended: {told}" if told else ""
 
 
 class VersionRestored(Record):

@@ -21,6 +21,12 @@ def rectangle(x: int = 4, y: int = 3, width: int = 10, height: int = 8) -> list[
     return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
+def blunt_rectangle(x: int = 4, y: int = 3, width: int = 10, height: int = 8) -> list[list[float]]:
+    """A rectangle without its lower right corner, so that it is no bounding box."""
+    right, low = x + width, y + height
+    return [[x, y, right, y, right, low - 2, right - 3, low, x, low]]
+
+
 def annotation(number: int, image_id: Any, category_id: Any = 1, **changes: Any) -> dict[str, Any]:
     return {
         "id": number,
@@ -41,8 +47,9 @@ def coco_content(numbers: range, class_names: tuple[str, ...] = ("bolt", "nut"))
         name = f"picture_{number:03d}.png"
         images.append({"id": number, "file_name": name, "width": WIDTH_PX, "height": HEIGHT_PX})
         for category in range(1, len(class_names) + 1):
-            mask = rectangle(x=2 + category, y=1 + number % 9)
-            annotations.append(annotation(len(annotations) + 1, number, category, segmentation=mask))
+            x, y = 2 + category, 1 + number % 9
+            told = {"segmentation": blunt_rectangle(x=x, y=y), "bbox": [x, y, 10, 8]}
+            annotations.append(annotation(len(annotations) + 1, number, category, **told))
     categories = [{"id": number, "name": name} for number, name in enumerate(class_names, start=1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 

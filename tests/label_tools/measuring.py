@@ -14,14 +14,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.bends.evidence import Batch
+from dataset.bends.mending import judge_bends
 from dataset.coco.document import CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.picture_files import locate_pictures
-from dataset.coco.validation import validate_batch
+from dataset.coco.validation import Reading, ValidationReport, validate_batch
 from dataset.formats.archives import open_source
 from dataset.ingestion.ingest import find_pictures
 from dataset.labelled_pictures import LabelledInstance
-from dataset.problems import DataProblem
+from dataset.problems import DataProblem, by_kind
 from dataset.readers.table import read_labels
 from maskloop.errors import DataError
 from maskloop.masks import decode_masks, rle_from_coco
@@ -71,8 +73,13 @@ class Measured:
 
 
 @cache
-def measure(name: str) -> Measured:
-    """Read one folder of the records together with its pictures, as `maskloop ingest` does."""
+def measure(name: str, *, is_mending: bool = False) -> Measured:
+    """Read one folder of the records together with its pictures, as `maskloop ingest` does.
+
+    Args:
+        name: The folder.
+        is_mending: With ``--mend``; what is told is what would be told without it.
+    """
     drawn: Sequence[DrawnObject] = (TURNED,) if "photo" in name else OBJECTS
     picture = PHOTO if "photo" in name else SCENE
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +87,7 @@ def measure(name: str) -> Measured:
         try:
             with open_source(batch) as source:
                 coco = read_labels(source)
-                return _measured(coco, drawn, picture)
+                return _measured(coco, drawn, picture, is_mending=is_mending)
         except DataError as error:
             return Measured(dict.fromkeys((each.name for each in drawn), LOST), refused=error.headline)
 
@@ -115,12 +122,18 @@ def measure_reads(name: str) -> Measured:
     return Measured(_cells(OBJECTS, found, classes))
 
 
-def _measured(coco: CocoFile, drawn: Sequence[DrawnObject], picture: str) -> Measured:
+def _measured(coco: CocoFile, drawn: Sequence[DrawnObject], picture: str, *, is_mending: bool) -> Measured:
     images_dir = coco.images_dir or locate_pictures(coco.path, picture_names(coco))
     found = find_pictures(coco, images_dir, max_mpx=_MAX_MPX)
-    report = validate_batch(coco, found)
-    told = dict.fromkeys(f"{one.severity} {one.code}" for one in report.problems)
-    spared = validate_batch(_without_bad(coco, report.all_problems), found)
+
+    def validate(batch: Batch) -> ValidationReport:
+        return validate_batch(batch.coco, found, reading=batch.reading)
+
+    report, bends, _ = judge_bends(Batch(coco, Reading()), validate, is_mending=False)
+    told = dict.fromkeys(f"{one.severity} {one.code}" for one in by_kind((*report.all_problems, *bends)))
+    spared, _, _ = judge_bends(
+        Batch(_without_bad(coco, report.all_problems), Reading()), validate, is_mending=is_mending
+    )
     instances = [
         instance
         for usable in spared.usable

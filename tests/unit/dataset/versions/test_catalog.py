@@ -50,6 +50,15 @@ def test_what_is_written_is_read_back(tmp_path):
     assert read_catalog(tmp_path) == written
 
 
+def test_what_was_mended_is_kept_and_changes_no_catalog_without_mends(tmp_path):
+    mended = picture(2, mended=("masks-one-pixel-short",))
+    write_catalog(tmp_path, catalog(picture(1), mended))
+    assert read_catalog(tmp_path).pictures[1] == mended
+    write_catalog(tmp_path, catalog(picture(1)))
+    assert "mended" not in (tmp_path / "instances.json").read_text()
+    assert fingerprint(CLASSES, [mended]) == fingerprint(CLASSES, [picture(2)])
+
+
 def test_the_bytes_do_not_depend_on_the_order_things_came_in(tmp_path):
     one, two = picture(1), picture(2)
     mixed = dataclasses.replace(one, instances=one.instances[::-1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,11 @@ def test_a_version_is_counted_by_split_source_class_and_size() -> None:
     ]
     assert found.sizes == ((4, 3, 4), (8, 6, 1))
     assert found.num_without_labels == 1
+
+
+def test_pictures_with_mended_masks_are_counted() -> None:
+    mended = replace(picture(1, "belt", "train", 1), mended=("masks-one-pixel-short",))
+    assert describe_version(version(mended, picture(2, "belt", "train", 1))).num_mended == 1
 
 
 def test_crowd_regions_are_counted_apart_from_instances() -> None:

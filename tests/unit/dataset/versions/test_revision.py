@@ -69,8 +69,10 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def remote_objects(root: Path) -> list[Path]:
+    """Every stored file: pictures, which later versions share, before the catalogs."""
     folder = root / ".maskloop" / "remote" / "files" / "md5"
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".dir")
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".dir")
+    return sorted(files, key=lambda path: (path.read_bytes().startswith(b"{"), path))
 
 
 def alter(path: Path) -> None:

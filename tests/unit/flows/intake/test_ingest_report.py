@@ -91,7 +91,7 @@ def test_a_refused_batch_writes_every_problem_with_picture_place_hint_and_number
 
 
 def test_what_changes_masks_can_be_looked_at_on_the_page(take: Take) -> None:
-    _, page, data = take(batch(segmentation=rectangle(x=34, y=3, width=10, height=8)))
+    _, page, data = take(batch(segmentation=rectangle(x=34, y=3, width=10, height=8), bbox=[34, 3, 10, 8]))
     assert [kind["code"] for kind in data["kinds"]] == ["mask-clipped"]
     assert data["kinds"][0]["example"] == "picture_102.png"
     text = page.read_text()
@@ -116,10 +116,30 @@ def test_a_picture_that_is_gone_by_now_costs_the_page_only_its_drawing(
 ) -> None:
     from flows.intake.ingest_report import report_of_result, write_batch_report
 
-    result, page, _ = take(batch(segmentation=rectangle(x=34, y=3, width=10, height=8)))
+    result, page, _ = take(batch(segmentation=rectangle(x=34, y=3, width=10, height=8), bbox=[34, 3, 10, 8]))
     (tmp_path / "batch" / "images" / "picture_102.png").unlink()
     write_batch_report(world.workspace.reports_dir, report_of_result(result), 25.0)
     assert "data:image/jpeg" not in page.read_text()
+
+
+def test_mended_masks_are_shown_before_and_after_and_stand_in_the_ledger(take: Take, world: World) -> None:
+    content = coco_content(range(100, 110))
+    for record in content["annotations"]:
+        x, y, width, height = record["bbox"]
+        right, low = x + width - 1, y + height - 1
+        record["segmentation"] = [[x, y, x, low, right - 2, low, right, low - 2, right, y]]
+    _, page, data = take(content)
+    assert (data["mended"], [kind["code"] for kind in data["kinds"]]) == ({}, ["masks-one-pixel-short"])
+    assert page.read_text().count("data:image/jpeg;base64,") == 1
+    _, page, data = take(content, mend=True)
+    assert data["mended"] == {"masks-one-pixel-short": 20}
+    text = page.read_text()
+    assert text.count("data:image/jpeg;base64,") == 2
+    for when in ("before", "mended"):
+        assert f"masks-one-pixel-short: picture_100.png, {when}" in text
+    record = world.of_kind(VersionIngested)[-1]
+    assert record.mended == {"masks-one-pixel-short": 20}
+    assert record.sentence().endswith("; masks mended: 20 of masks-one-pixel-short; 10 in all")
 
 
 def test_names_from_outside_are_text_on_the_page(take: Take, tmp_path: Path) -> None:

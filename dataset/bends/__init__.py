@@ -1,0 +1,1 @@
+"""What labelling tools' exports do to masks: found by rows of a table, named, and undone when asked to."""

@@ -1,0 +1,119 @@
+"""Pictures of a batch to look at: masks as they were read and, where they were mended, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset.bends.mending import Mended
+from dataset.coco.validation import UsablePicture, ValidationReport
+from dataset.labelled_pictures import LabelledInstance
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
+from dataset.problems import DataProblem, by_kind
+from evaluation.instances import GroundTruth
+from evaluation.overlays import draw_truth, encode_jpeg
+from maskloop.errors import PictureError
+from maskloop.masks import areas_px, boxes_xyxy, decode_masks, encode_masks
+from maskloop.pages.embedded_pictures import embed_jpeg
+
+_MOST_PICTURES: Final = 12
+_PICTURES_OF_A_KIND: Final = 2
+_LONG_SIDE_PX: Final = 480
+_MARGIN_PX: Final = 4
+
+
+def draw_examples(
+    found: ValidationReport, mended: Mended, images_dir: Path, max_mpx: float
+) -> Iterator[dict[str, str]]:
+    """Draw some pictures with a warning or an error that can be seen.
+
+    Args:
+        found: What was found in the batch.
+        mended: What was mended in it. The smallest mended mask of a picture is drawn enlarged.
+        images_dir: The folder of its pictures.
+        max_mpx: Pictures larger than this are not decoded.
+
+    Returns:
+        The ``caption`` and ``url`` of each.
+    """
+    chosen = list(_choose_examples(found))[:_MOST_PICTURES]
+    if not chosen:
+        return
+    before = {picture.found.name: picture for picture in mended.before}
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
+        for problem, picture in chosen:
+            try:
+                pixels = decoder.open((images_dir / picture.found.path).read_bytes()).pixels
+            except (OSError, PictureError):  # it changed or disappeared since it was read
+                continue
+            caption = f"{problem.code}: {picture.found.name}"
+            unmended = before.get(picture.found.name) if problem.code in mended.num_by_code else None
+            if unmended is None:
+                yield _draw(pixels, picture, picture.instances, found.class_names, caption)
+                continue
+            window = _around_smallest_change(unmended, picture)
+            for one, when in ((unmended, "before"), (picture, "mended")):
+                instances = _cut_out(one.instances, window)
+                yield _draw(pixels[window], one, instances, found.class_names, f"{caption}, {when}")
+
+
+def _choose_examples(found: ValidationReport) -> Iterator[tuple[DataProblem, UsablePicture]]:
+    by_name = {picture.found.name: picture for picture in found.usable}
+    for kind in by_kind(found.all_problems):
+        if kind.severity == "info":
+            continue
+        alike = [one for one in found.all_problems if one.code == kind.code]
+        names = dict.fromkeys(one.shown_in for one in alike if one.shown_in in by_name)
+        for name in list(names)[:_PICTURES_OF_A_KIND]:
+            yield kind, by_name[name]
+
+
+def _around_smallest_change(before: UsablePicture, after: UsablePicture) -> tuple[slice, slice]:
+    """Return rows and columns around the smallest mask that a mend changed, with as much again beside it."""
+    kept = set(after.instances)
+    changed = [one.mask for one in before.instances if one not in kept]
+    height_px, width_px = before.found.height_px, before.found.width_px
+    if not changed:
+        return slice(0, height_px), slice(0, width_px)
+    left, top, right, bottom = boxes_xyxy([changed[int(areas_px(changed).argmin())]])[0].astype(int).tolist()
+    margin = _MARGIN_PX + max(right - left, bottom - top) // 2
+    rows = slice(max(0, top - margin), min(height_px, bottom + margin))
+    return rows, slice(max(0, left - margin), min(width_px, right + margin))
+
+
+def _cut_out(
+    instances: tuple[LabelledInstance, ...], window: tuple[slice, slice]
+) -> tuple[LabelledInstance, ...]:
+    rows, columns = window
+    cut = []
+    boxes = boxes_xyxy([one.mask for one in instances])
+    for one, (left, top, right, bottom) in zip(instances, boxes, strict=True):
+        is_beside = right <= columns.start or left >= columns.stop or bottom <= rows.start or top >= rows.stop
+        if not is_beside and (pixels := decode_masks([one.mask])[0][window]).any():
+            cut.append(LabelledInstance(one.class_index, encode_masks(pixels[None])[0], one.is_crowd))
+    return tuple(cut)
+
+
+def _draw(
+    pixels: NDArray[np.uint8],
+    picture: UsablePicture,
+    instances: tuple[LabelledInstance, ...],
+    class_names: tuple[str, ...],
+    caption: str,
+) -> dict[str, Any]:
+    height_px, width_px = pixels.shape[:2]
+    truth = GroundTruth(
+        picture_id=picture.found.digest,
+        source="",
+        height_px=height_px,
+        width_px=width_px,
+        class_indices=np.array([one.class_index for one in instances], dtype=np.int64),
+        masks=tuple(one.mask for one in instances),
+        is_crowd=np.array([one.is_crowd for one in instances], dtype=bool),
+    )
+    drawn = draw_truth(pixels, truth, class_names, long_side_px=_LONG_SIDE_PX)
+    return {"caption": caption, "url": embed_jpeg(encode_jpeg(drawn))}
