@@ -24,7 +24,7 @@ from maskloop.records.kinds import (
     VersionIngested,
 )
 from maskloop.state.cycle_state import Cycle
-from maskloop.state.loop_state import Blessing, Candidate, LoopState, Rollout, Serving
+from maskloop.state.loop_state import Blessing, Candidate, LabelRequest, LoopState, Rollout, Serving
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ class Kept:
         versions: Data versions.
         serving: Changes of champion.
         slices: Pictures that rollouts failed on.
+        label_requests: Pictures that were chosen to be labelled.
     """
 
     closed_cycles: int = 50
     versions: int = 50
     serving: int = 50
     slices: int = 20
+    label_requests: int = 10
 
 
 KEPT: Final = Kept()
@@ -81,6 +83,7 @@ class Draft:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     slices: list[SliceRecorded] = field(default_factory=list)
     agreements: dict[str, tuple[AgreementMeasured, ...]] = field(default_factory=dict)
+    label_requests: dict[str, LabelRequest] = field(default_factory=dict)
     last_sequence: int = 0
 
     kept: ClassVar[Kept] = KEPT
@@ -135,6 +138,8 @@ class Draft:
         del self.versions[: -self.kept.versions]
         del self.serving[: -self.kept.serving]
         del self.slices[: -self.kept.slices]
+        while len(self.label_requests) > self.kept.label_requests:
+            del self.label_requests[next(iter(self.label_requests))]
 
     def forget_weights(self, weights_digest: str) -> None:
         """Drop what was decided about weights, if nothing kept whole needs it."""

@@ -7,25 +7,38 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from maskloop.digest import digest_value
-from maskloop.folding import cycle_reducers, data_reducers, decision_reducers, production_reducers
+from maskloop.folding import (
+    cycle_reducers,
+    data_reducers,
+    decision_reducers,
+    labelling_reducers,
+    production_reducers,
+)
 from maskloop.folding.draft import Draft
 from maskloop.folding.reducers import REDUCERS
 from maskloop.ledger.port import Entry, Finder, check_entry, newest_first, select_entries
-from maskloop.records.kinds import RECORDS, Check, CycleOpened, VersionIngested, read_record
+from maskloop.records.kinds import RECORDS, Check, ChosenPicture, CycleOpened, VersionIngested, read_record
 from maskloop.state.cycle_state import Cycle, apply_to_cycle
-from maskloop.state.loop_state import Blessing, Candidate, LoopState, Rollout, Serving
+from maskloop.state.loop_state import Blessing, Candidate, LabelRequest, LoopState, Rollout, Serving
 
-STATIONS: Final = (data_reducers, cycle_reducers, decision_reducers, production_reducers)
+STATIONS: Final = (
+    data_reducers,
+    cycle_reducers,
+    decision_reducers,
+    production_reducers,
+    labelling_reducers,
+)
 _VERSION: Final = 1
 """To be raised whenever the same entries fold into another state than before."""
 
 
 def describe_form() -> dict[str, list[str]]:
     """Return the fields of everything that a state is made of, by kind of record or name of class."""
-    parts = (LoopState, Cycle, Candidate, Rollout, Serving, Blessing)
+    parts = (LoopState, Cycle, Candidate, Rollout, Serving, Blessing, LabelRequest)
     form = {kind: sorted(record.model_fields) for kind, record in RECORDS.items()}
     form |= {part.__name__: sorted(one.name for one in fields(part)) for part in parts}
-    return {**form, Check.__name__: sorted(Check.model_fields)}
+    records = (Check, ChosenPicture)
+    return {**form, **{part.__name__: sorted(part.model_fields) for part in records}}
 
 
 FOLD_VERSION: Final = f"{_VERSION}-{digest_value(describe_form())[:12]}"

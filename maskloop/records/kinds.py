@@ -14,6 +14,7 @@ from maskloop.ledger.port import Entry, Ledger
 from maskloop.records.cycle_records import *  # noqa: F403
 from maskloop.records.data_records import *  # noqa: F403
 from maskloop.records.decision_records import *  # noqa: F403
+from maskloop.records.labelling_records import *  # noqa: F403
 from maskloop.records.production_records import *  # noqa: F403
 from maskloop.records.record import *  # noqa: F403
 from maskloop.records.record import Record

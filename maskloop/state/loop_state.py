@@ -27,6 +27,9 @@ from maskloop.records.kinds import (
     ChampionChanging,
     ClassesChanging,
     DriftJudged,
+    LabelsPulled,
+    LabelsPushed,
+    LabelsRequested,
     RolloutMoved,
     RolloutPhase,
     RolloutStarted,
@@ -117,6 +120,30 @@ class Blessing:
 
 
 @dataclass(frozen=True)
+class LabelRequest:
+    """Pictures that were chosen to be labelled, and how far they have come.
+
+    Attributes:
+        requested_at: UTC.
+        requested: The pictures and the cause.
+        cycle_id: The cycle that waits for the labels; empty for none.
+        pushed: The project they are in; None until all of them are tasks there.
+        pulled: What the newest pull found; None until labels came back.
+    """
+
+    requested_at: datetime
+    requested: LabelsRequested
+    cycle_id: str = ""
+    pushed: LabelsPushed | None = None
+    pulled: LabelsPulled | None = None
+
+    @property
+    def num_awaited(self) -> int:
+        """The pictures whose labels are not in the data yet."""
+        return max(len(self.requested.chosen) - (self.pulled.num_returned if self.pulled else 0), 0)
+
+
+@dataclass(frozen=True)
 class LoopState:
     """Everything the ledger says, in the form decisions need."""
 
@@ -175,6 +202,8 @@ class LoopState:
     agreements: dict[str, tuple[AgreementMeasured, ...]] = field(default_factory=dict)
     """By weights digest, for the cycles kept and the champion: on the pictures they were judged on, and on
     those that came since."""
+    label_requests: dict[str, LabelRequest] = field(default_factory=dict)
+    """The newest ones by id, oldest first."""
     last_sequence: int = 0
 
     @property
@@ -213,6 +242,11 @@ class LoopState:
     def open_cycles(self) -> tuple[Cycle, ...]:
         """Cycles that have not ended, oldest first."""
         return tuple(cycle for cycle in self.cycles.values() if cycle.phase != "closed")
+
+    @property
+    def open_requests(self) -> tuple[LabelRequest, ...]:
+        """The requests that labels are still to come for, oldest first."""
+        return tuple(one for one in self.label_requests.values() if one.num_awaited)
 
     def owner_of(self, weights_digest: str) -> Candidate | None:
         """Return the candidate that has these weights, None if they are unknown.

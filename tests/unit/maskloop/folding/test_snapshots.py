@@ -24,7 +24,7 @@ from maskloop.state.loop_state import LoopState
 from tests.fakes.histories import ACTIONS, History, ledgers
 from tests.fakes.ledger import FakeLedger
 
-TINY = Kept(closed_cycles=1, versions=1, serving=1, slices=1)
+TINY = Kept(closed_cycles=1, versions=1, serving=1, slices=1, label_requests=1)
 HUGE = Kept(*(1000 for _ in fields(Kept)))
 FOLDED = Path(__file__).parents[3] / "records" / "fold.json"
 
