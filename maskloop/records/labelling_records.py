@@ -1,4 +1,4 @@
-"""What the ledger holds about labels that were asked for: requests, and their way through a labelling tool."""
+"""What the ledger holds about labels: requests for them, and their way through a labelling tool."""
 
 from __future__ import annotations
 
