@@ -63,7 +63,7 @@ class LabelSource:
         if not path.exists():
             hint = "name the labels' file, or the folder they are in"
             raise NotFoundError("the annotation file does not exist", where=str(path), hint=hint)
-        self.path, self.named, self._images_dir = path, named or path, images_dir
+        self.path, self.named, self.images_dir = path, named or path, images_dir
         self.scratch = scratch
         self.root = path if path.is_dir() else path.parent
         self._parsed: OrderedDict[str, Any] = OrderedDict()
@@ -179,7 +179,7 @@ class LabelSource:
             names: As the labels have them.
             beside: The labels' file, if they are in one.
         """
-        return self._images_dir or locate_pictures(self.at(beside or "labels"), names)
+        return self.images_dir or locate_pictures(self.at(beside or "labels"), names)
 
     def choose_names(
         self, ways: Sequence[Sequence[str]], *, beside: str = ""

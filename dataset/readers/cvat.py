@@ -43,7 +43,8 @@ def read(source: LabelSource) -> CocoFile:
     if not files:
         hint = 'in CVAT export "CVAT for images 1.1"'
         raise DataError("the folder holds no XML file of CVAT", where=str(source.named), hint=hint)
-    folder = source.at("images") if source.at("images").is_dir() else source.root
+    usual = source.at("images") if source.at("images").is_dir() else source.root
+    folder = source.images_dir or usual
     collector = Collector(_FORMAT, "CVAT")
     with mask_decoder() as decoder:
         for file in files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from dataset.coco.document import CocoFile, is_safe_name
@@ -29,7 +29,7 @@ def read(source: LabelSource) -> CocoFile:
     if not files:
         hint = "expected is annotations/SUBSET.json with categories and items"
         raise DataError("this is no JSON of Datumaro", where=str(source.named), hint=hint)
-    folder = source.at(str(PurePosixPath(files[0]).parent.parent / "images"))
+    folder = source.images_dir or _pictures_dir(source, files[0])
     collector = Collector(_FORMAT)
     for file in files:
         content, subset = source.json(file), PurePosixPath(file).stem
@@ -39,10 +39,7 @@ def read(source: LabelSource) -> CocoFile:
         for number, item in enumerate(content["items"]):
             name = name_in_subset(folder, subset, _picture_name(as_dict(item), f"item {number}"))
             _read_item(as_dict(item), name, names, f"{file}: /items/{number}", collector)
-    images_dir = (
-        folder if folder.is_dir() else source.find_pictures_dir(collector.picture_names, beside=files[0])
-    )
-    return collector.finish(source.stands_for(files[0]), images_dir)
+    return collector.finish(source.stands_for(files[0]), folder)
 
 
 READER: Final = LabelReader("datumaro", _FORMAT, recognises, read)
@@ -56,6 +53,13 @@ def _is_datumaro(source: LabelSource, name: str) -> bool:
         and isinstance(content.get("categories"), dict)
         and "images" not in content
     )
+
+
+def _pictures_dir(source: LabelSource, file: str) -> Path:
+    """Return `images` beside the file's folder or in it; else the root."""
+    own = source.at(file).parent
+    near = (own.parent, own) if "/" in file or source.is_file else (own,)
+    return next((each / "images" for each in near if (each / "images").is_dir()), source.root)
 
 
 def _picture_name(item: Mapping[str, Any], otherwise: str) -> str:

@@ -10,7 +10,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -62,12 +62,10 @@ def recognises(source: LabelSource) -> bool:
         name.endswith(".json") and name not in _CLASS_FILES for name in source.pick("json")
     ):
         return False
-    pictures = [name for name in source.files if is_called_picture(name)]
     if _other_layout(source):
         return True
-    return any(lies_in(name, MASKS) for name in pictures) and any(
-        lies_in(name, PICTURES) for name in pictures
-    )
+    masks, pictures = _list_files(source)
+    return bool(masks and pictures)
 
 
 def read(source: LabelSource) -> CocoFile:
@@ -76,9 +74,7 @@ def read(source: LabelSource) -> CocoFile:
     Raises:
         DataError: if the layout is another, or each pixel has a class instead of an object.
     """
-    files = [name for name in source.files if is_called_picture(name)]
-    masks = [name for name in files if lies_in(name, MASKS)]
-    pictures = [name for name in files if lies_in(name, PICTURES) and not lies_in(name, MASKS)]
+    masks, pictures = _list_files(source)
     if not masks or not pictures:
         other = _other_layout(source)
         what = (
@@ -92,12 +88,13 @@ def read(source: LabelSource) -> CocoFile:
     with mask_decoder() as decoder:
         reading = _Reading(source, decoder, _read_classes(source), collector)
         for picture in pictures:
-            reading.read_picture(picture, by_picture[picture])
+            name = picture.removeprefix(f"{PICTURES}/") if source.images_dir else picture
+            reading.read_picture(name, [replace(mask, picture=name) for mask in by_picture[picture]])
     reading.tell_of_semantic()
     for mask in by_picture.get("", []):
         message = "no picture belongs to this mask"
         collector.refuse(mask.file, "picture-missing", mask.file, message, _LAYOUT_HINT)
-    return collector.finish(source.stands_for(masks[0]), source.root)
+    return collector.finish(source.stands_for(masks[0]), source.images_dir or source.root)
 
 
 READER: Final = LabelReader("masks", _FORMAT, recognises, read)
@@ -215,6 +212,16 @@ class _Reading:
         self.has_numbers |= len(objects) > 1
         if len(objects) == 1 and ndimage.label(values, np.ones((3, 3)))[1] > 1:
             self.scattered.append(mask.file)
+
+
+def _list_files(source: LabelSource) -> tuple[list[str], list[str]]:
+    """Return masks and pictures; pictures of a folder that a person said as if it were `images`."""
+    files = [name for name in source.files if is_called_picture(name)]
+    masks = [name for name in files if lies_in(name, MASKS)]
+    if source.images_dir:
+        elsewhere = LabelSource(source.images_dir).files
+        return masks, [f"{PICTURES}/{name}" for name in elsewhere if is_called_picture(name)]
+    return masks, [name for name in files if lies_in(name, PICTURES) and not lies_in(name, MASKS)]
 
 
 def _other_layout(source: LabelSource) -> str:

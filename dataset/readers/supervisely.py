@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.coco.document import CocoFile
-from dataset.formats.collecting import Collector, Part
+from dataset.formats.collecting import Collector, Part, name_in_subset
 from dataset.formats.filled_shapes import draw_closed
 from dataset.formats.picture_sizes import mask_decoder
 from dataset.formats.port import LabelReader, LabelSource
@@ -47,7 +47,7 @@ def read(source: LabelSource) -> CocoFile:
     with mask_decoder() as decoder:
         for file in files:
             _File(source, file, decoder, collector).read()
-    return collector.finish(source.stands_for(meta), source.root)
+    return collector.finish(source.stands_for(meta), source.images_dir or source.root)
 
 
 READER: Final = LabelReader("supervisely", _FORMAT, recognises, read)
@@ -87,6 +87,8 @@ class _File:
         """Read it; what is wrong with it costs the picture."""
         path = PurePosixPath(self.name)
         picture = str(path.parent.parent / "img" / path.stem)
+        if self.source.images_dir:
+            picture = name_in_subset(self.source.images_dir, str(path.parent.parent), path.stem)
         parts: list[Part] = []
         size_hw = None
         try:

@@ -7,10 +7,11 @@ nothing in such a folder tells them apart. Parts joined by a bridge are read as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import yaml
@@ -58,7 +59,7 @@ def read(source: LabelSource) -> CocoFile:
         raise DataError("YOLO's labels lack the names of the classes", where=where, hint=_LAYOUT_HINT)
     file, names = found
     labels = {name for name in source.files if _is_label(name)}
-    pictures = _list_pictures(source, labels)
+    pictures = _match_elsewhere(source.images_dir, labels) if source.images_dir else _match(source, labels)
     if not pictures:
         headline = "YOLO's labels are shares of a picture's sides, and the pictures are not there"
         raise DataError(headline, where=where, hint=_LAYOUT_HINT)
@@ -73,7 +74,7 @@ def read(source: LabelSource) -> CocoFile:
         if _is_yolo_file(source, label):
             hint = "put the picture in, or remove the file"
             collector.refuse(label, "picture-missing", label, "no picture belongs to these labels", hint)
-    return collector.finish(source.stands_for(file), source.root)
+    return collector.finish(source.stands_for(file), source.images_dir or source.root)
 
 
 READER: Final = LabelReader("yolo", _FORMAT, recognises, read)
@@ -101,7 +102,8 @@ class _Reading:
         """Read a picture's labels; what is wrong with them costs the picture."""
         lines = _lines(self.source, label) if label else []
         try:
-            size_hw = upright_size(self.source.at(picture), self.decoder) if lines else None
+            folder = self.source.images_dir or self.source.root
+            size_hw = upright_size(folder / picture, self.decoder) if lines else None
         except PictureError as error:
             self.collector.add_picture(picture, None)
             self.collector.refuse(picture, "picture-broken", picture, error.headline, error.hint)
@@ -142,7 +144,7 @@ class _Reading:
 def _folder(source: LabelSource) -> LabelSource:
     """Return the folder that a data.yaml stands for, as people name it to ultralytics; else the source."""
     is_yaml = source.is_file and source.path.suffix in (".yaml", ".yml")
-    return LabelSource(source.root, named=source.root) if is_yaml else source
+    return LabelSource(source.root, images_dir=source.images_dir) if is_yaml else source
 
 
 def _find_names(source: LabelSource) -> tuple[str, dict[int, str]] | None:
@@ -185,7 +187,7 @@ def _is_label(name: str) -> bool:
     return path.suffix == ".txt" and ("labels" in path.parts[:-1] or path.name not in _NAME_LISTS)
 
 
-def _list_pictures(source: LabelSource, labels: set[str]) -> dict[str, str | None]:
+def _match(source: LabelSource, labels: set[str]) -> dict[str, str | None]:
     """Return every picture with its file of labels: in the folder beside `images`, or beside itself."""
     pictures = [name for name in source.files if is_called_picture(name)]
     among_images = [name for name in pictures if "images" in PurePosixPath(name).parts[:-1]]
@@ -198,17 +200,40 @@ def _list_pictures(source: LabelSource, labels: set[str]) -> dict[str, str | Non
     return found
 
 
+def _match_elsewhere(folder: Path, labels: set[str]) -> dict[str, str | None]:
+    """Return the pictures of a folder that a person said, each with its file of labels, by path or name."""
+    by_path = {_below(label, "labels"): label for label in sorted(labels)}
+    stems = Counter(PurePosixPath(path).name for path in by_path)
+    by_stem = {
+        PurePosixPath(path).name: label
+        for path, label in by_path.items()
+        if stems[PurePosixPath(path).name] == 1
+    }
+    pictures = [name for name in LabelSource(folder).files if is_called_picture(name)]
+    keys = {picture: _below(picture, "images") for picture in pictures}
+    return {name: by_path.get(key, by_stem.get(PurePosixPath(key).name)) for name, key in keys.items()}
+
+
+def _below(name: str, folder: str) -> str:
+    """Return what lies below the last folder of that name, without the ending.
+
+    >>> _below("data/labels/train/a.txt", "labels"), _below("a.png", "images")
+    ('train/a', 'a')
+    """
+    parts = list(PurePosixPath(name).with_suffix("").parts)
+    above = [at for at, part in enumerate(parts[:-1]) if part == folder]
+    return "/".join(parts[above[-1] + 1 :] if above else parts)
+
+
 def _mirrored(picture: str) -> str:
     """Return where ultralytics looks for a picture's labels.
 
     >>> _mirrored("images/train/a.png")
     'labels/train/a.txt'
     """
-    parts = list(PurePosixPath(picture).with_suffix(".txt").parts)
-    for at in range(len(parts) - 2, -1, -1):
-        if parts[at] == "images":
-            return "/".join([*parts[:at], "labels", *parts[at + 1 :]])
-    return "/".join(parts)
+    below = _below(picture, "images")
+    above = str(PurePosixPath(picture).with_suffix("")).removesuffix(below)
+    return f"{above.removesuffix('images/')}labels/{below}.txt" if above else f"{below}.txt"
 
 
 def _lines(source: LabelSource, label: str) -> list[str]:

@@ -204,6 +204,20 @@ def test_both_pictures_are_found_and_the_validation_has_nothing_against_them(
     assert numbers[scene] > 0
 
 
+def test_the_pictures_may_lie_in_a_folder_that_a_person_says(
+    case: Case, folder: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in (PICTURE, EMPTY_PICTURE):
+        shutil.move(folder / case.pictures / name, elsewhere / name)
+    with open_source(folder, images_dir=elsewhere) as source:
+        coco = read_labels(source)
+    assert coco.images_dir == elsewhere
+    assert sorted(picture_names(coco)) == [EMPTY_PICTURE, PICTURE]
+    assert scene_iou(coco) == EXACT | (case.expected or {})
+
+
 def test_an_archive_of_the_folder_is_read_alike(folder: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "export"), "zip", tmp_path, "batch"))
     packed, loose = read(archive), read(folder)

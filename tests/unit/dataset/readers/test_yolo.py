@@ -155,6 +155,20 @@ def test_a_broken_picture_and_labels_without_one_cost_themselves(tmp_path: Path)
     assert "labels/train/gone.txt" in [image["file_name"] for image in coco.images]
 
 
+def test_pictures_elsewhere_are_matched_by_path_and_else_by_a_name_that_only_one_has(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_scene_pictures(tmp_path / "elsewhere" / split)
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split / "scene.txt").write_text(TRIANGLE)
+    (tmp_path / "labels" / "val" / "other.txt").write_text(TRIANGLE)
+    (tmp_path / "elsewhere" / "other.png").write_bytes(scene_png())
+    (tmp_path / "data.yaml").write_text(NAMES)
+    coco = read_labels(LabelSource(tmp_path, images_dir=tmp_path / "elsewhere"))
+    names = {image["id"]: image["file_name"] for image in coco.images}
+    labelled = sorted(names[annotation["image_id"]] for annotation in coco.annotations)
+    assert labelled == ["other.png", "train/scene.png", "val/scene.png"]
+
+
 def test_without_names_or_pictures_the_expected_layout_is_told(tmp_path: Path) -> None:
     write(tmp_path, TRIANGLE)
     (tmp_path / "data.yaml").write_text("train: images/train\n")
