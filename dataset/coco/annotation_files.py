@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 EXPORT_HINT: Final = (
-    "export the labels again as one JSON file in COCO instance segmentation (Roboflow: "
-    '"COCO Segmentation", CVAT: "COCO 1.0", Label Studio: "COCO")'
+    "export the labels again in COCO instance segmentation or another format that is read (Roboflow: "
+    '"COCO Segmentation", CVAT: "CVAT for images 1.1", Label Studio: "JSON")'
 )
 _PICTURES: Final = {
     b"\x89PNG": "a PNG picture",
@@ -71,6 +71,8 @@ def describe_foreign_json(content: Any) -> str:
     if isinstance(content, list):
         if _all_have(content, "data") and (_all_have(content, "annotations") or _all_have(content, "id")):
             return "Label Studio's own JSON"
+        if _all_have(content, "annotation_id") and _all_have(content, "lead_time"):
+            return "Label Studio's JSON-MIN"
         if _all_have(content, "image_id") and _all_have(content, "score"):
             return "a list of detections in COCO's results format"
     return ""
@@ -87,16 +89,15 @@ def advise(what: str) -> str:
     if what.endswith("picture"):
         return "name the folder: masks painted as pictures are read from masks/ beside images/"
     if what == "Label Studio's own JSON":
-        return (
-            'in Label Studio choose Export, then "COCO", which holds polygons but no brush labels; '
-            "name the JSON file in it"
-        )
+        return 'in Label Studio choose Export, then "JSON", which holds the annotations too'
+    if what == "Label Studio's JSON-MIN":
+        return 'in Label Studio choose Export, then "JSON", which tells the sizes of the pictures'
     if what == "a list of detections in COCO's results format":
         return "these are a model's answers, not labels; name the COCO file with the labels"
     if "YOLO" in what:
         return "name the folder that holds data.yaml, images/ and labels/"
     if "labelme" in what:
-        return f"{EXPORT_HINT}, or convert it with a tool such as FiftyOne, and look at what it drew"
+        return "name the folder with labelme's files and the pictures, without --format"
     return EXPORT_HINT
 
 

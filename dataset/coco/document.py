@@ -36,6 +36,7 @@ class CocoFile:
         format: What the format is called.
         declares_classes: Whether the categories are all classes there are, not only those that were drawn.
         images_dir: The folder its file names are relative to, where the reader knows it.
+        images_place: What to call that folder where it only exists while the labels are read; else None.
         problems: What was found while it was read. An error costs the picture it names.
     """
 
@@ -47,6 +48,7 @@ class CocoFile:
     format: str = COCO
     declares_classes: bool = True
     images_dir: Path | None = None
+    images_place: Path | None = None
     problems: tuple[DataProblem, ...] = ()
 
     @property

@@ -42,10 +42,11 @@ class PictureFolder:
 
     Args:
         root: The folder that names are relative to.
+        place: What messages call it, if not that.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, *, place: Path | None = None) -> None:
+        self.root, self._place = root, place or root
 
     def find(self, name: str) -> str | DataProblem:
         """Return the path of a picture relative to the folder, or why there is none."""
@@ -53,7 +54,7 @@ class PictureFolder:
             found = self._files_alike.get(PurePosixPath(_composed(name)).name.casefold())
             there = f"{found!r} is there: " if found else ""
             hint = f"{there}keep only each file's own name in file_name, or export with the pictures"
-            message = f"the file name leads out of the pictures' folder ({self.root})"
+            message = f"the file name leads out of the pictures' folder ({self._place})"
             return DataProblem("error", "unsafe-name", name, message, hint)
         for spelled in spellings(name):
             if (self.root / spelled).is_file():
@@ -61,7 +62,7 @@ class PictureFolder:
         alike = self._files_by_form.get(_composed(name), [])
         if len(alike) == 1:
             return alike[0]
-        message = f"the picture is listed but not there; looked in {self.root}"
+        message = f"the picture is listed but not there; looked in {self._place}"
         hint = self._suggest(name) or "name the folder that the file names are relative to with --images"
         return DataProblem("error", "picture-missing", name, message, hint)
 

@@ -25,7 +25,7 @@ def judge_lists(coco: CocoFile) -> Iterable[DataProblem]:
         message = "the batch holds no annotations"
         hint = (
             "pictures without objects are fine beside annotated ones; if brush labels were drawn in Label "
-            "Studio, its COCO export leaves them out: export polygons"
+            'Studio, its COCO export leaves them out: export "JSON"'
             if coco.is_label_studio
             else "pictures without objects are fine beside annotated ones; nothing else looks like a slip"
         )

@@ -96,6 +96,14 @@ class LabelSource:
         """Return what messages call a file; nobody knows the folder that an archive was unpacked to."""
         return self.named if self.is_file else self.named / name
 
+    def place_of_folder(self, folder: Path) -> Path | None:
+        """Return what to call a folder of this source that goes with it; None for one that stays."""
+        if self.scratch and folder.is_relative_to(self.scratch):
+            return self.named
+        if self.named == self.path or not folder.is_relative_to(self.root):
+            return None
+        return self.named / folder.relative_to(self.root)
+
     def stands_for(self, name: str) -> Path:
         """Return the path by which reports know a file: its own, or that of the archive it was in."""
         return self.at(name) if self.named == self.path else self.named

@@ -62,6 +62,7 @@ class IngestResult:
         balance: What came, what was kept, and what was not and why.
         annotations: The file, folder or archive of the labels.
         images_dir: The folder its pictures were taken from.
+        images_place: What to call that folder if it goes after the ingest, as an unpacked one does.
         read_as: The format the labels were read in, and the tool that wrote them.
         mended: What was mended in its masks.
         page: The report of the batch, once it is written.
@@ -78,6 +79,7 @@ class IngestResult:
     balance: Balance
     annotations: Path
     images_dir: Path
+    images_place: Path | None = None
     read_as: str = COCO
     mended: Mended = NOTHING_MENDED
     page: Path | None = None
@@ -153,6 +155,7 @@ def _result(
         balance=plan.balance,
         annotations=coco.path,
         images_dir=images_dir,
+        images_place=coco.images_place,
         read_as=coco.read_as,
         mended=plan.mended,
     )
@@ -162,7 +165,7 @@ def find_pictures(
     coco: CocoFile, images_dir: Path, *, max_mpx: float, progress: Progress | None = None
 ) -> dict[str, FoundPicture | DataProblem]:
     """Look at every picture the COCO file lists; decode it in a child process."""
-    names, folder = picture_names(coco), PictureFolder(images_dir)
+    names, folder = picture_names(coco), PictureFolder(images_dir, place=coco.images_place)
     found: dict[str, FoundPicture | DataProblem] = {}
     with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
         for number, name in enumerate(names, start=1):

@@ -48,6 +48,7 @@ class BatchRefusedError(DataError):
         balance: What came, and what could have been kept; None if its pictures were not read.
         images_dir: The folder the pictures were looked for in, once that is known.
         annotations: The file, folder or archive of the labels, once that is known.
+        images_place: What to call that folder if it goes after the ingest, as an unpacked one does.
         read_as: The format the labels were read in, and the tool that wrote them.
         page: The report of the batch, once it is written.
     """
@@ -59,6 +60,7 @@ class BatchRefusedError(DataError):
         self.report, self.balance = report, balance
         self.images_dir: Path | None = None
         self.annotations: Path | None = None
+        self.images_place: Path | None = None
         self.read_as = COCO
         self.page: Path | None = None
 

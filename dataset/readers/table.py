@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from dataset.coco.document import CocoFile
@@ -34,7 +35,9 @@ def read_labels(source: LabelSource, *, key: str = "") -> CocoFile:
         DataError: if no reader knows it, if two do, or if it cannot be read.
         NotFoundError: if it went.
     """
-    return choose_reader(source, READERS, key=key).read(source)
+    coco = choose_reader(source, READERS, key=key).read(source)
+    place = source.place_of_folder(coco.images_dir) if coco.images_dir else None
+    return replace(coco, images_place=place)
 
 
 def choose_reader(source: LabelSource, readers: tuple[LabelReader, ...], *, key: str = "") -> LabelReader:

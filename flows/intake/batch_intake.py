@@ -82,6 +82,7 @@ def _ingest(
             )
     except BatchRefusedError as refused:
         refused.annotations, refused.read_as = coco.path, coco.read_as
+        refused.images_place = coco.images_place
         refused.page = _write_report(workspace, teller, report_of_refusal(refused))
         if refused.page:
             refused.hint = ". ".join(filter(None, (refused.hint, f"The whole report: {refused.page}")))

@@ -33,6 +33,7 @@ class BatchReport:
         annotations: The file, folder or archive of its labels.
         read_as: The format they were read in, and the tool that wrote them.
         images_dir: The folder its pictures were looked for in.
+        images_place: What to call that folder.
         tag: The version that is current now, or an empty string.
         balance: What came, what was kept, and what was not and why; of a refused batch, what could be kept;
             None if it was refused before its pictures were read.
@@ -45,6 +46,7 @@ class BatchReport:
     annotations: Path
     read_as: str
     images_dir: Path | None
+    images_place: Path | None
     tag: str
     balance: Balance | None
     found: ValidationReport
@@ -72,7 +74,7 @@ class BatchReport:
             "said": self.said,
             "annotations": str(self.annotations),
             "read as": self.read_as,
-            "images": str(self.images_dir or ""),
+            "images": str(self.images_place or ""),
             "tag": self.tag,
             "quarantined": len(self.found.quarantined),
             "balance": {"said": self.books, **(asdict(self.balance) if self.balance else {})},
@@ -106,6 +108,7 @@ def report_of_result(result: IngestResult) -> BatchReport:
         result.annotations,
         result.read_as,
         result.images_dir,
+        result.images_place or result.images_dir,
         tag,
         result.balance,
         result.report,
@@ -122,6 +125,7 @@ def report_of_refusal(refused: BatchRefusedError) -> BatchReport:
         refused.annotations or Path(refused.where),
         refused.read_as,
         refused.images_dir,
+        refused.images_dir and (refused.images_place or refused.images_dir),
         "",
         refused.balance,
         refused.report,

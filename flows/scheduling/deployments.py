@@ -121,7 +121,7 @@ class BothTellers:
 def ingest_flow(
     workspace: str, annotations: str, images_dir: str = "", source: str = "", split: str | None = None
 ) -> str:
-    """Add a COCO batch to the data; returns the current version's tag."""
+    """Add a batch of labelled pictures to the data; returns the current version's tag."""
     result = _step("ingest")(ingest)(
         _open(workspace),
         Path(annotations),

@@ -23,6 +23,9 @@ MISTAKES = {
     "Label Studio's own JSON": json.dumps(
         [{"id": 1, "data": {"image": "/data/a.png"}, "annotations": [{"result": []}]}]
     ).encode(),
+    "Label Studio's JSON-MIN": json.dumps(
+        [{"image": "/data/a.png", "id": 1, "annotation_id": 2, "annotator": 1, "lead_time": 2.5}]
+    ).encode(),
     "labelme's file of one picture": json.dumps(LABELME).encode(),
     "a VGG Image Annotator project": json.dumps({"a.png123": {"filename": "a.png", "regions": []}}).encode(),
     "a list of detections in COCO's results format": json.dumps(

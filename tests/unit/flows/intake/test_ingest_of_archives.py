@@ -31,6 +31,8 @@ def test_an_archive_is_taken_once_and_its_folder_brings_nothing_new(world: World
     assert first.page is not None
     assert first.page.read_text().count("data:image/jpeg;base64,") == 1  # drawn before the folder went
     assert not first.images_dir.exists()
+    told = json.loads(first.page.with_suffix(".json").read_text())
+    assert (told["annotations"], told["images"]) == (str(archive), str(archive / "images"))
     again = ingest(world.app(), archive)
     assert (again.changed, again.page) == (False, first.page)
     assert not ingest(world.app(), tmp_path / "batch", options=IngestOptions("export")).changed
