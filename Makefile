@@ -54,7 +54,8 @@ bench: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycoco
 	$(BIN)/python -m benchmarks.speed train judging loading --quick --budget-s 25
 	.venv-export/bin/python -m benchmarks.speed export --batches 1 --min-size-px 320 --budget-s 20
 
-LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql --universal \
+PICTURES := --extra tiff --extra dicom --extra heic  # every format of pictures, small beside the rest
+LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql $(PICTURES) --universal \
 	  --generate-hashes --no-header --no-annotate $(UPGRADE)
 lock: environment       ## pin what pyproject.toml asks for, hashes without addresses; pinned versions stay
 	$(LOCKED) --output-file requirements.lock

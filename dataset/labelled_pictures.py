@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from maskloop.masks import Rle
 
 Split = Literal["train", "val", "test"]
@@ -76,6 +77,7 @@ class DatasetVersion:
         class_names: The label schema, in the order of ``class_index``.
         pictures: Sorted by digest.
         root: The folder that `LabelledPicture.file` is relative to.
+        conversion: How values that are no 8-bit RGB became it, in every picture.
     """
 
     tag: str
@@ -85,6 +87,7 @@ class DatasetVersion:
     class_names: tuple[str, ...]
     pictures: tuple[LabelledPicture, ...]
     root: Path
+    conversion: PictureConversion = DEFAULT_CONVERSION
 
     @cached_property
     def by_split(self) -> dict[Split, tuple[LabelledPicture, ...]]:

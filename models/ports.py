@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.labelled_pictures import LabelledPicture
+from dataset.raw.conversion import PictureConversion
 from evaluation.instances import GroundTruth, ScoreThreshold
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.prediction import Prediction
@@ -39,6 +40,11 @@ class Predictor(Protocol):
     @property
     def score_threshold(self) -> ScoreThreshold:
         """Detections at or above this score were judged: one number, or one for each class."""
+        ...
+
+    @property
+    def conversion(self) -> PictureConversion:
+        """How values that are no 8-bit RGB become it, as in the data it was trained on."""
         ...
 
     def predict(

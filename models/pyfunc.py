@@ -32,7 +32,8 @@ class PicturesToInstances:
         """Find the instances in each picture; a bad picture costs its own row only.
 
         Args:
-            model_input: A column ``image`` of JPEG, PNG or WebP files, as bytes or base64 text.
+            model_input: A column ``image`` of picture files (see `dataset.pictures.decoding`), as bytes or
+                base64 text.
             params: ``min_score``: leave out instances with a lower score. Default: the model's own threshold.
 
         Returns:
@@ -48,7 +49,11 @@ class PicturesToInstances:
 
     def _answer(self, image: Any, min_score: float | None) -> tuple[str, str]:
         try:
-            picture = open_picture(_to_bytes(image), max_mpx=DataSettings().max_picture_mpx)
+            picture = open_picture(
+                _to_bytes(image),
+                max_mpx=DataSettings().max_picture_mpx,
+                conversion=self._predictor.conversion,
+            )
             (prediction,) = self._predictor.predict([picture.pixels], min_score=min_score)
         except PictureError as error:
             return "[]", str(error)

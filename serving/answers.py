@@ -27,7 +27,7 @@ class RequestPicture:
     Attributes:
         request_id: Names the answer; the same id is the same request, sent again.
         key: What makes a client stick to one model during a rollout.
-        data: The bytes as received.
+        data: The bytes as received, or what is kept of them (`dataset.raw.raw_file`).
         pixels: uint8 (H, W, 3), RGB, upright.
         orientation: The EXIF orientation the bytes were stored in, 1 (upright) to 8.
     """

@@ -33,7 +33,7 @@ class FoundPicture:
     Attributes:
         name: The file name the COCO file gives it.
         digest: sha256 of the bytes that would be stored.
-        extension: ``.jpg``, ``.png`` or ``.webp``.
+        extension: Of the file that would be stored.
         width_px: Upright width.
         height_px: Upright height.
         orientation: EXIF orientation, 1-8.
@@ -42,6 +42,7 @@ class FoundPicture:
         cells: Its look more closely, see `dataset.pictures.looks.grey_cells`; None where it is not known.
         bits_used: See `dataset.pictures.decoding.DecodedPicture`.
         num_frames: The same.
+        is_raw: Its values and its conversion would be stored instead of the file (`dataset.raw.raw_file`).
         file: Its path in the pictures' folder, where that is spelled otherwise than ``name``.
     """
 
@@ -56,6 +57,7 @@ class FoundPicture:
     cells: bytes | None = None
     bits_used: int = 0
     num_frames: int = 1
+    is_raw: bool = False
     file: str = ""
 
     @property

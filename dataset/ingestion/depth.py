@@ -1,7 +1,7 @@
-"""Pictures of 16 bits a value, of which 8 are read: the upper ones, in training and in the service alike.
+"""Pictures of 16 bits a value that are read over their full range, but do not use it.
 
 A camera of 12 bits that writes its values into the lower bits leaves 16 grey levels of 256. No file is
-stretched by itself: the next one, or the service's, would be stretched otherwise. It is told instead.
+stretched by itself: the next one, or the service's, would be stretched otherwise. The setting is named.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def warn_of_unused_bits(pictures: Sequence[DeepPicture]) -> tuple[DataProblem, .
     if num_bits > _FEW_BITS:
         return ()
     message = (
-        f"only the lower {num_bits} of 16 bits are used in {count(len(deep), 'picture')}: the upper 8 bits "
-        f"are read, which leaves {2 ** max(0, num_bits - 8)} of 256 grey levels and looks dark"
+        f"only the lower {num_bits} of 16 bits are used in {count(len(deep), 'picture')}, and all 16 are "
+        f"read, which leaves {2 ** max(0, num_bits - 8)} of 256 grey levels and looks dark"
     )
     hint = (
-        f"multiply their values by {2 ** (16 - num_bits)}, or save them with 8 bits; do the same with every "
-        "picture that the model is to answer"
+        f"set pictures.depth_bits = {num_bits} in maskloop.toml of a new workspace, and ingest the batch "
+        "there: the first batch settles how values are read"
     )
     return (DataProblem("warning", "bits-unused", deep[0].name, message, hint),)

@@ -34,11 +34,12 @@ from dataset.pictures.looks import are_near, difference_hash, grey_cells
 from dataset.pictures.metadata import without_metadata
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion, conversion_of
 from dataset.version_store import DatasetStore, next_tag
 from dataset.versions.catalog import Catalog, read_catalog, write_catalog
 from dataset.versions.dvc_objects import link_or_copy
 from maskloop.digest import digest_bytes
-from maskloop.errors import PictureError, StorageError
+from maskloop.errors import PictureError, RefusedError, StorageError
 from maskloop.files import storage_error
 from maskloop.settings.workspace_settings import DataSettings, Settings
 
@@ -107,15 +108,18 @@ def ingest_batch(
 
     Raises:
         BatchRefusedError: if the batch is refused as a whole; its ``report`` says why.
-        RefusedError: if `data/` holds anything that no data version put there.
+        RefusedError: if `data/` holds anything that no data version put there, or pictures under another
+            conversion than the settings state.
         StorageError: if something could not be written; the previous version is still current.
         UnavailableError: if another ingest is running, or the remote does not answer.
     """
     store.refuse_to_lose()
-    present = store.current()
+    present, conversion = store.current(), conversion_of(settings.pictures)
+    refuse_other_conversion(present, conversion)
     refuse_other_schema(coco, options, settings, present.class_names if present else ())
     images_dir = images_dir or coco.images_dir or locate_pictures(coco.path, picture_names(coco))
-    found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx, progress=progress)
+    max_mpx = settings.data.max_picture_mpx
+    found = find_pictures(coco, images_dir, max_mpx=max_mpx, conversion=conversion, progress=progress)
     with store.staging() as folder:
         previous, versions = store.current(), store.versions()
         catalog = read_catalog(previous.root) if previous else None
@@ -129,7 +133,8 @@ def ingest_batch(
             raise
         version = previous
         if plan.changes_something:
-            stage(folder, plan, images_dir, previous_root=previous.root if previous else None)
+            root = previous.root if previous else None
+            stage(folder, plan, images_dir, previous_root=root, max_mpx=max_mpx)
             num_new, num_relabelled = len(plan.added), len(plan.updated)
             message = f"{num_new} pictures added and {num_relabelled} relabelled from {options.source}"
             version = store.commit(folder, message)
@@ -161,13 +166,35 @@ def _result(
     )
 
 
+def refuse_other_conversion(present: DatasetVersion | None, stated: PictureConversion) -> None:
+    """Refuse a batch whose pictures would be converted otherwise than those that are there.
+
+    Raises:
+        RefusedError: a model would learn two meanings of the same grey.
+    """
+    if present is None or present.conversion == stated:
+        return
+    raise RefusedError(
+        f"the pictures of {present.tag} are converted under {present.conversion.sentence()}, "
+        f"and the settings state {stated.sentence()}",
+        where="maskloop.toml: pictures",
+        hint="Set [pictures] back, or begin a workspace with the new one and ingest the data folder of this "
+        "one there, which holds all values",
+    )
+
+
 def find_pictures(
-    coco: CocoFile, images_dir: Path, *, max_mpx: float, progress: Progress | None = None
+    coco: CocoFile,
+    images_dir: Path,
+    *,
+    max_mpx: float,
+    conversion: PictureConversion = DEFAULT_CONVERSION,
+    progress: Progress | None = None,
 ) -> dict[str, FoundPicture | DataProblem]:
     """Look at every picture the COCO file lists; decode it in a child process."""
     names, folder = picture_names(coco), PictureFolder(images_dir, place=coco.images_place)
     found: dict[str, FoundPicture | DataProblem] = {}
-    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), conversion) as decoder:
         for number, name in enumerate(names, start=1):
             found[name] = _find(name, folder, decoder)
             if progress:
@@ -188,7 +215,9 @@ def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundP
         return DataProblem("error", "picture-unreadable", name, f"the picture cannot be read: {error}")
     except PictureError as error:
         return DataProblem("error", "picture-broken", name, error.headline, error.hint)
-    told_location = tells_place(data)
+    if decoded.stored:
+        data = decoded.stored
+    told_location = not decoded.stored and tells_place(data)
     if told_location:
         data = without_metadata(data, orientation=decoded.orientation)
         if tells_place(data) or not _shows_the_same(data, decoded, decoder):
@@ -209,6 +238,7 @@ def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundP
         cells=grey_cells(decoded.pixels),
         bits_used=decoded.bits_used,
         num_frames=decoded.num_frames,
+        is_raw=decoded.stored is not None,
         file=file if file != name else "",
     )
 
@@ -258,24 +288,27 @@ def read_cells(file: Path, max_mpx: float) -> bytes | None:
         return None
 
 
-def stage(folder: Path, plan: IngestPlan, images_dir: Path, *, previous_root: Path | None) -> None:
+def stage(
+    folder: Path, plan: IngestPlan, images_dir: Path, *, previous_root: Path | None, max_mpx: float
+) -> None:
     """Fill a folder with the next version: old pictures linked, new ones copied, the catalog written.
 
     Raises:
         StorageError: if a picture changed since it was looked at, or the disk is full.
     """
     added = {found.digest: found for found in plan.added}
-    for picture in plan.catalog.pictures:
-        target = folder / picture.file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        found = added.get(picture.digest)
-        try:
-            if found:
-                target.write_bytes(_stored_bytes(found, images_dir))
-            elif previous_root:
-                link_or_copy(previous_root / picture.file, target)
-        except OSError as error:
-            raise storage_error(error, target) from error
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), plan.catalog.conversion) as decoder:
+        for picture in plan.catalog.pictures:
+            target = folder / picture.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            found = added.get(picture.digest)
+            try:
+                if found:
+                    target.write_bytes(_stored_bytes(found, images_dir, decoder))
+                elif previous_root:
+                    link_or_copy(previous_root / picture.file, target)
+            except OSError as error:
+                raise storage_error(error, target) from error
     write_catalog(folder, plan.catalog)
 
 
@@ -291,10 +324,20 @@ def restage(folder: Path, catalog: Catalog, previous_root: Path) -> None:
     write_catalog(folder, catalog)
 
 
-def _stored_bytes(found: FoundPicture, images_dir: Path) -> bytes:
+def _stored_bytes(found: FoundPicture, images_dir: Path, decoder: SandboxedDecoder) -> bytes:
     data = (images_dir / found.path).read_bytes()
+    if found.is_raw:
+        data = _raw_bytes(data, decoder)
     if found.told_location:
         data = without_metadata(data, orientation=found.orientation)
     if digest_bytes(data) != found.digest:
         raise StorageError("a picture changed while it was taken in", where=found.name)
     return data
+
+
+def _raw_bytes(data: bytes, decoder: SandboxedDecoder) -> bytes:
+    """Return what is stored of a file; nothing, which has another digest, if it does not decode any more."""
+    try:
+        return decoder.open(data).stored or b""
+    except PictureError:
+        return b""

@@ -34,6 +34,7 @@ from dataset.ingestion.relabelling import (
 from dataset.ingestion.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture, LabelOrigin, Split
 from dataset.problems import DataProblem, by_kind
+from dataset.raw.conversion import conversion_of
 from dataset.versions.catalog import Catalog, picture_file
 from maskloop.errors import DataError
 from maskloop.settings.workspace_settings import Settings
@@ -167,6 +168,7 @@ def plan_ingest(
     catalog = _next_catalog(
         report.usable, labels.changed, options, mended, splits.places, old, previous, class_names, tag
     )
+    catalog = replace(catalog, conversion=conversion_of(settings.pictures))
     schema_changed = previous is None or previous.class_names != class_names
     return IngestPlan(catalog, new, tuple(labels.changed), schema_changed, report, balance, mended)
 

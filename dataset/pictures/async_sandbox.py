@@ -10,6 +10,7 @@ from typing import Final
 
 from dataset.pictures.decoding import DecodedPicture, sniff_format
 from dataset.pictures.sandbox import ANSWER, Child, ChildAnswer, DecodingLimits, name_failure, to_refusal
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from maskloop.errors import MaskloopError, PictureError
 
 _CHUNK_BYTES: Final = 2**16
@@ -34,10 +35,10 @@ class AsyncSandboxedDecoder:
         """A child is there and lives."""
         return self._child is not None and self._child.is_running
 
-    async def open(self, data: bytes) -> DecodedPicture:
+    async def open(self, data: bytes, conversion: PictureConversion = DEFAULT_CONVERSION) -> DecodedPicture:
         """Do what `ask` does, starting a child if none lives. Raises PictureError, UnavailableError."""
         await self.start()
-        return await self.ask(data, lambda: None)
+        return await self.ask(data, lambda: None, conversion)
 
     async def start(self) -> None:
         """Start the child if none lives, so that no picture waits for that."""
@@ -46,13 +47,19 @@ class AsyncSandboxedDecoder:
             self._child = await asyncio.to_thread(Child, self._limits)
             asyncio.get_running_loop().add_reader(self._child.socket, self._hear, self._child)
 
-    def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
+    def ask(
+        self,
+        data: bytes,
+        when_over: Callable[[], None],
+        conversion: PictureConversion = DEFAULT_CONVERSION,
+    ) -> asyncio.Future[DecodedPicture]:
         """Decode a picture in the child, which must be running, as `open_picture` does.
 
         Args:
             data: The file's bytes.
             when_over: Called when the next picture may be asked for. That may be after the future was
                 cancelled: the child is heard to the end, or its answer would be taken for the next one's.
+            conversion: How values that are no 8-bit RGB become it.
 
         Returns a future that may raise PictureError, or UnavailableError if the child does not answer.
         """
@@ -65,7 +72,7 @@ class AsyncSandboxedDecoder:
             loop.call_later(self._limits.timeout_s, self._fail, child, TimeoutError()),
         )
         try:
-            child.socket.send(child.put(data))
+            child.socket.send(child.put(data, conversion))
         except PictureError as error:
             self._end(error)
         except OSError as error:
@@ -101,7 +108,7 @@ class AsyncSandboxedDecoder:
             self._end(to_refusal(reason))
             return
         take = partial(child.take, answer, asked.extension)
-        if answer.num_pixel_bytes > _LARGE_BYTES:
+        if answer.num_pixel_bytes + answer.num_stored_bytes > _LARGE_BYTES:
             copying = asyncio.get_running_loop().run_in_executor(None, take)
             copying.add_done_callback(lambda copied: self._settle(child, copied.result))
         else:

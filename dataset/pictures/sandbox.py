@@ -29,16 +29,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.pictures.decoding import DecodedPicture, sniff_format, values_of
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
+from dataset.raw.raw_file import EXTENSION, MAX_DIRECTORY_BYTES
+from dataset.raw.raw_picture import MAX_BYTES_PER_PX
+from maskloop.digest import canonical_json
 from maskloop.errors import MaskloopError, PictureError, UnavailableError
 
-REQUEST: Final = struct.Struct(">QBB")
-"""To the child: the file's number of bytes, how it is wanted, and whether the file lies in the shared memory;
-otherwise it follows."""
+REQUEST: Final = struct.Struct(">QBBH")
+"""To the child: the file's number of bytes, how it is wanted, whether the file lies in the shared memory, and
+the length of the conversion, which follows as JSON. A file that does not lie there comes behind it."""
 AS_STORED, UPRIGHT, AS_VALUES = 0, 1, 2
 """How a picture is wanted: pixels as the file stores them, turned upright, or for `decoding.values_of`."""
-ANSWER: Final = struct.Struct(">IIBBBH")
-"""From the child: height, width, orientation, bits used, and the number of bytes that follow: none with a
-picture, which lies in the shared memory; otherwise why there is no picture."""
+ANSWER: Final = struct.Struct(">IIBBBHQ")
+"""From the child: height, width, orientation, bits used, number of frames, and the number of bytes that
+follow: none with a picture, which lies in the shared memory; otherwise why there is no picture. Last, the
+number of bytes behind the picture in the shared memory: of what is kept instead of the file, if anything."""
 _MAX_SHARED_FILE_BYTES: Final = 2**26
 _MAX_REASON_BYTES: Final = 2000
 _CHILD_START_S: Final = 120.0
@@ -67,9 +72,18 @@ class DecodingLimits:
     max_frames: int = 0
 
     @property
-    def shared_bytes(self) -> int:
-        """Size of the shared memory: the largest picture or file. Untouched pages cost nothing."""
+    def file_bytes(self) -> int:
+        """Size of the largest file that is put into the shared memory."""
         return max(3 * int(self.max_mpx * 1e6), _MAX_SHARED_FILE_BYTES)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Size of the shared memory: the largest file, or the largest picture and what is kept of it.
+
+        Untouched pages cost nothing.
+        """
+        picture_bytes = (3 + MAX_BYTES_PER_PX) * int(self.max_mpx * 1e6) + MAX_DIRECTORY_BYTES
+        return max(picture_bytes, self.file_bytes)
 
 
 class SandboxedDecoder:
@@ -80,6 +94,7 @@ class SandboxedDecoder:
 
     Args:
         limits: What a child may use.
+        conversion: How values that are no 8-bit RGB become it.
 
     >>> from dataset.pictures.decoding import encode_png
     >>> with SandboxedDecoder(DecodingLimits(max_mpx=1.0)) as decoder:
@@ -87,8 +102,8 @@ class SandboxedDecoder:
     (2, 3, 3)
     """
 
-    def __init__(self, limits: DecodingLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: DecodingLimits, conversion: PictureConversion = DEFAULT_CONVERSION) -> None:
+        self._limits, self._conversion = limits, conversion
         self._child: Child | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -147,7 +162,7 @@ class SandboxedDecoder:
         child = self.start()
         deadline_s = time.monotonic() + self._limits.timeout_s
         try:
-            _send(child.socket, _pack(data, how), deadline_s)
+            _send(child.socket, _pack(data, how, self._conversion), deadline_s)
             answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
             answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
             return child.take(answer, extension)
@@ -171,6 +186,7 @@ class ChildAnswer:
     bits_used: int
     num_frames: int
     num_bytes: int
+    num_stored_bytes: int
 
     @property
     def num_pixel_bytes(self) -> int:
@@ -204,6 +220,7 @@ class Child:
     """
 
     def __init__(self, limits: DecodingLimits) -> None:
+        self._file_bytes = limits.file_bytes
         self._memory_fd = _share_memory(limits.shared_bytes)
         self._memory = mmap.mmap(self._memory_fd, limits.shared_bytes)
         self.socket, theirs = socket.socketpair()
@@ -244,16 +261,17 @@ class Child:
         """It has not ended."""
         return self.process.poll() is None
 
-    def put(self, data: bytes) -> bytes:
+    def put(self, data: bytes, conversion: PictureConversion) -> bytes:
         """Write a file into the memory that the picture will replace; return the request to the child.
 
         Raises:
             PictureError: if it is too large.
         """
-        if len(data) > len(self._memory):
-            raise PictureError(f"the file has more than the {len(self._memory) / 1e6:g} MB that are read")
+        if len(data) > self._file_bytes:
+            raise PictureError(f"the file has more than the {self._file_bytes / 1e6:g} MB that are read")
         self._memory[: len(data)] = data
-        return REQUEST.pack(len(data), UPRIGHT, True)
+        stated = _pack_conversion(conversion)
+        return REQUEST.pack(len(data), UPRIGHT, True, len(stated)) + stated
 
     def take(self, answer: ChildAnswer, extension: str) -> DecodedPicture:
         """Copy the picture out of the shared memory, which the next one is put into.
@@ -261,11 +279,20 @@ class Child:
         Raises:
             EOFError: if no picture can be as the child says: something else speaks through it.
         """
-        if answer.num_pixel_bytes > len(self._memory) or answer.orientation not in range(1, 9):
+        num_bytes = answer.num_pixel_bytes + answer.num_stored_bytes
+        if num_bytes > len(self._memory) or answer.orientation not in range(1, 9):
             raise EOFError("the child says what cannot be")
         shared = np.frombuffer(self._memory, np.uint8, answer.num_pixel_bytes)
         pixels = shared.reshape(answer.height_px, answer.width_px, 3).copy()
-        return DecodedPicture(pixels, extension, answer.orientation, answer.bits_used, answer.num_frames)
+        stored = self._memory[answer.num_pixel_bytes : num_bytes] if answer.num_stored_bytes else None
+        return DecodedPicture(
+            pixels,
+            EXTENSION if stored else extension,
+            answer.orientation,
+            answer.bits_used,
+            answer.num_frames,
+            stored,
+        )
 
     def failed(self, error: Exception) -> ChildFailedError:
         """End it after an error, and say how it failed."""
@@ -327,8 +354,13 @@ def _share_memory(num_bytes: int) -> int:
     return descriptor
 
 
-def _pack(data: bytes, how: int) -> bytes:
-    return REQUEST.pack(len(data), how, False) + data
+def _pack(data: bytes, how: int, conversion: PictureConversion) -> bytes:
+    stated = _pack_conversion(conversion)
+    return REQUEST.pack(len(data), how, False, len(stated)) + stated + data
+
+
+def _pack_conversion(conversion: PictureConversion) -> bytes:
+    return canonical_json(conversion.to_json()).encode("ascii")
 
 
 def _send(to: socket.socket, data: bytes, deadline_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import mmap
 import os
@@ -9,13 +10,15 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
-from dataset.pictures.decoding import open_picture
+from dataset.pictures.decoding import DecodedPicture, open_picture
 from dataset.pictures.sandbox import ANSWER, AS_VALUES, READY, REQUEST, UPRIGHT, refusal_bytes
+from dataset.raw.conversion import PictureConversion
 from maskloop.errors import PictureError
 from maskloop.memory import keep_freed_memory
 
@@ -36,10 +39,19 @@ def main() -> None:
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as parent:
         parent.sendall(READY)
         while header := parent.recv(REQUEST.size, socket.MSG_WAITALL):
-            length, how, is_shared = REQUEST.unpack(header)
+            length, how, is_shared, conversion_length = REQUEST.unpack(header)
+            conversion = PictureConversion.from_json(json.loads(_receive(parent, conversion_length)))
             data = shared[:length].tobytes() if is_shared else _receive(parent, length)
+            open_it = partial(
+                open_picture,
+                max_mpx=max_mpx,
+                apply_orientation=how == UPRIGHT,
+                max_frames=max_frames,
+                as_values=how == AS_VALUES,
+                conversion=conversion,
+            )
             with _limited_cpu(cpu_s):
-                answer = _answer(data, shared, max_mpx, how, max_frames)
+                answer = _answer(data, shared, open_it)
             parent.sendall(answer)
 
 
@@ -63,22 +75,18 @@ def _receive(parent: socket.socket, length: int) -> bytes:
     return bytes(data)
 
 
-def _answer(data: bytes, shared: np.ndarray, max_mpx: float, how: int, max_frames: int) -> bytes:
+def _answer(data: bytes, shared: np.ndarray, open_it: Callable[[bytes], DecodedPicture]) -> bytes:
     try:
-        picture = open_picture(
-            data,
-            max_mpx=max_mpx,
-            apply_orientation=how == UPRIGHT,
-            max_frames=max_frames,
-            as_values=how == AS_VALUES,
-        )
+        picture = open_it(data)
     except PictureError as error:
         reason = refusal_bytes(error)
-        return ANSWER.pack(0, 0, 0, 0, 0, len(reason)) + reason
+        return ANSWER.pack(0, 0, 0, 0, 0, len(reason), 0) + reason
     height, width, _ = picture.pixels.shape
-    shared[: picture.pixels.size] = picture.pixels.reshape(-1)
+    num_pixel_bytes, stored = picture.pixels.size, picture.stored or b""
+    shared[:num_pixel_bytes] = picture.pixels.reshape(-1)
+    shared[num_pixel_bytes : num_pixel_bytes + len(stored)] = np.frombuffer(stored, np.uint8)
     num_frames = min(picture.num_frames, 2)  # one or several
-    return ANSWER.pack(height, width, picture.orientation, picture.bits_used, num_frames, 0)
+    return ANSWER.pack(height, width, picture.orientation, picture.bits_used, num_frames, 0, len(stored))
 
 
 if __name__ == "__main__":

@@ -100,10 +100,11 @@ def build_demo_catalog(root: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         coco = read_coco(generate(Path(folder)))
         images_dir, settings = Path(folder) / "images", Settings()
-        found = find_pictures(coco, images_dir, max_mpx=settings.data.max_picture_mpx)
+        max_mpx = settings.data.max_picture_mpx
+        found = find_pictures(coco, images_dir, max_mpx=max_mpx)
         options = IngestOptions(source=DEMO_SOURCE)
         plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
-        stage(root, plan, images_dir, previous_root=None)
+        stage(root, plan, images_dir, previous_root=None, max_mpx=max_mpx)
 
 
 def _annotations(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from maskloop.digest import canonical_json, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.files import write_text
@@ -32,11 +33,13 @@ class Catalog:
         class_names: In the order of `LabelledInstance.class_index`.
         pictures: Sorted by digest.
         difference_hashes: 64-bit hash of each picture's look, by digest.
+        conversion: How values that are no 8-bit RGB became it, in every picture.
     """
 
     class_names: tuple[str, ...]
     pictures: tuple[LabelledPicture, ...]
     difference_hashes: Mapping[str, int]
+    conversion: PictureConversion = DEFAULT_CONVERSION
 
 
 def picture_file(digest: str, extension: str) -> str:
@@ -81,9 +84,11 @@ def write_catalog(root: Path, catalog: Catalog) -> None:
         annotations += _annotation_records(picture, number, first_id=len(annotations) + 1)
     categories = [{"id": number, "name": name} for number, name in enumerate(catalog.class_names, start=1)]
     lists = {"annotations": annotations, "categories": categories, "images": images}
-    info = canonical_json({"description": "written by maskloop", "schema_version": SCHEMA_VERSION})
+    info: dict[str, Any] = {"description": "written by maskloop", "schema_version": SCHEMA_VERSION}
+    if catalog.conversion != DEFAULT_CONVERSION:
+        info["conversion"] = catalog.conversion.to_json()
     body = ",\n".join(f'"{name}":[\n{_lines(records)}\n]' for name, records in lists.items())
-    write_text(root / ANNOTATIONS_FILE, f'{{"info":{info},\n{body}}}\n')
+    write_text(root / ANNOTATIONS_FILE, f'{{"info":{canonical_json(info)},\n{body}}}\n')
 
 
 def read_catalog(root: Path) -> Catalog:
@@ -109,7 +114,9 @@ def read_catalog(root: Path) -> Catalog:
         hashes = {
             image["maskloop"]["digest"]: int(image["maskloop"]["look"], 16) for image in content["images"]
         }
-        return Catalog(tuple(category["name"] for category in content["categories"]), pictures, hashes)
+        names = tuple(category["name"] for category in content["categories"])
+        conversion = PictureConversion.from_json(content["info"].get("conversion", {}))
+        return Catalog(names, pictures, hashes, conversion)
     except FileNotFoundError as error:
         raise NotFoundError("this folder holds no data version", where=str(root)) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -346,4 +346,5 @@ def _read_version(release: _Release, folder: Path) -> DatasetVersion:
         class_names=catalog.class_names,
         pictures=catalog.pictures,
         root=folder,
+        conversion=catalog.conversion,
     )

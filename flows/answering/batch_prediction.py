@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dataset.pictures.decoding import DecodedPicture, encode_png
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
+from dataset.raw.conversion import PictureConversion
 from evaluation.instances import ScoreThreshold
 from evaluation.overlays import draw_overlay
 from flows.answering.incoming import IncomingFile, PictureAnswer, list_files, overlay_file, tell_passed_over
@@ -60,7 +61,8 @@ def predict(
     story = _Answering(app.samples, app.clock, served, predictor, source, overlays_dir, min_score)
     answers: list[PictureAnswer] = []
     with app.teller.progress(f"version {served.version} answers") as progress:
-        for batch in decode_in_batches(pictures, app.settings.data.max_picture_mpx):
+        limits = DecodingLimits(max_mpx=app.settings.data.max_picture_mpx)
+        for batch in decode_in_batches(pictures, limits, predictor.conversion):
             answers += story.answer_batch(batch)
             progress(len(answers), len(pictures))
     return [*answers, *tell_passed_over(incoming)]
@@ -68,7 +70,7 @@ def predict(
 
 @dataclass(frozen=True)
 class IncomingPicture:
-    """A picture as received, and decoded if that was possible."""
+    """A picture as it would be kept, and decoded if that was possible."""
 
     file: IncomingFile
     data: bytes
@@ -76,20 +78,23 @@ class IncomingPicture:
     error: str
 
 
-def decode_in_batches(files: Sequence[IncomingFile], max_mpx: float) -> Iterator[list[IncomingPicture]]:
+def decode_in_batches(
+    files: Sequence[IncomingFile], limits: DecodingLimits, conversion: PictureConversion
+) -> Iterator[list[IncomingPicture]]:
     """Decode outside bytes in a process of their own, in batches small enough for memory."""
-    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
+    with SandboxedDecoder(limits, conversion) as decoder:
         for start in range(0, len(files), BATCH_SIZE):
             yield [_receive(decoder, file) for file in files[start : start + BATCH_SIZE]]
 
 
-def _receive(decoder: Any, file: IncomingFile) -> IncomingPicture:
+def _receive(decoder: SandboxedDecoder, file: IncomingFile) -> IncomingPicture:
     try:
         data = file.path.read_bytes()
     except OSError as error:
         return IncomingPicture(file, b"", None, f"cannot be read: {error.strerror}")
     try:
-        return IncomingPicture(file, data, decoder.open(data), "")
+        decoded = decoder.open(data)
+        return IncomingPicture(file, decoded.stored or data, decoded, "")
     except PictureError as error:
         return IncomingPicture(file, data, None, str(error))
 

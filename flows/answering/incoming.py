@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from dataset.pictures.decoding import sniff_format
+from dataset.pictures.decoding import FORMATS_READ, LONGEST_MAGIC_BYTES, sniff_format
 from maskloop.errors import DataError, PictureError
 
 OVERLAY_ENDING: Final = ".overlay.png"
-_LONGEST_MAGIC_BYTES: Final = 16
-_UNREAD: Final = "not JPEG, PNG or WebP"
+_UNREAD: Final = f"not {FORMATS_READ}"
 _OWN_DRAWING: Final = "drawn by an earlier predict"
 _MOST_REASONS: Final = 5
 
@@ -87,7 +86,7 @@ def list_files(named: Sequence[Path]) -> list[IncomingFile]:
         raise DataError(
             "there are no pictures here" + (f": {passed_over}" if passed_over else ""),
             where=", ".join(map(str, named)),
-            hint="name JPEG, PNG or WebP files, or a folder with some",
+            hint=f"name {FORMATS_READ} files, or a folder with some",
         )
     return files
 
@@ -114,9 +113,9 @@ def balance(answers: Sequence[PictureAnswer]) -> list[str]:
     """Say what came and what became of it, in sentences that count every file once.
 
     >>> from dataclasses import replace
-    >>> jpeg, tiff = (PictureAnswer(name, "1", "w", "b", (), name=name) for name in ("a.jpg", "b.tif"))
-    >>> balance([jpeg, replace(tiff, error="not JPEG, PNG or WebP", passed_over=True)])
-    ['2 files: 1 answered, 0 failed, 1 passed over', 'passed over: 1 .tif (not JPEG, PNG or WebP)']
+    >>> jpeg, text = (PictureAnswer(name, "1", "w", "b", (), name=name) for name in ("a.jpg", "b.txt"))
+    >>> balance([jpeg, replace(text, error="not JPEG or PNG", passed_over=True)])
+    ['2 files: 1 answered, 0 failed, 1 passed over', 'passed over: 1 .txt (not JPEG or PNG)']
     """
     passed_over = [answer for answer in answers if answer.passed_over]
     failed = [answer for answer in answers if answer.error and not answer.passed_over]
@@ -157,7 +156,7 @@ def _why_passed_over(path: Path) -> str:
         return _OWN_DRAWING
     try:
         with path.open("rb") as file:
-            sniff_format(file.read(_LONGEST_MAGIC_BYTES))
+            sniff_format(file.read(LONGEST_MAGIC_BYTES))
     except PictureError:
         return _UNREAD
     except OSError:

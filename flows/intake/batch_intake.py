@@ -11,6 +11,7 @@ from dataset.coco.document import COCO
 from dataset.formats.archives import open_source
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.raw.conversion import conversion_of
 from dataset.readers.table import read_labels
 from dataset.version_store import DatasetStore
 from dataset.versions.difference import compare_versions
@@ -111,7 +112,9 @@ def _record(
 def _write_report(workspace: Workspace, teller: Teller, report: BatchReport) -> Path | None:
     """Write the report of a batch; that this fails changes nothing about the batch."""
     try:
-        return write_batch_report(workspace.reports_dir, report, workspace.settings.data.max_picture_mpx)
+        settings = workspace.settings
+        conversion = conversion_of(settings.pictures)
+        return write_batch_report(workspace.reports_dir, report, settings.data.max_picture_mpx, conversion)
     except (StorageError, OSError) as error:
         teller.say(f"the report of the batch could not be written: {error}")
         return None

@@ -14,6 +14,7 @@ from dataset.coco.validation import UsablePicture, ValidationReport
 from dataset.labelled_pictures import LabelledInstance
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem, by_kind
+from dataset.raw.conversion import PictureConversion
 from evaluation.instances import GroundTruth
 from evaluation.overlays import draw_truth, encode_jpeg
 from maskloop.errors import PictureError
@@ -27,7 +28,11 @@ _MARGIN_PX: Final = 4
 
 
 def draw_examples(
-    found: ValidationReport, mended: Mended, images_dir: Path, max_mpx: float
+    found: ValidationReport,
+    mended: Mended,
+    images_dir: Path,
+    max_mpx: float,
+    conversion: PictureConversion,
 ) -> Iterator[dict[str, str]]:
     """Draw some pictures with a warning or an error that can be seen.
 
@@ -36,6 +41,7 @@ def draw_examples(
         mended: What was mended in it. The smallest mended mask of a picture is drawn enlarged.
         images_dir: The folder of its pictures.
         max_mpx: Pictures larger than this are not decoded.
+        conversion: How values that are no 8-bit RGB become it.
 
     Returns:
         The ``caption`` and ``url`` of each.
@@ -44,7 +50,7 @@ def draw_examples(
     if not chosen:
         return
     before = {picture.found.name: picture for picture in mended.before}
-    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx)) as decoder:
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), conversion) as decoder:
         for problem, picture in chosen:
             try:
                 pixels = decoder.open((images_dir / picture.found.path).read_bytes()).pixels

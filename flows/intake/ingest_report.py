@@ -14,6 +14,7 @@ from dataset.ingestion.balance import Balance
 from dataset.ingestion.ingest import IngestResult
 from dataset.ingestion.plan import BatchRefusedError
 from dataset.problems import DataProblem, by_kind
+from dataset.raw.conversion import PictureConversion
 from flows.intake.batch_pictures import draw_examples
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.files import write_text
@@ -132,7 +133,9 @@ def report_of_refusal(refused: BatchRefusedError) -> BatchReport:
     )
 
 
-def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Path:
+def write_batch_report(
+    folder: Path, report: BatchReport, max_mpx: float, conversion: PictureConversion
+) -> Path:
     """Write a page and a JSON file beside it, named after the batch; return the page's path.
 
     The same file or folder overwrites its earlier report.
@@ -141,6 +144,7 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
         folder: Created if it is missing.
         report: What to write.
         max_mpx: Pictures larger than this are not decoded.
+        conversion: How values that are no 8-bit RGB become it.
 
     Raises:
         StorageError: if it cannot be written.
@@ -154,7 +158,7 @@ def write_batch_report(folder: Path, report: BatchReport, max_mpx: float) -> Pat
         rows=report.rows(),
         told=[(one, _place(one)) for one in told[:_MOST_ROWS]],
         num_told=len(told),
-        pictures=list(draw_examples(report.found, report.mended, report.images_dir, max_mpx))
+        pictures=list(draw_examples(report.found, report.mended, report.images_dir, max_mpx, conversion))
         if report.images_dir
         else [],
         data_file=page.with_suffix(".json").name,

@@ -278,6 +278,7 @@ def describe_artifact(
         settings_digest=started.settings_digest,
         dataset_tag=version.tag,
         dataset_fingerprint=version.fingerprint,
+        conversion=version.conversion,
         parent_digest=started.parent_digest,
         teacher_digest=started.teacher_digest,
         code_revision=started.code_revision,

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.network_rules import find_contradictions
+from maskloop.settings.picture_settings import PictureSettings
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
 
 MAX_CONFIRM_WINDOWS: Final = 100
@@ -287,6 +288,7 @@ class Settings(Section):
     classes: tuple[str, ...] = ()
     """The label schema. Empty: taken from the first batch and then kept."""
     data: DataSettings = DataSettings()
+    pictures: PictureSettings = PictureSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     gates: GateSettings | None = None

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection import MaskRCNN
 
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import IntegrityError, PictureError
 from models.answering.inference import FoundRegions, copy_for_inference, find_regions
@@ -36,6 +37,7 @@ class TorchPredictor:
         weights_digest: The model's identity.
         score_threshold: Detections at or above this score were judged; lower ones are kept for curves. A
             tuple holds each class's own, if they were calibrated.
+        conversion: How values that are no 8-bit RGB become it, as in the data it was trained on.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class TorchPredictor:
         shortcuts: bool = True,
         parts: Parts | None = None,
         precision: Literal["fp32", "bf16"] = "fp32",
+        conversion: PictureConversion = DEFAULT_CONVERSION,
     ) -> None:
         """Take a model as it is now; training it further does not change the answers.
 
@@ -62,6 +65,7 @@ class TorchPredictor:
                 own modules.
             parts: Networks to run instead of the model's own (see `models.exports.formats`).
             precision: Of the shortcuts; a device that would only imitate bfloat16 computes in float32.
+            conversion: Of the data it was trained on.
         """
         model.to(device).eval()
         bf16 = shortcuts and precision == "bf16" and computes_bf16(device)
@@ -73,6 +77,7 @@ class TorchPredictor:
         self.class_names = tuple(class_names)
         self.weights_digest = weights_digest
         self.score_threshold = score_threshold
+        self.conversion = conversion
 
     @classmethod
     def load(
@@ -94,6 +99,7 @@ class TorchPredictor:
             weights_digest=manifest.weights_digest,
             score_threshold=manifest.thresholds(),
             precision=manifest.model.prediction.precision,
+            conversion=manifest.conversion,
         )
 
     def predict(

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from evaluation.instances import ScoreThreshold
 from maskloop.digest import digest_file, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
@@ -38,6 +39,8 @@ class ArtifactManifest(BaseModel):
         teacher_digest: The weights it learned from beside the labels; empty for none.
         dataset_tag: The data version it was trained on.
         dataset_fingerprint: Of that version.
+        conversion: How values that are no 8-bit RGB became it in that version, and do in every picture the
+            model answers.
         settings_digest: sha256 of the settings it was trained with.
         code_revision: git revision of the code that trained it.
         environment: See `models.artifacts.environment.describe_environment`.
@@ -58,6 +61,7 @@ class ArtifactManifest(BaseModel):
     teacher_digest: str = ""
     dataset_tag: str
     dataset_fingerprint: str
+    conversion: PictureConversion = DEFAULT_CONVERSION
     settings_digest: str
     code_revision: str
     environment: dict[str, str]
@@ -99,6 +103,7 @@ class ArtifactFacts:
     teacher_digest: str = ""
     dataset_tag: str = ""
     dataset_fingerprint: str = ""
+    conversion: PictureConversion = DEFAULT_CONVERSION
     settings_digest: str = ""
     code_revision: str = ""
     created_at: datetime | None = None

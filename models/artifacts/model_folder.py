@@ -54,6 +54,7 @@ def save_artifact(directory: Path, model: MaskRCNN, facts: ArtifactFacts) -> Art
             teacher_digest=facts.teacher_digest,
             dataset_tag=facts.dataset_tag,
             dataset_fingerprint=facts.dataset_fingerprint,
+            conversion=facts.conversion,
             settings_digest=facts.settings_digest,
             code_revision=facts.code_revision,
             environment=describe_environment(),

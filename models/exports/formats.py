@@ -155,6 +155,7 @@ def load_export(
         device=torch.device("cpu"),
         weights_digest=source.weights_digest,
         score_threshold=source.thresholds(),
+        conversion=source.conversion,
         shortcuts=False,
         parts=parts_running(runs, manifest.levels),
     )

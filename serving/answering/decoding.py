@@ -10,20 +10,21 @@ from typing import Final
 import numpy as np
 
 from dataset.pictures.async_sandbox import AsyncSandboxedDecoder
-from dataset.pictures.decoding import DecodedPicture, encode_png, sniff_format
+from dataset.pictures.decoding import FORMATS_READ, DecodedPicture, encode_png, sniff_format
 from dataset.pictures.sandbox import DecodingLimits
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
 from maskloop.settings.workspace_settings import ServingSettings
 
 _GIVEN_UP_AFTER_S: Final = 20.0
 """Clients wait for less, and others for the same child."""
-_HOW_TO_SEND: Final = "send the whole file of a JPEG, PNG or WebP (TIFF and BMP turn into PNG without loss)"
+_HOW_TO_SEND: Final = f"send the whole file of a {FORMATS_READ} picture"
 _NEWEST_WEIGHT: Final = 0.2
 """Weight of the latest picture in the moving average of seconds."""
 
 
 class UnsupportedPictureError(PictureError):
-    """The bytes are no JPEG, PNG or WebP."""
+    """The bytes are no picture in a format that is read."""
 
 
 class DecoderPool:
@@ -57,11 +58,15 @@ class DecoderPool:
         num_ahead = self._num_waiting - self._free.qsize() + 1
         return max(0, num_ahead) * self._seconds_per_picture / len(self._decoders)
 
-    async def decode(self, data: bytes) -> DecodedPicture:
+    async def decode(self, data: bytes, conversion: PictureConversion = DEFAULT_CONVERSION) -> DecodedPicture:
         """Decode one picture, upright. Cancelled while it waits, it costs nothing.
 
+        Args:
+            data: The file's bytes.
+            conversion: How values that are no 8-bit RGB become it.
+
         Raises:
-            UnsupportedPictureError: if it is no JPEG, PNG or WebP.
+            UnsupportedPictureError: if it is in no format that is read.
             PictureError: if it is too large or broken.
             OverloadedError: if its turn would come too late.
             UnavailableError: if the pool is closed, or the child does not answer.
@@ -82,8 +87,10 @@ class DecoderPool:
         finally:
             self._num_waiting -= 1
         if not decoder.is_running:
-            return await asyncio.shield(asyncio.create_task(self._start_and_decode(decoder, data)))
-        return await decoder.ask(data, partial(self._free_again, decoder, time.monotonic()))
+            return await asyncio.shield(
+                asyncio.create_task(self._start_and_decode(decoder, data, conversion))
+            )
+        return await decoder.ask(data, partial(self._free_again, decoder, time.monotonic()), conversion)
 
     async def warm_up(self) -> None:
         """Start the children, so that no client waits for that."""
@@ -97,9 +104,11 @@ class DecoderPool:
             await self._free.get()
         await asyncio.gather(*(decoder.close() for decoder in self._decoders))
 
-    async def _start_and_decode(self, decoder: AsyncSandboxedDecoder, data: bytes) -> DecodedPicture:
+    async def _start_and_decode(
+        self, decoder: AsyncSandboxedDecoder, data: bytes, conversion: PictureConversion
+    ) -> DecodedPicture:
         try:
-            return await decoder.open(data)
+            return await decoder.open(data, conversion)
         finally:
             self._free_again(decoder, None)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from maskloop.errors import MaskloopError, UnavailableError
+from maskloop.errors import MaskloopError, RefusedError, UnavailableError
 from serving.answering.cores import Cores, OneCore, open_thread
 from serving.answers import HostedModel, ModelSource, Role, Traffic, Wanted
 from serving.observing import Observer
@@ -100,7 +100,7 @@ class ModelHost:
         wanted = self._source.wanted()
         now = self._hosted
         champion = self._find_or_load(wanted.champion, "champion")
-        challenger = self._load_challenger(wanted.challenger) if with_challenger else None
+        challenger = self._load_challenger(wanted.challenger, champion) if with_challenger else None
         traffic = wanted.traffic if challenger else Traffic()
         is_same = now and (now.champion, now.challenger, now.traffic) == (champion, challenger, traffic)
         if now and is_same:
@@ -109,13 +109,15 @@ class ModelHost:
         self._observer.serving_changed(Wanted(wanted.champion, answering, traffic))
         return Hosted(champion, challenger, traffic)
 
-    def _load_challenger(self, served: ServedModel | None) -> HostedModel | None:
+    def _load_challenger(self, served: ServedModel | None, champion: HostedModel) -> HostedModel | None:
         if served is None:
             return None
         if served.weights_digest == self._given_up and time.monotonic() < self._try_again_at:
             return None
         try:
-            return self._find_or_load(served, "challenger")
+            challenger = self._find_or_load(served, "challenger")
+            _refuse_other_conversion(challenger, champion)
+            return challenger
         except Exception:  # noqa: BLE001 - whatever loading a model may raise
             _log.exception("version %s cannot be loaded as challenger", served.version)
             self._given_up, self._try_again_at = served.weights_digest, time.monotonic() + _TRY_AGAIN_S
@@ -140,6 +142,21 @@ class ModelHost:
             _log.warning("%s%s", error, serves_on, exc_info=not isinstance(error, MaskloopError))
         self._said = str(error)
         self._problem = error.headline if isinstance(error, MaskloopError) else "the model cannot be loaded"
+
+
+def _refuse_other_conversion(challenger: HostedModel, champion: HostedModel) -> None:
+    """Refuse a challenger that reads pictures otherwise: a picture is decoded once, for both.
+
+    Raises:
+        RefusedError: naming both conversions.
+    """
+    ours, theirs = champion.predictor.conversion, challenger.predictor.conversion
+    if ours != theirs:
+        raise RefusedError(
+            f"version {challenger.served.version} was trained on pictures converted under "
+            f"{theirs.sentence()}, and the champion under {ours.sentence()}",
+            hint="promote it without a rollout (rollout.enabled = false)",
+        )
 
 
 def warm_up(model: HostedModel) -> None:

@@ -130,9 +130,15 @@ class Service:
             self.engine.refuse_if_full()
             async with asyncio.timeout(limit_s):
                 started = time.perf_counter()
-                decoded = await self.decoders.decode(data)
+                conversion = self.engine.host.hosted.champion.predictor.conversion
+                decoded = await self.decoders.decode(data, conversion)
                 decode_s = time.perf_counter() - started
-                picture = replace(picture, pixels=decoded.pixels, orientation=decoded.orientation)
+                picture = replace(
+                    picture,
+                    data=decoded.stored or data,
+                    pixels=decoded.pixels,
+                    orientation=decoded.orientation,
+                )
                 answer = await self._ask_engine(picture, asked)
         except TimeoutError as error:
             raise DeadlineError(f"there was no answer within {limit_s:g} s") from error

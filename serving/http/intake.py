@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 Message = MutableMapping[str, Any]
 _JSON: Final = 'the JSON must be {"picture": "… base64 …"}'
 _HOW_TO_SEND: Final = (
-    "send the picture's bytes as image/jpeg, image/png, image/webp or application/octet-stream, "
+    "send the picture's bytes as image/jpeg, image/png, another image/*, application/dicom or "
+    "application/octet-stream, "
     "a form with the file in the field picture, or JSON with base64"
 )
 
@@ -110,7 +111,7 @@ async def read_picture(request: Request) -> bytes:
     body = await request.body()
     if kind == "application/json":
         return _from_json(body)
-    if kind.startswith("image/") or kind == "application/octet-stream":
+    if kind.startswith("image/") or kind in ("application/octet-stream", "application/dicom"):
         return body
     raise _unsupported(kind, _HOW_TO_SEND)
 

@@ -65,7 +65,9 @@ class FakeDatasetStore:
         made_up = digest_bytes(f"{tag}: {message}".encode())
         md5 = f"{content[:32]}.dir"
         names, pictures = catalog.class_names, catalog.pictures
-        self._versions[tag] = DatasetVersion(tag, content, md5, made_up[:40], names, pictures, root)
+        self._versions[tag] = DatasetVersion(
+            tag, content, md5, made_up[:40], names, pictures, root, catalog.conversion
+        )
         self._file_digests[tag] = self._digests(root)
         self._current = tag
         return self._versions[tag]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from evaluation.instances import Detections, GroundTruth, ScoreThreshold
 from maskloop.digest import canonical_json, digest_file
 from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError, StoppedError, TrainingError
@@ -34,6 +35,7 @@ from tests.fakes.crashing import Countdown, Killed
 CLASS_NAMES = ("bolt", "nut")
 SIDE_PX, ROWS = 16, 10
 _WEIGHTS = "weights"
+_CONVERSION = "conversion.json"
 
 
 def draw_picture(number: int) -> tuple[np.ndarray, tuple[LabelledInstance, ...]]:
@@ -58,10 +60,11 @@ class ColourPredictor:
         score_threshold: ScoreThreshold = 0.5,
         weights_digest: str = "",
         before: Callable[[], None] | None = None,
+        conversion: PictureConversion = DEFAULT_CONVERSION,
     ) -> None:
         self.before = before
         self.quality, self.score_threshold, self.weights_digest = quality, score_threshold, weights_digest
-        self.class_names = CLASS_NAMES
+        self.class_names, self.conversion = CLASS_NAMES, conversion
 
     def predict(self, pictures: Sequence[np.ndarray], *, min_score: float | None = None) -> list[Prediction]:
         if self.before:
@@ -99,7 +102,10 @@ class FakePredictors:
     ) -> ColourPredictor:
         digest = self.verify(directory, expected_digest=expected_digest).weights_digest
         quality = json.loads((directory / _WEIGHTS).read_bytes())["quality"]
-        return ColourPredictor(quality, weights_digest=digest, before=self.before)
+        conversion = DEFAULT_CONVERSION
+        if (directory / _CONVERSION).exists():
+            conversion = PictureConversion.from_json(json.loads((directory / _CONVERSION).read_bytes()))
+        return ColourPredictor(quality, weights_digest=digest, before=self.before, conversion=conversion)
 
     def verify(self, directory: Path, *, expected_digest: str | None = None) -> ArtifactManifest:
         if not (directory / _WEIGHTS).exists():
@@ -124,6 +130,7 @@ def _manifest(weights_digest: str, facts: ArtifactFacts | None = None) -> Artifa
         teacher_digest=facts.teacher_digest,
         dataset_tag=facts.dataset_tag,
         dataset_fingerprint=facts.dataset_fingerprint,
+        conversion=facts.conversion,
         settings_digest=facts.settings_digest,
         code_revision=facts.code_revision,
         environment={},
@@ -159,6 +166,7 @@ class FakeTrainedModel:
         self.trainer.saved.append(facts)
         with directory_written_atomically(directory) as beside:
             (beside / _WEIGHTS).write_bytes(self.weights)
+            (beside / _CONVERSION).write_text(json.dumps(facts.conversion.to_json()))
         return _manifest(digest_file(directory / _WEIGHTS), facts)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from dataset.pictures.decoding import DecodedPicture, encode_png, open_picture
 from dataset.pictures.sandbox import DecodingLimits
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from maskloop.clock import Clock
 from maskloop.errors import PictureError
 from maskloop.settings.workspace_settings import ServingSettings
@@ -61,12 +62,19 @@ class DirectDecoder:
 
     is_running = True
 
-    def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
+    def ask(
+        self,
+        data: bytes,
+        when_over: Callable[[], None],
+        conversion: PictureConversion = DEFAULT_CONVERSION,
+    ) -> asyncio.Future[DecodedPicture]:
         when_over()
         picture: asyncio.Future[DecodedPicture] = asyncio.get_running_loop().create_future()
         try:
             limits = self._limits
-            decoded = open_picture(data, max_mpx=limits.max_mpx, max_frames=limits.max_frames)
+            decoded = open_picture(
+                data, max_mpx=limits.max_mpx, max_frames=limits.max_frames, conversion=conversion
+            )
             picture.set_result(decoded)
         except PictureError as error:
             picture.set_exception(error)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.errors import MaskloopError
 from maskloop.masks import encode_masks
@@ -47,6 +48,7 @@ class FakePredictor:
     class_names: tuple[str, ...] = CLASS_NAMES
     score_threshold: ScoreThreshold = 0.5
     weights_digest: str = ""
+    conversion: PictureConversion = DEFAULT_CONVERSION
     passes: list[int] = field(default_factory=list)
 
     def predict(self, pictures: Sequence[np.ndarray], *, min_score: float | None = None) -> list[Prediction]:

@@ -193,7 +193,7 @@ def test_every_call_works_against_the_service_over_a_socket(tmp_path: Path) -> N
         assert client.overlay(PNG).startswith(b"\x89PNG")
         assert client.model().class_names == ["bolt", "nut"]
         assert not client.feedback("r1", "right").becomes_a_label
-        with pytest.raises(PictureError, match="neither a JPEG nor a PNG"):
+        with pytest.raises(PictureError, match="no JPEG, PNG"):
             client.predict(b"x")
     with live(world) as url, Client(url) as stranger, pytest.raises(UnauthorisedError):
         stranger.model()

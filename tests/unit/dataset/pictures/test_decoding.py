@@ -16,6 +16,7 @@ from dataset.pictures.decoding import (
     orient,
     values_of,
 )
+from dataset.raw.conversion import DEFAULT_CONVERSION
 from maskloop.errors import PictureError
 
 RNG = np.random.default_rng(0)
@@ -99,10 +100,15 @@ def test_every_usual_mode_becomes_three_channels(mode):
     assert picture.dtype == np.uint8
 
 
-@pytest.mark.parametrize("format_name", ["BMP", "TIFF", "GIF"])
-def test_other_formats_are_refused(format_name):
-    with pytest.raises(PictureError, match="neither a JPEG"):
-        decode(saved(Image.fromarray(PIXELS), format_name))
+def test_a_bmp_comes_back_as_it_was_and_is_kept_as_it_is():
+    opened = open_picture(saved(Image.fromarray(PIXELS), "BMP"), max_mpx=1, conversion=DEFAULT_CONVERSION)
+    assert np.array_equal(opened.pixels, PIXELS)
+    assert (opened.extension, opened.stored) == (".bmp", None)
+
+
+def test_other_formats_are_refused():
+    with pytest.raises(PictureError, match="no JPEG, PNG, WebP, BMP, TIFF, DICOM or HEIC picture"):
+        decode(saved(Image.fromarray(PIXELS), "GIF"))
 
 
 def test_an_empty_file_is_refused():

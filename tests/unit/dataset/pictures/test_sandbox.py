@@ -257,9 +257,9 @@ def test_a_picture_that_takes_too_much_computing_time_is_refused_and_not_tried_a
 def test_a_crash_costs_the_picture_it_happens_on(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request for more bytes than there is memory ends the child while the answer is waited for."""
     with monkeypatch.context() as patched:
-        too_many = REQUEST.pack(2**60, True, False)
-        patched.setattr("dataset.pictures.sandbox._pack", lambda _data, how: too_many)
-        patched.setattr(Child, "put", lambda _child, _data: too_many)
+        too_many = REQUEST.pack(2**60, True, False, 2) + b"{}"
+        patched.setattr("dataset.pictures.sandbox._pack", lambda *_asked: too_many)
+        patched.setattr(Child, "put", lambda _child, *_asked: too_many)
         with pytest.raises(PictureError, match="crashed or ran out of memory"):
             decoder.open(PNG)
     assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
@@ -289,7 +289,7 @@ def test_what_cannot_be_is_taken_for_a_crash(
     start = Child._start
 
     def say_it_first(child: Child, limits: DecodingLimits, theirs: socket.socket) -> Any:
-        theirs.sendall(READY + ANSWER.pack(*said, 0, 1, 0))
+        theirs.sendall(READY + ANSWER.pack(*said, 0, 1, 0, 0))
         return start(child, limits, theirs)
 
     monkeypatch.setattr(Child, "_start", say_it_first)
@@ -310,7 +310,7 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
 
     async def story(decoder: AsyncSandboxedDecoder) -> DecodedPicture:
         await decoder.open(PNG)
-        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0, 1, 0))
+        theirs[0].sendall(ANSWER.pack(1, 1, 1, 0, 1, 0, 0))
         while decoder.is_running:
             await asyncio.sleep(0)
         return await decoder.open(PNG)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from flows.answering.incoming import PictureAnswer, balance, list_files, overlay_file, tell_passed_over
 from maskloop.errors import DataError
+from tests.fakes.field_pictures import HEIC
 
 
 def write(file: Path, format_name: str = "PNG") -> Path:
@@ -28,13 +29,16 @@ def names(*named: Path) -> list[str]:
 def test_pictures_are_told_by_their_bytes_whatever_their_names_end_in(tmp_path: Path) -> None:
     for name, kind in (("a.jfif", "JPEG"), ("b.JPE", "JPEG"), ("c", "PNG"), ("d.dat", "WEBP")):
         write(tmp_path / name, kind)
-    write(tmp_path / "e.jpg", "TIFF")
-    assert names(tmp_path) == ["a.jfif", "b.JPE", "c", "d.dat"]
+    write(tmp_path / "e.png", "TIFF")
+    (tmp_path / "f").write_bytes(HEIC)
+    (tmp_path / "g.bin").write_bytes(bytes(128) + b"DICM")
+    write(tmp_path / "h.jpg", "GIF")
+    assert names(tmp_path) == ["a.jfif", "b.JPE", "c", "d.dat", "e.png", "f", "g.bin"]
 
 
 def test_files_that_are_not_pictures_are_skipped_and_counted_by_kind(tmp_path: Path) -> None:
     write(tmp_path / "left" / "a.png")
-    for name, kind in (("a.tif", "TIFF"), ("b.TIF", "TIFF"), ("c.bmp", "BMP")):
+    for name, kind in (("a.gif", "GIF"), ("b.GIF", "GIF"), ("c.eps", "EPS")):
         write(tmp_path / name, kind)
     (tmp_path / "README").write_text("pictures of line 7")
     write(tmp_path / "left" / "a.png.overlay.png")
@@ -42,7 +46,7 @@ def test_files_that_are_not_pictures_are_skipped_and_counted_by_kind(tmp_path: P
     assert len(answers) == 5
     assert balance([PictureAnswer("x", "1", "w", "b", ()), *answers]) == [
         "6 files: 1 answered, 0 failed, 5 passed over",
-        "passed over: 2 .tif, 1 without ending, 1 .bmp (not JPEG, PNG or WebP); "
+        "passed over: 2 .gif, 1 without ending, 1 .eps (not JPEG, PNG, WebP, BMP, TIFF, DICOM or HEIC); "
         "1 .png (drawn by an earlier predict)",
     ]
 
@@ -57,13 +61,13 @@ def test_failures_are_counted_by_their_reason_with_the_first_picture_of_each() -
 
 
 def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path) -> None:
-    write(tmp_path / "only.tif", "TIFF")
-    with pytest.raises(DataError, match=r"no pictures here: 1 \.tif \(not JPEG, PNG or WebP\)"):
+    write(tmp_path / "only.gif", "GIF")
+    with pytest.raises(DataError, match=r"no pictures here: 1 \.gif \(not JPEG, PNG, WebP, BMP, TIFF"):
         list_files([tmp_path])
 
 
 def test_a_file_named_by_itself_is_predicted_even_if_it_is_not_a_picture(tmp_path: Path) -> None:
-    assert names(write(tmp_path / "only.tif", "TIFF"), tmp_path / "absent.png") == ["only.tif", "absent.png"]
+    assert names(write(tmp_path / "only.gif", "GIF"), tmp_path / "absent.png") == ["only.gif", "absent.png"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from PIL import Image
 
 from dataset.pictures.decoding import orient
 from dataset.pictures.orientation import orient_mask
+from dataset.raw.conversion import DEFAULT_CONVERSION
 from evaluation.instances import Detections
 from flows.answering.ask_service import ask_service
 from flows.answering.batch_prediction import predict
@@ -53,6 +54,7 @@ class ColourfulPredictor:
     """Finds what is red, green and blue in a picture; the blue one is below its class's threshold."""
 
     class_names, score_threshold, weights_digest = CLASS_NAMES, THRESHOLDS, ""
+    conversion = DEFAULT_CONVERSION
 
     def predict(self, pictures: Sequence[np.ndarray], *, min_score: float | None = None) -> list[Any]:
         return [

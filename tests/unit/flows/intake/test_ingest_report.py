@@ -11,6 +11,7 @@ import pytest
 
 from dataset.ingestion.plan import BatchRefusedError, IngestOptions
 from dataset.pictures.decoding import encode_png
+from dataset.raw.conversion import DEFAULT_CONVERSION
 from flows.intake.batch_intake import ingest
 from maskloop.records.kinds import VersionIngested
 from tests.fakes.coco_batches import annotation, coco_content, noise_pixels, rectangle, write_batch
@@ -118,7 +119,7 @@ def test_a_picture_that_is_gone_by_now_costs_the_page_only_its_drawing(
 
     result, page, _ = take(batch(segmentation=rectangle(x=34, y=3, width=10, height=8), bbox=[34, 3, 10, 8]))
     (tmp_path / "batch" / "images" / "picture_102.png").unlink()
-    write_batch_report(world.workspace.reports_dir, report_of_result(result), 25.0)
+    write_batch_report(world.workspace.reports_dir, report_of_result(result), 25.0, DEFAULT_CONVERSION)
     assert "data:image/jpeg" not in page.read_text()
 
 

@@ -120,7 +120,7 @@ def test_a_refused_correction_states_why_and_stops_nothing_else(world: World) ->
     assert fate(world, "class") == ("refused", "no class of the data is called gear")
     assert fate(world, "size")[1].startswith("the file is 16 x 16 px, the annotations are for 20 x 20")
     assert fate(world, "broken")[0] == "refused"
-    assert "neither a JPEG" in fate(world, "no picture")[1]
+    assert "no JPEG" in fate(world, "no picture")[1]
     assert set(labelled(world, data).instances) == set(draw_picture(100)[1])
     assert ingest_corrections(world.app()) == []
 

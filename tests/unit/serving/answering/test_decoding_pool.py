@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from dataset.pictures.decoding import DecodedPicture, open_picture
+from dataset.raw.conversion import PictureConversion
 from maskloop.errors import OverloadedError, PictureError, UnavailableError
 from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.decoding import DecoderPool, UnsupportedPictureError
@@ -31,7 +32,9 @@ class GatedDecoder:
     def __init__(self) -> None:
         self.arrived, self.opened, self.decoded = asyncio.Event(), asyncio.Event(), 0
 
-    def ask(self, data: bytes, when_over: Callable[[], None]) -> asyncio.Future[DecodedPicture]:
+    def ask(
+        self, data: bytes, when_over: Callable[[], None], _conversion: PictureConversion
+    ) -> asyncio.Future[DecodedPicture]:
         picture = asyncio.get_running_loop().create_future()
         self._work = asyncio.create_task(self._decode(data, picture, when_over))
         return picture

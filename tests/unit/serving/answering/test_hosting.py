@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dataset.raw.conversion import PictureConversion
 from maskloop.errors import IntegrityError, UnavailableError
 from serving.answering.hosting import ModelHost
 from serving.answers import HostedModel, Role, Wanted
@@ -105,6 +106,22 @@ def test_a_challenger_that_cannot_be_loaded_is_left_alone_for_a_while_then_tried
     counted, watching = tell(source, story)
     assert counted == [1, 1, 1, 2]
     assert [change.challenger for change in watching.changes] == [None]
+
+
+def test_a_challenger_that_reads_pictures_otherwise_than_the_champion_answers_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = FakeSource(options={"2": {"conversion": PictureConversion((0.0, 4096.0))}})
+    source.roll_out("2", share_percent=5.0)
+
+    async def story(host: ModelHost) -> tuple[object, str]:
+        await host.refresh()
+        await host.refresh()
+        return host.hosted.challenger, host.problem
+
+    assert tell(source, story)[0] == (None, "")
+    assert source.loaded == ["1", "2"]
+    assert "values 0 to 4096, and the champion under the full 16-bit range" in caplog.text
 
 
 def test_trouble_is_logged_once_with_its_place_and_told_without(caplog: pytest.LogCaptureFixture) -> None:

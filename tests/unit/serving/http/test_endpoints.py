@@ -130,10 +130,9 @@ def test_a_class_with_a_threshold_of_its_own_is_told_by_it(
     ("path", "content", "kind", "status", "says"),
     [
         ("", b"", "", 415, "empty"),
-        ("", b"hello", "image/png", 415, "neither a JPEG nor a PNG nor a WebP"),
-        ("", write_picture("GIF"), "image/gif", 415, "neither a JPEG"),
-        ("", write_picture("BMP"), "", 415, "neither a JPEG"),
-        ("", write_picture("TIFF"), "", 415, "TIFF and BMP turn into PNG without loss"),
+        ("", b"hello", "image/png", 415, "no JPEG, PNG, WebP, BMP, TIFF, DICOM or HEIC picture"),
+        ("", write_picture("GIF"), "image/gif", 415, "send the whole file of a JPEG, PNG"),
+        ("", write_picture("TIFF")[:60], "", 422, "cannot be decoded"),
         ("", PNG, "text/plain", 415, "bodies of type 'text/plain' are not read"),
         (
             "",
