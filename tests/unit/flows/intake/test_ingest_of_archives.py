@@ -21,7 +21,10 @@ def world(tmp_path: Path) -> World:
 
 def test_an_archive_is_taken_once_and_its_folder_brings_nothing_new(world: World, tmp_path: Path) -> None:
     content = coco_content(range(6))
-    content["annotations"][4] |= {"segmentation": rectangle(x=34, y=3, width=10, height=8)}
+    content["annotations"][4] |= {
+        "segmentation": rectangle(x=34, y=3, width=10, height=8),
+        "bbox": [34, 3, 6, 8],
+    }
     write_batch(tmp_path / "batch", range(6), content)
     archive = Path(shutil.make_archive(str(tmp_path / "export"), "zip", tmp_path / "batch"))
     first = ingest(world.app(), archive)
