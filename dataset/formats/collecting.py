@@ -112,6 +112,13 @@ class Collector:
         """Tell of a warning or remark."""
         self._problems.append(DataProblem(severity, code, where, message, hint, example=example))
 
+    def tell_of_unlabelled(self, pictures: Sequence[str], lacking: str) -> None:
+        """Tell of pictures that nothing is said about, if there are any; ``lacking`` is what they lack."""
+        if pictures:
+            message = f"{count(len(pictures), 'picture')} without {lacking}: read as pictures without objects"
+            hint = "take them out if they were not labelled yet"
+            self.tell("info", "label-file-missing", pictures[0], message, hint, example=pictures[0])
+
     def finish(self, path: Path, images_dir: Path | None) -> CocoFile:
         """Return everything that was gathered, as read from ``path``."""
         listed = set(self.picture_names)

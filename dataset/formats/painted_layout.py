@@ -1,4 +1,4 @@
-"""Which painted mask belongs to which picture and class, told by folders and names of files."""
+"""Painted masks: which picture and class each belongs to by its name, and the objects in its numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from maskloop.errors import MaskError
+from maskloop.masks import Rle, place_masks
+
 PICTURES, MASKS = "images", "masks"
+_MOST_OBJECTS: Final = 20_000
 _NUMBERED: Final = re.compile(r"(.+)_\d+")
 
 
@@ -61,6 +69,27 @@ def keys_of(picture: str) -> tuple[str, ...]:
     path = PurePosixPath(picture)
     below = PurePosixPath(picture.rpartition(f"{PICTURES}/")[2])
     return tuple(dict.fromkeys((picture, str(below), str(below.with_suffix("")), path.name, path.stem)))
+
+
+def split_numbers(values: NDArray[np.uint32]) -> dict[int, Rle]:
+    """Return the mask of each number but 0, by number.
+
+    Args:
+        values: What a mask's file stores, uint32 (H, W).
+
+    Raises:
+        MaskError: if there are more numbers than objects can be.
+    """
+    numbers, indices = np.unique(values, return_inverse=True)
+    if len(numbers) > _MOST_OBJECTS:
+        hint = "soft edges and lossy formats make numbers of their own"
+        raise MaskError(f"the mask holds {len(numbers)} different numbers", hint=hint)
+    labels = indices.reshape(values.shape) + int(numbers[0] != 0)
+    found = [int(number) for number in numbers if number != 0]
+    height, width = values.shape
+    boxes = enumerate(ndimage.find_objects(labels), start=1)
+    parts = [(box[1].start, box[0].start, labels[box] == label) for label, box in boxes]
+    return dict(zip(found, place_masks(parts, height_px=height, width_px=width), strict=True))
 
 
 def _match(mask: str, by_stem: Mapping[str, str], by_folder: Mapping[str, list[str]]) -> PaintedMask:

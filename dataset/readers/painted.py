@@ -19,13 +19,21 @@ from scipy import ndimage
 
 from dataset.coco.document import CocoFile
 from dataset.formats.collecting import Collector, Part
-from dataset.formats.painted_layout import MASKS, PICTURES, PaintedMask, keys_of, lies_in, match_masks
+from dataset.formats.painted_layout import (
+    MASKS,
+    PICTURES,
+    PaintedMask,
+    keys_of,
+    lies_in,
+    match_masks,
+    split_numbers,
+)
 from dataset.formats.picture_sizes import mask_decoder
 from dataset.formats.port import LabelReader, LabelSource, is_called_picture
+from dataset.formats.voc_masks import has_voc_masks, read_voc_masks
 from dataset.pictures.sandbox import SandboxedDecoder
 from maskloop.errors import DataError, MaskError, PictureError
-from maskloop.masks import Rle, place_masks
-from maskloop.wording import count
+from maskloop.masks import Rle
 
 _FORMAT: Final = "masks painted as pictures"
 _LAYOUT_HINT: Final = (
@@ -39,17 +47,15 @@ _SEMANTIC_HINT: Final = (
     "objects that touch would become one"
 )
 _OTHERS: Final = {
-    "SegmentationObject/": "Pascal VOC",
-    "SegmentationClass/": "Pascal VOC",
-    "_instanceIds.png": "Cityscapes",
-    "_masks.png": "Cellpose",
-    "_masks.tif": "Cellpose",
+    "SegmentationClass/": "Pascal VOC's masks of classes without those of objects",
+    "_instanceIds.png": "masks in the layout of Cityscapes",
+    "_masks.png": "masks in the layout of Cellpose",
+    "_masks.tif": "masks in the layout of Cellpose",
 }
 _CLASS_FILES: Final = ("classes.json", "classes.csv")
 _VOID: Final = 255
 _WHITES: Final = frozenset({0xFF, 0xFFFF, 0xFFFFFF})
 _ANY: Final = "*"
-_MOST_OBJECTS: Final = 20_000
 _MAX_FILE_BYTES: Final = 256 * 2**20
 
 Classes = Mapping[str, str | Mapping[int, str]]
@@ -62,7 +68,7 @@ def recognises(source: LabelSource) -> bool:
         name.endswith(".json") and name not in _CLASS_FILES for name in source.pick("json")
     ):
         return False
-    if _other_layout(source):
+    if has_voc_masks(source) or _other_layout(source):
         return True
     masks, pictures = _list_files(source)
     return bool(masks and pictures)
@@ -74,12 +80,14 @@ def read(source: LabelSource) -> CocoFile:
     Raises:
         DataError: if the layout is another, or each pixel has a class instead of an object.
     """
+    if has_voc_masks(source):
+        collector = Collector(_FORMAT)
+        with mask_decoder() as decoder:
+            return read_voc_masks(source, decoder, collector)
     masks, pictures = _list_files(source)
     if not masks or not pictures:
         other = _other_layout(source)
-        what = (
-            f"masks as {other} lays them out are not read" if other else "there are no masks beside pictures"
-        )
+        what = f"{other} are not read" if other else "there are no masks beside pictures"
         raise DataError(what, where=str(source.named), hint=_LAYOUT_HINT)
     by_picture: dict[str, list[PaintedMask]] = defaultdict(list)
     for mask in match_masks(masks, pictures):
@@ -91,6 +99,7 @@ def read(source: LabelSource) -> CocoFile:
             name = picture.removeprefix(f"{PICTURES}/") if source.images_dir else picture
             reading.read_picture(name, [replace(mask, picture=name) for mask in by_picture[picture]])
     reading.tell_of_semantic()
+    collector.tell_of_unlabelled(reading.without_mask, "a mask")
     for mask in by_picture.get("", []):
         message = "no picture belongs to this mask"
         collector.refuse(mask.file, "picture-missing", mask.file, message, _LAYOUT_HINT)
@@ -142,18 +151,12 @@ class _Reading:
         self.collector.add_picture(picture, sizes.pop() if len(sizes) == 1 else None, parts)
 
     def tell_of_semantic(self) -> None:
-        """Refuse the batch if no number stands for an object; tell of pictures without masks."""
+        """Refuse the batch if no number stands for an object."""
         if self.scattered and not self.has_numbers:
             message = (
                 "every mask holds one number, in several regions: that is a class for each pixel, no objects"
             )
             self.collector.refuse("", "masks-semantic", self.scattered[0], message, _SEMANTIC_HINT)
-        if self.without_mask:
-            number = count(len(self.without_mask), "picture")
-            message = f"{number} without a mask: read as pictures without objects"
-            hint = "take them out if they were not labelled yet"
-            first = self.without_mask[0]
-            self.collector.tell("info", "label-file-missing", first, message, hint, example=first)
 
     def _open(self, mask: PaintedMask) -> NDArray[np.uint32]:
         path = self.source.at(mask.file)
@@ -168,7 +171,7 @@ class _Reading:
         return self.decoder.open_values(data)
 
     def _parts(self, mask: PaintedMask, values: NDArray[np.uint32]) -> list[Part]:
-        objects = _objects(values)
+        objects = split_numbers(values)
         if not objects:
             return []
         told = next((self.classes[key] for key in (*keys_of(mask.picture), _ANY) if key in self.classes), "")
@@ -227,20 +230,6 @@ def _list_files(source: LabelSource) -> tuple[list[str], list[str]]:
 def _other_layout(source: LabelSource) -> str:
     known = (said for name in source.files for sign, said in _OTHERS.items() if sign in name)
     return next(known, "")
-
-
-def _objects(values: NDArray[np.uint32]) -> dict[int, Rle]:
-    """Return the mask of each number but 0, by number."""
-    numbers, indices = np.unique(values, return_inverse=True)
-    if len(numbers) > _MOST_OBJECTS:
-        hint = "soft edges and lossy formats make numbers of their own"
-        raise MaskError(f"the mask holds {len(numbers)} different numbers", hint=hint)
-    labels = indices.reshape(values.shape) + int(numbers[0] != 0)
-    found = [int(number) for number in numbers if number != 0]
-    height, width = values.shape
-    boxes = enumerate(ndimage.find_objects(labels), start=1)
-    parts = [(box[1].start, box[0].start, labels[box] == label) for label, box in boxes]
-    return dict(zip(found, place_masks(parts, height_px=height, width_px=width), strict=True))
 
 
 def _void_of(objects: Mapping[int, Any]) -> int | None:

@@ -8,7 +8,7 @@ nothing in such a folder tells them apart. Parts joined by a bridge are read as 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -69,7 +69,8 @@ def read(source: LabelSource) -> CocoFile:
         reading = _Reading(source, decoder, file, names, collector)
         for picture, label in pictures.items():
             reading.read_picture(picture, label)
-    _tell_of_unlabelled([picture for picture, label in pictures.items() if label is None], collector)
+    unlabelled = [picture for picture, label in pictures.items() if label is None]
+    collector.tell_of_unlabelled(unlabelled, "a file of labels")
     for label in sorted(labels - set(pictures.values())):
         if _is_yolo_file(source, label):
             hint = "put the picture in, or remove the file"
@@ -251,12 +252,3 @@ def _is_yolo_file(source: LabelSource, label: str) -> bool:
     except ValueError:
         return False
     return index.is_integer() and len(shares) >= 4 and max(map(abs, shares)) <= 1 + _TOLERANCE
-
-
-def _tell_of_unlabelled(pictures: Sequence[str], collector: Collector) -> None:
-    if pictures:
-        message = (
-            f"{count(len(pictures), 'picture')} without a file of labels: read as pictures without objects"
-        )
-        hint = "that is what YOLO makes of them; take them out if they were not labelled yet"
-        collector.tell("info", "label-file-missing", pictures[0], message, hint, example=pictures[0])

@@ -232,7 +232,7 @@ def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
 def test_a_layout_that_is_known_but_not_read_is_named(tmp_path: Path) -> None:
     write_scene_pictures(tmp_path / "leftImg8bit")
     (tmp_path / "scene_gtFine_instanceIds.png").write_bytes(scene_png())
-    with pytest.raises(DataError, match="masks as Cityscapes lays them out are not read") as caught:
+    with pytest.raises(DataError, match="masks in the layout of Cityscapes are not read") as caught:
         read_labels(LabelSource(tmp_path))
     assert "masks/CLASS/NAME.png" in caught.value.hint
 

@@ -28,6 +28,7 @@ SURVIVES = {
     "datumaro-cvat-from-mixed": WITHOUT_CROWDS,
     "datumaro-json-masks": WHOLE,
     "datumaro-json-from-mixed": WHOLE,
+    "datumaro-voc-masks": WITHOUT_CROWDS,
     "supervisely-project-bitmaps": WITHOUT_CROWDS,
     "supervisely-project-polygons": WITHOUT_CROWDS | {"two": "0.500, 2 objects"},
     "label-studio-json-brush": WITHOUT_CROWDS,
