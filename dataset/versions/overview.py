@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dataset.labelled_pictures import SPLITS, DatasetVersion, Split
+from dataset.raw.conversion import DEFAULT_CONVERSION
 
 _Key = TypeVar("_Key", str, int)
 
@@ -48,6 +49,7 @@ class Overview:
         sizes: Width and height in px and the number of pictures so large, most frequent first.
         num_without_labels: Pictures nothing is annotated in.
         num_crowds: Crowd regions, see the glossary.
+        conversion: How values that are no 8-bit RGB became it, if that was stated.
         num_mended: Pictures in whose masks `maskloop ingest --mend` undid what a tool's export had done.
     """
 
@@ -59,6 +61,7 @@ class Overview:
     num_without_labels: int
     num_crowds: int
     num_mended: int = 0
+    conversion: str = ""
 
 
 def describe_version(version: DatasetVersion) -> Overview:
@@ -93,6 +96,7 @@ def describe_version(version: DatasetVersion) -> Overview:
         num_without_labels=sum(not picture.instances for picture in version.pictures),
         num_crowds=sum(one.is_crowd for picture in version.pictures for one in picture.instances),
         num_mended=sum(bool(picture.mended) for picture in version.pictures),
+        conversion=version.conversion.sentence() if version.conversion != DEFAULT_CONVERSION else "",
     )
 
 

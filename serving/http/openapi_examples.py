@@ -24,6 +24,16 @@ PICTURE: Final = (
 
 _FILE: Final[dict[str, Any]] = {"type": "string", "format": "binary"}
 _BYTES: Final[dict[str, Any]] = {"schema": _FILE}
+_MEDIA_TYPES: Final = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/bmp",
+    "image/tiff",
+    "image/heic",
+    "application/dicom",
+    "application/octet-stream",
+)
 
 
 def _form(field: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -34,10 +44,7 @@ ONE_PICTURE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
-            "image/jpeg": _BYTES,
-            "image/png": _BYTES,
-            "image/webp": _BYTES,
-            "application/octet-stream": _BYTES,
+            **dict.fromkeys(_MEDIA_TYPES, _BYTES),
             "multipart/form-data": _form("picture", _FILE),
             "application/json": {
                 **_form("picture", {"type": "string", "format": "byte"}),

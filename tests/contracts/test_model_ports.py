@@ -12,6 +12,7 @@ import pytest
 
 from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import decode_picture
+from dataset.raw.conversion import PictureConversion
 from maskloop.errors import ConfigurationError, IntegrityError, NotFoundError, StoppedError, StorageError
 from maskloop.settings.workspace_settings import Settings, parse_settings
 from models.artifacts.manifest import ArtifactFacts
@@ -220,6 +221,19 @@ def test_nothing_below_the_lowest_score_asked_for_is_told(parts: Parts, artifact
     predictor = parts.predictors.load(artifact[0], device="cpu")
     (answer,) = predictor.predict([draw_picture(0)[0]], min_score=1.0)
     assert len(answer.detections) == 0
+
+
+def test_a_model_reads_pictures_as_the_data_it_was_trained_on(
+    parts: Parts, request_: TrainingRequest, settings: Settings, tmp_path: Path
+) -> None:
+    trained, *_ = train(parts.trainer, request_)
+    assert trained is not None
+    twelve = PictureConversion((0.0, 4096.0))
+    manifest = trained.save(
+        tmp_path / "model", ArtifactFacts(CLASS_NAMES, settings.model, 0.5, conversion=twelve)
+    )
+    assert manifest.conversion == twelve
+    assert parts.predictors.load(tmp_path / "model", device="cpu").conversion == twelve
 
 
 def test_other_weights_than_those_recorded_are_refused(parts: Parts, artifact: tuple[Path, str]) -> None:

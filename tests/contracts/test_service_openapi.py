@@ -59,7 +59,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The document of a service that asks for keys, and the headers with a key."""
     world = ServiceWorld(tmp_path_factory.mktemp("fuzzed"), needs_keys=True)
     app = Restartable(world)
-    for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream"):
+    images = [f"image/{name}" for name in ("jpeg", "png", "webp", "bmp", "tiff", "heic")]
+    for kind in (*images, "application/dicom", "application/octet-stream"):
         schemathesis.openapi.media_type(kind, st.sampled_from([PNG, PNG[:50]]) | st.binary(max_size=64))
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     yield schema, {"Authorization": f"Bearer {world.keys.add('fuzzer')}"}, app

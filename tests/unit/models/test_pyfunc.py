@@ -3,14 +3,18 @@ import io
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from dataset.raw.conversion import PictureConversion
+from maskloop.errors import PictureError
 from maskloop.masks import rle_from_coco
-from models.pyfunc import _load_pyfunc
+from models.pyfunc import PicturesToInstances, _load_pyfunc
+from tests.fakes.field_pictures import deep_png
 
 
 def _png(side_px=48):
@@ -35,6 +39,23 @@ def test_bytes_and_base64_give_the_same_instances(model):
     assert set(first[0]) == {"class_name", "score", "box_xyxy", "segmentation"}
     assert first[0]["class_name"] in ("square", "disc")
     rle_from_coco(first[0]["segmentation"], 48, 48)
+
+
+def test_pictures_are_converted_as_the_model_s_data_were(artifact):
+    seen = []
+
+    class Remembering:
+        class_names, score_threshold = ("square", "disc"), 0.5
+        conversion = PictureConversion((0.0, 4096.0))
+
+        def predict(self, pictures, *, min_score=None):
+            seen.extend(pictures)
+            raise PictureError("it has seen enough")
+
+    twelve = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    remembering: Any = Remembering()
+    PicturesToInstances(remembering).predict(pd.DataFrame({"image": [deep_png(twelve)]}))
+    assert np.array_equal(seen[0][:, :, 0], twelve >> 4)
 
 
 def test_a_bad_picture_costs_its_own_row_only(model):

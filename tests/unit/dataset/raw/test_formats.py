@@ -12,7 +12,7 @@ from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from dataset.raw.formats import RAW_FORMATS, RawFormat, find_raw_format
 from maskloop.errors import PictureError
-from tests.fakes.field_pictures import HEIC, dicom, heic_pixels, tiff
+from tests.fakes.field_pictures import GEOTIFF, HEIC, dicom, geotiff_values, heic_pixels, tiff
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (24, 31, 3), dtype=np.uint8)
@@ -59,6 +59,17 @@ def test_bands_of_a_geotiff_are_chosen_however_they_are_laid_out(planar):
     assert np.array_equal(opened.pixels, expected)
     with pytest.raises(PictureError, match="has 4 bands, and which are red, green and blue was not stated"):
         read(data)
+
+
+def test_a_geotiff_as_gdal_writes_it_is_read_to_the_value():
+    pytest.importorskip("imagecodecs")
+    opened = read(GEOTIFF, bands=(3, 2, 1), value_range=(0.0, 10_000.0), nodata=65535.0)
+    values = geotiff_values()[:, :, [2, 1, 0]].astype(np.int64)
+    assert np.array_equal(opened.pixels, np.where(values == 65535, 0, values * 256 // 10_000))
+    with pytest.raises(PictureError, match="nothing was measured where the value is 65535"):
+        read(GEOTIFF, bands=(3, 2, 1), value_range=(0.0, 10_000.0))
+    assert b"UTM zone 32N" in GEOTIFF
+    assert b"UTM" not in (opened.stored or b"")
 
 
 def test_floating_point_needs_a_range():

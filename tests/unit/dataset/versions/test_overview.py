@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
+from dataset.raw.conversion import PictureConversion
 from dataset.versions.overview import describe_version
 from maskloop.masks import encode_masks
 
@@ -54,6 +55,14 @@ def test_a_version_is_counted_by_split_source_class_and_size() -> None:
     ]
     assert found.sizes == ((4, 3, 4), (8, 6, 1))
     assert found.num_without_labels == 1
+
+
+def test_a_stated_conversion_of_the_pictures_is_told() -> None:
+    twelve = replace(version(), conversion=PictureConversion((0.0, 4096.0)))
+    assert (describe_version(version()).conversion, describe_version(twelve).conversion) == (
+        "",
+        "values 0 to 4096",
+    )
 
 
 def test_pictures_with_mended_masks_are_counted() -> None:

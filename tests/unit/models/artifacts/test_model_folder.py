@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dataset.raw.conversion import DEFAULT_CONVERSION
 from maskloop.digest import digest_file
 from maskloop.errors import IntegrityError, NotFoundError, StorageError
 from models.answering.predictor import TorchPredictor
@@ -138,6 +139,24 @@ def test_classes_may_have_thresholds_of_their_own(artifact, shapes):
     _edit(folder, class_score_thresholds={"disc": 0.25})
     assert load_manifest(folder).thresholds() == (0.5, 0.25)
     assert TorchPredictor.load(folder, device="cpu").score_threshold == (0.5, 0.25)
+
+
+def test_a_model_from_before_conversions_were_stated_reads_pictures_as_ever(artifact):
+    folder, manifest = artifact
+    path = folder / "manifest.json"
+    old = json.loads(path.read_text())
+    assert old.pop("conversion") == {"value_range": None, "bands": [], "page": None, "nodata": None}
+    path.write_text(json.dumps(old))
+    assert load_manifest(folder) == manifest
+    assert TorchPredictor.load(folder, device="cpu").conversion == DEFAULT_CONVERSION
+
+
+@pytest.mark.parametrize("conversion", [{"value_range": [1, 1]}, {"bands": [1, 2]}, {"page": 0}])
+def test_a_manifest_whose_conversion_means_nothing_is_refused(artifact, conversion):
+    folder, _ = artifact
+    _edit(folder, conversion=conversion)
+    with pytest.raises(IntegrityError, match="not a model's manifest"):
+        load_manifest(folder)
 
 
 def test_a_manifest_from_before_classes_had_thresholds_is_read(artifact):
