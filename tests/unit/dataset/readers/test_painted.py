@@ -15,6 +15,7 @@ from dataset.formats.port import LabelSource
 from dataset.pictures.decoding import encode_png
 from dataset.readers.table import READERS, read_labels
 from maskloop.errors import DataError
+from tests.fakes.field_pictures import tiff
 from tests.fakes.label_scene import (
     EMPTY_PICTURE,
     EXACT,
@@ -88,6 +89,11 @@ class TestANumberForEachObject:
             str(n << 16 | 3 * n << 8 | 9 * n): one.class_name for n, one in enumerate(SCENE, start=1)
         }
         coco = write(tmp_path / "c", {"scene.png": colours}, {"scene": by_colour})
+        assert scene_iou(coco, PICTURES) == NO_CROWD
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_in_a_tiff(self, dtype: Any, tmp_path: Path) -> None:
+        coco = write(tmp_path, {"scene.tif": tiff(numbered(dtype))}, {"scene": SCENE_CLASSES})
         assert scene_iou(coco, PICTURES) == NO_CROWD
 
     def test_where_255_is_undecided_it_is_a_crowd_of_the_folders_class(self, tmp_path: Path) -> None:
