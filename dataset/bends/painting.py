@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.formats.filled_shapes import fill_closed, trace_closed
 from maskloop.masks import Rle, areas_px, crop_mask, mask_iou, place_mask, rle_from_coco
 
 _NUM_OF_A_TRIANGLE: Final = 6
@@ -36,19 +37,19 @@ def paint_inclusively(polygons: Sequence[NDArray[np.float64]], *, height_px: int
         height_px: Of the picture; what lies outside is cut off.
         width_px: The same.
     """
-    outlines = [_trace(polygon) for polygon in polygons]
+    outlines = [trace_closed(polygon) for polygon in polygons]
     left, top = np.min([outline.min(axis=0) for outline in outlines], axis=0)
     right, bottom = np.max([outline.max(axis=0) for outline in outlines], axis=0) + 1
     canvas = np.zeros((bottom - top, right - left), dtype=bool)
-    for outline in _largest_first(outlines):
-        x, y = outline[:, 0] - left, outline[:, 1] - top
+    for number in _largest_first(polygons, outlines):
+        x, y = outlines[number][:, 0] - left, outlines[number][:, 1] - top
         is_hole = canvas[y, x].all()
-        x0, y0, x1, y1 = x.min(), y.min(), x.max() + 1, y.max() + 1
-        border = np.zeros((y1 - y0, x1 - x0), dtype=bool)
-        border[y - y0, x - x0] = True
-        enclosed = _enclosed(border)
-        window = canvas[y0:y1, x0:x1]
-        window[:] = window & ~enclosed if is_hole else window | enclosed | border
+        inner_left, inner_top, filled = fill_closed(polygons[number])
+        x0, y0 = inner_left - left, inner_top - top
+        window = canvas[y0 : y0 + filled.shape[0], x0 : x0 + filled.shape[1]]
+        if is_hole:
+            filled[y - y0, x - x0] = False
+        window[:] = window & ~filled if is_hole else window | filled
     return _placed(canvas, left, top, height_px, width_px)
 
 
@@ -69,7 +70,10 @@ def measure_depths(masks: Sequence[Rle]) -> tuple[int, ...]:
 
 
 def are_boxes_nested(polygons: Sequence[NDArray[np.float64]]) -> bool:
-    """Say whether the box of any polygon lies in that of another: a quick look before masks are compared."""
+    """Say whether the box of any polygon lies in that of another: a quick look before masks are compared.
+
+    Polygons are x, y, float64 (N, 2) each.
+    """
     if len(polygons) < 2:
         return False
     low = np.array([polygon.min(axis=0) for polygon in polygons])
@@ -96,43 +100,25 @@ def paint_with_holes(polygons: Sequence[NDArray[np.float64]], height_px: int, wi
     return place_mask(canvas, left_px=0, top_px=0, height_px=height_px, width_px=width_px)
 
 
-def _trace(polygon_N2: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the pixels of a closed outline, int64 (M, 2), x and y: straight lines from point to point."""
-    points = np.rint(polygon_N2).astype(np.int64)
-    steps = np.diff(points, axis=0, append=points[:1])
-    lengths = np.maximum(np.abs(steps).max(axis=1), 1)
-    starts = np.cumsum(lengths) - lengths
-    along = (np.arange(lengths.sum()) - np.repeat(starts, lengths)) / np.repeat(lengths, lengths)
-    line = np.repeat(points, lengths, axis=0) + along[:, None] * np.repeat(steps, lengths, axis=0)
-    pixels: NDArray[np.int64] = np.rint(line).astype(np.int64)
-    return pixels
-
-
-def _largest_first(outlines: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+def _largest_first(
+    polygons: Sequence[NDArray[np.float64]], outlines: Sequence[NDArray[np.int64]]
+) -> list[int]:
     """Sort by the area of the box around each, then by the area inside; repeated outlines are left out.
 
     A hole that is one pixel wide may have the outline of its object, but is traced the other way round.
     """
-    once: dict[tuple[bytes, bool], tuple[int, float, NDArray[np.int64]]] = {}
-    for outline in outlines:
-        area = _signed_area_px2(outline)
+    once: dict[tuple[bytes, bool], tuple[int, float, int]] = {}
+    for number, (polygon, outline) in enumerate(zip(polygons, outlines, strict=True)):
+        area = _signed_area_px2(polygon)
         pixels = np.unique(outline, axis=0).tobytes()
         box = int(np.prod(np.ptp(outline, axis=0) + 1))
-        once.setdefault((pixels, area < 0), (-box, -abs(area), outline))
-    return [outline for *_, outline in sorted(once.values(), key=lambda one: one[:2])]
+        once.setdefault((pixels, area < 0), (-box, -abs(area), number))
+    return [number for *_, number in sorted(once.values())]
 
 
-def _signed_area_px2(outline_N2: NDArray[np.int64]) -> float:
-    x, y = outline_N2[:, 0], outline_N2[:, 1]
+def _signed_area_px2(polygon_N2: NDArray[np.float64]) -> float:
+    x, y = polygon_N2[:, 0], polygon_N2[:, 1]
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
-
-
-def _enclosed(border: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return what no path of horizontal and vertical steps beside the border leads out of, bool (h, w)."""
-    from scipy.ndimage import label  # 0.2 s of imports that no other command needs
-
-    parts, _ = label(~np.pad(border, 1))
-    return np.asarray((parts != parts[0, 0])[1:-1, 1:-1] & ~border)
 
 
 def _placed(canvas: NDArray[np.bool_], left: int, top: int, height_px: int, width_px: int) -> Rle:

@@ -55,6 +55,17 @@ def fill_closed(points_N2: NDArray[np.float64]) -> tuple[int, int, NDArray[np.bo
     return int(left), int(top), pixels_hw
 
 
+def trace_closed(points_N2: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the pixels of the border that `fill_closed` draws, x and y, int64 (M, 2); some may be repeated.
+
+    Args:
+        points_N2: float64 (N, 2), px; see there.
+    """
+    points = np.rint(points_N2).astype(np.int64)
+    rows, columns = _border(points, np.roll(points, -1, axis=0))
+    return np.stack([columns, rows], axis=1)
+
+
 def draw_closed(
     outline_N2: NDArray[np.float64], holes: Sequence[NDArray[np.float64]], height_px: int, width_px: int
 ) -> Rle:

@@ -79,7 +79,7 @@ def test_neighbours_that_touch_otherwise_are_objects(shift: int) -> None:
 
 @pytest.mark.parametrize(
     ("tool", "is_found"),
-    [("Label Studio", True), ("Label Studio Converter", True), ("CVAT", False), ("", False)],
+    [("Label Studio", True), ("Label Studio Converter", False), ("CVAT", False), ("", False)],
 )
 def test_pictures_without_annotations_are_told_where_label_studio_wrote_the_file(
     tool: str, is_found: bool
@@ -91,6 +91,12 @@ def test_pictures_without_annotations_are_told_where_label_studio_wrote_the_file
     if finding:
         assert finding.message == "2 pictures have no annotation: 2.png, 3.png"
         assert (finding.count, finding.pictures) == (2, ("2.png", "3.png"))
+
+
+def test_label_studios_own_json_drops_nothing() -> None:
+    coco = write_masks(LS, as_rle)
+    bare = replace(coco, annotations=coco.annotations[:1], tool="Label Studio", format="Label Studio JSON")
+    assert find_dropped_objects(evidence_of(bare)) is None
 
 
 def test_a_file_in_which_every_picture_has_annotations_lost_none() -> None:
