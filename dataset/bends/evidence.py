@@ -132,7 +132,7 @@ class Bend:
         cause: Which tools do it, and why.
         cure: What to do about it.
         mend: Returns the batch with the affected annotations as they were drawn. Pure. None: not possible.
-        mended: What the mend did, as a sentence's end: "were filled to their last pixel".
+        mended: What the mend did, for a list: "filled to the last pixel".
         is_told: False where the validation tells it already.
     """
 

@@ -10,9 +10,25 @@ from dataset.bends.table import BENDS
 from dataset.bends.tools import name_tool
 from dataset.coco.validation import UsablePicture, ValidationReport
 from dataset.problems import DataProblem, Severity
+from maskloop.masks import Rle
 from maskloop.wording import count
 
 Validate = Callable[[Batch], ValidationReport]
+
+
+@dataclass(frozen=True)
+class MendedExample:
+    """A picture to look at.
+
+    Attributes:
+        code: The bend that was undone.
+        before: The picture as it was read without mends.
+        bent: The masks with that bend, in the frame they were drawn in.
+    """
+
+    code: str
+    before: UsablePicture
+    bent: frozenset[Rle]
 
 
 @dataclass(frozen=True)
@@ -22,12 +38,12 @@ class Mended:
     Attributes:
         num_by_code: Annotations of pictures that are kept, by the bend's code.
         codes_by_picture: The bends that were undone in each picture, by file name.
-        before: Pictures to look at, as they were read without mends.
+        examples: One for each bend.
     """
 
     num_by_code: Mapping[str, int]
     codes_by_picture: Mapping[str, tuple[str, ...]]
-    before: tuple[UsablePicture, ...]
+    examples: tuple[MendedExample, ...]
 
 
 NOTHING_MENDED = Mended({}, {}, ())
@@ -80,7 +96,7 @@ def _tell(bend: Bend, finding: Finding, report: ValidationReport, tool: str) -> 
 
 
 def _tell_mended(bend: Bend, finding: Finding, report: ValidationReport) -> DataProblem:
-    message = f"mended: {count(finding.count, 'mask')} {bend.mended}, as you asked"
+    message = f"mended, as you asked: {count(finding.count, 'mask')}, {bend.mended}"
     hint = "look at the pictures in the report, before and after; ingest without --mend to undo it"
     return _problem(bend, finding, report, "warning", message, hint)
 
@@ -103,12 +119,15 @@ def _sum_up(
     mends: Iterable[tuple[Bend, Finding]], before: ValidationReport, after: ValidationReport
 ) -> Mended:
     codes: dict[str, list[str]] = {}
-    examples: set[str] = set()
+    examples: list[MendedExample] = []
+    pictures = {picture.found.name: picture for picture in before.usable}
     numbers: dict[str, int] = {}
     for bend, finding in mends:
         kept = _kept(finding, after)
         names = set(kept)
-        examples.update(kept[:1])
+        for name in [name for name in kept if name in pictures][:1]:
+            bent = frozenset(one.instance.mask for one in finding.affected if one.picture == name)
+            examples.append(MendedExample(bend.code, pictures[name], bent))
         for name in kept:
             codes.setdefault(name, []).append(bend.code)
         if number := sum(one.picture in names for one in finding.affected):
@@ -116,5 +135,5 @@ def _sum_up(
     return Mended(
         numbers,
         {name: tuple(each) for name, each in codes.items()},
-        tuple(picture for picture in before.usable if picture.found.name in examples),
+        tuple(examples),
     )

@@ -27,7 +27,7 @@ BENDS: Final = (
         "export the masks as RLE, or let --mend fill them to the last pixel. A hole or part that the export "
         "lost stays lost",
         fill_inclusively,
-        "were filled to their last pixel at right and below",
+        "filled to the last pixel at right and below",
     ),
     Bend(
         "masks-half-a-pixel-off",
@@ -37,7 +37,7 @@ BENDS: Final = (
         "edge; FiftyOne writes masks so",
         "export the masks as RLE, or let --mend move them",
         move_by_half,
-        "were moved by half a pixel to the right and down",
+        "moved by half a pixel to the right and down",
     ),
     Bend(
         "polygon-inside-polygon",
@@ -46,7 +46,7 @@ BENDS: Final = (
         "supervision and FiftyOne write the contour of a hole as one more polygon",
         "export objects with holes as RLE, or let --mend take the inner polygons out",
         open_holes,
-        "got their holes back",
+        "inner polygons are holes",
     ),
     Bend(
         "class-of-crowds",
@@ -55,7 +55,7 @@ BENDS: Final = (
         "datumaro and CVAT mark every mask as a crowd",
         "read them as objects with --mend or --crowds-are-instances",
         read_crowds_as_objects,
-        "were read as single objects",
+        "read as single objects",
         is_told=False,
     ),
     Bend(
@@ -65,7 +65,7 @@ BENDS: Final = (
         "supervision marks every mask with a hole or several parts as a crowd; crowd regions are not learned",
         "if each is one object, let --mend read them so; if each holds many, say --crowds-are-regions",
         read_crowds_as_objects,
-        "were read as single objects",
+        "read as single objects",
     ),
     Bend(
         "masks-are-boxes",

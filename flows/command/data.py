@@ -27,8 +27,12 @@ def data_list(root: Path, out: Output) -> None:
     entries = open_workspace(root).ledger.find(kinds=(VersionIngested.kind,))
     rows = [record.model_dump(mode="json") for entry in entries if (record := read_record(entry))]
     keys = ("tag", "source", "num_pictures", "num_new_labelled")
-    shown = [{**{key: row[key] for key in keys}, "mended": sum(row["mended"].values())} for row in rows]
+    shown = [{**{key: row[key] for key in keys}, "mended": _list_mends(row["mended"])} for row in rows]
     out.answer(rows, lambda: out.table(shown, "data versions"))
+
+
+def _list_mends(mended: dict[str, int]) -> str:
+    return ", ".join(f"{number} {code}" for code, number in sorted(mended.items()))
 
 
 @with_output

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.bends.mending import Mended
+from dataset.bends.mending import Mended, MendedExample
 from dataset.coco.validation import UsablePicture, ValidationReport
 from dataset.labelled_pictures import LabelledInstance
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
@@ -49,7 +49,7 @@ def draw_examples(
     chosen = list(_choose_examples(found))[:_MOST_PICTURES]
     if not chosen:
         return
-    before = {picture.found.name: picture for picture in mended.before}
+    examples = {(one.code, one.before.found.name): one for one in mended.examples}
     with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), conversion) as decoder:
         for problem, picture in chosen:
             try:
@@ -57,12 +57,12 @@ def draw_examples(
             except (OSError, PictureError):  # it changed or disappeared since it was read
                 continue
             caption = f"{problem.code}: {picture.found.name}"
-            unmended = before.get(picture.found.name) if problem.code in mended.num_by_code else None
-            if unmended is None:
+            example = examples.get((problem.code, picture.found.name))
+            if example is None:
                 yield _draw(pixels, picture, picture.instances, found.class_names, caption)
                 continue
-            window = _around_smallest_change(unmended, picture)
-            for one, when in ((unmended, "before"), (picture, "mended")):
+            window = _around_smallest_change(example, picture)
+            for one, when in ((example.before, "before"), (picture, "mended")):
                 instances = _cut_out(one.instances, window)
                 yield _draw(pixels[window], one, instances, found.class_names, f"{caption}, {when}")
 
@@ -78,10 +78,14 @@ def _choose_examples(found: ValidationReport) -> Iterator[tuple[DataProblem, Usa
             yield kind, by_name[name]
 
 
-def _around_smallest_change(before: UsablePicture, after: UsablePicture) -> tuple[slice, slice]:
-    """Return rows and columns around the smallest mask that a mend changed, with as much again beside it."""
-    kept = set(after.instances)
-    changed = [one.mask for one in before.instances if one not in kept]
+def _around_smallest_change(example: MendedExample, after: UsablePicture) -> tuple[slice, slice]:
+    """Return rows and columns around the smallest mask that the mend changed, with as much again beside it.
+
+    Masks of a photograph that was turned since they were drawn are not found again: any changed one counts.
+    """
+    before, kept = example.before, set(after.instances)
+    every = [one.mask for one in before.instances if one not in kept]
+    changed = [mask for mask in every if mask in example.bent] or every
     height_px, width_px = before.found.height_px, before.found.width_px
     if not changed:
         return slice(0, height_px), slice(0, width_px)

@@ -59,7 +59,7 @@ def test_a_class_of_crowds_alone_is_read_as_objects_only_when_asked_to() -> None
     report, problems, _ = bends_of(coco, is_mending=True)
     assert report.blocking == ()
     assert report.instances_per_class == (2, 3)
-    assert problems[0].message == "mended: 2 masks were read as single objects, as you asked"
+    assert problems[0].message == "mended, as you asked: 2 masks, read as single objects"
 
 
 @pytest.mark.parametrize("said", ["regions", "instances"])

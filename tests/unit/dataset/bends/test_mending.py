@@ -92,20 +92,20 @@ def test_a_problem_says_what_why_by_which_tool_and_what_to_do() -> None:
 def test_nothing_is_mended_without_being_asked_to() -> None:
     coco = write_masks([draw_l(number) for number in range(6)], as_contours)
     report, _, mended = bends_of(coco)
-    assert (mended.num_by_code, mended.codes_by_picture, mended.before) == ({}, {}, ())
+    assert (mended.num_by_code, mended.codes_by_picture, mended.examples) == ({}, {}, ())
     assert report.usable[0].instances[0].mask.to_coco() != as_rle(draw_l(0))
 
 
 def test_what_was_mended_is_told_by_bend_and_picture_with_pictures_to_compare() -> None:
     coco = write_masks([draw_l(number) for number in range(6)], as_contours)
     report, (problem,), mended = bends_of(coco, is_mending=True)
-    assert problem.message == (
-        "mended: 6 masks were filled to their last pixel at right and below, as you asked"
-    )
+    assert problem.message == ("mended, as you asked: 6 masks, filled to the last pixel at right and below")
     assert mended.num_by_code == {"masks-one-pixel-short": 6}
     assert mended.codes_by_picture["4.png"] == ("masks-one-pixel-short",)
-    assert [picture.found.name for picture in mended.before] == ["1.png"]
-    assert mended.before[0].instances != report.usable[0].instances
+    (example,) = mended.examples
+    assert (example.code, example.before.found.name) == ("masks-one-pixel-short", "1.png")
+    assert [one.mask for one in example.before.instances] == [*example.bent]
+    assert example.before.instances != report.usable[0].instances
 
 
 def test_mends_of_a_clean_batch_change_nothing() -> None:

@@ -104,3 +104,22 @@ def test_a_class_of_crowds_names_the_options_that_settle_it(ingest: Any, tmp_pat
     assert code == 65
     assert "--crowds-are-instances" in err
     assert "--crowds-are-regions" in err
+
+
+def test_mends_are_asked_for_by_a_flag_and_listed_with_the_version(
+    ingest: Any, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = coco_content(range(3))
+    for record in content["annotations"]:
+        x, y, width, height = record["bbox"]
+        right, low = x + width - 1, y + height - 1
+        record["segmentation"] = [[x, y, x, low, right - 2, low, right, low - 2, right, y]]
+    annotations, _ = write_batch(tmp_path / "batch", range(3), content)
+    code, out, _ = ingest(annotations, "--json")
+    assert (code, json.loads(out)["mended"]) == (0, {})
+    code, out, _ = ingest(annotations, "--mend", "--json")
+    answer = json.loads(out)
+    assert (code, answer["mended"], answer["updated"]) == (0, {"masks-one-pixel-short": 6}, 3)
+    with pytest.raises(SystemExit):
+        main(["data", "list", "-w", str(workspace)])
+    assert "6 masks-one-pixel-short" in capsys.readouterr().out
