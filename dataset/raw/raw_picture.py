@@ -74,7 +74,7 @@ def choose_page(num_pages: int, page: int | None, *, called: str) -> int:
 
 
 def with_bands_last(values: NDArray[Any], size_px: Sequence[int]) -> NDArray[Any]:
-    """Return (H, W), (H, W, B) or (B, H, W) as (H, W, B). Raises PictureError for anything else."""
+    """Return (H, W), (H, W, B) or (B, H, W) of any dtype as (H, W, B); else raise PictureError."""
     height, width = size_px
     if values.shape == (height, width):
         return values[:, :, np.newaxis]

@@ -141,17 +141,17 @@ def test_what_a_folder_holds_is_counted_and_nothing_answered_is_a_failure(run: A
     pictures = tmp_path / "pictures"
     (pictures / "left").mkdir(parents=True)
     (pictures / "left" / "a.jfif").write_bytes(write_picture("JPEG"))
-    (pictures / "b.tif").write_bytes(write_picture("TIFF"))
+    (pictures / "b.gif").write_bytes(write_picture("GIF"))
     with live(ServiceWorld(tmp_path)) as url:
         code, out, _ = run("predict", "--url", url, pictures)
         assert (code, "left/a.jfif" in out) == (0, True)
-        assert "2 files: 1 answered, 0 failed, 1 passed over\npassed over: 1 .tif (not JPEG" in out
-        code, out, _ = run("predict", "--url", url, pictures / "b.tif")
+        assert "2 files: 1 answered, 0 failed, 1 passed over\npassed over: 1 .gif (not JPEG" in out
+        code, out, _ = run("predict", "--url", url, pictures / "b.gif")
         assert (code, "1 file: 0 answered, 1 failed" in out) == (65, True)
         code, out, err = run("predict", "--url", url, pictures, "--json", "--min-score", "0.95")
     answered, passed_over = json.loads(out)
     assert (code, answered["name"], answered["instances"]) == (0, "left/a.jfif", [])
-    assert (passed_over["name"], passed_over["passed_over"]) == ("b.tif", True)
+    assert (passed_over["name"], passed_over["passed_over"]) == ("b.gif", True)
     assert "2 files: 1 answered" in err
 
 
