@@ -17,6 +17,7 @@ from maskloop.masks import Rle, place_masks
 
 PICTURES, MASKS = "images", "masks"
 _MOST_OBJECTS: Final = 20_000
+_MOST_COUNTED: Final = 0xFFFF
 _NUMBERED: Final = re.compile(r"(.+)_\d+")
 
 
@@ -80,16 +81,23 @@ def split_numbers(values: NDArray[np.uint32]) -> dict[int, Rle]:
     Raises:
         MaskError: if there are more numbers than objects can be.
     """
-    numbers, indices = np.unique(values, return_inverse=True)
+    numbers = _numbers_in(values)
     if len(numbers) > _MOST_OBJECTS:
         hint = "soft edges and lossy formats make numbers of their own"
         raise MaskError(f"the mask holds {len(numbers)} different numbers", hint=hint)
-    labels = indices.reshape(values.shape) + int(numbers[0] != 0)
+    labels = np.searchsorted(numbers, values) + int(numbers[0] != 0)
     found = [int(number) for number in numbers if number != 0]
     height, width = values.shape
     boxes = enumerate(ndimage.find_objects(labels), start=1)
     parts = [(box[1].start, box[0].start, labels[box] == label) for label, box in boxes]
     return dict(zip(found, place_masks(parts, height_px=height, width_px=width), strict=True))
+
+
+def _numbers_in(values: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return each number that occurs, in order; counting is faster than sorting where they are small."""
+    if values.max() <= _MOST_COUNTED:
+        return np.flatnonzero(np.bincount(values.ravel()))
+    return np.unique(values).astype(np.int64)
 
 
 def _match(mask: str, by_stem: Mapping[str, str], by_folder: Mapping[str, list[str]]) -> PaintedMask:

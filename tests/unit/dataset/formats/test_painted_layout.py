@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
-from dataset.formats.painted_layout import PaintedMask, keys_of, match_masks
+from dataset.formats.painted_layout import PaintedMask, keys_of, match_masks, split_numbers
+from maskloop.masks import decode_masks
 
 
 @pytest.mark.parametrize(
@@ -39,3 +44,14 @@ def test_in_a_folder_of_one_picture_every_mask_is_an_object_of_it() -> None:
 
 def test_a_list_of_classes_may_call_a_picture_in_many_ways() -> None:
     assert keys_of("a.png") == ("a.png", "a")
+
+
+@given(
+    arrays(np.uint32, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=st.integers(0, 4)),
+    st.sampled_from([1, 300, 70_000]),
+)
+def test_each_number_but_0_is_an_object_with_its_pixels(values, factor):
+    found = split_numbers(values * np.uint32(factor))
+    assert [*found] == sorted({int(value) * factor for value in values.ravel()} - {0})
+    for number, rle in found.items():
+        assert np.array_equal(decode_masks([rle])[0], values * factor == number)
