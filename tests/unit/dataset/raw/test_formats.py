@@ -174,6 +174,29 @@ def test_the_rescale_of_one_frame_may_stand_in_its_functional_groups():
         read(data, value_range=(0.0, 256.0))
 
 
+@pytest.mark.parametrize(
+    ("syntax", "codec", "options"),
+    [
+        ("1.2.840.10008.1.2.4.70", "ljpeg_encode", {"bitspersample": 12}),
+        ("1.2.840.10008.1.2.4.80", "jpegls_encode", {}),
+        ("1.2.840.10008.1.2.4.90", "jpeg2k_encode", {"level": 0, "codecformat": "j2k"}),
+    ],
+    ids=["lossless JPEG", "JPEG-LS", "JPEG 2000"],
+)
+def test_a_dicom_file_that_is_compressed_without_loss_is_read_to_the_value(syntax, codec, options):
+    imagecodecs, pydicom = pytest.importorskip("imagecodecs"), pytest.importorskip("pydicom")
+    pytest.importorskip("gdcm")
+    values = np.add.outer(np.arange(64) * 60, np.arange(64)).astype(np.uint16)
+    file = pydicom.dcmread(io.BytesIO(dicom(values, BitsStored=12, HighBit=11)))
+    file.PixelData = pydicom.encaps.encapsulate([getattr(imagecodecs, codec)(values, **options)])
+    file["PixelData"].VR, file["PixelData"].is_undefined_length = "OB", True
+    file.file_meta.TransferSyntaxUID = syntax
+    buffer = io.BytesIO()
+    file.save_as(buffer)
+    with SandboxedDecoder(DecodingLimits(max_mpx=1), PictureConversion((0.0, 4096.0))) as decoder:
+        assert np.array_equal(decoder.open(buffer.getvalue()).pixels[:, :, 0], values >> 4)
+
+
 def test_colours_of_a_dicom_file_come_back_as_they_were():
     assert np.array_equal(read(dicom(RGB, "RGB")).pixels, RGB)
 

@@ -11,6 +11,7 @@ from scipy.stats import chi2_contingency
 from dataset.coco.document import CocoFile
 from dataset.coco.labels import BatchClasses, compare_label_distribution, read_batch_classes, settle_schema
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
+from dataset.raw.conversion import PictureConversion
 from dataset.versions.catalog import Catalog, fingerprint, picture_file, read_catalog, write_catalog
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.masks import encode_masks
@@ -57,6 +58,16 @@ def test_what_was_mended_is_kept_and_changes_no_catalog_without_mends(tmp_path):
     write_catalog(tmp_path, catalog(picture(1)))
     assert "mended" not in (tmp_path / "instances.json").read_text()
     assert fingerprint(CLASSES, [mended]) == fingerprint(CLASSES, [picture(2)])
+
+
+def test_a_stated_conversion_is_kept_and_changes_no_catalog_without_one(tmp_path):
+    stated = dataclasses.replace(
+        catalog(picture(1)), conversion=PictureConversion((0.0, 4096.0), bands=(3, 2, 1))
+    )
+    write_catalog(tmp_path, stated)
+    assert read_catalog(tmp_path) == stated
+    write_catalog(tmp_path, catalog(picture(1)))
+    assert "conversion" not in (tmp_path / "instances.json").read_text()
 
 
 def test_the_bytes_do_not_depend_on_the_order_things_came_in(tmp_path):

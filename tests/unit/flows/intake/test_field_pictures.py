@@ -115,7 +115,7 @@ def test_the_data_of_a_workspace_can_begin_one_with_another_conversion(world: Wo
     version = world.data.current()
     assert version is not None
     other = World(tmp_path / "other")
-    ingest(other.app(), version.root / "instances.json")
+    ingest(other.app(), version.root)
     again = other.data.current()
     assert again is not None
     assert again.conversion == DEFAULT_CONVERSION
