@@ -21,7 +21,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("*.md", "docs/**/*.md", "benchmarks/*/*.md", "deploy/**/*.md", "client/*.md", "findings/*.md")
+PAGES = (
+    "*.md",
+    "docs/**/*.md",
+    "benchmarks/*/*.md",
+    "deploy/**/*.md",
+    "client/*.md",
+    "findings/*.md",
+    "tests/records/labels/*.md",
+)
 FETCHED = {"script": "src", "img": "src", "source": "src", "iframe": "src", "link": "href"}
 """The attribute with an address that a browser fetches by itself, by tag."""
 

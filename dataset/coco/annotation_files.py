@@ -30,7 +30,7 @@ def describe_folder(path: Path) -> str:
     """Say which labels of another kind a folder holds, or nothing."""
     inside = sorted(file for pattern in ("*.json", "*/*.json") for file in path.glob(pattern))
     texts = [path / "data.yaml", *inside[:_MOST_FILES_OPENED], *sorted(path.glob("*.txt"))]
-    files = [*texts, *sorted(path.glob("*.xml"))]
+    files = [*texts, *sorted(path.glob("*.xml")), *sorted(path.glob("*/*.xml"))[:_MOST_FILES_OPENED]]
     return next((said for file in files if file.is_file() and (said := _describe_file(file))), "")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.label_tools.catalogue import CATALOGUE, READERS, WRITTEN_ON, Export
-from tests.label_tools.environments import RECORDS
+from tests.label_tools.environments import RECORDS, ROOT
 from tests.label_tools.measuring import Measured, measure, measure_reads
 from tests.label_tools.scene import OBJECTS, TURNED
 
@@ -25,8 +25,8 @@ def tabulate_exports() -> Iterator[str]:
     for tool in CATALOGUE:
         for export in tool.exports:
             if not _is_of_photo(export):
-                measured = measure(export.folder)
-                cells = " | ".join(_emphasised(measured.cells[name]) for name in _NAMES)
+                measured, mended = measure(export.folder), measure(export.folder, is_mending=True)
+                cells = " | ".join(_cell(measured, mended, name) for name in _NAMES)
                 yield f"| {tool.name} | {export.title} | {export.drawn_as} | {cells} | {_said(measured)} |"
 
 
@@ -37,8 +37,8 @@ def tabulate_photos() -> Iterator[str]:
     for tool in CATALOGUE:
         for export in tool.exports:
             if _is_of_photo(export):
-                measured = measure(export.folder)
-                cell = _emphasised(measured.cells[TURNED.name])
+                measured, mended = measure(export.folder), measure(export.folder, is_mending=True)
+                cell = _cell(measured, mended, TURNED.name)
                 yield f"| {tool.name} | {export.title} | {export.drawn_as} | {cell} | {_said(measured)} |"
 
 
@@ -68,6 +68,9 @@ def tabulate_records() -> Iterator[str]:
 
 
 TABLES: Final[dict[tuple[Path, str], Callable[[], Iterator[str]]]] = {
+    (ROOT / "docs" / "labelling.md", "exports"): tabulate_exports,
+    (ROOT / "docs" / "labelling.md", "photos"): tabulate_photos,
+    (ROOT / "docs" / "labelling.md", "reads"): tabulate_reads,
     (RECORDS / "README.md", "records"): tabulate_records,
 }
 """By page and name: what stands between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``."""
@@ -91,6 +94,12 @@ def main() -> None:
 
 def _is_of_photo(export: Export) -> bool:
     return "photo" in export.folder
+
+
+def _cell(measured: Measured, mended: Measured, name: str) -> str:
+    """Return what became of an object, and what `--mend` makes of that if it makes anything."""
+    before, after = measured.cells[name], mended.cells[name]
+    return _emphasised(before) + (f" → {after}" if after != before else "")
 
 
 def _emphasised(cell: str) -> str:
