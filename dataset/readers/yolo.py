@@ -1,8 +1,8 @@
 """YOLO's folders for segmentation: a text file a picture, a line an object, corners as shares of the sides.
 
 Outlines are drawn as COCO's, along the edges of pixels: that gives back what people drew and what exact
-converters wrote. Outlines that OpenCV took from masks come one pixel short at the right and below, and
-nothing in such a folder tells them apart. Parts joined by a bridge are read as their union.
+converters wrote. Outlines that OpenCV took from masks come one pixel short at the right and below;
+`dataset.bends` finds those. Parts joined by a bridge are read as their union.
 """
 
 from __future__ import annotations
