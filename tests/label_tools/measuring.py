@@ -19,7 +19,7 @@ from dataset.bends.mending import judge_bends
 from dataset.coco.document import CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.picture_files import locate_pictures
-from dataset.coco.validation import Reading, ValidationReport, validate_batch
+from dataset.coco.validation import FoundPicture, Reading, ValidationReport, validate_batch
 from dataset.formats.archives import open_source
 from dataset.ingestion.ingest import find_pictures
 from dataset.labelled_pictures import LabelledInstance
@@ -82,14 +82,23 @@ def measure(name: str, *, is_mending: bool = False) -> Measured:
     """
     drawn: Sequence[DrawnObject] = (TURNED,) if "photo" in name else OBJECTS
     picture = PHOTO if "photo" in name else SCENE
-    with tempfile.TemporaryDirectory() as folder:
-        batch = lay_out(name, Path(folder) / "batch")
-        try:
-            with open_source(batch) as source:
-                coco = read_labels(source)
-                return _measured(coco, drawn, picture, is_mending=is_mending)
-        except DataError as error:
-            return Measured(dict.fromkeys((each.name for each in drawn), LOST), refused=error.headline)
+    try:
+        coco, found = _read(name)
+    except DataError as error:
+        return Measured(dict.fromkeys((each.name for each in drawn), LOST), refused=error.headline)
+    return _measured(coco, found, drawn, picture, is_mending=is_mending)
+
+
+@cache
+def _read(name: str) -> tuple[CocoFile, dict[str, FoundPicture | DataProblem]]:
+    """Return the labels of an export and the pictures they name. Raises DataError if nothing can be read."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_source(lay_out(name, Path(folder) / "batch")) as source,
+    ):
+        coco = read_labels(source)
+        images_dir = coco.images_dir or locate_pictures(coco.path, picture_names(coco))
+        return coco, find_pictures(coco, images_dir, max_mpx=_MAX_MPX)
 
 
 def lay_out(name: str, folder: Path) -> Path:
@@ -122,10 +131,14 @@ def measure_reads(name: str) -> Measured:
     return Measured(_cells(OBJECTS, found, classes))
 
 
-def _measured(coco: CocoFile, drawn: Sequence[DrawnObject], picture: str, *, is_mending: bool) -> Measured:
-    images_dir = coco.images_dir or locate_pictures(coco.path, picture_names(coco))
-    found = find_pictures(coco, images_dir, max_mpx=_MAX_MPX)
-
+def _measured(
+    coco: CocoFile,
+    found: dict[str, FoundPicture | DataProblem],
+    drawn: Sequence[DrawnObject],
+    picture: str,
+    *,
+    is_mending: bool,
+) -> Measured:
     def validate(batch: Batch) -> ValidationReport:
         return validate_batch(batch.coco, found, reading=batch.reading)
 

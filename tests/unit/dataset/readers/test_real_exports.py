@@ -149,6 +149,7 @@ def test_every_record_is_in_the_catalogue_and_the_other_way_round() -> None:
     assert folders == {*EXPORTS, *READERS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "tabulate"), TABLES.items(), ids=[name for _, name in TABLES])
 def test_the_tables_about_labelling_tools_are_what_the_records_show(place, tabulate) -> None:
     path, name = place
