@@ -18,6 +18,7 @@ from dataset.bends.painting import (
 )
 from dataset.bends.tools import SUPERVISELY
 from dataset.bends.tracing import OutlineFacts
+from dataset.coco.document import COCO
 from dataset.coco.listing import ReadAnnotation
 from maskloop.masks import Rle, areas_px
 from maskloop.wording import count
@@ -45,7 +46,7 @@ def find_short_masks(evidence: Evidence) -> Finding | None:
     An annotation's own box and area, or area and outline by Pick's theorem, settle it. Without them the
     outlines have to look like a tracer's in at least `_LEAST_TRACED` annotations and in half of the batch.
     """
-    is_inclusive = evidence.tool == SUPERVISELY
+    is_inclusive = evidence.tool == SUPERVISELY and evidence.coco.format == COCO
     judged = [(one, facts, _judge_border(one, facts, is_inclusive)) for one, facts in evidence.outlined]
     contradicted = [one for one, _, border in judged if border is _Border.CONTRADICTED]
     traced = [one for one, _, border in judged if border is _Border.TRACED]

@@ -54,7 +54,7 @@ def _find(state: LoopState, facts: LoopFacts, settings: Settings) -> Iterator[Du
     if steps:
         yield Due("maskloop reconcile", _describe_pending(state, steps))
     elif not state.labels_by_tag:
-        yield Due("maskloop ingest ANNOTATIONS.json --images FOLDER", "adds the first labelled pictures")
+        yield Due("maskloop ingest LABELS --images FOLDER", "adds the first labelled pictures")
     elif failed := state.unanswered_failure:
         is_anew = state.champion is None or failed.opened.starts_from == "first-weights"
         kind = "distil" if failed.opened.is_taught else "train" if is_anew else "retrain"
@@ -79,7 +79,7 @@ def _due_in(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: Settings
     if step is not None and not isinstance(step, Wait):
         yield Due("maskloop reconcile", _describe_step(cycle, step))
     elif waiting and waiting.waiting_for == "labels":
-        yield Due("maskloop ingest ANNOTATIONS.json --images FOLDER", f"{cycle.id}: {waiting.reason}")
+        yield Due("maskloop ingest LABELS --images FOLDER", f"{cycle.id}: {waiting.reason}")
     elif waiting and waiting.waiting_for == "rollout":
         yield Due("maskloop rollout show", f"{cycle.id}: {waiting.reason}")
     elif cycle.verdict:
