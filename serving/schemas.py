@@ -235,6 +235,9 @@ class ModelAnswer(Message):
     class_score_thresholds: dict[str, float] = Field(
         default_factory=dict, description="Each class's own, if the model has calibrated ones."
     )
+    picture_conversion: str = Field(
+        default="", description="How values of more than 8 bits, or of many bands, become 8-bit RGB."
+    )
     rollout: dict[str, Any] | None = Field(
         default=None, description="While a challenger is on its way: whose, how far, and its share."
     )

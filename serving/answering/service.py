@@ -235,6 +235,7 @@ class Service:
             class_names=list(predictor.class_names),
             score_threshold=min(own) if isinstance(threshold, tuple) else threshold,
             class_score_thresholds=dict(zip(predictor.class_names, own, strict=False)),
+            picture_conversion=predictor.conversion.sentence(),
             rollout=describe_traffic(hosted.traffic) if hosted.challenger else None,
         )
 

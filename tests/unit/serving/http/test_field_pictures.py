@@ -41,6 +41,11 @@ def test_a_picture_of_twelve_bits_is_read_as_the_model_s_data_were(
     assert over_sixteen.post(content=data).json()["instances"] == []
 
 
+def test_the_service_tells_how_it_reads_pictures(tmp_path: Path) -> None:
+    told = make_world(tmp_path, TWELVE).get("/v1/model").json()
+    assert told["picture_conversion"] == "values 0 to 4096"
+
+
 def test_nothing_of_a_patient_is_kept(tmp_path: Path) -> None:
     world = make_world(tmp_path, TWELVE)
     data = dicom(GREY)
