@@ -17,7 +17,7 @@ import numpy as np
 from dataset.ingestion.name_groups import NamePattern, group_key, suggest_pattern
 from dataset.ingestion.splitting import is_large_group
 from dataset.labelled_pictures import LabelledPicture, Split
-from dataset.pictures.looks import are_alike, are_near, standardised
+from dataset.pictures.looks import alike_pairs, near_pairs, standardised
 from dataset.problems import DataProblem
 
 
@@ -146,21 +146,16 @@ def find_alike_across_splits(
     """
     hashes = np.array([difference_hashes[picture.digest] for picture in pictures], np.uint64)
     splits = np.array([picture.split for picture in pictures])
-    near = [
-        (one, int(other))
-        for one in range(len(pictures))
-        for other in np.flatnonzero(
-            are_near(hashes[:one], int(hashes[one]), distance_bits) & (splits[:one] != splits[one])
-        )
+    blocks = [
+        pairs[splits[pairs[:, 0]] != splits[pairs[:, 1]]] for pairs in near_pairs(hashes, distance_bits)
     ]
-    asked = sorted({number for pair in near for number in pair})
-    cells = {number: cells_of(pictures[number]) for number in asked}
-    rows = dict(zip(asked, standardised(list(cells.values())), strict=True))
-    return tuple(
-        (pictures[other], pictures[one])
-        for one, other in near
-        if cells[one] and cells[other] and are_alike(rows[one], rows[other][np.newaxis])[0]
-    )
+    near = np.concatenate([np.zeros((0, 2), np.int64), *blocks])
+    asked, rows = np.unique(near, return_inverse=True)
+    cells = [cells_of(pictures[number]) for number in asked.tolist()]
+    can_be_read = np.array([one is not None for one in cells], dtype=bool)
+    rows = rows.reshape(-1, 2)
+    alike = asked[alike_pairs(rows[can_be_read[rows].all(axis=1)], standardised(cells))]
+    return tuple((pictures[one], pictures[other]) for one, other in sorted(alike.tolist()))
 
 
 def _by_name(pictures: Sequence[Placed], pattern: str) -> list[list[Placed]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from dataset.ingestion.name_groups import group_key
 from dataset.labelled_pictures import Split
-from dataset.pictures.looks import are_alike, are_near, standardised
+from dataset.pictures.looks import alike_pairs, near_pairs, standardised
 from dataset.problems import DataProblem
 from maskloop.digest import digest_bytes
 
@@ -170,9 +170,10 @@ def _tied_together(
     looks += [newcomer.difference_hash for newcomer in newcomers]
     hashes = np.array(looks, dtype=np.uint64)
     cells = standardised([one.cells for one in residents] + [one.cells for one in newcomers])
-    for number, newcomer in enumerate(newcomers, start=len(residents)):
-        near = np.flatnonzero(are_near(hashes, newcomer.difference_hash, distance_bits))
-        tie(newcomer.digest, [nodes[neighbour] for neighbour in near[are_alike(cells[number], cells[near])]])
+    for pairs in near_pairs(hashes, distance_bits):
+        of_newcomers = pairs[pairs[:, 1] >= len(residents)]
+        for one, other in alike_pairs(of_newcomers, cells).tolist():
+            ties.merge(nodes[one], nodes[other])
     return ties
 
 

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from dataset.pictures.looks import are_alike, difference_hash, grey_cells, standardised
+from dataset.pictures.looks import (
+    alike_pairs,
+    are_near,
+    difference_hash,
+    grey_cells,
+    near_pairs,
+    standardised,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -52,7 +62,7 @@ class TestDifferenceHash:
 
 def alike(one: Any, other: Any) -> bool:
     rows = standardised([grey_cells(np.asarray(one)), grey_cells(np.asarray(other))])
-    return bool(are_alike(rows[0], rows[1:])[0])
+    return len(alike_pairs(np.array([[0, 1]]), rows)) == 1
 
 
 def even_ground(seed: int, ground: int = 235, ink: int = 20) -> Image.Image:
@@ -83,7 +93,8 @@ class TestCells:
             hashes = [difference_hash(np.asarray(one)) for one in pictures]
             num_agreeing = sum((one ^ other).bit_count() <= 3 for one in hashes for other in hashes)
             assert num_agreeing > 800
-            assert [int(are_alike(row, rows).sum()) for row in rows] == [1] * 40
+            pairs = np.array(list(itertools.combinations(range(40), 2)))
+            assert len(alike_pairs(pairs, rows)) == 0
 
     @pytest.mark.parametrize("picture", [Image.fromarray(PICTURE), even_ground(1), even_ground(2, 0, 255)])
     def test_a_copy_saved_again_or_changed_a_little_is_alike(self, picture: Image.Image) -> None:
@@ -106,9 +117,42 @@ class TestCells:
 
     def test_unknown_cells_leave_it_to_the_hash(self) -> None:
         rows = standardised([grey_cells(self.PICTURE), None])
-        assert are_alike(rows[0], rows[1:]).tolist() == [True]
-        assert are_alike(rows[1], rows[:1]).tolist() == [True]
+        assert alike_pairs(np.array([[0, 1], [1, 0]]), rows).tolist() == [[0, 1], [1, 0]]
 
     @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 200, 3), (200, 2, 3)])
     def test_any_size_has_cells(self, shape: tuple[int, int, int]) -> None:
         assert len(grey_cells(RNG.integers(0, 256, shape, dtype=np.uint8))) == 256
+
+
+@st.composite
+def clustered_hashes(draw: st.DrawFn) -> list[int]:
+    """A few hashes, and others that differ from them in some bits: equal and near ones are frequent."""
+    centres = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4))
+    flips = st.lists(st.integers(0, 63), max_size=6)
+    some = draw(st.lists(st.tuples(st.sampled_from(centres), flips), max_size=40))
+    return [centre ^ sum({1 << bit for bit in bits}) for centre, bits in some]
+
+
+@settings(deadline=None, max_examples=150)
+@given(clustered_hashes(), st.integers(-1, 16))
+def test_near_pairs_are_those_that_comparing_all_with_all_finds_each_once(
+    hashes: list[int], distance_bits: int
+) -> None:
+    array = np.array(hashes, np.uint64)
+    found = [tuple(pair) for pairs in near_pairs(array, distance_bits) for pair in pairs.tolist()]
+    expected = [
+        (int(one), other)
+        for other, hash_ in enumerate(hashes)
+        for one in np.flatnonzero(are_near(array[:other], hash_, distance_bits))
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+def test_near_pairs_of_many_spread_hashes_are_found_among_few_compared_ones() -> None:
+    """20,000 hashes make 200 million pairs; the planted ones are found, in blocks no longer than the list."""
+    hashes = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
+    hashes[1::2000] = hashes[::2000] ^ np.uint64(0b10000001)
+    blocks = list(near_pairs(hashes, 3))
+    assert max(map(len, blocks)) <= len(hashes)
+    found = sorted(map(tuple, np.concatenate(blocks).tolist()))
+    assert found == [(number, number + 1) for number in range(0, 20_000, 2000)]
