@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from math import comb
+from math import comb, exp2
 from typing import Final
 
 import numpy as np
@@ -108,7 +108,7 @@ def _bands(distance_bits: int, num_hashes: int) -> list[np.uint64]:
 
     def cost(num_bands: int) -> float:
         agreeing_bits = 64 * (num_bands - distance_bits) / num_bands
-        return comb(num_bands, distance_bits) * (20.0 + num_hashes / 2.0**agreeing_bits)
+        return comb(num_bands, distance_bits) * (20.0 + num_hashes / exp2(agreeing_bits))
 
     num_bands = min(range(distance_bits + 1, min(64, distance_bits + 5) + 1), key=cost)
     edges = [64 * band // num_bands for band in range(num_bands + 1)]
