@@ -23,6 +23,7 @@ MIN_PICTURES: Final = 30
 MAX_PICTURES: Final = 2000
 """A larger baseline is thinned out evenly to this size; a picture then costs about 0.1 ms."""
 NEIGHBOUR: Final = 5
+_RANKED_AT_ONCE: Final = 2048
 _SMALLEST_SPREAD: Final = 1e-6
 
 
@@ -75,6 +76,19 @@ class NeighbourScorer:
         num_nearer = int(np.searchsorted(self.own_distances, distance, side="left"))
         p_value = (len(self.own_distances) - num_nearer + 1) / (len(self.own_distances) + 1)
         return Novelty(num_nearer / len(self.own_distances), p_value <= self.out_of_distribution_share)
+
+    def rank(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the score of each of N pictures, float64 (N,), by its embedding, float32 (N, D), finite."""
+        lengths = np.square(self.points).sum(axis=1)
+        scores = np.empty(len(embeddings))
+        for start in range(0, len(embeddings), _RANKED_AT_ONCE):
+            scaled = (embeddings[start : start + _RANKED_AT_ONCE] - self.centre) / self.spread
+            squared = np.square(scaled).sum(axis=1)[:, None] + lengths[None, :] - 2 * scaled @ self.points.T
+            nearest = np.partition(squared, NEIGHBOUR - 1, axis=1)[:, NEIGHBOUR - 1]
+            distances = np.sqrt(np.maximum(nearest, 0.0)).astype(np.float64)
+            num_nearer = np.searchsorted(self.own_distances, distances, side="left")
+            scores[start : start + _RANKED_AT_ONCE] = num_nearer / len(self.own_distances)
+        return scores
 
 
 def fit_novelty(baseline: Baseline, *, out_of_distribution_percent: float) -> NeighbourScorer | None:

@@ -63,3 +63,12 @@ def test_a_coordinate_that_never_moves_does_no_harm():
 def test_a_large_baseline_is_thinned():
     points = np.random.default_rng(0).normal(size=(2500, 4))
     assert len(fit(baseline_of(points), percent=1.0).points) == 2000
+
+
+def test_many_pictures_are_ranked_as_each_alone():
+    random = np.random.default_rng(3)
+    scorer = fit(baseline_of(random.normal(size=(100, 8))), percent=1.0)
+    rows = (random.normal(size=(5000, 8)) * 2).astype(np.float32)
+    alone = [scorer.score(row).score for row in rows[:50]] + [scorer.score(row).score for row in rows[-50:]]
+    ranked = scorer.rank(rows)
+    assert np.concatenate([ranked[:50], ranked[-50:]]).tolist() == pytest.approx(alone, abs=0.011)

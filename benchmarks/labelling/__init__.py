@@ -1,0 +1,1 @@
+"""Learning curves: how good a champion becomes with few labels, by how they were chosen."""
