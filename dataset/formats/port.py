@@ -192,7 +192,7 @@ class LabelSource:
     def choose_names(
         self, ways: Sequence[Sequence[str]], *, beside: str = ""
     ) -> tuple[tuple[str, ...], Path]:
-        """Choose how pictures are named: the way in which most of them are there.
+        """Choose how pictures are named: so that they are there, in one way for as many as possible.
 
         Args:
             ways: Names of the same pictures, one way after another; of two that fit alike the first counts.
@@ -201,14 +201,19 @@ class LabelSource:
         Returns:
             Their names, and the folder these are relative to.
         """
-        chosen, folder, most = tuple(ways[0]), self.find_pictures_dir(tuple(ways[0]), beside=beside), 0
-        for names in ways:
-            there = self.find_pictures_dir(tuple(names), beside=beside)
-            sample = names[:: max(1, len(names) // _MOST_NAMES_TRIED)]
-            num = sum(is_safe_name(name) and (there / name).is_file() for name in sample)
-            if num > most:
-                chosen, folder, most = tuple(names), there, num
-        return chosen, folder
+        folders = [self.find_pictures_dir(tuple(names), beside=beside) for names in ways]
+        step = max(1, len(ways[0]) // _MOST_NAMES_TRIED)
+        numbers = [
+            sum(_is_there(folder, name) for name in names[::step])
+            for folder, names in zip(folders, ways, strict=True)
+        ]
+        best = numbers.index(max(numbers))
+        folder = folders[best]
+        ranked = [ways[best], *ways]
+        return tuple(
+            next((name for name in alike if _is_there(folder, name)), alike[0])
+            for alike in zip(*ranked, strict=True)
+        ), folder
 
 
 @dataclass(frozen=True)
@@ -245,6 +250,10 @@ def is_called_picture(name: str) -> bool:
     (True, False)
     """
     return PurePosixPath(name).suffix.lower() in _PICTURE_ENDINGS
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    return is_safe_name(name) and (folder / name).is_file()
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataset.coco.annotation_files import EXPORT_HINT, describe_folder
 from dataset.coco.document import COCO, CocoFile, coco_from, is_safe_name
 from dataset.coco.listing import picture_names
 from dataset.formats.port import LabelReader, LabelSource, own_name
+from dataset.formats.typed_json import as_dict
 from dataset.problems import DataProblem
 from maskloop.errors import DataError
 from maskloop.wording import count
@@ -84,10 +85,12 @@ def _renamed(image: Any, names: dict[str, str]) -> Any:
 
 def _as_lvis(coco: CocoFile, source: LabelSource, name: str) -> CocoFile:
     """Name LVIS's pictures by their addresses, with a folder if they lie so; say what its lists mean here."""
-    ways = [tuple(_named(each, num_parts) for each in coco.images) for num_parts in (2, 1)]
-    named = [picture_names(replace(coco, images=images)) for images in ways]
-    names, images_dir = source.choose_names(named, beside=name)
-    images = ways[named.index(names)]
+    ways = [[_name_of(each, num_parts) for each in coco.images] for num_parts in (2, 1)]
+    names, images_dir = source.choose_names(ways, beside=name)
+    images = tuple(
+        {**each, "file_name": found} if found else each
+        for each, found in zip(coco.images, names, strict=True)
+    )
     vague = sum(
         isinstance(each, dict) and bool(each.get("not_exhaustive_category_ids")) for each in coco.images
     )
@@ -102,8 +105,9 @@ def _as_lvis(coco: CocoFile, source: LabelSource, name: str) -> CocoFile:
     )
 
 
-def _named(image: Any, num_parts: int) -> Any:
-    address = image.get("coco_url") if isinstance(image, dict) else None
-    if not isinstance(address, str) or image.get("file_name"):
-        return image
-    return {**image, "file_name": "/".join(address.split("/")[-num_parts:])}
+def _name_of(image: Any, num_parts: int) -> str:
+    """Return the file name of an entry, else the last parts of its address; nothing if it has neither."""
+    told, address = (as_dict(image).get(key) for key in ("file_name", "coco_url"))
+    if isinstance(told, str) and told:
+        return told
+    return "/".join(address.split("/")[-num_parts:]) if isinstance(address, str) else ""

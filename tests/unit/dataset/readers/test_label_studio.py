@@ -124,6 +124,13 @@ def test_a_picture_is_found_by_its_address(address: str, stored: str, tmp_path: 
     assert coco.images_dir == tmp_path / "x"
 
 
+def test_each_picture_is_found_in_its_own_way(tmp_path: Path) -> None:
+    uploads = [f"/data/upload/1/0a1b2c3d-{name}.png" for name in "abc"]
+    tasks = [task(number, name, annotation(1, [square()])) for number, name in enumerate(uploads)]
+    coco = read(tmp_path, *tasks, pictures=("0a1b2c3d-a.png", "0a1b2c3d-b.png", "c.png"))
+    assert [each["file_name"] for each in coco.images] == ["0a1b2c3d-a.png", "0a1b2c3d-b.png", "c.png"]
+
+
 def test_the_picture_is_the_value_that_looks_like_one(tmp_path: Path) -> None:
     data = {"note": "read me", "photo": "a.png", "thumbnail": None}
     coco = read(tmp_path, task(1, "", annotation(1, [square()]), data=data))
