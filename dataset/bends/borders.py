@@ -17,7 +17,7 @@ from dataset.bends.painting import (
     read_polygons,
 )
 from dataset.bends.tools import SUPERVISELY
-from dataset.bends.tracing import OutlineFacts
+from dataset.bends.tracing import OutlineFacts, look_at
 from dataset.coco.document import COCO
 from dataset.coco.listing import ReadAnnotation
 from maskloop.masks import Rle, areas_px
@@ -29,6 +29,7 @@ _HALF_PX: Final = 0.5
 _LEAST_TRACED: Final = 5
 _LEAST_SHARE_TRACED: Final = 0.5
 _LEAST_SHARE_CONTRADICTED: Final = 0.01
+_LEAST_SHARE_NESTED: Final = 0.05
 
 
 class _Border(Enum):
@@ -52,7 +53,7 @@ def find_short_masks(evidence: Evidence) -> Finding | None:
     traced = [one for one, _, border in judged if border is _Border.TRACED]
     num_judged = sum(border is not _Border.UNKNOWN for *_, border in judged)
     if contradicted and len(contradicted) >= _LEAST_SHARE_CONTRADICTED * len(judged):
-        affected = contradicted + traced
+        affected = contradicted + [one for one in traced if told_box(one) is None]
         proof = "their own boxes and areas are those of masks one pixel wider and higher"
         if is_inclusive:
             proof = f"{SUPERVISELY} counts the pixels of an outline to the object"
@@ -81,10 +82,16 @@ def find_masks_off_by_half(evidence: Evidence) -> Finding | None:
 
 
 def find_filled_holes(evidence: Evidence) -> Finding | None:
-    """Find polygons inside another polygon of the same annotation, where the file's area allows a hole."""
-    affected = [
-        one for one, facts in evidence.outlined if facts.num_polygons > 1 and _has_filled_hole(one, facts)
-    ]
+    """Find polygons inside another polygon of the same annotation.
+
+    The area in the file tells whether it is a hole. Where it tells nothing, some of those with several
+    polygons have to be so, since people also draw small polygons inside others.
+    """
+    several = [one for one, facts in evidence.outlined if facts.num_polygons > 1]
+    nested = [(one, says_so) for one in several if (says_so := _is_inner_polygon_a_hole(one)) is not False]
+    affected = [one for one, says_so in nested if says_so]
+    if len(nested) - len(affected) >= _LEAST_SHARE_NESTED * len(several):
+        affected = [one for one, _ in nested]
     if not affected:
         return None
     message = (
@@ -165,7 +172,8 @@ def _equal(sides: Iterable[float], others: Iterable[float]) -> bool:
     return all(abs(side - other) <= _EXACT_PX for side, other in zip(sides, others, strict=True))
 
 
-def _has_filled_hole(annotation: ReadAnnotation, facts: OutlineFacts) -> bool:
+def _is_inner_polygon_a_hole(annotation: ReadAnnotation) -> bool | None:
+    """Return what the area in the file says; None if there is an inner polygon and the file does not tell."""
     polygons = read_polygons(annotation.record.get("segmentation"))
     if not are_boxes_nested(polygons):
         return False
@@ -175,8 +183,8 @@ def _has_filled_hole(annotation: ReadAnnotation, facts: OutlineFacts) -> bool:
         return False
     area, box = told_area(annotation), told_box(annotation)
     if area is None or (box is not None and abs(area - (box[2] - box[0]) * (box[3] - box[1])) <= 0.5):
-        return True  # the file does not tell
-    pierced = [paint_with_holes(polygons, height_px, width_px)]
+        return None
+    facts, pierced = look_at(polygons), [paint_with_holes(polygons, height_px, width_px)]
     if facts.is_eight_way and facts.has_diagonals:  # as the contour of a hole has
         pierced.append(paint_inclusively(polygons, height_px=height_px, width_px=width_px))
     filled = [*areas_px([annotation.instance.mask]), areas_px(masks).sum(), facts.area_px2]

@@ -129,6 +129,18 @@ def test_polygons_that_fit_their_own_box_beside_bent_ones_are_left_as_they_are()
     assert problems[0].count == 1
 
 
+def test_a_bevelled_polygon_that_fits_its_own_box_is_left_beside_bent_ones() -> None:
+    bevelled = [[3.0, 3, 13, 3, 15, 5, 15, 15, 3, 15]]
+    writes = iter([as_contours(draw_l(1)), bevelled])
+    square = np.zeros((SIDE_PX, SIDE_PX), dtype=bool)
+    square[3:15, 3:15] = True
+    finding = find_short_masks(
+        evidence_of(write_masks([draw_l(1), square], lambda _: next(writes), is_told=True))
+    )
+    assert finding is not None
+    assert [one.index for one in finding.affected] == [0]
+
+
 def test_supervisely_counts_outlines_to_its_objects() -> None:
     square = np.zeros((SIDE_PX, SIDE_PX), dtype=bool)
     square[3:15, 3:15] = True
@@ -182,6 +194,18 @@ class TestFilledHoles:
     ) -> None:
         coco = write_masks([draw_ring(1)], as_edges, area=area)
         assert (find_filled_holes(evidence_of(coco)) is not None) is is_hole
+
+    @pytest.mark.parametrize(("num_parts", "is_found"), [(19, True), (20, False)])
+    def test_a_rare_polygon_inside_another_is_noise_where_no_area_tells(
+        self, num_parts: int, is_found: bool
+    ) -> None:
+        two = draw_l(0, size_px=8) | draw_l(0, size_px=8)[::-1, ::-1]
+        coco = write_masks([draw_ring(1), *[two] * num_parts], as_edges)
+        assert (find_filled_holes(evidence_of(coco)) is not None) is is_found
+        told = write_masks([draw_ring(1), *[two] * num_parts], as_edges, is_told=True)
+        finding = find_filled_holes(evidence_of(told))
+        assert finding is not None
+        assert finding.count == 1
 
     def test_parts_beside_each_other_are_no_holes(self) -> None:
         two = draw_l(0, size_px=8) | draw_l(0, size_px=8)[::-1, ::-1]
