@@ -1,0 +1,1 @@
+"""What a data version's labels show without any model: repeats, copies, outliers, a table of its classes."""
