@@ -22,6 +22,10 @@ MAY_SKIP: Final = {
         "needs the labelling tools (3 GB, labelme with Python 3.12): `make test-labels` runs it; everywhere, "
         "tests/unit/dataset/readers/test_real_exports.py reads what they wrote"
     ),
+    "test_a_real_label_studio_server_is_among_the_tools": (
+        "needs Label Studio (1 GB): `make test-studio` runs the suite against a real server; everywhere, "
+        "tests/contracts/test_labelling_tools.py runs it against a fake of its HTTP interface"
+    ),
     "test_every_answer_is_one_that_the_document_promises": (
         "nothing wrong can be sent to an operation that takes nothing"
     ),

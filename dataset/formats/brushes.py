@@ -7,18 +7,20 @@ two bits that choose the size of the length, the length less one, and the value,
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskloop.errors import MaskError
-from maskloop.masks import MAX_AREA_PX, Rle, encode_masks
+from maskloop.masks import MAX_AREA_PX, Rle, decode_masks, encode_masks
 
 _CHANNELS: Final = 4
 _VALUE_BITS: Final = 8
 _HEAD_BYTES: Final = 7
 _WINDOW_BYTES: Final = 8
+_LENGTH_BITS: Final = (3, 4, 8, 16)
 
 
 def read_brush(stream: Any, height_px: int, width_px: int) -> Rle:
@@ -40,6 +42,25 @@ def read_brush(stream: Any, height_px: int, width_px: int) -> Rle:
     alpha_HW = decode_brush(bytes(stream), num_values).reshape(height_px, width_px, _CHANNELS)[..., 3]
     threshold = max(1, (int(alpha_HW.max()) + 1) // 2)
     return encode_masks(alpha_HW[None] >= threshold)[0]
+
+
+def write_brush(mask: Rle) -> list[int]:
+    """Write one brush mask as a stream: 255 in all channels where it is, 0 elsewhere."""
+    pixels = decode_masks([mask])[0].ravel()
+    ends = [0, *(np.flatnonzero(pixels[1:] != pixels[:-1]) + 1).tolist(), pixels.size]
+    pieces = [format(pixels.size * _CHANNELS, "032b"), format(_VALUE_BITS - 1, "05b")]
+    pieces += [format(size - 1, "04b") for size in _LENGTH_BITS]
+    for start, end in pairwise(ends):
+        value = format(255 * int(pixels[start]), "08b")
+        left = (end - start) * _CHANNELS
+        while left:
+            length = min(left, 2 ** _LENGTH_BITS[-1])
+            choice = next(number for number, size in enumerate(_LENGTH_BITS) if length <= 2**size)
+            pieces.append(f"1{choice:02b}{length - 1:0{_LENGTH_BITS[choice]}b}{value}")
+            left -= length
+    bits = "".join(pieces)
+    num_bytes = -(-len(bits) // 8)
+    return list(int(bits.ljust(8 * num_bytes, "0"), 2).to_bytes(num_bytes, "big"))
 
 
 def decode_brush(data: bytes, num_values: int) -> NDArray[np.uint8]:

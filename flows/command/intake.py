@@ -1,7 +1,8 @@
-"""`maskloop ingest` and `feedback`: labelled pictures come in, from files and from what people corrected."""
+"""`maskloop ingest`, `feedback` and `label`: labelled pictures come in, from files, answers and tools."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from flows.console.output import Output, open_workspace, with_output
 from flows.intake.batch_intake import ingest as ingest_batch
 from flows.intake.feedback import ingest_corrections
 from flows.intake.ingest_report import BatchReport, report_of_refusal, report_of_result
+from flows.labelling.overview import LabellingOverview, describe_requests
+from flows.labelling.pull import pull_labels
+from flows.labelling.push import push_labels
 from flows.scheduling.foreground import run_story
 from maskloop.wording import count
 
@@ -100,6 +104,53 @@ def feedback_ingest(root: Path, out: Output, *, again: bool) -> None:
         app.corrections.wait_again()
     done = run_story(app, "feedback", ingest_corrections)
     out.answer({"done": done}, lambda: click.echo("\n".join(done) or "nothing waits"))
+
+
+@with_output
+def label_push(root: Path, out: Output, *, request: str) -> None:
+    """Make tasks of the labelling tool from the pictures of a request, with the champion's predictions."""
+    pushed = run_story(open_workspace(root), "label-push", push_labels, request_id=request)
+    sentences = [line for one in pushed for line in (one.sentence(), *one.remarks)]
+    out.answer({"pushed": [asdict(one) for one in pushed]}, lambda: _print(sentences, "nothing to push"))
+
+
+@with_output
+def label_pull(root: Path, out: Output, *, request: str) -> None:
+    """Take the labels that people finished in the labelling tool into the data."""
+    pulled = run_story(open_workspace(root), "label-pull", pull_labels, request_id=request)
+    sentences = [one.sentence() for one in pulled]
+    records = [one.model_dump(mode="json") for one in pulled]
+    out.answer({"pulled": records}, lambda: _print(sentences, "no new labels"))
+
+
+@with_output
+def label_status(root: Path, out: Output) -> None:
+    """Show how far each request for labels has come."""
+    overview = describe_requests(open_workspace(root))
+    out.answer(asdict(overview), lambda: _show_requests(out, overview))
+
+
+def _show_requests(out: Output, overview: LabellingOverview) -> None:
+    rows = [
+        {
+            "request": one.request,
+            "pictures": one.asked_for,
+            "in the tool": "-" if one.in_tool is None else one.in_tool,
+            "finished": "-" if one.finished is None else one.finished,
+            "in the data": one.in_data,
+            "for": " ".join(filter(None, (one.cycle, one.cause))),
+        }
+        for one in overview.requests
+    ]
+    out.table(rows, f"{count(len(rows), 'request')} for labels, the newest last")
+    projects = dict.fromkeys(one.project for one in overview.requests if one.project)
+    _print([*projects, *overview.remarks], "" if rows else "no labels were asked for")
+
+
+def _print(sentences: Sequence[str], otherwise: str) -> None:
+    for sentence in sentences or [otherwise]:
+        if sentence:
+            click.echo(sentence)
 
 
 def _say(row: dict[str, Any]) -> str:

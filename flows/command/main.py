@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from flows.console.command_line import CommandLine
-from flows.usage import data, decisions, intake, loop, models, overview, serving, workspace
+from flows.usage import data, decisions, intake, labelling, loop, models, overview, serving, workspace
 from maskloop.errors import MaskloopError
 from maskloop.files import EXPLAINED, storage_error
 
@@ -49,6 +49,7 @@ SECTIONS: Final = {
         serving.PREDICT,
         loop.MONITOR,
         intake.FEEDBACK,
+        labelling.LABEL,
         serving.KEYS,
         workspace.UPGRADE,
     ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset.coco.outlines import read_mask
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
 from dataset.pictures.decoding import sniff_format
 from dataset.version_store import DatasetStore
 from flows.intake.batch_intake import ingest
+from flows.intake.label_batches import BatchPicture, ingest_pictures
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
 from maskloop.errors import DataError, MaskError, MaskloopError, NotFoundError, PictureError
@@ -26,7 +25,6 @@ from maskloop.wording import count
 from monitoring.samples.corrections import Correction, CorrectionLog
 
 if TYPE_CHECKING:
-    from dataset.coco.validation import ValidationReport
     from dataset.ingestion.ingest import IngestResult
     from maskloop.masks import Rle
     from monitoring.samples.sample_log import SampleLog
@@ -223,79 +221,40 @@ def _ingest_source(
     *,
     take: Callable[..., IngestResult],
 ) -> list[str]:
-    """Ingest one source's pictures; what is refused is left out and the rest tried again.
+    """Ingest one source's pictures; each that is refused is told with its own reason.
 
     Args:
-        source: The source of the pictures.
-        pictures: Corrections by the file name of their picture.
-        log: The log of corrections.
-        folder: The batch is written to it; it is removed afterwards.
+        source: Theirs.
+        pictures: With their corrections.
+        log: Holds the corrections.
+        folder: Where the batch is written, and removed again.
         schema: The classes of the data.
-        take: Ingests a batch, as `ingest` does.
+        take: Ingests the batch.
     """
-    done: list[str] = []
-    while any(corrections[-1].instances for corrections in pictures.values()):  # else: wait for company
-        try:
-            annotations = _write_batch(log, folder, pictures, schema)
-            options = IngestOptions(source, label_origin="corrected", relabelling="replace")
-            result = take(annotations, folder, options=options)
-        except BatchRefusedError as error:
-            sentences, pictures = _refuse_pictures(log, pictures, error.report, error.headline)
-            done += sentences
-            continue
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        sentences, pictures = _refuse_pictures(log, pictures, result.report)
-        tag = result.version.tag if result.version else ""
-        log.mark_ingested([one for each in pictures.values() for one in each], tag)
-        held = count(len(pictures), "corrected picture")
-        return [*done, *sentences, f"{tag} holds {held} from {source}"]
-    return done
-
-
-def _write_batch(log: CorrectionLog, folder: Path, pictures: _Pictures, schema: Sequence[str]) -> Path:
-    """Write a COCO batch: pictures as they were received, masks as they were drawn on those files."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    categories = {name: number for number, name in enumerate(schema, start=1)}
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, (name, corrections) in enumerate(sorted(pictures.items()), start=1):
-        correction = corrections[-1]
-        (folder / name).write_bytes(log.picture_bytes(correction.request_id) or b"")
-        height_px, width_px = correction.size_px
-        images.append(
-            {"id": number, "file_name": name, "width": width_px, "height": height_px, "frame": "stored"}
-        )
-        for class_name, mask in correction.instances or ():
-            annotation = {"image_id": number, "category_id": categories[class_name], "iscrowd": 0}
-            annotations.append({"id": len(annotations) + 1, **annotation, "segmentation": mask.to_coco()})
-    content = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in categories.items()],
-    }
-    file = folder / "corrections.json"
-    file.write_text(json.dumps(content))
-    return file
-
-
-def _refuse_pictures(
-    log: CorrectionLog, pictures: _Pictures, report: ValidationReport, headline: str = ""
-) -> tuple[list[str], _Pictures]:
-    """Refuse the pictures a report leaves out, each for its own reason; return the others.
-
-    A ``headline`` means that the batch was refused: if no single picture is the cause, all are refused.
-    """
-    reasons = {problem.picture: problem.message for problem in report.problems if problem.picture}
-    bad = {name: reasons[name] for name in pictures if name in reasons}
-    if headline and not bad:
-        bad = dict.fromkeys(pictures, headline)
+    batch = [_as_picture(name, corrections[-1], log) for name, corrections in pictures.items()]
+    options = IngestOptions(source, label_origin="corrected", relabelling="replace")
+    taken = ingest_pictures(take, folder, batch, schema, options)
     by_reason: dict[str, list[Correction]] = defaultdict(list)
-    for name, reason in bad.items():
+    for name, reason in taken.refused.items():
         by_reason[reason] += pictures[name]
-    sentences = [_refuse(log, corrections, reason) for reason, corrections in by_reason.items()]
-    return sentences, {name: each for name, each in pictures.items() if name not in bad}
+    done = [_refuse(log, corrections, reason) for reason, corrections in by_reason.items()]
+    left = [each for name, each in pictures.items() if name not in {*taken.refused, *taken.waiting}]
+    if not left:  # without any instance they wait for company
+        return done
+    log.mark_ingested([one for each in left for one in each], taken.tag)
+    return [*done, f"{taken.tag} holds {count(len(left), 'corrected picture')} from {source}"]
+
+
+def _as_picture(name: str, correction: Correction, log: CorrectionLog) -> BatchPicture:
+    """Return a picture as it was received, with masks as they were drawn on that file."""
+    instances = [(class_name, mask, False) for class_name, mask in correction.instances or ()]
+    return BatchPicture(
+        name,
+        lambda: log.picture_bytes(correction.request_id) or b"",
+        correction.size_px,
+        "stored",
+        instances,
+    )
 
 
 def _refuse(log: CorrectionLog, corrections: Iterable[Correction], reason: str) -> str:

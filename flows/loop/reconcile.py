@@ -12,6 +12,8 @@ from flows.deciding.decisions import read_approvals, record_decision, settle_tag
 from flows.deciding.promotion import promote_cycle
 from flows.intake.batch_intake import record_missing_versions
 from flows.intake.feedback import ingest_enough_corrections
+from flows.labelling.pull import pull_open_requests
+from flows.labelling.push import push_waiting_requests
 from flows.loop.cycles import close_cycle, find_cycle, open_cycle
 from flows.loop.work import work_on_cycle
 from flows.pages.evidence_pack import refresh_packs
@@ -135,6 +137,8 @@ def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
             done.append(f"recorded {count(number, 'data version')} that the ledger did not have")
         done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
         done += settle_tags(decisions)
+        done += push_waiting_requests(app)
+        done += pull_open_requests(app)
         done += ingest_enough_corrections(app)
         done += advance_rollout(app)
         plan_now = partial(_plan_now, app.journal, app.models, app.settings, app.clock)

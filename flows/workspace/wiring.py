@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from dataset.labelling.port import LabellingTool
 from dataset.versions.git import describe_revision
 from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from evaluation import overlays
@@ -129,6 +130,22 @@ class App:
             keep_pictures=monitoring.keep_pictures,
             retention_days=monitoring.retention_days,
             clock=self.clock,
+        )
+
+    @cached_property
+    def labelling_tool(self) -> LabellingTool:
+        """Where pictures are labelled: a folder, or Label Studio."""
+        asked = self.settings.labelling
+        if asked.tool == "folder":
+            from dataset.labelling.folder_tool import FolderTool
+
+            return FolderTool(self.workspace.root / asked.folder)
+        from dataset.labelling.label_studio import LabelStudio
+        from dataset.labelling.label_studio_api import LabelStudioApi
+
+        title = asked.project or f"maskloop {self.settings.model_name}"
+        return LabelStudio(
+            LabelStudioApi(asked.url, asked.token_variable), title=title, outlines=asked.outlines
         )
 
     @cached_property

@@ -17,7 +17,15 @@ from maskloop.folding import (
 from maskloop.folding.draft import Draft
 from maskloop.folding.reducers import REDUCERS
 from maskloop.ledger.port import Entry, Finder, check_entry, newest_first, select_entries
-from maskloop.records.kinds import RECORDS, Check, ChosenPicture, CycleOpened, VersionIngested, read_record
+from maskloop.records.kinds import (
+    RECORDS,
+    Check,
+    ChosenPicture,
+    CycleOpened,
+    ReturnedPicture,
+    VersionIngested,
+    read_record,
+)
 from maskloop.state.cycle_state import Cycle, apply_to_cycle
 from maskloop.state.loop_state import Blessing, Candidate, LabelRequest, LoopState, Rollout, Serving
 
@@ -37,7 +45,7 @@ def describe_form() -> dict[str, list[str]]:
     parts = (LoopState, Cycle, Candidate, Rollout, Serving, Blessing, LabelRequest)
     form = {kind: sorted(record.model_fields) for kind, record in RECORDS.items()}
     form |= {part.__name__: sorted(one.name for one in fields(part)) for part in parts}
-    records = (Check, ChosenPicture)
+    records = (Check, ChosenPicture, ReturnedPicture)
     return {**form, **{part.__name__: sorted(part.model_fields) for part in records}}
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "LabelsPulled",
     "LabelsPushed",
     "LabelsRequested",
+    "ReturnedPicture",
     "name_request",
 ]
 
@@ -80,6 +81,28 @@ class LabelsPushed(Record):
         return f"request {self.request_id}: {pictures} in {self.tool}, {self.project}"
 
 
+class ReturnedPicture(Record):
+    """The labels of one picture of a request that are in the data, and who made them."""
+
+    kind: ClassVar[str] = ""
+    picture_digest: str
+    """As in the request."""
+    labels_digest: str
+    """Of classes and masks."""
+    origin: str
+    """``human``, ``corrected`` or ``model-reviewed``: see `dataset.labelled_pictures.LabelOrigin`."""
+    task: str
+    annotator: str
+    at: str
+    """When the annotator submitted them; ISO 8601, by the tool's clock."""
+    agreement: float | None = None
+    """Mask IoU, 0..1, of the class in which the annotators agree least; None for one annotator."""
+
+    def sentence(self) -> str:
+        """Return it in plain words."""
+        return f"task {self.task}: labelled by {self.annotator or 'somebody'} at {self.at}"
+
+
 class LabelsPulled(Record):
     """Labels of a request came back and are in the data. Counts are of the request's pictures."""
 
@@ -96,6 +119,10 @@ class LabelsPulled(Record):
     """Their labels were changed in the tool after an earlier pull."""
     num_left_out: int = 0
     """Finished in the tool, and not taken; `reasons` says why."""
+    pictures: tuple[ReturnedPicture, ...] = ()
+    """All pictures of the request whose labels are in the data."""
+    seen: str = ""
+    """Digest of the annotations that were looked at: the same ones again change nothing."""
     reasons: tuple[str, ...] = ()
     """Why labels were not taken, and what two annotators agree on."""
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from maskloop.errors import ConfigurationError
+from maskloop.settings.labelling_settings import LabellingSettings
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.network_rules import find_contradictions
 from maskloop.settings.picture_settings import PictureSettings
@@ -297,6 +298,7 @@ class Settings(Section):
     approval: ApprovalSettings = ApprovalSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    labelling: LabellingSettings = LabellingSettings()
     serving: ServingSettings = ServingSettings()
     rollout: RolloutSettings = RolloutSettings()
     export: ExportSettings = ExportSettings()

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
+from dataset.labelling.folder_tool import FolderTool
+from dataset.labelling.port import LabellingTool
 from dataset.pictures.decoding import encode_png
 from dataset.versions.catalog import Catalog, write_catalog
 from evaluation.overlays import Artist
@@ -66,6 +68,7 @@ class CrashingWrites:
         {"entries", "find", "newest_snapshot", "version", "versions", "with_alias", "current", "open", "url"}
         | {"version_url", "refuse_to_lose", "waiting", "num_waiting", "labels", "newest", "newest_sequence"}
         | {"picture_bytes"}
+        | {"name", "find_project", "list_tasks", "tell_losses", "pull", "fetch_picture"}
         | {"counts", "judged", "metric_history"}
     )
 
@@ -110,6 +113,10 @@ class FakeApp(App):
     @cached_property
     def corrections(self) -> Any:
         return self._part("corrections")
+
+    @cached_property
+    def labelling_tool(self) -> Any:
+        return self._part("labelling_tool")
 
     @cached_property
     def trainer(self) -> Any:
@@ -175,6 +182,7 @@ class World:
         self.samples = FakeSampleLog()
         self.corrections = FakeCorrectionLog()
         self.pairs = FakePairLog()
+        self.labelling_tool: LabellingTool = FolderTool(root / "labelling")
         self.trainer = FakeTrainer()
         self.predictors = FakePredictors()
         self.exporter = FakeExporter()

@@ -1,0 +1,1 @@
+"""Labelling tools: pictures go there as tasks, labels come back as annotations."""

@@ -1,0 +1,233 @@
+"""Label Studio behind the port: one project for a workspace, one task for a picture.
+
+One project holds all requests, so that a picture chosen twice is one task, people have one queue, and its
+interface is set up once; every task tells the request it was pushed for.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from dataset.formats.port import LabelSource, own_name
+from dataset.labelling.drawings import Drawing, is_unchanged, list_drawings
+from dataset.labelling.label_studio_api import LabelStudioApi
+from dataset.labelling.label_studio_form import Outlines, read_classes, write_interface, write_task
+from dataset.labelling.port import Annotation, LabelTask, PlacedTask, count_crowds
+from dataset.readers.label_studio import READER
+from maskloop.digest import digest_bytes
+from maskloop.errors import DataError, NotFoundError, StorageError, UnavailableError
+from maskloop.wording import count
+
+NAME: Final = "label-studio"
+_TASKS_AT_ONCE: Final = 100
+_NUM_LISTINGS: Final = 3
+_MEDIA_TYPES: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+
+
+class LabelStudio:
+    """Pictures are uploaded, so that the server needs no access to the workspace.
+
+    Args:
+        api: The server.
+        title: Of the project.
+        outlines: How a model's answers are drawn.
+    """
+
+    name = NAME
+
+    def __init__(self, api: LabelStudioApi, *, title: str, outlines: Outlines = "brush") -> None:
+        self._api, self._title, self._outlines = api, title, outlines
+
+    def open_project(self, class_names: Sequence[str]) -> str:
+        """Find the project, or begin it. Raises DataError if it has other classes."""
+        found = self._find()
+        if found is None:
+            interface = write_interface(class_names)
+            description = "Pictures that maskloop asks labels for"
+            content = {"title": self._title, "label_config": interface, "description": description}
+            self._api.post("/api/projects", json=content)
+            found = self._find()
+            if found is None:
+                raise UnavailableError("Label Studio does not list the project it began", where=self._api.url)
+        self._refuse_other_classes(found, class_names)
+        return self._address(found)
+
+    def find_project(self) -> str:
+        """Return the project's address; empty if there is none."""
+        found = self._find()
+        return self._address(found) if found else ""
+
+    def list_tasks(self) -> tuple[PlacedTask, ...]:
+        """Return all tasks of the project."""
+        found = self._find()
+        if found is None:
+            return ()
+        for _ in range(_NUM_LISTINGS):  # a task deleted between two pages hides another one
+            tasks = {
+                task["id"]: _placed(task)
+                for task in self._api.pages("/api/tasks", "tasks", {"project": found["id"]})
+            }
+            total = self._api.get("/api/tasks", {"project": found["id"], "page_size": 1}).get("total")
+            if total == len(tasks):
+                return tuple(tasks.values())
+        raise UnavailableError("the tasks of Label Studio change while they are listed", where=self._api.url)
+
+    def tell_losses(self, task: LabelTask) -> tuple[str, ...]:
+        """Say what a task of Label Studio cannot hold: crowds."""
+        num_crowds = count_crowds(task.pre_labels)
+        regions = count(num_crowds, "crowd region")
+        lost = (f"Label Studio has no crowds: {regions} of {task.sample_id} not sent",)
+        return lost if num_crowds else ()
+
+    def add_task(self, task: LabelTask) -> None:
+        """Upload the picture, unless an interrupted push has done so, and make a task of it."""
+        found = self._find()
+        if found is None:
+            raise NotFoundError(f"Label Studio has no project {self._title!r}", hint="push again")
+        address = self._upload(found["id"], task)
+        content = [write_task(task, address, self._outlines)]
+        self._api.post(f"/api/projects/{found['id']}/import", json=content)
+
+    def pull(self, tasks: Sequence[PlacedTask]) -> Iterator[Annotation]:
+        """Yield the submitted annotations of these tasks; skipped ones, drafts and predictions are none."""
+        found = self._find()
+        if found is None:
+            return
+        people: dict[int, str] | None = None
+        path = f"/api/projects/{found['id']}/export"
+        for start in range(0, len(tasks), _TASKS_AT_ONCE):
+            ids = [task.task_id for task in tasks[start : start + _TASKS_AT_ONCE]]
+            entries = self._api.get(path, {"exportType": "JSON", "ids[]": ids})
+            if not isinstance(entries, list):
+                raise DataError("the export is not one of Label Studio", where=f"{self._api.url}{path}")
+            if entries and people is None:
+                people = self._list_people()
+            yield from read_export([one for one in entries if str(one["id"]) in ids], people or {})
+
+    def fetch_picture(self, task: PlacedTask) -> bytes | None:
+        """Download the picture that was uploaded for a task."""
+        try:
+            address = self._api.get(f"/api/tasks/{task.task_id}")["data"]["image"]
+            data = self._api.ask("GET", address).content
+        except (NotFoundError, DataError, KeyError, TypeError):
+            return None
+        return data if digest_bytes(data) == task.picture_digest else None
+
+    def _find(self) -> Mapping[str, Any] | None:
+        """Return the oldest project of this title."""
+        listed = self._api.pages("/api/projects", "results", {"title": self._title})
+        return min(
+            (one for one in listed if one["title"] == self._title), key=lambda one: one["id"], default=None
+        )
+
+    def _address(self, project: Mapping[str, Any]) -> str:
+        return f"{self._api.url}/projects/{project['id']}"
+
+    def _refuse_other_classes(self, project: Mapping[str, Any], class_names: Sequence[str]) -> None:
+        theirs = read_classes(project["label_config"])
+        missing, more = sorted(set(class_names) - theirs), sorted(theirs - set(class_names))
+        if not missing and not more:
+            return
+        parts = [f"it lacks {', '.join(missing)}"] if missing else []
+        parts += [f"it has {', '.join(more)} besides"] if more else []
+        raise DataError(
+            f"the project {self._title!r} has other classes than the data: {' and '.join(parts)}",
+            where=self._address(project),
+            hint="change its labels under Settings > Labeling Interface, or name a new project in "
+            "labelling.project",
+        )
+
+    def _upload(self, project: int, task: LabelTask) -> str:
+        """Return the address of the uploaded picture."""
+        name = f"{task.picture_digest}{task.extension}"
+        uploads = self._api.get(f"/api/projects/{project}/file-uploads", {"all": "true"})
+        for upload in uploads if isinstance(uploads, list) else ():
+            if own_name(upload["file"]).endswith(name) and upload.get("size") == len(task.picture):
+                return _data_path(upload["file"])
+        media_type = _MEDIA_TYPES.get(task.extension, f"image/{task.extension.removeprefix('.')}")
+        answer = self._api.post(
+            f"/api/projects/{project}/import",
+            query={"commit_to_project": "false"},
+            files={"file": (name, task.picture, media_type)},
+        )
+        number = answer["file_upload_ids"][0]
+        upload = self._api.get(f"/api/import/file-upload/{number}")
+        if upload.get("size", len(task.picture)) != len(task.picture):
+            raise StorageError("Label Studio did not store the picture as it is", where=self._api.url)
+        return _data_path(upload["file"])
+
+    def _list_people(self) -> dict[int, str]:
+        """Return the addresses of people by number; none if the token may not see them."""
+        try:
+            listed = self._api.get("/api/users")
+        except (DataError, NotFoundError):
+            return {}
+        return {one["id"]: one.get("email", "") for one in listed} if isinstance(listed, list) else {}
+
+
+def read_export(entries: Sequence[Mapping[str, Any]], people: Mapping[int, str]) -> Iterator[Annotation]:
+    """Yield the submitted annotations in Label Studio's JSON export.
+
+    The reader of the format takes one annotation of a task; here each is handed to it as a task of its own,
+    and the prediction that it began with as another.
+
+    Args:
+        entries: Tasks.
+        people: The addresses of people by their number.
+    """
+    alone: list[dict[str, Any]] = []
+    found: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
+    for task in entries:
+        for one in task.get("annotations", ()):
+            name = f"{task['id']}-{one['id']}"
+            began_with = one.get("prediction") or {}
+            person = people.get(one.get("completed_by"), "")
+            drawn = {**one, **({"completed_by": {"email": person}} if person else {})}
+            alone.append(_task_alone(task, f"{name}.png", drawn))
+            alone.append(_task_alone(task, f"{name}-model.png", {"result": began_with.get("result", [])}))
+            found.append((name, task, drawn))
+    if not alone:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tasks.json"
+        file.write_text(json.dumps(alone), encoding="utf-8")
+        drawings = list_drawings(READER.read(LabelSource(file)))
+    for name, task, one in found:
+        if (drawing := drawings.get(f"{name}.png")) is not None:
+            yield _annotation(task, one, drawing, drawings.get(f"{name}-model.png"))
+
+
+def _annotation(
+    task: Mapping[str, Any], one: Mapping[str, Any], drawing: Drawing, model: Drawing | None
+) -> Annotation:
+    person = one.get("completed_by")
+    return Annotation(
+        task_id=str(task["id"]),
+        annotation_id=str(one["id"]),
+        annotator=str(person.get("email", "") if isinstance(person, dict) else person or ""),
+        at=str(one.get("updated_at") or one.get("created_at") or ""),
+        size_hw=drawing.size_hw,
+        instances=tuple(drawing.instances),
+        is_ground_truth=bool(one.get("ground_truth")),
+        is_unchanged=model is not None and is_unchanged(drawing, model),
+        trouble=drawing.trouble,
+    )
+
+
+def _task_alone(task: Mapping[str, Any], picture: str, annotation: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": task["id"], "data": {"image": picture}, "annotations": [annotation]}
+
+
+def _placed(task: Mapping[str, Any]) -> PlacedTask:
+    data = task.get("data") or {}
+    told = (data.get(name) for name in ("picture_digest", "request_id"))
+    digest, request_id = (value if isinstance(value, str) else "" for value in told)
+    return PlacedTask(str(task["id"]), digest, request_id, int(task.get("total_annotations") or 0))
+
+
+def _data_path(file: str) -> str:
+    return file if file.startswith("/") else f"/data/{file}"

@@ -1,0 +1,104 @@
+"""How far the requests for labels have come, in the ledger and in the labelling tool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataset.labelling.port import PlacedTask
+from flows.workspace.wiring import App
+from maskloop.errors import MaskloopError
+from maskloop.state.loop_state import LabelRequest
+
+
+@dataclass(frozen=True)
+class RequestProgress:
+    """How far one request has come.
+
+    Attributes:
+        request: Its id.
+        cause: Why labels are asked for.
+        asked_for: Pictures that were chosen.
+        project: Where they are labelled; empty if they were not pushed.
+        in_tool: Pictures that are tasks there; None if the tool was not asked, or does not answer.
+        finished: Pictures with a submitted annotation there; likewise.
+        in_data: Pictures whose labels are in the data.
+        cycle: The cycle that waits for the labels; empty for none.
+    """
+
+    request: str
+    cause: str
+    asked_for: int
+    project: str
+    in_tool: int | None
+    finished: int | None
+    in_data: int
+    cycle: str
+
+
+@dataclass(frozen=True)
+class LabellingOverview:
+    """All requests at hand, and what is wrong.
+
+    Attributes:
+        requests: The newest last.
+        remarks: What people should look at, in sentences.
+    """
+
+    requests: tuple[RequestProgress, ...]
+    remarks: tuple[str, ...]
+
+
+def describe_requests(app: App) -> LabellingOverview:
+    """Return how far the newest requests have come. A tool that does not answer is a remark."""
+    requests = tuple(app.state().label_requests.values())
+    if not any(one.pushed for one in requests):
+        return LabellingOverview(tuple(_progress(one, None) for one in requests), ())
+    try:
+        tasks = app.labelling_tool.list_tasks()
+    except MaskloopError as error:
+        return LabellingOverview(tuple(_progress(one, None) for one in requests), (str(error),))
+    return LabellingOverview(
+        tuple(_progress(one, tasks) for one in requests), tuple(_remark(requests, tasks))
+    )
+
+
+def _progress(request: LabelRequest, tasks: Sequence[PlacedTask] | None) -> RequestProgress:
+    requested = request.requested
+    digests = {one.picture_digest for one in requested.chosen}
+    own = [one for one in tasks if one.picture_digest in digests] if tasks and request.pushed else []
+    is_known = tasks is not None and request.pushed is not None
+    return RequestProgress(
+        request=requested.request_id,
+        cause=requested.cause,
+        asked_for=len(digests),
+        project=request.pushed.project if request.pushed else "",
+        in_tool=len({one.picture_digest for one in own}) if is_known else None,
+        finished=len({one.picture_digest for one in own if one.num_finished}) if is_known else None,
+        in_data=request.pulled.num_returned if request.pulled else 0,
+        cycle=request.cycle_id,
+    )
+
+
+def _remark(requests: Sequence[LabelRequest], tasks: Sequence[PlacedTask]) -> list[str]:
+    times = Counter(one.picture_digest for one in tasks)
+    remarks = []
+    for request in requests:
+        requested = request.requested
+        if request.pushed is None:
+            continue
+        num_gone = request.pushed.num_pictures - sum(one.picture_digest in times for one in requested.chosen)
+        if num_gone > 0:
+            remarks.append(
+                f"request {requested.request_id}: {num_gone} of its tasks were deleted in the tool; "
+                f"`maskloop label push {requested.request_id}` adds them again"
+            )
+    known = {one.picture_digest for request in requests for one in request.requested.chosen}
+    num_foreign = sum(one.num_finished > 0 and one.picture_digest not in known for one in tasks)
+    if num_foreign:
+        remarks.append(
+            f"{num_foreign} finished tasks are of no request at hand and are not pulled; "
+            "export them and use `maskloop ingest`, or name an older request in `maskloop label pull`"
+        )
+    return remarks

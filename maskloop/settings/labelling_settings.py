@@ -1,0 +1,46 @@
+"""The section [labelling] of `maskloop.toml`: the labelling tool, and which labels are taken back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from maskloop.settings.sections import Percent, Section, Share
+
+
+class LabellingSettings(Section):
+    """Where pictures of a request are labelled, and which labels are taken back."""
+
+    tool: Literal["folder", "label-studio"] = "folder"
+    url: str = ""
+    """Label Studio's address."""
+    token_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "LABEL_STUDIO_API_KEY"  # noqa: S105 - a name
+    """The environment variable that holds its access token; the token itself is written nowhere."""
+    project: str = ""
+    """The project's title; empty: `maskloop` and the model's name."""
+    folder: str = ".maskloop/labelling"
+    """Of the tool `folder`, relative to the workspace."""
+    outlines: Literal["brush", "polygon"] = "brush"
+    """`polygon` sends masks of one part without a hole as polygons; Label Studio's have no holes."""
+    two_annotators: Literal["newest", "agree-or-skip"] = "newest"
+    """Which annotation of a picture counts, unless one is marked as ground truth."""
+    min_agreement: Share = 0.8
+    """Mask IoU, in every class, from which on two annotators agree."""
+    max_accepted_percent: Percent = 50.0
+    """Largest share of a request's labels that may be model answers accepted without a change."""
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_credentials(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("begins with http:// or https://")
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            raise ValueError("must not contain a user or password; token_variable names where the token is")
+        return url
+
+    @model_validator(mode="after")
+    def _a_server_has_an_address(self) -> LabellingSettings:
+        if self.tool == "label-studio" and not self.url:
+            raise ValueError("url is missing: the address of Label Studio")
+        return self
