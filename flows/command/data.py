@@ -13,6 +13,8 @@ from dataset.ingestion.class_changes import ClassChange
 from dataset.labelled_pictures import LabelledPicture
 from dataset.versions.difference import compare_versions
 from flows.console.output import Output, open_workspace, user_name, with_output
+from flows.health.check import check_data
+from flows.health.page import write_check_page
 from flows.intake.audit import audit_data
 from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
 from flows.learning.anchors import report_anchors
@@ -153,10 +155,19 @@ def data_audit(root: Path, out: Output) -> None:
         sys.exit(1)
 
 
-def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
-    if file is not None and file.suffix.lower() != ".png":
-        raise click.BadParameter(f"the sheet is a PNG file: its name must end with .png, not {file.name!r}")
-    return file
+@with_output
+def data_check(root: Path, out: Output, *, num_compared: int) -> None:
+    """Check the labels: repeats, leaks between splits, outliers, and what the champion contradicts."""
+    app = open_workspace(root)
+    check = check_data(app, num_compared=num_compared)
+    page = app.workspace.reports_dir / "data-check.html"
+    write_check_page(page, check, app.settings.data.max_picture_mpx)
+    out.answer(
+        {**check.to_json(), "page": str(page)},
+        lambda: click.echo("\n".join([*check.sentences(), f"Look at the examples: {page}"])),
+    )
+    if not check.is_clean:
+        sys.exit(1)
 
 
 @with_output

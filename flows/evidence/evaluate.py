@@ -67,15 +67,10 @@ def evaluate_model(
     predictions = predict_pictures(predictor, version, pictures, progress=progress, max_mpx=max_mpx)
     own = predictor.score_threshold
     names = tuple(map(called_now, predictor.class_names))
-    if names != version.class_names:
-        index_of = [version.class_names.index(name) if name in version.class_names else -1 for name in names]
-        predictions = {
-            digest: replace(prediction, detections=prediction.detections.reclassified(index_of))
-            for digest, prediction in predictions.items()
-        }
-        if isinstance(own, tuple):
-            by_name = dict(zip(names, own, strict=True))
-            own = tuple(by_name.get(name, score_threshold) for name in version.class_names)
+    predictions = in_classes_of(version, predictions, names)
+    if names != version.class_names and isinstance(own, tuple):
+        by_name = dict(zip(names, own, strict=True))
+        own = tuple(by_name.get(name, score_threshold) for name in version.class_names)
     evaluation = evaluate(
         {digest: prediction.detections for digest, prediction in predictions.items()},
         [ground_truth(picture) for picture in pictures],
@@ -85,6 +80,25 @@ def evaluate_model(
     )
     seconds = [prediction.seconds for prediction in predictions.values()]
     return ModelOnPictures(evaluation, predictions, float(np.percentile(seconds, 95) * 1000.0))
+
+
+def in_classes_of(
+    version: DatasetVersion, predictions: Mapping[str, Prediction], names: tuple[str, ...]
+) -> Mapping[str, Prediction]:
+    """Return predictions with class indices into a version's classes; those of other classes are left out.
+
+    Args:
+        version: The data version.
+        predictions: By picture digest.
+        names: What their class indices count into, by the names that the version uses.
+    """
+    if names == version.class_names:
+        return predictions
+    index_of = [version.class_names.index(name) if name in version.class_names else -1 for name in names]
+    return {
+        digest: replace(prediction, detections=prediction.detections.reclassified(index_of))
+        for digest, prediction in predictions.items()
+    }
 
 
 def load_picture(path: Path, max_mpx: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What `maskloop data` takes: versions, classes, audits, previews and anchors."""
+"""What `maskloop data` takes: versions, classes, audits, checks, previews and anchors."""
 
 from __future__ import annotations
 
@@ -87,6 +87,24 @@ In the current version. Exit code 1 if anything was found; each finding says wha
 """,
 )
 
+DATA_CHECK: Final = make_command(
+    "check",
+    "flows.command.data:data_check",
+    """Check the labels: repeats, leaks between splits, outliers, and what the champion contradicts.
+
+In the current version, `data audit` included. A page with the gravest examples is written to
+.maskloop/reports/data-check.html. Exit code 1 if the audit found something, or an instance is labelled twice
+or copied into another split; the rest is for people to judge.
+""",
+    click.Option(
+        ["--compare", "num_compared"],
+        type=click.IntRange(0),
+        default=200,
+        show_default=True,
+        help="Pictures that the champion is asked about, newest first; 0 asks it nothing.",
+    ),
+)
+
 DATA_PREVIEW: Final = make_command(
     "preview",
     "flows.command.data:data_preview",
@@ -126,6 +144,7 @@ DATA: Final = CommandGroup(
         DATA_RESTORE,
         DATA_VERIFY,
         DATA_AUDIT,
+        DATA_CHECK,
         DATA_PREVIEW,
         DATA_ANCHORS,
     ],

@@ -1,0 +1,224 @@
+"""What a check of the data found: each finding with a sentence, each kind of them with a cure. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dataset.health.copies import CopiedInstance
+from dataset.health.outliers import Outlier
+from dataset.health.repeats import LabelledTwice
+from dataset.labelled_pictures import LabelledPicture
+from evaluation.instances import Detections
+from evaluation.label_errors import LabelError
+from maskloop.masks import boxes_xyxy
+
+_RELABEL: Final = (
+    "Mend the labels of the picture in your labelling tool and take them in again: "
+    "`maskloop ingest LABELS --replace`"
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of finding.
+
+    Attributes:
+        title: Of its part of the page.
+        meaning: What such findings are, and how they are ranked.
+        cure: What to do about one.
+    """
+
+    title: str
+    meaning: str
+    cure: str
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "copied": Kind(
+        "The same instance in several pictures",
+        "The mask and every pixel under it are equal. Across splits, the test shows what was trained on.",
+        "If the pictures are parts of one photograph, start a new workspace with data.group_pattern set to "
+        "what their names have in common, and ingest the batches there: places once given stand",
+    ),
+    "twice": Kind(
+        "Objects labelled twice",
+        "Two masks of one picture cover nearly the same pixels; the score is their IoU.",
+        f"Delete one of the two labels. {_RELABEL}",
+    ),
+    "missing": Kind(
+        "Labels that are probably missing",
+        "The champion is confident of an object where no label is.",
+        f"If there is an object, draw it. {_RELABEL}",
+    ),
+    "spurious": Kind(
+        "Labels of nothing",
+        "No detection of the champion supports the label.",
+        f"If there is no object, delete the label. {_RELABEL}",
+    ),
+    "merged": Kind(
+        "Several objects under one label",
+        "Within one label the champion sees several objects beside each other.",
+        f"Draw each object by itself. {_RELABEL}",
+    ),
+    "split": Kind(
+        "One object under several labels",
+        "The champion sees one object where several labels lie beside each other.",
+        f"Join the labels of one object. {_RELABEL}",
+    ),
+    "class": Kind(
+        "Labels with another class than the champion sees",
+        "A confident detection covers the label and names another class.",
+        f"If the class is wrong, change it. {_RELABEL}",
+    ),
+    "border": Kind(
+        "Labels with another border than the champion sees",
+        "Label and detection are of one class and overlap badly.",
+        f"If the border is wrong, draw it again. {_RELABEL}",
+    ),
+    "size": Kind(
+        "Instances of unusual size",
+        "Their share of the picture is far from the median of their class (modified z-score above 3.5).",
+        f"A speck or a slip of the tool is deleted; a rare object stays. {_RELABEL}",
+    ),
+    "aspect": Kind(
+        "Instances of unusual shape",
+        "Width by height of their box is far from the median of their class (modified z-score above 3.5).",
+        f"A label over several objects, or a part of one, is drawn again; a rare object stays. {_RELABEL}",
+    ),
+}
+"""The first two are facts and need no model; the last two are as often rare objects as errors."""
+FACTS: Final = ("copied", "twice")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding about one picture.
+
+    Attributes:
+        kind: One of `KINDS`.
+        score: 0..1; findings of different kinds are not comparable.
+        picture: Where to look.
+        labels: Positions among the picture's instances.
+        detections: Positions among what the champion found in the picture.
+        said: What was found, as a sentence.
+    """
+
+    kind: str
+    score: float
+    picture: LabelledPicture
+    labels: tuple[int, ...]
+    detections: tuple[int, ...]
+    said: str
+
+    def to_json(self, class_names: Sequence[str], found: Detections | None) -> dict[str, Any]:
+        """Return it as plain data: labels and detections with their class and box in px."""
+        instances = [self.picture.instances[label] for label in self.labels]
+        boxes = boxes_xyxy([one.mask for one in instances]).astype(int).tolist()
+        told: dict[str, Any] = {
+            "kind": self.kind,
+            "score": round(self.score, 4),
+            "picture": self.picture.name,
+            "digest": self.picture.digest,
+            "split": self.picture.split,
+            "said": self.said,
+            "labels": [
+                {"position": label, "class": class_names[one.class_index], "box": box}
+                for label, one, box in zip(self.labels, instances, boxes, strict=True)
+            ],
+            "detections": [],
+        }
+        if found is not None:
+            told["detections"] = [
+                {
+                    "class": class_names[found.class_indices[row]],
+                    "score": round(float(found.scores[row]), 4),
+                    "box": boxes_xyxy([found.masks[row]])[0].astype(int).tolist(),
+                }
+                for row in self.detections
+            ]
+        return told
+
+
+def tell_copies(copies: Sequence[CopiedInstance], class_names: Sequence[str]) -> list[Finding]:
+    """Return a finding for each instance in several splits (score 1) or with several classes (score 0.5).
+
+    Copies within one split that agree harm nothing and are left out.
+    """
+    told: list[Finding] = []
+    for copy in copies:
+        if len(copy.splits) < 2 and len(copy.classes) < 2:
+            continue
+        first = copy.places[0]
+        others = ", ".join(f"{place.picture.name} ({place.picture.split})" for place in copy.places[1:4])
+        more = ", ..." if len(copy.places) > 4 else ""
+        said = f"the same instance is in {first.picture.name} ({first.picture.split}), {others}{more}"
+        if len(copy.classes) > 1:
+            said += f", labelled as {' and as '.join(class_names[index] for index in copy.classes)}"
+        score = 1.0 if len(copy.splits) > 1 else 0.5
+        told.append(Finding("copied", score, first.picture, (first.label,), (), said))
+    return told
+
+
+def tell_repeats(pairs: Sequence[LabelledTwice], class_names: Sequence[str]) -> list[Finding]:
+    """Return a finding for each object labelled twice."""
+    return [
+        Finding(
+            "twice",
+            pair.iou,
+            pair.picture,
+            pair.labels,
+            (),
+            f"two labels overlap with an IoU of {pair.iou:.2f}: "
+            + " and ".join(_name(pair.picture, label, class_names) for label in pair.labels),
+        )
+        for pair in pairs
+    ]
+
+
+def tell_outliers(outliers: Sequence[Outlier], class_names: Sequence[str]) -> list[Finding]:
+    """Return a finding for each instance of unusual size or shape."""
+    told = []
+    for one in outliers:
+        name = _name(one.picture, one.label, class_names)
+        if one.measure == "size":
+            said = (
+                f"{name} covers {one.value:.3%} of the picture; the median of its class is {one.median:.3%}"
+            )
+        else:
+            said = (
+                f"{name} is {one.value:.2f} times as wide as high, the median of its class {one.median:.2f}"
+            )
+        told.append(Finding(one.measure, one.score, one.picture, (one.label,), (), said))
+    return told
+
+
+def tell_label_errors(
+    errors: Sequence[LabelError],
+    pictures: Mapping[str, LabelledPicture],
+    found: Mapping[str, Detections],
+    class_names: Sequence[str],
+) -> list[Finding]:
+    """Return a finding for each suspicion that the champion's answers raise."""
+    told = []
+    for error in errors:
+        picture, answer = pictures[error.picture_id], found[error.picture_id]
+        labels = " and ".join(_name(picture, label, class_names) for label in error.labels)
+        seen = " and ".join(
+            f"{class_names[answer.class_indices[row]]} ({answer.scores[row]:.2f})" for row in error.detections
+        )
+        said = {
+            "missing": f"the champion sees {seen} where no label is",
+            "spurious": f"nothing that the champion sees supports the label {labels}",
+            "merged": f"the label {labels} covers what the champion sees as {seen}",
+            "split": f"the labels {labels} cover what the champion sees as {seen}",
+            "class": f"the label says {labels}, the champion {seen}",
+            "border": f"the border of {labels} is not where the champion sees that of {seen}",
+        }[error.kind]
+        told.append(Finding(error.kind, error.score, picture, error.labels, error.detections, said))
+    return told
+
+
+def _name(picture: LabelledPicture, label: int, class_names: Sequence[str]) -> str:
+    return class_names[picture.instances[label].class_index]
