@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test fast test-export test-labels check site lock upgrade real load bench clean distclean environment
+.PHONY: demo test fast test-export test-labels test-studio check site lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -31,6 +31,11 @@ test-labels: environment  ## what labelling tools write, by the tools themselves
 	$(BIN)/python -m tests.label_tools.environments install
 	MASKLOOP_SKIPS=listed OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_label_tools.py \
 	  tests/unit/dataset/readers/test_real_exports.py
+
+test-studio: environment  ## labels through a real Label Studio server, in an environment of its own (1 GB)
+	$(BIN)/python -m tests.label_tools.environments install label-studio-server
+	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_labelling_tools.py \
+	  tests/contracts/test_labelling_story.py
 
 check: environment site ## lint, types, layers, links
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from maskloop.database.database import Database
 from tests.fakes.postgresql import PostgresqlServer, postgresql_server
+from tests.fakes.real_label_studio import real_label_studio
 from tests.fakes.stores import STORES
 
 
@@ -33,6 +34,13 @@ def mlflow_uri(mlflow_template: Path, tmp_path: Path) -> str:
         database.execute("update experiments set artifact_location = ?", ((tmp_path / "artifacts").as_uri(),))
     database.close()
     return f"sqlite:///{copy}"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Label Studio server, started when the first test asks for it."""
+    with real_label_studio(tmp_path_factory.mktemp("label-studio")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.label_tools.environments import RECORDS, TOOLS, Tool
+from tests.label_tools.environments import LABEL_STUDIO, RECORDS, TOOLS, Tool
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -29,7 +29,7 @@ def test_a_labelling_tool_writes_what_its_records_say(tool: Tool, tmp_path: Path
         assert contents(tmp_path / folder.name) == contents(folder), folder.name
 
 
-@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+@pytest.mark.parametrize("tool", [*TOOLS, LABEL_STUDIO], ids=lambda tool: tool.name)
 def test_a_tool_s_lock_pins_with_hashes_and_names_no_address(tool: Tool) -> None:
     lock = tool.lock.read_text(encoding="utf-8")
     pinned = [line for line in lock.splitlines() if line[0].isalnum()]

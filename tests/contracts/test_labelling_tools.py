@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -19,24 +19,19 @@ from PIL import Image
 from dataset.labelling.folder_tool import FolderTool
 from dataset.labelling.label_studio import LabelStudio
 from dataset.labelling.label_studio_api import LabelStudioApi
+from dataset.labelling.label_studio_form import read_classes
 from dataset.labelling.port import Annotation, DrawnInstance, LabelTask, PlacedTask
 from maskloop.digest import digest_bytes
-from maskloop.errors import DataError
+from maskloop.errors import ConfigurationError, DataError
 from maskloop.masks import encode_masks
 from tests.fakes.label_scene import CLASSES, HEIGHT_PX, SCENE, WIDTH_PX, scene_png
 from tests.fakes.label_studio_server import LEGACY_TOKEN, FakeLabelStudio
 from tests.fakes.labelling_benches import Bench, FolderBench, StudioBench
-from tests.fakes.real_label_studio import EXECUTABLE, real_label_studio
+from tests.fakes.real_label_studio import EXECUTABLE
 
 IS_INSTALLED = EXECUTABLE.exists()
 TOOLS = ["folder", "label-studio", *(["label-studio-server"] if IS_INSTALLED else [])]
 _numbers = count(1)
-
-
-@pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with real_label_studio(tmp_path_factory.mktemp("label-studio")) as url:
-        yield url
 
 
 def studio(api: LabelStudioApi, **options: Any) -> StudioBench:
@@ -52,6 +47,15 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         api = LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=FakeLabelStudio().transport)
         return studio(api)
     return studio(LabelStudioApi(request.getfixturevalue("server_url"), "STUDIO_TOKEN"))
+
+
+@pytest.fixture(params=[name for name in TOOLS if name != "folder"])
+def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LabelStudioApi:
+    """A Label Studio that a legacy token opens."""
+    monkeypatch.setenv("STUDIO_TOKEN", LEGACY_TOKEN)
+    if request.param == "label-studio":
+        return LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=FakeLabelStudio().transport)
+    return LabelStudioApi(request.getfixturevalue("server_url"), "STUDIO_TOKEN")
 
 
 def objects(*names: str) -> tuple[DrawnInstance, ...]:
@@ -212,3 +216,73 @@ def test_a_picture_that_is_not_the_pushed_one_is_not_handed_out(bench: Bench) ->
     (task,) = pushed(bench, task_of())
     assert bench.tool.fetch_picture(task) == scene_png()
     assert bench.tool.fetch_picture(replace(task, picture_digest="0" * 64)) is None
+
+
+# --- Label Studio alone --------------------------------------------------------------------------
+
+
+def test_a_personal_access_token_opens_what_a_legacy_one_does(
+    api: LabelStudioApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        token = api.post("/api/token/")["token"]
+    except DataError:  # a server gives each person one, and shows it again
+        token = api.get("/api/token/")[0]["token"]
+    monkeypatch.setenv("STUDIO_TOKEN", token)
+    bench = studio(api)
+    pushed(bench, task_of())
+    assert bench.tool.fetch_picture(bench.tool.list_tasks()[0]) == scene_png()
+
+
+@pytest.mark.parametrize("token", ["0" * 40, "not.a.token"])
+def test_a_wrong_token_is_refused_in_words_that_do_not_show_it(
+    api: LabelStudioApi, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_TOKEN", token)
+    with pytest.raises(ConfigurationError, match="refuses the token in STUDIO_TOKEN") as refused:
+        studio(api).tool.find_project()
+    assert token not in str(refused.value)
+
+
+def test_outlines_of_one_part_may_go_out_as_polygons_and_lose_nothing(api: LabelStudioApi) -> None:
+    bench = studio(api, outlines="polygon")
+    (task,) = pushed(bench, task_of())
+    bench.accept(task)
+    (annotation,) = pulled(bench)
+    assert as_set(annotation.instances) == as_set(objects())
+    assert annotation.is_unchanged
+
+
+def test_a_skipped_task_is_not_finished(api: LabelStudioApi) -> None:
+    bench = studio(api)
+    (task,) = pushed(bench, task_of())
+    api.post(f"/api/tasks/{task.task_id}/annotations/", json={"result": [], "was_cancelled": True})
+    assert pulled(bench) == []
+    assert [one.num_finished for one in bench.tool.list_tasks()] == [0]
+
+
+def test_an_upload_that_became_no_task_is_used_by_the_next_push(api: LabelStudioApi) -> None:
+    bench, task = studio(api), task_of()
+    project = int(bench.tool.open_project(CLASSES).rpartition("/")[2])
+    for _ in range(2):  # a push died twice between the upload and the task
+        bench.tool._upload(project, task)
+    bench.tool.add_task(task)
+    assert len(api.get(f"/api/projects/{project}/file-uploads", {"all": "true"})) == 1
+    assert len(bench.tool.list_tasks()) == 1
+
+
+def test_more_tasks_than_fit_into_one_page_are_listed(
+    api: LabelStudioApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataset.labelling.label_studio_api._PAGE_SIZE", 2)
+    bench = studio(api)
+    tasks = [task_of(seed, pre_labels=()) for seed in range(4)]
+    assert len(pushed(bench, *tasks)) == 4
+    assert len(bench.tool.list_tasks()) == 4
+
+
+def test_the_interface_names_classes_with_quotes_and_signs_as_they_are(api: LabelStudioApi) -> None:
+    names = ('5" pipe', "A & B", "<x>", "Übermaß")
+    address = studio(api).tool.open_project(names)
+    interface = api.get(f"/api/projects/{address.rpartition('/')[2]}")["label_config"]
+    assert read_classes(interface) == set(names)

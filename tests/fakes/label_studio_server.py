@@ -70,7 +70,9 @@ class FakeLabelStudio:
 
     def _table(self) -> list[tuple[str, str, Callable[..., httpx.Response]]]:
         return [
+            ("POST", "/api/token", lambda _: _json({"token": PERSONAL_TOKEN}, 201)),
             ("GET", "/api/projects", self._list_projects),
+            ("GET", r"/api/projects/(\d+)", self._show_project),
             ("POST", "/api/projects", self._begin_project),
             ("GET", r"/api/projects/(\d+)/file-uploads", self._list_uploads),
             ("POST", r"/api/projects/(\d+)/import", self._import),
@@ -108,6 +110,10 @@ class FakeLabelStudio:
         title = request.url.params.get("title", "").casefold()
         found = [one for one in self.projects.values() if title in one["title"].casefold()]
         return _page(request, found, "results", {"count": len(found)})
+
+    def _show_project(self, _request: httpx.Request, number: str) -> httpx.Response:
+        project = self.projects.get(int(number))
+        return _json(project) if project else _refuse(404, "No Project matches the given query.")
 
     def _begin_project(self, request: httpx.Request) -> httpx.Response:
         number = next(self._numbers)

@@ -33,9 +33,13 @@ class LabellingWorld:
     pictures: dict[int, bytes] = field(default_factory=dict)
     """By number: what was asked for, as it was received."""
 
+    api: LabelStudioApi | None = None
+    """Of a real server, in the place of the fake one."""
+    title: str = "maskloop mask-rcnn"
+
     def __post_init__(self) -> None:
-        api = LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=self.server.transport)
-        self.tool = LabelStudio(api, title="maskloop mask-rcnn")
+        api = self.api or LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=self.server.transport)
+        self.tool = LabelStudio(api, title=self.title)
         self.bench = StudioBench(self.tool, api)
         self.world.labelling_tool = self.tool
 

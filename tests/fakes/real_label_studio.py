@@ -15,10 +15,9 @@ from typing import Final
 import httpx
 
 from tests.fakes.label_studio_server import LEGACY_TOKEN, PEOPLE
+from tests.label_tools.environments import LABEL_STUDIO
 
-EXECUTABLE: Final = Path(
-    os.environ.get("LABEL_STUDIO", Path(__file__).parents[2] / ".venv-studio" / "bin" / "label-studio")
-)
+EXECUTABLE: Final = Path(os.environ.get("LABEL_STUDIO", LABEL_STUDIO.python.parent / "label-studio"))
 _START_S: Final = 300.0
 _QUIET: Final = {
     "COLLECT_ANALYTICS": "false",

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from dataset.formats.brushes import decode_brush, read_brush
+from dataset.formats.brushes import decode_brush, read_brush, write_brush
 from maskloop.errors import MaskError
-from maskloop.masks import decode_masks
+from maskloop.masks import decode_masks, encode_masks
 from tests.fakes.label_studio_files import encode_brush
 
 DOT = [0, 0, 125, 0, 57, 27, 255, 94, 135, 0, 143, 255, 143, 57, 128, 0]
@@ -75,3 +75,16 @@ def test_any_bytes_are_read_or_refused(stream: list[int]) -> None:
         read_brush([0, 0, 0, 24, 57, 27, 255, *stream], 2, 3)
     except MaskError:
         return
+
+
+@given(MASKS)
+def test_a_mask_that_is_written_is_read_as_it_was(mask: np.ndarray) -> None:
+    (rle,) = encode_masks(mask[None])
+    assert np.array_equal(decode_masks([read_brush(write_brush(rle), *mask.shape)])[0], mask)
+
+
+def test_runs_longer_than_a_piece_holds_are_written_in_pieces() -> None:
+    mask = np.zeros((300, 200), dtype=bool)
+    mask[100:290] = True
+    (rle,) = encode_masks(mask[None])
+    assert read_brush(write_brush(rle), 300, 200) == rle
