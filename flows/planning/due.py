@@ -10,6 +10,7 @@ from maskloop.records.kinds import CycleWaiting
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
+from maskloop.wording import count
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,25 @@ def _due_in(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: Settings
     if step is not None and not isinstance(step, Wait):
         yield Due("maskloop reconcile", _describe_step(cycle, step))
     elif waiting and waiting.waiting_for == "labels":
-        yield Due("maskloop ingest LABELS --images FOLDER", f"{cycle.id}: {waiting.reason}")
+        yield _due_for_labels(cycle, waiting, state)
     elif waiting and waiting.waiting_for == "rollout":
         yield Due("maskloop rollout show", f"{cycle.id}: {waiting.reason}")
     elif cycle.verdict:
         version = cycle.verdict.candidate_version
         yield Due(f"maskloop approve {version} --by NAME", f"or `maskloop reject {version}`, or in MLflow")
+
+
+def _due_for_labels(cycle: Cycle, waiting: CycleWaiting, state: LoopState) -> Due:
+    """Return the command that brings labels: through the labelling tool where pictures were chosen for it."""
+    why = f"{cycle.id}: {waiting.reason}"
+    if not state.open_requests:
+        return Due("maskloop ingest LABELS --images FOLDER", why)
+    request = state.open_requests[-1]
+    told = f"request {request.requested.request_id}"
+    if request.pushed is None:
+        return Due("maskloop label push", f"{why}; {told} was not sent to the labelling tool yet")
+    awaited = count(request.num_awaited, "picture")
+    return Due("maskloop label pull", f"{why}; {told}: {awaited} still to be labelled")
 
 
 def _describe_step(cycle: Cycle, step: Step) -> str:

@@ -12,9 +12,13 @@ from flows.planning.due import Due, find_due, waiting_now
 from flows.planning.plan import LoopFacts
 from maskloop.records.kinds import (
     ChampionChanged,
+    ChosenPicture,
     CycleClosed,
     CycleOpened,
     CycleWaiting,
+    LabelsPulled,
+    LabelsPushed,
+    LabelsRequested,
     RolloutMoved,
     RolloutStarted,
     TrainingStarted,
@@ -22,7 +26,7 @@ from maskloop.records.kinds import (
     VerdictReached,
 )
 from maskloop.state.cycle_state import Cycle, Phase
-from maskloop.state.loop_state import LoopState, Rollout, Serving
+from maskloop.state.loop_state import LabelRequest, LoopState, Rollout, Serving
 from tests.fakes.records import with_only
 from tests.unit.flows.planning.test_planning import NOW, SETTINGS, WAITS, cycle, ingested, state
 
@@ -133,6 +137,26 @@ def test_a_cycle_that_waits_for_labels_names_how_many() -> None:
     assert due(loop) == [
         (INGEST, "cycle-1: 20 more labelled pictures from after the drift are needed"),
     ]
+
+
+def test_a_cycle_that_waits_for_labels_of_a_request_names_the_step_it_is_at() -> None:
+    chosen = tuple(with_only(ChosenPicture, sample_id=name, picture_digest=name) for name in "abc")
+    request = LabelRequest(NOW, with_only(LabelsRequested, request_id="r1", chosen=chosen))
+    why = "cycle-1: 20 more labelled pictures from after the drift are needed; request r1"
+
+    def due_with(**changes: Any) -> list[tuple[str, str]]:
+        requests = {"r1": replace(request, **changes)}
+        return due(state(cycle("opened", reason="drift"), versions=LABELLED, label_requests=requests))
+
+    pushed = with_only(LabelsPushed)
+    assert due_with() == [("maskloop label push", f"{why} was not sent to the labelling tool yet")]
+    assert due_with(pushed=pushed) == [("maskloop label pull", f"{why}: 3 pictures still to be labelled")]
+    some = LabelsPulled(request_id="r1", tool="folder", num_new=1, num_unchanged=1, data_tag="data-v2")
+    assert due_with(pushed=pushed, pulled=some) == [
+        ("maskloop label pull", f"{why}: 1 picture still to be labelled")
+    ]
+    done = some.model_copy(update={"num_unchanged": 2})
+    assert [command for command, _ in due_with(pushed=pushed, pulled=done)] == [INGEST]
 
 
 def test_a_judged_candidate_is_decided_by_a_person() -> None:
