@@ -49,7 +49,7 @@ class LabelSource:
         scratch: An empty folder for pictures that are in the labels' files; it goes when the source does.
 
     Raises:
-        NotFoundError: if there is neither.
+        NotFoundError: if there is neither, or no folder of the pictures where the person says.
     """
 
     def __init__(
@@ -63,6 +63,9 @@ class LabelSource:
         if not path.exists():
             hint = "name the labels' file, or the folder they are in"
             raise NotFoundError("the annotation file does not exist", where=str(path), hint=hint)
+        if images_dir and not images_dir.is_dir():
+            hint = "name another folder with --images; without it the pictures are looked for near the labels"
+            raise NotFoundError("the pictures' folder does not exist", where=str(images_dir), hint=hint)
         self.path, self.named, self.images_dir = path, named or path, images_dir
         self.scratch = scratch
         self.root = path if path.is_dir() else path.parent

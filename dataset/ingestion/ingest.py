@@ -45,6 +45,7 @@ from maskloop.settings.workspace_settings import DataSettings, Settings
 
 Progress = Callable[[int, int], None]
 MAX_PICTURE_BYTES: Final = 256 * 2**20
+_BROKEN_HINT: Final = "copy or export the picture again, or take it out of the labels"
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _find(name: str, folder: PictureFolder, decoder: SandboxedDecoder) -> FoundP
     except (OSError, ValueError) as error:
         return DataProblem("error", "picture-unreadable", name, f"the picture cannot be read: {error}")
     except PictureError as error:
-        return DataProblem("error", "picture-broken", name, error.headline, error.hint)
+        return DataProblem("error", "picture-broken", name, error.headline, error.hint or _BROKEN_HINT)
     if decoded.stored:
         data = decoded.stored
     told_location = not decoded.stored and tells_place(data)

@@ -44,13 +44,15 @@ def _choose(source: LabelSource) -> str:
     if len(found) == 1:
         return found[0]
     where = str(source.named)
+    is_archive = source.named != source.path
+    holder = "the archive" if is_archive else "the folder"
     if found:
         names = ", ".join(found[:_NAMES_SHOWN]) + (", ..." if len(found) > _NAMES_SHOWN else "")
-        headline = f"the folder holds {len(found)} COCO files"
-        raise DataError(headline, where=where, hint=f"name one of them: {names}")
+        hint = f"{'unpack it and ' if is_archive else ''}name one of them: {names}"
+        raise DataError(f"{holder} holds {len(found)} COCO files", where=where, hint=hint)
     known = describe_folder(source.path)
-    what = f"the folder holds {known}, but no COCO file" if known else "the folder holds no COCO file"
-    raise DataError(what, where=where, hint=EXPORT_HINT)
+    what = f"{known}, but no COCO file" if known else "no labels in a format that is read"
+    raise DataError(f"{holder} holds {what}", where=where, hint=EXPORT_HINT)
 
 
 def _is_coco(source: LabelSource, name: str) -> bool:

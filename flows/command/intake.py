@@ -32,21 +32,25 @@ def ingest(
     split: Any,
     model_labels: bool,
     allow_schema_change: bool,
-    relabelling: Any,
-    crowds: Any,
+    add: bool,
+    replace: bool,
+    crowds_are_instances: bool,
+    crowds_are_regions: bool,
     frame: Any,
     label_format: str | None,
     mend: bool,
 ) -> None:
     """Validate labelled pictures and add them to the data as a version."""
+    _refuse_both("--add", add, "--replace", replace)
+    _refuse_both("--crowds-are-instances", crowds_are_instances, "--crowds-are-regions", crowds_are_regions)
     options = IngestOptions(
         source,
         split,
         label_origin="model-reviewed" if model_labels else "human",
         allow_schema_change=allow_schema_change,
         frame=frame,
-        crowds=crowds or "ask",
-        relabelling=relabelling or "ask",
+        crowds="instances" if crowds_are_instances else "regions" if crowds_are_regions else "ask",
+        relabelling="add" if add else "replace" if replace else "ask",
         format=label_format or "",
         mend=mend,
     )
@@ -151,6 +155,11 @@ def _print(sentences: Sequence[str], otherwise: str) -> None:
     for sentence in sentences or [otherwise]:
         if sentence:
             click.echo(sentence)
+
+
+def _refuse_both(one: str, has_one: bool, other: str, has_other: bool) -> None:
+    if has_one and has_other:
+        raise click.UsageError(f"{one} and {other} exclude each other: pass one of them")
 
 
 def _say(row: dict[str, Any]) -> str:

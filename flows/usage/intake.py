@@ -48,25 +48,25 @@ report with every problem, what to do about it and pictures to look at is writte
     ),
     click.Option(["--allow-schema-change"], is_flag=True, help="Accept new, missing or renamed classes."),
     click.Option(
-        ["--add", "relabelling"],
-        flag_value="add",
+        ["--add"],
+        is_flag=True,
         help="Pictures that are in already keep their labels and get these besides.",
     ),
     click.Option(
-        ["--replace", "relabelling"],
-        flag_value="replace",
+        ["--replace"],
+        is_flag=True,
         help=(
             "These labels replace those of pictures that are in already, also where that takes a class away."
         ),
     ),
     click.Option(
-        ["--crowds-are-instances", "crowds"],
-        flag_value="instances",
+        ["--crowds-are-instances"],
+        is_flag=True,
         help="Every annotation marked as a crowd is one object: CVAT and others mark brush masks so.",
     ),
     click.Option(
-        ["--crowds-are-regions", "crowds"],
-        flag_value="regions",
+        ["--crowds-are-regions"],
+        is_flag=True,
         help="Annotations marked as crowds do hold many objects, also where a class has nothing else.",
     ),
     click.Option(

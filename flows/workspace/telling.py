@@ -14,6 +14,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import JustifyMethod
+
 
 class Teller(Protocol):
     """Hears what happens in a story."""
@@ -95,11 +97,13 @@ class TerminalTeller:
 def make_table(rows: Sequence[Mapping[str, Any]], title: str) -> Any:
     """Build a rich table from rows that share their keys; numbers with three decimals, None as a dash.
 
-    Texts are printed verbatim: rich would read the `[steel]` of a class `bolt [steel]` as markup.
+    Texts are printed verbatim: rich would read the `[steel]` of a class `bolt [steel]` as markup. Words
+    wider than their column are continued on the next line, so no path or code is cut off.
     """
     table = Table(title=Text(title, style="bold"), title_justify="left")
     for name, value in rows[0].items():
-        table.add_column(Text(name), justify="right" if isinstance(value, int | float) else "left")
+        justify: JustifyMethod = "right" if isinstance(value, int | float) else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(format_cell(value)) for value in row.values()))
     return table

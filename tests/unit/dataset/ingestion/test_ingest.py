@@ -122,8 +122,13 @@ def test_a_listed_picture_that_is_absent_or_broken_or_elsewhere_is_told(ingest, 
     (folder / "broken.png").write_bytes(encode_png(noise_pixels(0))[:500])
     with pytest.raises(BatchRefusedError) as caught:
         ingest(range(4), content)
-    codes = [problem.code for problem in caught.value.report.problems if problem.picture]
-    assert sorted(codes) == ["picture-broken", "picture-missing", "unsafe-name"]
+    problems = [problem for problem in caught.value.report.problems if problem.picture]
+    assert sorted(problem.code for problem in problems) == [
+        "picture-broken",
+        "picture-missing",
+        "unsafe-name",
+    ]
+    assert all(problem.hint for problem in problems)
 
 
 class TestLabelSchema:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from dataset.coco.document import CocoFile
+from dataset.formats.archives import open_source
 from dataset.formats.port import LabelSource
 from dataset.readers.table import read_labels
 from maskloop.errors import DataError
@@ -38,6 +40,17 @@ class TestAFolder:
             read(tmp_path)
         assert "train/_annotations.coco.json, valid/_annotations.coco.json" in caught.value.hint
 
+    def test_in_an_archive_is_unpacked_before_one_is_named(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+            for name in ("train.json", "valid.json"):
+                archive.writestr(name, json.dumps(coco_content(range(2))))
+        with (
+            open_source(tmp_path / "export.zip") as source,
+            pytest.raises(DataError, match="the archive holds 2 COCO files") as caught,
+        ):
+            read_labels(source)
+        assert caught.value.hint == "unpack it and name one of them: train.json, valid.json"
+
     def test_of_something_unread_says_what_it_looks_like(self, tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(json.dumps(LABELME))
         with pytest.raises(DataError, match="labelme's file of one picture, but no COCO file"):
@@ -47,7 +60,7 @@ class TestAFolder:
             read(tmp_path)
 
     def test_with_nothing_says_what_is_wanted(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="holds no COCO file") as caught:
+        with pytest.raises(DataError, match="the folder holds no labels in a format that is read") as caught:
             read(tmp_path)
         assert "COCO instance segmentation" in caught.value.hint
 

@@ -123,3 +123,23 @@ def test_mends_are_asked_for_by_a_flag_and_listed_with_the_version(
     with pytest.raises(SystemExit):
         main(["data", "list", "-w", str(workspace)])
     assert "6 masks-one-pixel-short" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--add", "--replace"), ("--crowds-are-regions", "--crowds-are-instances")],
+    ids=lambda one: one[0],
+)
+def test_flags_that_exclude_each_other_are_refused_together(
+    ingest: Any, bad_batch: Path, flags: tuple[str, str]
+) -> None:
+    code, _, err = ingest(bad_batch, *flags)
+    assert code == 2
+    assert "exclude each other" in err
+
+
+def test_a_folder_of_pictures_that_does_not_exist_is_named(ingest: Any, bad_batch: Path) -> None:
+    nowhere = bad_batch.parent / "nowhere"
+    code, _, err = ingest(bad_batch, "--images", nowhere)
+    assert code == 66
+    assert f"the pictures' folder does not exist ({nowhere})" in err

@@ -141,7 +141,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "cut off": (cut_off, "the annotation file is not JSON"),
     "half an archive": (half_an_archive, "the ZIP archive is broken"),
     "an archive that leads out": (leading_out, "leads out of its folder"),
-    "an empty folder": (lambda batch: batch, "the folder holds no COCO file"),
+    "an empty folder": (lambda batch: batch, "the folder holds no labels in a format that is read"),
     "an empty file": (lambda batch: _empty(batch / "a.json"), "the annotation file is empty"),
     "pictures of another size": (of_another_size, "none of the 4 pictures can be used"),
 }

@@ -14,8 +14,8 @@ from flows.workspace.telling import TerminalTeller, make_table
 _MARKUP_LIKE = ("bolt [steel]", "bolt [brass]", "on [/off]", "[red]", r"back\[slash", "[link=x]y[/link]")
 
 
-def shown(rows: list[dict[str, object]], title: str) -> str:
-    console = Console(file=io.StringIO(), width=400)
+def shown(rows: list[dict[str, object]], title: str, *, width: int = 400) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(make_table(rows, title))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
@@ -37,6 +37,14 @@ def test_a_name_with_square_brackets_is_shown_whole_in_cells_headers_and_titles(
 )
 def test_any_printable_name_is_shown_whole(name: str) -> None:
     assert name in shown([{"class": name}], "classes")
+
+
+def test_a_path_wider_than_its_column_is_continued_on_the_next_line() -> None:
+    path = "/labels/camera-2/export-of-monday/annotations.json"
+    lines = shown([{"problem": "picture-missing", "where": path}], "problems", width=40).splitlines()
+    cells = [line.split("│") for line in lines if line.startswith("│")]
+    assert "".join(cell[1].strip() for cell in cells) == "picture-missing"
+    assert "".join(cell[2].strip() for cell in cells) == path
 
 
 @pytest.mark.parametrize("name", _MARKUP_LIKE)
