@@ -19,11 +19,12 @@ from dataset.labelling.label_studio_form import Outlines, read_classes, write_in
 from dataset.labelling.port import Annotation, LabelTask, PlacedTask, count_crowds
 from dataset.readers.label_studio import READER
 from maskloop.digest import digest_bytes
-from maskloop.errors import DataError, NotFoundError, StorageError, UnavailableError
+from maskloop.errors import ConfigurationError, DataError, NotFoundError, StorageError, UnavailableError
 from maskloop.wording import count
 
 NAME: Final = "label-studio"
 _TASKS_AT_ONCE: Final = 100
+_UPLOADS: Final = "/data/upload/"
 _NUM_LISTINGS: Final = 3
 _MEDIA_TYPES: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
@@ -112,6 +113,8 @@ class LabelStudio:
         """Download the picture that was uploaded for a task."""
         try:
             address = self._api.get(f"/api/tasks/{task.task_id}")["data"]["image"]
+            if not str(address).startswith(_UPLOADS):  # people can write any server's address into a task
+                return None
             data = self._api.ask("GET", address).content
         except (NotFoundError, DataError, KeyError, TypeError):
             return None
@@ -164,7 +167,7 @@ class LabelStudio:
         """Return the addresses of people by number; none if the token may not see them."""
         try:
             listed = self._api.get("/api/users")
-        except (DataError, NotFoundError):
+        except (ConfigurationError, DataError, NotFoundError):
             return {}
         return {one["id"]: one.get("email", "") for one in listed} if isinstance(listed, list) else {}
 

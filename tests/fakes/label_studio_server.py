@@ -80,6 +80,7 @@ class FakeLabelStudio:
             ("GET", r"/api/projects/(\d+)/export", self._export),
             ("GET", "/api/tasks", self._list_tasks),
             ("GET", r"/api/tasks/(\d+)", self._show_task),
+            ("PATCH", r"/api/tasks/(\d+)", self._change_task),
             ("DELETE", r"/api/tasks/(\d+)", self._delete_task),
             ("POST", r"/api/tasks/(\d+)/annotations", self._annotate),
             ("PATCH", r"/api/annotations/(\d+)", self._change_annotation),
@@ -193,6 +194,10 @@ class FakeLabelStudio:
     def _show_task(self, _request: httpx.Request, number: str) -> httpx.Response:
         task = self.tasks.get(int(number))
         return _json(self._shown(task)) if task else _refuse(404, "No Task matches the given query.")
+
+    def _change_task(self, request: httpx.Request, number: str) -> httpx.Response:
+        self.tasks[int(number)] |= json.loads(request.content)
+        return _json(self.tasks[int(number)])
 
     def _delete_task(self, _request: httpx.Request, number: str) -> httpx.Response:
         self.tasks.pop(int(number), None)

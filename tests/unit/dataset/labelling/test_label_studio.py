@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from dataset.labelling.label_studio import LabelStudio, read_export
+from dataset.labelling.label_studio_api import LabelStudioApi
+from dataset.labelling.port import PlacedTask
+from maskloop.digest import digest_bytes
+from tests.fakes.label_scene import SCENE
+from tests.fakes.label_studio_files import annotation, brushed, task
+from tests.fakes.label_studio_server import LEGACY_TOKEN, FakeLabelStudio
+
+
+@pytest.mark.parametrize(
+    "address", ["http://elsewhere/a.png", "/api/users", "//elsewhere/data/upload/a.png", 7]
+)
+def test_the_token_goes_to_no_address_that_a_person_wrote_into_a_task(
+    address: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_TOKEN", LEGACY_TOKEN)
+    asked: list[str] = []
+    server = FakeLabelStudio(tasks={4: {"id": 4, "data": {"image": address}}})
+    inner = server.transport
+
+    def record(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return inner.handle_request(request)
+
+    api = LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=httpx.MockTransport(record))
+    placed = PlacedTask("4", digest_bytes(b""), "r1", 1)
+    assert LabelStudio(api, title="t").fetch_picture(placed) is None
+    assert asked == ["http://studio/api/tasks/4"]
+
+
+def test_people_are_named_by_their_address_where_the_token_may_see_it() -> None:
+    drawn = [brushed(1, "nut", SCENE[0].mask)]
+    export = [task(3, "/data/upload/1/a.png", annotation(1, drawn, 5), annotation(2, drawn, 6))]
+    assert [one.annotator for one in read_export(export, {5: "e@x.org"})] == ["e@x.org", "6"]
+
+
+def test_what_began_with_another_prediction_than_it_ended_with_is_changed() -> None:
+    ring, dot = brushed(1, "nut", SCENE[0].mask), brushed(2, "gear", SCENE[2].mask)
+    cases = {
+        "as it was": ([ring, dot], [dot, ring], True),
+        "one object removed": ([ring], [ring, dot], False),
+        "another class": ([{**ring, "value": {**ring["value"], "brushlabels": ["bolt"]}}], [ring], False),
+        "nothing to begin with": ([ring], [], False),
+        "nothing at all": ([], [], False),
+    }
+    for name, (results, began_with, is_unchanged) in cases.items():
+        made = annotation(1, results, prediction={"result": began_with})
+        (found,) = read_export([task(3, "/data/upload/1/a.png", made)], {})
+        assert found.is_unchanged == is_unchanged, name
