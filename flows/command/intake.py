@@ -17,6 +17,7 @@ from flows.intake.ingest_report import BatchReport, report_of_refusal, report_of
 from flows.labelling.overview import LabellingOverview, describe_requests
 from flows.labelling.pull import pull_labels
 from flows.labelling.push import push_labels
+from flows.labelling.request import Requested, request_labels
 from flows.scheduling.foreground import run_story
 from maskloop.wording import count
 
@@ -111,6 +112,23 @@ def feedback_ingest(root: Path, out: Output, *, again: bool) -> None:
 
 
 @with_output
+def label_request(
+    root: Path, out: Output, *, num: int | None, out_dir: Path | None, fast: bool, more: bool
+) -> None:
+    """Choose production pictures that are worth a label, each with its reason."""
+    app = open_workspace(root)
+    options = {"num": num or 0, "fast": fast, "more": more, "out_dir": out_dir}
+    requested = run_story(app, "label-request", request_labels, **options)
+    content = {
+        **requested.record.model_dump(mode="json"),
+        "changed": requested.is_new,
+        "page": str(requested.page),
+        "labels": str(requested.labels or ""),
+    }
+    out.answer(content, lambda: _show_request(out, requested))
+
+
+@with_output
 def label_push(root: Path, out: Output, *, request: str) -> None:
     """Make tasks of the labelling tool from the pictures of a request, with the champion's predictions."""
     pushed = run_story(open_workspace(root), "label-push", push_labels, request_id=request)
@@ -132,6 +150,22 @@ def label_status(root: Path, out: Output) -> None:
     """Show how far each request for labels has come."""
     overview = describe_requests(open_workspace(root))
     out.answer(asdict(overview), lambda: _show_requests(out, overview))
+
+
+def _show_request(out: Output, requested: Requested) -> None:
+    rows = [
+        {
+            "picture": one.sample_id[:16],
+            "source": one.source,
+            "score": "random" if one.is_random else f"{one.parts.get('score', 0.0):.2f}",
+            "reason": one.reason,
+        }
+        for one in requested.record.chosen
+    ]
+    out.table(rows, requested.record.sentence())
+    before = "" if requested.is_new else "nothing has changed since; --more chooses further pictures"
+    written = f"pictures and answers to correct: {requested.labels}" if requested.labels else ""
+    _print([before, f"page: {requested.page}", written], "")
 
 
 def _show_requests(out: Output, overview: LabellingOverview) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.evidence.evaluate import load_picture, predict_pictures
 from maskloop.errors import DataError
-from maskloop.files import write_text
 from models.ports import Predictor
-from monitoring.drift.baseline import Baseline, build_baseline, load_baseline, save_baseline
-from monitoring.drift.references import POOLED
+from monitoring.drift.baseline import Baseline, build_baseline
+from monitoring.drift.references import POOLED, load_references, save_references
 from monitoring.features.observation import Observation
 from monitoring.features.table import observe
-
-_SOURCE_NAMES: Final = "sources.json"
 
 
 def open_references(
@@ -43,10 +38,8 @@ def open_references(
     Raises:
         DataError: if there are no held-out pictures.
     """
-    files = sorted(directory.glob("*.npz"))
-    if files and (directory / "complete").exists():
-        names = _read_source_names(directory)
-        return {names.get(file.name) or _name_of(file): load_baseline(file) for file in files}
+    if kept := load_references(directory):
+        return kept
     observed = observe()
     groups = {POOLED: [seen for group in observed.values() for seen in group]}
     groups |= {
@@ -54,15 +47,11 @@ def open_references(
         for name, group in observed.items()
         if len(observed) > 1 and len(group) >= min_pictures
     }
-    references = {}
-    files_of = {name: f"{number:04d}.npz" for number, name in enumerate(groups)}
-    write_text(directory / _SOURCE_NAMES, json.dumps({file: name for name, file in files_of.items()}))
-    for name, group in groups.items():
-        references[name] = build_baseline(
-            group, weights_digest=weights_digest, data_fingerprint=data_fingerprint
-        )
-        save_baseline(references[name], directory / files_of[name])
-    (directory / "complete").touch()
+    references = {
+        name: build_baseline(group, weights_digest=weights_digest, data_fingerprint=data_fingerprint)
+        for name, group in groups.items()
+    }
+    save_references(directory, references)
     return references
 
 
@@ -100,15 +89,3 @@ def choose_reference_pictures(version: DatasetVersion, min_per_source: int) -> t
         test = [picture for picture in version.by_split["test"] if picture.source == source]
         chosen += validation if len(validation) >= min_per_source else validation + test
     return tuple(chosen)
-
-
-def _read_source_names(directory: Path) -> Mapping[str, str]:
-    """Return the source behind each file: a source may be called what no file can be."""
-    file = directory / _SOURCE_NAMES
-    names: Mapping[str, str] = json.loads(file.read_text()) if file.exists() else {}
-    return names
-
-
-def _name_of(file: Path) -> str:
-    """Return the source of a file written before its name was kept beside it."""
-    return file.stem.partition(" ")[2]

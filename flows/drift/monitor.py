@@ -40,11 +40,10 @@ from monitoring.features.observation import Observation
 from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.sample_log import SampleLog
-from monitoring.samples.windows import SUPERSEDED, Window, choose_window
+from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
 from registry.champion.serving_copy import ServedModel
 
 DETECTOR = "drift"
-WINDOW_FILE = "samples.json"
 
 
 @dataclass(frozen=True)

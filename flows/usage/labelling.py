@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import click
 
 from flows.console.command_line import CommandGroup, make_command
+
+LABEL_REQUEST: Final = make_command(
+    "request",
+    "flows.command.intake:label_request",
+    """Choose production pictures that are worth a label, each with its reason.
+
+Most are those that carry a drift alarm, that the champion is unsure about, that show classes with few labels
+or a low IoU, and that are unlike each other; a share is drawn at random. Labelled pictures and those of open
+requests are left out. While nothing has changed, the same request is shown again.
+""",
+    click.Option(["--num"], type=click.IntRange(min=1), help="How many. Default: labelling.num_pictures."),
+    click.Option(
+        ["--out", "out_dir"],
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Write pictures and the champion's answers into this folder, as a COCO batch to correct.",
+    ),
+    click.Option(
+        ["--fast"],
+        is_flag=True,
+        help="Rate by what was stored with each answer, without showing pictures to the champion in views.",
+    ),
+    click.Option(["--more"], is_flag=True, help="Choose further pictures although requests are open."),
+)
 
 LABEL_PUSH: Final = make_command(
     "push",
@@ -39,9 +63,10 @@ LABEL_STATUS: Final = make_command(
 LABEL: Final = CommandGroup(
     "label",
     [
+        LABEL_REQUEST,
         LABEL_PUSH,
         LABEL_PULL,
         LABEL_STATUS,
     ],
-    help="Send pictures to a labelling tool and take the labels back.",
+    help="Choose pictures to label, send them to a tool, take labels back.",
 )

@@ -1,4 +1,4 @@
-"""The section [labelling] of `maskloop.toml`: the labelling tool, and which labels are taken back."""
+"""The section [labelling] of `maskloop.toml`: what is labelled, where, and which labels are taken back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from maskloop.settings.sections import Percent, Section, Share
+from maskloop.settings.sections import Count, Percent, Section, Share
 
 
 class LabellingSettings(Section):
-    """Where pictures of a request are labelled, and which labels are taken back."""
+    """Which pictures are labelled, where, and which labels are taken back."""
 
+    num_pictures: Count = 50
+    """Pictures of a request."""
+    random_percent: Percent = 20.0
+    """Share of a request that is drawn at random, so that quality can be estimated without bias."""
+    shortlist_factor: Count = 5
+    """The champion looks in several views at this many times as many pictures as it chooses by them."""
     tool: Literal["folder", "label-studio"] = "folder"
     url: str = ""
     """Label Studio's address."""

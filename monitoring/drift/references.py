@@ -7,16 +7,21 @@ pooled one, and a window has drifted only if it differs from every reference.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from maskloop.files import write_text
 from maskloop.settings.workspace_settings import MonitoringSettings
-from monitoring.drift.baseline import Baseline
+from monitoring.drift.baseline import Baseline, load_baseline, save_baseline
 from monitoring.drift.verdict import DriftVerdict, judge_drift
 from monitoring.samples.windows import Window
 
 POOLED: Final = "all sources"
+_SOURCE_NAMES: Final = "sources.json"
+_COMPLETE: Final = "complete"
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,40 @@ def judge_against_references(
     if pooled.verdict.outcome == "inconclusive" or not drifted:
         return pooled
     return min(drifted, key=lambda closest: closest.verdict.num_drifted)
+
+
+def save_references(directory: Path, references: Mapping[str, Baseline]) -> None:
+    """Write a champion's references into a folder of their own. Raises StorageError."""
+    files_of = {name: f"{number:04d}.npz" for number, name in enumerate(references)}
+    write_text(directory / _SOURCE_NAMES, json.dumps({file: name for name, file in files_of.items()}))
+    for name, baseline in references.items():
+        save_baseline(baseline, directory / files_of[name])
+    (directory / _COMPLETE).touch()
+
+
+def load_references(directory: Path) -> Mapping[str, Baseline]:
+    """Read a champion's references by source name; none if they were not all written yet.
+
+    Raises:
+        ConfigurationError: if a newer maskloop has written one.
+        IntegrityError: if one is damaged.
+    """
+    if not (directory / _COMPLETE).exists():
+        return {}
+    names = _read_source_names(directory)
+    return {
+        names.get(file.name) or _name_of(file): load_baseline(file)
+        for file in sorted(directory.glob("*.npz"))
+    }
+
+
+def _read_source_names(directory: Path) -> Mapping[str, str]:
+    """Return the source behind each file: a source may be called what no file can be."""
+    file = directory / _SOURCE_NAMES
+    names: Mapping[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    return names
+
+
+def _name_of(file: Path) -> str:
+    """Return the source of a file written before its name was kept beside it."""
+    return file.stem.partition(" ")[2]

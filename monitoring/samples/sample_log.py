@@ -168,6 +168,7 @@ class SqlSampleLog:
         weights_digest: str | None = None,
         after: datetime | None = None,
         pending_only: bool = False,
+        with_picture: bool = False,
     ) -> Sequence[Sample]:
         """Return up to ``limit`` samples, the last to arrive first; see `SampleLog.newest`."""
         query = select(_samples).order_by(_samples.c.sequence.desc()).limit(limit)
@@ -177,6 +178,8 @@ class SqlSampleLog:
             query = query.where(_samples.c.received_at > _write_time(after))
         if pending_only:
             query = query.where(_samples.c.status == "pending")
+        if with_picture:
+            query = query.where(_samples.c.picture_file.is_not(None))
         with self._database.reading() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
 

@@ -110,6 +110,7 @@ class SampleLog(Protocol):
         weights_digest: str | None = None,
         after: datetime | None = None,
         pending_only: bool = False,
+        with_picture: bool = False,
     ) -> Sequence[Sample]:
         """Return up to ``limit`` samples, the last to arrive first.
 
@@ -118,6 +119,7 @@ class SampleLog(Protocol):
             weights_digest: Only those this version answered.
             after: Only those received later than this.
             pending_only: Only those neither scored nor skipped.
+            with_picture: Only those whose picture is kept.
         """
         ...
 

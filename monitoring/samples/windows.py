@@ -15,6 +15,10 @@ SUPERSEDED: Final = "superseded by newer samples"
 """The reason of pending samples that a whole window of newer ones has overtaken."""
 
 
+WINDOW_FILE: Final = "samples.json"
+"""Beside the drift page of a window: the ids of its samples, as a list."""
+
+
 @dataclass(frozen=True)
 class Window:
     """The samples one drift verdict is about.

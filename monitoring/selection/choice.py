@@ -54,7 +54,7 @@ class Looks:
             return False
         cells = standardised([look.read_cells(), *map(self._cells_of, near)])
         pairs = np.array([(0, other) for other in range(1, len(cells))], np.int64)
-        return bool(alike_pairs(pairs, cells).any())
+        return len(alike_pairs(pairs, cells)) > 0
 
     def take(self, look: Look) -> bool:
         """Remember a look; False, and nothing changed, if a picture seen has it already."""

@@ -134,6 +134,15 @@ def test_the_newest_pictures_are_kept_and_features_of_all(make_log: MakeLog) -> 
     assert kept == {"a": None, "b": b"b", "c": b"c", "d": None}
 
 
+def test_only_samples_with_a_kept_picture_are_returned_when_asked_for(make_log: MakeLog) -> None:
+    log = make_log(2)
+    for name in "abc":
+        log.add(sample(name), name.encode())
+    log.add(sample("d"))
+    assert [one.sample_id for one in log.newest(10, with_picture=True)] == ["c", "b"]
+    assert [one.sample_id for one in log.newest(1, with_picture=True)] == ["c"]
+
+
 def test_a_picture_shared_by_two_samples_goes_with_the_last(make_log: MakeLog) -> None:
     log = make_log(2)
     for name, picture in (("a", b"same"), ("b", b"same"), ("c", b"new")):

@@ -40,6 +40,7 @@ class FakeSampleLog:
         weights_digest: str | None = None,
         after: datetime | None = None,
         pending_only: bool = False,
+        with_picture: bool = False,
     ) -> Sequence[Sample]:
         found = [
             sample
@@ -47,6 +48,7 @@ class FakeSampleLog:
             if weights_digest in (None, sample.weights_digest)
             and (after is None or sample.received_at > after)
             and not (pending_only and self._status[sample.sample_id][0] != "pending")
+            and not (with_picture and sample.picture_file is None)
         ]
         return tuple(found[:limit])
 

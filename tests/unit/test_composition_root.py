@@ -27,6 +27,7 @@ STORIES: Final = {
     "flows.labelling.overview": {"describe_requests"},
     "flows.labelling.pull": {"pull_labels", "pull_open_requests"},
     "flows.labelling.push": {"push_labels", "push_waiting_requests"},
+    "flows.labelling.request": {"request_labels"},
     "flows.learning.candidate_training": {"train_candidate"},
     "flows.learning.judge": {"judge_candidate"},
     "flows.learning.preview": {"write_preview"},

@@ -153,7 +153,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     groups = {
         "data": "classes list restore diff verify preview anchors audit check",
         "feedback": "list ingest",
-        "label": "push pull status",
+        "label": "request push pull status",
         "keys": "add list revoke rotate",
         "rollout": "resume show stop",
     }

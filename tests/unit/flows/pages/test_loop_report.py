@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from flows.deciding.decisions import decide_by_hand
-from flows.drift.monitor import WINDOW_FILE
 from flows.intake.batch_intake import record_missing_versions
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
@@ -15,6 +14,7 @@ from flows.pages.loop_report import count_data, refresh_report, write_report, wr
 from flows.workspace.telling import SilentTeller
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, VersionIngested, write_record
+from monitoring.samples.windows import WINDOW_FILE
 from tests.fakes.approval_pages import AT, Reader
 from tests.fakes.loop_world import World
 
