@@ -27,7 +27,8 @@ FIRST = 100
 def measure(corrupted: Corrupted, found: Mapping[str, Detections], num_classes: int) -> dict[str, Any]:
     """Return the figures of every kind.
 
-    The AUROC of a kind of label compares its labels with those that are right; that of missing labels
+    The AUROC of a kind of label compares its labels with those that are right, by the score of that kind, and
+    "by any kind" by the largest of all kinds: whether the label is suspected at all. That of missing labels
     compares detections on what was removed with all others. The precision is of the list that a person
     reads: its first 100 suspicions of that kind, or all if there are fewer.
 
@@ -39,7 +40,7 @@ def measure(corrupted: Corrupted, found: Mapping[str, Detections], num_classes: 
     truths = [ground_truth(picture) for picture in corrupted.pictures]
     ranked = rank_label_errors(found, truths, num_classes=num_classes, min_score=0.05)
     rows = {picture.digest: row for row, picture in enumerate(corrupted.pictures)}
-    numbers, aurocs = corrupted.count(), measure_aurocs(corrupted, found, num_classes)
+    numbers, (aurocs, by_any_kind) = corrupted.count(), measure_aurocs(corrupted, found, num_classes)
     figures: dict[str, Any] = {}
     for kind in LABEL_ERROR_KINDS:
         first = [error for error in ranked if error.kind == kind][:FIRST]
@@ -52,14 +53,15 @@ def measure(corrupted: Corrupted, found: Mapping[str, Detections], num_classes: 
             "precision": round(right / len(first), 3) if first else None,
             "some error": round(sum(bool(kinds) for kinds in named) / len(first), 3) if first else None,
             "AUROC": aurocs[kind],
+            "AUROC by any kind": by_any_kind[kind],
         }
     return figures
 
 
 def measure_aurocs(
     corrupted: Corrupted, found: Mapping[str, Detections], num_classes: int
-) -> dict[str, float | None]:
-    """Return the area under the ROC curve of each kind's raw score."""
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Return the area under the ROC curve of each kind by its own score, and by the largest of all kinds."""
     scores: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in LABEL_ERROR_KINDS}
     is_missing: list[NDArray[np.bool_]] = []
     for row, picture in enumerate(corrupted.pictures):
@@ -71,10 +73,14 @@ def measure_aurocs(
             scores[kind].append(scored.of_labels[kind])
     kinds = np.array([kind for kinds in corrupted.kinds for kind in kinds])
     aurocs = {"missing": auroc(np.concatenate(scores["missing"]), np.concatenate(is_missing))}
-    for kind in KINDS_OF_LABELS:
+    of_labels = {kind: np.concatenate(scores[kind]) for kind in KINDS_OF_LABELS}
+    largest = np.stack(list(of_labels.values())).max(axis=0)
+    by_any_kind = {"missing": aurocs["missing"]}
+    for kind, own in of_labels.items():
         compared = (kinds == kind) | (kinds == "")
-        aurocs[kind] = auroc(np.concatenate(scores[kind])[compared], kinds[compared] == kind)
-    return aurocs
+        aurocs[kind] = auroc(own[compared], kinds[compared] == kind)
+        by_any_kind[kind] = auroc(largest[compared], kinds[compared] == kind)
+    return aurocs, by_any_kind
 
 
 def auroc(scores: NDArray[np.float64], is_error: NDArray[np.bool_]) -> float | None:

@@ -69,6 +69,9 @@ def test_a_perfect_model_finds_every_error_before_any_right_label(pictures: list
     corrupted = corrupt(pictures, 3, share=0.05, seed=1)
     figures = measure(corrupted, {one.digest: perfect(one) for one in pictures}, 3)
     assert {kind: figures[kind]["AUROC"] for kind in figures} == dict.fromkeys(LABEL_ERROR_KINDS, 1.0)
+    assert {kind: figures[kind]["AUROC by any kind"] for kind in figures} == dict.fromkeys(
+        LABEL_ERROR_KINDS, 1.0
+    )
     assert {kind: figures[kind]["right"] for kind in figures} == dict.fromkeys(LABEL_ERROR_KINDS, 8)
     assert {kind: figures[kind]["precision"] for kind in figures} == dict.fromkeys(LABEL_ERROR_KINDS, 1.0)
 

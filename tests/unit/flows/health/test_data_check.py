@@ -95,7 +95,7 @@ def test_the_page_shows_the_gravest_examples_with_sentence_and_cure(check: Check
     world.label(range(12, 15), swap_classes_of="data-v2")
     page = Path(check()[1]["page"]).read_text()
     assert KINDS["class"].title in page
-    assert "maskloop ingest LABELS --replace" in page
+    assert "<code>maskloop ingest LABELS --replace</code>" in page
     assert page.count("data:image/jpeg;base64,") == 6
     assert "the label says nut, the champion bolt (0.90)" in page
 
