@@ -27,11 +27,16 @@ _MOST_FILES_OPENED: Final = 100
 
 
 def describe_folder(path: Path) -> str:
-    """Say which labels of another kind a folder holds, or nothing."""
+    """Say which labels of another kind a folder holds, or which JSON file in it is broken, or nothing."""
     inside = sorted(file for pattern in ("*.json", "*/*.json") for file in path.glob(pattern))
     texts = [path / "data.yaml", *inside[:_MOST_FILES_OPENED], *sorted(path.glob("*.txt"))]
     files = [*texts, *sorted(path.glob("*.xml")), *sorted(path.glob("*/*.xml"))[:_MOST_FILES_OPENED]]
-    return next((said for file in files if file.is_file() and (said := _describe_file(file))), "")
+    if known := next((said for file in files if file.is_file() and (said := _describe_file(file))), ""):
+        return known
+    broken = next(
+        (file for file in inside[:_MOST_FILES_OPENED] if file.is_file() and _load(file) is None), None
+    )
+    return f"{broken.relative_to(path).as_posix()}, which is not valid JSON" if broken else ""
 
 
 def describe_foreign_bytes(data: bytes) -> str:

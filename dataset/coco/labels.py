@@ -65,15 +65,18 @@ def read_categories(categories: Sequence[Any], problems: list[DataProblem]) -> d
         key = identifier(category.get("id")) if isinstance(category, dict) else None
         name = category.get("name") if isinstance(category, dict) else None
         if key is None or not isinstance(name, str) or not name.strip():
-            problems.append(DataProblem("error", "bad-category", where, "a category needs an id and a name"))
+            hint = "give each category an id, a number or text, and a name that is not empty"
+            problems.append(
+                DataProblem("error", "bad-category", where, "a category needs an id and a name", hint)
+            )
             continue
         if name != name.strip():
             message = f"the name {name!r} has blanks or line ends around it; they were trimmed"
             problems.append(DataProblem("warning", "category-name-trimmed", where, message))
         if key in names:
-            problems.append(
-                DataProblem("error", "category-id-twice", where, f"category id {key!r} is used twice")
-            )
+            message = f"category id {key!r} is used twice"
+            hint = "give each category an id of its own, and say so in its annotations"
+            problems.append(DataProblem("error", "category-id-twice", where, message, hint))
         names[key] = name.strip()
     for name, count in Counter(names.values()).items():
         if count > 1:

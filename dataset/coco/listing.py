@@ -72,7 +72,8 @@ def list_pictures(coco: CocoFile, problems: list[DataProblem]) -> list[Listed]:
         if key is None or not isinstance(name, str) or not name:
             message = "an entry of images needs an id (a number or text) and a file_name"
             known = name if isinstance(name, str) and name else where
-            problems.append(DataProblem("error", "bad-picture-entry", where, message, picture=known))
+            hint = "complete the entry, or take it out with its annotations"
+            problems.append(DataProblem("error", "bad-picture-entry", where, message, hint, picture=known))
             continue
         if isinstance(record["id"], str):
             message = "picture ids are text; read all the same"

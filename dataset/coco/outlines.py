@@ -20,6 +20,7 @@ ROUNDING_PX: Final = 2.0
 """Distance by which an outline may leave its picture without a warning: rounding."""
 _LEAST_SHARE_INSIDE: Final = 0.5
 _NUM_OF_A_TRIANGLE: Final = 6
+_BAD_MASK_HINT: Final = "draw the object again in the labelling tool, or remove the annotation"
 
 
 class UnusableMaskError(MaskError):
@@ -61,7 +62,7 @@ def read_mask(
     try:
         mask = rle_from_coco(segmentation, height_px, width_px)
     except MaskError as error:
-        raise UnusableMaskError("bad-mask", error.headline, error.hint) from error
+        raise UnusableMaskError("bad-mask", error.headline, error.hint or _BAD_MASK_HINT) from error
     if isinstance(segmentation, list):
         remarks += _beyond_the_edge(segmentation, height_px, width_px)
     if areas_px([mask])[0] == 0:

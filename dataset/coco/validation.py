@@ -325,10 +325,11 @@ class _Reader:
         if category is None or category not in self.class_index:
             message = f"category id {annotation.get('category_id')!r} is not in the list of categories"
             known = ", ".join(map(str, self.class_index))
-            raise UnusableMaskError("unknown-category", message, f"the list has the ids {known or 'of none'}")
+            hint = f"the list has the ids {known}" if known else "the list is empty: export the classes too"
+            raise UnusableMaskError("unknown-category", message, hint)
         if crowd is None:
             message = f"iscrowd is {annotation.get('iscrowd')!r}; it must be 0 or 1"
-            raise UnusableMaskError("bad-iscrowd", message)
+            raise UnusableMaskError("bad-iscrowd", message, "write 0 for an object, 1 for a crowd region")
         mask, remarks = read_mask(
             annotation.get("segmentation"),
             drawn_on.height_px,

@@ -20,7 +20,8 @@ _TOOLS: Final = "CVAT, datumaro and other tools mark every brush, mask or SAM ob
 def judge_lists(coco: CocoFile) -> Iterable[DataProblem]:
     """Say what makes the lists as a whole useless; each of it blocks the batch."""
     if not coco.images:
-        yield DataProblem("error", "no-pictures", "/images", "the batch lists no pictures")
+        hint = "export the labels again, with the pictures that they belong to"
+        yield DataProblem("error", "no-pictures", "/images", "the batch lists no pictures", hint)
     if not coco.annotations:
         message = "the batch holds no annotations"
         hint = (

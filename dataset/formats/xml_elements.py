@@ -40,7 +40,8 @@ def read_children(path: Path, *, place: Path) -> Iterator[Element]:
         hint = "it was cut off or changed by hand: export it again"
         raise DataError(f"the file is not XML: {error}", where=str(place), hint=hint) from error
     except (ValueError, LookupError) as error:  # an encoding that nobody knows
-        raise DataError(f"the XML file was refused: {error}", where=str(place)) from error
+        hint = "export the labels again from the labelling tool"
+        raise DataError(f"the XML file was refused: {error}", where=str(place), hint=hint) from error
     except OSError as error:
         raise DataError(f"the file cannot be read: {error.strerror}", where=str(place)) from error
 

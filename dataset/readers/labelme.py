@@ -49,7 +49,8 @@ def read(source: LabelSource) -> CocoFile:
     collector = Collector(_FORMAT, _TOOL)
     pages = [*_read_pages(source, collector)]
     if not pages:
-        raise DataError("there is no file of labelme", where=str(source.named))
+        hint = "name the folder of labelme's JSON files, or leave --format out"
+        raise DataError("there is no file of labelme", where=str(source.named), hint=hint)
     names, images_dir = source.choose_names(_ways_to_name(pages), beside=pages[0].file)
     with mask_decoder() as decoder:
         images_dir = _place_pictures(source, pages, names, images_dir, collector)

@@ -47,6 +47,7 @@ def test_a_bad_annotation_quarantines_its_picture_and_no_other(code, content, tm
     assert report.quarantined == ("picture_002.png",)
     assert [picture.found.name for picture in report.usable] == ["picture_001.png", "picture_003.png"]
     assert report.problems[0].where == "/annotations/2"
+    assert report.problems[0].hint
     assert report.blocking == ()
 
 
@@ -65,7 +66,9 @@ BAD_MASKS = [
 @pytest.mark.parametrize("mask", BAD_MASKS)
 def test_masks_that_would_crash_or_hang_native_code_are_refused(mask, content, tmp_path):
     content["annotations"][0]["segmentation"] = mask
-    assert codes(judge(content, tmp_path)) == ["bad-mask"]
+    report = judge(content, tmp_path)
+    assert codes(report) == ["bad-mask"]
+    assert report.problems[0].hint
 
 
 HARMLESS = {

@@ -153,7 +153,7 @@ def test_lists_are_useless_without_pictures_annotations_or_any_mask(
 ) -> None:
     found = list(judge_lists(coco(images, annotations)))
     assert [problem.code for problem in found] == expected
-    assert all((problem.severity, problem.picture) == ("error", "") for problem in found)
+    assert all((problem.severity, problem.picture) == ("error", "") and problem.hint for problem in found)
 
 
 def test_only_what_label_studio_wrote_is_told_of_its_brush_labels() -> None:

@@ -59,6 +59,13 @@ class TestAFolder:
         with pytest.raises(DataError, match=r"YOLO's data.yaml, but no COCO file"):
             read(tmp_path)
 
+    def test_of_a_file_that_was_cut_off_names_it(self, tmp_path: Path) -> None:
+        (tmp_path / "annotations").mkdir()
+        file = tmp_path / "annotations" / "instances.json"
+        file.write_text(json.dumps(coco_content(range(2)))[:300])
+        with pytest.raises(DataError, match=r"holds annotations/instances\.json, which is not valid JSON"):
+            read(tmp_path)
+
     def test_with_nothing_says_what_is_wanted(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="the folder holds no labels in a format that is read") as caught:
             read(tmp_path)
