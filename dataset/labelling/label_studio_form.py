@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
+from dataset.exports.edges import trace_outline
 from dataset.formats.brushes import write_brush
-from dataset.labelling.edges import trace_edges
 from dataset.labelling.port import DrawnInstance, LabelTask
 from maskloop.errors import DataError
 
@@ -81,7 +81,7 @@ def write_task(task: LabelTask, address: str, outlines: Outlines) -> dict[str, A
 
 def _result(number: int, one: DrawnInstance, outlines: Outlines) -> dict[str, Any]:
     height_px, width_px = one.mask.height_px, one.mask.width_px
-    corners = trace_edges(one.mask) if outlines == _POLYGON else None
+    corners = trace_outline(one.mask) if outlines == _POLYGON else None
     kind = _BRUSH if corners is None else _POLYGON
     value: dict[str, Any] = (
         {"format": "rle", "rle": write_brush(one.mask)}

@@ -157,7 +157,7 @@ def sniff_format(data: bytes) -> tuple[str, str]:
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """Encode uint8 RGB pixels (H, W, 3) as PNG, without loss."""
+    """Encode uint8 pixels, RGB (H, W, 3) or grey (H, W), as PNG, without loss."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -81,7 +81,7 @@ def write_catalog(root: Path, catalog: Catalog) -> None:
     ]
     annotations: list[dict[str, Any]] = []
     for number, picture in enumerate(pictures, start=1):
-        annotations += _annotation_records(picture, number, first_id=len(annotations) + 1)
+        annotations += annotation_records(picture, number, first_id=len(annotations) + 1)
     categories = [{"id": number, "name": name} for number, name in enumerate(catalog.class_names, start=1)]
     lists = {"annotations": annotations, "categories": categories, "images": images}
     info: dict[str, Any] = {"description": "written by maskloop", "schema_version": SCHEMA_VERSION}
@@ -153,7 +153,8 @@ def _image_record(number: int, picture: LabelledPicture, difference_hash: int) -
     }
 
 
-def _annotation_records(picture: LabelledPicture, image_id: int, *, first_id: int) -> list[dict[str, Any]]:
+def annotation_records(picture: LabelledPicture, image_id: int, *, first_id: int) -> list[dict[str, Any]]:
+    """Return a picture's instances as COCO's annotations with RLE, in an order that their content decides."""
     instances = sorted(picture.instances, key=_instance_key)
     masks = [instance.mask for instance in instances]
     boxes, areas = boxes_xyxy(masks).astype(int).tolist(), areas_px(masks).tolist()

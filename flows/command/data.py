@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from dataset.ingestion.class_changes import ClassChange
-from dataset.labelled_pictures import LabelledPicture
+from dataset.labelled_pictures import LabelledPicture, Split
 from dataset.versions.difference import compare_versions
 from flows.console.output import Output, open_workspace, user_name, with_output
+from flows.exporting.data_export import export_data
 from flows.health.check import check_data
 from flows.health.page import write_check_page
 from flows.intake.audit import audit_data
@@ -202,3 +203,32 @@ def data_anchors(root: Path, out: Output, *, tag: str) -> None:
         click.echo(f"for [model] in maskloop.toml, before a first training:\n{report.fitted.as_settings()}")
 
     out.answer({**asdict(report), "settings": report.fitted.as_settings()}, show)
+
+
+@with_output
+def data_export(
+    root: Path,
+    out: Output,
+    *,
+    tag: str,
+    export_format: str,
+    target: Path,
+    split: Split | None,
+    accept_loss: bool,
+) -> None:
+    """Write a data version for another tool, as a folder or ZIP archive."""
+    app = open_workspace(root)
+    report = export_data(
+        app.data, app.teller, target, key=export_format, tag=tag, split=split, accepts_losses=accept_loss
+    )
+    out.answer(
+        {
+            "tag": report.tag,
+            "format": export_format,
+            "target": str(report.target),
+            "pictures": report.num_pictures,
+            "instances": report.num_instances,
+            "losses": report.rows,
+        },
+        lambda: click.echo("\n".join(report.sentences())),
+    )

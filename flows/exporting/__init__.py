@@ -1,1 +1,1 @@
-"""Exports of a model to other formats, and their measured speed."""
+"""Exports: models in other formats with their measured speed, data versions for other tools."""

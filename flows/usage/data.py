@@ -1,4 +1,4 @@
-"""What `maskloop data` takes: versions, classes, audits, checks, previews and anchors."""
+"""What `maskloop data` takes: versions, classes, audits, checks, previews, anchors and exports."""
 
 from __future__ import annotations
 
@@ -135,6 +135,32 @@ A box is reached if an anchor overlaps it with the IoU in the column; one is sma
     click.Argument(["tag"], default=""),
 )
 
+EXPORT_FORMATS: Final = ("coco", "fiftyone", "datumaro", "label-studio", "labelme", "yolo")
+"""The keys of `dataset.exports.table.FORMATS`, which takes longer to import than help may take."""
+DATA_EXPORT: Final = make_command(
+    "export",
+    "flows.command.data:data_export",
+    """Write a data version for another tool, as a folder or ZIP archive.
+
+Its labels are read back and compared first. If the format does not hold all of them, it is said which, and
+nothing is written without --accept-loss. Default: the current version.
+""",
+    click.Option(["--version", "tag"], default="", metavar="TAG", help="The data version, e.g. data-v3."),
+    click.Option(
+        ["--format", "export_format"], type=click.Choice(EXPORT_FORMATS), required=True, help="What to write."
+    ),
+    click.Option(
+        ["--out", "target"],
+        type=click.Path(path_type=Path),
+        required=True,
+        help="A folder that does not exist or is empty, or a file that ends with .zip.",
+    ),
+    click.Option(["--split"], type=click.Choice(["train", "val", "test"]), help="Default: all three."),
+    click.Option(
+        ["--accept-loss"], is_flag=True, help="Write what the format holds, even if that is not everything."
+    ),
+)
+
 DATA: Final = CommandGroup(
     "data",
     [
@@ -147,6 +173,7 @@ DATA: Final = CommandGroup(
         DATA_CHECK,
         DATA_PREVIEW,
         DATA_ANCHORS,
+        DATA_EXPORT,
     ],
-    help="Look at data versions, compare, restore, and change their classes.",
+    help="Look at data versions, compare, restore, export, change classes.",
 )

@@ -151,7 +151,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     )
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade"
     groups = {
-        "data": "classes list restore diff verify preview anchors audit check",
+        "data": "classes list restore diff verify preview anchors audit check export",
         "feedback": "list ingest",
         "label": "request push pull status",
         "keys": "add list revoke rotate",
@@ -188,6 +188,7 @@ ARGUMENTS = {
     "data restore": ["data-v1"],
     "data diff": ["data-v1", "data-v2"],
     "data verify": ["data-v1"],
+    "data export": ["--format", "coco", "--out", "out"],
     "keys add": ["camera"],
     "keys rotate": ["0123456789ab"],
     "keys revoke": ["0123456789ab"],
