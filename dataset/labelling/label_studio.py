@@ -23,6 +23,8 @@ from maskloop.errors import ConfigurationError, DataError, NotFoundError, Storag
 from maskloop.wording import count
 
 NAME: Final = "label-studio"
+MAX_TITLE_CHARACTERS: Final = 50
+"""A server refuses a project with a longer title, or one of fewer than three."""
 _TASKS_AT_ONCE: Final = 100
 _UPLOADS: Final = "/data/upload/"
 _NUM_LISTINGS: Final = 3
@@ -34,7 +36,7 @@ class LabelStudio:
 
     Args:
         api: The server.
-        title: Of the project.
+        title: Of the project, 3 to `MAX_TITLE_CHARACTERS` characters.
         outlines: How a model's answers are drawn.
     """
 

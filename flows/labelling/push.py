@@ -16,7 +16,7 @@ from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
-from maskloop.errors import DataError, MaskloopError, NotFoundError, PictureError
+from maskloop.errors import DataError, NotFoundError, PictureError
 from maskloop.masks import areas_px
 from maskloop.records.kinds import ChosenPicture, LabelsPushed, LabelsRequested, write_record
 from maskloop.state.loop_state import LabelRequest, LoopState
@@ -98,18 +98,6 @@ def push_labels(app: App, request_id: str = "") -> list[Pushed]:
             if record := pushed[-1].as_record(request, app.labelling_tool.name):
                 write_record(app.ledger, record, actor=app.actor, cycle_id=request.cycle_id)
         return pushed
-
-
-def push_waiting_requests(app: App) -> list[str]:
-    """Push the requests that alarms have made; an error is reported and stops nothing."""
-    automatic = [one for one in app.state().open_requests if one.cycle_id and one.pushed is None]
-    done: list[str] = []
-    for request in automatic:
-        try:
-            done += [pushed.sentence() for pushed in push_labels(app, request.requested.request_id)]
-        except MaskloopError as error:
-            app.teller.say(f"request {request.requested.request_id} could not be pushed: {error}")
-    return done
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from flows.deciding.promotion import promote_cycle
 from flows.intake.batch_intake import record_missing_versions
 from flows.intake.feedback import ingest_enough_corrections
 from flows.labelling.pull import pull_open_requests
-from flows.labelling.push import push_waiting_requests
+from flows.labelling.waiting_cycles import ask_for_labels
 from flows.loop.cycles import close_cycle, find_cycle, open_cycle
 from flows.loop.work import work_on_cycle
 from flows.pages.evidence_pack import refresh_packs
@@ -137,7 +137,6 @@ def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
             done.append(f"recorded {count(number, 'data version')} that the ledger did not have")
         done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
         done += settle_tags(decisions)
-        done += push_waiting_requests(app)
         done += pull_open_requests(app)
         done += ingest_enough_corrections(app)
         done += advance_rollout(app)
@@ -150,6 +149,7 @@ def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
                 _apply(step, app.journal, actions)
                 if app.state().last_sequence > before.last_sequence:
                     done.append(describe_step(step, before))
+        done += ask_for_labels(app)
         if done:  # the challenger follows what was just judged or decided
             done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
         refresh_packs(app)

@@ -140,10 +140,10 @@ class App:
             from dataset.labelling.folder_tool import FolderTool
 
             return FolderTool(self.workspace.root / asked.folder)
-        from dataset.labelling.label_studio import LabelStudio
+        from dataset.labelling.label_studio import MAX_TITLE_CHARACTERS, LabelStudio
         from dataset.labelling.label_studio_api import LabelStudioApi
 
-        title = asked.project or f"maskloop {self.settings.model_name}"
+        title = asked.project or f"maskloop {self.settings.model_name}"[:MAX_TITLE_CHARACTERS]
         return LabelStudio(
             LabelStudioApi(asked.url, asked.token_variable), title=title, outlines=asked.outlines
         )

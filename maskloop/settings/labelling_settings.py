@@ -23,10 +23,12 @@ class LabellingSettings(Section):
     """Label Studio's address."""
     token_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "LABEL_STUDIO_API_KEY"  # noqa: S105 - a name
     """The environment variable that holds its access token; the token itself is written nowhere."""
-    project: str = ""
-    """The project's title; empty: `maskloop` and the model's name."""
+    project: Annotated[str, Field(pattern=r"^(.{3,50})?$")] = ""
+    """The project's title, as Label Studio takes one; empty: `maskloop` and the model's name."""
     folder: str = ".maskloop/labelling"
     """Of the tool `folder`, relative to the workspace."""
+    request_on_drift: Annotated[int, Field(ge=0)] = 0
+    """A drift cycle that waits for labels requests and pushes so many pictures by itself; 0: it does not."""
     outlines: Literal["brush", "polygon"] = "brush"
     """`polygon` sends masks of one part without a hole as polygons; Label Studio's have no holes."""
     two_annotators: Literal["newest", "agree-or-skip"] = "newest"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from flows.labelling.push import push_labels
-from flows.loop.reconcile import reconcile
 from maskloop.errors import ConfigurationError, DataError, NotFoundError, UnavailableError
 from maskloop.records.kinds import LabelsPushed
 from tests.fakes.crashing import every_crash_point
@@ -150,16 +149,3 @@ def test_a_wrong_token_is_named_by_its_variable_and_never_shown(
 def test_an_unknown_request_is_named(labelling: LabellingWorld) -> None:
     with pytest.raises(NotFoundError, match="there is no request 0000"):
         push_labels(labelling.world.app(), "0000")
-
-
-def test_reconcile_pushes_what_an_alarm_asked_for_once_the_server_is_back(labelling: LabellingWorld) -> None:
-    reconcile(labelling.world.app())
-    labelling.ask(100, cycle="cycle-9")
-    labelling.ask(101)
-    labelling.server.is_away = True
-    assert reconcile(labelling.world.app()).done == ()
-    labelling.server.is_away = False
-    (done,) = reconcile(labelling.world.app()).done
-    assert "1 picture in http://studio/projects/" in done
-    assert [one["sample_id"] for one in labelling.content] == ["s100"]
-    assert reconcile(labelling.world.app()).done == ()
