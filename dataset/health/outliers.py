@@ -49,29 +49,36 @@ class Outlier:
 
 
 def find_outliers(pictures: Sequence[LabelledPicture], num_classes: int) -> tuple[Outlier, ...]:
-    """Return the outliers of every class, farthest first. Crowd regions and empty masks are left out."""
+    """Return the outliers of every class, farthest first. Crowd regions and empty masks are left out.
+
+    The picture's edge cuts objects, which makes them smaller and changes their shape: an object that touches
+    the edge is an outlier only if it is too large, and does not count for the usual shape.
+    """
     places: list[tuple[LabelledPicture, int]] = []
-    parts = [np.zeros((0, 3))]
+    parts = [np.zeros((0, 4))]
     for picture in pictures:
         masks = [one.mask for one in picture.instances]
         boxes, areas = boxes_xyxy(masks), areas_px(masks)
         kept = [label for label, one in enumerate(picture.instances) if not one.is_crowd and areas[label] > 0]
         sides = boxes[kept, 2:] - boxes[kept, :2]
+        size_px = np.array([picture.width_px, picture.height_px])
+        is_cut = (boxes[kept, :2] <= 0).any(axis=1) | (boxes[kept, 2:] >= size_px).any(axis=1)
         shares = areas[kept] / (picture.width_px * picture.height_px)
         classes = [picture.instances[label].class_index for label in kept]
-        parts.append(np.column_stack([classes, shares, sides[:, 0] / sides[:, 1]]))
+        parts.append(np.column_stack([classes, shares, sides[:, 0] / sides[:, 1], is_cut]))
         places += [(picture, label) for label in kept]
     table = np.concatenate(parts)
     found: list[Outlier] = []
     measures: tuple[Literal["size", "aspect"], ...] = ("size", "aspect")
     for class_index in range(num_classes):
-        rows = np.flatnonzero(table[:, 0] == class_index)
-        if len(rows) < MIN_INSTANCES:
-            continue
         for column, measure in enumerate(measures, start=1):
+            of_class, is_whole = table[:, 0] == class_index, table[:, 3] == 0
+            rows = np.flatnonzero(of_class & is_whole if measure == "aspect" else of_class)
+            if len(rows) < MIN_INSTANCES:
+                continue
             values = table[rows, column]
             z, median = modified_z(np.log(values)), float(np.median(values))
-            for number in np.flatnonzero(z > MAX_Z).tolist():
+            for number in np.flatnonzero((z > MAX_Z) & (is_whole[rows] | (values > median))).tolist():
                 picture, label = places[rows[number]]
                 found.append(
                     Outlier(picture, label, measure, float(values[number]), median, float(z[number]))

@@ -84,7 +84,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "aspect": Kind(
         "Instances of unusual shape",
-        "Width by height of their box is far from the median of their class (modified z-score above 3.5).",
+        "Width by height of their box is far from the median of their class (modified z-score above 3.5). "
+        "Objects that the picture's edge cuts are left out.",
         f"A label over several objects, or a part of one, is drawn again; a rare object stays. {_RELABEL}",
     ),
 }
