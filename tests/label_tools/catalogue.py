@@ -202,3 +202,13 @@ READERS: Final = {
     "label-studio-reads": ("Label Studio", "`convert_coco_to_ls`"),
 }
 """Folders with what tools had of maskloop's own COCO: the tool, and how it read it."""
+EXPORT_READERS: Final = {
+    "supervision-reads-coco": ("coco", "supervision", "`DetectionDataset.from_coco`"),
+    "datumaro-reads-coco": ("coco", "Datumaro", "`coco_instances`"),
+    "fiftyone-reads-fiftyone": ("fiftyone", "FiftyOne", "`COCOObject.to_detection`"),
+    "datumaro-reads-datumaro": ("datumaro", "Datumaro", "`datumaro`"),
+    "labelme-reads-labelme": ("labelme", "labelme", "`_label_file.read_label_file`"),
+    "label-studio-reads-label-studio": ("label-studio", "Label Studio", "its SDK's `decode_rle`"),
+    "supervision-reads-yolo": ("yolo", "supervision", "`DetectionDataset.from_yolo`"),
+}
+"""Folders with what tools had of maskloop's exports: ``--format``, the tool, and how it read it."""

@@ -71,7 +71,11 @@ def read(pictures: Path, file: Path) -> list[tuple[str, scene.Mask, bool]]:
     Path("read/annotations").mkdir(parents=True)
     file.rename("read/annotations/instances_default.json")
     pictures.rename("read/images")
-    dataset = dm.Dataset.import_from("read", "coco_instances")
+    return _found(Path("read"), "coco_instances")
+
+
+def _found(folder: Path, format_name: str) -> list[tuple[str, scene.Mask, bool]]:
+    dataset = dm.Dataset.import_from(str(folder), format_name)
     names = [label.name for label in dataset.categories()[dm.AnnotationType.label].items]
     return [
         (names[each.label], each.image.astype(np.uint8), bool(each.attributes["is_crowd"]))
@@ -98,6 +102,11 @@ EXPORTS: Final[dict[str, scene.Export]] = {
     "cityscapes-masks": _made("cityscapes", says_crowd=False),
 }
 
+READS_EXPORTS: Final[dict[str, scene.ExportReading]] = {
+    "coco": lambda folder: _found(folder, "coco_instances"),
+    "datumaro": lambda folder: _found(folder, "datumaro"),
+}
+
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
-    scene.main("datumaro", EXPORTS, pictures={"coco-photo": [PHOTO]}, reads=read)
+    scene.main("datumaro", EXPORTS, pictures={"coco-photo": [PHOTO]}, reads=read, reads_exports=READS_EXPORTS)

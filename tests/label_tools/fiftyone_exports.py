@@ -48,6 +48,10 @@ def read(pictures: Path, file: Path) -> list[tuple[str, scene.Mask, bool]]:
     return [(each.label, _whole(each), bool(each["iscrowd"])) for each in found]
 
 
+def _read_export(folder: Path) -> list[tuple[str, scene.Mask, bool]]:
+    return read(folder / "train" / "data", folder / "train" / "labels.json")
+
+
 def _whole(detection: labels.Detection) -> scene.Mask:
     left, top = (
         round(share * side)
@@ -66,4 +70,4 @@ EXPORTS: Final[dict[str, scene.Export]] = {
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    scene.main("fiftyone", EXPORTS, reads=read)
+    scene.main("fiftyone", EXPORTS, reads=read, reads_exports={"fiftyone": _read_export})

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from label_studio_sdk.converter import Converter
-from label_studio_sdk.converter.brush import mask2rle
+from label_studio_sdk.converter.brush import decode_rle, mask2rle
 from label_studio_sdk.converter.imports.coco import convert_coco_to_ls
 
 from tests.label_tools import scene
@@ -147,6 +147,18 @@ def read(pictures: Path, file: Path) -> list[tuple[str, scene.Mask, bool]]:
     raise AssertionError(f"it reads RLE now, so measure what it makes of it: {tasks}")
 
 
+def _read_export(folder: Path) -> list[tuple[str, scene.Mask, bool]]:
+    """Decode the brushes; a painted pixel's alpha is 255."""
+    tasks = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
+    task = next(each for each in tasks if each["data"]["image"].endswith(SCENE))
+    found = []
+    for region in task["annotations"][0]["result"]:
+        height, width = region["original_height"], region["original_width"]
+        alpha = decode_rle(region["value"]["rle"]).reshape(height, width, 4)[..., 3]
+        found.append((region["value"]["brushlabels"][0], (alpha == 255).astype(np.uint8), False))
+    return found
+
+
 EXPORTS: Final[dict[str, scene.Export]] = {
     "json-brush": _json(_scene_tasks(_painted())),
     "json-polygons": _json(_scene_tasks(_drawn())),
@@ -166,4 +178,6 @@ EXPORTS: Final[dict[str, scene.Export]] = {
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     photos = {name: [PHOTO] for name in EXPORTS if "photo" in name}
-    scene.main("label-studio", EXPORTS, pictures=photos, reads=read)
+    scene.main(
+        "label-studio", EXPORTS, pictures=photos, reads=read, reads_exports={"label-studio": _read_export}
+    )

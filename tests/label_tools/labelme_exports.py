@@ -8,6 +8,7 @@ from typing import Any, Final
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import numpy as np
 from labelme import _label_file
 from labelme._shape import ShapeDict
 
@@ -81,6 +82,18 @@ def _photo(pictures: Path, out: Path) -> None:
     _save(pictures / PHOTO, out, _outlined(TURNED), WIDTH_PX, HEIGHT_PX)
 
 
+def _read_export(folder: Path) -> list[tuple[str, scene.Mask, bool]]:
+    """Open a file; a mask shape is painted from its upper left corner on."""
+    found = []
+    for shape in _label_file.read_label_file(filename=str(folder / "train" / "scene.json")).shapes:
+        (left, top), _ = ([int(side) for side in point] for point in shape["points"])
+        inside = shape["mask"].astype(np.uint8)
+        mask = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
+        mask[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+        found.append((shape["label"], mask, bool(shape["flags"].get("crowd"))))
+    return found
+
+
 EXPORTS: Final[dict[str, scene.Export]] = {
     "masks": _scene(_painted),
     "polygons": _scene(_outlined),
@@ -88,4 +101,4 @@ EXPORTS: Final[dict[str, scene.Export]] = {
 }
 
 if __name__ == "__main__":
-    scene.main("labelme", EXPORTS, pictures={"photo": [PHOTO]})
+    scene.main("labelme", EXPORTS, pictures={"photo": [PHOTO]}, reads_exports={"labelme": _read_export})

@@ -28,6 +28,7 @@ from dataset.readers.table import read_labels
 from maskloop.errors import DataError
 from maskloop.masks import decode_masks, rle_from_coco
 from tests.label_tools.environments import RECORDS
+from tests.label_tools.own_exports import OWN_EXPORTS
 from tests.label_tools.scene import (
     CATEGORIES,
     EMPTY,
@@ -113,6 +114,18 @@ def lay_out(name: str, folder: Path) -> Path:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(RECORDS / "pictures" / picture, folder / place)
     return folder
+
+
+@cache
+def measure_export(key: str) -> Measured:
+    """Return what maskloop has of its own export of the scene."""
+    folder = OWN_EXPORTS / key
+    documents = sorted(folder.glob("**/instances_train.json")) or sorted(folder.glob("train/labels.json"))
+    with open_source(documents[0] if documents else folder) as source:
+        coco = read_labels(source)
+        assert coco.images_dir
+        found = find_pictures(coco, coco.images_dir, max_mpx=_MAX_MPX)
+    return _measured(coco, found, OBJECTS, SCENE, is_mending=False)
 
 
 @cache

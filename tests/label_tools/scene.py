@@ -38,6 +38,11 @@ Reading = Callable[[Path, Path], list[tuple[str, Mask, bool]]]
 and crowd flag of each object that the tool has then."""
 
 
+ExportReading = Callable[[Path], list[tuple[str, Mask, bool]]]
+"""Reads the scene as `maskloop data export` wrote it, from a copy of its folder; returns the same."""
+_OWN_EXPORTS: Final = Path(__file__).resolve().parents[1] / "records" / "exports"
+
+
 class RefusedError(Exception):
     """A tool does not read maskloop's COCO; the message is the name of what it raised."""
 
@@ -194,6 +199,7 @@ def main(
     *,
     pictures: Mapping[str, Sequence[str]] | None = None,
     reads: Reading | None = None,
+    reads_exports: Mapping[str, ExportReading] | None = None,
 ) -> None:
     """Write the exports of a tool into folders ``TOOL-VARIANT`` of the folder that the command line names.
 
@@ -202,6 +208,8 @@ def main(
         exports: What writes each variant.
         pictures: The pictures of a variant, if they are not the scene and the empty one.
         reads: How it reads maskloop's own COCO; what it found becomes ``TOOL-reads/found.json``.
+        reads_exports: How it reads maskloop's exports, by ``--format``; what it found becomes
+            ``TOOL-reads-FORMAT/found.json``.
     """
     parser = argparse.ArgumentParser(description=f"Writes the exports of {tool}.")
     parser.add_argument("folder", type=Path)
@@ -210,6 +218,8 @@ def main(
         _keep(write, (pictures or {}).get(variant, (SCENE, EMPTY)), target / f"{tool}-{variant}")
     if reads:
         _keep(_found_by(reads), (SCENE, EMPTY), target / f"{tool}-reads")
+    for key, read in (reads_exports or {}).items():
+        _keep(_found_in(key, read), (SCENE, EMPTY), target / f"{tool}-reads-{key}")
 
 
 def _keep(write: Export, names: Sequence[str], target: Path) -> None:
@@ -230,16 +240,28 @@ def _found_by(read: Reading) -> Export:
     def write(pictures: Path, out: Path) -> None:
         file = save_json(pictures / "annotations" / "instances_default.json", coco_document(all_rle=True))
         try:
-            found = [
-                {"class": name, "mask": compressed_rle(mask), "is_crowd": is_crowd}
-                for name, mask, is_crowd in read(pictures, file)
-            ]
+            _save_found(out, read(pictures, file))
         except RefusedError as refused:
             save_json(out / "found.json", {"error": str(refused)})
-        else:
-            save_json(out / "found.json", {"found": found})
 
     return write
+
+
+def _found_in(key: str, read: ExportReading) -> Export:
+    """Write what a tool finds in an export of maskloop."""
+
+    def write(_pictures: Path, out: Path) -> None:
+        _save_found(out, read(Path(shutil.copytree(_OWN_EXPORTS / key, "export"))))
+
+    return write
+
+
+def _save_found(out: Path, objects: Sequence[tuple[str, Mask, bool]]) -> None:
+    found = [
+        {"class": name, "mask": compressed_rle(mask), "is_crowd": is_crowd}
+        for name, mask, is_crowd in objects
+    ]
+    save_json(out / "found.json", {"found": found})
 
 
 @contextlib.contextmanager

@@ -58,8 +58,28 @@ def _labelme(pictures: Path, out: Path) -> None:
 def read(pictures: Path, file: Path) -> list[tuple[str, scene.Mask, bool]]:
     """Load COCO."""
     dataset = sv.DetectionDataset.from_coco(str(pictures), str(file), force_masks=True)
+    return _found(dataset)
+
+
+def _read_coco_export(folder: Path) -> list[tuple[str, scene.Mask, bool]]:
+    return read(folder / "images", folder / "annotations" / "instances_train.json")
+
+
+def _read_yolo_export(folder: Path) -> list[tuple[str, scene.Mask, bool]]:
+    return _found(
+        sv.DetectionDataset.from_yolo(
+            str(folder / "images" / "train"),
+            str(folder / "labels" / "train"),
+            str(folder / "data.yaml"),
+            force_masks=True,
+        )
+    )
+
+
+def _found(dataset: sv.DetectionDataset) -> list[tuple[str, scene.Mask, bool]]:
     found = next(each for path, _, each in dataset if Path(path).name == SCENE)
-    masks, flags = found.mask.astype(np.uint8), found.data["iscrowd"]
+    masks = found.mask.astype(np.uint8)
+    flags = found.data.get("iscrowd", np.zeros(len(masks)))
     names = [dataset.classes[index] for index in found.class_id]
     return [(name, mask, bool(flag)) for name, mask, flag in zip(names, masks, flags, strict=True)]
 
@@ -75,4 +95,5 @@ EXPORTS: Final[dict[str, scene.Export]] = {
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    scene.main("supervision", EXPORTS, reads=read)
+    exports = {"coco": _read_coco_export, "yolo": _read_yolo_export}
+    scene.main("supervision", EXPORTS, reads=read, reads_exports=exports)

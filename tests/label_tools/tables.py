@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.label_tools.catalogue import CATALOGUE, READERS, WRITTEN_ON, Export
+from dataset.exports.table import FORMATS
+from tests.label_tools.catalogue import CATALOGUE, EXPORT_READERS, READERS, WRITTEN_ON, Export
 from tests.label_tools.environments import RECORDS, ROOT
-from tests.label_tools.measuring import Measured, measure, measure_reads
+from tests.label_tools.measuring import Measured, measure, measure_export, measure_reads
 from tests.label_tools.scene import OBJECTS, TURNED
 
 _NAMES: Final = [each.name for each in OBJECTS]
@@ -55,6 +56,22 @@ def tabulate_reads() -> Iterator[str]:
         yield f"| {tool} | {call} | {cells} |"
 
 
+def tabulate_own_exports() -> Iterator[str]:
+    """Yield the table of what maskloop and other tools have of its exports."""
+    yield f"| `--format` | read by | with | {' | '.join(_NAMES)} |"
+    yield f"|---|---|---|{'---|' * len(_NAMES)}"
+    for key in FORMATS:
+        rows = [("maskloop", "`maskloop ingest`", measure_export(key))]
+        rows += [
+            (tool, call, measure_reads(folder))
+            for folder, (format_key, tool, call) in EXPORT_READERS.items()
+            if format_key == key
+        ]
+        for tool, call, measured in rows:
+            cells = " | ".join(_emphasised(measured.cells[name]) for name in _NAMES)
+            yield f"| `{key}` | {tool} | {call} | {cells} |"
+
+
 def tabulate_records() -> Iterator[str]:
     """Yield the table of the records: folder, tool, version and call."""
     yield f"Written on {WRITTEN_ON}."
@@ -71,6 +88,7 @@ TABLES: Final[dict[tuple[Path, str], Callable[[], Iterator[str]]]] = {
     (ROOT / "docs" / "labelling.md", "exports"): tabulate_exports,
     (ROOT / "docs" / "labelling.md", "photos"): tabulate_photos,
     (ROOT / "docs" / "labelling.md", "reads"): tabulate_reads,
+    (ROOT / "docs" / "labelling.md", "own-exports"): tabulate_own_exports,
     (RECORDS / "README.md", "records"): tabulate_records,
 }
 """By page and name: what stands between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``."""
