@@ -7,17 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture, Split
+from dataset.pictures.decoding import encode_png
+from dataset.versions.catalog import Catalog, write_catalog
 from flows.command.main import main
 from flows.health.check import check_data, newest_first
 from flows.health.findings import KINDS
 from flows.health.page import write_check_page
+from maskloop.digest import digest_bytes
 from maskloop.errors import NotFoundError
+from maskloop.masks import encode_masks
 from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World
 from tests.fakes.opened import opens
 
+LARGE = np.zeros((16, 16), dtype=bool)
+LARGE[3:13, 2:12] = True
 Check = Callable[..., tuple[int, dict[str, Any]]]
 
 
@@ -118,6 +126,44 @@ def test_what_the_audit_finds_the_check_tells_too_with_exit_code_1(check: Check,
     code, found = check()
     assert (code, found["clean"]) == (1, False)
     assert found["audit"]["telling_place"] == [version.pictures[0].name]
+
+
+def test_the_same_instance_in_training_and_test_pictures_is_a_leak_with_exit_code_1(
+    check: Check, world: World
+) -> None:
+    """The test picture is the training picture with another corner pixel, which the bolt does not cover."""
+    instances = tuple(
+        LabelledInstance(index, rle) for index, rle in enumerate(encode_masks(np.stack([LARGE, ~LARGE])))
+    )
+    pixels = np.random.default_rng(5).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    pictures, files = [], {}
+    splits: tuple[tuple[Split, int], ...] = (("train", 0), ("test", 255))
+    for split, value in splits:
+        pixels[0, 15] = value  # of the second instance, which so differs
+        data = encode_png(pixels)
+        digest = digest_bytes(data)
+        file = f"images/{digest}.png"
+        files[file] = data
+        pictures.append(
+            LabelledPicture(
+                digest, file, f"{split}.png", 16, 16, "belt", digest, split, "data-v2", "human", instances
+            )
+        )
+    with world.data.staging() as folder:
+        (folder / "images").mkdir(parents=True)
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        hashes = {picture.digest: number for number, picture in enumerate(pictures)}
+        write_catalog(folder, Catalog(("bolt", "nut"), tuple(pictures), hashes))
+        world.data.commit(folder, "two pictures")
+    code, found = check()
+    assert (code, found["counts"]) == (1, {"copied": 1})
+    (copy,) = found["findings"]
+    assert sorted(word for word in ("train.png (train)", "test.png (test)") if word in copy["said"]) == [
+        "test.png (test)",
+        "train.png (train)",
+    ]
+    assert [label["class"] for label in copy["labels"]] == ["bolt"]
 
 
 def test_people_read_sentences_and_where_the_page_is(
