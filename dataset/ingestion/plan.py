@@ -29,6 +29,7 @@ from dataset.ingestion.relabelling import (
     compare_labels,
     join_instances,
     judge_relabelling,
+    judge_undone_mends,
     with_both_histories,
 )
 from dataset.ingestion.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
@@ -160,7 +161,9 @@ def plan_ingest(
     unread = (*warn_of_unused_bits(files), *warn_of_unread_frames(files))
     report = _merged(report, (*schema_problems, *bends, *splits.problems, *unread))
     labels = _settle_labels(report.usable, old, options.relabelling, class_names)
-    report = _merged(report, (*labels.problems, *_mix_problems(old, report, class_names)))
+    bent = frozenset() if options.mend else frozenset(bend.code for bend in bends)
+    undone = judge_undone_mends([old[digest] for digest in labels.changed], bent, options.relabelling)
+    report = _merged(report, (*labels.problems, *undone, *_mix_problems(old, report, class_names)))
     new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)
     fates = Fates(len(new), len(labels.changed), labels.num_known, splits.group_sizes)
     balance = draw_balance(report, fates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -64,6 +64,27 @@ def compare_labels(
 def judge_relabelling(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[DataProblem, ...]:
     """Refuse a relabelling that takes a class from pictures that had it, unless somebody agreed to it."""
     return (*_taken_away(changes, rule), *_fewer(changes))
+
+
+def judge_undone_mends(
+    pictures: Sequence[LabelledPicture], bends: Collection[str], rule: Relabelling
+) -> tuple[DataProblem, ...]:
+    """Refuse new labels that bring back a bend which was mended in a picture, unless somebody agreed to it.
+
+    Args:
+        pictures: As they are so far, those that get other instances which are not mended.
+        bends: Codes of the bends found in the batch.
+        rule: What the caller said; labels that are added leave the mended ones as they are.
+    """
+    undone = [one.name for one in pictures if any(code in bends for code in one.mended)]
+    if not undone or rule == "add":
+        return ()
+    message = f"the masks of {count(len(undone), 'picture')} were mended; the new ones are bent the same way"
+    if rule == "replace":
+        agreed = DataProblem("warning", "mend-undone", "/annotations", message, _STILL_THERE)
+        return (replace(agreed, example=undone[0]),)
+    hint = "mend these too with --mend, or agree to the bent masks with --replace"
+    return (DataProblem("error", "mend-undone", "/annotations", message, hint, example=undone[0]),)
 
 
 def join_instances(

@@ -74,9 +74,22 @@ def test_mending_later_relabels_the_pictures_once(ingest: Ingest) -> None:
     assert again.version == result.version
 
 
-def test_labels_that_replace_mended_ones_count_as_not_mended(ingest: Ingest) -> None:
+def test_bent_masks_undo_a_mend_only_if_somebody_agrees(ingest: Ingest) -> None:
     ingest(NUMBERS, content(as_contours), mend=True)
-    result = ingest(NUMBERS, content(as_contours))
+    with pytest.raises(BatchRefusedError, match="masks of 4 pictures were mended") as refused:
+        ingest(NUMBERS, content(as_contours))
+    assert "--mend" in refused.value.hint
+    result = ingest(NUMBERS, content(as_contours), relabelling="replace")
+    assert (result.num_updated, mends(result)) == (4, {()})
+    assert "mend-undone" in {problem.code for problem in result.report.problems}
+
+
+def test_honest_masks_replace_mended_ones_without_a_question(ingest: Ingest) -> None:
+    ingest(NUMBERS, content(as_contours), mend=True)
+    batch = content(lambda mask: as_rle(mask[::-1]))
+    for number, one in enumerate(batch["annotations"]):
+        one["bbox"] = box_of(draw(number)[::-1])
+    result = ingest(NUMBERS, batch)
     assert (result.num_updated, mends(result)) == (4, {()})
 
 
