@@ -44,7 +44,7 @@ def export_data(
         raise DataError("there is nothing to export yet", hint="run `maskloop ingest` first")
     writer = find_writer(key)
     title = f"what {writer.format} does not hold"
-    with teller.progress(f"copying {version.tag}") as progress:
+    with teller.progress(f"exporting {version.tag}") as progress:
         return export_version(
             version,
             writer,
