@@ -84,11 +84,13 @@ def workspace_paths(world: World) -> set[str]:
         workspace.locks_dir,
         world.workspace.baseline_dir("x").parent,
         workspace.root / workspace.settings.data.remote,
+        workspace.root / workspace.settings.labelling.folder,
     }
     return {str(path.relative_to(workspace.state_dir)) for path in kept}
 
 
 SHOWN_BY = {
+    "reports/data-check.html": ("../health/test_data_check.py", "data-check.html"),
     "reports/drift": ("../drift/test_monitor.py", "test_status_names_the_page_of_the_last_drift_check"),
     "samples/pictures": ("../../../contracts/test_sample_log.py", "picture"),
     "processes.json": ("../workspace/test_leftovers.py", "processes.json"),
