@@ -33,9 +33,9 @@ def real_label_studio(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{port}"
     command = [
-        *(str(EXECUTABLE), "start", "--no-browser", "--data-dir", str(folder / "data"), "--host", url),
+        *(str(EXECUTABLE), "start", "--no-browser", "--data-dir", str(folder / "data"), "--host", address),
         *("-p", str(port), "--username", "a@example.org", "--password", "a-test-1"),
         *("--enable-legacy-api-token", "--user-token", LEGACY_TOKEN),
     ]
@@ -48,11 +48,11 @@ def real_label_studio(folder: Path) -> Iterator[str]:
             start_new_session=True,  # it has a child, which is to end with it
         )
     try:
-        _wait(url, process, folder / "log")
+        _wait(address, process, folder / "log")
         second = {"email": PEOPLE[2], "username": "b", "first_name": "b", "last_name": "b"}
         headers = {"Authorization": f"Token {LEGACY_TOKEN}"}
-        httpx.post(f"{url}/api/users/", headers=headers, json=second).raise_for_status()
-        yield url
+        httpx.post(f"{address}/api/users/", headers=headers, json=second).raise_for_status()
+        yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)

@@ -72,9 +72,10 @@ def test_a_piece_that_runs_beyond_the_picture_is_refused() -> None:
 @given(st.lists(st.integers(0, 255), max_size=40))
 def test_any_bytes_are_read_or_refused(stream: list[int]) -> None:
     try:
-        read_brush([0, 0, 0, 24, 57, 27, 255, *stream], 2, 3)
+        mask = read_brush([0, 0, 0, 24, 57, 27, 255, *stream], 2, 3)
     except MaskError:
         return
+    assert (mask.height_px, mask.width_px) == (2, 3)
 
 
 @given(MASKS)

@@ -90,4 +90,4 @@ def test_with_nothing_to_do_each_command_says_so(world: World, capsys: pytest.Ca
 
 
 def test_an_unknown_request_ends_with_its_exit_code(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    run(world, capsys, "label", "pull", "0000", code=66)
+    assert run(world, capsys, "label", "pull", "0000", code=66) == ""

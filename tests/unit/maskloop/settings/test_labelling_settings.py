@@ -22,6 +22,6 @@ def test_a_section_that_cannot_work_is_refused(section: dict[str, str], message:
 
 
 def test_a_server_needs_its_address_alone() -> None:
-    url = "http://127.0.0.1:8080"
-    found = parse_settings({"labelling": {"tool": "label-studio", "url": url}}).labelling
-    assert (found.url, found.token_variable, found.project) == (url, "LABEL_STUDIO_API_KEY", "")
+    address = "http://127.0.0.1:8080"
+    found = parse_settings({"labelling": {"tool": "label-studio", "url": address}}).labelling
+    assert (found.url, found.token_variable, found.project) == (address, "LABEL_STUDIO_API_KEY", "")
