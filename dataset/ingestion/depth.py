@@ -30,18 +30,30 @@ class DeepPicture(Protocol):
         ...
 
 
-def warn_of_unused_bits(pictures: Sequence[DeepPicture]) -> tuple[DataProblem, ...]:
-    """Say so if no 16-bit picture of a batch comes near the full range. One dark picture among others may."""
+def judge_unused_bits(
+    pictures: Sequence[DeepPicture], *, is_first_batch: bool, is_stated: bool
+) -> tuple[DataProblem, ...]:
+    """Say so if no 16-bit picture of a batch comes near the full range. One dark picture among others may.
+
+    Args:
+        pictures: Those of the batch.
+        is_first_batch: It settles how values are read; it is refused until somebody states it.
+        is_stated: The settings state a range, so there is nothing to ask.
+    """
     deep = [picture for picture in pictures if picture.bits_used]
     num_bits = max((picture.bits_used for picture in deep), default=16)
-    if num_bits > _FEW_BITS:
+    if is_stated or num_bits > _FEW_BITS:
         return ()
     message = (
         f"only the lower {num_bits} of 16 bits are used in {count(len(deep), 'picture')}, and all 16 are "
         f"read, which leaves {2 ** max(0, num_bits - 8)} of 256 grey levels and looks dark"
     )
+    setting = f"pictures.depth_bits = {num_bits} in maskloop.toml"
+    if is_first_batch:
+        hint = f"set {setting}, or 16 to take them as they are: the first batch settles how values are read"
+        return (DataProblem("error", "bits-unused", deep[0].name, message, hint),)
     hint = (
-        f"set pictures.depth_bits = {num_bits} in maskloop.toml of a new workspace, and ingest the batch "
-        "there: the first batch settles how values are read"
+        f"set {setting} of a new workspace, and ingest the batch there: the first batch settles how values "
+        "are read"
     )
     return (DataProblem("warning", "bits-unused", deep[0].name, message, hint),)

@@ -23,7 +23,7 @@ from dataset.coco.whole_batch import CrowdRule
 from dataset.ingestion.animations import warn_of_unread_frames
 from dataset.ingestion.audit import warn_of_names
 from dataset.ingestion.balance import Balance, Fates, draw_balance
-from dataset.ingestion.depth import warn_of_unused_bits
+from dataset.ingestion.depth import judge_unused_bits
 from dataset.ingestion.relabelling import (
     Relabelling,
     compare_labels,
@@ -158,7 +158,10 @@ def plan_ingest(
     splits = _split(report.usable, options, settings, residents)
     old = _reindexed(previous, class_names, report) if previous else {}
     files = [usable.found for usable in report.usable]
-    unread = (*warn_of_unused_bits(files), *warn_of_unread_frames(files))
+    unused = judge_unused_bits(
+        files, is_first_batch=previous is None, is_stated=settings.pictures.states_range
+    )
+    unread = (*unused, *warn_of_unread_frames(files))
     report = _merged(report, (*schema_problems, *bends, *splits.problems, *unread))
     labels = _settle_labels(report.usable, old, options.relabelling, class_names)
     bent = frozenset() if options.mend else frozenset(bend.code for bend in bends)

@@ -133,7 +133,8 @@ def label_push(root: Path, out: Output, *, request: str) -> None:
     """Make tasks of the labelling tool from the pictures of a request, with the champion's predictions."""
     pushed = run_story(open_workspace(root), "label-push", push_labels, request_id=request)
     sentences = [line for one in pushed for line in (one.sentence(), *one.remarks)]
-    out.answer({"pushed": [asdict(one) for one in pushed]}, lambda: _print(sentences, "nothing to push"))
+    nothing = "nothing to push: `maskloop label request` chooses pictures"
+    out.answer({"pushed": [asdict(one) for one in pushed]}, lambda: _print(sentences, nothing))
 
 
 @with_output

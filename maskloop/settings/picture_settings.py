@@ -29,6 +29,11 @@ class PictureSettings(Section):
     nodata: float | None = None
     """A value where nothing was measured; it becomes black."""
 
+    @property
+    def states_range(self) -> bool:
+        """Whether it is said which values become black and white."""
+        return any(stated is not None for stated in (self.depth_bits, self.value_range, self.window))
+
     @field_validator("bands")
     @classmethod
     def _bands_are_grey_or_rgb(cls, bands: tuple[int, ...]) -> tuple[int, ...]:

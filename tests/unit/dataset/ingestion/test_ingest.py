@@ -302,7 +302,7 @@ class TestPicturesThatTellAPlace:
         assert "phone.jpg" not in {picture.name for picture in result.version.pictures}
 
 
-def test_pictures_of_twelve_bits_in_sixteen_are_taken_and_told(ingest, tmp_path):
+def test_pictures_of_twelve_bits_in_sixteen_come_first_only_if_their_range_is_stated(ingest, tmp_path):
     content = coco_content(range(4))
     folder = tmp_path / "batch" / "images"
     folder.mkdir(parents=True)
@@ -310,10 +310,22 @@ def test_pictures_of_twelve_bits_in_sixteen_are_taken_and_told(ingest, tmp_path)
         image["file_name"] = f"deep_{number}.png"
         values = np.random.default_rng(number).integers(0, 4096, (30, 40)).astype(np.uint16)
         Image.fromarray(values).save(folder / f"deep_{number}.png")
-    result = ingest(range(4), content)
-    (problem,) = result.report.problems
-    assert (problem.code, result.num_added) == ("bits-unused", 4)
-    assert "16 bits are used in 4 pictures" in problem.message
+    with pytest.raises(BatchRefusedError, match="16 bits are used in 4 pictures"):
+        ingest(range(4), content)
+    stated = parse_settings({"pictures": {"depth_bits": 16}})
+    result = ingest(range(4), content, settings=stated)
+    assert (result.report.problems, result.num_added) == ((), 4)
+
+
+def test_pictures_of_twelve_bits_that_come_later_are_taken_and_told(ingest, tmp_path):
+    ingest(range(1))
+    content = coco_content(range(1, 2))
+    folder = tmp_path / "batch" / "images"
+    content["images"][0]["file_name"] = "deep.png"
+    values = np.random.default_rng(1).integers(0, 4096, (30, 40)).astype(np.uint16)
+    Image.fromarray(values).save(folder / "deep.png")
+    (problem,) = ingest(range(1, 2), content).report.problems
+    assert (problem.severity, problem.code) == ("warning", "bits-unused")
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp"])
