@@ -114,7 +114,7 @@ def test_a_batch_under_another_conversion_is_refused_with_a_way_out(world: World
 def test_the_data_of_a_workspace_can_begin_one_with_another_conversion(world: World, tmp_path: Path) -> None:
     version = world.data.current()
     assert version is not None
-    other = World(tmp_path / "other")
+    other = World(tmp_path / "other", settings="[pictures]\ndepth_bits = 16\n")
     ingest(other.app(), version.root)
     again = other.data.current()
     assert again is not None

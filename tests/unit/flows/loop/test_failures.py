@@ -232,7 +232,7 @@ def test_labels_of_an_ingest_that_was_interrupted_count_when_it_is_started_again
     monkeypatch.setattr("flows.intake.batch_intake.ingest_batch", lambda *_a, **_k: ingest_result(version))
     batch = tmp_path / "batch.json"
     batch.write_text(json.dumps(coco_content(range(1, 2))))
-    ingest(world.app(), batch, Path("images"))
+    ingest(world.app(), batch, tmp_path)
     assert [one.num_new_labelled for one in world.of_kind(VersionIngested)] == [12, 12]
 
 
