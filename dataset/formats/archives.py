@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import stat
 import tempfile
@@ -18,6 +19,8 @@ from dataset.formats.port import MAX_FILES, LabelSource
 from maskloop.errors import DataError
 from maskloop.files import storage_error
 
+_PREFIX: Final = "maskloop-labels-"
+_LOCK: Final = "lock"
 _STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _UTF8_FLAG: Final = 0x800
 _ENCRYPTED_FLAG: Final = 0x1
@@ -54,8 +57,8 @@ def open_source(
         DataError: if the archive is broken, encrypted or too large, or a path in it leads out of it.
         StorageError: if the disk is too small for it.
     """
-    with tempfile.TemporaryDirectory(prefix="maskloop-labels-") as folder:
-        unpacked, scratch = Path(folder) / "unpacked", Path(folder) / "scratch"
+    with _temporary_folder() as folder:
+        unpacked, scratch = folder / "unpacked", folder / "scratch"
         scratch.mkdir()
         if not _is_archive(path):
             yield LabelSource(path, images_dir=images_dir, scratch=scratch)
@@ -64,6 +67,28 @@ def open_source(
         _unpack(path, unpacked, limits or ArchiveLimits())
         inner = _without_wrapping(unpacked)
         yield LabelSource(inner, named=path, images_dir=images_dir, scratch=scratch)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Give a folder that goes with this process: what a killed one left behind is removed by the next."""
+    _remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
+        folder = Path(name)
+        with (folder / "taken").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / "taken").rename(folder / _LOCK)  # seen by others only once it is held
+            yield folder
+
+
+def _remove_leftovers() -> None:
+    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        try:
+            with lock.open("r+") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+        except OSError:  # somebody is at it, or it is another user's
+            continue
 
 
 def _is_archive(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,22 @@ def test_an_archive_is_its_folder_whatever_its_name_and_is_gone_afterwards(tmp_p
         root = source.root
     assert not root.exists()
     assert [each.name for each in tmp_path.iterdir()] == ["export"]
+
+
+def test_what_a_killed_process_unpacked_is_removed_by_the_next_ingest_and_what_is_in_use_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "maskloop-labels-left"
+    (left / "unpacked").mkdir(parents=True)
+    (left / "lock").touch()
+    (tmp_path / "labels").mkdir()
+    with open_source(tmp_path / "labels") as source:
+        assert not left.exists()
+        with open_source(tmp_path / "labels"):
+            assert source.scratch is not None
+            assert source.scratch.is_dir()
+    assert not list(tmp_path.glob("maskloop-labels-*"))
 
 
 def test_names_in_utf8_that_are_not_marked_as_such_are_read_as_such(tmp_path: Path) -> None:
