@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from flows.console.command_line import CommandGroup, make_command
-from flows.usage.parameters import WHY, by
+from flows.console.parameters import WHY, by
 
 
 def _png_file(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:

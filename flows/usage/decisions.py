@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from flows.console.command_line import CommandGroup, make_command
-from flows.usage.parameters import WHY, WHY_REQUIRED, by
+from flows.console.parameters import WHY, WHY_REQUIRED, by
 
 APPROVE: Final = make_command(
     "approve",

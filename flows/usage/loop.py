@@ -11,13 +11,13 @@ from flows.console.command_line import make_command
 
 MONITOR: Final = make_command(
     "monitor",
-    "flows.command.loop:monitor",
+    "flows.on_call.loop:monitor",
     "Judge the newest production samples for drift.",
 )
 
 RECONCILE: Final = make_command(
     "reconcile",
-    "flows.command.loop:reconcile",
+    "flows.on_call.loop:reconcile",
     "Do whatever is due: train, take decisions from MLflow, promote.",
     click.Option(
         ["--every", "every_s"],
@@ -28,13 +28,13 @@ RECONCILE: Final = make_command(
 
 PROMOTE: Final = make_command(
     "promote",
-    "flows.command.loop:promote",
+    "flows.on_call.loop:promote",
     "Promote what is approved, now; nothing is trained.",
 )
 
 REPORT: Final = make_command(
     "report",
-    "flows.command.loop:report",
+    "flows.on_call.loop:report",
     "Write the page of the loop: what serves, decisions, figures.",
     click.Option(["--output"], type=click.Path(path_type=Path), help="Default: .maskloop/reports/loop.html"),
 )

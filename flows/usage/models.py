@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from flows.console.command_line import make_command
-from flows.usage.parameters import by
+from flows.console.parameters import by
 
 TRAIN: Final = make_command(
     "train",

@@ -13,13 +13,13 @@ NUM_SHOWN: Final = 50
 
 STATUS: Final = make_command(
     "status",
-    "flows.command.overview:status",
+    "flows.on_call.overview:status",
     "Show what serves, runs, failed or waits, and what to do next.",
 )
 
 HISTORY: Final = make_command(
     "history",
-    "flows.command.overview:history",
+    "flows.on_call.overview:history",
     "Tell what happened, the newest entries last.",
     click.Option(
         ["--at"],
@@ -40,7 +40,7 @@ HISTORY: Final = make_command(
 
 LINEAGE: Final = make_command(
     "lineage",
-    "flows.command.overview:lineage",
+    "flows.on_call.overview:lineage",
     """Show where a VERSION comes from: data, run, verdict, approval.
 
 Default: the champion.

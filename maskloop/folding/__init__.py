@@ -1,1 +1,1 @@
-"""Records folded into the state: a reducer for each kind, snapshots, look-ups of what was forgotten."""
+"""Records folded into the state, snapshots of it, and look-ups of what was forgotten."""

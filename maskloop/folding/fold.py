@@ -7,15 +7,6 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from maskloop.digest import digest_value
-from maskloop.folding import (
-    cycle_reducers,
-    data_reducers,
-    decision_reducers,
-    labelling_reducers,
-    production_reducers,
-)
-from maskloop.folding.draft import Draft
-from maskloop.folding.reducers import REDUCERS
 from maskloop.ledger.port import Entry, Finder, check_entry, newest_first, select_entries
 from maskloop.records.kinds import (
     RECORDS,
@@ -26,6 +17,15 @@ from maskloop.records.kinds import (
     VersionIngested,
     read_record,
 )
+from maskloop.reducing import (
+    cycle_reducers,
+    data_reducers,
+    decision_reducers,
+    labelling_reducers,
+    production_reducers,
+)
+from maskloop.reducing.draft import Draft
+from maskloop.reducing.reducers import REDUCERS
 from maskloop.state.cycle_state import Cycle, apply_to_cycle
 from maskloop.state.loop_state import Blessing, Candidate, LabelRequest, LoopState, Rollout, Serving
 
@@ -101,7 +101,7 @@ def find_version(ledger: Finder, tag: str, *, before: int = 0) -> VersionIngeste
 
 @dataclass(frozen=True)
 class _Before:
-    """The ledger as it was before an entry; see `maskloop.folding.draft.Past`."""
+    """The ledger as it was before an entry; see `maskloop.reducing.draft.Past`."""
 
     ledger: Finder
     sequence: int

@@ -8,9 +8,9 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from maskloop.digest import digest_bytes
-from maskloop.folding.draft import Draft
 from maskloop.folding.fold import FOLD_VERSION, extend
 from maskloop.ledger.port import FIRST_PREVIOUS, Ledger, Snapshot, check_chain
+from maskloop.reducing.draft import Draft
 from maskloop.state.loop_state import LoopState
 
 SNAPSHOT_EVERY: Final = 256

@@ -14,12 +14,12 @@ from pydantic import TypeAdapter
 
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import IntegrityError
-from maskloop.folding.draft import Draft, Kept
 from maskloop.folding.fold import FOLD_VERSION, describe_form, extend, fold
 from maskloop.folding.history import recall_cycles, recall_version
 from maskloop.folding.reader import StateReader, make_snapshot, open_snapshot
 from maskloop.ledger.port import Entry, Snapshot, make_entry, select_entries
 from maskloop.records.kinds import RECORDS, CycleOpened, write_record
+from maskloop.reducing.draft import Draft, Kept
 from maskloop.state.loop_state import LoopState
 from tests.fakes.histories import ACTIONS, History, ledgers
 from tests.fakes.ledger import FakeLedger

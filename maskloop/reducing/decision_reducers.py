@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from maskloop.folding.draft import Draft, Past
-from maskloop.folding.reducers import reduces
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import (
     ApprovalDecided,
@@ -14,6 +12,8 @@ from maskloop.records.kinds import (
     ChampionChanging,
     VerdictReached,
 )
+from maskloop.reducing.draft import Draft, Past
+from maskloop.reducing.reducers import reduces
 from maskloop.state.loop_state import Blessing, Serving
 
 

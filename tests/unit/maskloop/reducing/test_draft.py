@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import pytest
 
-from maskloop.folding.draft import Draft, Kept
 from maskloop.records.kinds import (
     AgreementMeasured,
     ApprovalDecided,
@@ -21,6 +20,7 @@ from maskloop.records.kinds import (
     VerdictReached,
     VersionIngested,
 )
+from maskloop.reducing.draft import Draft, Kept
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import Candidate, LoopState, Rollout, Serving
 from tests.fakes.records import with_only

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from maskloop.folding.draft import Draft, Past
-from maskloop.folding.reducers import reduces
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import AgreementMeasured, DriftJudged, RolloutMoved, RolloutStarted, SliceRecorded
+from maskloop.reducing.draft import Draft, Past
+from maskloop.reducing.reducers import reduces
 from maskloop.settings.workspace_settings import MAX_CONFIRM_WINDOWS
 from maskloop.state.loop_state import Rollout
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from maskloop.folding.draft import KEPT
 from maskloop.folding.fold import fold
 from maskloop.folding.reader import make_snapshot, open_snapshot
 from maskloop.records.kinds import (
@@ -11,6 +10,7 @@ from maskloop.records.kinds import (
     name_request,
     write_record,
 )
+from maskloop.reducing.draft import KEPT
 from tests.fakes.ledger import FakeLedger
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from maskloop.folding.draft import Draft, Past
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import Record
+from maskloop.reducing.draft import Draft, Past
 
 Reducer = Callable[[Draft, Entry, Any, Past], None]
 """Changes the draft by one entry, whose record is given beside it."""

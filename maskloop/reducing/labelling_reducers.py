@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from maskloop.folding.draft import Draft, Past
-from maskloop.folding.reducers import reduces
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import LabelsPulled, LabelsPushed, LabelsRequested
+from maskloop.reducing.draft import Draft, Past
+from maskloop.reducing.reducers import reduces
 from maskloop.state.loop_state import LabelRequest
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from maskloop.folding.fold import fold
 from maskloop.folding.history import versions_between
-from maskloop.folding.reducers import REDUCERS, reduces
 from maskloop.records.kinds import (
     RECORDS,
     ApprovalDecided,
@@ -25,6 +24,7 @@ from maskloop.records.kinds import (
     VersionRestored,
     write_record,
 )
+from maskloop.reducing.reducers import REDUCERS, reduces
 from maskloop.state.loop_state import LoopState
 from tests.fakes.ledger import FakeClock, FakeLedger
 

@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from maskloop.folding.draft import Draft, Past
-from maskloop.folding.reducers import reduces
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import (
     CandidateRegistered,
@@ -17,6 +15,8 @@ from maskloop.records.kinds import (
     TriggerRecorded,
     TriggerSuppressed,
 )
+from maskloop.reducing.draft import Draft, Past
+from maskloop.reducing.reducers import reduces
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import Candidate
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from maskloop.folding.draft import Draft, Past
-from maskloop.folding.reducers import reduces
 from maskloop.ledger.port import Entry
 from maskloop.records.kinds import ClassesChanging, VersionIngested, VersionRestored
+from maskloop.reducing.draft import Draft, Past
+from maskloop.reducing.reducers import reduces
 
 
 @reduces(VersionIngested)
