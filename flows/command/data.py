@@ -29,8 +29,16 @@ def data_list(root: Path, out: Output) -> None:
     """List the data versions."""
     entries = open_workspace(root).ledger.find(kinds=(VersionIngested.kind,))
     rows = [record.model_dump(mode="json") for entry in entries if (record := read_record(entry))]
-    keys = ("tag", "source", "num_pictures", "num_new_labelled")
-    shown = [{**{key: row[key] for key in keys}, "mended": _list_mends(row["mended"])} for row in rows]
+    shown = [
+        {
+            "version": row["tag"],
+            "source": row["source"],
+            "pictures": row["num_pictures"],
+            "newly labelled": row["num_new_labelled"],
+            "mended": _list_mends(row["mended"]),
+        }
+        for row in rows
+    ]
     out.answer(rows, lambda: out.table(shown, "data versions"))
 
 
