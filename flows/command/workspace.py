@@ -26,7 +26,7 @@ def init(directory: Path, out: Output, *, preset: Any, model_name: str) -> None:
             click.echo(remark)
         click.echo("Next:")
         click.echo(f"  edit {named}/maskloop.toml (gates, budgets)")
-        click.echo(f"  maskloop ingest LABELS --images FOLDER -w {named}")
+        click.echo(f"  maskloop ingest LABELS -w {named}")
         click.echo(f"  maskloop train -w {named}")
 
     out.answer(

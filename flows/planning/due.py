@@ -55,7 +55,7 @@ def _find(state: LoopState, facts: LoopFacts, settings: Settings) -> Iterator[Du
     if steps:
         yield Due("maskloop reconcile", _describe_pending(state, steps))
     elif not state.labels_by_tag:
-        yield Due("maskloop ingest LABELS --images FOLDER", "adds the first labelled pictures")
+        yield Due("maskloop ingest LABELS", "adds the first labelled pictures")
     elif failed := state.unanswered_failure:
         is_anew = state.champion is None or failed.opened.starts_from == "first-weights"
         kind = "distil" if failed.opened.is_taught else "train" if is_anew else "retrain"
@@ -92,7 +92,7 @@ def _due_for_labels(cycle: Cycle, waiting: CycleWaiting, state: LoopState) -> Du
     """Return the command that brings labels: through the labelling tool where pictures were chosen for it."""
     why = f"{cycle.id}: {waiting.reason}"
     if not state.open_requests:
-        return Due("maskloop ingest LABELS --images FOLDER", why)
+        return Due("maskloop ingest LABELS", why)
     request = state.open_requests[-1]
     told = f"request {request.requested.request_id}"
     if request.pushed is None:

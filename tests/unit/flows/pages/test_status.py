@@ -36,7 +36,7 @@ def commands_of(world: World) -> list[str]:
 
 def test_an_empty_workspace_says_what_to_do_first_and_then_next(tmp_path: Path) -> None:
     empty = World(tmp_path / "empty")
-    assert commands_of(empty) == ["maskloop ingest LABELS --images FOLDER"]
+    assert commands_of(empty) == ["maskloop ingest LABELS"]
     empty.label(range(12))
     record_missing_versions(empty.ledger, empty.state, empty.data)
     assert commands_of(empty) == ["maskloop train"]

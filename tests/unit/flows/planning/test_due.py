@@ -30,7 +30,7 @@ from maskloop.state.loop_state import LabelRequest, LoopState, Rollout, Serving
 from tests.fakes.records import with_only
 from tests.unit.flows.planning.test_planning import NOW, SETTINGS, WAITS, cycle, ingested, state
 
-INGEST = "maskloop ingest LABELS --images FOLDER"
+INGEST = "maskloop ingest LABELS"
 LABELLED = (ingested("data-v1", 100),)
 PASSED = with_only(
     VerdictReached, outcome="pass", candidate_version="4", candidate_digest="w4", champion_digest="w3"
