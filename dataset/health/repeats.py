@@ -29,12 +29,6 @@ class LabelledTwice:
     labels: tuple[int, int]
     iou: float
 
-    @property
-    def has_two_classes(self) -> bool:
-        """The labels contradict each other."""
-        one, other = (self.picture.instances[label].class_index for label in self.labels)
-        return one != other
-
 
 def find_labelled_twice(
     pictures: Sequence[LabelledPicture], *, min_iou: float = MIN_IOU

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from dataset.coco.document import CocoFile
 from dataset.pictures.decoding import encode_png
 from maskloop.masks import decode_masks, rle_from_coco
+from tests.label_tools import scene
+from tests.label_tools.scene import HEIGHT_PX as HEIGHT_PX
+from tests.label_tools.scene import WIDTH_PX as WIDTH_PX
 
-HEIGHT_PX, WIDTH_PX = 80, 100
-CLASSES: Final = ("nut", "bolt", "gear")
-PICTURE, EMPTY_PICTURE = "scene.png", "empty.png"
+CLASSES: Final = tuple(scene.CATEGORIES.values())
+PICTURE, EMPTY_PICTURE = scene.SCENE, scene.EMPTY
 
 Mask = NDArray[np.bool_]
 
@@ -37,14 +39,11 @@ def block(left: int, top: int, width: int, height: int) -> Mask:
     return mask
 
 
-SCENE: Final = (
-    SceneObject("ring", "nut", block(5, 5, 40, 40) & ~block(20, 20, 10, 10)),
-    SceneObject("two", "bolt", block(60, 5, 10, 10) | block(80, 25, 10, 10)),
-    SceneObject("dot", "gear", block(50, 60, 1, 1)),
-    SceneObject("crowd", "nut", block(5, 55, 30, 15), is_crowd=True),
-    SceneObject("edge", "gear", block(80, 60, 20, 20)),
+SCENE: Final = tuple(
+    SceneObject(one.name, scene.CATEGORIES[one.category_id], one.mask().astype(bool), one.is_crowd)
+    for one in scene.OBJECTS
 )
-"""A hole, two parts, one pixel, a crowd, and an object in the corner."""
+"""A hole, two parts, one pixel, a crowd, and an object in the corner: what the real tools were given."""
 
 
 def scene_png(seed: int = 0) -> bytes:
