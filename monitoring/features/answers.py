@@ -61,6 +61,8 @@ ANSWER_FEATURES: Final = (
         falls="fewer objects are found",
         rises="more objects are found",
         measure=num_detections,
+        lower="shows fewer objects",
+        higher="shows more objects",
     ),
     Feature(
         "mean_score",
@@ -70,6 +72,8 @@ ANSWER_FEATURES: Final = (
         falls="the model is less sure",
         rises="the model is surer",
         measure=mean_score,
+        lower="leaves the model less sure",
+        higher="leaves the model surer",
     ),
     Feature(
         "max_score",
@@ -79,6 +83,8 @@ ANSWER_FEATURES: Final = (
         falls="the model is less sure of its best find",
         rises="the model is surer of its best find",
         measure=max_score,
+        lower="leaves the model less sure of its best find",
+        higher="leaves the model surer of its best find",
     ),
     Feature(
         "low_score_share",
@@ -88,6 +94,8 @@ ANSWER_FEATURES: Final = (
         falls="fewer finds are doubtful",
         rises="more finds are doubtful",
         measure=low_score_share,
+        lower="has fewer doubtful finds",
+        higher="has more doubtful finds",
     ),
     Feature(
         "mean_relative_area",
@@ -97,6 +105,8 @@ ANSWER_FEATURES: Final = (
         falls="the objects are smaller",
         rises="the objects are larger",
         measure=mean_relative_area,
+        lower="shows smaller objects",
+        higher="shows larger objects",
     ),
     Feature(
         "mean_fill",
@@ -106,6 +116,8 @@ ANSWER_FEATURES: Final = (
         falls="the objects fill less of their boxes",
         rises="the objects fill more of their boxes",
         measure=mean_fill,
+        lower="shows objects that fill less of their boxes",
+        higher="shows objects that fill more of their boxes",
     ),
     Feature(
         "mean_aspect",
@@ -115,6 +127,8 @@ ANSWER_FEATURES: Final = (
         falls="the objects are less elongated",
         rises="the objects are more elongated",
         measure=mean_aspect,
+        lower="shows less elongated objects",
+        higher="shows more elongated objects",
     ),
 )
 
@@ -127,5 +141,7 @@ CLASS_FEATURES: Final = (
         falls="fewer of class {} are found",
         rises="more of class {} are found",
         measure=num_detections_of_class,
+        lower="shows fewer of class {}",
+        higher="shows more of class {}",
     ),
 )

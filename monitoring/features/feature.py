@@ -31,6 +31,8 @@ class Feature:
         rises: What a higher mean says.
         measure: Returns the value, or None where it does not exist (a filter larger than the picture). None
             in place of a function: the values come from elsewhere, as the embedding does.
+        lower: What one picture with a lower value is, compared with others: ``is darker``; ``than`` follows.
+        higher: What one with a higher value is.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Feature:
     falls: str
     rises: str
     measure: Callable[[AnsweredPicture], float | None] | None
+    lower: str
+    higher: str
 
     @property
     def label(self) -> str:
@@ -63,6 +67,8 @@ class ClassFeature:
         falls: As in `Feature`, with ``{}`` for the class's name.
         rises: The same for a higher mean.
         measure: Returns the value for the class with an index.
+        lower: As in `Feature`, with ``{}`` for the class's name.
+        higher: The same for a higher value.
     """
 
     prefix: str
@@ -72,6 +78,8 @@ class ClassFeature:
     falls: str
     rises: str
     measure: Callable[[AnsweredPicture, int], float | None]
+    lower: str
+    higher: str
 
     def of_class(self, class_name: str, class_index: int | None = None) -> Feature:
         """Return the feature of one class; without its index it can only be named, not measured."""
@@ -84,6 +92,8 @@ class ClassFeature:
             falls=self.falls.format(class_name),
             rises=self.rises.format(class_name),
             measure=None if class_index is None else lambda seen: measure(seen, class_index),
+            lower=self.lower.format(class_name),
+            higher=self.higher.format(class_name),
         )
 
 

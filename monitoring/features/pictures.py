@@ -101,6 +101,8 @@ PICTURE_FEATURES: Final = (
         falls="the pictures are darker",
         rises="the pictures are brighter",
         measure=brightness,
+        lower="is darker",
+        higher="is brighter",
     ),
     Feature(
         "contrast",
@@ -110,6 +112,8 @@ PICTURE_FEATURES: Final = (
         falls="the pictures have less contrast",
         rises="the pictures have more contrast",
         measure=contrast,
+        lower="has less contrast",
+        higher="has more contrast",
     ),
     Feature(
         "red_green",
@@ -119,6 +123,8 @@ PICTURE_FEATURES: Final = (
         falls="the colours moved towards green",
         rises="the colours moved towards red",
         measure=red_green,
+        lower="is greener",
+        higher="is redder",
     ),
     Feature(
         "yellow_blue",
@@ -128,6 +134,8 @@ PICTURE_FEATURES: Final = (
         falls="the colours moved towards blue",
         rises="the colours moved towards yellow",
         measure=yellow_blue,
+        lower="is bluer",
+        higher="is yellower",
     ),
     Feature(
         "saturation",
@@ -137,6 +145,8 @@ PICTURE_FEATURES: Final = (
         falls="the colours are paler",
         rises="the colours are stronger",
         measure=saturation,
+        lower="has paler colours",
+        higher="has stronger colours",
     ),
     Feature(
         "sharpness",
@@ -146,6 +156,8 @@ PICTURE_FEATURES: Final = (
         falls="the pictures are smoother or blurred",
         rises="the pictures show more fine structure",
         measure=sharpness,
+        lower="is smoother or more blurred",
+        higher="shows more fine structure",
     ),
     Feature(
         "entropy",
@@ -155,6 +167,8 @@ PICTURE_FEATURES: Final = (
         falls="the pictures are plainer",
         rises="the pictures are busier",
         measure=entropy,
+        lower="is plainer",
+        higher="is busier",
     ),
     Feature(
         "noise",
@@ -164,5 +178,7 @@ PICTURE_FEATURES: Final = (
         falls="there is less noise",
         rises="there is more noise",
         measure=noise,
+        lower="has less noise",
+        higher="has more noise",
     ),
 )

@@ -30,6 +30,8 @@ EMBEDDING: Final = Feature(
     falls="embedding changed",
     rises="embedding changed",
     measure=None,
+    lower="looks more familiar to the model",
+    higher="looks less familiar to the model",
 )
 """Compared as a whole, not as a number; it is a signal beside those of the table."""
 

@@ -80,6 +80,8 @@ def _is_comparable(signal: FeatureSignal, baseline: Baseline) -> bool:
 
 
 def _rises(signal: FeatureSignal) -> bool | None:
+    if signal.name == EMBEDDING.name:  # compared by how unfamiliar a picture is
+        return True
     before, after = signal.reference_mean, signal.current_mean
     return None if before is None or after is None or before == after else after > before
 

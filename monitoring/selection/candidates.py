@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ class Candidate:
         return tell_reason(
             self.uncertainty,
             far_out=self.far_out,
-            num_own=context.baseline.num_samples,
+            num_held_out=context.baseline.num_samples,
             empty_share=context.empty_share,
             needed_class=self.needed_class if need and self.need > 0.0 else "",
             need=need,
@@ -120,7 +121,7 @@ def rate_candidates(samples: Sequence[Sample], context: Context) -> list[Candida
     for number, sample in enumerate(samples):
         needed = most_needed(sample.class_counts, context.needs)
         shares = attribution.shares[number].tolist()
-        told = zip((one.label for one in attribution.features), attribution.rises, shares, strict=True)
+        told = map(FarOut, attribution.features, attribution.rises, shares)
         rated.append(
             Candidate(
                 sample,
@@ -130,7 +131,7 @@ def rate_candidates(samples: Sequence[Sample], context: Context) -> list[Candida
                 ),
                 needed_class=needed,
                 need=context.needs[needed].need if needed else 0.0,
-                far_out=tuple(one for one in told if one[2] == one[2]),
+                far_out=tuple(one for one in told if not math.isnan(one.share)),
             )
         )
     return rated

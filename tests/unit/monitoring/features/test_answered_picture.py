@@ -145,7 +145,7 @@ def test_a_feature_of_an_answer_is_as_computed_by_hand(
 
 
 def feature(name: str, measured: float | None, needs: str = "picture") -> Feature:
-    return Feature(name, "light", needs, unit="", falls="f", rises="r", measure=lambda _: measured)  # type: ignore[arg-type]
+    return Feature(name, "light", needs, "", "f", "r", lambda _: measured, "l", "h")  # type: ignore[arg-type]
 
 
 def test_values_are_rounded_to_six_decimals_and_missing_ones_left_out() -> None:
@@ -181,13 +181,25 @@ def test_a_label_is_the_name_in_words() -> None:
 
 
 def test_a_feature_of_a_class_is_measured_only_with_the_class_at_hand() -> None:
-    kind = ClassFeature("size of ", "shape", "answer", "px", "{} shrinks", "{} grows", lambda _, index: index)
+    kind = ClassFeature(
+        "size of ",
+        "shape",
+        "answer",
+        "px",
+        "{} shrinks",
+        "{} grows",
+        lambda _, index: index,
+        "has a smaller {}",
+        "has a larger {}",
+    )
     told, measured = kind.of_class("bolt"), kind.of_class("bolt", 3)
-    assert (told.name, told.unit, told.falls, told.rises) == (
+    assert (told.name, told.unit, told.falls, told.rises, told.lower, told.higher) == (
         "size of bolt",
         "px",
         "bolt shrinks",
         "bolt grows",
+        "has a smaller bolt",
+        "has a larger bolt",
     )
     assert told.measure is None
     assert measured.measure is not None
@@ -195,7 +207,7 @@ def test_a_feature_of_a_class_is_measured_only_with_the_class_at_hand() -> None:
 
 
 def test_a_feature_by_its_own_name_is_found_before_one_of_a_class() -> None:
-    kind = ClassFeature("size of ", "shape", "answer", "", "", "", lambda _, index: index)
+    kind = ClassFeature("size of ", "shape", "answer", "", "", "", lambda _, index: index, "", "")
     own = feature("size of all", 1.0)
     assert FeatureTable((own,), (kind,)).find("size of all") is own
 

@@ -34,6 +34,8 @@ GLARE = Feature(
     falls="highlights are dimmer",
     rises="highlights are brighter",
     measure=brightest,
+    lower="has dimmer highlights",
+    higher="has brighter highlights",
 )
 
 
@@ -112,7 +114,7 @@ def test_a_feature_of_each_class_is_found_by_its_class() -> None:
 def test_two_features_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="noise"):
         with_row(FEATURES, replace(GLARE, name="noise"))
-    twice = ClassFeature("count of ", "shape", "answer", "", "", "", lambda seen, index: None)
+    twice = ClassFeature("count of ", "shape", "answer", "", "", "", lambda seen, index: None, "", "")
     with pytest.raises(ValueError, match="count of"):
         replace(FEATURES, of_classes=(*FEATURES.of_classes, twice))
 

@@ -67,7 +67,7 @@ def test_the_reason_names_drift_doubt_and_need_with_numbers():
     sample = kept_sample("a", {"brightness": 0.05}, scores=[0.5, 0.99], classes={"nut": 1})
     (rated,) = rate_candidates([sample], context(brightness_fell(), needs=needs))
     assert rated.reason(context(brightness_fell(), needs=needs), ("bolt", "nut")) == (
-        "brightness is lower than in any of the champion's 4 own pictures; "
-        "1 of the best 2 scores are doubtful; "
-        "holds class nut, which has 5 labelled instances and an IoU of 0.61 at the gates"
+        "the picture is darker than any of the champion's 4 held-out pictures; "
+        "the champion is unsure of 1 of its 2 best finds; "
+        "it shows class nut, which has 5 labelled instances and a mask IoU of 0.61 so far"
     )
