@@ -109,6 +109,21 @@ class Workspace:
         """The page that `maskloop report` writes."""
         return self.reports_dir / "loop.html"
 
+    @property
+    def check_page(self) -> Path:
+        """The page that `maskloop data check` writes."""
+        return self.reports_dir / "data-check.html"
+
+    @property
+    def check_file(self) -> Path:
+        """What the newest data check found, in short."""
+        return self.reports_dir / "data-check.json"
+
+    @property
+    def data_page(self) -> Path:
+        """The page that `maskloop data report` writes."""
+        return self.reports_dir / "data-report.html"
+
     def verdict_dir(self, version: str) -> Path:
         """Return the folder of what was kept about a version's verdict."""
         return self.reports_dir / "verdicts" / f"version-{version}"

@@ -1,8 +1,11 @@
-"""Put errors into the labels of generated pictures and look for them: ``python -m benchmarks.health``.
+"""Put errors into the labels of pictures and look for them: ``python -m benchmarks.health [DATA]``.
 
-5 % of the instances get an error of each of the six kinds. Two models look for them with the demo's recipe:
-one trained on other pictures with right labels, and one trained on the very labels with the errors. The
-figures are printed as JSON and kept in ``benchmarks/health/runs/``. ``--quick`` is a first look.
+DATA is ``drawn`` (generated pictures, the demo's recipe), ``carparts`` or ``nuclei`` (photographs, recipes
+of ``benchmarks/real``). 5 % of the instances get an error of each kind; where there is one class alone, none
+is swapped. Two models look for them: one trained on other pictures with the labels as they are, and one
+trained on the very labels with the errors. The figures are printed as JSON and kept in
+``benchmarks/health/runs/DATA/``. A second run goes on where the first one ended; ``--anew`` begins again, and
+``--quick`` is a first look.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.health.injection import Corrupted, corrupt
-from benchmarks.health.ranking import measure
+from benchmarks.health.photographs import PUBLISHED, VAL_EVERY, find_published_merges, open_photographs
+from benchmarks.health.ranking import FIRST, measure
 from benchmarks.provenance import describe_run
 from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
 from dataset.synthetic.generation import stored_png
@@ -25,12 +29,14 @@ from dataset.synthetic.parts import CLASS_NAMES
 from dataset.synthetic.scene import photograph_scene
 from dataset.versions.catalog import fingerprint
 from evaluation.instances import Detections
+from evaluation.label_errors import rank_label_errors
 from flows.evidence.evaluate import predict_pictures
 from maskloop.digest import digest_bytes
 from maskloop.masks import boxes_xyxy, encode_masks
 from maskloop.settings.workspace_settings import Settings, load_settings
 from models.answering.predictors import TorchPredictors
 from models.artifacts.manifest import ArtifactFacts
+from models.loading.ground_truth import ground_truth
 from models.loading.request import TrainingRequest
 from models.ports import Predictor
 from models.training.trainer import TorchTrainer
@@ -40,38 +46,74 @@ SETTINGS_FILE: Final = Path(__file__).resolve().parents[2] / "configs" / "demo.t
 SIDE_PX: Final = 128
 SHARE: Final = 0.05
 SEED: Final = 0
-_VAL_EVERY: Final = 10
+_PICTURES: Final = 600
+_DRAWN_STEPS: Final = 400
+_QUICK_PICTURES: Final = 60
+_QUICK_STEPS: Final = 40
 
 
 def main() -> None:
     """Measure, print and keep the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.health", description=__doc__)
+    parser.add_argument("data", nargs="?", default="drawn", choices=("drawn", *PUBLISHED))
     parser.add_argument("--quick", action="store_true", help="fewer pictures and steps")
+    parser.add_argument("--anew", action="store_true", help="forget the models of an earlier run")
     wanted = parser.parse_args()
-    shutil.rmtree(RUNS, ignore_errors=True)
-    num_pictures, steps = (60, 40) if wanted.quick else (600, 400)
+    folder = RUNS / (f"{wanted.data}-quick" if wanted.quick else wanted.data)
+    if wanted.anew:
+        shutil.rmtree(folder, ignore_errors=True)
+    source = open_drawn(folder, is_quick=wanted.quick) if wanted.data == "drawn" else open_real(wanted.data)
+    figures = describe_run() | find_errors(*source, folder, _QUICK_STEPS if wanted.quick else 0)
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1))
+    print(json.dumps(figures, indent=1))
+
+
+def open_drawn(folder: Path, *, is_quick: bool) -> tuple[DatasetVersion, DatasetVersion, Settings]:
+    """Draw the pictures to learn from and those to check."""
+    number = _QUICK_PICTURES if is_quick else _PICTURES
     settings = load_settings(SETTINGS_FILE)
-    other = draw_version(RUNS / "other", range(num_pictures))
-    checked = draw_version(RUNS / "checked", range(num_pictures, 2 * num_pictures))
-    corrupted = corrupt(checked.pictures, len(CLASS_NAMES), share=SHARE, seed=SEED)
+    training = settings.training.model_copy(update={"steps": _DRAWN_STEPS})
+    return (
+        draw_version(folder / "other", range(number)),
+        draw_version(folder / "checked", range(number, 2 * number)),
+        settings.model_copy(update={"training": training}),
+    )
+
+
+def open_real(name: str) -> tuple[DatasetVersion, DatasetVersion, Settings]:
+    """Open published photographs."""
+    return open_photographs(name, RUNS / name / "workspace")
+
+
+def find_errors(
+    other: DatasetVersion, checked: DatasetVersion, settings: Settings, folder: Path, quick_steps: int
+) -> dict[str, Any]:
+    """Put errors in, look for them with both models, and return the figures."""
+    num_classes, steps = len(checked.class_names), quick_steps or settings.training.steps
+    corrupted = corrupt(checked.pictures, num_classes, share=SHARE, seed=SEED)
+    with_errors = replace(
+        checked,
+        pictures=corrupted.pictures,
+        fingerprint=fingerprint(checked.class_names, corrupted.pictures),
+    )
     figures: dict[str, Any] = {
-        **describe_run(),
-        "pictures": num_pictures,
+        "pictures": len(checked.pictures),
         "instances": sum(len(picture.instances) for picture in checked.pictures),
         "steps": steps,
     }
-    with_errors = replace(checked, pictures=corrupted.pictures)
+    truths = [ground_truth(picture) for picture in checked.pictures]
     for name, taught in (("trained on other pictures", other), ("trained on these labels", with_errors)):
-        start = time.process_time()
-        predictor = train(taught, settings, RUNS / name.replace(" ", "-"), steps)
+        start, key = time.process_time(), name.replace(" ", "-")
+        predictor = train(taught, settings, folder / key, steps)
         found = look(predictor, checked, settings)
+        as_published = rank_label_errors(found, truths, num_classes=num_classes, min_score=0.05)
         figures[name] = {
             "CPU s": round(time.process_time() - start),
-            "kinds": measure(corrupted, found, len(CLASS_NAMES)),
+            "kinds": measure(corrupted, found, num_classes),
+            "merged as published": find_published_merges(checked, as_published, num_first=FIRST),
         }
-        keep_boxes(RUNS / f"boxes-{name.replace(' ', '-')}.json", corrupted, found)
-    (RUNS / "figures.json").write_text(json.dumps(figures, indent=1))
-    print(json.dumps(figures, indent=1))
+        keep_boxes(folder / f"boxes-{key}.json", corrupted, found, num_classes)
+    return figures
 
 
 def draw_version(root: Path, numbers: Sequence[int]) -> DatasetVersion:
@@ -83,7 +125,7 @@ def draw_version(root: Path, numbers: Sequence[int]) -> DatasetVersion:
         data = stored_png(scene.pixels)
         digest, file = digest_bytes(data), f"images/{number:06d}.png"
         (root / file).write_bytes(data)
-        split: Split = "train" if number % _VAL_EVERY else "val"
+        split: Split = "train" if number % VAL_EVERY else "val"
         instances = tuple(map(LabelledInstance, scene.class_indices, encode_masks(scene.masks)))
         where = (SIDE_PX, SIDE_PX, "line-1", digest, split, "data-v1")
         pictures.append(LabelledPicture(digest, file, f"{number:06d}.png", *where, "human", instances))
@@ -94,7 +136,10 @@ def draw_version(root: Path, numbers: Sequence[int]) -> DatasetVersion:
 
 
 def train(version: DatasetVersion, settings: Settings, folder: Path, steps: int) -> Predictor:
-    """Train a model on a version with the demo's recipe."""
+    """Train a model on a version, or take that of an earlier run."""
+    model = folder / f"model-{steps}"
+    if model.exists():
+        return TorchPredictors().load(model, device="cpu")
     request = TrainingRequest(
         version, settings, folder / f"checkpoints-{steps}", steps, settings.training.learning_rate, "cpu"
     )
@@ -106,8 +151,8 @@ def train(version: DatasetVersion, settings: Settings, folder: Path, steps: int)
         on_checkpoint=lambda *_: None,
         should_stop=lambda: False,
     )
-    trained.save(folder / f"model-{steps}", ArtifactFacts(version.class_names, settings.model, 0.5))
-    return TorchPredictors().load(folder / f"model-{steps}", device="cpu")
+    trained.save(model, ArtifactFacts(version.class_names, settings.model, 0.5))
+    return TorchPredictors().load(model, device="cpu")
 
 
 def look(predictor: Predictor, version: DatasetVersion, settings: Settings) -> dict[str, Detections]:
@@ -122,9 +167,9 @@ def look(predictor: Predictor, version: DatasetVersion, settings: Settings) -> d
     return {digest: answer.detections for digest, answer in answers.items()}
 
 
-def keep_boxes(file: Path, corrupted: Corrupted, found: dict[str, Detections]) -> None:
+def keep_boxes(file: Path, corrupted: Corrupted, found: dict[str, Detections], num_classes: int) -> None:
     """Write labels and detections as boxes, for comparison with methods that know no masks."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "boxes": boxes_xyxy([one.mask for one in picture.instances]).tolist(),
             "classes": [one.class_index for one in picture.instances],
@@ -136,7 +181,7 @@ def keep_boxes(file: Path, corrupted: Corrupted, found: dict[str, Detections]) -
         }
         for row, picture in enumerate(corrupted.pictures)
     ]
-    file.write_text(json.dumps(rows))
+    file.write_text(json.dumps({"classes": num_classes, "pictures": rows}))
 
 
 if __name__ == "__main__":

@@ -46,13 +46,18 @@ class Corrupted:
 
 
 def corrupt(pictures: Sequence[LabelledPicture], num_classes: int, *, share: float, seed: int) -> Corrupted:
-    """Give a share of the instances an error of each kind; none gets two. There are no crowd regions."""
+    """Give a share of the instances an error of each kind; none gets two. There are no crowd regions.
+
+    Of one class alone, no label gets another.
+    """
     rng = np.random.default_rng(seed)
     places = [(row, label) for row, picture in enumerate(pictures) for label in range(len(picture.instances))]
     wanted = dict.fromkeys(LABEL_ERROR_KINDS, round(share * len(places)))
     table = [_Labels(picture) for picture in pictures]
     order = rng.permutation(len(places))
     for kind in ("merged", "missing", "split", "class", "border", "spurious"):  # merging needs two free ones
+        if kind == "class" and num_classes < 2:
+            continue
         for number in order:
             row, label = places[number]
             if not wanted[kind]:

@@ -1,8 +1,8 @@
 """ObjectLab of cleanlab looks for the same errors, on boxes: ``python -m benchmarks.health.objectlab FILE``.
 
-The files are ``benchmarks/health/runs/boxes-*.json``, which ``python -m benchmarks.health`` leaves. cleanlab
-is no dependency of maskloop: this runs in an environment with cleanlab 2.9 (and what it brings: NumPy and
-scikit-learn), with cleanlab's own thresholds.
+The files are ``benchmarks/health/runs/DATA/boxes-*.json``, which ``python -m benchmarks.health`` leaves.
+cleanlab is no dependency of maskloop: this runs in an environment with cleanlab 2.9 (and what it brings:
+NumPy and scikit-learn), with cleanlab's own thresholds.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 FIRST: Final = 100
-NUM_CLASSES: Final = 4
 MIN_IOU: Final = 0.5
 
 
 def main() -> None:
     """Print the figures of each file as JSON."""
-    figures = {Path(file).stem: measure(json.loads(Path(file).read_text())) for file in sys.argv[1:]}
+    kept = {Path(file).stem: json.loads(Path(file).read_text()) for file in sys.argv[1:]}
+    figures = {name: measure(one["pictures"], one["classes"]) for name, one in kept.items()}
     print(json.dumps(figures, indent=1))
 
 
-def measure(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def measure(rows: list[dict[str, Any]], num_classes: int) -> dict[str, Any]:
     """Return AUROC and precision of the three kinds that ObjectLab knows, from the rows of one file."""
     from cleanlab.object_detection import rank
 
@@ -34,12 +34,12 @@ def measure(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "labels": [
             {"bboxes": as_boxes(row["boxes"]), "labels": np.array(row["classes"], dtype=int)} for row in rows
         ],
-        "predictions": [by_class(row)[0] for row in rows],
+        "predictions": [by_class(row, num_classes)[0] for row in rows],
     }
     kinds = np.array([kind for row in rows for kind in row["kinds"]])
     figures: dict[str, Any] = {}
     overlooked = np.concatenate(rank.compute_overlooked_box_scores(**given))
-    is_missing = np.concatenate([by_class(row)[1] for row in rows])
+    is_missing = np.concatenate([by_class(row, num_classes)[1] for row in rows])
     figures["missing"] = summarise(overlooked, np.where(is_missing, "missing", ""), "missing")
     for kind, scores in (
         ("border", rank.compute_badloc_box_scores(**given)),
@@ -71,14 +71,14 @@ def summarise(quality: NDArray[np.float64], kinds: NDArray[np.str_], kind: str) 
     }
 
 
-def by_class(row: dict[str, Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def by_class(row: dict[str, Any], num_classes: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return detections as cleanlab takes them, and in its order whether each is on a removed label."""
     boxes, classes = as_boxes(row["found boxes"]), np.array(row["found classes"], dtype=int)
     table = np.column_stack([boxes, np.array(row["found scores"], dtype=float)])
     overlap = iou(boxes, as_boxes(row["removed"]))
     is_on_removed = overlap.max(axis=1, initial=0.0) >= MIN_IOU
-    predictions = np.empty(NUM_CLASSES, dtype=object)
-    for index in range(NUM_CLASSES):
+    predictions = np.empty(num_classes, dtype=object)
+    for index in range(num_classes):
         predictions[index] = table[classes == index]
     return predictions, is_on_removed[np.argsort(classes, kind="stable")]
 

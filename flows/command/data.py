@@ -15,7 +15,10 @@ from dataset.versions.difference import compare_versions
 from flows.console.output import Output, open_workspace, user_name, with_output
 from flows.exporting.data_export import export_data
 from flows.health.check import check_data
+from flows.health.kept_check import keep_check
 from flows.health.page import write_check_page
+from flows.health.report import report_data
+from flows.health.report_page import write_report_page
 from flows.intake.audit import audit_data
 from flows.intake.data_changes import change_classes, count_classes, find_damage, restore_version
 from flows.learning.anchors import report_anchors
@@ -169,7 +172,8 @@ def data_check(root: Path, out: Output, *, num_compared: int) -> None:
     """Check the labels: repeats, leaks between splits, outliers, and what the champion contradicts."""
     app = open_workspace(root)
     check = check_data(app, num_compared=num_compared)
-    page = app.workspace.reports_dir / "data-check.html"
+    page = app.workspace.check_page
+    keep_check(app.workspace.check_file, check.in_short(app.clock.now()))
     write_check_page(page, check, app.settings.data.max_picture_mpx)
     out.answer(
         {**check.to_json(), "page": str(page)},
@@ -177,6 +181,18 @@ def data_check(root: Path, out: Output, *, num_compared: int) -> None:
     )
     if not check.is_clean:
         sys.exit(1)
+
+
+@with_output
+def data_report(root: Path, out: Output, *, tag: str) -> None:
+    """Write the page of the data: classes, sizes, splits, sources, history, examples, newest problems."""
+    app = open_workspace(root)
+    report = report_data(app, tag)
+    page = write_report_page(app.workspace.data_page, report, app.settings.data.max_picture_mpx)
+    out.answer(
+        {**report.to_json(), "page": str(page)},
+        lambda: click.echo("\n".join([*report.sentences(), f"The page: {page}"])),
+    )
 
 
 @with_output

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from dataset.health.class_table import ClassTable, tabulate_classes
@@ -13,7 +14,6 @@ from dataset.health.outliers import find_outliers
 from dataset.health.repeats import find_labelled_twice
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.version_store import tag_number
-from evaluation.coco_matching import SIZE_RANGES_PX
 from evaluation.instances import Detections
 from evaluation.label_errors import rank_label_errors
 from flows.evidence.evaluate import in_classes_of, load_picture, predict_pictures
@@ -26,6 +26,8 @@ from flows.health.findings import (
     tell_outliers,
     tell_repeats,
 )
+from flows.health.kept_check import FoundKind, KeptCheck
+from flows.health.report import SIZE_EDGES_PX
 from flows.intake.audit import DataAudit, audit_data
 from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
@@ -34,8 +36,6 @@ from maskloop.errors import NotFoundError, PictureError
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from models.loading.ground_truth import ground_truth
-
-_SIZE_EDGES_PX = (SIZE_RANGES_PX["medium"][0], SIZE_RANGES_PX["large"][0])
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,19 @@ class DataCheck:
         return (
             f"Labels were compared with the answers of champion {self.champion.version} on {num_seen} of "
             f"{count(num_all, 'picture')}, newest first"
+        )
+
+    def in_short(self, checked_at: datetime) -> KeptCheck:
+        """Return what is kept of it, in the order of the page."""
+        said = self.audit.told | {kind: self.of_kind(kind)[0].said for kind in self.counts}
+        numbers = self.audit.counts | self.counts
+        return KeptCheck(
+            self.version.tag,
+            self.version.fingerprint,
+            checked_at.isoformat(),
+            self.champion.version,
+            len(self.champion.detections),
+            {kind: FoundKind(number, said[kind]) for kind, number in numbers.items()},
         )
 
     def of_kind(self, kind: str) -> tuple[Finding, ...]:
@@ -171,7 +184,7 @@ def judge_labels(
     ]
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: each kind stays gravest first
-    table = tabulate_classes(version.pictures, names, size_edges_px=_SIZE_EDGES_PX)
+    table = tabulate_classes(version.pictures, names, size_edges_px=SIZE_EDGES_PX)
     return DataCheck(version, audit, tuple(findings), table, champion)
 
 

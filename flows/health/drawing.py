@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import Detections
 from evaluation.overlays import outline
 from flows.health.findings import Finding
@@ -35,13 +37,36 @@ def draw_finding(pixels: NDArray[np.uint8], finding: Finding, found: Detections 
     Returns:
         uint8 (H', W', 3), the longer side `LONG_SIDE_PX`.
     """
-    instances = finding.picture.instances
-    labels = [instances[number].mask for number in finding.labels]
     detections = [found.masks[number] for number in finding.detections] if found else []
-    others = [one.mask for number, one in enumerate(instances) if number not in finding.labels]
+    return draw_labels(pixels, finding.picture, finding.labels, detections)
+
+
+def draw_labels(
+    pixels: NDArray[np.uint8],
+    picture: LabelledPicture,
+    positions: Sequence[int],
+    detections: Sequence[Rle] = (),
+    *,
+    long_side_px: int = LONG_SIDE_PX,
+) -> NDArray[np.uint8]:
+    """Draw the surroundings of some labels of a picture, in the colours of `draw_finding`.
+
+    Args:
+        pixels: The picture, uint8 (H, W, 3).
+        picture: Its labels.
+        positions: Of the labels to show.
+        detections: Masks of what a model found there.
+        long_side_px: Of the result.
+
+    Returns:
+        uint8 (H', W', 3).
+    """
+    instances = picture.instances
+    labels = [instances[number].mask for number in positions]
+    others = [one.mask for number, one in enumerate(instances) if number not in positions]
     window = _around([*labels, *detections], height_px=pixels.shape[0], width_px=pixels.shape[1])
     image = Image.fromarray(np.ascontiguousarray(pixels[window]))
-    scale = LONG_SIDE_PX / max(image.size)
+    scale = long_side_px / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     canvas = np.array(image.resize(size, Image.Resampling.BICUBIC))
     for masks, colour, inset in (
@@ -54,7 +79,7 @@ def draw_finding(pixels: NDArray[np.uint8], finding: Finding, found: Detections 
     return canvas
 
 
-def _around(masks: list[Rle], *, height_px: int, width_px: int) -> tuple[slice, slice]:
+def _around(masks: Sequence[Rle], *, height_px: int, width_px: int) -> tuple[slice, slice]:
     """Return rows and columns around masks, with half as much again on each side."""
     boxes = boxes_xyxy(masks).astype(int)
     if not len(boxes):
@@ -66,7 +91,7 @@ def _around(masks: list[Rle], *, height_px: int, width_px: int) -> tuple[slice, 
     return rows, slice(max(0, left - margin), min(width_px, right + margin))
 
 
-def _within(masks: list[Rle], window: tuple[slice, slice]) -> list[NDArray[np.bool_]]:
+def _within(masks: Sequence[Rle], window: tuple[slice, slice]) -> list[NDArray[np.bool_]]:
     rows, columns = window
     boxes = boxes_xyxy(masks)
     near = [

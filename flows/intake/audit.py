@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dataset.ingestion.audit import find_alike_across_splits, find_name_leaks, find_torn, largest_group
 from dataset.ingestion.ingest import read_cells
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 
 _MAX_NAMED = 3
+AuditKind = Literal["large-group", "alike", "torn", "names", "location"]
 
 
 @dataclass(frozen=True)
@@ -46,37 +47,53 @@ class DataAudit:
     @property
     def is_clean(self) -> bool:
         """Nothing was found that a person should act on."""
-        large = self.largest is not None and self.largest.is_large
-        return not (large or self.alike or self.torn or self.names or self.telling_place)
+        return not self.counts
 
-    def sentences(self) -> list[str]:
-        """Return the findings for people, each with what to do."""
-        said = []
+    @property
+    def counts(self) -> dict[AuditKind, int]:
+        """Findings of each kind that has some."""
+        numbers: dict[AuditKind, int] = {
+            "large-group": int(self.largest is not None and self.largest.is_large),
+            "alike": len(self.alike),
+            "torn": len(self.torn),
+            "names": self.names.num_apart if self.names else 0,
+            "location": len(self.telling_place),
+        }
+        return {kind: number for kind, number in numbers.items() if number}
+
+    @property
+    def told(self) -> dict[AuditKind, str]:
+        """The findings of each kind as a sentence that says what to do."""
+        said: dict[AuditKind, str] = {}
         if self.largest and self.largest.is_large:
-            said.append(
+            said["large-group"] = (
                 f"{self.largest.num_pictures} of {self.num_pictures} pictures are one group, all in "
                 f"{self.largest.split}: {', '.join(self.largest.example)}, ... If these are different "
                 f"pictures, {_again('data.near_duplicate_distance_bits = -1')}"
             )
         if self.alike:
-            said.append(
+            said["alike"] = (
                 f"pictures that look alike are in different splits ({len(self.alike)} pairs): "
                 f"{_pairs(self.alike)}. To keep them together, {_again()}"
             )
         if self.torn:
-            said.append(
+            said["torn"] = (
                 f"groups of data.group_pattern are in different splits ({len(self.torn)}), as they came in "
                 f"before it was set: {_pairs(self.torn)}. To keep them together, {_again('that pattern')}"
             )
         if self.names:
-            said.append(f"{self.names.sentence()}. {self._way_out_of_names(self.names)}")
+            said["names"] = f"{self.names.sentence()}. {self._way_out_of_names(self.names)}"
         if self.telling_place:
             named = ", ".join(self.telling_place[:_MAX_NAMED])
-            said.append(
+            said["location"] = (
                 f"stored files contain a location ({len(self.telling_place)}): {named}. To store them "
                 f"without it, {_again()}; versions already pushed keep it"
             )
-        return said or [
+        return said
+
+    def sentences(self) -> list[str]:
+        """Return the findings for people, each with what to do."""
+        return list(self.told.values()) or [
             f"{self.tag} is clean: of its {self.num_pictures} pictures, those that belong together are in "
             "one split, and no file contains a location"
         ]

@@ -105,6 +105,16 @@ or copied into another split; the rest is for people to judge.
     ),
 )
 
+DATA_REPORT: Final = make_command(
+    "report",
+    "flows.command.data:data_report",
+    """Write the page of the data: classes, sizes, splits, sources, history, examples, newest problems.
+
+It is one file, .maskloop/reports/data-report.html, that needs no network. Default: the current version.
+""",
+    click.Argument(["tag"], default=""),
+)
+
 DATA_PREVIEW: Final = make_command(
     "preview",
     "flows.command.data:data_preview",
@@ -165,6 +175,7 @@ DATA: Final = CommandGroup(
     "data",
     [
         DATA_LIST,
+        DATA_REPORT,
         DATA_CLASSES,
         DATA_DIFF,
         DATA_RESTORE,

@@ -1,4 +1,4 @@
-"""Charts as inline SVG for pages that need no network: lines over steps, versions or recall. Pure.
+"""Charts as inline SVG for pages that need no network: lines over steps, versions or recall, and bars. Pure.
 
 A chart has no text inside its plot: names stand in a legend below it, so that labels cannot hide each other,
 however close the lines are and however narrow the screen.
@@ -25,6 +25,7 @@ _WIDTH, _HEIGHT = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 40
 _MOST_MARKED: Final = 30
 """Lines of more points are drawn without dots."""
+_CHARACTER_PX: Final = 6.5
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,40 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
     )
 
 
+def bar_chart(title: str, x_title: str, y_title: str, bars: Sequence[tuple[str, float]]) -> Markup:
+    """Draw a histogram: one bar for each bin, the bin's name below it where there is room.
+
+    Args:
+        title: For readers who cannot see it.
+        x_title: What the bins are, with their unit.
+        y_title: What is counted.
+        bars: Name and height, 0 or more, from left to right.
+    """
+    y = fit_axis(y_title, [height for _, height in bars], low=0.0, whole=True)
+    x = Axis(x_title, 0.0, max(1.0, float(len(bars))))
+    longest_px = _CHARACTER_PX * (1 + max((len(name) for name, _ in bars), default=0))
+    every = max(1, math.ceil(longest_px * len(bars) / (_WIDTH - _LEFT - _RIGHT)))
+    parts = [_draw_frame(x, y)]
+    for index, (name, height) in enumerate(bars):
+        left, right, top = _across(x, index + 0.06), _across(x, index + 0.94), _down(y, height)
+        parts.append(
+            Markup(
+                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}">'
+                "<title>{}</title></rect>"
+            ).format(left, top, right - left, _down(y, 0.0) - top, COLOURS[0], f"{name}: {height:g}")
+        )
+        if index % every == 0:
+            parts.append(
+                Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+                    (left + right) / 2, _HEIGHT - _BOTTOM + 15, name
+                )
+            )
+    svg = Markup(
+        '<svg viewBox="0 0 {w} {h}" role="img" aria-label="{title}"><title>{title}</title>{parts}</svg>'
+    ).format(w=_WIDTH, h=_HEIGHT, title=title, parts=Markup("").join(parts))
+    return Markup('<figure class="chart">{}<figcaption>{}</figcaption></figure>').format(svg, title)
+
+
 def _draw_line(line: Line, index: int, x: Axis, y: Axis) -> Markup:
     colour, dash = _style(line, index)
     placed = [(_across(x, point[0]), _down(y, point[1])) for point in line.points]
@@ -141,6 +176,18 @@ def _dot(place: Point, colour: str, title: str) -> Markup:
 
 
 def _draw_axes(x: Axis, y: Axis) -> Markup:
+    """Draw a frame and the numbers of the axis across."""
+    names = [
+        Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{:g}</text>').format(
+            _across(x, tick), _HEIGHT - _BOTTOM + 15, tick
+        )
+        for tick in ticks(x)
+    ]
+    return Markup("").join([_draw_frame(x, y), *names])
+
+
+def _draw_frame(x: Axis, y: Axis) -> Markup:
+    """Draw the axes with their titles, and the grid and the numbers of the one upwards."""
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     parts = []
     for tick in ticks(y):
@@ -148,12 +195,6 @@ def _draw_axes(x: Axis, y: Axis) -> Markup:
             Markup(
                 '<path class="grid" d="M{} {:.1f}H{}"/><text x="{}" y="{:.1f}" text-anchor="end">{:g}</text>'
             ).format(_LEFT, _down(y, tick), right, _LEFT - 5, _down(y, tick) + 4, tick)
-        )
-    for tick in ticks(x):
-        parts.append(
-            Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{:g}</text>').format(
-                _across(x, tick), bottom + 15, tick
-            )
         )
     parts.append(Markup('<path class="axis" d="M{} {}V{}H{}"/>').format(_LEFT, _TOP, bottom, right))
     parts.append(

@@ -21,6 +21,7 @@ STORIES: Final = {
     "flows.exporting.benchmark": {"benchmark"},
     "flows.exporting.model_export": {"export"},
     "flows.health.check": {"check_data"},
+    "flows.health.report": {"report_data"},
     "flows.intake.batch_intake": {"ingest"},
     "flows.intake.data_changes": {"change_classes", "restore_version"},
     "flows.intake.feedback": {"ingest_corrections", "ingest_enough_corrections"},

@@ -151,7 +151,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     )
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade"
     groups = {
-        "data": "classes list restore diff verify preview anchors audit check export",
+        "data": "classes list report restore diff verify preview anchors audit check export",
         "feedback": "list ingest",
         "label": "request push pull status",
         "keys": "add list revoke rotate",

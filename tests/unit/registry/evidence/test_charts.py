@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.evidence.charts import COLOURS, NEUTRAL, Axis, Line, fit_axis, line_chart, ticks
+from registry.evidence.charts import COLOURS, NEUTRAL, Axis, Line, bar_chart, fit_axis, line_chart, ticks
 from registry.evidence.model_charts import training_charts
 
 SHARE = Axis("share", 0.0, 1.0)
@@ -139,3 +139,22 @@ def test_a_training_is_drawn_with_what_there_is() -> None:
     )
     assert "validation loss" in both
     assert points_of(iou) == [[(348.0, 95.0)]]
+
+
+def test_a_bar_is_as_high_as_its_number_and_says_it() -> None:
+    """The plot is 170 px high: of at most 4, one of 2 takes 85."""
+    chart = str(bar_chart("sizes", "px", "instances", [("1", 4), ("2-3", 2), ("4-7", 0)]))
+    assert re.findall(r'<rect [^>]*height="([^"]+)"', chart) == ["170.0", "85.0", "0.0"]
+    assert "<title>2-3: 2</title>" in chart
+    ElementTree.fromstring(chart)
+
+
+def test_names_of_bars_are_left_out_before_they_overlap() -> None:
+    bars = [(f"{2**number}-{2 ** (number + 1) - 1}", 1.0) for number in range(12)]
+    named = [f">{name}</text>" in bar_chart("sizes", "px", "instances", bars) for name, _ in bars]
+    assert 3 <= sum(named) < 12
+    assert all(f"<title>{name}: 1</title>" in bar_chart("sizes", "px", "n", bars) for name, _ in bars)
+
+
+def test_a_histogram_without_bars_is_a_frame() -> None:
+    assert "<rect" not in bar_chart("sizes", "px", "instances", [])
