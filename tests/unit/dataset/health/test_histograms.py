@@ -29,8 +29,9 @@ def square(side_px: int) -> Rle:
 
 
 def picture(name: str, *instances: LabelledInstance) -> LabelledPicture:
-    where = (SIDE_PX, SIDE_PX, "here", name, "train", "data-v1", "human")
-    return LabelledPicture(name, name, name, *where, instances)
+    return LabelledPicture(
+        name, name, name, SIDE_PX, SIDE_PX, "here", name, "train", "data-v1", "human", instances
+    )
 
 
 def test_pictures_and_sizes_are_counted_without_crowds_and_empty_masks() -> None:
