@@ -7,7 +7,6 @@ dashes. Annotations drawn alone look like detections, with their names.
 
 from __future__ import annotations
 
-import colorsys
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from evaluation.instances import Detections, GroundTruth, IouTable
 from maskloop.masks import boxes_xyxy, decode_masks
+from maskloop.pages.class_colours import class_colour
 
 Pixels = NDArray[np.uint8]
 """uint8 (H, W, 3), RGB."""
@@ -33,7 +33,6 @@ _CAPTION_HEIGHT_PX: Final = 22
 _GAP_PX: Final = 6
 _PAPER: Final = (250, 250, 250)
 _INK: Final = (30, 30, 30)
-_GOLDEN_RATIO: Final = 0.618034
 
 
 class Artist(Protocol):
@@ -122,13 +121,6 @@ def draw_truth(
     crowds = zip(truth.class_indices.tolist(), truth.is_crowd.tolist(), strict=True)
     labels = [f"{class_names[index]}{' (crowd)' if is_crowd else ''}" for index, is_crowd in crowds]
     return _draw(picture, instances, labels, None, _scale(picture, long_side_px))
-
-
-def class_colour(class_index: int) -> tuple[int, int, int]:
-    """Return a class's colour: hues a golden ratio apart, so that neighbours differ and none moves later."""
-    hue = (0.02 + class_index * _GOLDEN_RATIO) % 1
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def outline(mask_HW: NDArray[np.bool_], *, width_px: int = 2) -> NDArray[np.bool_]:

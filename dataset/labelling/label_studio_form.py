@@ -11,6 +11,7 @@ from dataset.exports.edges import trace_outline
 from dataset.formats.brushes import write_brush
 from dataset.labelling.port import DrawnInstance, LabelTask
 from maskloop.errors import DataError
+from maskloop.pages.class_colours import class_colour
 
 Outlines = Literal["brush", "polygon"]
 _BRUSH: Final = "brush"
@@ -21,17 +22,28 @@ _MAX_CONFIG_CHARACTERS: Final = 1_000_000
 
 
 def write_interface(class_names: Sequence[str]) -> str:
-    """Return the labelling interface: brush and polygon for every class, and why the picture was chosen.
+    """Return the labelling interface: the reason, brush and polygon for every class, then the picture.
 
+    Classes stand above the picture, where they need no scrolling, in the colours that pages give them.
     A server takes uploads only while one named tag shows task data: here the picture; headers have no name.
     """
-    labels = "".join(f"<Label value={quoteattr(name)}/>" for name in class_names)
-    return (
-        '<View><Header value="$reason" size="4"/><Header value="$cause" size="5"/>'
-        f'<Image name="{_IMAGE}" value="$image" zoom="true" zoomControl="true"/>'
-        f'<BrushLabels name="{_BRUSH}" toName="{_IMAGE}">{labels}</BrushLabels>'
-        f'<PolygonLabels name="{_POLYGON}" toName="{_IMAGE}">{labels}</PolygonLabels></View>'
+    labels = "".join(
+        f'<Label value={quoteattr(name)} background="#{bytes(class_colour(index)).hex()}"/>'
+        for index, name in enumerate(class_names)
     )
+    return (
+        f"<View>{_small('Why this picture: $reason')}{_small('Why labels are asked for: $cause')}"
+        '<View style="display: flex; flex-wrap: wrap; align-items: center; column-gap: 1rem">'
+        f'{_small("Brush")}<BrushLabels name="{_BRUSH}" toName="{_IMAGE}">{labels}</BrushLabels>'
+        f'{_small("Polygon")}<PolygonLabels name="{_POLYGON}" toName="{_IMAGE}">{labels}</PolygonLabels>'
+        f'</View><Image name="{_IMAGE}" value="$image" zoom="true" zoomControl="true"/></View>'
+    )
+
+
+def _small(text: str) -> str:
+    """Return a line of ordinary size: with large ones the picture begins below the middle of a screen."""
+    style = "font-size: 0.9rem; font-weight: 400; margin: 0 0 0.25rem"
+    return f'<Header value="{text}" size="6" style="{style}"/>'
 
 
 def read_classes(interface: str) -> frozenset[str]:
@@ -72,7 +84,7 @@ def write_task(task: LabelTask, address: str, outlines: Outlines) -> dict[str, A
         return {"data": data}
     scores = [one.score for one in drawn if one.score is not None]
     prediction = {
-        "model_version": task.model_version,
+        "model_version": f"version {task.model_version}",
         "result": [_result(number, one, outlines) for number, one in enumerate(drawn, start=1)],
         **({"score": sum(scores) / len(scores)} if scores else {}),
     }

@@ -1,1 +1,1 @@
-"""Parts of every HTML page: one way to open templates, and pictures inside the page."""
+"""Parts of every HTML page: one way to open templates, pictures inside the page, class colours."""

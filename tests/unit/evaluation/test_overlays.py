@@ -7,13 +7,13 @@ from PIL import Image
 from evaluation.overlays import (
     choose_examples,
     choose_regressions,
-    class_colour,
     draw_overlay,
     draw_truth,
     encode_png,
     montage,
     outline,
 )
+from maskloop.pages.class_colours import class_colour
 
 A, B = (3, 3, 12, 12), (10, 10, 20, 20)
 GREY = np.full((20, 20, 3), 100, dtype=np.uint8)
@@ -84,10 +84,6 @@ def test_crowded_pictures_are_drawn_without_labels(detected):
 def test_parts_of_different_size_are_refused(detected):
     with pytest.raises(ValueError, match="differ in size"):
         draw_overlay(np.zeros((10, 20, 3), np.uint8), detected(), None, ())
-
-
-def test_class_colours_differ():
-    assert len({class_colour(index) for index in range(20)}) == 20
 
 
 def test_the_outline_of_a_square_is_its_rim():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from dataset.labelling.label_studio_form import read_classes, write_interface, w
 from dataset.labelling.port import DrawnInstance, LabelTask
 from maskloop.errors import DataError
 from maskloop.masks import encode_masks
+from maskloop.pages.class_colours import class_colour
 from tests.fakes.label_scene import SCENE
 
 
@@ -28,6 +31,15 @@ def test_an_interface_holds_every_class_for_both_brush_and_polygon() -> None:
     assert interface.count('value="nut"') == 2
 
 
+def test_an_interface_begins_with_the_reason_and_shows_classes_above_the_picture_in_their_colours() -> None:
+    root = ElementTree.fromstring(write_interface(("nut", "bolt")))
+    order = [one.tag for one in root.iter() if one.tag in ("Header", "BrushLabels", "PolygonLabels", "Image")]
+    assert order == ["Header", "Header", "Header", "BrushLabels", "Header", "PolygonLabels", "Image"]
+    colours = [[label.get("background") for label in tag] for tag in root.iter() if tag.tag in order[3:6:2]]
+    own = ["#" + "".join(f"{level:02x}" for level in class_colour(index)) for index in (0, 1)]
+    assert colours == [own, own]
+
+
 @pytest.mark.parametrize("interface", ["<View>", "", '<!DOCTYPE x [<!ENTITY a "b">]><View/>'])
 def test_an_interface_that_is_none_is_refused(interface: str) -> None:
     with pytest.raises(DataError, match="labelling interface"):
@@ -42,7 +54,7 @@ def test_a_task_without_answers_has_no_prediction() -> None:
 def test_an_answer_is_one_region_with_its_score_and_the_task_their_mean() -> None:
     task = write_task(task_of(drawn("ring", 0.75), drawn("dot", 0.25)), "/a.png", "brush")
     (prediction,) = task["predictions"]
-    assert (prediction["model_version"], prediction["score"]) == ("7", 0.5)
+    assert (prediction["model_version"], prediction["score"]) == ("version 7", 0.5)
     assert [one["score"] for one in prediction["result"]] == [0.75, 0.25]
     assert {(one["type"], one["original_width"], one["original_height"]) for one in prediction["result"]} == {
         ("brushlabels", 100, 80)
