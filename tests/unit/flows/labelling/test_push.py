@@ -36,7 +36,7 @@ def test_tasks_hold_what_the_champion_finds(labelling: LabellingWorld) -> None:
     labelling.ask(100)
     push_labels(labelling.world.app())
     (prediction,) = labelling.server.predictions.values()
-    assert prediction["model_version"] == version
+    assert prediction["model_version"] == f"version {version}"
     assert [one["value"]["brushlabels"] for one in prediction["result"]] == [["bolt"], ["nut"]]
     assert prediction["score"] == pytest.approx(0.85)
 
