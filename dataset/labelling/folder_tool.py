@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,8 @@ from dataset.labelling.drawings import Drawing, is_unchanged, list_drawings
 from dataset.labelling.port import Annotation, LabelTask, PlacedTask
 from dataset.readers.coco import READER as COCO_READER
 from dataset.readers.table import read_labels
-from maskloop.digest import digest_bytes
-from maskloop.errors import DataError, MaskloopError, NotFoundError, UnavailableError
+from maskloop.digest import digest_bytes, digest_value
+from maskloop.errors import DataError, NotFoundError, UnavailableError
 from maskloop.files import storage_error, write_bytes, write_text
 
 NAME: Final = "folder"
@@ -76,20 +76,24 @@ class FolderTool:
         """Return the tasks of all requests."""
         placed: list[PlacedTask] = []
         for folder in self._requests():
-            tasks = _read_tasks(folder)
-            try:
-                finished = [annotation.task_id for annotation in _read_labels(folder, tasks)]
-            except MaskloopError:  # told when they are pulled
-                finished = []
-            placed += [_placed(folder, stem, task, finished) for stem, task in tasks.items()]
+            version = _version_of(folder)
+            placed += [
+                PlacedTask(_task_id(folder, stem), str(task["picture_digest"]), folder.name, None, version)
+                for stem, task in _read_tasks(folder).items()
+            ]
         return tuple(placed)
 
     def tell_losses(self, task: LabelTask) -> tuple[str, ...]:
         """Return nothing: COCO holds every mask."""
         return ()
 
-    def add_task(self, task: LabelTask) -> None:
-        """Write the picture, then the model's answers, then the task itself."""
+    def add_tasks(self, tasks: Iterable[LabelTask]) -> Iterator[LabelTask]:
+        """Write each picture, then the model's answers, then the task itself."""
+        for task in tasks:
+            self._add(task)
+            yield task
+
+    def _add(self, task: LabelTask) -> None:
         folder = self._root / task.request_id
         stem = task.picture_digest[:_STEM_CHARACTERS]
         name = f"{stem}{task.extension}"
@@ -242,6 +246,17 @@ def _newest_change(place: Path) -> float:
     return max((path.stat().st_mtime for path in files), default=0.0)
 
 
+def _version_of(folder: Path) -> str:
+    """Return a digest of the names, sizes and times of everything that decides what the labels are."""
+    labels = sorted(path for path in (folder / "labels").rglob("*") if path.is_file())
+    files = [*labels, *(folder / name for name in (_EMPTY, _PRE_LABELS, _TASKS) if (folder / name).exists())]
+    try:
+        stats = [(str(file.relative_to(folder)), file.stat()) for file in files]
+    except OSError:  # one was taken away meanwhile
+        return ""
+    return digest_value([[name, one.st_size, one.st_mtime_ns, one.st_ctime_ns] for name, one in stats])
+
+
 def _listed_empty(file: Path) -> list[str]:
     if not file.exists():
         return []
@@ -255,11 +270,6 @@ def _by_stem(drawings: Mapping[str, Drawing]) -> dict[str, Drawing]:
     for name, drawing in drawings.items():
         found[Path(name.replace("\\", "/")).stem].append(drawing)
     return {stem: several[-1] for stem, several in found.items()}
-
-
-def _placed(folder: Path, stem: str, task: Mapping[str, Any], finished: Sequence[str]) -> PlacedTask:
-    task_id = _task_id(folder, stem)
-    return PlacedTask(task_id, str(task["picture_digest"]), folder.name, finished.count(task_id))
 
 
 def _task_id(folder: Path, stem: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,14 +86,16 @@ class LabelStudio:
         lost = (f"Label Studio has no crowds: {regions} of {task.sample_id} not sent",)
         return lost if num_crowds else ()
 
-    def add_task(self, task: LabelTask) -> None:
-        """Upload the picture, unless an interrupted push has done so, and make a task of it."""
+    def add_tasks(self, tasks: Iterable[LabelTask]) -> Iterator[LabelTask]:
+        """Upload each picture, unless an interrupted push has done so, and make a task of it."""
         found = self._find()
         if found is None:
             raise NotFoundError(f"Label Studio has no project {self._title!r}", hint="push again")
-        address = self._upload(found["id"], task)
-        content = [write_task(task, address, self._outlines)]
-        self._api.post(f"/api/projects/{found['id']}/import", json=content)
+        for task in tasks:
+            address = self._upload(found["id"], task)
+            content = [write_task(task, address, self._outlines)]
+            self._api.post(f"/api/projects/{found['id']}/import", json=content)
+            yield task
 
     def pull(self, tasks: Sequence[PlacedTask]) -> Iterator[Annotation]:
         """Yield the submitted annotations of these tasks; skipped ones, drafts and predictions are none."""
@@ -231,7 +233,13 @@ def _placed(task: Mapping[str, Any]) -> PlacedTask:
     data = task.get("data") or {}
     told = (data.get(name) for name in ("picture_digest", "request_id"))
     digest, request_id = (value if isinstance(value, str) else "" for value in told)
-    return PlacedTask(str(task["id"]), digest, request_id, int(task.get("total_annotations") or 0))
+    return PlacedTask(
+        task_id=str(task["id"]),
+        picture_digest=digest,
+        request_id=request_id,
+        num_finished=int(task.get("total_annotations") or 0),
+        version=str(task.get("updated_at") or ""),
+    )
 
 
 def _data_path(file: str) -> str:

@@ -5,7 +5,7 @@ All masks here are of the picture as people see it, upright.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,13 +68,16 @@ class PlacedTask:
         task_id: The tool's.
         picture_digest: sha256 of the picture that was pushed; empty for a task that maskloop did not make.
         request_id: The request it was pushed for.
-        num_finished: Annotations that people have submitted.
+        num_finished: Annotations that people have submitted; None if only reading them tells.
+        version: Another text whenever one of these annotations may have been added, changed or removed, and
+            known without reading them; empty if the tool does not tell.
     """
 
     task_id: str
     picture_digest: str
     request_id: str
-    num_finished: int
+    num_finished: int | None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,14 @@ class LabellingTool(Protocol):
         """Say what of a task the tool cannot hold, in one sentence each, before it is added."""
         ...
 
-    def add_task(self, task: LabelTask) -> None:
-        """Add one task. What a crash leaves half done is harmless, and the next call completes it.
+    def add_tasks(self, tasks: Iterable[LabelTask]) -> Iterator[LabelTask]:
+        """Add tasks of one request, and yield each that was handed over.
+
+        They are there once the iterator has ended. What a crash leaves half done is harmless, and the next
+        call with the same tasks completes it.
 
         Raises:
-            StorageError: if the tool did not take the picture as it is.
+            StorageError: if the tool did not take a picture as it is.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dataset.labelling.port import PlacedTask
+from dataset.labelling.port import LabellingTool, PlacedTask
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.state.loop_state import LabelRequest
@@ -59,23 +59,43 @@ def describe_requests(app: App) -> LabellingOverview:
         tasks = app.labelling_tool.list_tasks()
     except MaskloopError as error:
         return LabellingOverview(tuple(_progress(one, None) for one in requests), (str(error),))
-    return LabellingOverview(
-        tuple(_progress(one, tasks) for one in requests), tuple(_remark(requests, tasks))
-    )
+    remarks = list(_remark(requests, tasks))
+    progress = []
+    for request in requests:
+        own = _tasks_of(request, tasks)
+        try:
+            finished = _find_finished(app.labelling_tool, own)
+        except MaskloopError as error:
+            remarks.append(f"request {request.requested.request_id}: its labels cannot be read: {error}")
+            finished = None
+        progress.append(_progress(request, own, finished))
+    return LabellingOverview(tuple(progress), tuple(remarks))
 
 
-def _progress(request: LabelRequest, tasks: Sequence[PlacedTask] | None) -> RequestProgress:
+def _tasks_of(request: LabelRequest, tasks: Sequence[PlacedTask]) -> list[PlacedTask]:
+    digests = {one.picture_digest for one in request.requested.chosen}
+    return [one for one in tasks if one.picture_digest in digests] if request.pushed else []
+
+
+def _find_finished(tool: LabellingTool, own: Sequence[PlacedTask]) -> set[str]:
+    """Return the pictures that have a submitted annotation, by digest."""
+    unknown = {one.task_id: one.picture_digest for one in own if one.num_finished is None}
+    found = {unknown[one.task_id] for one in tool.pull([one for one in own if one.task_id in unknown])}
+    return found | {one.picture_digest for one in own if one.num_finished}
+
+
+def _progress(
+    request: LabelRequest, own: Sequence[PlacedTask] | None, finished: set[str] | None = None
+) -> RequestProgress:
     requested = request.requested
     digests = {one.picture_digest for one in requested.chosen}
-    own = [one for one in tasks if one.picture_digest in digests] if tasks and request.pushed else []
-    is_known = tasks is not None and request.pushed is not None
     return RequestProgress(
         request=requested.request_id,
         cause=requested.cause,
         asked_for=len(digests),
         project=request.pushed.project if request.pushed else "",
-        in_tool=len({one.picture_digest for one in own}) if is_known else None,
-        finished=len({one.picture_digest for one in own if one.num_finished}) if is_known else None,
+        in_tool=len({one.picture_digest for one in own}) if own is not None and request.pushed else None,
+        finished=len(finished) if finished is not None and request.pushed else None,
         in_data=request.pulled.num_returned if request.pulled else 0,
         cycle=request.cycle_id,
     )
@@ -95,7 +115,7 @@ def _remark(requests: Sequence[LabelRequest], tasks: Sequence[PlacedTask]) -> li
                 f"`maskloop label push {requested.request_id}` adds them again"
             )
     known = {one.picture_digest for request in requests for one in request.requested.chosen}
-    num_foreign = sum(one.num_finished > 0 and one.picture_digest not in known for one in tasks)
+    num_foreign = sum((one.num_finished or 0) > 0 and one.picture_digest not in known for one in tasks)
     if num_foreign:
         remarks.append(
             f"{num_foreign} finished tasks are of no request at hand and are not pulled; "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dataset.coco.document import read_json
 from dataset.ingestion.plan import IngestOptions
 from dataset.labelling.port import Annotation, LabellingTool, PlacedTask
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
@@ -27,7 +30,9 @@ from flows.labelling.returned import (
     settle,
 )
 from flows.workspace.wiring import App
+from maskloop.digest import digest_value
 from maskloop.errors import MaskloopError, PictureError
+from maskloop.files import write_text
 from maskloop.records.kinds import ChosenPicture, LabelsPulled, ReturnedPicture, write_record
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LabelRequest
@@ -44,12 +49,13 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
     """Take what people finished into the data, request by request; return what is new.
 
     Labels that were pulled before and were changed in the tool since replace the older ones. The same
-    annotations again change nothing. A picture that cannot be taken costs only itself, and its reason is
-    recorded.
+    annotations again change nothing, and are not even downloaded where the tool tells what changed. A picture
+    that cannot be taken costs only itself, and its reason is recorded.
 
     Args:
         app: The workspace.
-        request_id: Only this request, however old it is. Default: the newest ones that were pushed.
+        request_id: Only this request, however old it is, and whether something changed or not. Default: the
+            newest ones that were pushed.
         open_only: Only requests that labels are still to come for.
 
     Raises:
@@ -67,6 +73,7 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
         for task in app.labelling_tool.list_tasks():
             tasks[task.picture_digest].append(task)
         class_names = find_schema(app.data, app.settings)
+        watermarks = _Watermarks(app.workspace.state_dir / "seen-labels.json")
         records: list[LabelsPulled] = []
         for request in wanted:
             pull = _Pull(
@@ -79,11 +86,15 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
                 partial(ingest, app),
                 app.workspace.state_dir / "pulled-labels",
             )
+            name = request.requested.request_id
+            if not request_id and watermarks.is_reached(name, pull.watermark(request.pulled)):
+                continue
             if record := pull.take():
                 record = record.model_copy(update={"data_tag": app.state().data_tag})
                 write_record(app.ledger, record, actor=app.actor, cycle_id=request.cycle_id)
                 app.teller.say(record.sentence())
                 records.append(record)
+            watermarks.keep(name, pull.watermark(record or request.pulled))
         return records
 
 
@@ -96,6 +107,28 @@ def pull_open_requests(app: App) -> list[str]:
     except MaskloopError as error:
         app.teller.say(f"labels could not be pulled: {error}")
         return []
+
+
+class _Watermarks:
+    """What was looked at of each request the last time; a lost or broken file costs only downloads."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            content = read_json(file) if file.exists() else {}
+        except MaskloopError:
+            content = {}
+        self._marks: dict[str, object] = content if isinstance(content, dict) else {}
+
+    def is_reached(self, request_id: str, mark: str) -> bool:
+        """Tell whether just this was looked at."""
+        return bool(mark) and self._marks.get(request_id) == mark
+
+    def keep(self, request_id: str, mark: str) -> None:
+        """Remember what was looked at."""
+        if self._marks.get(request_id) != mark:
+            self._marks[request_id] = mark
+            write_text(self._file, json.dumps(self._marks, indent=1, sort_keys=True))
 
 
 @dataclass
@@ -114,11 +147,23 @@ class _Pull:
     left_out: dict[str, str] = field(default_factory=dict)
     """By picture digest: why it was not taken."""
 
+    def watermark(self, pulled: LabelsPulled | None) -> str:
+        """Return a digest of all that decides what is taken, known without a download.
+
+        It is empty if the tool does not tell when annotations changed. The record of the last pull is part of
+        it: a watermark that is older than the ledger, or newer, does not fit.
+        """
+        finished = [[task.task_id, task.version] for task in self._finished]
+        if not all(version for _, version in finished):
+            return ""
+        rules = self.settings.labelling.model_dump_json()
+        parts = [sorted(finished), rules, list(self.class_names), installed_version("maskloop")]
+        return digest_value([*parts, pulled.seen if pulled else ""])
+
     def take(self) -> LabelsPulled | None:
         """Ingest what is new or changed; None if the same annotations were looked at before."""
-        own = [task for digest in self._chosen for task in self.tasks.get(digest, ())]
-        by_task = {task.task_id: task.picture_digest for task in own}
-        found = list(self.tool.pull([task for task in own if task.num_finished]))
+        by_task = {task.task_id: task.picture_digest for task in self._finished}
+        found = list(self.tool.pull(self._finished))
         rules = self.settings.labelling
         seen = digest_annotations(found, rules.model_dump_json(), self.class_names)
         before = self.request.pulled
@@ -144,6 +189,12 @@ class _Pull:
             seen=seen,
             reasons=(*_tell_reasons(self.left_out), *_tell_agreement(settled)),
         )
+
+    @property
+    def _finished(self) -> list[PlacedTask]:
+        """The request's tasks that people have submitted annotations of, or may have."""
+        own = [task for digest in self._chosen for task in self.tasks.get(digest, ())]
+        return [task for task in own if task.num_finished != 0]
 
     @property
     def _chosen(self) -> dict[str, ChosenPicture]:

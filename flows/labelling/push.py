@@ -145,11 +145,7 @@ class _Push:
         remarks: list[str] = []
         num_added = 0
         with self.teller.progress(f"pushing request {requested.request_id}") as progress:
-            for task in self._prepare(requested, missing, remarks):
-                for loss in self.tool.tell_losses(task):
-                    self.teller.say(loss)
-                    remarks.append(loss)
-                self.tool.add_task(task)
+            for _ in self.tool.add_tasks(self._prepare(requested, missing, remarks)) if missing else ():
                 num_added += 1
                 progress(num_added, len(missing))
         num_there = len(wanted.keys() & there) + num_added
@@ -158,7 +154,10 @@ class _Push:
     def _prepare(
         self, requested: LabelsRequested, chosen: Sequence[ChosenPicture], remarks: list[str]
     ) -> Iterator[LabelTask]:
-        """Yield tasks one by one; a picture that cannot be had costs only itself, and a remark."""
+        """Yield tasks one by one, and tell what the tool cannot hold of each before.
+
+        A picture that cannot be had costs only itself, and a remark.
+        """
         conversion = self.champion.predictor.conversion if self.champion else self.conversion
         with SandboxedDecoder(DecodingLimits(max_mpx=self.max_mpx), conversion) as decoder:
             for one in chosen:
@@ -169,7 +168,7 @@ class _Push:
                     remarks.append(f"{one.sample_id} was not pushed: {error.headline}")
                     continue
                 shown, extension = _as_shown(picture, decoded)
-                yield LabelTask(
+                task = LabelTask(
                     sample_id=one.sample_id,
                     picture_digest=one.picture_digest,
                     picture=shown,
@@ -182,6 +181,10 @@ class _Push:
                     model_version=self.champion.version if self.champion else "",
                     pre_labels=_answer(self.champion, decoded, self.class_names) if self.champion else (),
                 )
+                for loss in self.tool.tell_losses(task):
+                    self.teller.say(loss)
+                    remarks.append(loss)
+                yield task
 
 
 def find_picture(samples: SampleLog, chosen: ChosenPicture) -> bytes:

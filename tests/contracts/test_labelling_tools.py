@@ -87,14 +87,22 @@ def task_of(seed: int = 0, **changes: Any) -> LabelTask:
 
 def pushed(bench: Bench, *tasks: LabelTask) -> tuple[PlacedTask, ...]:
     bench.tool.open_project(CLASSES)
-    for task in tasks:
-        bench.tool.add_task(task)
+    assert list(bench.tool.add_tasks(tasks)) == list(tasks)
     by_digest = {one.picture_digest: one for one in bench.tool.list_tasks()}
     return tuple(by_digest[task.picture_digest] for task in tasks)
 
 
 def pulled(bench: Bench) -> list[Annotation]:
     return list(bench.tool.pull(bench.tool.list_tasks()))
+
+
+def num_finished(bench: Bench) -> list[int]:
+    """Of each task, as the tool tells it or, where only reading tells, as it is read."""
+    tasks = bench.tool.list_tasks()
+    read = [one.task_id for one in bench.tool.pull(tasks)]
+    told = [read.count(one.task_id) if one.num_finished is None else one.num_finished for one in tasks]
+    assert told == [read.count(one.task_id) for one in tasks]
+    return told
 
 
 def as_set(instances: Sequence[DrawnInstance]) -> set[tuple[str, bytes, bool]]:
@@ -122,8 +130,9 @@ def test_a_project_of_other_classes_is_refused(bench: Bench) -> None:
 
 def test_a_task_is_there_once_it_was_added_and_has_no_annotation(bench: Bench) -> None:
     first, second = pushed(bench, task_of(), task_of(1, pre_labels=()))
-    assert (first.request_id, first.num_finished, second.num_finished) == ("request1", 0, 0)
+    assert (first.request_id, second.request_id) == ("request1", "request1")
     assert len(bench.tool.list_tasks()) == 2
+    assert num_finished(bench) == [0, 0]
     assert pulled(bench) == []
 
 
@@ -134,7 +143,7 @@ def test_every_kind_of_object_goes_out_and_comes_back_pixel_by_pixel(bench: Benc
     assert as_set(annotation.instances) == as_set(objects("ring", "two", "dot", "edge"))
     assert (annotation.is_unchanged, annotation.trouble) == (True, "")
     assert annotation.size_hw == (HEIGHT_PX, WIDTH_PX)
-    assert [one.num_finished for one in bench.tool.list_tasks()] == [1]
+    assert num_finished(bench) == [1]
 
 
 def test_crowds_come_back_or_it_is_said_beforehand_that_they_do_not(bench: Bench) -> None:
@@ -182,6 +191,30 @@ def test_a_deleted_task_is_gone_and_has_no_annotations(bench: Bench) -> None:
     left = list(bench.tool.pull([first, second]))
     assert [one.task_id for one in left] == [second.task_id]
     assert [one.task_id for one in bench.tool.list_tasks()] == [second.task_id]
+
+
+def test_a_task_has_another_version_once_an_annotation_was_added_changed_or_removed(bench: Bench) -> None:
+    first, second = pushed(bench, task_of(), task_of(1))
+    version = versions_of(bench)
+    assert all(version.values())
+    assert versions_of(bench) == version
+    steps = {
+        "added": lambda: bench.submit(first, objects("ring")),
+        "changed": lambda: bench.redraw(first, objects("ring", "dot")),
+        "added by somebody else": lambda: bench.submit(first, objects("edge"), by=2),
+        "removed": lambda: bench.withdraw(first),
+    }
+    for name, step in steps.items():
+        step()
+        now = versions_of(bench)
+        assert now[first.task_id] != version[first.task_id], name
+        assert versions_of(bench) == now, name
+        version = now
+    assert second.task_id in version
+
+
+def versions_of(bench: Bench) -> dict[str, str]:
+    return {one.task_id: one.version for one in bench.tool.list_tasks()}
 
 
 def turned_photograph() -> bytes:
@@ -261,12 +294,23 @@ def test_a_skipped_task_is_not_finished(api: LabelStudioApi) -> None:
     assert [one.num_finished for one in bench.tool.list_tasks()] == [0]
 
 
+def test_marking_an_annotation_as_ground_truth_makes_another_version(api: LabelStudioApi) -> None:
+    bench = studio(api)
+    (task,) = pushed(bench, task_of())
+    bench.submit(task, objects("ring"))
+    before = versions_of(bench)
+    (annotation,) = pulled(bench)
+    api.ask("PATCH", f"/api/annotations/{annotation.annotation_id}/", json={"ground_truth": True})
+    assert versions_of(bench) != before
+    assert [one.is_ground_truth for one in pulled(bench)] == [True]
+
+
 def test_an_upload_that_became_no_task_is_used_by_the_next_push(api: LabelStudioApi) -> None:
     bench, task = studio(api), task_of()
     project = int(bench.tool.open_project(CLASSES).rpartition("/")[2])
     for _ in range(2):  # a push died twice between the upload and the task
         bench.tool._upload(project, task)
-    bench.tool.add_task(task)
+    list(bench.tool.add_tasks([task]))
     assert len(api.get(f"/api/projects/{project}/file-uploads", {"all": "true"})) == 1
     assert len(bench.tool.list_tasks()) == 1
 

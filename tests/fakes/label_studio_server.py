@@ -84,6 +84,7 @@ class FakeLabelStudio:
             ("DELETE", r"/api/tasks/(\d+)", self._delete_task),
             ("POST", r"/api/tasks/(\d+)/annotations", self._annotate),
             ("PATCH", r"/api/annotations/(\d+)", self._change_annotation),
+            ("DELETE", r"/api/annotations/(\d+)", self._remove_annotation),
             ("GET", "/api/users", lambda _: _json([{"id": n, "email": e} for n, e in PEOPLE.items()])),
             ("GET", "/data/(upload/.+)", self._download),
         ]
@@ -163,7 +164,8 @@ class FakeLabelStudio:
 
     def _add_task(self, project: int, content: dict[str, Any]) -> None:
         number = next(self._numbers)
-        self.tasks[number] = {"id": number, "project": project, "data": content["data"], "meta": {}}
+        data = {"id": number, "project": project, "data": content["data"], "meta": {}}
+        self.tasks[number] = {**data, "updated_at": self._now()}
         for prediction in content.get("predictions", []):
             own = next(self._numbers)
             self.predictions[own] = {"id": own, "task": number, **prediction}
@@ -217,11 +219,21 @@ class FakeLabelStudio:
             "updated_at": at,
             **given,
         }
+        self._touch(int(task))
         return _json(self.annotations[number], 201)
 
     def _change_annotation(self, request: httpx.Request, number: str) -> httpx.Response:
-        self.annotations[int(number)] |= {**json.loads(request.content), "updated_at": self._now()}
-        return _json(self.annotations[int(number)])
+        one = self.annotations[int(number)]
+        one |= {**json.loads(request.content), "updated_at": self._now()}
+        self._touch(one["task"])
+        return _json(one)
+
+    def _remove_annotation(self, _request: httpx.Request, number: str) -> httpx.Response:
+        self._touch(self.annotations.pop(int(number))["task"])
+        return httpx.Response(204)
+
+    def _touch(self, task: int) -> None:
+        self.tasks[task]["updated_at"] = self._now()
 
     def _export(self, request: httpx.Request, project: str) -> httpx.Response:
         wanted = {int(number) for number in request.url.params.get_list("ids[]")}

@@ -29,6 +29,14 @@ class Bench(Protocol):
         """Let a person submit the model's answer as it is."""
         ...
 
+    def redraw(self, task: PlacedTask, instances: Sequence[DrawnInstance]) -> None:
+        """Let the first person change what they submitted."""
+        ...
+
+    def withdraw(self, task: PlacedTask) -> None:
+        """Let the first person take back what they submitted."""
+        ...
+
     def delete(self, task: PlacedTask) -> None:
         """Let a person delete a task."""
         ...
@@ -68,6 +76,14 @@ class FolderBench:
         records = [one for one in content["annotations"] if one["image_id"] == image["id"]]
         names = [one["name"] for one in content["categories"]]
         self._write(request, "person1", [image], records, names)
+
+    def redraw(self, task: PlacedTask, instances: Sequence[DrawnInstance]) -> None:
+        self.submit(task, instances)
+
+    def withdraw(self, task: PlacedTask) -> None:
+        request, _, stem = task.task_id.partition("/")
+        image = {"id": stem, "file_name": f"{stem}.png", "height": 1, "width": 1}
+        self._write(request, "person1", [image], [], [])
 
     def delete(self, task: PlacedTask) -> None:
         request, _, stem = task.task_id.partition("/")
@@ -126,8 +142,18 @@ class StudioBench:
         prediction = own["predictions"][0]
         self._annotate(task, result=prediction["result"], parent_prediction=prediction["id"])
 
+    def redraw(self, task: PlacedTask, instances: Sequence[DrawnInstance]) -> None:
+        results = [brushed(number, one) for number, one in enumerate(instances, start=1)]
+        self.api.ask("PATCH", f"/api/annotations/{self._first(task)}/", json={"result": results})
+
+    def withdraw(self, task: PlacedTask) -> None:
+        self.api.ask("DELETE", f"/api/annotations/{self._first(task)}/")
+
     def delete(self, task: PlacedTask) -> None:
         self.api.ask("DELETE", f"/api/tasks/{task.task_id}/")
+
+    def _first(self, task: PlacedTask) -> str:
+        return min(one.annotation_id for one in self.tool.pull([task]))
 
     def _project(self) -> int:
         return int(self.tool.find_project().rpartition("/")[2])
