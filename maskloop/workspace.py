@@ -124,6 +124,11 @@ class Workspace:
         """The page that `maskloop data report` writes."""
         return self.reports_dir / "data-report.html"
 
+    @property
+    def incident_page(self) -> Path:
+        """The page of incidents."""
+        return self.reports_dir / "incidents.html"
+
     def verdict_dir(self, version: str) -> Path:
         """Return the folder of what was kept about a version's verdict."""
         return self.reports_dir / "verdicts" / f"version-{version}"

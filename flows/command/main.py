@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from flows.console.command_line import CommandLine
-from flows.usage import data, decisions, intake, labelling, loop, models, overview, serving, workspace
+from flows.usage import (
+    data,
+    decisions,
+    intake,
+    labelling,
+    loop,
+    models,
+    on_call,
+    overview,
+    serving,
+    workspace,
+)
 from maskloop.errors import MaskloopError
 from maskloop.files import EXPLAINED, storage_error
 
@@ -30,6 +41,7 @@ SECTIONS: Final = {
         overview.HISTORY,
         overview.LINEAGE,
         loop.REPORT,
+        on_call.INCIDENTS,
     ),
     "Train": (
         models.RETRAIN,
@@ -50,6 +62,7 @@ SECTIONS: Final = {
         loop.MONITOR,
         intake.FEEDBACK,
         labelling.LABEL,
+        on_call.NOTIFY,
         serving.KEYS,
         workspace.UPGRADE,
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,7 @@ from flows.labelling.pull import pull_open_requests
 from flows.labelling.waiting_cycles import ask_for_labels
 from flows.loop.cycles import close_cycle, find_cycle, open_cycle
 from flows.loop.work import work_on_cycle
+from flows.notifications.sending import tell_people
 from flows.pages.evidence_pack import refresh_packs
 from flows.pages.loop_report import refresh_report
 from flows.planning.plan import (
@@ -132,7 +133,7 @@ def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
         promote=partial(_promote, app.journal, app.models, approval, app.clock),
         complete_promotion=partial(recover, app.ledger, app.models),
     )
-    with _alone(app.ledger, app.state, app.workspace):
+    with _telling_people(partial(tell_people, app)), _alone(app.ledger, app.state, app.workspace):
         if number := record_missing_versions(app.ledger, app.state(), app.data):
             done.append(f"recorded {count(number, 'data version')} that the ledger did not have")
         done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
@@ -165,6 +166,20 @@ def _failures_since(ledger: Ledger, sequence: int) -> Iterator[str]:
             isinstance(record, CycleClosed) and record.outcome == "failed"
         ):
             yield f"{entry.cycle_id}: {record.sentence()}"
+
+
+@contextmanager
+def _telling_people(tell: Callable[[], object]) -> Iterator[None]:
+    """Tell people what they should know afterwards, also if a server that does not answer ends the body."""
+    try:
+        yield
+    except (BusyError, StoppedError):
+        raise
+    except MaskloopError:
+        with suppress(MaskloopError):  # the error that ended the body is the one to be told
+            tell()
+        raise
+    tell()
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.incidents.overview import describe_incident, incident_line
+from flows.notifications.sending import ChannelStatus, describe_channels
 from flows.planning.due import Due, find_due, waiting_now
 from flows.planning.plan import LoopFacts
 from flows.workspace.running import Running, find_died, find_running
@@ -38,6 +40,7 @@ class Status:
         died: The work whose process ended without recording why, or whose lease has expired.
         waiting: What open cycles wait for as of now, by cycle.
         due: What is due next, and the command for it.
+        channels: How far people were told what they should know.
         pages: Pages that are there to be read, by what they are about.
     """
 
@@ -48,6 +51,7 @@ class Status:
     died: Running | None = None
     waiting: Mapping[str, CycleWaiting] = field(default_factory=dict)
     due: tuple[Due, ...] = ()
+    channels: tuple[ChannelStatus, ...] = ()
     pages: Mapping[str, Path] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -66,6 +70,8 @@ class Status:
             "samples": self.sample_counts,
             "feedback": [asdict(one) for one in self.judged],
             "last_drift": drift[1].model_dump(mode="json") if drift else None,
+            "incidents": [describe_incident(one) for one in self.state.open_incidents],
+            "channels": [asdict(one) for one in self.channels],
             "pages": {name: str(path) for name, path in self.pages.items()},
             "due": [asdict(one) for one in self.due],
         }
@@ -85,6 +91,8 @@ class Status:
             said = (rollout.moved or rollout.started).sentence()
             since = minute(rollout.since)
             lines.append(f"rollout:  version {rollout.started.version}, since {since}: {said}")
+        lines += [f"incident: {incident_line(one)}" for one in self.state.open_incidents]
+        lines += [f"channel:  {one.sentence()}" for one in self.channels if one.trouble]
         lines += [f"page:     {name}: {path}" for name, path in self.pages.items()]
         lines += [f"next:     {one.command}   ({one.why})" for one in self.due]
         if not self.due:
@@ -155,6 +163,7 @@ def describe_status(app: App) -> Status:
         died=find_died(app.ledger, state, app.workspace),
         waiting={cycle: waiting for cycle, waiting in found.items() if waiting},
         due=find_due(state, facts, app.settings, option=_workspace_option(app.workspace.root)),
+        channels=describe_channels(app),
         pages=_find_pages(app.workspace, state),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace, refuse_unusable_place
 from models.ports import Exporter, Machine, Predictors, Trainer
+from monitoring.channels.port import Channel
 from monitoring.pages.evidently_report import EvidentlyReports
 from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.correction_log import SqlCorrectionLog
@@ -147,6 +149,14 @@ class App:
         return LabelStudio(
             LabelStudioApi(asked.url, asked.token_variable), title=title, outlines=asked.outlines
         )
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        """Where people are told something, by name."""
+        from monitoring.channels.apprise_channel import AppriseChannel
+
+        named = self.settings.notifications.channels
+        return {name: AppriseChannel(channel.url_variable) for name, channel in named.items()}
 
     @cached_property
     def rollout_watcher(self) -> RolloutWatcher:

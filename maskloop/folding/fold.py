@@ -22,11 +22,14 @@ from maskloop.reducing import (
     data_reducers,
     decision_reducers,
     labelling_reducers,
+    on_call_reducers,
     production_reducers,
 )
 from maskloop.reducing.draft import Draft
+from maskloop.reducing.incident_rules import follow_incidents
 from maskloop.reducing.reducers import REDUCERS
 from maskloop.state.cycle_state import Cycle, apply_to_cycle
+from maskloop.state.incident_state import ChannelTrouble, Incident
 from maskloop.state.loop_state import Blessing, Candidate, LabelRequest, LoopState, Rollout, Serving
 
 STATIONS: Final = (
@@ -35,14 +38,18 @@ STATIONS: Final = (
     decision_reducers,
     production_reducers,
     labelling_reducers,
+    on_call_reducers,
 )
-_VERSION: Final = 1
+_VERSION: Final = 2
 """To be raised whenever the same entries fold into another state than before."""
 
 
 def describe_form() -> dict[str, list[str]]:
     """Return the fields of everything that a state is made of, by kind of record or name of class."""
-    parts = (LoopState, Cycle, Candidate, Rollout, Serving, Blessing, LabelRequest)
+    parts = (
+        *(LoopState, Cycle, Candidate, Rollout, Serving, Blessing, LabelRequest),
+        *(Incident, ChannelTrouble),
+    )
     form = {kind: sorted(record.model_fields) for kind, record in RECORDS.items()}
     form |= {part.__name__: sorted(one.name for one in fields(part)) for part in parts}
     records = (Check, ChosenPicture, ReturnedPicture)
@@ -71,6 +78,7 @@ def extend(draft: Draft, entries: Iterable[Entry], past: Finder) -> None:
     for entry in entries:
         record = read_record(entry)
         if record is not None:
+            follow_incidents(draft, entry, record)
             before = _Before(past, entry.sequence)
             if reducer := REDUCERS.get(type(record)):
                 reducer(draft, entry, record, before)

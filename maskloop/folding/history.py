@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from maskloop.folding.fold import find_version, fold_cycles
+from maskloop.folding.fold import extend, find_version, fold_cycles
 from maskloop.ledger.port import Entry, Finder, Ledger, check_entry, newest_first
 from maskloop.records.kinds import ChampionChanged, VersionIngested, read_record
+from maskloop.reducing.draft import Draft, Kept
+from maskloop.state.incident_state import Incident
 from maskloop.state.loop_state import LoopState, Serving
 
 
@@ -75,6 +78,17 @@ def serving_at(ledger: Finder, time: datetime) -> Serving | None:
     """Return what served at ``time``; None before the first promotion."""
     changes = newest_first(ledger, (ChampionChanged.kind,))
     return next((_as_serving(entry) for entry in changes if entry.at <= time), None)
+
+
+def recall_incidents(ledger: Ledger) -> tuple[Incident, ...]:
+    """Return all incidents there ever were, oldest first. Reads the whole ledger."""
+    draft = _UnforgettingDraft()
+    extend(draft, ledger.entries(), ledger)
+    return tuple(draft.incidents.values())
+
+
+class _UnforgettingDraft(Draft):
+    kept = Kept(incidents=sys.maxsize)
 
 
 def _serving_of(ledger: Ledger, state: LoopState, weights_digest: str) -> Iterator[Serving]:

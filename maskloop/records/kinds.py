@@ -15,6 +15,7 @@ from maskloop.records.cycle_records import *  # noqa: F403
 from maskloop.records.data_records import *  # noqa: F403
 from maskloop.records.decision_records import *  # noqa: F403
 from maskloop.records.labelling_records import *  # noqa: F403
+from maskloop.records.on_call_records import *  # noqa: F403
 from maskloop.records.production_records import *  # noqa: F403
 from maskloop.records.record import *  # noqa: F403
 from maskloop.records.record import Record

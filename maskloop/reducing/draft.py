@@ -24,6 +24,7 @@ from maskloop.records.kinds import (
     VersionIngested,
 )
 from maskloop.state.cycle_state import Cycle
+from maskloop.state.incident_state import ChannelTrouble, Incident
 from maskloop.state.loop_state import Blessing, Candidate, LabelRequest, LoopState, Rollout, Serving
 
 
@@ -37,6 +38,7 @@ class Kept:
         serving: Changes of champion.
         slices: Pictures that rollouts failed on.
         label_requests: Pictures that were chosen to be labelled.
+        incidents: Those that are over.
     """
 
     closed_cycles: int = 50
@@ -44,6 +46,7 @@ class Kept:
     serving: int = 50
     slices: int = 20
     label_requests: int = 10
+    incidents: int = 50
 
 
 KEPT: Final = Kept()
@@ -84,6 +87,9 @@ class Draft:
     slices: list[SliceRecorded] = field(default_factory=list)
     agreements: dict[str, tuple[AgreementMeasured, ...]] = field(default_factory=dict)
     label_requests: dict[str, LabelRequest] = field(default_factory=dict)
+    num_incidents: int = 0
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    channel_troubles: dict[str, ChannelTrouble] = field(default_factory=dict)
     last_sequence: int = 0
 
     kept: ClassVar[Kept] = KEPT
@@ -92,6 +98,7 @@ class Draft:
         self.cycles_by_weights: dict[str, list[str]] = {}
         for one in self.candidates.values():
             self.cycles_by_weights.setdefault(one.weights_digest, []).append(one.cycle_id)
+        self.num_restored = sum(not incident.is_open for incident in self.incidents.values())
         self.num_closed = sum(cycle.phase == "closed" for cycle in self.cycles.values())
 
     @classmethod
@@ -140,6 +147,9 @@ class Draft:
         del self.slices[: -self.kept.slices]
         while len(self.label_requests) > self.kept.label_requests:
             del self.label_requests[next(iter(self.label_requests))]
+        while self.num_restored > self.kept.incidents:
+            del self.incidents[next(one.id for one in self.incidents.values() if not one.is_open)]
+            self.num_restored -= 1
 
     def forget_weights(self, weights_digest: str) -> None:
         """Drop what was decided about weights, if nothing kept whole needs it."""

@@ -13,6 +13,7 @@ from maskloop.errors import ConfigurationError
 from maskloop.settings.labelling_settings import LabellingSettings
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.network_rules import find_contradictions
+from maskloop.settings.notification_settings import NotificationSettings
 from maskloop.settings.picture_settings import PictureSettings
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
 
@@ -299,6 +300,7 @@ class Settings(Section):
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     labelling: LabellingSettings = LabellingSettings()
+    notifications: NotificationSettings = NotificationSettings()
     serving: ServingSettings = ServingSettings()
     rollout: RolloutSettings = RolloutSettings()
     export: ExportSettings = ExportSettings()

@@ -57,6 +57,8 @@ class Cycle:
     closed_at: datetime | None = None
     failures: tuple[str, ...] = ()
     """Of the present step."""
+    failing_since: datetime | None = None
+    """When the first of those failures was recorded."""
 
     @property
     def num_fruitless_attempts(self) -> int:
@@ -97,10 +99,12 @@ def apply_to_cycle(cycle: Cycle, entry: Entry, record: Record) -> Cycle:
             phase: Phase = "candidate" if cycle.candidate else "opened"
             attempts = max(cycle.num_attempts, record.attempt)
             failures = (*cycle.failures, record.reason)
-            return replace(going_on, phase=phase, num_attempts=attempts, failures=failures)
+            failing_since = cycle.failing_since or entry.at
+            failed = replace(going_on, num_attempts=attempts, failures=failures, failing_since=failing_since)
+            return replace(failed, phase=phase)
         case CandidateRegistered():
             fresh = replace(going_on, num_attempts=0, last_attempt_with_progress=0, failures=())
-            return replace(fresh, phase="candidate", candidate=record)
+            return replace(fresh, phase="candidate", candidate=record, failing_since=None)
         case VerdictReached():
             return replace(going_on, phase="judged", verdict=record, verdict_at=entry.at)
         case ApprovalDecided() if cycle.approval and cycle.approval.decision == "rejected":

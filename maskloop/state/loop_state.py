@@ -39,6 +39,7 @@ from maskloop.records.kinds import (
     VersionIngested,
 )
 from maskloop.state.cycle_state import Cycle
+from maskloop.state.incident_state import ChannelTrouble, Incident
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,12 @@ class LoopState:
     those that came since."""
     label_requests: dict[str, LabelRequest] = field(default_factory=dict)
     """The newest ones by id, oldest first."""
+    num_incidents: int = 0
+    """That there ever were."""
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    """By id, oldest first: the open ones and the newest of those that are over."""
+    channel_troubles: dict[str, ChannelTrouble] = field(default_factory=dict)
+    """By name: the channels that do not take messages."""
     last_sequence: int = 0
 
     @property
@@ -247,6 +254,11 @@ class LoopState:
     def open_requests(self) -> tuple[LabelRequest, ...]:
         """The requests that labels are still to come for, oldest first."""
         return tuple(one for one in self.label_requests.values() if one.num_awaited)
+
+    @property
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """The incidents whose condition goes on, oldest first."""
+        return tuple(one for one in self.incidents.values() if one.is_open)
 
     def owner_of(self, weights_digest: str) -> Candidate | None:
         """Return the candidate that has these weights, None if they are unknown.

@@ -81,6 +81,10 @@ class ClassFeature:
     lower: str
     higher: str
 
+    def names(self, feature_name: str) -> bool:
+        """Tell whether a feature of that name is one of these."""
+        return feature_name.startswith(self.prefix)
+
     def of_class(self, class_name: str, class_index: int | None = None) -> Feature:
         """Return the feature of one class; without its index it can only be named, not measured."""
         measure = self.measure
@@ -126,7 +130,7 @@ class FeatureTable:
         if (feature := self._by_name.get(name)) is not None:
             return feature
         for kind in self.of_classes:
-            if name.startswith(kind.prefix):
+            if kind.names(name):
                 return kind.of_class(name.removeprefix(kind.prefix))
         return None
 

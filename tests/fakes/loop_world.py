@@ -24,6 +24,7 @@ from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from monitoring.pages.feature_report import HTML_FILE
+from tests.fakes.channels import FakeChannel
 from tests.fakes.correction_log import FakeCorrectionLog
 from tests.fakes.crashing import Countdown, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
@@ -118,6 +119,10 @@ class FakeApp(App):
     def labelling_tool(self) -> Any:
         return self._part("labelling_tool")
 
+    @property
+    def channels(self) -> Any:
+        return self._world.channels
+
     @cached_property
     def trainer(self) -> Any:
         return self._world.trainer
@@ -183,6 +188,7 @@ class World:
         self.corrections = FakeCorrectionLog()
         self.pairs = FakePairLog()
         self.labelling_tool: LabellingTool = FolderTool(root / "labelling")
+        self.channels: dict[str, FakeChannel] = {}
         self.trainer = FakeTrainer()
         self.predictors = FakePredictors()
         self.exporter = FakeExporter()

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from flows.notifications.runbooks import INCIDENT_RUNBOOKS, NOTICE_RUNBOOKS
 from maskloop.records.kinds import ChampionChanged, Check, DriftJudged, RolloutStarted, VerdictReached
 from maskloop.settings.workspace_settings import GateSettings, ServingSettings, SloSettings
 from maskloop.state.loop_state import LoopState, Rollout, Serving
@@ -296,10 +297,11 @@ def test_every_section_of_a_runbook_answers_the_five_questions_in_order(runbook:
         assert [title for title in asked if title in QUESTIONS] == QUESTIONS, anchor
 
 
-def test_every_runbook_and_every_section_is_led_to_by_an_alert_or_a_link() -> None:
+def test_every_runbook_and_every_section_is_led_to_by_an_alert_a_notice_or_a_link() -> None:
     pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
-    led_to = text + "\n".join(rule["annotations"]["runbook_url"] for rule in ALERTS.values())
+    told = [*NOTICE_RUNBOOKS.values(), *INCIDENT_RUNBOOKS.values()]
+    led_to = "\n".join([text, *(rule["annotations"]["runbook_url"] for rule in ALERTS.values()), *told])
     for page in RUNBOOKS.glob("*.md"):
         for anchor, _ in sections(page):
             assert f"{page.name}#{anchor}" in led_to, f"{page.name}#{anchor}"

@@ -1,0 +1,1 @@
+"""Incidents, folded from the ledger: looked up, added to by people, written up."""

@@ -1,0 +1,104 @@
+"""What `maskloop notify` and `incidents` take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from flows.console.command_line import CommandGroup, make_command
+from flows.console.parameters import by
+
+NOTIFY_TEST: Final = make_command(
+    "test",
+    "flows.on_call.notify:notify_test",
+    """Send a test message to each channel, and say what came of it.
+
+Default: every channel of [notifications]. Ends with 1 if a channel did not take it. Nothing is recorded.
+""",
+    click.Argument(["channels"], nargs=-1),
+)
+
+NOTIFY_LIST: Final = make_command(
+    "list",
+    "flows.on_call.notify:notify_list",
+    "List what people should know now, and which channels were told.",
+)
+
+NOTIFY: Final = CommandGroup(
+    "notify", [NOTIFY_TEST, NOTIFY_LIST], help="Try the channels on which people are told what needs them."
+)
+
+INCIDENTS_LIST: Final = make_command(
+    "list",
+    "flows.on_call.incidents:incidents_list",
+    "List incidents, with the time until each was noticed, acknowledged and restored.",
+    click.Option(["--all", "everything"], is_flag=True, help="All there ever were; reads the whole ledger."),
+    click.Option(["--open", "only_open"], is_flag=True, help="Only those that go on."),
+)
+
+INCIDENTS_SHOW: Final = make_command(
+    "show",
+    "flows.on_call.incidents:incidents_show",
+    "Show one INCIDENT: what happened, its timeline, its pictures, and its runbook.",
+    click.Argument(["incident"]),
+)
+
+INCIDENTS_ACKNOWLEDGE: Final = make_command(
+    "acknowledge",
+    "flows.on_call.incidents:incidents_acknowledge",
+    "Record that somebody looks into an INCIDENT.",
+    click.Argument(["incident"]),
+    by("looks into it"),
+    click.Option(["--note"], default="", help="What is looked at first, for the record."),
+)
+
+INCIDENTS_NOTE: Final = make_command(
+    "note",
+    "flows.on_call.incidents:incidents_note",
+    """Write down the cause of an INCIDENT, something that was done about it, or a remark.
+
+An incident is restored by itself, once its condition has ended.
+""",
+    click.Argument(["incident"]),
+    click.Argument(["text"]),
+    click.Option(
+        ["--as", "aspect"],
+        type=click.Choice(["cause", "action", "note"]),
+        default="note",
+        show_default=True,
+        help="What the text is.",
+    ),
+    by("writes it"),
+)
+
+INCIDENTS_POSTMORTEM: Final = make_command(
+    "postmortem",
+    "flows.on_call.incidents:incidents_postmortem",
+    "Write a draft of an INCIDENT's postmortem in Markdown, from the record.",
+    click.Argument(["incident"]),
+    click.Option(["--output"], type=click.Path(path_type=Path), help="A file. Default: standard output."),
+)
+
+INCIDENTS_PAGE: Final = make_command(
+    "page",
+    "flows.on_call.incidents:incidents_page",
+    "Write the page of all incidents with their timelines.",
+    click.Option(
+        ["--output"], type=click.Path(path_type=Path), help="Default: .maskloop/reports/incidents.html"
+    ),
+)
+
+INCIDENTS: Final = CommandGroup(
+    "incidents",
+    [
+        INCIDENTS_LIST,
+        INCIDENTS_SHOW,
+        INCIDENTS_ACKNOWLEDGE,
+        INCIDENTS_NOTE,
+        INCIDENTS_POSTMORTEM,
+        INCIDENTS_PAGE,
+    ],
+    help="Look at incidents, acknowledge them, write down causes and postmortems.",
+)

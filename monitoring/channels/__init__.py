@@ -1,0 +1,1 @@
+"""Where people are told something: a port, and Apprise behind it."""
