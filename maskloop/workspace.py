@@ -125,6 +125,11 @@ class Workspace:
         return self.reports_dir / "data-report.html"
 
     @property
+    def metrics_page(self) -> Path:
+        """The page that `maskloop metrics` writes."""
+        return self.reports_dir / "metrics.html"
+
+    @property
     def incident_page(self) -> Path:
         """The page of incidents."""
         return self.reports_dir / "incidents.html"

@@ -41,6 +41,7 @@ SECTIONS: Final = {
         overview.HISTORY,
         overview.LINEAGE,
         loop.REPORT,
+        on_call.METRICS,
         on_call.INCIDENTS,
     ),
     "Train": (

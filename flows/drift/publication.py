@@ -48,6 +48,7 @@ def describe_verdict(
         drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
         report=page,
         sources=tuple(sorted({sample.source for sample in window.samples})),
+        score=max((signal.effect for signal in verdict.signals), default=None),
     )
 
 

@@ -1,4 +1,4 @@
-"""What `maskloop notify` and `incidents` take."""
+"""What `maskloop notify`, `incidents` and `metrics` take."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ NOTIFY_LIST: Final = make_command(
 
 NOTIFY: Final = CommandGroup(
     "notify", [NOTIFY_TEST, NOTIFY_LIST], help="Try the channels on which people are told what needs them."
+)
+
+METRICS: Final = make_command(
+    "metrics",
+    "flows.on_call.metrics:metrics",
+    """Show M1 to M10: latency, throughput, mask IoU, errors, GPU, memory, drift, false positives.
+
+Each with its target, its bad end and what it is to be compared with, also as a page. What is not measured is
+said, with how to get it.
+""",
+    click.Option(
+        ["--url"], default="", help="The service's address. Default: the one that `maskloop up` runs."
+    ),
+    click.Option(["--key"], default="", envvar="MASKLOOP_API_KEY", help="An API key with the scope metrics."),
+    click.Option(
+        ["--output"], type=click.Path(path_type=Path), help="Default: .maskloop/reports/metrics.html"
+    ),
 )
 
 INCIDENTS_LIST: Final = make_command(

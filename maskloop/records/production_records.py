@@ -117,6 +117,8 @@ class DriftJudged(Record):
     """Path of the HTML report relative to the workspace."""
     sources: tuple[str, ...] = ()
     """Where the window's pictures came from, in alphabetical order; empty in old records."""
+    score: float | None = None
+    """0..1, the largest effect of a signal; None in old records and without any signal."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

@@ -40,6 +40,7 @@ STORIES: Final = {
     "flows.loop.rejudge": {"judge_again"},
     "flows.loop.turn": {"run_turn"},
     "flows.loop.work": {"work_on_cycle"},
+    "flows.metrics.gathering": {"measure_workspace"},
     "flows.notifications.sending": {
         "describe_channels",
         "list_notices",

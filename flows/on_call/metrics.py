@@ -1,0 +1,69 @@
+"""`maskloop metrics`: the ten figures by which a Mask R-CNN in production is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.console.output import Output, open_workspace, with_output
+from flows.metrics.figure import Figure
+from flows.metrics.gathering import measure_workspace
+from flows.metrics.page import WORDS, write_metrics_page, write_value
+
+
+@with_output
+def metrics(root: Path, out: Output, *, url: str, key: str, output: Path | None) -> None:
+    """Show M1 to M10: latency, throughput, mask IoU, errors, GPU, memory, drift, false positives."""
+    app = open_workspace(root)
+    figures = measure_workspace(app, url=url, key=key)
+    page = write_metrics_page(
+        output or app.workspace.metrics_page,
+        figures,
+        model_name=app.settings.model_name,
+        now=app.clock.now(),
+    )
+
+    def show() -> None:
+        out.table([row for figure in figures for row in _rows(figure)], "M1 to M10")
+        for figure in figures:
+            if figure.missing:
+                click.echo(f"{figure.id} {figure.name}: not measured, {figure.missing}. {figure.how_to_get}")
+        click.echo(f"The page: {page}")
+
+    out.answer({"figures": figures, "page": str(page)}, show)
+
+
+def _rows(figure: Figure) -> Iterator[dict[str, Any]]:
+    """Yield a line for each value; one for a figure without any."""
+    name, target = f"{figure.id} {figure.name}", figure.target
+    if figure.missing:
+        yield _row(name, None, "not measured", None, None, target, None)
+    for reading in figure.readings:
+        tail = f"{write_value(reading.tail)} ({reading.tail_name})" if reading.tail is not None else None
+        baseline = write_value(reading.baseline) if reading.baseline is not None else None
+        value = f"{write_value(reading.value)} {figure.unit.partition(',')[0]}".strip()
+        yield _row(name, reading.of, value, tail, baseline, target, reading.is_met)
+        name = target = ""
+
+
+def _row(
+    name: str,
+    of: str | None,
+    value: str,
+    tail: str | None,
+    baseline: str | None,
+    target: str,
+    is_met: bool | None,
+) -> dict[str, Any]:
+    return {
+        "figure": name,
+        "of": of or None,
+        "value": value,
+        "beside it": tail,
+        "baseline": baseline,
+        "target": target,
+        "": None if is_met is None else WORDS[is_met],
+    }
