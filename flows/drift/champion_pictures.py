@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
+from dataset.pictures.looks import difference_hash
 from flows.evidence.evaluate import load_picture, predict_pictures
 from maskloop.errors import DataError
 from models.ports import Predictor
@@ -77,6 +79,7 @@ def observe_pictures(
         confident = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
         pixels = load_picture(version.path(picture), max_mpx)
         seen = observe(pixels, confident, predictor.class_names, prediction.embedding)
+        seen = replace(seen, scene=picture.group, difference_hash=difference_hash(pixels))
         observed.setdefault(picture.source, []).append(seen)
     return observed
 

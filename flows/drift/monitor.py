@@ -36,6 +36,7 @@ from maskloop.wording import count
 from maskloop.workspace import Workspace
 from monitoring.drift.references import POOLED, ClosestReference, judge_against_references
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
+from monitoring.drift.verdict import waits_for_scenes
 from monitoring.features.observation import Observation
 from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.pages.feature_report import FeatureReport
@@ -87,6 +88,9 @@ def monitor(app: App) -> Monitored:
             f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
         )
         return Monitored(None, waiting, decide())
+    if _is_judged(planned.window, app.state()):
+        app.teller.say("no new sample since the last drift check")
+        return Monitored(None, len(planned.window.samples), decide())
     version = app.data.open(app.state().data_of(served.weights_digest))
     held_out = choose_reference_pictures(version, settings.min_window_samples)
     references = open_references(
@@ -136,6 +140,11 @@ def decide_whether_to_retrain(
         suppressed = TriggerSuppressed(trigger_key=decision.key, reason=decision.reason)
         write_record(journal.ledger, suppressed, key=f"suppressed:{decision.key}")
     return decision.reason
+
+
+def _is_judged(window: Window, state: LoopState) -> bool:
+    """Say whether these are the samples of the last verdict, which wait for more scenes."""
+    return state.last_drift is not None and state.last_drift[1].window_id == window.window_id
 
 
 def _finish_last_window(samples: SampleLog, state: LoopState, root: Path) -> None:
@@ -191,7 +200,8 @@ def _write_pages(
         reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
     )
-    write_text(directory / WINDOW_FILE, json.dumps(window.sample_ids))
+    waits = waits_for_scenes(closest.verdict, workspace.settings.monitoring)
+    write_text(directory / WINDOW_FILE, json.dumps([] if waits else window.sample_ids))
     return directory
 
 

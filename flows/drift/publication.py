@@ -49,6 +49,7 @@ def describe_verdict(
         report=page,
         sources=tuple(sorted({sample.source for sample in window.samples})),
         score=max((signal.effect for signal in verdict.signals), default=None),
+        num_scenes=verdict.num_scenes,
     )
 
 

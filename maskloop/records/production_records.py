@@ -119,6 +119,8 @@ class DriftJudged(Record):
     """Where the window's pictures came from, in alphabetical order; empty in old records."""
     score: float | None = None
     """0..1, the largest effect of a signal; None in old records and without any signal."""
+    num_scenes: int = 0
+    """About so many scenes the samples show; 0 in old records, which did not count them."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -127,7 +129,10 @@ class DriftJudged(Record):
     def headline(self) -> str:
         """Say the outcome alone."""
         of_sources = f" of {', '.join(self.sources)}" if self.sources else ""
-        samples = f"{count(self.num_samples, 'sample')}{of_sources}"
+        scenes = (
+            f", about {count(self.num_scenes, 'scene')}" if 0 < self.num_scenes < self.num_samples else ""
+        )
+        samples = f"{count(self.num_samples, 'sample')}{of_sources}{scenes}"
         if self.outcome == "inconclusive":
             return f"{samples} cannot tell whether production has drifted"
         return f"production has {'' if self.outcome == 'drift' else 'not '}drifted ({samples})"

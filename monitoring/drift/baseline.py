@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,12 @@ from maskloop.digest import canonical_json, digest_bytes
 from maskloop.errors import DataError, IntegrityError, NotFoundError
 from maskloop.files import write_bytes
 from maskloop.schema import refuse_newer
-from monitoring.features.observation import Observed
+from monitoring.features.observation import Observation, Observed
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+_WITHOUT_SCENES: Final = 1
+"""The schema of a baseline in which every picture is a scene of its own: nothing of it has changed since."""
+_OF_SCENES: Final = ("is_representative", "is_embedding_representative", "looks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,9 @@ class Baseline:
         feature_names: F names, sorted.
         values: float64 (P, F), one row a picture; NaN where a feature does not exist.
         embeddings: float32 (Q, E) of the Q <= P pictures that have one; (0, 0) if there are none.
+        is_representative: bool (P,), one picture of each scene; (0,) if each is a scene of its own.
+        is_embedding_representative: bool (Q,), the same for the embeddings.
+        looks: uint64 (L,), sorted: the difference hashes of those of the representatives that have one.
     """
 
     weights_digest: str
@@ -40,6 +46,9 @@ class Baseline:
     feature_names: tuple[str, ...]
     values: NDArray[np.float64]
     embeddings: NDArray[np.float32]
+    is_representative: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    is_embedding_representative: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    looks: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.feature_names):
@@ -51,6 +60,17 @@ class Baseline:
     def num_samples(self) -> int:
         """The number of pictures."""
         return len(self.values)
+
+    @property
+    def scene_values(self) -> NDArray[np.float64]:
+        """The values of one picture of each scene, float64 (S, F): those that are independent."""
+        return self.values[self.is_representative] if self.is_representative.size else self.values
+
+    @property
+    def scene_embeddings(self) -> NDArray[np.float32]:
+        """The embeddings of one picture of each scene, float32 (at most S, E)."""
+        chosen = self.is_embedding_representative
+        return self.embeddings[chosen] if chosen.size else self.embeddings
 
     def rows(self) -> list[dict[str, float]]:
         """Return each picture's features by name, without those that do not exist."""
@@ -68,11 +88,19 @@ class Baseline:
         """The sha256 of everything above, on any machine."""
         values = np.ascontiguousarray(self.values, dtype="<f8").tobytes()
         embeddings = np.ascontiguousarray(self.embeddings, dtype="<f4").tobytes()
-        return digest_bytes(canonical_json(self._head()).encode() + values + embeddings)
+        parts = [canonical_json(self._head()).encode(), values, embeddings]
+        if self._has_scenes:
+            parts += [self.is_representative.tobytes(), self.is_embedding_representative.tobytes()]
+            parts += [np.ascontiguousarray(self.looks, dtype="<u8").tobytes()]
+        return digest_bytes(b"".join(parts))
+
+    @property
+    def _has_scenes(self) -> bool:
+        return bool(self.is_representative.size or self.looks.size)
 
     def _head(self) -> dict[str, Any]:
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": SCHEMA_VERSION if self._has_scenes else _WITHOUT_SCENES,
             "weights_digest": self.weights_digest,
             "data_fingerprint": self.data_fingerprint,
             "feature_names": list(self.feature_names),
@@ -81,7 +109,7 @@ class Baseline:
 
 
 def build_baseline(
-    observations: Sequence[Observed], *, weights_digest: str, data_fingerprint: str
+    observations: Sequence[Observation], *, weights_digest: str, data_fingerprint: str
 ) -> Baseline:
     """Gather the observations of the champion's validation pictures, in any order.
 
@@ -96,7 +124,25 @@ def build_baseline(
     values = feature_matrix(observations, names)
     embeddings = embedding_matrix(observations)
     order = np.lexsort(np.nan_to_num(values, nan=np.inf).T) if names else np.arange(len(values))
-    return Baseline(weights_digest, data_fingerprint, names, values[order], _sorted_rows(embeddings))
+    of_embeddings = np.lexsort(embeddings.T) if embeddings.size else np.arange(len(embeddings))
+    chosen = _representatives(observations, values)
+    with_embedding = np.array([observation.embedding is not None for observation in observations])
+    looks = [
+        observation.difference_hash
+        for observation, is_chosen in zip(observations, chosen, strict=True)
+        if is_chosen and observation.difference_hash is not None
+    ]
+    has_scenes = bool(looks) or not chosen.all()
+    return Baseline(
+        weights_digest,
+        data_fingerprint,
+        names,
+        values[order],
+        embeddings[of_embeddings],
+        chosen[order] if has_scenes else chosen[:0],
+        chosen[with_embedding][of_embeddings] if has_scenes else chosen[:0],
+        np.sort(np.array(looks, np.uint64)),
+    )
 
 
 def feature_matrix(observations: Sequence[Observed], names: Sequence[str]) -> NDArray[np.float64]:
@@ -120,7 +166,10 @@ def save_baseline(baseline: Baseline, file: Path) -> None:
     """Write a baseline as one .npz file, atomically. Raises StorageError."""
     head = canonical_json(baseline._head() | {"digest": baseline.digest})
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, head=np.array(head), values=baseline.values, embeddings=baseline.embeddings)
+    arrays: dict[str, NDArray[Any]] = {"values": baseline.values, "embeddings": baseline.embeddings}
+    if baseline._has_scenes:
+        arrays |= {name: getattr(baseline, name) for name in _OF_SCENES}
+    np.savez_compressed(buffer, head=np.array(head), **arrays)
     write_bytes(file, buffer.getvalue())
 
 
@@ -140,12 +189,15 @@ def load_baseline(file: Path) -> Baseline:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             head = json.loads(str(arrays["head"]))
             values, embeddings = arrays["values"], arrays["embeddings"]
+            of_scenes = {name: arrays[name] for name in _OF_SCENES if name in arrays}
         names = tuple(head["feature_names"])
-        loaded = Baseline(head["weights_digest"], head["data_fingerprint"], names, values, embeddings)
+        loaded = Baseline(
+            head["weights_digest"], head["data_fingerprint"], names, values, embeddings, **of_scenes
+        )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"the baseline cannot be read: {error}", where=str(file)) from error
     refuse_newer(head["schema_version"], SCHEMA_VERSION, what="the baseline", where=str(file))
-    if head["schema_version"] != SCHEMA_VERSION or loaded.digest != head["digest"]:
+    if head["schema_version"] != loaded._head()["schema_version"] or loaded.digest != head["digest"]:
         raise IntegrityError("the baseline does not match its digest", where=str(file))
     return loaded
 
@@ -154,5 +206,14 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _sorted_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    return matrix[np.lexsort(matrix.T)] if matrix.size else matrix
+def _representatives(observations: Sequence[Observation], values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return bool (P,): one picture of each scene, by lot, which is the same in any order of the pictures."""
+    chosen: dict[str | int, tuple[str, int]] = {}
+    for row, observation in enumerate(observations):
+        seen = np.asarray(observation.embedding or (), dtype="<f4").tobytes()
+        lot = digest_bytes(np.ascontiguousarray(values[row], dtype="<f8").tobytes() + seen)
+        scene = observation.scene or row
+        chosen[scene] = min(chosen.get(scene, (lot, row)), (lot, row))
+    is_chosen = np.zeros(len(observations), np.bool_)
+    is_chosen[[row for _, row in chosen.values()]] = True
+    return is_chosen

@@ -16,6 +16,7 @@ from typing import Final
 from maskloop.files import write_text
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline, load_baseline, save_baseline
+from monitoring.drift.scenes import find_scenes
 from monitoring.drift.verdict import DriftVerdict, judge_drift
 from monitoring.samples.windows import Window
 
@@ -48,8 +49,9 @@ def judge_against_references(
         settings: Thresholds.
         seed: For permutations.
     """
+    scenes = find_scenes(window.samples, references[POOLED])
     judged = [
-        ClosestReference(name, baseline, judge_drift(baseline, window, settings, seed=seed))
+        ClosestReference(name, baseline, judge_drift(baseline, window, settings, seed=seed, scenes=scenes))
         for name, baseline in references.items()
     ]
     quiet = [closest for closest in judged if closest.verdict.outcome == "quiet"]

@@ -5,8 +5,9 @@ together) and large (an effect of at least ``min_effect``). The correction keeps
 signal in a quiet window at or below ``false_alarm_rate``; the rest only makes alarms rarer. What could not be
 measured never counts as quiet.
 
-A quiet window is one whose samples are drawn independently from the same distribution as the baseline.
-Consecutive frames of a video are not independent; sample them apart.
+A quiet window is one whose scenes are drawn independently from the same distribution as the baseline's.
+Pictures of one scene, or taken in a row, are not independent: one sample of each scene is judged (`scenes`),
+and a window of too few scenes is inconclusive.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.causes import likely_cause
+from monitoring.drift.scenes import Scenes, find_scenes
 from monitoring.drift.signals import FeatureSignal as FeatureSignal
 from monitoring.drift.two_sample import TestResult, detectable_distance, energy_test, holm_corrected, ks_test
 from monitoring.features.feature import Feature, FeatureTable
@@ -32,7 +34,7 @@ from monitoring.samples.windows import Window
 
 Outcome = Literal["drift", "quiet", "inconclusive"]
 
-METHOD: Final = "ks-holm-energy/1"
+METHOD: Final = "scenes-ks-holm-energy/2"
 MAX_DETECTABLE_EFFECT: Final = 0.7
 """A comparison that could not even see an effect of this size is inconclusive."""
 
@@ -56,6 +58,8 @@ class DriftVerdict:
         num_drifted: Signals that drifted.
         min_drifted_features: Signals that had to.
         signals: The largest effect first.
+        num_scenes: About so many scenes are in the window; one sample of each was judged.
+        num_reference_scenes: In the baseline, the same.
     """
 
     outcome: Outcome
@@ -72,6 +76,8 @@ class DriftVerdict:
     num_drifted: int
     min_drifted_features: int
     signals: tuple[FeatureSignal, ...]
+    num_scenes: int
+    num_reference_scenes: int
 
 
 def judge_drift(
@@ -81,6 +87,7 @@ def judge_drift(
     *,
     seed: int = 0,
     table: FeatureTable = FEATURES,
+    scenes: Scenes | None = None,
 ) -> DriftVerdict:
     """Compare a window with the champion's baseline.
 
@@ -90,11 +97,14 @@ def judge_drift(
         settings: Thresholds.
         seed: For the permutations of the embedding test; the same seed gives the same verdict.
         table: Says what a feature of the baseline is about. Features it does not name are passed over.
+        scenes: Of the window, where they are known already.
     """
     columns = _known_columns(baseline, table)
-    refusal = _why_not_comparable(baseline, window, settings, num_features=len(columns))
-    signals = () if refusal else _all_signals(baseline, columns, window.samples, settings, seed)
-    detectable = _detectable_effect(baseline, window, settings, len(signals))
+    found = scenes or find_scenes(window.samples, baseline)
+    refusal = _why_not_comparable(baseline, window, settings, found.num_scenes, num_features=len(columns))
+    judged = tuple(window.samples[position] for position in found.positions)
+    signals = () if refusal else _all_signals(baseline, columns, window.samples, judged, settings, seed)
+    detectable = _detectable_effect(baseline, found.num_scenes, settings, len(signals))
     num_drifted = sum(signal.drifted for signal in signals)
     outcome, reason = _decide(refusal, signals, num_drifted, detectable, settings)
     return DriftVerdict(
@@ -112,7 +122,15 @@ def judge_drift(
         num_drifted=num_drifted,
         min_drifted_features=settings.min_drifted_features,
         signals=signals,
+        num_scenes=found.num_scenes,
+        num_reference_scenes=len(baseline.scene_values),
     )
+
+
+def waits_for_scenes(verdict: DriftVerdict, settings: MonitoringSettings) -> bool:
+    """Say whether a window's samples are judged again with later ones: they show too few scenes so far."""
+    has_too_few = verdict.num_scenes < settings.min_window_samples <= verdict.num_samples
+    return verdict.outcome == "inconclusive" and has_too_few and verdict.num_samples < settings.window_samples
 
 
 def threshold_digest(settings: MonitoringSettings) -> str:
@@ -129,7 +147,7 @@ def _known_columns(baseline: Baseline, table: FeatureTable) -> dict[int, Feature
 
 
 def _why_not_comparable(
-    baseline: Baseline, window: Window, settings: MonitoringSettings, *, num_features: int
+    baseline: Baseline, window: Window, settings: MonitoringSettings, num_scenes: int, *, num_features: int
 ) -> str:
     """Return why these two cannot be compared at all, or an empty string."""
     digests = {window.weights_digest, *(sample.weights_digest for sample in window.samples)}
@@ -141,7 +159,20 @@ def _why_not_comparable(
         )
     if not num_features:
         return "the baseline has no features"
+    if num_scenes < settings.min_window_samples:
+        return _tell_scenes(len(window.samples), num_scenes, settings)
     return ""
+
+
+def _tell_scenes(num_samples: int, num_scenes: int, settings: MonitoringSettings) -> str:
+    num_wanted = math.ceil(settings.min_window_samples * num_samples / num_scenes)
+    remedy = f"about {num_wanted} samples like these would do"
+    if num_wanted > settings.window_samples:
+        remedy += f"; monitoring.window_samples is {settings.window_samples}"
+    return (
+        f"{count(num_samples, 'sample')}, about {count(num_scenes, 'scene')}, and a verdict needs"
+        f" {settings.min_window_samples} scenes: {remedy}"
+    )
 
 
 def _decide(
@@ -177,14 +208,16 @@ def _all_signals(
     baseline: Baseline,
     columns: Mapping[int, Feature],
     samples: Sequence[Sample],
+    judged_samples: Sequence[Sample],
     settings: MonitoringSettings,
     seed: int,
 ) -> tuple[FeatureSignal, ...]:
-    signals = _feature_signals(baseline, columns, samples)
+    """Test one sample of each scene; values may be missing in any sample."""
+    signals = _feature_signals(baseline, columns, samples, judged_samples)
     num_tests = len(signals) + bool(len(baseline.embeddings))
     if len(baseline.embeddings):
         smallest = settings.false_alarm_rate / num_tests
-        signals.append(_embedding_signal(baseline, samples, smallest, seed))
+        signals.append(_embedding_signal(baseline, samples, judged_samples, smallest, seed))
     corrected = holm_corrected([signal.p_value for signal in signals])
     judged = [
         replace(
@@ -198,43 +231,56 @@ def _all_signals(
 
 
 def _feature_signals(
-    baseline: Baseline, columns: Mapping[int, Feature], samples: Sequence[Sample]
+    baseline: Baseline,
+    columns: Mapping[int, Feature],
+    samples: Sequence[Sample],
+    judged_samples: Sequence[Sample],
 ) -> list[FeatureSignal]:
-    current = feature_matrix(samples, baseline.feature_names)
+    current = feature_matrix(judged_samples, baseline.feature_names)
+    num_known = np.isfinite(feature_matrix(samples, baseline.feature_names)).sum(axis=0)
     signals = []
     for column, feature in columns.items():
-        reference_values, current_values = baseline.values[:, column], current[:, column]
+        reference_values, current_values = baseline.scene_values[:, column], current[:, column]
         reference_values = reference_values[np.isfinite(reference_values)]
         current_values = current_values[np.isfinite(current_values)]
         num_expected = sum(feature.is_expected(sample.features) for sample in samples)
         result = ks_test(reference_values, current_values)
         means = (_mean(reference_values), _mean(current_values))
         sizes = (len(reference_values), len(current_values))
-        signals.append(_unjudged(feature, sizes, num_expected, result, means))
+        missing_percent = _missing_percent(num_expected, int(num_known[column]))
+        signals.append(_unjudged(feature, sizes, missing_percent, result, means))
     return signals
 
 
 def _embedding_signal(
-    baseline: Baseline, samples: Sequence[Sample], smallest_p_value: float, seed: int
+    baseline: Baseline,
+    samples: Sequence[Sample],
+    judged_samples: Sequence[Sample],
+    smallest_p_value: float,
+    seed: int,
 ) -> FeatureSignal:
     """Compare embeddings; one of another length than the baseline's counts as missing."""
-    width = baseline.embeddings.shape[1]
-    rows = [sample.embedding for sample in samples if sample.embedding and len(sample.embedding) == width]
+    reference = baseline.scene_embeddings
+    width = reference.shape[1]
+    rows = [one.embedding for one in judged_samples if one.embedding and len(one.embedding) == width]
     current = np.asarray(rows, dtype=np.float32).reshape(len(rows), width)
-    result = energy_test(baseline.embeddings, current, smallest_p_value=smallest_p_value, seed=seed)
-    sizes = (len(baseline.embeddings), len(current))
-    return _unjudged(EMBEDDING, sizes, len(samples), result, (None, None))
+    num_known = sum(sample.embedding is not None and len(sample.embedding) == width for sample in samples)
+    result = energy_test(reference, current, smallest_p_value=smallest_p_value, seed=seed)
+    missing_percent = _missing_percent(len(samples), num_known)
+    return _unjudged(EMBEDDING, (len(reference), len(current)), missing_percent, result, (None, None))
+
+
+def _missing_percent(num_expected: int, num_known: int) -> float:
+    return 100.0 * max(0, num_expected - num_known) / num_expected if num_expected else 0.0
 
 
 def _unjudged(
     feature: Feature,
     sizes: tuple[int, int],
-    num_expected: int,
+    missing_percent: float,
     result: TestResult,
     means: tuple[float | None, float | None],
 ) -> FeatureSignal:
-    num_missing = max(0, num_expected - sizes[1])
-    missing_percent = 100.0 * num_missing / num_expected if num_expected else 0.0
     return FeatureSignal(
         feature=feature,
         num_reference=sizes[0],
@@ -251,10 +297,10 @@ def _unjudged(
 
 
 def _detectable_effect(
-    baseline: Baseline, window: Window, settings: MonitoringSettings, num_signals: int
+    baseline: Baseline, num_scenes: int, settings: MonitoringSettings, num_signals: int
 ) -> float:
     p_value = settings.false_alarm_rate / max(1, num_signals)
-    distance = detectable_distance(baseline.num_samples, len(window.samples), p_value)
+    distance = detectable_distance(len(baseline.scene_values), num_scenes, p_value)
     return min(1.0, max(settings.min_effect, distance))
 
 

@@ -317,6 +317,7 @@ def _to_row(sample: Sample, skip_reason: str) -> dict[str, Any]:
         "top_scores": list(sample.top_scores),
         "size_px": [sample.height_px, sample.width_px],
         "orientation": sample.orientation,
+        "look": None if sample.difference_hash is None else f"{sample.difference_hash:016x}",
     }
     embedding = sample.embedding
     return {
@@ -336,6 +337,7 @@ def _from_row(row: Any) -> Sample:
     record = json.loads(row["record"])
     embedding = row["embedding"]
     height_px, width_px = record.get("size_px", (0, 0))  # not written down by earlier versions
+    look = record.get("look")  # the same
     return Sample(
         sample_id=row["sample_id"],
         received_at=datetime.fromisoformat(row["received_at"]),
@@ -351,6 +353,7 @@ def _from_row(row: Any) -> Sample:
         width_px=width_px,
         height_px=height_px,
         orientation=record.get("orientation", 1),
+        difference_hash=None if look is None else int(look, 16),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.pictures.decoding import sniff_format
+from dataset.pictures.looks import difference_hash
 from evaluation.instances import Detections, ScoreThreshold
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import PictureError
@@ -40,6 +41,8 @@ class Sample:
         width_px: Of the picture as its file stores it; 0 where that was not written down.
         height_px: The same.
         orientation: The EXIF orientation of that file, 1 (upright) to 8.
+        difference_hash: 64 bits of the picture's look, see `dataset.pictures.looks`; None where it was not
+            written down.
     """
 
     sample_id: str
@@ -56,6 +59,7 @@ class Sample:
     width_px: int = 0
     height_px: int = 0
     orientation: int = 1
+    difference_hash: int | None = None
 
     def __post_init__(self) -> None:
         if not self.sample_id:
@@ -174,7 +178,7 @@ def measure(
     embedding: NDArray[np.float32] | None,
     pause: Pause = go_on,
 ) -> Sample:
-    """Fill in what a sample's picture and the answer to it look like in figures, and its stored size.
+    """Fill in what a sample's picture and the answer to it look like in figures, its look and stored size.
 
     Args:
         sample: Its origin: id, time, model, picture, orientation.
@@ -202,6 +206,7 @@ def measure(
         top_scores=tuple(found.scores[:NUM_TOP_SCORES].tolist()),
         width_px=width_px,
         height_px=height_px,
+        difference_hash=difference_hash(pixels),
     )
 
 

@@ -1,4 +1,8 @@
-"""Choosing which samples are judged next. Every sample is in at most one judged window."""
+"""Choosing which samples are judged next.
+
+Every sample is in at most one judged window. Those of a window that showed too few scenes are the exception:
+they are judged again with the samples that come after them, until the window is full.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ SUPERSEDED: Final = "superseded by newer samples"
 
 
 WINDOW_FILE: Final = "samples.json"
-"""Beside the drift page of a window: the ids of its samples, as a list."""
+"""Beside the drift page of a window: a list of its samples' ids, empty while they wait for more scenes."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ def sample_of(name: str, observation: Observation | None = None, weights_digest:
         source="camera 1",
         features=observation.features,
         embedding=observation.embedding,
+        difference_hash=observation.difference_hash,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from flows.pages.status import describe_status, tell_history
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
+from monitoring.features.observation import Observation
 from tests.fakes.loop_world import World
 from tests.fakes.model_ports import draw_picture
 
@@ -137,6 +137,41 @@ def test_a_crash_between_verdict_and_marking_puts_no_sample_into_two_windows(
     assert len(world.of_kind(DriftJudged)) == 1
 
 
+def film(folder: Path, first: int, *, num_scenes: int, num_frames: int = 5) -> Path:
+    """Put frames of some scenes into a folder: one picture each, seen again and again with a little noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for scene in range(first, first + num_scenes):
+        pixels = draw_picture(scene)[0].astype(int)
+        for frame in range(num_frames):
+            noise = np.random.default_rng([scene, frame]).integers(0, 3, pixels.shape)
+            data = encode_png(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+            (folder / f"{scene}-{frame}.png").write_bytes(data)
+    return folder
+
+
+def test_frames_of_few_scenes_are_inconclusive_and_judged_again_with_later_ones(
+    world: World, tmp_path: Path
+) -> None:
+    predict(world.app(), [film(tmp_path / "in", 1000, num_scenes=7)])
+    found = monitor(world.app())
+    assert found.judged is not None
+    assert (found.judged.outcome, found.judged.num_samples) == ("inconclusive", 35)
+    assert 5 <= found.judged.num_scenes <= 9
+    assert (
+        f"35 samples, about {found.judged.num_scenes} scenes, and a verdict needs 30" in found.judged.reason
+    )
+    page = (world.workspace.root / found.judged.report).read_text()
+    assert f"35 (about {found.judged.num_scenes} scenes)" in page
+    assert world.samples.counts().pending == 35
+    assert monitor(world.app()).judged is None
+    predict(world.app(), [film(tmp_path / "more", 2000, num_scenes=1)])
+    again = monitor(world.app()).judged
+    assert again is not None
+    assert (again.outcome, again.num_samples) == ("inconclusive", 40)
+    assert world.samples.counts().scored == 40
+    assert len(world.of_kind(DriftJudged)) == 2
+
+
 def test_too_few_samples_wait(world: World, tmp_path: Path) -> None:
     predict(world.app(), [photograph(tmp_path / "in", range(1000, 1010))])
     found = monitor(world.app())
@@ -221,10 +256,7 @@ def monitoring_of_many_sources(sources: Sequence[str]) -> Any:
 
     def observe(*_args: Any) -> dict[str, list[Any]]:
         return {
-            name: [
-                SimpleNamespace(features={"brightness": float(number + 100 * place)}, embedding=None)
-                for number in range(30)
-            ]
+            name: [Observation({"brightness": float(number + 100 * place)}) for number in range(30)]
             for place, name in enumerate(sources)
         }
 

@@ -76,7 +76,7 @@ def test_a_baseline_of_a_newer_maskloop_is_refused_by_name(baseline: Baseline, t
     save_baseline(baseline, file)
     with np.load(file) as arrays:
         content = dict(arrays)
-    head = json.loads(str(content["head"])) | {"schema_version": 2}
+    head = json.loads(str(content["head"])) | {"schema_version": 3}
     np.savez(file, **content | {"head": np.array(json.dumps(head))})
     with pytest.raises(ConfigurationError, match="a newer maskloop has written the baseline"):
         load_baseline(file)

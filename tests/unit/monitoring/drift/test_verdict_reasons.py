@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
@@ -14,8 +15,8 @@ SETTINGS = MonitoringSettings(min_window_samples=50, min_drifted_features=1)
 
 
 def observations(noise: float, num: int = 100, *, num_missing: int = 0) -> list[Observation]:
-    """Return pictures whose noise lies evenly within 1 grey level above ``noise``, the last ones without."""
-    values = [noise + step / num for step in range(num - num_missing)]
+    """Return pictures in no order, of noise evenly from ``noise`` to 1 grey level more, the last without."""
+    values = [noise + step / num for step in np.random.default_rng(0).permutation(num - num_missing).tolist()]
     return [
         *(Observation({"noise": value}) for value in values),
         *[Observation({"noise": None})] * num_missing,
@@ -83,7 +84,10 @@ def test_means_and_numbers_of_values_are_told_beside_the_effect() -> None:
 def test_an_effect_as_large_as_the_least_one_counts() -> None:
     """Of 100 values 30 moved away: the Kolmogorov-Smirnov distance is 0.3."""
     before = observations(1.0)
-    after = [*before[:70], *observations(5.0, 30)]
+    moved = [step for step in range(100) if step % 10 in (0, 3, 4)]
+    after = [*before]
+    for step in moved:
+        after[step] = Observation({"noise": 5.0 + step / 100})
     (signal,) = judge(before, after).signals
     assert signal.effect == pytest.approx(0.3)
     assert judge(before, after, min_effect=signal.effect).outcome == "drift"

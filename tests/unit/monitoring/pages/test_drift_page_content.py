@@ -22,8 +22,9 @@ NUM = 60
 
 
 def observed(noise: float) -> list[Observation]:
-    """Return pictures of even noise, from ``noise`` to 1 grey level more, and of one brightness."""
-    return [Observation({"noise": noise + step / NUM, "brightness": 0.25}) for step in range(NUM)]
+    """Return pictures in no order: noise evenly from ``noise`` to 1 grey level more, and one brightness."""
+    steps = np.random.default_rng(1).permutation(NUM).tolist()
+    return [Observation({"noise": noise + step / NUM, "brightness": 0.25}) for step in steps]
 
 
 def window(noise: float) -> Window:
