@@ -37,9 +37,9 @@ class Line:
 
 LINES: Final = (
     *(Line("independent", num) for num in (50, 100, 200)),
-    *(Line("parts", 50 // length, length) for length in (2, 4, 8)),
+    *(Line("parts", -(-50 // length), length) for length in (2, 4, 8)),
     *(Line("parts", num, length) for num, length in ((100, 2), (75, 4), (60, 8))),
-    *(Line("walk", 50 // length, length) for length in (2, 4, 8, 50)),
+    *(Line("walk", -(-50 // length), length) for length in (2, 4, 8, 50)),
     *(Line("walk", num, length) for num, length in ((60, 8), (4, 50), (16, 50))),
     *(Line("frames", num, length) for num, length in ((20, 5), (10, 5), (7, 8), (60, 5))),
     *(Line("shuffled", num, length) for num, length in ((20, 5), (60, 5))),

@@ -68,7 +68,7 @@ class Baseline:
 
     @property
     def scene_embeddings(self) -> NDArray[np.float32]:
-        """The embeddings of one picture of each scene, float32 (at most S, E)."""
+        """The embeddings of one picture of each scene, float32 (S, E); fewer where some have none."""
         chosen = self.is_embedding_representative
         return self.embeddings[chosen] if chosen.size else self.embeddings
 
