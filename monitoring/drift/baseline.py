@@ -166,7 +166,7 @@ def save_baseline(baseline: Baseline, file: Path) -> None:
     """Write a baseline as one .npz file, atomically. Raises StorageError."""
     head = canonical_json(baseline._head() | {"digest": baseline.digest})
     buffer = io.BytesIO()
-    arrays: dict[str, NDArray[Any]] = {"values": baseline.values, "embeddings": baseline.embeddings}
+    arrays: dict[str, Any] = {"values": baseline.values, "embeddings": baseline.embeddings}
     if baseline._has_scenes:
         arrays |= {name: getattr(baseline, name) for name in _OF_SCENES}
     np.savez_compressed(buffer, head=np.array(head), **arrays)

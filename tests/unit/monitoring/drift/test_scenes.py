@@ -41,9 +41,7 @@ def frames(
                 name: float(weights @ [scene.features[name] or 0.0, one.features[name] or 0.0])
                 for name in one.features
             },
-            tuple(
-                (weights @ [scene.embedding or (), one.embedding or ()]).tolist()  # type: ignore[operator]
-            ),
+            tuple((weights @ [scene.embedding or (), one.embedding or ()]).tolist()),
         )
         for scene, one in zip(of_scene, own, strict=True)
     ]
