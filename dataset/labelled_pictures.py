@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from dataset.origin import Origin
 from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from maskloop.masks import Rle
 
@@ -25,11 +26,13 @@ class LabelledInstance:
         class_index: From 0, into the data set's class names.
         mask: Of the picture's size.
         is_crowd: True for a region of many objects that were not outlined one by one.
+        origin: Who drew it, as far as that is known. Two instances that differ in it alone are equal.
     """
 
     class_index: int
     mask: Rle
     is_crowd: bool = False
+    origin: Origin | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class LabelledPicture:
         label_origin: Who made its labels.
         instances: Its annotated objects.
         mended: Codes of the bends that were undone in its masks when they came in, see `dataset.bends.table`.
+        origin: Who labelled it, as far as that is known; its instances may name others.
     """
 
     digest: str
@@ -63,6 +67,7 @@ class LabelledPicture:
     label_origin: LabelOrigin
     instances: tuple[LabelledInstance, ...]
     mended: tuple[str, ...] = ()
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

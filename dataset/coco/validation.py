@@ -21,6 +21,7 @@ from dataset.coco.listing import Annotations, Listed, ReadAnnotation, group_anno
 from dataset.coco.outlines import UnusableMaskError, read_mask
 from dataset.coco.whole_batch import CrowdRule, judge_classes, judge_lists, judge_orphans
 from dataset.labelled_pictures import LabelledInstance
+from dataset.origin import Origin, most_frequent, read_origin
 from dataset.pictures.decoding import orient
 from dataset.problems import DataProblem, collapsed
 from maskloop.masks import decode_masks, encode_masks
@@ -73,6 +74,7 @@ class UsablePicture:
     found: FoundPicture
     declared_group: str
     instances: tuple[LabelledInstance, ...]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,8 @@ class _Reader:
             instances = _upright(instances, picture.orientation)
         group = entry.record.get("group")
         declared_group = str(group) if isinstance(group, str | int) and not isinstance(group, bool) else ""
-        return UsablePicture(picture, declared_group, self._each_once(instances, entry))
+        origin = read_origin(entry.record.get("origin")) or most_frequent(one.origin for one in instances)
+        return UsablePicture(picture, declared_group, self._each_once(instances, entry), origin)
 
     def _instances(
         self, entry: Listed, annotations: Annotations, drawn_on: DrawnOn
@@ -297,7 +300,7 @@ class _Reader:
         read, is_sound = [], True
         for where, annotation in annotations:
             try:
-                instance, remarks = self._instance(annotation, drawn_on)
+                instance, remarks = self._instance(annotation, drawn_on, entry)
             except UnusableMaskError as error:
                 is_sound = False
                 bad = DataProblem("error", error.code, where, error.headline, error.hint, entry.name)
@@ -319,7 +322,7 @@ class _Reader:
         return tuple(one.instance for one in read) if is_sound else None
 
     def _instance(
-        self, annotation: dict[str, Any], drawn_on: DrawnOn
+        self, annotation: dict[str, Any], drawn_on: DrawnOn, entry: Listed
     ) -> tuple[LabelledInstance, tuple[DataProblem, ...]]:
         category, crowd = identifier(annotation.get("category_id")), crowd_flag(annotation)
         if category is None or category not in self.class_index:
@@ -337,7 +340,8 @@ class _Reader:
             stretch_xy=drawn_on.stretch_xy,
         )
         is_crowd = crowd and self.reading.crowds != "instances"
-        return LabelledInstance(self.class_index[category], mask, is_crowd), remarks
+        origin = read_origin((annotation if "origin" in annotation else entry.record).get("origin"))
+        return LabelledInstance(self.class_index[category], mask, is_crowd, origin), remarks
 
     def _each_once(
         self, instances: tuple[LabelledInstance, ...], entry: Listed

@@ -66,7 +66,13 @@ class Collector:
         self._declared |= dict.fromkeys(names)
 
     def add_picture(
-        self, name: str, size_hw: tuple[int, int] | None, parts: Iterable[Part] = (), *, frame: str = ""
+        self,
+        name: str,
+        size_hw: tuple[int, int] | None,
+        parts: Iterable[Part] = (),
+        *,
+        frame: str = "",
+        origin: Mapping[str, str] | None = None,
     ) -> None:
         """Add a picture with its objects. A part that cannot be used costs the picture, and that is told.
 
@@ -75,12 +81,15 @@ class Collector:
             size_hw: Height and width in px, as the labels have them; None if they do not say.
             parts: All shapes in it.
             frame: ``upright`` or ``stored``, where the format settles on which picture is drawn.
+            origin: Who labelled the picture as a whole; None: the tool is all that is known.
         """
         entry: dict[str, Any] = {"id": len(self._images) + 1, "file_name": name}
         if size_hw:
             entry |= {"height": size_hw[0], "width": size_hw[1]}
         if frame:
             entry["frame"] = frame
+        if origin or self._tool:
+            entry["origin"] = dict(origin or {"tool": self._tool})
         self._images.append(entry)
         objects: dict[Any, list[Part]] = defaultdict(list)
         for number, part in enumerate(parts):

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from maskloop.errors import MaskError
+
+_ORIGIN_KEYS: Final = {
+    "tool": ("tool",),
+    "task": ("task", "task_id", "job_id"),
+    "annotator": ("annotator", "annotator_id", "annotated_by", "labeled_by", "created_by", "creator"),
+    "time": ("updated_at", "annotated_at", "created_at"),
+}
+"""What programs call the fields of an origin, in a record or among its attributes."""
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -43,3 +52,17 @@ def as_number(value: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
         raise MaskError(f"a shape holds {value!r} where a number is expected")
     return float(value)
+
+
+def told_origin(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return tool, task, annotator and time of a record, as far as it or its attributes tell.
+
+    >>> told_origin({"created_by": "ada", "attributes": {"task_id": 7}})
+    {'task': '7', 'annotator': 'ada'}
+    """
+    sources = (record, as_dict(record.get("attributes")))
+    told = {
+        name: next((text for each in sources for key in keys if (text := as_text(each.get(key)))), "")
+        for name, keys in _ORIGIN_KEYS.items()
+    }
+    return {name: text for name, text in told.items() if text}

@@ -372,9 +372,8 @@ def _next_catalog(
             pictures[digest] = replace(_new_picture(picture, options, places[digest], tag), mended=codes)
             hashes[digest] = picture.found.difference_hash
         elif digest in changed:
-            new = replace(
-                old[digest], instances=changed[digest], label_origin=options.label_origin, mended=codes
-            )
+            new = replace(old[digest], instances=changed[digest], label_origin=options.label_origin)
+            new = replace(new, mended=codes, origin=picture.origin)
             pictures[digest] = with_both_histories(old[digest], new) if options.relabelling == "add" else new
     return Catalog(class_names, tuple(pictures[digest] for digest in sorted(pictures)), hashes)
 
@@ -393,4 +392,5 @@ def _new_picture(usable: UsablePicture, options: IngestOptions, place: Place, ta
         added_in=tag,
         label_origin=options.label_origin,
         instances=usable.instances,
+        origin=usable.origin,
     )

@@ -109,9 +109,13 @@ def join_instances(
 
 
 def with_both_histories(known: LabelledPicture, new: LabelledPicture) -> LabelledPicture:
-    """Return the picture with the less certain origin of both, and every bend that was undone in either."""
-    origin = min(known.label_origin, new.label_origin, key=_LEAST_CERTAIN.index)
-    return replace(new, label_origin=origin, mended=tuple(dict.fromkeys((*known.mended, *new.mended))))
+    """Return the picture with the less certain label origin of both, and every bend undone in either.
+
+    Who labelled it first stays; instances that were added name their own origin.
+    """
+    label_origin = min(known.label_origin, new.label_origin, key=_LEAST_CERTAIN.index)
+    mended = tuple(dict.fromkeys((*known.mended, *new.mended)))
+    return replace(new, label_origin=label_origin, mended=mended, origin=known.origin or new.origin)
 
 
 def _taken_away(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[DataProblem, ...]:

@@ -10,7 +10,7 @@ from dataset.coco.annotation_files import EXPORT_HINT, describe_folder
 from dataset.coco.document import COCO, CocoFile, coco_from, is_safe_name
 from dataset.coco.listing import picture_names
 from dataset.formats.port import LabelReader, LabelSource, own_name
-from dataset.formats.typed_json import as_dict
+from dataset.formats.typed_json import as_dict, told_origin
 from dataset.problems import DataProblem
 from maskloop.errors import DataError
 from maskloop.wording import count
@@ -27,7 +27,7 @@ def recognises(source: LabelSource) -> bool:
 def read(source: LabelSource) -> CocoFile:
     """Read the only COCO file there is. Raises DataError if there is none, or several."""
     name = _choose(source)
-    coco = coco_from(source.json(name), source.stands_for(name))
+    coco = _with_origins(coco_from(source.json(name), source.stands_for(name)))
     if any(isinstance(each, dict) and "neg_category_ids" in each for each in coco.images):
         return _as_lvis(coco, source, name)
     coco = _with_own_names(coco)
@@ -58,6 +58,23 @@ def _choose(source: LabelSource) -> str:
 def _is_coco(source: LabelSource, name: str) -> bool:
     content = source.peek_json(name) if source.mentions(name, *_LISTS) else None
     return isinstance(content, dict) and all(isinstance(content.get(each), list) for each in _LISTS)
+
+
+def _with_origins(coco: CocoFile) -> CocoFile:
+    """Say where pictures and annotations come from: as maskloop's own files do, or by common fields."""
+    tool = {"tool": coco.tool} if coco.tool and "@" not in coco.tool else {}
+    images = []
+    for image in coco.images:
+        told = as_dict(as_dict(image).get("origin") or as_dict(as_dict(image).get("maskloop")).get("origin"))
+        origin = told or tool
+        images.append({**image, "origin": origin} if origin and isinstance(image, dict) else image)
+    annotations = tuple(
+        {**one, "origin": tool | told}
+        if isinstance(one, dict) and "origin" not in one and (told := told_origin(one))
+        else one
+        for one in coco.annotations
+    )
+    return replace(coco, images=tuple(images), annotations=annotations)
 
 
 def _with_own_names(coco: CocoFile) -> CocoFile:

@@ -107,7 +107,7 @@ class _File:
             self.collector.add_picture(name, None)
             self.collector.refuse(name, "bad-shape", where, error.headline, error.hint)
             return
-        self.collector.add_picture(name, size_hw, parts)
+        self.collector.add_picture(name, size_hw, parts, origin=self._origin(image))
 
     def _size(self, image: Element, name: str) -> tuple[int, int] | None:
         told = image.get("height", ""), image.get("width", "")
@@ -129,8 +129,11 @@ class _File:
             kind=shape.tag,
             is_crowd=any(attributes.get(key, "").lower() == "true" for key in _CROWD_ATTRIBUTES),
             object_key=group if group not in ("", "0") else None,
-            origin=self.origins.get(image.get("task_id", ""), self.origins.get("", {"tool": "CVAT"})),
+            origin=self._origin(image),
         )
+
+    def _origin(self, image: Element) -> dict[str, str]:
+        return self.origins.get(image.get("task_id", ""), self.origins.get("", {"tool": "CVAT"}))
 
 
 def _texts(element: Element, path: str) -> list[str]:

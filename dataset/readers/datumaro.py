@@ -9,7 +9,7 @@ from typing import Any, Final
 from dataset.coco.document import CocoFile, is_safe_name
 from dataset.formats.collecting import Collector, Part, name_in_subset
 from dataset.formats.port import LabelReader, LabelSource, own_name
-from dataset.formats.typed_json import as_dict, as_list, as_side, as_text
+from dataset.formats.typed_json import as_dict, as_list, as_side, as_text, told_origin
 from maskloop.errors import DataError, MaskError
 from maskloop.masks import Rle, rle_from_coco
 
@@ -107,6 +107,7 @@ def _read_shape(
         where,
         kind=kind or "shape of no kind",
         is_crowd=as_dict(shape.get("attributes")).get("is_crowd") is True,
+        origin=told_origin(shape),
         object_key=group if isinstance(group, int) and group > 0 else None,
     )
 

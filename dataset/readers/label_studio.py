@@ -117,7 +117,7 @@ def _read_annotation(
     told = {
         "tool": _TOOL,
         "task": as_text(task.get("id")),
-        "annotator": _annotator(annotation),
+        "annotator": _annotator_id(annotation),
         "time": _time(annotation),
     }
     origin = {key: value for key, value in told.items() if value}
@@ -132,7 +132,7 @@ def _read_annotation(
     if len(sizes) > 1:
         message = "the regions of one picture were drawn on pictures of different sizes"
         collector.refuse(name, "size-mismatch", _place(task), message, "one task must have one picture")
-    collector.add_picture(name, next(iter(sizes), None), parts, frame="upright")
+    collector.add_picture(name, next(iter(sizes), None), parts, frame="upright", origin=origin)
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,12 @@ def _annotator(annotation: Mapping[str, Any]) -> str:
     if isinstance(person, dict):
         return as_text(person.get("email")) or as_text(person.get("id"))
     return as_text(person)
+
+
+def _annotator_id(annotation: Mapping[str, Any]) -> str:
+    """Return the number of the annotator in Label Studio, which is no name; a mail address without one."""
+    person = annotation.get("completed_by")
+    return (as_text(person.get("id")) if isinstance(person, dict) else "") or _annotator(annotation)
 
 
 def _time(annotation: Mapping[str, Any]) -> str:

@@ -72,6 +72,7 @@ class _Page:
         size_hw: Height and width in px; (0, 0) if it does not say.
         shapes: As they stand in it.
         has_picture: It holds the picture too.
+        tool: labelme with its version.
     """
 
     file: str
@@ -79,6 +80,7 @@ class _Page:
     size_hw: tuple[int, int]
     shapes: Sequence[Mapping[str, Any]]
     has_picture: bool
+    tool: str
 
 
 def _read_pages(source: LabelSource, collector: Collector) -> Iterator[_Page]:
@@ -96,7 +98,8 @@ def _read_pages(source: LabelSource, collector: Collector) -> Iterator[_Page]:
             shapes = [as_dict(shape) for shape in content["shapes"]]
             has_picture = bool(as_text(content.get("imageData")))
             picture = as_text(content["imagePath"]) or file
-            yield _Page(file, picture, size_hw if all(size_hw) else (0, 0), shapes, has_picture)
+            tool = f"{_TOOL} {as_text(content.get('version'))}".strip()
+            yield _Page(file, picture, size_hw if all(size_hw) else (0, 0), shapes, has_picture, tool)
 
 
 def _is_labelme(source: LabelSource, name: str) -> bool:
@@ -172,18 +175,25 @@ def _read_page(
             collector.tell("warning", "not-an-object", where, message, example=name)
             continue
         try:
-            parts.append(_part(label, shape, where, size_hw, decoder))
+            parts.append(_part(label, shape, where, size_hw, decoder, page.tool))
         except (MaskError, PictureError) as error:
             collector.refuse(name, "bad-shape", where, error.headline, error.hint)
         if shape.get("shape_type") in _BOXES:
             message = "a rectangle was taken for an object's outline"
             hint = "fine if the objects are rectangles; otherwise outline them"
             collector.tell("info", "box-as-outline", where, message, hint, example=name)
-    collector.add_picture(name, size_hw if all(size_hw) else None, parts, frame="upright")
+    collector.add_picture(
+        name, size_hw if all(size_hw) else None, parts, frame="upright", origin={"tool": page.tool}
+    )
 
 
 def _part(
-    label: str, shape: Mapping[str, Any], where: str, size_hw: tuple[int, int], decoder: SandboxedDecoder
+    label: str,
+    shape: Mapping[str, Any],
+    where: str,
+    size_hw: tuple[int, int],
+    decoder: SandboxedDecoder,
+    tool: str,
 ) -> Part:
     if not label:
         raise MaskError("the shape has no label", hint="give it one in labelme, or remove it")
@@ -196,7 +206,7 @@ def _part(
         kind,
         is_crowd=any(flags.get(name) is True for name in _CROWD_FLAGS),
         object_key=as_text(shape.get("group_id")) or None,
-        origin={"tool": _TOOL},
+        origin={"tool": tool},
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
+from dataset.origin import Origin, read_origin
 from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from maskloop.digest import canonical_json, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
@@ -81,7 +82,9 @@ def write_catalog(root: Path, catalog: Catalog) -> None:
     ]
     annotations: list[dict[str, Any]] = []
     for number, picture in enumerate(pictures, start=1):
-        annotations += annotation_records(picture, number, first_id=len(annotations) + 1)
+        annotations += _with_origins(
+            annotation_records(picture, number, first_id=len(annotations) + 1), picture
+        )
     categories = [{"id": number, "name": name} for number, name in enumerate(catalog.class_names, start=1)]
     lists = {"annotations": annotations, "categories": categories, "images": images}
     info: dict[str, Any] = {"description": "written by maskloop", "schema_version": SCHEMA_VERSION}
@@ -108,8 +111,9 @@ def read_catalog(root: Path) -> Catalog:
         version = content["info"]["schema_version"]
         refuse_newer(version, SCHEMA_VERSION, what="the catalog of a data version", where=str(path))
         instances: dict[int, list[LabelledInstance]] = {image["id"]: [] for image in content["images"]}
+        origins = {image["id"]: read_origin(image["maskloop"].get("origin")) for image in content["images"]}
         for record in content["annotations"]:
-            instances[record["image_id"]].append(_instance(record))
+            instances[record["image_id"]].append(_instance(record, origins[record["image_id"]]))
         pictures = tuple(_picture(image, instances[image["id"]]) for image in content["images"])
         hashes = {
             image["maskloop"]["digest"]: int(image["maskloop"]["look"], 16) for image in content["images"]
@@ -149,8 +153,20 @@ def _image_record(number: int, picture: LabelledPicture, difference_hash: int) -
             "label_origin": picture.label_origin,
             "look": f"{difference_hash:016x}",
             **({"mended": list(picture.mended)} if picture.mended else {}),
+            **({"origin": picture.origin.to_json()} if picture.origin else {}),
         },
     }
+
+
+def _with_origins(records: Sequence[dict[str, Any]], picture: LabelledPicture) -> list[dict[str, Any]]:
+    """Add to each record its instance's origin where that is not the picture's; empty: it is not known."""
+    instances = sorted(picture.instances, key=_instance_key)
+    return [
+        record
+        if one.origin == picture.origin
+        else {**record, "origin": one.origin.to_json() if one.origin else {}}
+        for record, one in zip(records, instances, strict=True)
+    ]
 
 
 def annotation_records(picture: LabelledPicture, image_id: int, *, first_id: int) -> list[dict[str, Any]]:
@@ -172,10 +188,12 @@ def annotation_records(picture: LabelledPicture, image_id: int, *, first_id: int
     ]
 
 
-def _instance(record: Mapping[str, Any]) -> LabelledInstance:
+def _instance(record: Mapping[str, Any], origin: Origin | None) -> LabelledInstance:
+    """Read an instance; ``origin`` is the picture's."""
     height, width = record["segmentation"]["size"]
     mask = Rle(height, width, record["segmentation"]["counts"].encode("ascii"))
-    return LabelledInstance(record["category_id"] - 1, mask, bool(record["iscrowd"]))
+    own = read_origin(record["origin"]) if "origin" in record else origin
+    return LabelledInstance(record["category_id"] - 1, mask, bool(record["iscrowd"]), own)
 
 
 def _picture(image: Mapping[str, Any], instances: Sequence[LabelledInstance]) -> LabelledPicture:
@@ -193,4 +211,5 @@ def _picture(image: Mapping[str, Any], instances: Sequence[LabelledInstance]) ->
         label_origin=own.get("label_origin", "human"),
         instances=tuple(instances),
         mended=tuple(own.get("mended", ())),
+        origin=read_origin(own.get("origin")),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ class BatchPicture:
         size_hw: Height and width in px of the masks.
         frame: Whether they lie in the file as stored, or upright.
         instances: Class name, mask, and whether it is a crowd region.
+        origin: Tool, task, annotator and time, see `dataset.origin`; empty: not known.
     """
 
     name: str
@@ -35,6 +36,7 @@ class BatchPicture:
     size_hw: tuple[int, int]
     frame: Frame
     instances: Sequence[tuple[str, Rle, bool]]
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def _write(folder: Path, pictures: Sequence[BatchPicture], class_names: Sequence
         (folder / picture.name).write_bytes(picture.read())
         height_px, width_px = picture.size_hw
         size = {"width": width_px, "height": height_px}
-        images.append({"id": number, "file_name": picture.name, **size, "frame": picture.frame})
+        told = {"origin": dict(picture.origin)} if picture.origin else {}
+        images.append({"id": number, "file_name": picture.name, **size, "frame": picture.frame, **told})
         for class_name, mask, is_crowd in picture.instances:
             record = {"image_id": number, "category_id": categories[class_name], "iscrowd": int(is_crowd)}
             annotations.append({"id": len(annotations) + 1, **record, "segmentation": mask.to_coco()})

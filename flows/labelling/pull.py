@@ -249,7 +249,14 @@ class _Pull:
             )
         instances = [(each.class_name, each.mask, each.is_crowd) for each in one.annotation.instances]
         name = f"{one.picture_digest}{decoded.extension}"
-        return BatchPicture(name, lambda: data, (height_px, width_px), "upright", instances)
+        drawn = one.annotation
+        origin = {
+            "tool": self.tool.name,
+            "task": drawn.task_id,
+            "annotator": drawn.annotator,
+            "time": drawn.at,
+        }
+        return BatchPicture(name, lambda: data, (height_px, width_px), "upright", instances, origin)
 
     def _find_bytes(self, chosen: ChosenPicture) -> bytes:
         """Return the picture from the sample log, else from the tool. Raises PictureError if both lost it."""

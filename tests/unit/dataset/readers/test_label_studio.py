@@ -42,21 +42,32 @@ def mask_of(coco: CocoFile, number: int = 0) -> np.ndarray:
 
 def test_outlines_are_per_cents_of_the_upright_picture(tmp_path: Path) -> None:
     coco = read(tmp_path, task(1, "a.png", annotation(1, [square()])))
-    assert coco.images == ({"id": 1, "file_name": "a.png", "height": 30, "width": 40, "frame": "upright"},)
+    (image,) = coco.images
+    assert image.pop("origin")["tool"] == "Label Studio"
+    assert image == {"id": 1, "file_name": "a.png", "height": 30, "width": 40, "frame": "upright"}
     rows, columns = np.nonzero(mask_of(coco))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 17, 4, 19)
     assert (coco.read_as, coco.problems, coco.declares_classes) == ("Label Studio JSON", (), False)
 
 
-def test_who_labelled_what_and_when_stays_with_the_annotation(tmp_path: Path) -> None:
+def test_who_labelled_what_and_when_stays_with_the_annotation_under_the_tools_own_number(
+    tmp_path: Path,
+) -> None:
     by = {"id": 7, "email": "ana@example.org", "first_name": "Ana"}
     coco = read(tmp_path, task(5, "a.png", annotation(3, [square()], by)))
     assert coco.annotations[0]["origin"] == {
         "tool": "Label Studio",
         "task": "5",
-        "annotator": "ana@example.org",
+        "annotator": "7",
         "time": "2026-01-03T10:00:00.000000Z",
     }
+
+
+def test_who_found_no_object_in_a_picture_stays_with_the_picture(tmp_path: Path) -> None:
+    coco = read(
+        tmp_path, task(5, "a.png", annotation(3, [], 7)), task(6, "b.png", annotation(4, [square()], 8))
+    )
+    assert [image["origin"]["annotator"] for image in coco.images] == ["7", "8"]
 
 
 class TestSeveralAnnotations:

@@ -56,7 +56,7 @@ def test_a_mask_begins_and_ends_with_its_corners(tmp_path: Path) -> None:
     coco = read(tmp_path)
     read_back = decode_masks([rle_from_coco(coco.annotations[0]["segmentation"], 30, 40)])[0]
     assert np.array_equal(read_back, mask)
-    assert coco.annotations[0]["origin"] == {"tool": "labelme"}
+    assert coco.annotations[0]["origin"] == {"tool": "labelme 5.5.0"}
 
 
 def test_shapes_of_one_group_and_label_are_one_object(tmp_path: Path) -> None:

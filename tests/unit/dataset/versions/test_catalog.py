@@ -11,6 +11,7 @@ from scipy.stats import chi2_contingency
 from dataset.coco.document import CocoFile
 from dataset.coco.labels import BatchClasses, compare_label_distribution, read_batch_classes, settle_schema
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
+from dataset.origin import Origin
 from dataset.raw.conversion import PictureConversion
 from dataset.versions.catalog import Catalog, fingerprint, picture_file, read_catalog, write_catalog
 from maskloop.errors import IntegrityError, NotFoundError
@@ -58,6 +59,24 @@ def test_what_was_mended_is_kept_and_changes_no_catalog_without_mends(tmp_path):
     write_catalog(tmp_path, catalog(picture(1)))
     assert "mended" not in (tmp_path / "instances.json").read_text()
     assert fingerprint(CLASSES, [mended]) == fingerprint(CLASSES, [picture(2)])
+
+
+def test_who_labelled_what_is_kept_and_changes_no_catalog_without_it(tmp_path):
+    ada, ben = Origin("CVAT", "job 3", "ada", "2026-01-02"), Origin("CVAT", annotator="ben")
+    first, second = picture(2).instances
+    written = picture(
+        2,
+        origin=ada,
+        instances=(dataclasses.replace(first, origin=ada), dataclasses.replace(second, origin=ben)),
+    )
+    unknown = picture(3, origin=ada)  # its instances name nobody
+    write_catalog(tmp_path, catalog(written, unknown))
+    read = read_catalog(tmp_path).pictures
+    assert [one.origin for one in read] == [ada, ada]
+    assert [[one.origin for one in each.instances] for each in read] == [[ada, ben], [None, None]]
+    write_catalog(tmp_path, catalog(picture(1)))
+    assert "origin" not in (tmp_path / "instances.json").read_text().replace("label_origin", "")
+    assert fingerprint(CLASSES, [written]) == fingerprint(CLASSES, [picture(2)])
 
 
 def test_a_stated_conversion_is_kept_and_changes_no_catalog_without_one(tmp_path):
