@@ -12,6 +12,7 @@ EXPORT_HINT: Final = (
     "export the labels again in COCO instance segmentation or another format that is read (Roboflow: "
     '"COCO Segmentation", CVAT: "CVAT for images 1.1", Label Studio: "JSON")'
 )
+VOC_BOXES: Final = "the boxes of Pascal VOC (XML)"
 _PICTURES: Final = {
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
@@ -52,7 +53,7 @@ def describe_foreign_bytes(data: bytes) -> str:
         return "a ZIP archive"
     text = data[:20_000].decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
     if text.startswith("<"):
-        return "an XML file, such as one of Pascal VOC"
+        return VOC_BOXES if "<bndbox" in text else "an XML file of no labelling tool that is known"
     if re.search(r"^names\s*:", text, re.MULTILINE) and re.search(r"^(train|val|nc|path)\s*:", text, re.M):
         return "YOLO's data.yaml"
     lines = text.splitlines()[:_NAMES_SHOWN]
@@ -96,7 +97,12 @@ def advise(what: str) -> str:
     if what == "Label Studio's own JSON":
         return 'in Label Studio choose Export, then "JSON", which holds the annotations too'
     if what == "Label Studio's JSON-MIN":
-        return 'in Label Studio choose Export, then "JSON", which tells the sizes of the pictures'
+        return "leave --format out: it is read as what it is"
+    if what == VOC_BOXES:
+        return (
+            "maskloop learns masks: name the folder that holds SegmentationObject and SegmentationClass, or "
+            f"{EXPORT_HINT}"
+        )
     if what == "a list of detections in COCO's results format":
         return "these are a model's answers, not labels; name the COCO file with the labels"
     if "YOLO" in what:

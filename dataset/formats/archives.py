@@ -43,13 +43,18 @@ class ArchiveLimits:
 
 @contextmanager
 def open_source(
-    path: Path, *, images_dir: Path | None = None, limits: ArchiveLimits | None = None
+    path: Path,
+    *,
+    images_dir: Path | None = None,
+    annotator: str = "",
+    limits: ArchiveLimits | None = None,
 ) -> Iterator[LabelSource]:
     """Open what a person named. What was unpacked or made of it is gone when the context ends.
 
     Args:
         path: A folder, a file, or a ZIP archive, whatever its name ends with.
         images_dir: The folder of the pictures, if the person says.
+        annotator: Whose annotation counts, if the person says.
         limits: What an archive may hold.
 
     Raises:
@@ -61,12 +66,12 @@ def open_source(
         unpacked, scratch = folder / "unpacked", folder / "scratch"
         scratch.mkdir()
         if not _is_archive(path):
-            yield LabelSource(path, images_dir=images_dir, scratch=scratch)
+            yield LabelSource(path, images_dir=images_dir, scratch=scratch, annotator=annotator)
             return
         unpacked.mkdir()
         _unpack(path, unpacked, limits or ArchiveLimits())
         inner = _without_wrapping(unpacked)
-        yield LabelSource(inner, named=path, images_dir=images_dir, scratch=scratch)
+        yield LabelSource(inner, named=path, images_dir=images_dir, scratch=scratch, annotator=annotator)
 
 
 @contextmanager

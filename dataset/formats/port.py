@@ -47,6 +47,7 @@ class LabelSource:
         named: What the person named, where that is another; messages name it.
         images_dir: The folder of the pictures, if the person says.
         scratch: An empty folder for pictures that are in the labels' files; it goes when the source does.
+        annotator: Whose annotation counts where a picture has several; empty: the format's own rule.
 
     Raises:
         NotFoundError: if there is neither, or no folder of the pictures where the person says.
@@ -59,6 +60,7 @@ class LabelSource:
         named: Path | None = None,
         images_dir: Path | None = None,
         scratch: Path | None = None,
+        annotator: str = "",
     ) -> None:
         if not path.exists():
             hint = "name the labels' file, or the folder they are in"
@@ -67,7 +69,7 @@ class LabelSource:
             hint = "name another folder with --images; without it the pictures are looked for near the labels"
             raise NotFoundError("the pictures' folder does not exist", where=str(images_dir), hint=hint)
         self.path, self.named, self.images_dir = path, named or path, images_dir
-        self.scratch = scratch
+        self.scratch, self.annotator = scratch, annotator
         self.root = path if path.is_dir() else path.parent
         self._parsed: OrderedDict[str, Any] = OrderedDict()
 
@@ -229,12 +231,14 @@ class LabelReader:
         recognises: Tells by content, cheaply, whether a source is in this format; raises nothing.
         read: Reads a source it recognises, or one that a person says is in this format. Raises DataError if
             nothing can be read.
+        chooses_annotators: It heeds `LabelSource.annotator`.
     """
 
     key: str
     format: str
     recognises: Callable[[LabelSource], bool]
     read: Callable[[LabelSource], CocoFile]
+    chooses_annotators: bool = False
 
 
 def own_name(path_or_url: str) -> str:

@@ -82,6 +82,7 @@ class IngestOptions:
             them unless that takes a class from a picture that had it.
         format: The format of the labels, one of `dataset.readers.table.FORMATS`; empty: told by content.
         mend: A person asked to undo what the labelling tool's export did to the masks.
+        annotator: Whose annotation counts where a picture has several; empty: the format's own rule.
     """
 
     source: str
@@ -93,6 +94,7 @@ class IngestOptions:
     relabelling: Relabelling = "ask"
     format: str = ""
     mend: bool = False
+    annotator: str = ""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def values_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Return what a picture opened ``as_values`` stores, uint32 (H, W).
 
     That is the number of a palette's colour, a grey value of up to 16 bits, or a colour as 0xRRGGBB without
-    its transparency.
+    its transparency; of a picture that is black all over, its opacity, 0 to 255.
 
     >>> values_of(np.array([[[0, 1, 2]]], np.uint8)).tolist()
     [[258]]
@@ -262,6 +262,8 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 def _to_values(image: Image.Image) -> NDArray[np.uint8]:
     """Return the numbers that a picture stores, each in three bytes, the highest first; see `values_of`."""
     if image.mode not in ("1", "L", "LA", "P", "PA") and not image.mode.startswith("I"):
+        if image.mode == "RGBA" and not np.asarray(image)[..., :3].any():
+            return _in_three_bytes(np.asarray(image)[..., 3])
         return np.array(image.convert("RGB"), dtype=np.uint8)
     stored = np.asarray(image)
     return _in_three_bytes(stored[..., 0] if stored.ndim == 3 else stored)

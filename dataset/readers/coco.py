@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PureWindowsPath
 from typing import Any, Final
 
-from dataset.coco.annotation_files import EXPORT_HINT, describe_folder
+from dataset.coco.annotation_files import EXPORT_HINT, VOC_BOXES, advise, describe_folder
 from dataset.coco.document import COCO, CocoFile, coco_from, is_safe_name
 from dataset.coco.listing import picture_names
 from dataset.formats.port import LabelReader, LabelSource, own_name
@@ -52,7 +52,8 @@ def _choose(source: LabelSource) -> str:
         raise DataError(f"{holder} holds {len(found)} COCO files", where=where, hint=hint)
     known = describe_folder(source.path)
     what = f"{known}, but no COCO file" if known else "no labels in a format that is read"
-    raise DataError(f"{holder} holds {what}", where=where, hint=EXPORT_HINT)
+    hint = advise(known) if known == VOC_BOXES else EXPORT_HINT
+    raise DataError(f"{holder} holds {what}", where=where, hint=hint)
 
 
 def _is_coco(source: LabelSource, name: str) -> bool:

@@ -6,7 +6,9 @@ in per cent of the picture as a browser shows it, upright. Predictions and draft
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,90 +19,90 @@ from dataset.coco.document import CocoFile
 from dataset.formats.brushes import read_brush
 from dataset.formats.collecting import Collector, Part
 from dataset.formats.filled_shapes import draw_ellipse
+from dataset.formats.label_studio_tasks import (
+    annotator_id,
+    annotator_of,
+    finished_annotations,
+    has_tasks,
+    is_by,
+    is_minimal,
+    rank_annotations,
+    tasks_of,
+    time_of,
+)
+from dataset.formats.picture_sizes import mask_decoder
 from dataset.formats.port import LabelReader, LabelSource, is_called_picture, own_name
 from dataset.formats.typed_json import as_dict, as_list, as_number, as_side, as_text
-from maskloop.errors import DataError, MaskError
-from maskloop.masks import Rle
+from dataset.pictures.sandbox import SandboxedDecoder
+from maskloop.errors import DataError, MaskError, PictureError
+from maskloop.masks import Rle, encode_masks
 from maskloop.wording import count
 
 _TOOL: Final = "Label Studio"
 _FORMAT: Final = "Label Studio JSON"
 _UPLOAD_PREFIX: Final = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _NOT_DRAWN: Final = frozenset({"choices", "textarea", "rating", "number", "taxonomy", "pairwise", "ranker"})
-_ANNOTATION_LISTS: Final = ("annotations", "completions")
+_NAMES_SHOWN: Final = 5
 
 
 def recognises(source: LabelSource) -> bool:
     """Tell whether tasks of Label Studio are there."""
-    return any(_has_tasks(source, name) for name in source.pick("json"))
+    return any(has_tasks(source, name) for name in source.pick("json"))
 
 
 def read(source: LabelSource) -> CocoFile:
-    """Read every task; of several annotations of a task one counts, see `_rank`.
+    """Read every task; of several annotations of a task one counts, see `rank_annotations`.
 
     Raises:
-        DataError: if there is no task.
+        DataError: if there is no task, or no annotation by the annotator that a person named.
     """
-    files = [*source.files] if source.is_file else [n for n in source.pick("json") if _has_tasks(source, n)]
-    tasks = [task for name in files for task in _tasks_of(source.json(name))]
+    files = [*source.files] if source.is_file else [n for n in source.pick("json") if has_tasks(source, n)]
+    tasks = [task for name in files for task in tasks_of(source.json(name))]
     if not tasks:
         hint = 'in Label Studio choose Export, then "JSON"'
         raise DataError("there are no tasks of Label Studio", where=str(source.named), hint=hint)
     collector = Collector(_FORMAT, _TOOL)
-    labelled = [(task, ranked) for task in tasks if (ranked := _rank(task))]
+    if source.annotator:
+        _refuse_unknown(source, tasks)
+    if any(is_minimal(source.json(name)) for name in files):
+        message = "JSON-MIN does not tell what is ground truth, nor which pictures were turned in the editor"
+        collector.tell("info", "json-min", files[0], message, 'in Label Studio choose Export, then "JSON"')
+    labelled = [(task, ranked) for task in tasks if (ranked := rank_annotations(task, source.annotator))]
     _tell_unlabelled(len(tasks) - len(labelled), collector)
     addresses = [_picture_address(task) for task, _ in labelled]
     names, images_dir = source.choose_names(_ways_to_name(addresses), beside=files[0])
-    for name, (task, ranked) in zip(names, labelled, strict=True):
-        _tell_others(name, task, ranked, collector)
-        _read_annotation(name, task, ranked[0], collector)
+    with mask_decoder() as decoder:
+        for name, (task, ranked) in zip(names, labelled, strict=True):
+            _tell_others(name, task, ranked, source.annotator, collector)
+            _read_annotation(name, task, ranked[0], decoder, collector)
     return collector.finish(source.stands_for(files[0]), images_dir)
 
 
-READER: Final = LabelReader("label-studio", _FORMAT, recognises, read)
+READER: Final = LabelReader("label-studio", _FORMAT, recognises, read, chooses_annotators=True)
 
 
-def _has_tasks(source: LabelSource, name: str) -> bool:
-    keys = (*(("data", each) for each in _ANNOTATION_LISTS), ("task", "result"))
-    return any(source.mentions(name, *each) for each in keys) and bool(_tasks_of(source.peek_json(name)))
-
-
-def _tasks_of(content: Any) -> list[dict[str, Any]]:
-    """Return the tasks of an export, of one task alone, or of an annotation with its task."""
-    tasks = []
-    for entry in map(as_dict, content if isinstance(content, list) else [content]):
-        if isinstance(entry.get("task"), dict) and isinstance(entry.get("result"), list):
-            tasks.append({**entry["task"], "annotations": [entry]})
-        elif isinstance(entry.get("data"), dict) and any(
-            isinstance(entry.get(name), list) for name in _ANNOTATION_LISTS
-        ):
-            tasks.append(entry)
-    return tasks
-
-
-def _rank(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the finished annotations, the one that counts first: marked as ground truth, else the newest."""
-    listed = next(filter(None, (as_list(task.get(name)) for name in _ANNOTATION_LISTS)), [])
-    finished = [
-        each
-        for each in map(as_dict, listed)
-        if isinstance(each.get("result"), list) and not (each.get("was_cancelled") or each.get("skipped"))
-    ]
-    return sorted(
-        finished, key=lambda each: (bool(each.get("ground_truth")), _time(each), _number(each)), reverse=True
-    )
+def _refuse_unknown(source: LabelSource, tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a name that no annotation has. Raises DataError."""
+    finished = [each for task in tasks for each in finished_annotations(task)]
+    if any(is_by(each, source.annotator) for each in finished):
+        return
+    known = sorted({annotator_of(each) for each in finished} - {""})[:_NAMES_SHOWN]
+    hint = f"it has annotations by {', '.join(known)}" if known else "it does not tell who annotated"
+    raise DataError(f"no annotation is by {source.annotator!r}", where=str(source.named), hint=hint)
 
 
 def _tell_others(
-    name: str, task: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]], collector: Collector
+    name: str, task: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]], wanted: str, collector: Collector
 ) -> None:
     if len(ranked) < 2:
         return
-    first, *others = [_annotator(each) or "somebody" for each in ranked]
+    first, *others = [annotator_of(each) or "somebody" for each in ranked]
     why = "it is marked as ground truth" if ranked[0].get("ground_truth") else "it is the newest"
+    if wanted and is_by(ranked[0], wanted):
+        why = "you named them"
     message = f"{count(len(ranked), 'annotation')} of one picture: that by {first} counts, because {why}"
     message += f"; left out: by {', '.join(others)}"
-    hint = "to let another one count, mark it as ground truth in Label Studio"
+    hint = "to let another one count, name its annotator with --annotator, or mark it as ground truth"
     collector.tell("warning", "two-annotators", _place(task), message, hint, example=name)
 
 
@@ -112,22 +114,26 @@ def _tell_unlabelled(number: int, collector: Collector) -> None:
 
 
 def _read_annotation(
-    name: str, task: Mapping[str, Any], annotation: Mapping[str, Any], collector: Collector
+    name: str,
+    task: Mapping[str, Any],
+    annotation: Mapping[str, Any],
+    decoder: SandboxedDecoder,
+    collector: Collector,
 ) -> None:
     told = {
         "tool": _TOOL,
         "task": as_text(task.get("id")),
-        "annotator": _annotator_id(annotation),
-        "time": _time(annotation),
+        "annotator": annotator_id(annotation),
+        "time": time_of(annotation),
     }
     origin = {key: value for key, value in told.items() if value}
     parts: list[Part] = []
     sizes: dict[tuple[int, int], str] = {}
     for region in _regions_of(annotation["result"], _place(task)):
         try:
-            parts.append(_part(region, origin))
+            parts.append(_part(region, origin, decoder))
             sizes[region.size_hw] = region.where
-        except MaskError as error:
+        except (MaskError, PictureError) as error:
             collector.refuse(name, "bad-region", region.where, error.headline, error.hint)
     if len(sizes) > 1:
         message = "the regions of one picture were drawn on pictures of different sizes"
@@ -187,7 +193,7 @@ def _regions_of(results: Sequence[Any], place: str) -> Iterator[_Region]:
         yield _Region(f"{place}, region {key}", drawn)
 
 
-def _part(region: _Region, origin: Mapping[str, str]) -> Part:
+def _part(region: _Region, origin: Mapping[str, str], decoder: SandboxedDecoder) -> Part:
     if len(region.labels) != 1:
         told = " and ".join(region.labels)
         message = f"the region has the labels {told}" if told else "the region has no label"
@@ -197,11 +203,13 @@ def _part(region: _Region, origin: Mapping[str, str]) -> Part:
         raise MaskError("the region was drawn on a picture that was turned in the editor", hint=hint)
     if region.value("item_index") or any(result.get("item_index") for result in region.results):
         raise MaskError("the region is on another picture of a task with several", hint="make a task of each")
-    return Part(region.labels[0], _shape(region), region.where, region.kind, origin=origin)
+    return Part(region.labels[0], _shape(region, decoder), region.where, region.kind, origin=origin)
 
 
-def _shape(region: _Region) -> Sequence[Sequence[float]] | Rle | None:
+def _shape(region: _Region, decoder: SandboxedDecoder) -> Sequence[Sequence[float]] | Rle | None:
     height_px, width_px = region.size_hw
+    if (address := region.value("imageDataURL")) is not None:
+        return _read_bitmask(as_text(address), height_px, width_px, decoder)
     if (stream := region.value("rle")) is not None:
         return read_brush(stream, height_px, width_px)
     if isinstance(points := region.value("points"), list):
@@ -213,6 +221,23 @@ def _shape(region: _Region) -> Sequence[Sequence[float]] | Rle | None:
         turned_deg = as_number(region.value("rotation") or 0)
         return draw_ellipse(centre, radii, height_px, width_px, turned_deg=turned_deg)
     return None
+
+
+def _read_bitmask(address: str, height_px: int, width_px: int, decoder: SandboxedDecoder) -> Rle:
+    """Read a PNG of the picture's size that is black where the object is and transparent elsewhere."""
+    start, _, data = address.partition(",")
+    if not start.startswith("data:image/png") or not start.endswith("base64"):
+        raise MaskError("a bitmask is not a PNG in a data URL", hint="draw it again in Label Studio")
+    try:
+        pixels_hw = decoder.open_values(b64decode(data)) > 0
+    except binascii.Error as error:
+        raise MaskError("a bitmask's PNG is broken", hint="draw it again in Label Studio") from error
+    if pixels_hw.shape != (height_px, width_px):
+        height, width = pixels_hw.shape
+        raise MaskError(
+            f"a bitmask of {width} x {height} px lies on a picture of {width_px} x {height_px} px"
+        )
+    return encode_masks(pixels_hw[None])[0]
 
 
 def _in_px(point: Any, height_px: int, width_px: int) -> tuple[float, float]:
@@ -251,25 +276,3 @@ def _ways_to_name(addresses: Sequence[str]) -> list[list[str]]:
 
 def _place(task: Mapping[str, Any]) -> str:
     return f"task {as_text(task.get('id')) or '?'}"
-
-
-def _annotator(annotation: Mapping[str, Any]) -> str:
-    person = annotation.get("completed_by")
-    if isinstance(person, dict):
-        return as_text(person.get("email")) or as_text(person.get("id"))
-    return as_text(person)
-
-
-def _annotator_id(annotation: Mapping[str, Any]) -> str:
-    """Return the number of the annotator in Label Studio, which is no name; a mail address without one."""
-    person = annotation.get("completed_by")
-    return (as_text(person.get("id")) if isinstance(person, dict) else "") or _annotator(annotation)
-
-
-def _time(annotation: Mapping[str, Any]) -> str:
-    told = annotation.get("updated_at") or annotation.get("created_at")
-    return told.replace(" ", "T") if isinstance(told, str) else ""
-
-
-def _number(annotation: Mapping[str, Any]) -> int:
-    return as_side(annotation.get("id"))

@@ -7,7 +7,8 @@ from typing import Final
 
 from dataset.coco.document import CocoFile
 from dataset.formats.port import LabelReader, LabelSource
-from dataset.readers import coco, cvat, datumaro, label_studio, labelme, painted, supervisely, via, yolo
+from dataset.painted import reader as painted
+from dataset.readers import coco, cvat, datumaro, label_studio, labelme, labelme_xml, supervisely, via, yolo
 from maskloop.errors import DataError
 
 READERS: Final[tuple[LabelReader, ...]] = (
@@ -16,6 +17,7 @@ READERS: Final[tuple[LabelReader, ...]] = (
     datumaro.READER,
     label_studio.READER,
     labelme.READER,
+    labelme_xml.READER,
     painted.READER,
     supervisely.READER,
     via.READER,
@@ -32,10 +34,16 @@ def read_labels(source: LabelSource, *, key: str = "") -> CocoFile:
         key: One of `FORMATS`; empty: it is told by content.
 
     Raises:
-        DataError: if no reader knows it, if two do, or if it cannot be read.
+        DataError: if no reader knows it, if two do, if it cannot be read, or if a person named an annotator
+            and the format has one annotation of each picture.
         NotFoundError: if it went.
     """
-    coco = choose_reader(source, READERS, key=key).read(source)
+    reader = choose_reader(source, READERS, key=key)
+    if source.annotator and not reader.chooses_annotators:
+        hint = "leave --annotator out; Label Studio's JSON is the format that holds several"
+        headline = f"{reader.format} holds one annotation of each picture"
+        raise DataError(headline, where=str(source.named), hint=hint)
+    coco = reader.read(source)
     place = source.place_of_folder(coco.images_dir) if coco.images_dir else None
     return replace(coco, images_place=place)
 

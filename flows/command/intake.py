@@ -40,6 +40,7 @@ def ingest(
     frame: Any,
     label_format: str | None,
     mend: bool,
+    annotator: str,
 ) -> None:
     """Validate labelled pictures and add them to the data as a version."""
     _refuse_both("--add", add, "--replace", replace)
@@ -54,6 +55,7 @@ def ingest(
         relabelling="add" if add else "replace" if replace else "ask",
         format=label_format or "",
         mend=mend,
+        annotator=annotator,
     )
     app = open_workspace(root)
     try:

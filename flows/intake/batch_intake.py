@@ -53,7 +53,8 @@ def ingest(
     record_missing_versions(app.ledger, app.state(), app.data)
     options = options or IngestOptions("")
     options = replace(options, source=options.source or annotations.stem)
-    with open_source(annotations, images_dir=images_dir) as source:  # until the report has drawn it
+    opened = open_source(annotations, images_dir=images_dir, annotator=options.annotator)
+    with opened as source:  # until the report has drawn it
         coco = read_labels(source, key=options.format)
         if coco.read_as != COCO:
             app.teller.say(f"read as {coco.read_as}")

@@ -15,6 +15,7 @@ LABEL_FORMATS: Final = (
     "datumaro",
     "label-studio",
     "labelme",
+    "labelme-xml",
     "masks",
     "supervisely",
     "via",
@@ -83,6 +84,12 @@ report with every problem, what to do about it and pictures to look at is writte
         ["--mend"],
         is_flag=True,
         help="Undo what the labelling tool's export did to masks, where that is possible.",
+    ),
+    click.Option(
+        ["--annotator"],
+        metavar="NAME",
+        default="",
+        help="Whose annotation counts where a picture has several: number, mail address or name.",
     ),
 )
 

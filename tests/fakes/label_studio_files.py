@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+from base64 import b64encode
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image
 
 from tests.fakes.label_scene import HEIGHT_PX, WIDTH_PX, Mask, SceneObject, corners, rectangles_of
 
@@ -61,6 +64,28 @@ def region(
 def brushed(number: int, label: str, mask: Mask) -> dict[str, Any]:
     height, width = mask.shape
     return region(number, "brush", label, (width, height), format="rle", rle=encode_brush(mask))
+
+
+def bitmasked(number: int, label: str, mask: Mask) -> dict[str, Any]:
+    """Return what the bitmask tool writes: a PNG in a data URL, black on a transparent canvas."""
+    canvas = np.zeros((*mask.shape, 4), np.uint8)
+    canvas[..., 3] = mask * 255
+    png = io.BytesIO()
+    Image.fromarray(canvas).save(png, format="PNG")
+    address = f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
+    height, width = mask.shape
+    return region(number, "bitmask", label, (width, height), imageDataURL=address)
+
+
+def minimal(
+    number: int, image: str, annotation_id: int | None, results: list[dict[str, Any]], by: int = 1
+) -> dict[str, Any]:
+    """Return a record of JSON-MIN: the values of the results, without their ids and types."""
+    sizes = ("original_width", "original_height")
+    drawn = [{**one["value"], **{size: one[size] for size in sizes}} for one in results]
+    at = f"2026-01-{annotation_id or 1:02d}T10:00:00.000000Z"
+    told = {"annotator": by, "annotation_id": annotation_id, "created_at": at, "updated_at": at}
+    return {"image": image, "id": number, **({"label": drawn} if drawn else {}), **told, "lead_time": 12.5}
 
 
 def outlined(number: int, one: SceneObject) -> dict[str, Any]:

@@ -59,6 +59,20 @@ _LABEL_STUDIO: Final = ToolExports(
         Export("label-studio-json-brush", "JSON", "brush", "tasks, brush by `mask2rle`"),
         Export("label-studio-json-polygons", "JSON", "polygons", "tasks"),
         Export("label-studio-json-two-annotators", "JSON", "brush, two annotators", "tasks"),
+        Export(
+            "label-studio-json-bitmask",
+            "JSON",
+            "bitmask",
+            "tasks, each value checked by `BitmaskLabelsValue`",
+        ),
+        Export("label-studio-json-min-brush", "JSON-MIN", "brush", _CONVERT.format("JSON_MIN")),
+        Export("label-studio-json-min-polygons", "JSON-MIN", "polygons", _CONVERT.format("JSON_MIN")),
+        Export(
+            "label-studio-json-min-two-annotators",
+            "JSON-MIN",
+            "brush, two annotators",
+            _CONVERT.format("JSON_MIN"),
+        ),
         Export("label-studio-coco-polygons", "COCO", "polygons", _CONVERT.format("COCO_WITH_IMAGES")),
         Export(
             "label-studio-coco-polygons-and-brush",
@@ -126,6 +140,8 @@ _DATUMARO: Final = ToolExports(
             "masks",
             _EXPORT.format("'voc_instance_segmentation'"),
         ),
+        Export("datumaro-labelme-xml-masks", "label_me", "masks", _EXPORT.format("'label_me'")),
+        Export("datumaro-labelme-xml-from-mixed", "label_me", "COCO, mixed", _EXPORT.format("'label_me'")),
         Export("datumaro-cityscapes-masks", "cityscapes", "masks", _EXPORT.format("'cityscapes'")),
         Export(
             "datumaro-yolo-ultralytics-from-mixed",

@@ -99,6 +99,8 @@ EXPORTS: Final[dict[str, scene.Export]] = {
     "cvat-masks": _made("cvat", says_crowd=True),
     "yolo-ultralytics-from-mixed": _converted("yolo_ultralytics"),
     "voc-masks": _made("voc_instance_segmentation", says_crowd=False),
+    "labelme-xml-masks": _made("label_me", says_crowd=True),
+    "labelme-xml-from-mixed": _converted("label_me"),
     "cityscapes-masks": _made("cityscapes", says_crowd=False),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import logging
 from pathlib import Path
@@ -11,12 +13,15 @@ import numpy as np
 from label_studio_sdk.converter import Converter
 from label_studio_sdk.converter.brush import decode_rle, mask2rle
 from label_studio_sdk.converter.imports.coco import convert_coco_to_ls
+from label_studio_sdk.label_interface.control_tags import BitmaskLabelsValue
+from PIL import Image
 
 from tests.label_tools import scene
 from tests.label_tools.scene import CATEGORIES, EMPTY, OBJECTS, PHOTO, SCENE, TURNED, DrawnObject
 
 _CONFIG: Final = """<View><Image name="image" value="$image"/>
 <BrushLabels name="brush" toName="image">{labels}</BrushLabels>
+<BitmaskLabels name="bitmask" toName="image">{labels}</BitmaskLabels>
 <PolygonLabels name="outline" toName="image">{labels}</PolygonLabels></View>""".format(
     labels="".join(f'<Label value="{name}"/>' for name in CATEGORIES.values())
 )
@@ -30,6 +35,18 @@ def brushed(drawn: DrawnObject) -> list[dict[str, Any]]:
     return [_region(drawn, "brush", {"format": "rle", "rle": rle})]
 
 
+def bitmasked(drawn: DrawnObject) -> list[dict[str, Any]]:
+    """Return one object painted with the bitmask tool: black on a transparent canvas of its size."""
+    canvas = np.zeros((80, 100, 4), np.uint8)
+    canvas[..., 3] = drawn.mask() * 255
+    png = io.BytesIO()
+    Image.fromarray(canvas, "RGBA").save(png, format="PNG")
+    address = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
+    region = _region(drawn, "bitmask", {"imageDataURL": address})
+    BitmaskLabelsValue.model_validate(region["value"])
+    return [region]
+
+
 def outlined(drawn: DrawnObject) -> list[dict[str, Any]]:
     """Return one object drawn as polygons, one region for each part, as the editor stores it."""
     return [
@@ -39,7 +56,7 @@ def outlined(drawn: DrawnObject) -> list[dict[str, Any]]:
 
 
 def _region(drawn: DrawnObject, control: str, value: dict[str, Any], part: int = 0) -> dict[str, Any]:
-    kind = {"brush": "brushlabels", "outline": "polygonlabels"}[control]
+    kind = {"brush": "brushlabels", "outline": "polygonlabels", "bitmask": "bitmasklabels"}[control]
     return {
         "id": f"{drawn.name}{part}",
         "from_name": control,
@@ -163,6 +180,10 @@ EXPORTS: Final[dict[str, scene.Export]] = {
     "json-brush": _json(_scene_tasks(_painted())),
     "json-polygons": _json(_scene_tasks(_drawn())),
     "json-two-annotators": _json(_scene_tasks(_painted(), _a_second_persons())),
+    "json-bitmask": _json(_scene_tasks([region for drawn in OBJECTS for region in bitmasked(drawn)])),
+    "json-min-brush": _converted(_scene_tasks(_painted()), "JSON_MIN"),
+    "json-min-polygons": _converted(_scene_tasks(_drawn()), "JSON_MIN"),
+    "json-min-two-annotators": _converted(_scene_tasks(_painted(), _a_second_persons()), "JSON_MIN"),
     "json-photo": _json(_photo_tasks()),
     "json-photo-brush": _json(_photo_painted()),
     "coco-brush": _converted(_scene_tasks(_painted()), "COCO_WITH_IMAGES"),

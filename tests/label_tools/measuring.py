@@ -51,6 +51,7 @@ _PLACES: Final = {
     "sahi-slices": "{stem}_{number}_0_0_100_80.png",
     "datumaro-yolo": "images/{part}/{name}",
     "datumaro-voc": "JPEGImages/{name}",
+    "datumaro-labelme-xml": "Images/default/{name}",
     "datumaro-cityscapes": "imgsFine/leftImg8bit/default/{stem}_leftImg8bit.png",
 }
 """Where an export has its pictures, by the beginning of its name; the others have them in ``images``."""

@@ -20,7 +20,15 @@ from dataset.coco.validation import validate_batch
 from dataset.formats.archives import open_source
 from dataset.readers.table import FORMATS, read_labels
 from maskloop.masks import encode_masks
-from tests.fakes import cvat_files, datumaro_files, painted_files, supervisely_files, via_files, yolo_files
+from tests.fakes import (
+    cvat_files,
+    datumaro_files,
+    labelme_xml_files,
+    painted_files,
+    supervisely_files,
+    via_files,
+    yolo_files,
+)
 from tests.fakes.judging import found_picture
 from tests.fakes.label_scene import (
     CLASSES,
@@ -35,8 +43,9 @@ from tests.fakes.label_scene import (
     scene_iou,
     write_scene_pictures,
 )
-from tests.fakes.label_studio_files import annotation, brushed, outlined, task
+from tests.fakes.label_studio_files import annotation, bitmasked, brushed, minimal, outlined, task
 from tests.fakes.labelme_files import mask_shape, page, shape
+from tests.fakes.labelme_xml_files import FOLDER
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,17 @@ def write_brushes(folder: Path) -> None:
     write_label_studio(folder, results)
 
 
+def write_bitmasks(folder: Path) -> None:
+    results = [bitmasked(number, one.class_name, one.mask) for number, one in enumerate(SCENE)]
+    write_label_studio(folder, results)
+
+
+def write_minimal(folder: Path) -> None:
+    results = [brushed(number, one.class_name, one.mask) for number, one in enumerate(SCENE)]
+    records = [minimal(1, PICTURE, 1, results), minimal(2, EMPTY_PICTURE, 2, [])]
+    write_json(folder / "project-1.json", records)
+
+
 def write_outlines(folder: Path) -> None:
     whole = [one for one in SCENE if one.name in ("dot", "crowd", "edge")]
     write_label_studio(folder, [outlined(number, one) for number, one in enumerate(whole)])
@@ -151,6 +171,18 @@ CASES = {
     "Label Studio, brush": Case("label-studio", write_brushes, NO_CROWDS),
     "Label Studio, polygons": Case("label-studio", write_outlines, NO_CROWDS | {"ring": 0.0, "two": 0.0}),
     "labelme, masks": Case("labelme", write_labelme_masks),
+    "Label Studio, bitmask": Case("label-studio", write_bitmasks, NO_CROWDS),
+    "Label Studio, JSON-MIN": Case("label-studio", write_minimal, NO_CROWDS),
+    "LabelMe XML, masks": Case(
+        "labelme-xml", labelme_xml_files.write_masks, None, f"Images/{FOLDER}", f"{FOLDER}/"
+    ),
+    "LabelMe XML, polygons": Case(
+        "labelme-xml",
+        labelme_xml_files.write_polygons,
+        NO_CROWDS | {"ring": 0.0},
+        f"Images/{FOLDER}",
+        f"{FOLDER}/",
+    ),
     "labelme, polygons": Case("labelme", write_labelme_outlines, NO_CROWDS | {"ring": 0.0}),
 }
 """Where an object is expected with 0, the format cannot hold it: polygons have no holes, some no parts."""

@@ -16,7 +16,7 @@ from dataset.readers.table import read_labels
 from maskloop.errors import DataError
 from maskloop.masks import decode_masks, rle_from_coco
 from tests.fakes.coco_batches import noise_pixels
-from tests.fakes.label_studio_files import annotation, brushed, region, task
+from tests.fakes.label_studio_files import annotation, bitmasked, brushed, minimal, region, task
 
 SIZE_WH = (40, 30)
 SQUARE = [[10.0, 20.0], [50.0, 20.0], [50.0, 60.0], [10.0, 60.0]]
@@ -25,6 +25,10 @@ SQUARE = [[10.0, 20.0], [50.0, 20.0], [50.0, 60.0], [10.0, 60.0]]
 
 def square(number: int = 1, label: str = "bolt", **value: Any) -> dict[str, Any]:
     return region(number, "polygon", label, SIZE_WH, points=SQUARE, closed=True, **value)
+
+
+def write_json(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content))
 
 
 def read(folder: Path, *tasks: dict[str, Any], pictures: tuple[str, ...] = ("a.png",)) -> CocoFile:
@@ -221,3 +225,104 @@ def test_what_holds_no_task_is_refused_when_named_so(content: str, tmp_path: Pat
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(DataError, match="no tasks of Label Studio"):
         read_labels(LabelSource(tmp_path / "a.json"), key="label-studio")
+
+
+class TestTheAnnotatorAPersonNames:
+    def two(self, folder: Path, annotator: str) -> CocoFile:
+        ada = {"id": 7, "email": "ada@example.org", "first_name": "Ada", "last_name": "Byron"}
+        ben = {"id": 8, "email": "ben@example.org"}
+        annotations = annotation(1, [square(label="bolt")], ada), annotation(2, [square(label="nut")], ben)
+        write_json(folder / "tasks.json", [task(1, "a.png", *annotations)])
+        return read_labels(LabelSource(folder, annotator=annotator))
+
+    @pytest.mark.parametrize("name", ["ada@example.org", "7", "Ada Byron", " ADA@example.org"])
+    def test_counts_before_a_newer_annotation(self, tmp_path: Path, name: str) -> None:
+        coco = self.two(tmp_path, name)
+        assert coco.categories == ({"id": 1, "name": "bolt"},)
+        (problem,) = coco.problems
+        assert (
+            "by ada@example.org counts, because you named them; left out: by ben@example.org"
+            in problem.message
+        )
+
+    def test_that_nobody_is_called_is_refused_with_those_who_are_there(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="no annotation is by 'eve'") as refused:
+            self.two(tmp_path, "eve")
+        assert "ada@example.org, ben@example.org" in refused.value.hint
+
+    def test_leaves_pictures_of_others_to_the_usual_rule(self, tmp_path: Path) -> None:
+        tasks = [
+            task(
+                1, "a.png", annotation(1, [square(label="bolt")], 7), annotation(2, [square(label="nut")], 8)
+            ),
+            task(2, "b.png", annotation(3, [square(label="gear")], 8)),
+        ]
+        write_json(tmp_path / "tasks.json", tasks)
+        coco = read_labels(LabelSource(tmp_path, annotator="7"))
+        assert [one["origin"]["annotator"] for one in coco.annotations] == ["7", "8"]
+
+    def test_is_no_question_of_a_format_with_one_annotation_a_picture(self, tmp_path: Path) -> None:
+        write_json(tmp_path / "a.json", {"images": [], "annotations": [], "categories": []})
+        with pytest.raises(DataError, match="COCO holds one annotation of each picture"):
+            read_labels(LabelSource(tmp_path, annotator="7"))
+
+
+class TestJsonMin:
+    def read(self, folder: Path, *records: dict[str, Any]) -> CocoFile:
+        write_json(folder / "project.json", [*records])
+        return read_labels(LabelSource(folder))
+
+    def test_of_two_records_of_a_task_the_newer_counts(self, tmp_path: Path) -> None:
+        records = [
+            minimal(1, "a.png", number, [square(label=name)], by)
+            for number, name, by in ((1, "bolt", 7), (2, "nut", 8))
+        ]
+        coco = self.read(tmp_path, *records)
+        assert [category["name"] for category in coco.categories] == ["nut"]
+        assert {problem.code for problem in coco.problems} == {"two-annotators", "json-min"}
+
+    def test_a_task_nobody_annotated_is_left_out(self, tmp_path: Path) -> None:
+        coco = self.read(tmp_path, minimal(1, "a.png", 1, [square()]), minimal(2, "b.png", None, []))
+        assert [image["file_name"] for image in coco.images] == ["a.png"]
+        assert "tasks-unlabelled" in {problem.code for problem in coco.problems}
+
+    def test_a_shape_that_a_second_control_repeats_with_its_label_is_one_object(self, tmp_path: Path) -> None:
+        record = minimal(1, "a.png", 1, [square(label="nut")])
+        (value,) = record["label"]
+        record["outline"] = [{key: each for key, each in value.items() if not key.endswith("labels")}]
+        coco = self.read(tmp_path, record)
+        assert len(coco.annotations) == 1
+        assert [problem.code for problem in coco.problems] == ["json-min"]
+
+
+class TestBitmasks:
+    def refused(self, folder: Path, **value: Any) -> str:
+        bad = bitmasked(1, "nut", np.ones((30, 40), bool))
+        bad["value"] |= value
+        coco = read(folder, task(1, "a.png", annotation(1, [bad])))
+        (problem,) = coco.problems
+        assert problem.code == "bad-region"
+        return problem.message
+
+    def test_a_mask_is_read_to_the_pixel(self, tmp_path: Path) -> None:
+        drawn = np.zeros((30, 40), bool)
+        drawn[3:9, 4:30] = True
+        drawn[5, 7] = False
+        coco = read(tmp_path, task(1, "a.png", annotation(1, [bitmasked(1, "nut", drawn)])))
+        assert np.array_equal(mask_of(coco), drawn)
+
+    @pytest.mark.parametrize(
+        ("address", "message"),
+        [
+            ("", "not a PNG in a data URL"),
+            ("https://example.org/a.png", "not a PNG in a data URL"),
+            ("data:image/png;base64,abc", "broken"),
+            ("data:image/png;base64,AAAA", "this is no JPEG, PNG"),
+        ],
+    )
+    def test_what_is_no_png_costs_its_picture(self, tmp_path: Path, address: str, message: str) -> None:
+        assert message in self.refused(tmp_path, imageDataURL=address)
+
+    def test_a_mask_of_another_size_costs_its_picture(self, tmp_path: Path) -> None:
+        other = bitmasked(1, "nut", np.ones((20, 20), bool))["value"]["imageDataURL"]
+        assert "20 x 20 px lies on a picture of 40 x 30 px" in self.refused(tmp_path, imageDataURL=other)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from dataset.coco.document import CocoFile
 from dataset.formats.collecting import Collector, Part
-from dataset.formats.painted_layout import lies_in, split_numbers
 from dataset.formats.port import LabelSource, is_called_picture
+from dataset.painted.layout import lies_in, split_numbers
 from dataset.pictures.decoding import values_of
 from dataset.pictures.sandbox import SandboxedDecoder
 from maskloop.errors import DataError, MaskError, PictureError

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from dataset.formats.painted_layout import PaintedMask, keys_of, match_masks, split_numbers
+from dataset.painted.layout import PaintedMask, keys_of, match_masks, split_numbers
 from maskloop.masks import decode_masks
 
 

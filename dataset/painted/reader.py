@@ -19,7 +19,9 @@ from scipy import ndimage
 
 from dataset.coco.document import CocoFile
 from dataset.formats.collecting import Collector, Part
-from dataset.formats.painted_layout import (
+from dataset.formats.picture_sizes import mask_decoder
+from dataset.formats.port import LabelReader, LabelSource, is_called_picture
+from dataset.painted.layout import (
     MASKS,
     PICTURES,
     PaintedMask,
@@ -28,9 +30,7 @@ from dataset.formats.painted_layout import (
     match_masks,
     split_numbers,
 )
-from dataset.formats.picture_sizes import mask_decoder
-from dataset.formats.port import LabelReader, LabelSource, is_called_picture
-from dataset.formats.voc_masks import has_voc_masks, read_voc_masks
+from dataset.painted.voc import has_voc_masks, read_voc_masks
 from dataset.pictures.sandbox import SandboxedDecoder
 from maskloop.errors import DataError, MaskError, PictureError
 from maskloop.masks import Rle
@@ -45,6 +45,11 @@ _LAYOUT_HINT: Final = (
 _SEMANTIC_HINT: Final = (
     "give each object a number of its own; regions that are not connected are not taken for objects, because "
     "objects that touch would become one"
+)
+_CITYSCAPES_HINT: Final = (
+    "in *_instanceIds.png a number of 1000 or more is 1000 times the class plus the object: number the objects "
+    'anew in masks/NAME.png beside images/, with their classes in classes.json, {"NAME": {"1": "car"}}; or '
+    "export COCO with RLE"
 )
 _OTHERS: Final = {
     "SegmentationClass/": "Pascal VOC's masks of classes without those of objects",
@@ -88,7 +93,8 @@ def read(source: LabelSource) -> CocoFile:
     if not masks or not pictures:
         other = _other_layout(source)
         what = f"{other} are not read" if other else "there are no masks beside pictures"
-        raise DataError(what, where=str(source.named), hint=_LAYOUT_HINT)
+        hint = _CITYSCAPES_HINT if "Cityscapes" in other else _LAYOUT_HINT
+        raise DataError(what, where=str(source.named), hint=hint)
     by_picture: dict[str, list[PaintedMask]] = defaultdict(list)
     for mask in match_masks(masks, pictures):
         by_picture[mask.picture].append(mask)
