@@ -53,7 +53,8 @@ def describe_foreign_bytes(data: bytes) -> str:
         return "a ZIP archive"
     text = data[:20_000].decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
     if text.startswith("<"):
-        return VOC_BOXES if "<bndbox" in text else "an XML file of no labelling tool that is known"
+        is_voc = any(tag in text for tag in ("<bndbox", "<segmented>"))
+        return VOC_BOXES if is_voc else "an XML file of no labelling tool that is known"
     if re.search(r"^names\s*:", text, re.MULTILINE) and re.search(r"^(train|val|nc|path)\s*:", text, re.M):
         return "YOLO's data.yaml"
     lines = text.splitlines()[:_NAMES_SHOWN]

@@ -47,7 +47,7 @@ _SEMANTIC_HINT: Final = (
     "objects that touch would become one"
 )
 _CITYSCAPES_HINT: Final = (
-    "in *_instanceIds.png a number of 1000 or more is 1000 times the class plus the object: number the objects "
+    "in *_instanceIds.png a number of 1000 or more is 1000 times the class plus the object: number objects "
     'anew in masks/NAME.png beside images/, with their classes in classes.json, {"NAME": {"1": "car"}}; or '
     "export COCO with RLE"
 )

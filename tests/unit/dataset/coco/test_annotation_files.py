@@ -19,8 +19,8 @@ MISTAKES = {
     "a PNG picture": encode_png(noise_pixels(1)),
     "a JPEG picture": b"\xff\xd8\xff\xe0" + b"\0" * 40,
     "a ZIP archive": b"PK\x03\x04" + b"\0" * 40,
-    "an XML file of no labelling tool": b"<?xml version='1.0'?><annotation></annotation>",
-    "the boxes of Pascal VOC": b"<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>",
+    "an XML file of no labelling tool that is known": b"<?xml version='1.0'?><annotation></annotation>",
+    "the boxes of Pascal VOC (XML)": b"<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>",
     "Label Studio's own JSON": json.dumps(
         [{"id": 1, "data": {"image": "/data/a.png"}, "annotations": [{"result": []}]}]
     ).encode(),
