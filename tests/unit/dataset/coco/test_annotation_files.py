@@ -20,7 +20,7 @@ MISTAKES = {
     "a JPEG picture": b"\xff\xd8\xff\xe0" + b"\0" * 40,
     "a ZIP archive": b"PK\x03\x04" + b"\0" * 40,
     "an XML file of no labelling tool that is known": b"<?xml version='1.0'?><annotation></annotation>",
-    "the boxes of Pascal VOC (XML)": b"<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>",
+    "the boxes of Pascal VOC (XML)": b"<annotation><object><bndbox></bndbox></object></annotation>",
     "Label Studio's own JSON": json.dumps(
         [{"id": 1, "data": {"image": "/data/a.png"}, "annotations": [{"result": []}]}]
     ).encode(),
