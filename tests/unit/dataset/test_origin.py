@@ -11,7 +11,7 @@ BEN = {"tool": "CVAT", "annotator": "ben"}
 
 
 def test_a_record_that_tells_nothing_has_no_origin():
-    silent = (None, {}, "ada", {"tool": True, "time": 1.5})
+    silent: tuple[object, ...] = (None, {}, "ada", {"tool": True, "time": 1.5})
     assert [read_origin(told) for told in silent] == [None] * 4
 
 
