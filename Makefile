@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test fast test-export test-labels test-studio check site lock upgrade real load bench clean distclean environment
+.PHONY: demo test fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo
@@ -36,6 +36,10 @@ test-studio: environment  ## labels through a real Label Studio server, in an en
 	$(BIN)/python -m tests.label_tools.environments install label-studio-server
 	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_labelling_tools.py \
 	  tests/contracts/test_labelling_story.py
+
+test-cvat: environment  ## what is said to CVAT, by its own client and published schema, in an environment of its own (150 MB)
+	$(BIN)/python -m tests.label_tools.environments install cvat-sdk
+	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_cvat_schema.py
 
 check: environment site ## lint, types, layers, links
 	$(BIN)/ruff check .

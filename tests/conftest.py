@@ -13,6 +13,10 @@ from typing import Final
 import pytest
 
 _EXPORT: Final = "needs the packages of exports: `make test-export` runs it, in CI too"
+_CVAT: Final = (
+    "needs cvat-sdk: `make test-cvat` runs it; everywhere, tests/contracts/test_cvat_schema.py compares what "
+    "is said with what the schema was found to allow"
+)
 MAY_SKIP: Final = {
     "test_an_export_answers_for_the_model_and_is_known_by_its_digest": _EXPORT,
     "test_a_library_computes_what_torch_computes": _EXPORT,
@@ -26,6 +30,8 @@ MAY_SKIP: Final = {
         "needs Label Studio (1 GB): `make test-studio` runs the suite against a real server; everywhere, "
         "tests/contracts/test_labelling_tools.py runs it against a fake of its HTTP interface"
     ),
+    "test_what_is_said_to_cvat_and_answered_is_as_its_published_schema_has_it": _CVAT,
+    "test_cvat_s_own_client_sees_what_was_pushed_and_what_it_draws_is_pulled": _CVAT,
     "test_every_answer_is_one_that_the_document_promises": (
         "nothing wrong can be sent to an operation that takes nothing"
     ),

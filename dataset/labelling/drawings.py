@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dataset.coco.document import CocoFile
 from dataset.coco.outlines import read_mask
 from dataset.labelling.port import DrawnInstance
+from maskloop.digest import digest_value
 from maskloop.errors import MaskError
 
 
@@ -62,6 +63,15 @@ def is_unchanged(drawn: Drawing, model: Drawing) -> bool:
     """Tell whether a person submitted the model's answer as it was, pixel by pixel; an empty one is none."""
     some, others = (sorted(map(_identity, each.instances)) for each in (drawn, model))
     return bool(others) and not model.trouble and some == others
+
+
+def digest_labels(instances: Sequence[DrawnInstance]) -> str:
+    """Return a digest of classes and masks, the same in any order."""
+    listed = [
+        [one.class_name, one.mask.height_px, one.mask.width_px, one.mask.counts.decode(), one.is_crowd]
+        for one in instances
+    ]
+    return digest_value(sorted(listed))
 
 
 def _identity(one: DrawnInstance) -> tuple[str, bool, int, int, bytes]:

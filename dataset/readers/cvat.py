@@ -5,6 +5,7 @@ CVAT's other exports are read as what they are: COCO, YOLO, Datumaro, masks pain
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -169,14 +170,28 @@ def _draw(shape: Element, size_hw: tuple[int, int] | None) -> list[list[float]] 
 
 
 def _place_runs(mask: Element, height_px: int, width_px: int) -> Rle:
-    """Read runs that go row by row through the mask's own box, the first of them background."""
     left, top, width, height = (
         _whole_numbers(mask.get(k, ""))[0] for k in ("left", "top", "width", "height")
     )
-    runs = _whole_numbers(mask.get("rle", ""))
+    return place_runs(_whole_numbers(mask.get("rle", "")), (left, top, width, height), height_px, width_px)
+
+
+def place_runs(runs: Sequence[int], box: tuple[int, int, int, int], height_px: int, width_px: int) -> Rle:
+    """Draw runs that go row by row through a box of a picture, the first of them background.
+
+    Args:
+        runs: Their lengths in px.
+        box: Left, top, width and height in px.
+        height_px: Of the picture.
+        width_px: Of the picture.
+
+    Raises:
+        MaskError: if the runs do not fill the box, or the box does not lie in the picture.
+    """
+    left, top, width, height = box
     if min(width, height) < 1 or width * height > MAX_AREA_PX:
         raise MaskError(f"a mask's box has the size {width} x {height} px")
-    if min(runs) < 0 or sum(runs) != width * height:
+    if not runs or min(runs) < 0 or sum(runs) != width * height:
         raise MaskError(f"a mask's runs do not add up to the {width * height} px of its box")
     pixels_hw = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     return place_mask(pixels_hw, left_px=left, top_px=top, height_px=height_px, width_px=width_px)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from dataset.coco.document import read_json
 from dataset.ingestion.plan import IngestOptions
+from dataset.labelling.drawings import digest_labels
 from dataset.labelling.port import Annotation, LabellingTool, PlacedTask
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.raw.conversion import conversion_of
@@ -25,7 +26,6 @@ from flows.labelling.returned import (
     LeftOut,
     Settled,
     digest_annotations,
-    digest_labels,
     limit_accepted,
     settle,
 )

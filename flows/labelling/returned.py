@@ -10,6 +10,7 @@ from itertools import combinations
 from scipy.optimize import linear_sum_assignment
 
 from dataset.labelled_pictures import LabelOrigin
+from dataset.labelling.drawings import digest_labels
 from dataset.labelling.port import Annotation, DrawnInstance
 from maskloop.digest import digest_value
 from maskloop.masks import mask_iou
@@ -129,15 +130,6 @@ def limit_accepted(
     reason = f"accepted as the model drew them, beyond {percent:g} % (labelling.max_accepted_percent)"
     beyond = {one.picture_digest: LeftOut(one.picture_digest, reason) for one in accepted[room:]}
     return [one for one in settled if one.picture_digest not in beyond], list(beyond.values())
-
-
-def digest_labels(instances: Sequence[DrawnInstance]) -> str:
-    """Return a digest of classes and masks, the same in any order."""
-    listed = [
-        [one.class_name, one.mask.height_px, one.mask.width_px, one.mask.counts.decode(), one.is_crowd]
-        for one in instances
-    ]
-    return digest_value(sorted(listed))
 
 
 def digest_annotations(annotations: Sequence[Annotation], *rules: object) -> str:

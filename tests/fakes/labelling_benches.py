@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from dataset.formats.brushes import write_brush
+from dataset.labelling.cvat import Cvat
+from dataset.labelling.cvat_api import CvatApi
 from dataset.labelling.folder_tool import FolderTool
 from dataset.labelling.label_studio import LabelStudio
 from dataset.labelling.label_studio_api import LabelStudioApi
 from dataset.labelling.port import DrawnInstance, LabellingTool, PlacedTask
+from maskloop.masks import decode_masks
+from tests.fakes.label_scene import runs_by_row
 
 
 class Bench(Protocol):
@@ -160,6 +166,81 @@ class StudioBench:
 
     def _annotate(self, task: PlacedTask, **content: Any) -> None:
         self.api.post(f"/api/tasks/{task.task_id}/annotations/", json={"lead_time": 3.2, **content})
+
+
+@dataclass
+class CvatBench:
+    """People who use the editor of CVAT, as its HTTP interface sees them: each has jobs and finishes them."""
+
+    tool: Cvat
+    api: CvatApi
+
+    def submit(self, task: PlacedTask, instances: Sequence[DrawnInstance], *, by: int = 1) -> None:
+        number, frame = map(int, task.task_id.split("-"))
+        if by == 1:
+            job = self._job_of(task)
+        else:
+            asked = {"type": "ground_truth", "task_id": number, "frames": [frame]}
+            job = self.api.post("/api/jobs", json={**asked, "frame_selection_method": "manual"})["id"]
+        self._draw(job, frame, instances)
+        self._finish(job, by)
+
+    def accept(self, task: PlacedTask) -> None:
+        self._finish(self._job_of(task))
+
+    def redraw(self, task: PlacedTask, instances: Sequence[DrawnInstance]) -> None:
+        self._draw(self._job_of(task), int(task.task_id.partition("-")[2]), instances)
+
+    def withdraw(self, task: PlacedTask) -> None:
+        self._change(self._job_of(task), state="in progress")
+
+    def delete(self, task: PlacedTask) -> None:
+        number, frame = map(int, task.task_id.split("-"))
+        path = f"/api/tasks/{number}/data/meta"
+        gone = [*self.api.get(path)["deleted_frames"], frame]
+        self.api.ask("PATCH", path, json={"deleted_frames": gone})
+
+    def _job_of(self, task: PlacedTask) -> int:
+        number, frame = map(int, task.task_id.split("-"))
+        jobs = self.api.get("/api/jobs", {"task_id": number})["results"]
+        own = [one for one in jobs if one["type"] == "annotation" and one["start_frame"] <= frame]
+        return max(int(one["id"]) for one in own)
+
+    def _finish(self, job: int, by: int = 1) -> None:
+        self._change(job, assignee=by)
+        self._change(job, state="completed")
+
+    def _change(self, job: int, **content: Any) -> None:
+        self.api.ask("PATCH", f"/api/jobs/{job}", json=content)
+
+    def _draw(self, job: int, frame: int, instances: Sequence[DrawnInstance]) -> None:
+        """Replace the shapes of a frame, as the editor saves them; the rest stays."""
+        path = f"/api/jobs/{job}/annotations/"
+        held = self.api.get(path)
+        project = self.tool.find_project().rpartition("/")[2]
+        labels = self.api.get("/api/labels", {"project_id": project, "page_size": 100})["results"]
+        shapes = [one for one in held["shapes"] if one["frame"] != frame]
+        shapes += [masked(one, frame, labels) for one in instances]
+        self.api.ask("PUT", path, json={**held, "shapes": shapes})
+
+
+def masked(one: DrawnInstance, frame: int, labels: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return an object as the editor of CVAT saves a mask: the box ends with the last row and column."""
+    pixels = decode_masks([one.mask])[0]
+    rows, columns = np.where(pixels.any(axis=1))[0], np.where(pixels.any(axis=0))[0]
+    left, top, right, bottom = (int(side) for side in (columns[0], rows[0], columns[-1], rows[-1]))
+    runs = runs_by_row(pixels[top : bottom + 1, left : right + 1])
+    (label,) = [each for each in labels if each["name"] == one.class_name]
+    crowd = {"spec_id": label["attributes"][0]["id"], "value": "true" if one.is_crowd else "false"}
+    return {
+        "type": "mask",
+        "frame": frame,
+        "label_id": label["id"],
+        "points": [*runs, left, top, right, bottom],
+        "occluded": False,
+        "source": "manual",
+        "attributes": [crowd],
+    }
 
 
 def brushed(number: int, one: DrawnInstance) -> dict[str, Any]:

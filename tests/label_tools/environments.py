@@ -2,6 +2,7 @@
 
     python -m tests.label_tools.environments install    # what `make test-labels` begins with
     python -m tests.label_tools.environments install label-studio-server    # `make test-studio`
+    python -m tests.label_tools.environments install cvat-sdk    # `make test-cvat`
     python -m tests.label_tools.environments freeze     # write tests/records/labels anew with the tools
     python -m tests.label_tools.environments lock       # pin what locks/TOOL.in asks for (`make lock`)
 
@@ -88,10 +89,13 @@ TOOLS: Final = (
 LABEL_STUDIO: Final = Tool("label-studio-server")
 """The server that pictures are pushed to; it writes no records."""
 
+CVAT_SDK: Final = Tool("cvat-sdk")
+"""CVAT's own client, whose models are its published schema; it writes no records."""
+
 
 def install(*names: str) -> None:
     """Make the environment of each tool, or of those named, or leave one that is as its lock says."""
-    for tool in [one for one in (*TOOLS, LABEL_STUDIO) if one.name in names] or TOOLS:
+    for tool in [one for one in (*TOOLS, LABEL_STUDIO, CVAT_SDK) if one.name in names] or TOOLS:
         stamp, made_from = tool.python.parent.parent / ".installed", _digest(tool.lock)
         if stamp.is_file() and stamp.read_text() == made_from:
             continue
@@ -121,7 +125,7 @@ def freeze() -> None:
 
 def lock(*options: str) -> None:
     """Pin what each tool needs, with hashes and without addresses."""
-    for tool in (*TOOLS, LABEL_STUDIO):
+    for tool in (*TOOLS, LABEL_STUDIO, CVAT_SDK):
         wanted, oldest = tool.lock.with_suffix(".in"), ".".join(map(str, tool.oldest_python))
         told = (
             "--universal",

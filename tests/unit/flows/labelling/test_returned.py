@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dataset.labelling.drawings import digest_labels
 from dataset.labelling.port import Annotation, DrawnInstance
 from flows.labelling.returned import (
     LeftOut,
     Settled,
     digest_annotations,
-    digest_labels,
     limit_accepted,
     measure_agreement,
     settle,
