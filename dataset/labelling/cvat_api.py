@@ -57,7 +57,8 @@ class CvatApi(ServerApi):
         """
         for _ in range(_NUM_LISTINGS):
             found: dict[Any, Mapping[str, Any]] = {}
-            page, total, is_more = 0, 0, True
+            totals: set[int] = set()
+            page, is_more = 0, True
             while is_more:
                 page += 1
                 asked = {**query, "sort": "id", "page": page, "page_size": _PAGE_SIZE}
@@ -70,8 +71,9 @@ class CvatApi(ServerApi):
                 if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
                     raise self._stranger(path)
                 found |= {one["id"]: one for one in answer["results"]}
-                total, is_more = answer.get("count", 0), bool(answer.get("next"))
-            if total == len(found):
+                totals.add(answer.get("count", 0))
+                is_more = bool(answer.get("next"))
+            if totals == {len(found)}:
                 return list(found.values())
         raise UnavailableError("a list of CVAT changes while it is read", where=f"{self.url}{path}")
 

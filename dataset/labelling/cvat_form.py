@@ -16,6 +16,7 @@ from dataset.labelling.port import DrawnInstance, LabelTask
 from dataset.readers.cvat import place_runs
 from maskloop.errors import DataError, MaskError
 from maskloop.masks import Rle, crop_mask
+from maskloop.pages.class_colours import class_colour
 
 TAG: Final = "maskloop"
 """The tag of each picture: why it was chosen."""
@@ -84,11 +85,12 @@ def write_labels(class_names: Sequence[str], known: ProjectLabels | None = None)
         )
     written: list[dict[str, Any]] = []
     kind: dict[str, Any]
-    for name in class_names:
+    for index, name in enumerate(class_names):
         number = known.numbers.get(name) if known else None
         if known is None or name not in known.crowd_attributes:
             crowd = _attribute(_CROWD, "checkbox", "false")
-            kind = {"type": "any"} if number is None else {"id": number}
+            colour = f"#{bytes(class_colour(index)).hex()}"
+            kind = {"type": "any", "color": colour} if number is None else {"id": number}
             written.append({"name": name, **kind, "attributes": [crowd]})
     told = [name for name in _TOLD if known is None or name not in known.tag_attributes]
     if told:

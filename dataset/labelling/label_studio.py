@@ -69,14 +69,16 @@ class LabelStudio:
         found = self._find()
         if found is None:
             return ()
+        before = self._count_tasks(found)
         for _ in range(_NUM_LISTINGS):  # a task deleted between two pages hides another one
             tasks = {
                 task["id"]: _placed(task)
                 for task in self._api.pages("/api/tasks", "tasks", {"project": found["id"]})
             }
-            total = self._api.get("/api/tasks", {"project": found["id"], "page_size": 1}).get("total")
-            if total == len(tasks):
+            after = self._count_tasks(found)
+            if before == after == len(tasks):
                 return tuple(tasks.values())
+            before = after
         raise UnavailableError("the tasks of Label Studio change while they are listed", where=self._api.url)
 
     def tell_losses(self, task: LabelTask) -> tuple[str, ...]:
@@ -130,6 +132,9 @@ class LabelStudio:
         return min(
             (one for one in listed if one["title"] == self._title), key=lambda one: one["id"], default=None
         )
+
+    def _count_tasks(self, project: Mapping[str, Any]) -> Any:
+        return self._api.get("/api/tasks", {"project": project["id"], "page_size": 1}).get("total")
 
     def _address(self, project: Mapping[str, Any]) -> str:
         return f"{self._api.url}/projects/{project['id']}"

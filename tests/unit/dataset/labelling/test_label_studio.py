@@ -52,3 +52,21 @@ def test_what_began_with_another_prediction_than_it_ended_with_is_changed() -> N
         made = annotation(1, results, prediction={"result": began_with})
         (found,) = read_export([task(3, "/data/upload/1/a.png", made)], {})
         assert found.is_unchanged == is_unchanged, name
+
+
+def test_a_task_that_hid_behind_a_deleted_one_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a person deletes the first of three tasks, the third moves to the page that was read already."""
+    monkeypatch.setenv("STUDIO_TOKEN", LEGACY_TOKEN)
+    monkeypatch.setattr("dataset.labelling.label_studio_api._PAGE_SIZE", 2)
+    tasks = {number: {"id": number, "project": 1, "data": {}, "updated_at": ""} for number in (1, 2, 3, 4)}
+    server = FakeLabelStudio(projects={1: {"id": 1, "title": "t"}}, tasks=tasks)
+    inner = server.transport
+
+    def delete_meanwhile(request: httpx.Request) -> httpx.Response:
+        answer = inner.handle_request(request)
+        if request.url.params.get("page") == "1" and request.url.path == "/api/tasks":
+            server.tasks.pop(1, None)
+        return answer
+
+    api = LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=httpx.MockTransport(delete_meanwhile))
+    assert [one.task_id for one in LabelStudio(api, title="t").list_tasks()] == ["2", "3", "4"]
