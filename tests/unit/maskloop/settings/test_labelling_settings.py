@@ -21,7 +21,8 @@ def test_a_section_that_cannot_work_is_refused(section: dict[str, str], message:
         parse_settings({"labelling": section})
 
 
-def test_a_server_needs_its_address_alone() -> None:
+@pytest.mark.parametrize("tool", ["label-studio", "cvat"])
+def test_a_server_needs_its_address_alone(tool: str) -> None:
     address = "http://127.0.0.1:8080"
-    found = parse_settings({"labelling": {"tool": "label-studio", "url": address}}).labelling
-    assert (found.url, found.token_variable, found.project) == (address, "LABEL_STUDIO_API_KEY", "")
+    found = parse_settings({"labelling": {"tool": tool, "url": address}}).labelling
+    assert (found.url, found.token_variable, found.project) == (address, "", "")
