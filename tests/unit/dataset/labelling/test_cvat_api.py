@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -70,7 +71,8 @@ def test_what_the_server_says_of_a_field_is_told() -> None:
 
 
 def test_a_server_that_is_not_cvat_is_named() -> None:
-    for content in ({"text": "<html>"}, {"json": {"something": "else"}}, {"json": []}):
+    contents: list[dict[str, Any]] = [{"text": "<html>"}, {"json": {"something": "else"}}, {"json": []}]
+    for content in contents:
         api = api_of(lambda _, content=content: httpx.Response(200, **content))  # type: ignore[misc]
         with pytest.raises(DataError, match="not one of CVAT"):
             api.list_all("/api/projects", {})

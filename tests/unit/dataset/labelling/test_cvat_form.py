@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,7 +37,7 @@ def mask_of(*pixels: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def drawn(*shapes: dict[str, object], **more: object) -> tuple[list[np.ndarray], str]:
+def drawn(*shapes: Mapping[str, object], **more: object) -> tuple[list[np.ndarray], str]:
     """What one frame holds: the masks, and why it cannot be used."""
     content = {"shapes": [{"frame": 0, "label_id": 1, **one} for one in shapes], **more}
     ((_, drawing, _),) = read_annotations(content, [FRAME], read_labels(LABELS))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -58,7 +60,9 @@ def test_a_task_that_hid_behind_a_deleted_one_is_listed(monkeypatch: pytest.Monk
     """While a person deletes the first of three tasks, the third moves to the page that was read already."""
     monkeypatch.setenv("STUDIO_TOKEN", LEGACY_TOKEN)
     monkeypatch.setattr("dataset.labelling.label_studio_api._PAGE_SIZE", 2)
-    tasks = {number: {"id": number, "project": 1, "data": {}, "updated_at": ""} for number in (1, 2, 3, 4)}
+    tasks: dict[int, dict[str, Any]] = {
+        number: {"id": number, "project": 1, "data": {}, "updated_at": ""} for number in (1, 2, 3, 4)
+    }
     server = FakeLabelStudio(projects={1: {"id": 1, "title": "t"}}, tasks=tasks)
     inner = server.transport
 
