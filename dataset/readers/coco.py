@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from dataset.coco.annotation_files import EXPORT_HINT, VOC_BOXES, advise, describe_folder
 from dataset.coco.document import COCO, CocoFile, coco_from, is_safe_name
+from dataset.coco.joining import join_files
 from dataset.coco.listing import picture_names
+from dataset.formats.collecting import name_in_subset
 from dataset.formats.port import LabelReader, LabelSource, own_name
 from dataset.formats.typed_json import as_dict, told_origin
 from dataset.problems import DataProblem
@@ -25,8 +29,18 @@ def recognises(source: LabelSource) -> bool:
 
 
 def read(source: LabelSource) -> CocoFile:
-    """Read the only COCO file there is. Raises DataError if there is none, or several."""
-    name = _choose(source)
+    """Read the COCO file there is, or all of them if each is of other pictures, such as those of splits.
+
+    Raises:
+        DataError: if there is none, or if several are of the same pictures.
+    """
+    first, *others = _choose(source)
+    if others:
+        return _read_splits(source, (first, *others))
+    return _read_file(source, first)
+
+
+def _read_file(source: LabelSource, name: str) -> CocoFile:
     coco = _with_origins(coco_from(source.json(name), source.stands_for(name)))
     if any(isinstance(each, dict) and "neg_category_ids" in each for each in coco.images):
         return _as_lvis(coco, source, name)
@@ -37,23 +51,64 @@ def read(source: LabelSource) -> CocoFile:
 READER: Final = LabelReader("coco", COCO, recognises, read)
 
 
-def _choose(source: LabelSource) -> str:
+def _choose(source: LabelSource) -> tuple[str, ...]:
+    """Return the COCO files, at least one. Raises DataError."""
     if source.is_file:
-        return source.files[0]
-    found = [name for name in source.pick("json") if _is_coco(source, name)]
-    if len(found) == 1:
-        return found[0]
-    where = str(source.named)
-    is_archive = source.named != source.path
-    holder = "the archive" if is_archive else "the folder"
+        return source.files
+    found = tuple(name for name in source.pick("json") if _is_coco(source, name))
     if found:
-        names = ", ".join(found[:_NAMES_SHOWN]) + (", ..." if len(found) > _NAMES_SHOWN else "")
-        hint = f"{'unpack it and ' if is_archive else ''}name one of them: {names}"
-        raise DataError(f"{holder} holds {len(found)} COCO files", where=where, hint=hint)
+        return found
+    where = str(source.named)
+    holder = _holder(source)
     known = describe_folder(source.path)
     what = f"{known}, but no COCO file" if known else "no labels in a format that is read"
     hint = advise(known) if known == VOC_BOXES else EXPORT_HINT
     raise DataError(f"{holder} holds {what}", where=where, hint=hint)
+
+
+def _holder(source: LabelSource) -> str:
+    return "the archive" if source.named != source.path else "the folder"
+
+
+def _read_splits(source: LabelSource, names: Sequence[str]) -> CocoFile:
+    """Read several files as one: pictures named from one folder, classes by name, all ids anew.
+
+    Raises:
+        DataError: if a picture is in two of them, as in COCO's own instances and key points.
+    """
+    files = [_read_file(source, name) for name in names]
+    folders = [coco.images_dir or source.root for coco in files]
+    common = source.images_dir or Path(os.path.commonpath(folders))
+    below = [_named_below(common, *each) for each in zip(files, names, folders, strict=True)]
+    listed = [name for coco in below for name in picture_names(coco)]
+    if len(set(listed)) < len(listed):
+        shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+        is_archive = source.named != source.path
+        hint = f"{'unpack it and ' if is_archive else ''}name one of them: {shown}"
+        what = f"{_holder(source)} holds {len(names)} COCO files about the same pictures"
+        raise DataError(what, where=str(source.named), hint=hint)
+    joined = join_files(below)
+    told = ", ".join(f"{name} ({len(coco.images)})" for name, coco in zip(names, below, strict=True))
+    message = (
+        f"{len(names)} COCO files are read as one batch, with the number of pictures in each: {told}; places "
+        "in the lists go on from one file to the next"
+    )
+    hint = "the split of each picture is decided anew, see --split"
+    info = DataProblem("info", "files-joined", "/", message, hint)
+    problems = (*joined.problems, info)
+    return replace(joined, path=source.stands_for(names[0]), images_dir=common, problems=problems)
+
+
+def _named_below(common: Path, coco: CocoFile, file: str, folder: Path) -> CocoFile:
+    """Name a file's pictures from a folder above the one they lie in, or from the one a person said."""
+    names = {}
+    for name in picture_names(coco):
+        split = PurePosixPath(file).parent.name
+        if folder == common:
+            names[name] = name_in_subset(common, split, name) if split else name
+        elif is_safe_name(name):
+            names[name] = f"{folder.relative_to(common).as_posix()}/{name}"
+    return replace(coco, images=tuple(_renamed(each, names) for each in coco.images))
 
 
 def _is_coco(source: LabelSource, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,15 +12,34 @@ import pytest
 from dataset.coco.document import CocoFile
 from dataset.formats.archives import open_source
 from dataset.formats.port import LabelSource
+from dataset.pictures.decoding import encode_png
 from dataset.readers.table import read_labels
 from maskloop.errors import DataError
-from tests.fakes.coco_batches import coco_content, write_pictures
+from tests.fakes.coco_batches import coco_content, noise_pixels, write_pictures
 
 LABELME = {"version": "5.0", "shapes": 3, "imagePath": "a.png", "imageData": None}
 
 
 def read(path: Path) -> CocoFile:
     return read_labels(LabelSource(path))
+
+
+def roboflow(folder: Path) -> Path:
+    """Write three splits of four pictures; the last numbers the classes otherwise."""
+    names = iter(range(4))
+    for split, num_pictures, classes in (
+        ("test", 1, ("bolt", "nut")),
+        ("train", 2, ("bolt", "nut")),
+        ("valid", 1, ("nut", "bolt")),
+    ):
+        content = coco_content(range(num_pictures), classes)
+        content["annotations"] = [one for one in content["annotations"] if one["category_id"] == 1]
+        (folder / split).mkdir(parents=True)
+        for image in content["images"]:
+            image["file_name"] = f"{image['id']}_png.rf.0a1b2c3d.png"
+            (folder / split / image["file_name"]).write_bytes(encode_png(noise_pixels(next(names))))
+        (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
+    return folder
 
 
 class TestAFolder:
@@ -33,12 +53,11 @@ class TestAFolder:
         assert (coco.path, coco.images_dir, coco.read_as) == (file, tmp_path / "images", "COCO")
 
     def test_with_several_names_them(self, tmp_path: Path) -> None:
-        for split in ("train", "valid"):
-            (tmp_path / split).mkdir()
-            (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(coco_content(range(2))))
-        with pytest.raises(DataError, match="2 COCO files") as caught:
+        for name in ("instances.json", "person_keypoints.json"):
+            (tmp_path / name).write_text(json.dumps(coco_content(range(2))))
+        with pytest.raises(DataError, match="2 COCO files about the same pictures") as caught:
             read(tmp_path)
-        assert "train/_annotations.coco.json, valid/_annotations.coco.json" in caught.value.hint
+        assert "instances.json, person_keypoints.json" in caught.value.hint
 
     def test_in_an_archive_is_unpacked_before_one_is_named(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
@@ -46,10 +65,45 @@ class TestAFolder:
                 archive.writestr(name, json.dumps(coco_content(range(2))))
         with (
             open_source(tmp_path / "export.zip") as source,
-            pytest.raises(DataError, match="the archive holds 2 COCO files") as caught,
+            pytest.raises(DataError, match="the archive holds 2 COCO files about the same") as caught,
         ):
             read_labels(source)
         assert caught.value.hint == "unpack it and name one of them: train.json, valid.json"
+
+    def test_with_one_file_for_each_split_is_one_batch(self, tmp_path: Path) -> None:
+        batch = roboflow(tmp_path / "export")
+        archive = Path(shutil.make_archive(str(tmp_path / "export"), "zip", batch))
+        for path in (batch, archive):
+            with open_source(path) as source:
+                coco = read_labels(source)
+                assert coco.images_dir is not None
+                files = [coco.images_dir / image["file_name"] for image in coco.images]
+                assert [file.is_file() for file in files] == [True] * 4
+            names = [image["file_name"] for image in coco.images]
+            assert names == [
+                f"{place}_png.rf.0a1b2c3d.png" for place in ("test/0", "train/0", "train/1", "valid/0")
+            ]
+            assert (
+                len({image["id"] for image in coco.images})
+                == len({one["id"] for one in coco.annotations})
+                == 4
+            )
+            assert [problem.code for problem in coco.problems] == ["files-joined"]
+            classes = {category["id"]: category["name"] for category in coco.categories}
+            drawn = {one["image_id"]: classes[one["category_id"]] for one in coco.annotations}
+            assert [drawn[image["id"]] for image in coco.images] == ["bolt", "bolt", "bolt", "nut"]
+
+    def test_with_splits_whose_pictures_lie_in_one_folder_is_one_batch(self, tmp_path: Path) -> None:
+        (tmp_path / "annotations").mkdir()
+        (tmp_path / "images").mkdir()
+        for split, numbers in (("train", range(2)), ("val", range(2, 3))):
+            content = coco_content(numbers)
+            (tmp_path / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+            for image in content["images"]:
+                (tmp_path / "images" / image["file_name"]).write_bytes(encode_png(noise_pixels(1)))
+        with open_source(tmp_path) as source:
+            coco = read_labels(source)
+        assert (coco.images_dir, len(coco.images)) == (tmp_path / "images", 3)
 
     def test_of_something_unread_says_what_it_looks_like(self, tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(json.dumps(LABELME))
