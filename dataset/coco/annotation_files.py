@@ -23,6 +23,8 @@ _PICTURES: Final = {
     b"BM": "a BMP picture",
 }
 _YOLO_LINE: Final = re.compile(r"\d+( -?[\d.eE+-]+){4,}\s*")
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+_START_BYTES: Final = 20_000
 _NAMES_SHOWN: Final = 5
 _MOST_FILES_OPENED: Final = 100
 
@@ -37,7 +39,22 @@ def describe_folder(path: Path) -> str:
     broken = next(
         (file for file in inside[:_MOST_FILES_OPENED] if file.is_file() and _load(file) is None), None
     )
-    return f"{broken.relative_to(path).as_posix()}, which is not valid JSON" if broken else ""
+    if broken:
+        return f"{broken.relative_to(path).as_posix()}, which {_describe_damage(broken)}"
+    tables, archives = (sorted(path.glob(pattern)) for pattern in ("*.csv", "*.zip"))
+    if tables:
+        return f"a table, {tables[0].name}, where JSON is needed"
+    return f"another archive, {archives[0].name}, which has to be unpacked" if archives else ""
+
+
+def _describe_damage(file: Path) -> str:
+    try:
+        start = file.read_bytes()[:_START_BYTES]
+    except OSError:
+        return "cannot be read"
+    if not start.strip():
+        return "is empty"
+    return "is UTF-16 and has to be UTF-8" if start.startswith(_UTF16_MARKS) else "is not valid JSON"
 
 
 def describe_foreign_bytes(data: bytes) -> str:

@@ -21,7 +21,7 @@ def join_files(files: Sequence[CocoFile]) -> CocoFile:
     annotations: list[Any] = []
     for coco in files:
         classes = _join_categories(coco.categories, numbers, categories)
-        pictures = {}
+        pictures: dict[Any, int] = {}
         for image in coco.images:
             key = identifier(image.get("id")) if isinstance(image, dict) else None
             if key is not None:

@@ -212,9 +212,11 @@ def _joined(shapes: Sequence[Sequence[Sequence[float]] | Rle]) -> Any:
 def name_in_subset(folder: Path, subset: str, name: str) -> str:
     """Return a picture's name relative to a folder: as it is there, below its subset's folder or alone.
 
-    If it is nowhere, the name stays as it is.
+    If it is nowhere, the name stays as it is. A ``\\`` in it means ``/``.
     """
-    own = own_name(name)
-    candidates = (f"{subset}/{name}", name, f"{subset}/{own}", own) if subset else (name, own)
+    own, slashed = own_name(name), name.replace("\\", "/")
+    candidates = (slashed, name, own)
+    if subset:
+        candidates = (f"{subset}/{slashed}", slashed, name, f"{subset}/{own}", own)
     there = (each for each in candidates if is_safe_name(each) and (folder / each).is_file())
     return next(there, name)

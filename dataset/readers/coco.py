@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -134,12 +134,14 @@ def _with_origins(coco: CocoFile) -> CocoFile:
 
 
 def _with_own_names(coco: CocoFile) -> CocoFile:
-    """Cut paths that lead out of the pictures' folder to the files' own names, unless two become one.
+    """Cut paths that lead out of the pictures' folder to the files' own names, or to their common folder.
 
     Label Studio writes paths of its server, even where the export holds the pictures; others absolute paths.
     """
     names = picture_names(coco)
     cut = {name: own_name(name) for name in names if not is_safe_name(name) or PureWindowsPath(name).drive}
+    if len({cut.get(name, name) for name in names}) < len(names):
+        cut = _without_common_folder(cut)
     own_names = [cut.get(name, name) for name in names]
     if not cut or not all(cut.values()) or len(set(own_names)) < len(names):
         return coco
@@ -151,6 +153,16 @@ def _with_own_names(coco: CocoFile) -> CocoFile:
     told = DataProblem("info", "picture-path-cut", "/images", message, example=cut[first], count=len(cut))
     images = tuple(_renamed(each, cut) for each in coco.images)
     return replace(coco, images=images, problems=(*coco.problems, told))
+
+
+def _without_common_folder(paths: Mapping[str, str]) -> dict[str, str]:
+    """Return what comes behind the folder that all paths lie in; nothing if there is no such folder."""
+    slashed = {path: path.replace("\\", "/") for path in paths}
+    try:
+        common = os.path.commonpath([PurePosixPath(each).parent for each in slashed.values()])
+    except ValueError:  # some are absolute and some are not, or there are none
+        return {}
+    return {path: each.removeprefix(common).lstrip("/") for path, each in slashed.items()}
 
 
 def _renamed(image: Any, names: dict[str, str]) -> Any:

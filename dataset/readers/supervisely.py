@@ -64,7 +64,7 @@ def _find_meta(source: LabelSource) -> str | None:
 
 def _is_annotation(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix == ".json" and path.parent.name == "ann"
+    return path.suffix.lower() == ".json" and path.parent.name == "ann"
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class _Reading:
 
 def _folder(source: LabelSource) -> LabelSource:
     """Return the folder that a data.yaml stands for, as people name it to ultralytics; else the source."""
-    is_yaml = source.is_file and source.path.suffix in (".yaml", ".yml")
+    is_yaml = source.is_file and source.path.suffix.lower() in (".yaml", ".yml")
     return LabelSource(source.root, images_dir=source.images_dir) if is_yaml else source
 
 
@@ -152,7 +152,7 @@ def _find_names(source: LabelSource) -> tuple[str, dict[int, str]] | None:
     """Return the file that names the classes, and the names by number."""
     likely = [name for name in source.files if name.count("/") < 2]
     for file in likely:
-        if file.endswith((".yaml", ".yml")) and (names := _names_in_yaml(source, file)):
+        if file.lower().endswith((".yaml", ".yml")) and (names := _names_in_yaml(source, file)):
             return file, names
     for file in likely:
         if PurePosixPath(file).name in _NAME_LISTS:
@@ -185,7 +185,7 @@ def _load_yaml(source: LabelSource, file: str) -> Any:
 
 def _is_label(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix == ".txt" and ("labels" in path.parts[:-1] or path.name not in _NAME_LISTS)
+    return path.suffix.lower() == ".txt" and ("labels" in path.parts[:-1] or path.name not in _NAME_LISTS)
 
 
 def _match(source: LabelSource, labels: set[str]) -> dict[str, str | None]:
@@ -194,10 +194,11 @@ def _match(source: LabelSource, labels: set[str]) -> dict[str, str | None]:
     among_images = [name for name in pictures if "images" in PurePosixPath(name).parts[:-1]]
     folders = {PurePosixPath(name).parent for name in labels}
     beside_labels = [name for name in pictures if PurePosixPath(name).parent in folders]
+    written = {str(PurePosixPath(label).with_suffix(".txt")): label for label in labels}
     found: dict[str, str | None] = {}
     for picture in among_images or beside_labels:
         places = (_mirrored(picture), str(PurePosixPath(picture).with_suffix(".txt")))
-        found[picture] = next((place for place in places if place in labels), None)
+        found[picture] = next((written[place] for place in places if place in written), None)
     return found
 
 

@@ -1,12 +1,13 @@
 """Several COCO files joined to one."""
 
 from pathlib import Path
+from typing import Any
 
 from dataset.coco.document import CocoFile
 from dataset.coco.joining import join_files
 
 
-def file(images: list, annotations: list, categories: list, tool: str = "") -> CocoFile:
+def file(images: list[Any], annotations: list[Any], categories: list[Any], tool: str = "") -> CocoFile:
     return CocoFile(Path("a.json"), tuple(images), tuple(annotations), tuple(categories), tool)
 
 

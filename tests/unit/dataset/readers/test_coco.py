@@ -105,6 +105,35 @@ class TestAFolder:
             coco = read_labels(source)
         assert (coco.images_dir, len(coco.images)) == (tmp_path / "images", 3)
 
+    @pytest.mark.parametrize(
+        ("name", "data", "said"),
+        [
+            ("a.json", b"", "a.json, which is empty"),
+            ("a.json", "{}".encode("utf-16"), "a.json, which is UTF-16 and has to be UTF-8"),
+            ("a.json", b"{", "a.json, which is not valid JSON"),
+            ("a.csv", b"image,label\n", "a table, a.csv, where JSON is needed"),
+            ("a.zip", b"PK\5\6" + b"\0" * 18, "another archive, a.zip, which has to be unpacked"),
+        ],
+    )
+    def test_of_a_file_that_cannot_be_used_says_why(
+        self, tmp_path: Path, name: str, data: bytes, said: str
+    ) -> None:
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError) as refused:
+            read(tmp_path)
+        assert said in refused.value.headline
+
+    def test_of_another_machine_keeps_folders_where_two_pictures_have_one_name(self, tmp_path: Path) -> None:
+        content = coco_content(range(2))
+        for image, name in zip(content["images"], ("x/a.png", "y/a.png"), strict=True):
+            image["file_name"] = f"C:\\Users\\ada\\{name}".replace("/", "\\")
+            (tmp_path / "images" / name).parent.mkdir(parents=True)
+            (tmp_path / "images" / name).write_bytes(encode_png(noise_pixels(1)))
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        coco = read(tmp_path)
+        assert [image["file_name"] for image in coco.images] == ["x/a.png", "y/a.png"]
+        assert coco.images_dir == tmp_path / "images"
+
     def test_of_something_unread_says_what_it_looks_like(self, tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(json.dumps(LABELME))
         with pytest.raises(DataError, match="labelme's file of one picture, but no COCO file"):
