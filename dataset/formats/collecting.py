@@ -215,8 +215,8 @@ def name_in_subset(folder: Path, subset: str, name: str) -> str:
     If it is nowhere, the name stays as it is. A ``\\`` in it means ``/``.
     """
     own, slashed = own_name(name), name.replace("\\", "/")
-    candidates = (slashed, name, own)
+    candidates = [slashed, name, own]
     if subset:
-        candidates = (f"{subset}/{slashed}", slashed, name, f"{subset}/{own}", own)
+        candidates = [f"{subset}/{slashed}", slashed, name, f"{subset}/{own}", own]
     there = (each for each in candidates if is_safe_name(each) and (folder / each).is_file())
     return next(there, name)
