@@ -128,16 +128,14 @@ def describe_incident(incident: Incident) -> dict[str, Any]:
 
 def incident_row(incident: Incident) -> dict[str, Any]:
     """Return a line of the list of incidents."""
+    restored = span(incident.time_to_restore) if incident.restored_at else "open"
     return {
-        "incident": incident.id,
+        "incident": incident.id.removeprefix("incident-"),
         "kind": incident.kind,
-        "version": incident.version or None,
         "detected (UTC)": f"{incident.detected_at:%Y-%m-%d %H:%M}",
-        "alarms": incident.num_alarms,
-        "unnoticed": f"≤ {span(incident.time_to_detect)}",
-        "until acknowledged": span(incident.time_to_acknowledge),
-        "until restored": span(incident.time_to_restore) if incident.restored_at else "open",
-        "cause": incident.cause or None,
+        "to detect": f"≤ {span(incident.time_to_detect)}",
+        "to look": span(incident.time_to_acknowledge),
+        "to restore": restored,
     }
 
 

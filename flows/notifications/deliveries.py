@@ -42,7 +42,11 @@ def find_untold(
     found = []
     for name, channel in channels.items():
         own = tuple(
-            one for one in notices if one.event in channel.events and told_key(name, one.id) not in told
+            one
+            for one in notices
+            if one.event in channel.events
+            and told_key(name, one.id) not in told
+            and (not one.follows or told_key(name, one.follows) in told)
         )
         if own:
             found.append(Delivery(name, own))

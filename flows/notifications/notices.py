@@ -15,7 +15,7 @@ from maskloop.settings.workspace_settings import Settings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.incident_state import Incident
 from maskloop.state.loop_state import LabelRequest, LoopState
-from maskloop.wording import count
+from maskloop.wording import count, span
 from monitoring.features.answers import CLASS_FEATURES
 
 _WEEK = timedelta(days=7)
@@ -32,6 +32,7 @@ class Notice:
         since: UTC.
         facts: Further lines, by what they are about: ``model``, ``class``, ``why``, ``page``.
         commands: What to type, in order.
+        follows: The id of another notice: only those who were told that one are told this one; empty: all.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Notice:
     since: datetime
     facts: tuple[tuple[str, str], ...]
     commands: tuple[str, ...]
+    follows: str = ""
 
 
 def find_notices(state: LoopState, settings: Settings, now: datetime) -> tuple[Notice, ...]:
@@ -47,6 +49,7 @@ def find_notices(state: LoopState, settings: Settings, now: datetime) -> tuple[N
     return (
         *_find_rollback(state),
         *_find_drifts(state, settings),
+        *_find_restored(state, now),
         *_find_spent_budget(state, settings, now),
         *_find_failed_cycle(state),
         *_find_decisions(state),
@@ -84,6 +87,22 @@ def _find_drifts(state: LoopState, settings: Settings) -> Iterator[Notice]:
             (*_about(incident), ("why", incident.headline)),
             (f"maskloop incidents show {incident.id}", "maskloop status", *rollback),
         )
+
+
+def _find_restored(state: LoopState, now: datetime) -> Iterator[Notice]:
+    """Find the drifts of the last week that are over: whoever was told of one is told its end."""
+    for incident in state.incidents.values():
+        at = incident.restored_at
+        if incident.kind == "drift" and at is not None and at > now - _WEEK:
+            yield Notice(
+                f"restored:{incident.id}",
+                "drift",
+                f"the drift of {incident.detected_at:%Y-%m-%d %H:%M} UTC is over: {incident.restored_by}",
+                at,
+                (("lasted", span(incident.time_to_restore)), *_about(incident)),
+                (f"maskloop incidents postmortem {incident.id}",),
+                follows=f"drift:{incident.id}",
+            )
 
 
 def _find_rollback(state: LoopState) -> Iterator[Notice]:

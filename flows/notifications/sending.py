@@ -161,26 +161,15 @@ def describe_channels(app: App) -> tuple[ChannelStatus, ...]:
 
 def list_notices(app: App) -> list[dict[str, Any]]:
     """Return all that is the case as plain data, with the channels that were told each."""
-    notices = find_notices(app.state(), app.settings, app.clock.now())
     channels = app.settings.notifications.channels
-    untold = {
-        (one.channel, notice.id)
-        for one in _find_untold(app.ledger, notices, channels)
-        for notice in one.notices
-    }
-    return [
-        {
-            **asdict(notice),
-            "since": notice.since.isoformat(),
-            "facts": dict(notice.facts),
-            "told": [
-                name
-                for name, channel in channels.items()
-                if notice.event in channel.events and (name, notice.id) not in untold
-            ],
-        }
-        for notice in notices
-    ]
+    found = []
+    for notice in find_notices(app.state(), app.settings, app.clock.now()):
+        told = [name for name in channels if _was_told(app.ledger, name, notice.id)]
+        if notice.follows and not any(_was_told(app.ledger, name, notice.follows) for name in channels):
+            continue
+        plain = {**asdict(notice), "since": notice.since.isoformat(), "facts": dict(notice.facts)}
+        found.append({**plain, "told": told})
+    return found
 
 
 class Sender:
@@ -267,9 +256,14 @@ def _find_due(
 def _find_untold(
     ledger: Ledger, notices: Sequence[Notice], channels: Mapping[str, ChannelSettings]
 ) -> tuple[Delivery, ...]:
-    keys = (told_key(name, notice.id) for name in channels for notice in notices)
+    ids = {one for notice in notices for one in (notice.id, notice.follows) if one}
+    keys = (told_key(name, one) for name in channels for one in ids)
     told = {key for key in keys if ledger.find(key=key, limit=1)}
     return find_untold(notices, channels, told)
+
+
+def _was_told(ledger: Ledger, channel: str, notice_id: str) -> bool:
+    return bool(ledger.find(key=told_key(channel, notice_id), limit=1))
 
 
 def _record(ledger: Ledger, state: LoopState, outcome: Outcome, headline: str, teller: Teller) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dataset.versions.overview import Overview
     from maskloop.records.kinds import DriftJudged
     from maskloop.state.cycle_state import Cycle
+    from maskloop.state.incident_state import Incident
     from maskloop.state.loop_state import Serving
     from registry.evidence.judged_evidence import JudgedEvidence
 
@@ -107,6 +108,8 @@ class LoopPage:
         turns: Those that are open and the newest that have ended, newest first.
         num_earlier_turns: That are not among them.
         history: The newest entries as sentences, oldest first, `MAX_HISTORY` of them.
+        incidents: Those that go on, oldest first.
+        incident_page: Relative address; empty if there is none.
     """
 
     model_name: str
@@ -124,6 +127,8 @@ class LoopPage:
     turns: tuple[Turn, ...]
     num_earlier_turns: int
     history: tuple[dict[str, Any], ...]
+    incidents: tuple[Incident, ...] = ()
+    incident_page: str = ""
 
     @property
     def open_turns(self) -> list[Turn]:

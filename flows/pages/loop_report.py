@@ -13,6 +13,7 @@ from dataset.version_store import DatasetStore
 from dataset.versions.overview import describe_version
 from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
 from flows.evidence.judged import read_kept
+from flows.incidents.page import write_incident_page
 from flows.pages.loop_page import MAX_HISTORY, LoopPage, Turn, VersionFigures, render_loop_page
 from flows.pages.status import Status, describe_status, tell_history
 from flows.workspace.telling import Teller
@@ -49,12 +50,17 @@ def write_report(app: App, output: Path | None) -> Path:
 
 
 def refresh_report(app: App) -> None:
-    """Write the page again if the ledger has grown since; cheap if not. What cannot be read is said."""
+    """Write the page again if the ledger has grown since, and that of incidents if they have; cheap if not.
+
+    What cannot be read is said.
+    """
     path = app.workspace.loop_page
-    sequence = app.state().last_sequence
-    if not sequence or written_up_to(path) == sequence:
+    sequence, shown = app.state().last_sequence, written_up_to(path)
+    if not sequence or shown == sequence:
         return
     try:
+        if any(one.entries[-1] > shown for one in app.state().incidents.values()):
+            write_incident_page(app)
         write_report(app, None)
     except MaskloopError as error:
         app.teller.say(f"the page of the loop could not be written: {error}")
@@ -111,6 +117,8 @@ def gather_loop_page(
         turns=tuple(turns),
         num_earlier_turns=state.num_cycles - len(turns),
         history=tuple(tell_history(ledger, newest=MAX_HISTORY)),
+        incidents=state.open_incidents,
+        incident_page=_link(workspace.incident_page, folder),
     )
 
 

@@ -169,7 +169,7 @@ def describe_status(app: App) -> Status:
 
 
 def _find_pages(workspace: Workspace, state: LoopState) -> dict[str, Path]:
-    """Name the pages that are there: of the last drift check, of the newest candidate, and of the loop."""
+    """Name the pages that are there: of drift, of the newest candidate, of incidents and the loop."""
     pages = {}
     if state.last_drift:
         pages["last drift check"] = workspace.root / state.last_drift[1].report
@@ -177,6 +177,7 @@ def _find_pages(workspace: Workspace, state: LoopState) -> dict[str, Path]:
         if cycle.verdict:
             version = cycle.verdict.candidate_version
             pages[f"evidence on version {version}"] = workspace.verdict_page(version)
+    pages["incidents"] = workspace.incident_page
     pages["the loop"] = workspace.loop_page
     return {name: path for name, path in pages.items() if path.exists()}
 

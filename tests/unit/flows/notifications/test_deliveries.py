@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,6 +31,12 @@ DECISIONS = ChannelSettings(url_variable="B", events=("decision",))
 def test_a_channel_hears_what_it_asked_for_and_was_not_told() -> None:
     found = find_untold([DRIFT, DECISION], {"chat": ALL, "mail": DECISIONS}, {told_key("chat", DRIFT.id)})
     assert found == (Delivery("chat", (DECISION,)), Delivery("mail", (DECISION,)))
+
+
+def test_the_end_is_told_to_those_who_were_told_the_beginning() -> None:
+    end = replace(notice("drift", "end"), follows=DRIFT.id)
+    channels = {"chat": ALL, "other": ALL}
+    assert find_untold([end], channels, {told_key("chat", DRIFT.id)}) == (Delivery("chat", (end,)),)
 
 
 def test_a_channel_that_was_told_everything_is_left_alone() -> None:

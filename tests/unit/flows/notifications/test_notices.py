@@ -30,7 +30,7 @@ def notices_of(story: Story) -> list[Notice]:
 
 
 def events_of(story: Story) -> list[str]:
-    return [one.event for one in notices_of(story)]
+    return [one.event for one in notices_of(story) if not one.follows]
 
 
 def drifting() -> Story:
@@ -98,6 +98,20 @@ def test_a_stranger_who_reads_one_message_alone_knows_what_happened_and_what_to_
         "\n"
         "Runbook: docs/runbooks/drift.md#production-has-drifted"
     )
+
+
+def test_the_end_of_a_drift_is_a_notice_for_those_who_were_told_of_it_and_for_a_week() -> None:
+    story = drifting()
+    story.window("quiet", version="2")
+    (notice,) = notices_of(story)
+    assert (notice.id, notice.follows) == ("restored:incident-1", "drift:incident-1")
+    assert notice.headline == (
+        "the drift of 2026-03-02 09:50 UTC is over: a quiet window: production fits again"
+    )
+    assert dict(notice.facts)["lasted"] == "20 min"
+    assert notice.commands == ("maskloop incidents postmortem incident-1",)
+    story.clock.advance(days=7)
+    assert notices_of(story) == []
 
 
 def test_a_cycle_that_was_given_up_is_told_until_another_begins() -> None:

@@ -189,6 +189,22 @@ def test_a_test_message_goes_to_the_named_channels_and_is_recorded_nowhere(told:
         send_test(told.app(), ["pager"])
 
 
+def test_the_end_of_a_drift_is_told_and_listed_only_where_its_beginning_was(told: World) -> None:
+    tell_people(told.app())
+    Story(told.clock, told.ledger).window("quiet")
+    (said,) = tell_people(told.app())
+    assert said.startswith("chat was told: the drift of 2026-03-02 09:30 UTC is over")
+    assert tell_people(told.app()) == []
+    listed = {one["id"]: one["told"] for one in list_notices(told.app())}
+    assert listed == {"restored:incident-1": ["chat"], "failed-cycle:cycle-1": ["chat", "mail"]}
+
+
+def test_the_end_of_a_drift_that_nobody_was_told_of_is_told_nobody(told: World) -> None:
+    Story(told.clock, told.ledger).window("quiet")
+    assert [one["id"] for one in list_notices(told.app())] == ["failed-cycle:cycle-1"]
+    assert all("is over" not in said for said in tell_people(told.app()))
+
+
 def test_what_is_the_case_is_listed_with_those_that_were_told(told: World) -> None:
     told.channels["chat"].trouble = "no answer"
     tell_people(told.app())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.answering.service_assembly import open_keys
+from flows.incidents.page import write_incident_page
 from flows.intake.batch_intake import ingest
 from flows.learning.preview import write_preview
 from flows.loop.reconcile import reconcile
@@ -57,6 +58,7 @@ def judge_and_find_all_pages_up_to_date(world: World) -> None:
 WRITTEN: dict[str, Callable[[World], object]] = {
     "reports": lambda world: write_report(world.app(), None),
     "reports/loop.html": lambda world: write_report(world.app(), None),
+    "reports/incidents.html": lambda world: write_incident_page(world.app()),
     "reports/ingest-*.html": refuse_a_batch,
     "reports/preview.png": lambda world: write_preview(world.app()),
     "reports/verdicts/version-N/evidence.html": judged,
@@ -95,6 +97,7 @@ SHOWN_BY = {
     "reports/drift": ("../drift/test_monitor.py", "test_status_names_the_page_of_the_last_drift_check"),
     "samples/pictures": ("../../../contracts/test_sample_log.py", "picture"),
     "processes.json": ("../workspace/test_leftovers.py", "processes.json"),
+    "seen-labels.json": ("../labelling/test_pull.py", "seen-labels.json"),
     "servers.json": ("../workspace/test_servers.py", "servers.json"),
 }
 """Written by what costs a story of its own: the test that shows it."""
