@@ -1,5 +1,6 @@
 # The two commands are `make demo` and `make test`; everything else is for those who change maskloop.
 PYTHON ?= python3
+LABELS :=        # `folder`, or a Label Studio server: where `make demo` has its pictures labelled
 TORCH ?= default  # `cpu`: PyTorch's own build for CPUs; or another of uv's torch backends
 BIN := .venv/bin
 EXPORT_STAMP := .venv-export/.installed
@@ -10,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and
 .PHONY: demo test fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
-	$(BIN)/maskloop demo demo
+	$(BIN)/maskloop demo demo $(if $(LABELS),--labels $(LABELS))
 
 # Tests of one file stay together and share what is slow to start; the longest begin (tests/e2e/conftest.py).
 test: environment check  ## everything proven, in a process for each core

@@ -85,13 +85,14 @@ def write_task(task: LabelTask, address: str, outlines: Outlines) -> dict[str, A
     scores = [one.score for one in drawn if one.score is not None]
     prediction = {
         "model_version": f"version {task.model_version}",
-        "result": [_result(number, one, outlines) for number, one in enumerate(drawn, start=1)],
+        "result": [write_region(number, one, outlines) for number, one in enumerate(drawn, start=1)],
         **({"score": sum(scores) / len(scores)} if scores else {}),
     }
     return {"data": data, "predictions": [prediction]}
 
 
-def _result(number: int, one: DrawnInstance, outlines: Outlines) -> dict[str, Any]:
+def write_region(number: int, one: DrawnInstance, outlines: Outlines) -> dict[str, Any]:
+    """Return one object as a region of a task; ``number`` tells it from the others."""
     height_px, width_px = one.mask.height_px, one.mask.width_px
     corners = trace_outline(one.mask) if outlines == _POLYGON else None
     kind = _BRUSH if corners is None else _POLYGON
@@ -101,7 +102,7 @@ def _result(number: int, one: DrawnInstance, outlines: Outlines) -> dict[str, An
         else {"points": [[100 * x / width_px, 100 * y / height_px] for x, y in corners], "closed": True}
     )
     result = {
-        "id": f"pre-{number}",
+        "id": f"region-{number}",
         "type": f"{kind}labels",
         "from_name": kind,
         "to_name": _IMAGE,

@@ -46,8 +46,19 @@ UP: Final = make_command(
 DEMO: Final = make_command(
     "demo",
     "flows.command.demo:demo",
-    "Run one whole turn of the loop on generated pictures.",
+    """Run one whole turn of the loop on generated pictures.
+
+With --labels, the drift alarm sends pictures to a labelling tool by itself. A stand-in for a person labels
+them there, and the loop takes the labels back and retrains.
+""",
     click.Argument(["directory"], type=click.Path(path_type=Path), default="demo"),
     click.Option(["--pictures"], default=600, show_default=True, help="Pictures in the first batch."),
+    click.Option(
+        ["--labels"],
+        default="",
+        metavar="folder|URL",
+        help="Label in a folder, or in the Label Studio server at URL, whose access token is in "
+        "LABEL_STUDIO_API_KEY. Default: a labelled batch is ingested.",
+    ),
     takes_workspace=False,
 )

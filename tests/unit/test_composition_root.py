@@ -15,8 +15,8 @@ from tests.unit.test_layers import PACKAGES, REPOSITORY
 STORIES: Final = {
     "flows.answering.batch_prediction": {"predict"},
     "flows.answering.service_assembly": {"create_service"},
-    "flows.command.demo": {"Demo"},
     "flows.deciding.decisions": {"decide_by_hand"},
+    "flows.demo.story": {"Demo"},
     "flows.drift.monitor": {"monitor"},
     "flows.exporting.benchmark": {"benchmark"},
     "flows.exporting.model_export": {"export"},

@@ -296,6 +296,13 @@ def test_ctrl_c_in_a_demo_does_not_promise_that_it_goes_on(run: Any, tmp_path: P
     assert "begins anew" in ran.err
 
 
+def test_a_demo_refuses_a_labelling_tool_that_it_does_not_know(run: Any, tmp_path: Path) -> None:
+    ran = run("demo", tmp_path / "demo", "--labels", "cvat", opener=press_ctrl_c)
+    assert ran.code == 2
+    assert "Label Studio" in ran.err
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize(("command", "told"), [("train", "goes on from there"), ("demo", "begins anew")])
 def test_a_training_that_was_stopped_says_where_and_ends_as_the_signal_does(
     command: str, told: str, run: Any, workspace: Path

@@ -1,0 +1,1 @@
+"""The story of `maskloop demo`, and who labels the pictures in it."""
