@@ -142,6 +142,10 @@ class Workspace:
         """Return the page by which a version is decided about."""
         return self.verdict_dir(version) / "evidence.html"
 
+    def request_page(self, request_id: str) -> Path:
+        """Shows the pictures of a request for labels, with the champion's answers and the reasons."""
+        return self.reports_dir / "labels" / request_id / "index.html"
+
     @property
     def mlflow_dir(self) -> Path:
         """The embedded MLflow's database and artifacts."""

@@ -185,7 +185,8 @@ def _show_requests(out: Output, overview: LabellingOverview) -> None:
     ]
     out.table(rows, f"{count(len(rows), 'request')} for labels, the newest last")
     projects = dict.fromkeys(one.project for one in overview.requests if one.project)
-    _print([*projects, *overview.remarks], "" if rows else "no labels were asked for")
+    pages = [f"page of request {one.request}: {one.page}" for one in overview.requests if one.page]
+    _print([*projects, *pages, *overview.remarks], "" if rows else "no labels were asked for")
 
 
 def _print(sentences: Sequence[str], otherwise: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,17 +39,24 @@ class StandInAnnotator:
 
     def label(self, tool: LabellingTool) -> int:
         """Label every task that nobody has finished yet; returns how many these were."""
-        waiting = [one for one in tool.list_tasks() if not one.num_finished]
-        drawn = {one: self.truth[one.picture_digest] for one in waiting if one.picture_digest in self.truth}
+        tasks = tool.list_tasks()
+        unknown = [one for one in tasks if one.num_finished is None]
+        finished = {one.task_id for one in tasks if one.num_finished}
+        finished |= {annotation.task_id for annotation in tool.pull(unknown)}
+        drawn = {
+            one: self.truth[one.picture_digest]
+            for one in tasks
+            if one.task_id not in finished and one.picture_digest in self.truth
+        }
         self.submit(drawn)
         return len(drawn)
 
 
-def employ_annotator(truth: Path, settings: LabellingSettings, root: Path) -> StandInAnnotator:
+def employ_annotator(truth: Sequence[Path], settings: LabellingSettings, root: Path) -> StandInAnnotator:
     """Return an annotator for the tool of the settings.
 
     Args:
-        truth: What the generator drew, see `read_truth`.
+        truth: What the generator drew, batch by batch, see `read_truth`.
         settings: Of the workspace.
         root: Of the workspace.
     """
@@ -57,7 +64,8 @@ def employ_annotator(truth: Path, settings: LabellingSettings, root: Path) -> St
         submit = partial(submit_to_folder, root / settings.folder)
     else:
         submit = partial(submit_to_label_studio, LabelStudioApi(settings.url, settings.token_variable))
-    return StandInAnnotator(read_truth(truth), submit)
+    known = ChainMap(*map(read_truth, truth))
+    return StandInAnnotator(known, submit)
 
 
 def read_truth(file: Path) -> dict[str, Sequence[DrawnInstance]]:

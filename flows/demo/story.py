@@ -40,8 +40,10 @@ REVIEWER = "demo reviewer"
 SHIFT = "new_camera"
 NUM_RELABELLED = 160
 NUM_PRODUCTION = 120
-NUM_TO_CHOOSE_FROM = 200
-"""Pictures of the new camera, where the loop chooses those that are labelled itself."""
+NUM_TO_CHOOSE_FROM = 240
+"""Pictures of the new camera, where the loop itself chooses which are labelled."""
+NUM_REQUESTED = 180
+"""So many that the new camera gets a drift reference of its own: `min_window_samples` held-out pictures."""
 FOLDER: Final = "folder"
 
 
@@ -111,7 +113,7 @@ def _labelling_settings(labels: str) -> str:
     if labels != FOLDER:  # a project of its own: the same pictures may be labelled in that of an earlier demo
         title = f"maskloop demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         tool = f'tool = "label-studio"\nurl = {json.dumps(labels)}\nproject = "{title}"'
-    return f"\n[labelling]\n{tool}\nrequest_on_drift = {NUM_RELABELLED}\n"
+    return f"\n[labelling]\n{tool}\nrequest_on_drift = {NUM_REQUESTED}\nshortlist_factor = 1\n"
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Demo:
         with self._step(3, "a reviewer approves in the registry, and it is promoted"):
             self._approve(first)
         with self._step(4, "production from the same camera stays quiet"):
-            self._serve(incoming / "quiet", NUM_PRODUCTION, first_index=20_000, shift=None)
+            quiet = self._serve(incoming / "quiet", NUM_PRODUCTION, first_index=20_000, shift=None)
             _expect(self._watch(), "quiet")
         with self._step(5, "the camera and the lamp are replaced: drift"):
             count = NUM_TO_CHOOSE_FROM if self._labels_in_tool else NUM_PRODUCTION
@@ -146,7 +148,7 @@ class Demo:
             _expect(self._watch(), "drift")
             self._reconcile()
         if self._labels_in_tool:
-            self._label_in_tool(drifted)
+            self._label_in_tool(quiet, drifted)
         else:
             self._label_by_generator(incoming / "relabelled")
         with self._step(7, "the reviewer approves again, and the new champion serves"):
@@ -169,10 +171,10 @@ class Demo:
             self._ingest(folder, NUM_RELABELLED, first_index=40_000, shift=SHIFT, source="belt camera 2")
             self._reconcile()
 
-    def _label_in_tool(self, truth: Path) -> None:
+    def _label_in_tool(self, *truth: Path) -> None:
         """Let the stand-in annotator work in the tool; the reconcile after it takes the labels back."""
         tool, settings = self.app.labelling_tool, self.app.settings.labelling
-        with self._step(6, "the alarm has sent pictures to the labelling tool; labelled there, they retrain it"):
+        with self._step(6, "the pictures that the alarm asked for are labelled: retraining"):
             annotator = employ_annotator(truth, settings, self.app.workspace.root)
             num_labelled = annotator.label(tool)
             self.teller.say(f"A stand-in for a person labels {num_labelled} pictures in {tool.find_project()}")

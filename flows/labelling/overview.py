@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dataset.labelling.port import LabellingTool, PlacedTask
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.state.loop_state import LabelRequest
+from maskloop.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class RequestProgress:
         finished: Pictures with a submitted annotation there; likewise.
         in_data: Pictures whose labels are in the data.
         cycle: The cycle that waits for the labels; empty for none.
+        page: The file that shows its pictures; empty if there is none.
     """
 
     request: str
@@ -35,6 +38,7 @@ class RequestProgress:
     finished: int | None
     in_data: int
     cycle: str
+    page: str
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,13 @@ class LabellingOverview:
 def describe_requests(app: App) -> LabellingOverview:
     """Return how far the newest requests have come. A tool that does not answer is a remark."""
     requests = tuple(app.state().label_requests.values())
+    describe = partial(_describe, app.workspace)
     if not any(one.pushed for one in requests):
-        return LabellingOverview(tuple(_progress(one, None) for one in requests), ())
+        return LabellingOverview(tuple(describe(one, None) for one in requests), ())
     try:
         tasks = app.labelling_tool.list_tasks()
     except MaskloopError as error:
-        return LabellingOverview(tuple(_progress(one, None) for one in requests), (str(error),))
+        return LabellingOverview(tuple(describe(one, None) for one in requests), (str(error),))
     remarks = list(_remark(requests, tasks))
     progress = []
     for request in requests:
@@ -68,7 +73,7 @@ def describe_requests(app: App) -> LabellingOverview:
         except MaskloopError as error:
             remarks.append(f"request {request.requested.request_id}: its labels cannot be read: {error}")
             finished = None
-        progress.append(_progress(request, own, finished))
+        progress.append(describe(request, own, finished))
     return LabellingOverview(tuple(progress), tuple(remarks))
 
 
@@ -84,10 +89,14 @@ def _find_finished(tool: LabellingTool, own: Sequence[PlacedTask]) -> set[str]:
     return found | {one.picture_digest for one in own if one.num_finished}
 
 
-def _progress(
-    request: LabelRequest, own: Sequence[PlacedTask] | None, finished: set[str] | None = None
+def _describe(
+    workspace: Workspace,
+    request: LabelRequest,
+    own: Sequence[PlacedTask] | None,
+    finished: set[str] | None = None,
 ) -> RequestProgress:
     requested = request.requested
+    page = workspace.request_page(requested.request_id)
     digests = {one.picture_digest for one in requested.chosen}
     return RequestProgress(
         request=requested.request_id,
@@ -98,6 +107,7 @@ def _progress(
         finished=len(finished) if finished is not None and request.pushed else None,
         in_data=request.pulled.num_returned if request.pulled else 0,
         cycle=request.cycle_id,
+        page=str(page) if page.exists() else "",
     )
 
 

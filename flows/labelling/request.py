@@ -37,7 +37,6 @@ from monitoring.selection.choice import Looks, divide, draw_at_random, pick_best
 from monitoring.selection.reasons import AT_RANDOM
 from monitoring.selection.views import View, choose_views
 
-PAGE: Final = "index.html"
 BY_HAND: Final = "asked for by hand"
 
 
@@ -113,7 +112,7 @@ def request_labels(
             record = as_request(entry) or record  # somebody else may have been first
         answered = answer_chosen(record.chosen, app.samples, pictures, predictor, state)
     shown = [one.show(app.artist, predictor) for one in answered]
-    page = app.workspace.reports_dir / "labels" / record.request_id / PAGE
+    page = app.workspace.request_page(record.request_id)
     write_request_page(page, record, shown, model_version=served.version)
     labels = write_pre_labels(out_dir, answered, version, settings.classes) if out_dir else None
     return Requested(record, is_new, page, labels)

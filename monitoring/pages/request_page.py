@@ -55,12 +55,21 @@ def write_request_page(
     Raises:
         StorageError: if it cannot be written.
     """
+    best = [one for one in record.chosen if not one.is_random]
+    ranks = {one.sample_id: f"No. {number}" for number, one in enumerate(best, start=1)}
     page = open_template(_TEMPLATE).render(
         record=record,
         model_version=model_version,
-        pictures=[(one.chosen, embed_picture(one.pixels, max_side_px=_MAX_SIDE_PX)) for one in pictures],
+        pictures=[
+            (
+                one.chosen,
+                ranks.get(one.chosen.sample_id, "Random"),
+                embed_picture(one.pixels, max_side_px=_MAX_SIDE_PX),
+            )
+            for one in sorted(pictures, key=lambda one: one.chosen.is_random)
+        ],
         num_gone=len(record.chosen) - len(pictures),
-        num_random=sum(one.is_random for one in record.chosen),
+        num_random=len(record.chosen) - len(best),
         parts=PARTS,
     )
     write_text(file, page)

@@ -69,19 +69,24 @@ def _tell_drift(far_out: Sequence[FarOut], num_held_out: int) -> list[str]:
         (one for one in far_out if one.share >= FAR_OUT_SHARE),
         key=lambda one: (-one.share, one.feature.name),
     )
-    clauses = [_tell_feature(one, num_held_out) for one in farthest[:_MOST_FEATURES]]
-    return [f"{'it' if number else 'the picture'} {clause}" for number, clause in enumerate(clauses)]
+    told = [(_tell_feature(one), _tell_share(one.share)) for one in farthest[:_MOST_FEATURES]]
+    if not told:
+        return []
+    if len({share for _, share in told}) == 1:
+        compared = f"{' and '.join(clause for clause, _ in told)} than {told[0][1]}"
+    else:
+        compared = " and ".join(f"{clause} than {share}" for clause, share in told)
+    return [f"the picture {compared} of the champion's {num_held_out} held-out pictures"]
 
 
-def _tell_feature(one: FarOut, num_held_out: int) -> str:
-    others = (
-        f"any of the champion's {num_held_out} held-out pictures"
-        if one.share >= 1.0
-        else f"{int(100 * one.share)} % of the champion's held-out pictures"
-    )
+def _tell_feature(one: FarOut) -> str:
     if one.rises is None:
-        return f"is more unusual in {one.feature.label} than {others}"
-    return f"{one.feature.higher if one.rises else one.feature.lower} than {others}"
+        return f"is more unusual in {one.feature.label}"
+    return one.feature.higher if one.rises else one.feature.lower
+
+
+def _tell_share(share: float) -> str:
+    return "any" if share >= 1.0 else f"{int(100 * share)} %"
 
 
 def _tell_uncertainty(uncertainty: Uncertainty, empty_share: float, class_names: Sequence[str]) -> list[str]:
@@ -93,25 +98,28 @@ def _tell_uncertainty(uncertainty: Uncertainty, empty_share: float, class_names:
         doubtful = uncertainty.num_doubtful_scores
         finds = count(uncertainty.num_scores, "best find")
         return [f"the champion is unsure of {doubtful} of its {finds}"] if doubtful else []
-    clauses = []
-    if spatial := [one for one in groups if one.spatial_certainty < _DIFFERING]:
-        told = _tell_classes(spatial, groups, class_names)
-        clauses.append(f"the champion draws {told} differently in altered copies of the picture")
-    if rare := [one for one in groups if one.occurrence < 1.0]:
-        told = _tell_classes(rare, groups, class_names)
-        clauses.append(f"the champion finds {told} in only some altered copies of the picture")
-    if unsure := [one for one in groups if one.class_certainty < _UNSURE]:
-        clauses.append(f"{_tell_classes(unsure, groups, class_names)} may be of another class")
-    return clauses
+    told = {
+        "draws {} differently": [one for one in groups if one.spatial_certainty < _DIFFERING],
+        "finds {} only sometimes": [one for one in groups if one.occurrence < 1.0],
+        "doubts the class of {}": [one for one in groups if one.class_certainty < _UNSURE],
+    }
+    does = [verb.format(_tell_classes(some, groups, class_names)) for verb, some in told.items() if some]
+    return [f"in altered copies of it, the champion {_join(does)}"] if does else []
 
 
 def _tell_classes(some: Sequence[Group], groups: Sequence[Group], class_names: Sequence[str]) -> str:
-    """Return how many of which: ``3 of 7 instances`` or, if all are of one class, ``3 of 7 of class nut``."""
-    (index, number), *others = Counter(one.class_index for one in some).most_common()
-    if others:
-        return f"{len(some)} of {count(len(groups), 'instance')}"
-    of_class = sum(one.class_index == index for one in groups)
-    return f"{number} of {count(of_class, 'instance')} of class {class_names[index]}"
+    """Return how many of which: ``3 of 7 instances``, and ``of class nut`` if all three are of one class."""
+    (index, _), *others = Counter(one.class_index for one in some).most_common()
+    alike = groups if others else [one for one in groups if one.class_index == index]
+    whose = "" if others else f" of class {class_names[index]}"
+    if len(some) < len(alike):
+        return f"{len(some)} of {count(len(alike), 'instance')}{whose}"
+    return f"the only instance{whose}" if len(some) == 1 else f"all {len(some)} instances{whose}"
+
+
+def _join(clauses: Sequence[str]) -> str:
+    *first, last = clauses
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _tell_need(name: str, need: ClassNeed) -> list[str]:

@@ -55,7 +55,7 @@ def asking(request: pytest.FixtureRequest) -> tuple[LabellingWorld, Callable[[Pa
     if request.param == "folder":
         world.labelling_tool = FolderTool(world.workspace.root / "labelling")
         settings = world.workspace.settings.labelling
-        return made, lambda truth: employ_annotator(truth, settings, world.workspace.root)
+        return made, lambda truth: employ_annotator([truth], settings, world.workspace.root)
     submit = partial(submit_to_label_studio, made.bench.api)
     return made, lambda truth: StandInAnnotator(read_truth(truth), submit)
 

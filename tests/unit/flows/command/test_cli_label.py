@@ -56,3 +56,15 @@ def test_a_request_is_shown_as_a_table_with_the_page(run: Any, world: World) -> 
     assert "chosen at random" in " ".join(ran.out.split())
     assert "index.html" in ran.out.replace("\n", "")
     assert "--more" in request(run, world, "--num", "3", "--fast").out
+
+
+def test_the_page_of_a_request_is_named_by_its_status_too(run: Any, world: World) -> None:
+    page = json.loads(request(run, world, "--json", "--num", "3", "--fast").out)["page"]
+    status = run("label", "status", "--json", opener=lambda _root, **_more: world.app())
+    (shown,) = json.loads(status.out)["requests"]
+    assert shown["page"] == page
+    told = run("label", "status", opener=lambda _root, **_more: world.app()).out
+    assert f"page of request {shown['request']}: {page}" in told
+    Path(page).unlink()
+    gone = run("label", "status", "--json", opener=lambda _root, **_more: world.app())
+    assert json.loads(gone.out)["requests"][0]["page"] == ""

@@ -15,7 +15,7 @@ from tests.fakes.labelling_world import LabellingWorld, shrunk, truth
 from tests.fakes.model_ports import CLASS_NAMES, SIDE_PX
 
 
-def push(tool: FolderTool, file: Path, request_id: str) -> LabelTask:
+def push(tool: FolderTool, file: Path, request_id: str) -> None:
     picture = file.read_bytes()
     task = LabelTask(
         sample_id=file.stem,
@@ -28,8 +28,7 @@ def push(tool: FolderTool, file: Path, request_id: str) -> LabelTask:
         cause="drift",
         reason="dark",
     )
-    tool.add_task(task)
-    return task
+    assert list(tool.add_tasks([task])) == [task]
 
 
 def test_what_the_generator_drew_is_known_by_the_digest_of_each_file(tmp_path: Path) -> None:
@@ -64,8 +63,8 @@ def test_tasks_that_a_person_finished_and_pictures_it_has_not_seen_are_left_alon
     labelling = LabellingWorld.made(tmp_path / "workspace", monkeypatch)
     labelling.ask(100, 101, 102)
     labelling.tool.open_project(CLASS_NAMES)
-    for number in (100, 101, 102):
-        labelling.tool.add_task(_task(labelling, number))
+    tasks = [_task(labelling, number) for number in (100, 101, 102)]
+    assert len(list(labelling.tool.add_tasks(tasks))) == 3
     mine: tuple[DrawnInstance, ...] = shrunk(truth(100), 4)
     labelling.label(100, mine)
     known = {digest_bytes(labelling.pictures[number]): truth(number) for number in (100, 101)}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.demo.story import NUM_RELABELLED, make_demo_workspace
+from flows.demo.story import NUM_REQUESTED, make_demo_workspace
 from flows.workspace.telling import TerminalTeller
 from maskloop.errors import RefusedError
 
@@ -13,8 +13,8 @@ from maskloop.errors import RefusedError
     ("labels", "tool", "url", "num_requested"),
     [
         ("", "folder", "", 0),
-        ("folder", "folder", "", NUM_RELABELLED),
-        ("http://127.0.0.1:8080", "label-studio", "http://127.0.0.1:8080", NUM_RELABELLED),
+        ("folder", "folder", "", NUM_REQUESTED),
+        ("http://127.0.0.1:8080", "label-studio", "http://127.0.0.1:8080", NUM_REQUESTED),
     ],
 )
 def test_an_alarm_of_the_demo_asks_for_labels_only_where_a_tool_was_named(

@@ -27,9 +27,9 @@ def page_of(tmp_path, *pictures, shown=None):
 
 
 def test_each_picture_comes_with_its_reason_and_the_terms_of_its_score(tmp_path):
-    page = page_of(tmp_path, chosen("a"), chosen("b", is_random=True, reason="chosen at random"))
+    page = page_of(tmp_path, chosen("a"), chosen("b", is_random=True, reason="by chance"))
     assert page.count("data:image/jpeg;base64") == 2
-    assert page.count("it is dark.") == page.count("chosen at random.") == 1
+    assert page.count("it is dark.") == page.count("by chance.") == 1
     assert page.count('class="picture random"') == 1
     assert page.count("width: 50%") == 2 * len(PARTS)
     assert "Cause: drift: darker." in page
@@ -42,3 +42,10 @@ def test_what_others_wrote_is_escaped(tmp_path):
 def test_pictures_that_are_gone_are_counted(tmp_path):
     one, other = chosen("a"), chosen("b")
     assert "1 of the pictures are not kept any more" in page_of(tmp_path, one, other, shown=[one])
+
+
+def test_ranked_pictures_come_before_those_at_random_and_keep_their_rank_when_others_are_gone(tmp_path):
+    lucky, first, second = chosen("a", is_random=True), chosen("b"), chosen("c")
+    page = page_of(tmp_path, lucky, first, second, shown=[lucky, second])
+    assert page.index("No. 2") < page.index("<b>Random</b>")
+    assert "No. 1" not in page
