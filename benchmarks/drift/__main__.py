@@ -26,14 +26,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="its pictures, each a scene of its own")
     parser.add_argument("--cache", type=Path, required=True, help="measurements, kept from run to run")
     parser.add_argument("--windows", type=int, default=300, help="for each line")
-    parser.add_argument("--line", default="", help="only lines that contain this")
+    parser.add_argument("--line", nargs="*", default=[""], help="only lines that contain one of these")
     wanted = parser.parse_args()
     files = sorted(file for file in wanted.folder.iterdir() if file.suffix in (".png", ".jpg"))
     scenes = measure_scenes(files, wanted.cache)
     print(json.dumps(describe_run() | {"pictures": str(len(scenes.values))}))
     settings = MonitoringSettings(window_samples=1000)
     for line in LINES:
-        if wanted.line not in str(line):
+        if not any(part in str(line) for part in wanted.line):
             continue
         before: Counter[str] = Counter()
         after: Counter[str] = Counter()

@@ -34,7 +34,8 @@ from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from maskloop.workspace import Workspace
-from monitoring.drift.references import POOLED, ClosestReference, judge_against_references
+from monitoring.drift.references import POOLED
+from monitoring.drift.sources import JudgedSources, judge_window
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
 from monitoring.drift.verdict import waits_for_scenes
 from monitoring.features.observation import Observation
@@ -100,12 +101,14 @@ def monitor(app: App) -> Monitored:
         min_pictures=settings.min_window_samples,
         observe=lambda: _observe(served, version, held_out, app.copies, app.settings, app.teller),
     )
-    closest = judge_against_references(references, planned.window, settings)
+    known_sources = {picture.source for picture in version.pictures}
+    found = judge_window(references, planned.window, settings, known_sources=known_sources)
+    closest = found.deciding
     alike = [version.path(one) for one in held_out if closest.name in (POOLED, one.source)]
-    directory = _write_pages(closest, planned.window, alike, app.samples, app.feature_report, app.workspace)
+    directory = _write_pages(found, planned.window, alike, app.samples, app.feature_report, app.workspace)
     page = directory / PAGE
     judged = describe_verdict(
-        closest,
+        found,
         planned.window,
         baseline_digest=references[POOLED].digest,
         page=str(page.relative_to(app.workspace.root)),
@@ -171,7 +174,7 @@ def _observe(
 
 
 def _write_pages(
-    closest: ClosestReference,
+    found: JudgedSources,
     window: Window,
     references: Sequence[Path],
     samples: SampleLog,
@@ -181,7 +184,7 @@ def _write_pages(
     """Write the pages of a verdict and return their folder; the record that names them is written later.
 
     Args:
-        closest: The verdict and its reference.
+        found: The verdict, its reference, and what was found in each source.
         window: The judged window.
         references: The files of the reference's pictures.
         samples: The log that holds the window's pictures.
@@ -189,18 +192,18 @@ def _write_pages(
         workspace: The pages are written to its reports.
     """
     max_mpx = workspace.settings.data.max_picture_mpx
-    directory = workspace.reports_dir / "drift" / closest.verdict.window_id
+    directory = workspace.reports_dir / "drift" / found.deciding.verdict.window_id
     kept = [samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
     write_pages(
         directory,
-        closest,
+        found,
         window,
         workspace.settings.monitoring,
         features,
         reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
     )
-    waits = waits_for_scenes(closest.verdict, workspace.settings.monitoring)
+    waits = waits_for_scenes(found.deciding.verdict, workspace.settings.monitoring)
     write_text(directory / WINDOW_FILE, json.dumps([] if waits else window.sample_ids))
     return directory
 
@@ -211,7 +214,10 @@ def _as_trigger_state(state: LoopState, weights_digest: str, now: datetime) -> T
     return TriggerState(
         weights_digest=weights_digest,
         baseline_digest=own[-1][1].baseline_digest if own else "",
-        windows=[JudgedWindow(one.window_id, one.outcome, one.sources, at) for at, one in own],
+        windows=[
+            JudgedWindow(one.window_id, one.outcome, one.drifted_sources or one.sources, at)
+            for at, one in own
+        ],
         open_cycle=state.open_cycles[0].id if state.open_cycles else "",
         last_cycle_ended_at=state.last_cycle_ended_at,
         num_cycles_last_7_days=sum(opened_at > now - timedelta(days=7) for opened_at in state.openings),

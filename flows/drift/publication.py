@@ -14,6 +14,7 @@ from maskloop.errors import UnavailableError
 from maskloop.records.kinds import DriftJudged
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.references import ClosestReference
+from monitoring.drift.sources import JudgedSources
 from monitoring.pages.drift_page import write_drift_page, write_p_value
 from monitoring.pages.feature_report import HTML_FILE, FeatureReport
 from monitoring.samples.windows import Window
@@ -24,21 +25,19 @@ IN_WORDS: Final = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inc
 _MOST_SIGNALS: Final = 8
 
 
-def describe_verdict(
-    closest: ClosestReference, window: Window, *, baseline_digest: str, page: str
-) -> DriftJudged:
+def describe_verdict(found: JudgedSources, window: Window, *, baseline_digest: str, page: str) -> DriftJudged:
     """Return the record of a verdict. Pure.
 
     Args:
-        closest: The verdict, and the reference it was reached with.
+        found: The verdict, the reference it was reached with, and what was found in each source.
         window: That was judged.
         baseline_digest: Of the pooled reference.
         page: The drift page's path below the workspace.
     """
-    verdict = closest.verdict
+    verdict, drifted = found.deciding.verdict, found.drifted
     return DriftJudged(
         outcome=verdict.outcome,
-        reason=f"{verdict.cause or verdict.reason} (compared with {closest.name})",
+        reason=f"{verdict.cause or verdict.reason} (compared with {found.deciding.name})",
         window_id=verdict.window_id,
         num_samples=verdict.num_samples,
         missing_percent=verdict.missing_percent,
@@ -50,12 +49,14 @@ def describe_verdict(
         sources=tuple(sorted({sample.source for sample in window.samples})),
         score=max((signal.effect for signal in verdict.signals), default=None),
         num_scenes=verdict.num_scenes,
+        drifted_sources=tuple(sorted(one.source for one in drifted)),
+        drifted_since=min((one.first_at.isoformat(timespec="seconds") for one in drifted), default=""),
     )
 
 
 def write_pages(
     directory: Path,
-    closest: ClosestReference,
+    found: JudgedSources,
     window: Window,
     settings: MonitoringSettings,
     features: FeatureReport,
@@ -67,7 +68,7 @@ def write_pages(
 
     Args:
         directory: Of the window's report.
-        closest: The verdict, and the reference it was reached with.
+        found: The verdict, the reference it was reached with, and what was found in each source.
         window: That was judged.
         settings: The verdict was reached by.
         features: Writes the distributions.
@@ -75,7 +76,7 @@ def write_pages(
         current_pictures: Some of the window, uint8 (H, W, 3) each.
     """
     features.write(
-        closest.baseline.rows(),
+        found.deciding.baseline.rows(),
         [sample.features for sample in window.samples],
         directory,
         false_alarm_rate=settings.false_alarm_rate,
@@ -83,11 +84,12 @@ def write_pages(
     )
     write_drift_page(
         directory,
-        closest.verdict,
-        closest.baseline,
+        found.deciding.verdict,
+        found.deciding.baseline,
         window,
         reference_pictures=reference_pictures,
         current_pictures=current_pictures,
+        sources=found.sources,
         links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
     )
 

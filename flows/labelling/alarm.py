@@ -14,8 +14,9 @@ from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from monitoring.drift.baseline import Baseline
-from monitoring.drift.references import POOLED, judge_against_references, load_references
+from monitoring.drift.references import POOLED, load_references
 from monitoring.drift.signals import FeatureSignal
+from monitoring.drift.sources import judge_window
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import WINDOW_FILE, Window
 from monitoring.selection.class_need import ClassNeed, rate_classes
@@ -57,7 +58,7 @@ def read_alarm(state: LoopState, weights_digest: str, samples: SampleLog, worksp
     file = (workspace.root / drift.report).with_name(WINDOW_FILE)
     ids = json.loads(file.read_text()) if file.exists() else []
     window = Window(weights_digest, tuple(one for name in ids if (one := samples.get(name))))
-    closest = judge_against_references(references, window, workspace.settings.monitoring)
+    closest = judge_window(references, window, workspace.settings.monitoring).deciding
     if closest.verdict.outcome != "drift":  # most of its samples are forgotten
         return quiet
     return Alarm(closest.baseline, closest.verdict.signals, drift.window_id, f"drift: {drift.reason}")

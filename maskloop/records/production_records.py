@@ -121,6 +121,10 @@ class DriftJudged(Record):
     """0..1, the largest effect of a signal; None in old records and without any signal."""
     num_scenes: int = 0
     """About so many scenes the samples show; 0 in old records, which did not count them."""
+    drifted_sources: tuple[str, ...] = ()
+    """The sources whose own samples drifted, in alphabetical order; empty if only the whole window did."""
+    drifted_since: str = ""
+    """When the first of their samples in the window came, ISO 8601 with its time zone."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

@@ -16,7 +16,7 @@ from typing import Final
 from maskloop.files import write_text
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline, load_baseline, save_baseline
-from monitoring.drift.scenes import find_scenes
+from monitoring.drift.scenes import Scenes
 from monitoring.drift.verdict import DriftVerdict, judge_drift
 from monitoring.samples.windows import Window
 
@@ -34,8 +34,13 @@ class ClosestReference:
     verdict: DriftVerdict
 
 
-def judge_against_references(
-    references: Mapping[str, Baseline], window: Window, settings: MonitoringSettings, *, seed: int = 0
+def find_closest(
+    references: Mapping[str, Baseline],
+    window: Window,
+    settings: MonitoringSettings,
+    scenes: Scenes,
+    *,
+    seed: int = 0,
 ) -> ClosestReference:
     """Judge a window against every reference and keep the mildest verdict that says something.
 
@@ -47,9 +52,9 @@ def judge_against_references(
         references: By source name, with the pooled one under `POOLED`.
         window: Of the champion's newest samples.
         settings: Thresholds.
+        scenes: Of the window.
         seed: For permutations.
     """
-    scenes = find_scenes(window.samples, references[POOLED])
     judged = [
         ClosestReference(name, baseline, judge_drift(baseline, window, settings, seed=seed, scenes=scenes))
         for name, baseline in references.items()

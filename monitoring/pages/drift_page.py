@@ -16,7 +16,8 @@ from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.pages.templates import open_template
 from monitoring.drift.baseline import Baseline, feature_matrix
-from monitoring.drift.causes import describe_change
+from monitoring.drift.causes import describe_change, likely_cause
+from monitoring.drift.sources import SourceVerdict
 from monitoring.drift.verdict import DriftVerdict, FeatureSignal
 from monitoring.samples.windows import Window
 
@@ -49,6 +50,7 @@ def write_drift_page(
     *,
     reference_pictures: Sequence[NDArray[np.uint8]] = (),
     current_pictures: Sequence[NDArray[np.uint8]] = (),
+    sources: Sequence[SourceVerdict] = (),
     links: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `index.html` and return its path.
@@ -60,6 +62,7 @@ def write_drift_page(
         window: The window.
         reference_pictures: Some of the champion's validation pictures, uint8 (H, W, 3); twelve are shown.
         current_pictures: Some of the window's pictures.
+        sources: What was found in each source; none for a window of one source.
         links: Address by text, e.g. ``{"Every column in Evidently": "evidently.html"}``.
 
     Raises:
@@ -69,9 +72,11 @@ def write_drift_page(
         verdict=verdict,
         headline=_HEADLINES[verdict.outcome],
         versions=sorted({sample.model_version for sample in window.samples}),
+        judged_sources=sources,
+        likely_cause=lambda one: likely_cause(one.closest.verdict.signals) if one.has_drifted else "",
         sources=Counter(sample.source for sample in window.samples).most_common(),
         received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
-        charts=_charts(verdict, baseline, window),
+        charts=_charts(verdict, baseline, _drifted_part(window, sources)),
         galleries={
             "The champion's validation pictures": _embed(reference_pictures),
             "This window": _embed(current_pictures),
@@ -81,6 +86,14 @@ def write_drift_page(
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
+
+
+def _drifted_part(window: Window, sources: Sequence[SourceVerdict]) -> Window:
+    """Return the samples of the sources that drifted; all of them if none did by itself."""
+    drifted = {one.source for one in sources if one.has_drifted}
+    if not drifted:
+        return window
+    return Window(window.weights_digest, tuple(one for one in window.samples if one.source in drifted))
 
 
 def _embed(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:

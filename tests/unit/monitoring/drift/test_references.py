@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
-from monitoring.drift.references import POOLED, judge_against_references
+from monitoring.drift.references import POOLED
+from monitoring.drift.sources import judge_window
 from tests.fakes.drift_data import baseline_of, draw, window_of
 
 SETTINGS = MonitoringSettings()
@@ -30,29 +31,27 @@ def references_of(rng: np.random.Generator, *, num: int = 100) -> dict:  # type:
 def test_production_like_one_known_source_is_quiet_and_that_source_is_named(
     rng: np.random.Generator, shift_sd: float, closest: str
 ) -> None:
-    found = judge_against_references(
-        references_of(rng), window_of(draw(rng, 100, shift_sd=shift_sd)), SETTINGS
-    )
+    found = judge_window(references_of(rng), window_of(draw(rng, 100, shift_sd=shift_sd)), SETTINGS).deciding
     assert (found.verdict.outcome, found.name) == ("quiet", closest)
 
 
 def test_production_like_no_known_source_is_drift(rng: np.random.Generator) -> None:
-    found = judge_against_references(references_of(rng), window_of(draw(rng, 100, shift_sd=7.0)), SETTINGS)
+    found = judge_window(references_of(rng), window_of(draw(rng, 100, shift_sd=7.0)), SETTINGS).deciding
     assert found.verdict.outcome == "drift"
     assert found.verdict.num_drifted >= SETTINGS.min_drifted_features
 
 
 def test_without_the_other_source_the_same_window_is_drift(rng: np.random.Generator) -> None:
     only_first = {POOLED: baseline_of(draw(rng, 100))}
-    found = judge_against_references(only_first, window_of(draw(rng, 100, shift_sd=3.0)), SETTINGS)
+    found = judge_window(only_first, window_of(draw(rng, 100, shift_sd=3.0)), SETTINGS).deciding
     assert (found.verdict.outcome, found.name) == ("drift", POOLED)
 
 
 def test_too_few_samples_are_inconclusive_against_all_sources(rng: np.random.Generator) -> None:
     few = window_of(draw(rng, SETTINGS.min_window_samples - 1))
-    assert judge_against_references(references_of(rng), few, SETTINGS).verdict.outcome == "inconclusive"
+    assert judge_window(references_of(rng), few, SETTINGS).deciding.verdict.outcome == "inconclusive"
 
 
 def test_samples_of_other_weights_are_never_quiet(rng: np.random.Generator) -> None:
     other = window_of(draw(rng, 100), weights_digest="w2")
-    assert judge_against_references(references_of(rng), other, SETTINGS).verdict.outcome == "inconclusive"
+    assert judge_window(references_of(rng), other, SETTINGS).deciding.verdict.outcome == "inconclusive"

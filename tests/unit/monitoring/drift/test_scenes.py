@@ -9,8 +9,9 @@ import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline, build_baseline
-from monitoring.drift.references import POOLED, judge_against_references
+from monitoring.drift.references import POOLED
 from monitoring.drift.scenes import find_scenes, independent_spacing
+from monitoring.drift.sources import judge_window
 from monitoring.drift.verdict import judge_drift, waits_for_scenes
 from monitoring.features.observation import Observation
 from monitoring.samples.windows import Window
@@ -175,5 +176,5 @@ def test_the_scenes_of_a_window_do_not_depend_on_the_reference_it_is_compared_wi
 ) -> None:
     references: dict[str, Baseline] = {POOLED: baseline_of(draw(rng, 100)), "b": baseline_of(draw(rng, 60))}
     window: Window = window_of(frames(rng, 60, 3, likeness=0.8))
-    found = judge_against_references(references, window, SETTINGS)
+    found = judge_window(references, window, SETTINGS).deciding
     assert found.verdict.num_scenes == find_scenes(window.samples, references[POOLED]).num_scenes

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
-from monitoring.drift.references import POOLED, judge_against_references
+from monitoring.drift.references import POOLED
+from monitoring.drift.sources import judge_window
 from monitoring.drift.verdict import DriftVerdict, judge_drift, threshold_digest
 from monitoring.features.observation import Observation
 from tests.fakes.drift_data import baseline_of, window_of
@@ -111,5 +112,5 @@ def test_each_threshold_enters_the_digest(key: str, value: float) -> None:
 def test_of_two_quiet_references_the_first_named_is_the_closest() -> None:
     same = baseline_of(observations(1.0))
     window = window_of(observations(1.0))
-    found = judge_against_references({"camera 2": same, POOLED: same}, window, SETTINGS)
+    found = judge_window({"camera 2": same, POOLED: same}, window, SETTINGS).deciding
     assert found.name == "camera 2"
