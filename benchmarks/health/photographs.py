@@ -37,17 +37,21 @@ class Published:
     Attributes:
         checked: Those whose labels are checked.
         other: Those that the first model learns from.
+        stained: Those of another kind, which no model here sees.
         prefix: Of the files' names.
     """
 
     checked: tuple[str, ...]
     other: tuple[str, ...]
+    stained: tuple[str, ...]
     prefix: str
 
 
 PUBLISHED: Final = {
-    "carparts": Published(("coarse_train",), ("coarse_val", "coarse_test"), ""),
-    "nuclei": Published(("fluo_train",), ("fluo_val", "fluo_test"), "instances_"),
+    "carparts": Published(("coarse_train",), ("coarse_val", "coarse_test"), (), ""),
+    "nuclei": Published(
+        ("fluo_train",), ("fluo_val", "fluo_test"), ("stained_adapt", "stained_test"), "instances_"
+    ),
 }
 
 
@@ -58,22 +62,30 @@ def open_photographs(name: str, root: Path) -> tuple[DatasetVersion, DatasetVers
         name: One of `PUBLISHED`.
         root: The folder of a workspace; it is made and filled if it is not there.
     """
+    version, settings = open_versions(name, root)
+    other, checked = (
+        with_validation(version, [picture for picture in version.pictures if picture.source == source])
+        for source in ("other", "checked")
+    )
+    return other, checked, settings
+
+
+def open_versions(name: str, root: Path) -> tuple[DatasetVersion, Settings]:
+    """Return all pictures of a data set, each with its source ``checked``, ``other`` or ``stained``."""
     published, data = PUBLISHED[name], find_data() / name
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(REAL / f"{name}.toml", root / "maskloop.toml")
     init_workspace(root)
     app = open_app(root)
-    for source, files in (("checked", published.checked), ("other", published.other)):
+    sources = (("checked", published.checked), ("other", published.other), ("stained", published.stained))
+    for source, files in sources:
         for file in files:
             labels = data / "annotations" / f"{published.prefix}{file}.json"
             ingest(app, labels, data / "images", options=IngestOptions(source, "train"))
     version = app.data.current()
-    assert version is not None  # batches came in
-    other, checked = (
-        with_validation(version, [picture for picture in version.pictures if picture.source == source])
-        for source in ("other", "checked")
-    )
-    return other, checked, app.settings
+    if version is None:
+        raise SystemExit(f"nothing came in from {data}")
+    return version, app.settings
 
 
 def with_validation(version: DatasetVersion, pictures: Sequence[LabelledPicture]) -> DatasetVersion:

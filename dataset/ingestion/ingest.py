@@ -18,6 +18,7 @@ from dataset.coco.document import COCO, CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.picture_files import PictureFolder, locate_pictures
 from dataset.coco.validation import FoundPicture, ValidationReport
+from dataset.health.batch_looks import OtherLook, SeenPicture, compare_batch
 from dataset.ingestion.balance import Balance
 from dataset.ingestion.plan import (
     BatchRefusedError,
@@ -41,6 +42,7 @@ from dataset.versions.dvc_objects import link_or_copy
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError, RefusedError, StorageError
 from maskloop.files import storage_error
+from maskloop.settings.check_settings import rule_of
 from maskloop.settings.workspace_settings import DataSettings, Settings
 
 Progress = Callable[[int, int], None]
@@ -67,6 +69,7 @@ class IngestResult:
         images_place: What to call that folder if it goes after the ingest, as an unpacked one does.
         read_as: The format the labels were read in, and the tool that wrote them.
         mended: What was mended in its masks.
+        looks: Classes that look otherwise in it than in the data.
         page: The report of the batch, once it is written.
     """
 
@@ -84,6 +87,7 @@ class IngestResult:
     images_place: Path | None = None
     read_as: str = COCO
     mended: Mended = NOTHING_MENDED
+    looks: tuple[OtherLook, ...] = ()
     page: Path | None = None
 
 
@@ -129,6 +133,8 @@ def ingest_batch(
             plan = plan_ingest(
                 coco, found, options, settings, previous=catalog, residents=residents, tag=next_tag(versions)
             )
+            looks = look_at_classes(plan, previous, images_dir, settings.data)
+            plan = with_other_looks(plan, looks, settings.data, str(coco.path))
         except BatchRefusedError as refused:
             refused.images_dir = images_dir
             raise
@@ -139,7 +145,7 @@ def ingest_batch(
             num_new, num_relabelled = len(plan.added), len(plan.updated)
             message = f"{num_new} pictures added and {num_relabelled} relabelled from {options.source}"
             version = store.commit(folder, message)
-    return _result(plan, version, previous, coco, images_dir)
+    return _result(plan, version, previous, coco, images_dir, looks)
 
 
 def _result(
@@ -148,6 +154,7 @@ def _result(
     previous: DatasetVersion | None,
     coco: CocoFile,
     images_dir: Path,
+    looks: tuple[OtherLook, ...],
 ) -> IngestResult:
     return IngestResult(
         version=version,
@@ -164,7 +171,48 @@ def _result(
         images_place=coco.images_place,
         read_as=coco.read_as,
         mended=plan.mended,
+        looks=looks,
     )
+
+
+def look_at_classes(
+    plan: IngestPlan, previous: DatasetVersion | None, images_dir: Path, settings: DataSettings
+) -> tuple[OtherLook, ...]:
+    """Return the classes that look otherwise in a batch than in the version before it."""
+    if previous is None or not plan.added or rule_of(settings.check_policy, "look") == "ignore":
+        return ()
+    added = {found.digest: found for found in plan.added}
+    old: list[SeenPicture] = []
+    new: list[SeenPicture] = []
+    for picture in plan.catalog.pictures:
+        found = added.get(picture.digest)
+        file = images_dir / found.path if found else previous.root / picture.file
+        seen = SeenPicture(picture.name, file, picture.group, picture.instances)
+        (new if found else old).append(seen)
+    limits = DecodingLimits(max_mpx=settings.max_picture_mpx)
+    with SandboxedDecoder(limits, plan.catalog.conversion) as decoder:
+        return compare_batch(
+            old, new, plan.catalog.class_names, lambda file: decoder.open(file.read_bytes()).pixels
+        )
+
+
+def with_other_looks(
+    plan: IngestPlan, looks: Sequence[OtherLook], settings: DataSettings, where: str
+) -> IngestPlan:
+    """Add what was found about the looks of classes to the report of a plan.
+
+    Raises:
+        BatchRefusedError: if ``data.check_policy`` says that it blocks.
+    """
+    rule = rule_of(settings.check_policy, "look")
+    problems = tuple(look.tell(rule) for look in looks)
+    report = replace(plan.report, all_problems=(*plan.report.all_problems, *problems))
+    if report.blocking:
+        first = report.blocking[0]
+        refused = BatchRefusedError(first.message, report, plan.balance, where=where, hint=first.hint)
+        refused.looks = tuple(looks)
+        raise refused
+    return replace(plan, report=report)
 
 
 def refuse_other_conversion(present: DatasetVersion | None, stated: PictureConversion) -> None:

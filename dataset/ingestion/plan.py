@@ -20,6 +20,7 @@ from dataset.coco.validation import (
     validate_batch,
 )
 from dataset.coco.whole_batch import CrowdRule
+from dataset.health.batch_looks import OtherLook
 from dataset.ingestion.animations import warn_of_unread_frames
 from dataset.ingestion.audit import warn_of_names
 from dataset.ingestion.balance import Balance, Fates, draw_balance
@@ -52,6 +53,7 @@ class BatchRefusedError(DataError):
         annotations: The file, folder or archive of the labels, once that is known.
         images_place: What to call that folder if it goes after the ingest, as an unpacked one does.
         read_as: The format the labels were read in, and the tool that wrote them.
+        looks: Classes that look otherwise in it than in the data.
         page: The report of the batch, once it is written.
     """
 
@@ -64,6 +66,7 @@ class BatchRefusedError(DataError):
         self.annotations: Path | None = None
         self.images_place: Path | None = None
         self.read_as = COCO
+        self.looks: tuple[OtherLook, ...] = ()
         self.page: Path | None = None
 
 

@@ -14,9 +14,8 @@ from dataset.labelled_pictures import LabelledPicture, Split
 from dataset.versions.difference import compare_versions
 from flows.console.output import Output, open_workspace, user_name, with_output
 from flows.exporting.data_export import export_data
-from flows.health.check import check_data
-from flows.health.kept_check import keep_check
-from flows.health.page import write_check_page
+from flows.health.kept_check import find_blocking
+from flows.health.policy import check_and_keep
 from flows.health.report import report_data
 from flows.health.report_page import write_report_page
 from flows.intake.audit import audit_data
@@ -171,13 +170,19 @@ def data_audit(root: Path, out: Output) -> None:
 def data_check(root: Path, out: Output, *, num_compared: int) -> None:
     """Check the labels: repeats, leaks between splits, outliers, and what the champion contradicts."""
     app = open_workspace(root)
-    check = check_data(app, num_compared=num_compared)
-    page = app.workspace.check_page
-    keep_check(app.workspace.check_file, check.in_short(app.clock.now()))
-    write_check_page(page, check, app.settings.data.max_picture_mpx)
+    check, kept = check_and_keep(app, num_compared=num_compared)
+    page, blocking = app.workspace.check_page, find_blocking(kept, app.settings.data.check_policy)
+    said = (
+        [f"No training begins on these data: {', '.join(blocking)} (data.check_policy)"] if blocking else []
+    )
+    said = check.sentences()
+    if blocking:
+        said.append(f"No training begins on these data: {', '.join(blocking)} (data.check_policy)")
     out.answer(
-        {**check.to_json(), "page": str(page)},
-        lambda: click.echo("\n".join([*check.sentences(), f"Look at the examples: {page}"])),
+        {**check.to_json(), "blocks training": list(blocking), "page": str(page)},
+        lambda: click.echo(
+            "\n".join([*check.sentences(), *said[: len(blocking)], f"Look at the examples: {page}"])
+        ),
     )
     if not check.is_clean:
         sys.exit(1)

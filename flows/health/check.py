@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from dataset.health.class_table import ClassTable, tabulate_classes
 from dataset.health.copies import Place, candidates_for_copies, find_copies, instance_digest
@@ -33,6 +33,7 @@ from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, PictureError
+from maskloop.settings.check_settings import CheckedKind, Rule, rule_of
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from models.loading.ground_truth import ground_truth
@@ -61,6 +62,7 @@ class DataCheck:
         findings: Of all kinds, in the order of `KINDS`, each kind gravest first.
         classes: The table of its classes.
         champion: What the suspicions about labels rest on.
+        policy: ``data.check_policy``: what kinds of findings do to a training.
     """
 
     version: DatasetVersion
@@ -68,21 +70,31 @@ class DataCheck:
     findings: tuple[Finding, ...]
     classes: ClassTable
     champion: ChampionView
+    policy: Mapping[CheckedKind, Rule] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
         """The audit and the facts found nothing; suspicions and outliers are for people to judge."""
-        return self.audit.is_clean and not any(finding.kind in FACTS for finding in self.findings)
+        return not self.audited and not any(kind in FACTS for kind in self.counts)
+
+    @property
+    def audited(self) -> dict[str, str]:
+        """What the audit found, by kind, as sentences; without what the policy ignores."""
+        return {kind: said for kind, said in self.audit.told.items() if self._is_told(kind)}
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings of each kind that has some."""
+        """Findings of each kind that has some; without what the policy ignores."""
         numbers = Counter(finding.kind for finding in self.findings)
-        return {kind: numbers[kind] for kind in KINDS if numbers[kind]}
+        return {kind: numbers[kind] for kind in KINDS if numbers[kind] and self._is_told(kind)}
+
+    def _is_told(self, kind: str) -> bool:
+        return rule_of(self.policy, cast(CheckedKind, kind)) != "ignore"
 
     def sentences(self) -> list[str]:
         """Return what was found, in short."""
-        said = [*self.audit.sentences(), *self.classes.remarks()]
+        clean = [] if self.audit.told else self.audit.sentences()
+        said = [*clean, *self.audited.values(), *self.classes.remarks()]
         for kind, number in self.counts.items():
             worst = self.of_kind(kind)[0]
             said.append(f"{KINDS[kind].title}: {number}; first {worst.picture.name}: {worst.said}")
@@ -103,8 +115,11 @@ class DataCheck:
 
     def in_short(self, checked_at: datetime) -> KeptCheck:
         """Return what is kept of it, in the order of the page."""
-        said = self.audit.told | {kind: self.of_kind(kind)[0].said for kind in self.counts}
-        numbers = self.audit.counts | self.counts
+        said = self.audited | {kind: self.of_kind(kind)[0].said for kind in self.counts}
+        audited: dict[str, int] = {
+            kind: number for kind, number in self.audit.counts.items() if kind in self.audited
+        }
+        numbers = audited | self.counts
         return KeptCheck(
             self.version.tag,
             self.version.fingerprint,
@@ -133,6 +148,7 @@ class DataCheck:
             "findings": [
                 finding.to_json(names, self.champion.detections.get(finding.picture.digest))
                 for finding in self.findings
+                if finding.kind in self.counts
             ],
         }
 
@@ -155,7 +171,7 @@ def check_data(app: App, *, num_compared: int) -> DataCheck:
     digests = _read_copies(version, max_mpx, app.teller)
     asked = newest_first(version.pictures)[:num_compared]
     view = _ask_champion(version, asked, app.state(), app.copies, max_mpx=max_mpx, teller=app.teller)
-    return judge_labels(version, audit, digests, view)
+    return replace(judge_labels(version, audit, digests, view), policy=app.settings.data.check_policy)
 
 
 def judge_labels(

@@ -37,10 +37,15 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "copied": Kind(
-        "The same instance in several pictures",
-        "The mask and every pixel under it are equal. Across splits, the test shows what was trained on.",
+        "The same instance in several splits",
+        "The mask and every pixel under it are equal, and the test shows what was trained on.",
         "If the pictures are parts of one photograph, start a new workspace with data.group_pattern set to "
         "what their names have in common, and ingest the batches there: places once given stand",
+    ),
+    "two-classes": Kind(
+        "The same instance with several classes",
+        "The mask and every pixel under it are equal, and the labels contradict each other.",
+        f"Give both the right class. {_RELABEL}",
     ),
     "twice": Kind(
         "Objects labelled twice",
@@ -89,8 +94,20 @@ KINDS: Final[Mapping[str, Kind]] = {
         f"A label over several objects, or a part of one, is drawn again; a rare object stays. {_RELABEL}",
     ),
 }
-"""The first two are facts and need no model; the last two are as often rare objects as errors."""
-FACTS: Final = ("copied", "twice")
+"""The first three are facts and need no model; the last two are as often rare objects as errors."""
+FACTS: Final = ("copied", "two-classes", "twice")
+
+
+AUDIT_TITLES: Final[Mapping[str, str]] = {
+    "large-group": "One group that is too large to be split",
+    "alike": "Pictures that look alike, in different splits",
+    "torn": "Groups of data.group_pattern in different splits",
+    "names": "File names that look like parts of one picture",
+    "location": "Stored files that contain a location",
+}
+"""Of the kinds that `flows.intake.audit` finds, in its order."""
+TITLES: Final[Mapping[str, str]] = {**AUDIT_TITLES, **{key: kind.title for key, kind in KINDS.items()}}
+"""Of all kinds."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +160,7 @@ class Finding:
 
 
 def tell_copies(copies: Sequence[CopiedInstance], class_names: Sequence[str]) -> list[Finding]:
-    """Return a finding for each instance in several splits (score 1) or with several classes (score 0.5).
+    """Return a finding for each instance in several splits, or with several classes; the score is 1.
 
     Copies within one split that agree harm nothing and are left out.
     """
@@ -157,8 +174,8 @@ def tell_copies(copies: Sequence[CopiedInstance], class_names: Sequence[str]) ->
         said = f"the same instance is in {first.picture.name} ({first.picture.split}), {others}{more}"
         if len(copy.classes) > 1:
             said += f", labelled as {' and as '.join(class_names[index] for index in copy.classes)}"
-        score = 1.0 if len(copy.splits) > 1 else 0.5
-        told.append(Finding("copied", score, first.picture, (first.label,), (), said))
+        kind = "copied" if len(copy.splits) > 1 else "two-classes"
+        told.append(Finding(kind, 1.0, first.picture, (first.label,), (), said))
     return told
 
 

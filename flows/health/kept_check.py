@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from maskloop.files import write_text
+from maskloop.settings.check_settings import CheckedKind, Rule, rule_of
 
 _SCHEMA_VERSION: Final = 1
 
@@ -45,6 +46,11 @@ class KeptCheck:
     champion: str
     num_compared: int
     found: Mapping[str, FoundKind]
+
+
+def find_blocking(check: KeptCheck, policy: Mapping[CheckedKind, Rule]) -> tuple[str, ...]:
+    """Return the kinds of findings that no training begins with."""
+    return tuple(kind for kind in check.found if rule_of(policy, cast(CheckedKind, kind)) == "block")
 
 
 def keep_check(file: Path, check: KeptCheck) -> None:

@@ -41,7 +41,7 @@ def write_check_page(file: Path, check: DataCheck, max_mpx: float) -> Path:
         kinds=kinds,
         splits=SPLITS,
         colours={name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in colours.items()},
-        audited=check.audit.sentences(),
+        audited=list(check.audited.values()) or check.audit.sentences()[: not check.audit.told],
         remarks=check.classes.remarks(),
     )
     write_text(file, text)

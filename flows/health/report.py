@@ -22,7 +22,7 @@ from dataset.health.histograms import (
 from dataset.labelled_pictures import DatasetVersion
 from dataset.versions.overview import Overview, describe_version
 from evaluation.coco_matching import SIZE_RANGES_PX
-from flows.health.kept_check import KeptCheck, read_check
+from flows.health.kept_check import KeptCheck, find_blocking, read_check
 from flows.intake.batch_intake import record_missing_versions
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError
@@ -99,6 +99,7 @@ class DataReport:
         examples: Instances to look at, class by class.
         check: The newest data check; None if there was none.
         batches: The newest batches with problems, newest first.
+        blocking: The kinds of findings of that check that no training begins with.
     """
 
     version: DatasetVersion
@@ -113,6 +114,7 @@ class DataReport:
     examples: tuple[Example, ...]
     check: KeptCheck | None
     batches: tuple[BatchProblems, ...]
+    blocking: tuple[str, ...] = ()
 
     @property
     def is_check_current(self) -> bool:
@@ -161,6 +163,7 @@ class DataReport:
                 for one in self.examples
             ],
             "newest check": asdict(self.check) if self.check else None,
+            "blocks training": list(self.blocking),
             "newest problems of batches": [asdict(one) for one in self.batches],
         }
 
@@ -182,6 +185,7 @@ def report_data(app: App, tag: str = "") -> DataReport:
         raise NotFoundError("there is no data version yet", hint="run `maskloop ingest` first")
     pictures, num_classes = version.pictures, len(version.class_names)
     table = tabulate_instances(pictures)
+    check = read_check(app.workspace.check_file)
     return DataReport(
         version=version,
         is_current=current is not None and current.tag == version.tag,
@@ -193,8 +197,9 @@ def report_data(app: App, tag: str = "") -> DataReport:
         origins=tuple(Counter(picture.label_origin for picture in pictures).most_common()),
         history=tell_data_history(app.ledger),
         examples=choose_examples(table, num_classes, most=MAX_EXAMPLES),
-        check=read_check(app.workspace.check_file),
+        check=check,
         batches=read_batch_problems(app.workspace.reports_dir),
+        blocking=find_blocking(check, app.settings.data.check_policy) if check else (),
     )
 
 

@@ -13,7 +13,7 @@ from dataset.health.histograms import Bin, Example
 from dataset.labelled_pictures import SPLITS
 from flows.evidence.evaluate import load_picture
 from flows.health.drawing import draw_labels
-from flows.health.findings import KINDS
+from flows.health.findings import TITLES
 from flows.health.report import DataReport
 from maskloop.errors import PictureError
 from maskloop.files import write_text
@@ -49,7 +49,8 @@ def write_report_page(file: Path, report: DataReport, max_mpx: float) -> Path:
         examples=draw_thumbnails(report, max_mpx),
         history=report.history[::-1][:MAX_HISTORY],
         num_left_out=max(0, len(report.history) - MAX_HISTORY),
-        kinds=KINDS,
+        titles=TITLES,
+        blocking=report.blocking,
         splits=SPLITS,
         split_colours=dict(zip(SPLITS, COLOURS, strict=False)),
         max_sources=MAX_SOURCES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataset.bends.mending import Mended, MendedExample
 from dataset.coco.validation import UsablePicture, ValidationReport
+from dataset.health.batch_looks import OtherLook, ShownInstance
 from dataset.labelled_pictures import LabelledInstance
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem, by_kind
@@ -18,7 +19,7 @@ from dataset.raw.conversion import PictureConversion
 from evaluation.instances import GroundTruth
 from evaluation.overlays import draw_truth, encode_jpeg
 from maskloop.errors import PictureError
-from maskloop.masks import areas_px, boxes_xyxy, decode_masks, encode_masks
+from maskloop.masks import Rle, areas_px, boxes_xyxy, decode_masks, encode_masks
 from maskloop.pages.embedded_pictures import embed_jpeg
 
 _MOST_PICTURES: Final = 12
@@ -59,12 +60,51 @@ def draw_examples(
             caption = f"{problem.code}: {picture.found.name}"
             example = examples.get((problem.code, picture.found.name))
             if example is None:
-                yield _draw(pixels, picture, picture.instances, found.class_names, caption)
+                yield _draw(pixels, picture.instances, found.class_names, caption)
                 continue
             window = _around_smallest_change(example, picture)
             for one, when in ((example.before, "before"), (picture, "mended")):
                 instances = _cut_out(one.instances, window)
-                yield _draw(pixels[window], one, instances, found.class_names, f"{caption}, {when}")
+                yield _draw(pixels[window], instances, found.class_names, f"{caption}, {when}")
+
+
+def draw_looks(
+    looks: Sequence[OtherLook], max_mpx: float, conversion: PictureConversion
+) -> Iterator[dict[str, Any]]:
+    """Draw instances of the classes that look otherwise, those of the data and those of the batch.
+
+    Args:
+        looks: The classes.
+        max_mpx: Pictures larger than this are not decoded.
+        conversion: How values that are no 8-bit RGB become it.
+
+    Returns:
+        The ``class_name`` of each, and two ``sides`` with ``title`` and ``pictures``, each of these with
+        ``caption`` and ``url``.
+    """
+    if not looks:
+        return
+    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), conversion) as decoder:
+        for look in looks:
+            sides = [
+                {"title": title, "pictures": list(_draw_shown(shown, look, decoder))}
+                for title, shown in (("In the data", look.old), ("In this batch", look.new))
+            ]
+            yield {"class_name": look.class_name, "sides": sides}
+
+
+def _draw_shown(
+    shown: Sequence[ShownInstance], look: OtherLook, decoder: SandboxedDecoder
+) -> Iterator[dict[str, Any]]:
+    for one in shown:
+        try:
+            pixels = decoder.open(one.picture.file.read_bytes()).pixels
+        except (OSError, PictureError):  # it changed or disappeared since it was read
+            continue
+        instance = one.picture.instances[one.label]
+        window = _around(instance.mask, pixels.shape[0], pixels.shape[1])
+        cut = _cut_out((instance,), window)
+        yield _draw(pixels[window], cut, (look.class_name,) * (instance.class_index + 1), one.picture.name)
 
 
 def _choose_examples(found: ValidationReport) -> Iterator[tuple[DataProblem, UsablePicture]]:
@@ -89,7 +129,11 @@ def _around_smallest_change(example: MendedExample, after: UsablePicture) -> tup
     height_px, width_px = before.found.height_px, before.found.width_px
     if not changed:
         return slice(0, height_px), slice(0, width_px)
-    left, top, right, bottom = boxes_xyxy([changed[int(areas_px(changed).argmin())]])[0].astype(int).tolist()
+    return _around(changed[int(areas_px(changed).argmin())], height_px, width_px)
+
+
+def _around(mask: Rle, height_px: int, width_px: int) -> tuple[slice, slice]:
+    left, top, right, bottom = boxes_xyxy([mask])[0].astype(int).tolist()
     margin = _MARGIN_PX + max(right - left, bottom - top) // 2
     rows = slice(max(0, top - margin), min(height_px, bottom + margin))
     return rows, slice(max(0, left - margin), min(width_px, right + margin))
@@ -110,14 +154,13 @@ def _cut_out(
 
 def _draw(
     pixels: NDArray[np.uint8],
-    picture: UsablePicture,
     instances: tuple[LabelledInstance, ...],
     class_names: tuple[str, ...],
     caption: str,
 ) -> dict[str, Any]:
     height_px, width_px = pixels.shape[:2]
     truth = GroundTruth(
-        picture_id=picture.found.digest,
+        picture_id=caption,
         source="",
         height_px=height_px,
         width_px=width_px,

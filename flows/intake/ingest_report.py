@@ -10,12 +10,13 @@ from typing import Any, Final, Literal
 
 from dataset.bends.mending import NOTHING_MENDED, Mended
 from dataset.coco.validation import ValidationReport
+from dataset.health.batch_looks import OtherLook
 from dataset.ingestion.balance import Balance
 from dataset.ingestion.ingest import IngestResult
 from dataset.ingestion.plan import BatchRefusedError
 from dataset.problems import DataProblem, by_kind
 from dataset.raw.conversion import PictureConversion
-from flows.intake.batch_pictures import draw_examples
+from flows.intake.batch_pictures import draw_examples, draw_looks
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.files import write_text
 from maskloop.pages.templates import open_template
@@ -40,6 +41,7 @@ class BatchReport:
             None if it was refused before its pictures were read.
         found: All that was found.
         mended: What was mended in its masks.
+        looks: Classes that look otherwise in it than in the data.
     """
 
     outcome: Literal["stored", "nothing new", "refused"]
@@ -52,6 +54,7 @@ class BatchReport:
     balance: Balance | None
     found: ValidationReport
     mended: Mended = NOTHING_MENDED
+    looks: tuple[OtherLook, ...] = ()
 
     @property
     def kinds(self) -> tuple[DataProblem, ...]:
@@ -114,6 +117,7 @@ def report_of_result(result: IngestResult) -> BatchReport:
         result.balance,
         result.report,
         result.mended,
+        result.looks,
     )
 
 
@@ -130,6 +134,7 @@ def report_of_refusal(refused: BatchRefusedError) -> BatchReport:
         "",
         refused.balance,
         refused.report,
+        looks=refused.looks,
     )
 
 
@@ -161,6 +166,7 @@ def write_batch_report(
         pictures=list(draw_examples(report.found, report.mended, report.images_dir, max_mpx, conversion))
         if report.images_dir
         else [],
+        looks=list(draw_looks(report.looks, max_mpx, conversion)),
         data_file=page.with_suffix(".json").name,
     )
     write_text(page.with_suffix(".json"), json.dumps(report.to_json(), indent=1, ensure_ascii=False))

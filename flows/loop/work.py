@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.health.policy import hold_for_data_check
 from flows.learning.candidate_training import train_candidate
 from flows.learning.judge import judge_candidate
 from flows.loop.cycles import find_cycle, work_lease
@@ -26,6 +27,7 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
 
     Raises:
         UnavailableError: if another process is already working, or a server does not answer.
+        RefusedError: if a finding of the data check blocks the training; it costs no attempt.
         StoppedError: after Ctrl-C or SIGTERM; a training has written a checkpoint.
         MaskloopError: whatever ended the attempt, after it was recorded.
     """
@@ -35,6 +37,7 @@ def work_on_cycle(app: App, cycle_id: str) -> Cycle:
             check_lease()
             stop.check()
 
+        hold_for_data_check(app, find_cycle(app.state(), cycle_id))
         with _failure_recorded(app.journal, cycle_id, stop, actor=app.actor):
             app.settings.required_gates()  # a training that nobody can judge is not worth its time
             cycle = find_cycle(app.state(), cycle_id)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from maskloop.errors import ConfigurationError
+from maskloop.settings.check_settings import CheckedKind, Rule
 from maskloop.settings.labelling_settings import LabellingSettings
 from maskloop.settings.model_settings import ModelSettings, TrainingSettings
 from maskloop.settings.network_rules import find_contradictions
@@ -33,6 +34,8 @@ class DataSettings(Section):
     """Larger pictures are refused, in million px; masks end at 100 (`maskloop.masks.MAX_AREA_PX`)."""
     max_quarantined_percent: Percent = 5.0
     """A batch with a larger share of unusable pictures is refused as a whole."""
+    check_policy: dict[CheckedKind, Rule] = Field(default_factory=dict)
+    """What kinds of findings do, instead of `maskloop.settings.check_settings.rule_of`'s defaults."""
     remote: str = ".maskloop/remote"
     """The DVC remote: a folder (relative to the workspace) or any URL DVC understands."""
 

@@ -240,7 +240,7 @@ class World:
                 (folder / picture.file).write_bytes(before.path(picture).read_bytes())
             pictures += [_store(folder, number, tag) for number in numbers]
             pictures = [_swapped(one) if one.added_in == swap_classes_of else one for one in pictures]
-            hashes = {picture.digest: number for number, picture in enumerate(pictures)}
+            hashes = {picture.digest: int(picture.digest[:16], 16) for picture in pictures}
             write_catalog(folder, Catalog(CLASS_NAMES, tuple(pictures), hashes))
             return self.data.commit(folder, f"pictures {numbers}")
 

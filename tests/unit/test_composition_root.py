@@ -21,6 +21,7 @@ STORIES: Final = {
     "flows.exporting.benchmark": {"benchmark"},
     "flows.exporting.model_export": {"export"},
     "flows.health.check": {"check_data"},
+    "flows.health.policy": {"check_and_keep", "hold_for_data_check"},
     "flows.health.report": {"report_data"},
     "flows.incidents.additions": {"acknowledge_incident", "add_to_incident"},
     "flows.incidents.page": {"write_incident_page"},

@@ -62,7 +62,7 @@ def test_copies_within_one_split_count_only_if_their_classes_contradict_each_oth
     same, other = picture("c.png", "train", BOLT), picture("d.png", "train", NUT)
     assert tell_copies([CopiedInstance((Place(A, 0), Place(same, 0)))], NAMES) == []
     (finding,) = tell_copies([CopiedInstance((Place(A, 0), Place(other, 0)))], NAMES)
-    assert finding.score == 0.5
+    assert finding.kind == "two-classes"
 
 
 def test_an_object_labelled_twice_is_told_with_both_classes() -> None:
