@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.bends.evidence import Evidence, Finding, finding_of
+from dataset.bends.evidence import Batch, Evidence, Finding, finding_of
+from dataset.coco.document import box_is_sound, identifier
 from dataset.coco.listing import ReadAnnotation
 from maskloop.masks import boxes_xyxy, crop_mask
 from maskloop.wording import count
@@ -42,6 +44,51 @@ def find_objects_in_parts(evidence: Evidence) -> Finding | None:
     affected = _each_once(one for pair in torn for one in pair)
     message = f"{count(len(torn), 'pair')} of annotations of one class touch at corners alone"
     return finding_of(message, affected)
+
+
+def find_lost_pixels(evidence: Evidence) -> Finding | None:
+    """Find objects of one pixel whose outline was dropped, because it had fewer than three corners.
+
+    Their annotation has no mask, an area of 1, and a box that holds that pixel alone. In a batch of boxes
+    alone nothing was lost.
+    """
+    entries = [each for each in evidence.coco.images if isinstance(each, dict)]
+    names = {identifier(each.get("id")): each.get("file_name") for each in entries}
+    lost = {
+        number: str(name)
+        for number, record in enumerate(evidence.coco.annotations)
+        if _lost_pixel(record) and (name := names.get(identifier(record.get("image_id"))))
+    }
+    if not lost or not evidence.annotations:
+        return None
+    message = f"{count(len(lost), 'object')} of one pixel without an outline: area and box tell the pixel"
+    return Finding(message, (), tuple(dict.fromkeys(lost.values())), f"/annotations/{next(iter(lost))}")
+
+
+def restore_pixels(batch: Batch, _finding: Finding) -> Batch:
+    """Give each object of one pixel the outline of that pixel."""
+    annotations = tuple(
+        {**record, "segmentation": [_outline_of(*pixel)]} if (pixel := _lost_pixel(record)) else record
+        for record in batch.coco.annotations
+    )
+    return replace(batch, coco=replace(batch.coco, annotations=annotations))
+
+
+def _lost_pixel(record: Any) -> tuple[int, int] | None:
+    """Return x and y of the pixel that an annotation without a mask must be; None if it need not be one.
+
+    A box of 0 x 0 px is how supervision counts one pixel: its corners are the first and the last of them.
+    """
+    if not isinstance(record, dict) or record.get("segmentation") != [] or record.get("area") != 1:
+        return None
+    box = record.get("bbox")
+    if not box_is_sound(box) or box[2:] not in ([1, 1], [0, 0]) or any(side != int(side) for side in box):
+        return None
+    return int(box[0]), int(box[1])
+
+
+def _outline_of(x: int, y: int) -> list[int]:
+    return [x, y, x + 1, y, x + 1, y + 1, x, y + 1]
 
 
 def find_dropped_objects(evidence: Evidence) -> Finding | None:

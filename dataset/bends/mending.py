@@ -36,7 +36,8 @@ class Mended:
     """What the mends did to a batch.
 
     Attributes:
-        num_by_code: Annotations of pictures that are kept, by the bend's code.
+        num_by_code: Annotations of pictures that are kept, by the bend's code; or such pictures, where a bend
+            is about pictures.
         codes_by_picture: The bends that were undone in each picture, by file name.
         examples: One for each bend.
     """
@@ -130,7 +131,8 @@ def _sum_up(
             examples.append(MendedExample(bend.code, pictures[name], bent))
         for name in kept:
             codes.setdefault(name, []).append(bend.code)
-        if number := sum(one.picture in names for one in finding.affected):
+        number = sum(one.picture in names for one in finding.affected) if finding.affected else len(kept)
+        if number:
             numbers[bend.code] = number
     return Mended(
         numbers,

@@ -15,7 +15,7 @@ from dataset.bends.borders import (
 from dataset.bends.crowds import find_classes_of_crowds, find_crowds_by_shape, read_crowds_as_objects
 from dataset.bends.evidence import Bend
 from dataset.bends.figures import find_areas_of_boxes, find_boxes_for_masks, find_contradictions
-from dataset.bends.losses import find_dropped_objects, find_objects_in_parts
+from dataset.bends.losses import find_dropped_objects, find_lost_pixels, find_objects_in_parts, restore_pixels
 
 BENDS: Final = (
     Bend(
@@ -66,6 +66,15 @@ BENDS: Final = (
         "if each is one object, let --mend read them so; if each holds many, say --crowds-are-regions",
         read_crowds_as_objects,
         "read as single objects",
+    ),
+    Bend(
+        "pixel-lost",
+        "warning",
+        find_lost_pixels,
+        "datumaro, supervision and FiftyOne drop contours of fewer than three points",
+        "let --mend give the pixel back, or remove the speck in the tool; else its picture is left out",
+        restore_pixels,
+        "restored from area and box",
     ),
     Bend(
         "masks-are-boxes",

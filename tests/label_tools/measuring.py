@@ -158,8 +158,9 @@ def _measured(
 
     report, bends, _ = judge_bends(Batch(coco, Reading()), validate, is_mending=False)
     told = dict.fromkeys(f"{one.severity} {one.code}" for one in by_kind((*report.all_problems, *bends)))
+    taken, _, _ = judge_bends(Batch(coco, Reading()), validate, is_mending=is_mending)
     spared, _, _ = judge_bends(
-        Batch(_without_bad(coco, report.all_problems), Reading()), validate, is_mending=is_mending
+        Batch(_without_bad(coco, taken.all_problems), Reading()), validate, is_mending=is_mending
     )
     instances = [
         instance

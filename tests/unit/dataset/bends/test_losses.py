@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.bends.losses import find_dropped_objects, find_objects_in_parts
+from dataset.bends.evidence import Batch
+from dataset.bends.losses import find_dropped_objects, find_lost_pixels, find_objects_in_parts, restore_pixels
 from dataset.coco.document import CocoFile
 from tests.fakes.bent_batches import SIDE_PX, as_rle, draw_l, evidence_of, write_masks
 from tests.fakes.contours import Mask
@@ -103,3 +104,44 @@ def test_a_file_in_which_every_picture_has_annotations_lost_none() -> None:
     coco = replace(write_masks(LS, as_rle), tool="Label Studio")
     assert find_dropped_objects(evidence_of(coco)) is None
     assert find_dropped_objects(evidence_of(replace(coco, annotations=()))) is None
+
+
+def without_its_outline(**changes: Any) -> CocoFile:
+    coco = write_masks(LS, as_rle)
+    lost = {**coco.annotations[1], "segmentation": [], "area": 1.0, "bbox": [5.0, 6.0, 1.0, 1.0], **changes}
+    return replace(coco, annotations=(coco.annotations[0], lost, coco.annotations[2]))
+
+
+@pytest.mark.parametrize("box", [[5.0, 6.0, 1.0, 1.0], [5, 6, 0, 0]], ids=["a box", "its corners alone"])
+def test_an_object_of_one_pixel_comes_back_where_area_and_box_tell_it(box: list[float]) -> None:
+    coco = without_its_outline(bbox=box)
+    evidence = evidence_of(coco)
+    finding = find_lost_pixels(evidence)
+    assert finding is not None
+    assert (finding.count, finding.where) == (1, "/annotations/1")
+    mended = restore_pixels(Batch(coco, evidence.reading), finding).coco
+    assert mended.annotations[1]["segmentation"] == [[5, 6, 6, 6, 6, 7, 5, 7]]
+    assert (mended.annotations[0], mended.annotations[2]) == (coco.annotations[0], coco.annotations[2])
+    assert find_lost_pixels(evidence_of(mended)) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"area": 2.0},
+        {"area": None},
+        {"bbox": [5.0, 6.0, 2.0, 1.0]},
+        {"bbox": [5.5, 6.0, 1.0, 1.0]},
+        {"bbox": None},
+        {"segmentation": [[5, 6, 5, 6]]},
+        {"image_id": 99},
+    ],
+    ids=str,
+)
+def test_what_may_be_anything_else_is_not_restored(changes: dict[str, Any]) -> None:
+    assert find_lost_pixels(evidence_of(without_its_outline(**changes))) is None
+
+
+def test_in_a_batch_of_boxes_alone_no_pixel_was_lost() -> None:
+    coco = without_its_outline()
+    assert find_lost_pixels(evidence_of(replace(coco, annotations=coco.annotations[1:2]))) is None
