@@ -81,7 +81,7 @@ def _lost_pixel(record: Any) -> tuple[int, int] | None:
     """
     if not isinstance(record, dict) or record.get("segmentation") != [] or record.get("area") != 1:
         return None
-    box = record.get("bbox")
+    box: Any = record.get("bbox")
     if not box_is_sound(box) or box[2:] not in ([1, 1], [0, 0]) or any(side != int(side) for side in box):
         return None
     return int(box[0]), int(box[1])
