@@ -16,7 +16,7 @@ from flows.metrics.page import WORDS, write_metrics_page, write_value
 
 @with_output
 def metrics(root: Path, out: Output, *, url: str, key: str, output: Path | None) -> None:
-    """Show M1 to M10: latency, throughput, mask IoU, errors, GPU, memory, drift, false positives."""
+    """Show M1 to M10: latency, load, IoU, errors, GPU, memory, drift."""
     app = open_workspace(root)
     figures = measure_workspace(app, url=url, key=key)
     page = write_metrics_page(

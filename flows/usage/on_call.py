@@ -33,7 +33,7 @@ NOTIFY: Final = CommandGroup(
 METRICS: Final = make_command(
     "metrics",
     "flows.on_call.metrics:metrics",
-    """Show M1 to M10: latency, throughput, mask IoU, errors, GPU, memory, drift, false positives.
+    """Show M1 to M10: latency, load, IoU, errors, GPU, memory, drift.
 
 Each with its target, its bad end and what it is to be compared with, also as a page. What is not measured is
 said, with how to get it.
@@ -117,5 +117,5 @@ INCIDENTS: Final = CommandGroup(
         INCIDENTS_POSTMORTEM,
         INCIDENTS_PAGE,
     ],
-    help="Look at incidents, acknowledge them, write down causes and postmortems.",
+    help="Look at incidents, acknowledge them, note causes.",
 )

@@ -149,11 +149,13 @@ def test_the_commands_are_those_that_are_promised() -> None:
     promised = (
         "init ingest train monitor retrain distil judge approve reject promote rollback reconcile status"
     )
-    promised += " history lineage predict report up demo abandon serve export benchmark upgrade"
+    promised += " history lineage predict report up demo abandon serve export benchmark upgrade metrics"
     groups = {
         "data": "classes list report restore diff verify preview anchors audit check export",
         "feedback": "list ingest",
         "label": "request push pull status",
+        "incidents": "list show acknowledge note postmortem page",
+        "notify": "test list",
         "keys": "add list revoke rotate",
         "rollout": "resume show stop",
     }
@@ -193,6 +195,10 @@ ARGUMENTS = {
     "keys rotate": ["0123456789ab"],
     "keys revoke": ["0123456789ab"],
     "rollout stop": ["--why", "it is slow"],
+    "incidents show": ["1"],
+    "incidents acknowledge": ["1"],
+    "incidents note": ["1", "a new lamp"],
+    "incidents postmortem": ["1"],
 }
 
 
