@@ -1,6 +1,7 @@
-"""From an alarm to a retrained candidate, with people in Label Studio alone and no command in between.
+"""From an alarm to a retrained candidate, with people in the labelling tool alone and no command in between.
 
-It runs against the fake of the server, and against the real one where `make test-studio` has installed it.
+It runs against the fakes of CVAT and Label Studio, and against the real Label Studio where `make test-studio`
+has installed it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from flows.demo.annotator import StandInAnnotator, employ_annotator, read_truth,
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from maskloop.records.kinds import LabelsPulled, LabelsPushed, LabelsRequested
+from tests.fakes.cvat_world import CvatWorld
 from tests.fakes.drawn_truth import write_truth
 from tests.fakes.label_studio_server import LEGACY_TOKEN
 from tests.fakes.labelling_world import LabellingWorld, shrunk, truth
@@ -34,7 +36,8 @@ def make_world(request: pytest.FixtureRequest, settings: str = "") -> LabellingW
     """A workspace with the server that the test's parameter names."""
     tmp_path, monkeypatch = request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch")
     leave_alone(monkeypatch)
-    made = LabellingWorld.made(tmp_path / "workspace", monkeypatch, settings=settings)
+    world = CvatWorld if request.param == "cvat" else LabellingWorld
+    made = world.made(tmp_path / "workspace", monkeypatch, settings=settings)
     if request.param != "real":
         return made
     monkeypatch.setenv("STUDIO_TOKEN", LEGACY_TOKEN)
@@ -42,7 +45,7 @@ def make_world(request: pytest.FixtureRequest, settings: str = "") -> LabellingW
     return LabellingWorld(made.world, api=api, title=f"story {tmp_path.parent.name} {len(settings)}")
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=["cvat", *SERVERS])
 def labelling(request: pytest.FixtureRequest) -> LabellingWorld:
     return make_world(request)
 
