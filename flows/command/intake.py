@@ -133,19 +133,28 @@ def label_request(
 @with_output
 def label_push(root: Path, out: Output, *, request: str) -> None:
     """Make tasks of the labelling tool from the pictures of a request, with the champion's predictions."""
-    pushed = run_story(open_workspace(root), "label-push", push_labels, request_id=request)
+    app = open_workspace(root)
+    pushed = run_story(app, "label-push", push_labels, request_id=request)
     sentences = [line for one in pushed for line in (one.sentence(), *one.remarks)]
+    if any(one.num_there for one in pushed):
+        sentences.append("label them there; `maskloop label pull` takes what is finished")
     nothing = "nothing to push: `maskloop label request` chooses pictures"
+    if app.state().label_requests:
+        nothing += ", and `maskloop label push REQUEST` adds tasks again that were deleted"
     out.answer({"pushed": [asdict(one) for one in pushed]}, lambda: _print(sentences, nothing))
 
 
 @with_output
 def label_pull(root: Path, out: Output, *, request: str) -> None:
     """Take the labels that people finished in the labelling tool into the data."""
-    pulled = run_story(open_workspace(root), "label-pull", pull_labels, request_id=request)
+    app = open_workspace(root)
+    pulled = run_story(app, "label-pull", pull_labels, request_id=request)
     sentences = [one.sentence() for one in pulled]
+    nothing = "no new labels: `maskloop label status` tells how many pictures are finished"
+    if any(one.pushed is None for one in app.state().label_requests.values()):
+        nothing = "no new labels: a request was not pushed yet, `maskloop label push` does it"
     records = [one.model_dump(mode="json") for one in pulled]
-    out.answer({"pulled": records}, lambda: _print(sentences, "no new labels"))
+    out.answer({"pulled": records}, lambda: _print(sentences, nothing))
 
 
 @with_output

@@ -64,7 +64,7 @@ def describe_requests(app: App) -> LabellingOverview:
         tasks = app.labelling_tool.list_tasks()
     except MaskloopError as error:
         return LabellingOverview(tuple(describe(one, None) for one in requests), (str(error),))
-    remarks = list(_remark(requests, tasks))
+    remarks = _remark(requests, tasks, app.labelling_tool.name)
     progress = []
     for request in requests:
         own = _tasks_of(request, tasks)
@@ -111,12 +111,19 @@ def _describe(
     )
 
 
-def _remark(requests: Sequence[LabelRequest], tasks: Sequence[PlacedTask]) -> list[str]:
+def _remark(requests: Sequence[LabelRequest], tasks: Sequence[PlacedTask], tool: str) -> list[str]:
     times = Counter(one.picture_digest for one in tasks)
     remarks = []
     for request in requests:
         requested = request.requested
         if request.pushed is None:
+            continue
+        if request.pushed.tool != tool:
+            remarks.append(
+                f"request {requested.request_id} was pushed to {request.pushed.tool}, and labelling.tool is "
+                f"{tool} now: its labels come when the setting is what it was; "
+                f"`maskloop label push {requested.request_id}` sends its pictures to {tool} too"
+            )
             continue
         num_gone = request.pushed.num_pictures - sum(one.picture_digest in times for one in requested.chosen)
         if num_gone > 0:

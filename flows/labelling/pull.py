@@ -31,7 +31,7 @@ from flows.labelling.returned import (
 )
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
-from maskloop.errors import MaskloopError, PictureError
+from maskloop.errors import DataError, MaskloopError, PictureError
 from maskloop.files import write_text
 from maskloop.records.kinds import ChosenPicture, LabelsPulled, ReturnedPicture, write_record
 from maskloop.settings.workspace_settings import Settings
@@ -50,7 +50,8 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
 
     Labels that were pulled before and were changed in the tool since replace the older ones. The same
     annotations again change nothing, and are not even downloaded where the tool tells what changed. A picture
-    that cannot be taken costs only itself, and its reason is recorded.
+    that cannot be taken costs only itself, and its reason is recorded; labels that cannot be read cost their
+    request.
 
     Args:
         app: The workspace.
@@ -60,6 +61,7 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
 
     Raises:
         NotFoundError: if there is no such request.
+        DataError: if the labels of a request cannot be read; those of the others are in the data then.
         UnavailableError: if the tool does not answer, or somebody else pushes or pulls.
         ConfigurationError: if the tool refuses the token.
         StorageError: if the data cannot be written; what was not ingested is pulled again.
@@ -75,6 +77,7 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
         class_names = find_schema(app.data, app.settings)
         watermarks = _Watermarks(app.workspace.state_dir / "seen-labels.json")
         records: list[LabelsPulled] = []
+        unreadable: list[DataError] = []
         for request in wanted:
             pull = _Pull(
                 app.labelling_tool,
@@ -89,12 +92,19 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
             name = request.requested.request_id
             if not request_id and watermarks.is_reached(name, pull.watermark(request.pulled)):
                 continue
-            if record := pull.take():
+            try:
+                record = pull.take()
+            except DataError as error:
+                unreadable.append(error)
+                continue
+            if record:
                 record = record.model_copy(update={"data_tag": app.state().data_tag})
                 write_record(app.ledger, record, actor=app.actor, cycle_id=request.cycle_id)
                 app.teller.say(record.sentence())
                 records.append(record)
             watermarks.keep(name, pull.watermark(record or request.pulled))
+        if unreadable:
+            raise unreadable[0]
         return records
 
 

@@ -81,11 +81,23 @@ def test_a_request_goes_out_and_comes_back_by_three_commands(
     told = run(world, capsys, "label", "status")
     assert request in told
     assert str(world.workspace.root / "labelling") in told.replace("\n", "")
+    again = run(world, capsys, "label", "push")
+    assert "`maskloop label push REQUEST` adds tasks again that were deleted" in again
+
+
+def test_a_request_that_was_not_pushed_is_named_when_labels_are_pulled(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(world, 100)
+    assert "a request was not pushed yet, `maskloop label push` does it" in run(
+        world, capsys, "label", "pull"
+    )
+    assert "`maskloop label pull` takes what is finished" in run(world, capsys, "label", "push")
 
 
 def test_with_nothing_to_do_each_command_says_so(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing to push" in run(world, capsys, "label", "push")
-    assert "no new labels" in run(world, capsys, "label", "pull")
+    assert "no new labels: `maskloop label status` tells" in run(world, capsys, "label", "pull")
     assert "no labels were asked for" in run(world, capsys, "label", "status")
 
 

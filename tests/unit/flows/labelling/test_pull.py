@@ -17,7 +17,7 @@ from flows.labelling.push import push_labels
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
 from maskloop.digest import digest_bytes
-from maskloop.errors import UnavailableError
+from maskloop.errors import DataError, UnavailableError
 from maskloop.files import write_text
 from maskloop.masks import decode_masks, encode_masks
 from maskloop.records.kinds import LabelsPulled
@@ -176,6 +176,34 @@ def test_labels_in_a_folder_that_cannot_be_read_are_told_by_status(
     overview = describe_requests(labelling.world.app())
     assert (overview.requests[0].in_tool, overview.requests[0].finished) == (1, None)
     assert f"request {request}: its labels cannot be read" in overview.remarks[0]
+
+
+def test_labels_that_cannot_be_read_cost_only_their_request(
+    labelling: LabellingWorld, tmp_path: Path
+) -> None:
+    root = tmp_path / "labelling"
+    tool = FolderTool(root)
+    labelling.world.labelling_tool = tool
+    broken, whole = pushed(labelling, 100), pushed(labelling, 101)
+    (root / broken / "labels" / "labels.json").write_text('{"images": [')
+    (task,) = [one for one in tool.list_tasks() if one.request_id == whole]
+    FolderBench(tool, root).submit(task, truth(101))
+    with pytest.raises(DataError, match="not JSON"):
+        pull_labels(labelling.world.app())
+    assert labelling.is_labelled(101)
+    (root / broken / "labels" / "labels.json").unlink()
+    (task,) = [one for one in tool.list_tasks() if one.request_id == broken]
+    FolderBench(tool, root).submit(task, truth(100))
+    assert pull(labelling).num_new == 1
+
+
+def test_a_request_that_went_to_another_tool_than_the_settings_name_now_is_not_called_deleted(
+    labelling: LabellingWorld, tmp_path: Path
+) -> None:
+    request = pushed(labelling, 100)
+    labelling.world.labelling_tool = FolderTool(tmp_path / "labelling")
+    (remark,) = describe_requests(labelling.world.app()).remarks
+    assert f"request {request} was pushed to label-studio, and labelling.tool is folder now" in remark
 
 
 class CountingFolder(FolderTool):
