@@ -61,6 +61,7 @@ LOOK_FEATURES: Final = (
 same is added to every object."""
 FIRST_COLOUR: Final = 4
 """This feature and all after it are taken from pixels, those before it from masks alone."""
+TEXTURE: Final = 7
 BACKGROUND_FEATURES: Final = (4, 5, 6, 7)
 """Features that the pixels outside all masks have too."""
 

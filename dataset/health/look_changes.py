@@ -9,7 +9,8 @@ background together. So a class is reported only if, in one feature,
    colours the background, did in the median, and this class is farther from that than the others are.
 
 If the background moved, the camera or the place may be another, which changes the colours and textures of
-different objects differently: then shapes alone are compared, and a single class is not reported at all.
+different objects differently: then shapes alone are compared, and a single class is not reported at all. The
+texture of a class is not compared, since blur changes that of some objects alone.
 
 H. B. Mann, D. R. Whitney, On a Test of Whether one of Two Random Variables is Stochastically Larger than the
 Other, 1947; N. Cliff, Dominance Statistics, 1993; S. Holm, A Simple Sequentially Rejective Procedure, 1979.
@@ -27,7 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from dataset.health.instance_looks import BACKGROUND_FEATURES, FIRST_COLOUR, LOOK_FEATURES, PictureLooks
+from dataset.health.instance_looks import (
+    BACKGROUND_FEATURES,
+    FIRST_COLOUR,
+    LOOK_FEATURES,
+    TEXTURE,
+    PictureLooks,
+)
 
 ERROR_RATE: Final = 0.01
 """Chance that a batch of the same objects is reported, over all classes and features."""
@@ -112,6 +119,7 @@ def find_look_changes(
         (index, feature): tested
         for index in measured
         for feature, tested in enumerate(classes[index].test_all())
+        if feature != TEXTURE
     }
     corrected = dict(zip(own, _holm([p_value for p_value, _ in own.values()]), strict=True))
     found: dict[int, LookChange] = {}
