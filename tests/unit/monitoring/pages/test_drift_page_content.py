@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
+from monitoring.drift.references import POOLED
+from monitoring.drift.sources import judge_window
 from monitoring.drift.verdict import judge_drift
 from monitoring.features.observation import Observation
 from monitoring.pages.drift_page import write_drift_page, write_p_value
@@ -97,3 +99,21 @@ def test_pictures_are_shown_only_where_there_are_some(tmp_path: Path) -> None:
 )
 def test_a_p_value_has_three_decimals_and_is_never_zero(value: float, written: str) -> None:
     assert write_p_value(value) == written
+
+
+def test_a_page_names_the_source_that_drifted_and_shows_its_samples_alone(tmp_path: Path) -> None:
+    """60 samples of the belt as ever, among them 30 of a new camera with more noise."""
+    baseline = baseline_of(observed(1.0))
+    told = [("belt", one) for one in observed(1.0)] + [("gate", one) for one in observed(5.0)[:30]]
+    mixed = [told[number] for number in np.random.default_rng(2).permutation(len(told)).tolist()]
+    judged = Window(
+        "w1",
+        tuple(replace(sample_of(f"s{n}", one), source=source) for n, (source, one) in enumerate(mixed)),
+    )
+    found = judge_window({POOLED: baseline}, judged, SETTINGS)
+    verdict = found.deciding.verdict
+    file = write_drift_page(tmp_path, verdict, baseline, judged, sources=found.sources)
+    page = re.sub(r"\s+", " ", file.read_text())
+    assert "gate (30 of 90 samples, 33 %, since 2026-03-01 12:00 UTC or earlier, version 3): " in page
+    assert "<td>belt</td> <td>quiet, compared with all sources<small></small></td> <td>60</td>" in page
+    assert "<td>gate</td> <td>drift, compared with all sources<small>there is more noise (noise" in page
