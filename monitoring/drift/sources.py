@@ -21,7 +21,7 @@ from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED, ClosestReference, find_closest
 from monitoring.drift.scenes import Scenes, find_scenes
-from monitoring.drift.verdict import threshold_digest
+from monitoring.drift.verdict import min_scenes, threshold_digest
 from monitoring.samples.windows import Window
 
 MIN_SOURCE_SCENES: Final = 20
@@ -131,7 +131,7 @@ def _why_not(
     known_sources: AbstractSet[str],
 ) -> str:
     num_scenes = sum(window.samples[position].source == source for position in scenes.positions)
-    num_needed = settings.min_window_samples
+    num_needed = min_scenes(settings)
     if scenes.spacing.get(source, 1) == 1:
         num_needed = min(num_needed, MIN_SOURCE_SCENES)
     if num_scenes < num_needed:

@@ -35,6 +35,8 @@ from monitoring.samples.windows import Window
 Outcome = Literal["drift", "quiet", "inconclusive"]
 
 METHOD: Final = "scenes-ks-holm-energy/2"
+SCENE_SHARE: Final = 0.9
+"""A window needs so many scenes as a share of ``min_window_samples``: a few pictures look alike by chance."""
 MAX_DETECTABLE_EFFECT: Final = 0.7
 """A comparison that could not even see an effect of this size is inconclusive."""
 
@@ -127,9 +129,15 @@ def judge_drift(
     )
 
 
+def min_scenes(settings: MonitoringSettings) -> int:
+    """Return the fewest scenes that a verdict needs."""
+    return math.ceil(SCENE_SHARE * settings.min_window_samples)
+
+
 def waits_for_scenes(verdict: DriftVerdict, settings: MonitoringSettings) -> bool:
     """Say whether a window's samples are judged again with later ones: they show too few scenes so far."""
-    has_too_few = verdict.num_scenes < settings.min_window_samples <= verdict.num_samples
+    is_large = verdict.num_samples >= settings.min_window_samples
+    has_too_few = is_large and verdict.num_scenes < min_scenes(settings)
     return verdict.outcome == "inconclusive" and has_too_few and verdict.num_samples < settings.window_samples
 
 
@@ -159,19 +167,19 @@ def _why_not_comparable(
         )
     if not num_features:
         return "the baseline has no features"
-    if num_scenes < settings.min_window_samples:
+    if num_scenes < min_scenes(settings):
         return _tell_scenes(len(window.samples), num_scenes, settings)
     return ""
 
 
 def _tell_scenes(num_samples: int, num_scenes: int, settings: MonitoringSettings) -> str:
-    num_wanted = math.ceil(settings.min_window_samples * num_samples / num_scenes)
+    num_wanted = math.ceil(min_scenes(settings) * num_samples / num_scenes)
     remedy = f"about {num_wanted} samples like these would do"
     if num_wanted > settings.window_samples:
         remedy += f"; monitoring.window_samples is {settings.window_samples}"
     return (
         f"{count(num_samples, 'sample')}, about {count(num_scenes, 'scene')}, and a verdict needs"
-        f" {settings.min_window_samples} scenes: {remedy}"
+        f" {min_scenes(settings)} scenes: {remedy}"
     )
 
 

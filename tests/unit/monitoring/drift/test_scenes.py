@@ -135,7 +135,7 @@ def test_too_few_scenes_are_inconclusive_and_say_how_many_samples_would_do(rng: 
     verdict = judge_drift(baseline_of(draw(rng, 80)), window, SETTINGS)
     assert verdict.outcome == "inconclusive"
     assert verdict.reason.startswith(
-        f"100 samples, about {verdict.num_scenes} scenes, and a verdict needs 50"
+        f"100 samples, about {verdict.num_scenes} scenes, and a verdict needs 45"
     )
     assert waits_for_scenes(verdict, SETTINGS)
     full = SETTINGS.model_copy(update={"window_samples": 100})

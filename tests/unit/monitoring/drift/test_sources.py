@@ -135,7 +135,7 @@ def test_frames_of_a_source_need_as_many_scenes_as_a_window(rng: np.random.Gener
     )
     found = judge_window(one_camera(rng), told, SETTINGS)
     assert found.drifted == ()
-    assert found.sources[1].why_not.endswith("of 50")
+    assert found.sources[1].why_not.endswith("of 45")
 
 
 def test_samples_of_one_source_are_judged_once(rng: np.random.Generator) -> None:
