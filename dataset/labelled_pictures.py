@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,23 @@ class LabelledPicture:
 
 
 @dataclass(frozen=True)
+class Catalog:
+    """Everything a data version holds: what its `instances.json` says.
+
+    Attributes:
+        class_names: In the order of `LabelledInstance.class_index`.
+        pictures: Sorted by digest.
+        difference_hashes: 64-bit hash of each picture's look, by digest.
+        conversion: How values that are no 8-bit RGB became it, in every picture.
+    """
+
+    class_names: tuple[str, ...]
+    pictures: tuple[LabelledPicture, ...]
+    difference_hashes: Mapping[str, int]
+    conversion: PictureConversion = DEFAULT_CONVERSION
+
+
+@dataclass(frozen=True)
 class DatasetVersion:
     """An immutable, verified data version, lying ready in a folder.
 
@@ -83,6 +101,7 @@ class DatasetVersion:
         pictures: Sorted by digest.
         root: The folder that `LabelledPicture.file` is relative to.
         conversion: How values that are no 8-bit RGB became it, in every picture.
+        difference_hashes: 64-bit hash of each picture's look, by digest (`dataset.pictures.looks`).
     """
 
     tag: str
@@ -93,6 +112,12 @@ class DatasetVersion:
     pictures: tuple[LabelledPicture, ...]
     root: Path
     conversion: PictureConversion = DEFAULT_CONVERSION
+    difference_hashes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog:
+        """Everything it holds."""
+        return Catalog(self.class_names, self.pictures, self.difference_hashes, self.conversion)
 
     @cached_property
     def by_split(self) -> dict[Split, tuple[LabelledPicture, ...]]:

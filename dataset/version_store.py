@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
-from dataset.labelled_pictures import DatasetVersion
+from dataset.labelled_pictures import Catalog, DatasetVersion
 
 _TAG: Final = re.compile(r"data-v([1-9][0-9]*)")
 
@@ -36,8 +36,15 @@ class DatasetStore(Protocol):
         """Be the only writer, with an empty folder to fill for `commit`."""
         ...
 
-    def commit(self, staged_dir: Path, message: str) -> DatasetVersion:
-        """Make the staged folder the next version; the same content as the current one is no new version."""
+    def commit(self, staged_dir: Path, catalog: Catalog, message: str) -> DatasetVersion:
+        """Make a catalog the next version; the same content as the current one is no new version.
+
+        Args:
+            staged_dir: The folder of `staging`, with the files of those pictures that the current version has
+                not; the catalog is written there.
+            catalog: Everything the next version holds.
+            message: For the record.
+        """
         ...
 
     def restore(self, tag: str) -> DatasetVersion:

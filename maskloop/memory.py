@@ -6,6 +6,8 @@ import atexit
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,22 @@ _M_ARENA_MAX: Final = -8
 _MADV_COLLAPSE: Final = 25
 _KEPT_BYTES: Final = 2**30
 _LARGE_PAGES: Final = Path("/sys/kernel/mm/transparent_hugepage")
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep Python from looking for cycles while very many objects are made; also a decorator.
+
+    It looks at all objects again and again while their number grows: that was more than half of the time to
+    read the catalog of 20,000 pictures. Everything without cycles is freed as always.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def keep_freed_memory() -> bool:

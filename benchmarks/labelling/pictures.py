@@ -12,7 +12,7 @@ from dataset.ingestion.ingest import find_pictures, stage
 from dataset.ingestion.plan import IngestOptions, plan_ingest
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture, Split
 from dataset.synthetic.generation import generate
-from dataset.versions.catalog import Catalog, fingerprint, read_catalog
+from dataset.versions.catalog import Catalog, fingerprint, read_catalog, write_catalog
 from maskloop.settings.workspace_settings import Settings
 
 OLD: Final = "old camera"
@@ -102,4 +102,5 @@ def _take(folder: Path, annotations: Path, settings: Settings) -> None:
     found = find_pictures(coco, images_dir, max_mpx=max_mpx)
     options = IngestOptions(source="drawn")
     plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
-    stage(folder, plan, images_dir, previous_root=None, max_mpx=max_mpx)
+    stage(folder, plan, images_dir, max_mpx=max_mpx)
+    write_catalog(folder, plan.catalog)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.coco.parsing import unfolded
 from dataset.formats.filled_shapes import fill_closed, trace_closed
 from maskloop.masks import Rle, areas_px, crop_mask, mask_iou, place_mask, rle_from_coco
 
@@ -19,6 +20,7 @@ def read_polygons(segmentation: Any) -> list[NDArray[np.float64]]:
 
     Points and lines beside them are left out, as they are when the mask is read.
     """
+    segmentation = unfolded(segmentation)
     if not isinstance(segmentation, list) or not segmentation:
         return []
     parts = segmentation if isinstance(segmentation[0], list) else [segmentation]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from dataset.coco.annotation_files import advise, describe_foreign_bytes, describe_foreign_json
+from dataset.coco.parsing import COCO_LISTS, parse_json, parse_labels
 from dataset.problems import DataProblem
 from maskloop.errors import DataError, NotFoundError
 
 MAX_FILE_BYTES: Final = 2 * 2**30
-_LISTS: Final = ("images", "annotations", "categories")
 _ROUNDING_PX: Final = 2.0
 _CROWD_FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 
@@ -30,7 +30,8 @@ class CocoFile:
     Attributes:
         path: Where it was read from.
         images: Anything, usually dictionaries with ``id``, ``file_name``, ``width`` and ``height``.
-        annotations: Anything, usually dictionaries with ``image_id``, ``category_id`` and ``segmentation``.
+        annotations: Anything, usually dictionaries with ``image_id``, ``category_id`` and ``segmentation``,
+            which `dataset.coco.parsing.unfolded` parses if it was left as text.
         categories: Anything, usually dictionaries with ``id`` and ``name``.
         tool: Which tool wrote it, as far as its content tells; empty if it tells nothing.
         format: What the format is called.
@@ -76,7 +77,7 @@ def read_coco(annotations: Path) -> CocoFile:
         NotFoundError: if there is no such file.
         DataError: if it is empty, larger than `MAX_FILE_BYTES`, not JSON, or lacks a list.
     """
-    return coco_from(read_json(annotations), annotations)
+    return coco_from(read_json(annotations, parse=parse_labels), annotations)
 
 
 def coco_from(content: Any, path: Path) -> CocoFile:
@@ -86,24 +87,25 @@ def coco_from(content: Any, path: Path) -> CocoFile:
         DataError: if it lacks a list.
     """
     lists: dict[str, Any] = content if isinstance(content, dict) else {}
-    missing = [name for name in _LISTS if not isinstance(lists.get(name), list)]
+    missing = [name for name in COCO_LISTS if not isinstance(lists.get(name), list)]
     if missing:
         what = describe_foreign_json(content)
         said = f"it looks like {what}" if what else f"it has no list of {' and '.join(missing)}"
         raise DataError(f"this is no COCO file: {said}", where=str(path), hint=advise(what))
     info = content.get("info")
     contributor = info.get("contributor") if isinstance(info, dict) else None
-    images, records, categories = (tuple(lists[name]) for name in _LISTS)
+    images, records, categories = (tuple(lists[name]) for name in COCO_LISTS)
     tool = contributor.strip() if isinstance(contributor, str) else ""
     return CocoFile(path, images, records, categories, tool)
 
 
-def read_json(path: Path, *, place: Path | None = None) -> Any:
+def read_json(path: Path, *, place: Path | None = None, parse: Callable[[bytes], Any] = parse_json) -> Any:
     """Read a JSON file of labels.
 
     Args:
         path: Where it lies.
         place: What messages call it, if not that.
+        parse: `dataset.coco.parsing.parse_labels` leaves the outlines of a COCO file as text.
 
     Raises:
         NotFoundError: if there is no such file.
@@ -122,7 +124,7 @@ def read_json(path: Path, *, place: Path | None = None) -> Any:
     if not data.strip():
         raise DataError("the annotation file is empty", where=where, hint="export it again")
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return parse(data)
     except (ValueError, RecursionError) as error:
         what = describe_foreign_bytes(data)
         reason = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"JSON: {error}"

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.coco.parsing import unfolded
 from dataset.problems import DataProblem
 from maskloop.errors import MaskError
 from maskloop.masks import Rle, areas_px, rle_from_coco
@@ -53,6 +54,7 @@ def read_mask(
         UnusableMaskError: if there is no mask, or none that native code should see; if most of the outline
             lies outside the picture; if it covers no pixel.
     """
+    segmentation = unfolded(segmentation)
     if not segmentation:
         hint = "draw the object's outline, or remove the annotation; boxes and points alone are no masks"
         raise UnusableMaskError("no-mask", "the annotation has no mask", hint)

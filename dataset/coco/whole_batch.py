@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from dataset.coco.annotation_files import EXPORT_HINT
 from dataset.coco.document import CocoFile, Identifier, identifier
+from dataset.coco.parsing import unfolded
 from dataset.problems import DataProblem
 from maskloop.wording import count
 
@@ -32,7 +33,9 @@ def judge_lists(coco: CocoFile) -> Iterable[DataProblem]:
         )
         yield DataProblem("error", "no-annotations", "/annotations", message, hint)
     records = [each for each in coco.annotations if isinstance(each, dict)]
-    if any(each.get("bbox") for each in records) and not any(each.get("segmentation") for each in records):
+    if any(each.get("bbox") for each in records) and not any(
+        unfolded(each.get("segmentation")) for each in records
+    ):
         message = f"the {count(len(records), 'annotation')} are boxes without masks"
         hint = (
             f"maskloop learns masks: outline the objects, or export their outlines with them. {EXPORT_HINT}"

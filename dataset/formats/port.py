@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from dataset.coco.document import CocoFile, is_safe_name, read_json
+from dataset.coco.parsing import parse_labels
 from dataset.coco.picture_files import locate_pictures
 from maskloop.errors import DataError, MaskloopError, NotFoundError
 
@@ -159,7 +160,7 @@ class LabelSource:
             NotFoundError: if it went.
         """
         if name not in self._parsed:
-            self._parsed[name] = read_json(self.at(name), place=self.place(name))
+            self._parsed[name] = read_json(self.at(name), place=self.place(name), parse=parse_labels)
             if len(self._parsed) > _MOST_FILES_KEPT:
                 self._parsed.popitem(last=False)
         return self._parsed[name]

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dataset.ingestion.name_groups import NamePattern, group_key, suggest_pattern
+from dataset.ingestion.name_groups import NamePattern, group_key, may_be_parts, suggest_pattern
 from dataset.ingestion.splitting import is_large_group
 from dataset.labelled_pictures import LabelledPicture, Split
 from dataset.pictures.looks import alike_pairs, near_pairs, standardised
@@ -120,6 +120,8 @@ def warn_of_names(pictures: Sequence[Placed], newcomers: frozenset[str]) -> tupl
         pictures: All pictures with a place, those of the batch included.
         newcomers: Names of the batch's new pictures; if none is in a group, there is nothing new to say.
     """
+    if not may_be_parts(newcomers):
+        return ()
     leaks = find_name_leaks(pictures)
     if leaks is None or not any(group_key(name, leaks.pattern.pattern) for name in newcomers):
         return ()

@@ -28,20 +28,19 @@ from dataset.ingestion.plan import (
     refuse_other_schema,
 )
 from dataset.ingestion.splitting import Resident
-from dataset.labelled_pictures import DatasetVersion
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import DecodedPicture, decode_picture
 from dataset.pictures.location import tells_place
-from dataset.pictures.looks import are_near, difference_hash, grey_cells
+from dataset.pictures.looks import difference_hash, grey_cells, near_pairs_between
 from dataset.pictures.metadata import without_metadata
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem
 from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion, conversion_of
 from dataset.version_store import DatasetStore, next_tag
-from dataset.versions.catalog import Catalog, read_catalog, write_catalog
-from dataset.versions.dvc_objects import link_or_copy
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError, RefusedError, StorageError
 from maskloop.files import storage_error
+from maskloop.memory import collector_paused
 from maskloop.settings.check_settings import rule_of
 from maskloop.settings.workspace_settings import DataSettings, Settings
 
@@ -91,6 +90,7 @@ class IngestResult:
     page: Path | None = None
 
 
+@collector_paused()
 def ingest_batch(
     store: DatasetStore,
     *,
@@ -127,11 +127,16 @@ def ingest_batch(
     found = find_pictures(coco, images_dir, max_mpx=max_mpx, conversion=conversion, progress=progress)
     with store.staging() as folder:
         previous, versions = store.current(), store.versions()
-        catalog = read_catalog(previous.root) if previous else None
         residents = _residents(store, previous, versions, found.values(), settings.data)
         try:
             plan = plan_ingest(
-                coco, found, options, settings, previous=catalog, residents=residents, tag=next_tag(versions)
+                coco,
+                found,
+                options,
+                settings,
+                previous=previous.catalog if previous else None,
+                residents=residents,
+                tag=next_tag(versions),
             )
             looks = look_at_classes(plan, previous, images_dir, settings.data)
             plan = with_other_looks(plan, looks, settings.data, str(coco.path))
@@ -140,11 +145,10 @@ def ingest_batch(
             raise
         version = previous
         if plan.changes_something:
-            root = previous.root if previous else None
-            stage(folder, plan, images_dir, previous_root=root, max_mpx=max_mpx)
+            stage(folder, plan, images_dir, max_mpx=max_mpx)
             num_new, num_relabelled = len(plan.added), len(plan.updated)
             message = f"{num_new} pictures added and {num_relabelled} relabelled from {options.source}"
-            version = store.commit(folder, message)
+            version = store.commit(folder, plan.catalog, message)
     return _result(plan, version, previous, coco, images_dir, looks)
 
 
@@ -312,20 +316,25 @@ def _residents(
     Those whose hash is near a new picture's are looked at more closely.
     """
     tags = dict.fromkeys(([previous.tag] if previous else []) + list(versions[-1:]))
-    residents: dict[str, tuple[Resident, Path]] = {}
-    for tag in tags:
-        version = store.open(tag)
-        hashes = read_catalog(version.root).difference_hashes
+    residents: dict[str, tuple[Resident, DatasetVersion, LabelledPicture]] = {}
+    for version in map(store.open, tags):
+        hashes = version.difference_hashes
         for one in version.pictures:
-            resident = Resident(one.digest, one.name, one.group, one.split, hashes[one.digest])
-            residents.setdefault(one.digest, (resident, version.path(one)))
+            if one.digest not in residents:
+                resident = Resident(one.digest, one.name, one.group, one.split, hashes[one.digest])
+                residents[one.digest] = resident, version, one
     looks = {p.difference_hash for p in found if isinstance(p, FoundPicture) and p.digest not in residents}
-    hashes_of_new = np.array(sorted(looks), np.uint64)
+    pairs = near_pairs_between(
+        np.array([resident.difference_hash for resident, *_ in residents.values()], np.uint64),
+        np.array(sorted(looks), np.uint64),
+        settings.near_duplicate_distance_bits,
+    )
+    near = set(pairs[:, 0].tolist())
     return tuple(
-        replace(resident, cells=read_cells(file, settings.max_picture_mpx))
-        if are_near(hashes_of_new, resident.difference_hash, settings.near_duplicate_distance_bits).any()
+        replace(resident, cells=read_cells(version.path(picture), settings.max_picture_mpx))
+        if number in near
         else resident
-        for resident, file in residents.values()
+        for number, (resident, version, picture) in enumerate(residents.values())
     )
 
 
@@ -337,40 +346,21 @@ def read_cells(file: Path, max_mpx: float) -> bytes | None:
         return None
 
 
-def stage(
-    folder: Path, plan: IngestPlan, images_dir: Path, *, previous_root: Path | None, max_mpx: float
-) -> None:
-    """Fill a folder with the next version: old pictures linked, new ones copied, the catalog written.
+def stage(folder: Path, plan: IngestPlan, images_dir: Path, *, max_mpx: float) -> None:
+    """Write the files of the pictures that the next version adds into a folder.
 
     Raises:
         StorageError: if a picture changed since it was looked at, or the disk is full.
     """
-    added = {found.digest: found for found in plan.added}
+    files = {picture.digest: picture.file for picture in plan.catalog.pictures}
     with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), plan.catalog.conversion) as decoder:
-        for picture in plan.catalog.pictures:
-            target = folder / picture.file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            found = added.get(picture.digest)
+        for found in plan.added:
+            target = folder / files[found.digest]
             try:
-                if found:
-                    target.write_bytes(_stored_bytes(found, images_dir, decoder))
-                elif previous_root:
-                    link_or_copy(previous_root / picture.file, target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(_stored_bytes(found, images_dir, decoder))
             except OSError as error:
                 raise storage_error(error, target) from error
-    write_catalog(folder, plan.catalog)
-
-
-def restage(folder: Path, catalog: Catalog, previous_root: Path) -> None:
-    """Fill a folder with a version of pictures that are all there already. Raises StorageError."""
-    for picture in catalog.pictures:
-        target = folder / picture.file
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(previous_root / picture.file, target)
-        except OSError as error:
-            raise storage_error(error, target) from error
-    write_catalog(folder, catalog)
 
 
 def _stored_bytes(found: FoundPicture, images_dir: Path, decoder: SandboxedDecoder) -> bytes:

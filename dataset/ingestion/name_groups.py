@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -72,6 +72,11 @@ def suggest_pattern(names: Sequence[str]) -> NamePattern | None:
             first = groups[min(groups)]
             return NamePattern(pattern, sum(map(len, groups.values())), len(groups), (first[0], first[1]))
     return None
+
+
+def may_be_parts(names: Iterable[str]) -> bool:
+    """Say whether any of these file names could be in a group of a proposal of `suggest_pattern`."""
+    return any(group_key(name, pattern) for name in names for pattern in (*_MARKED, *_NUMBERED))
 
 
 def names_by_group(names: Sequence[str], pattern: str) -> dict[str, list[str]]:

@@ -56,6 +56,24 @@ def are_near(hashes: NDArray[np.uint64], one: int, distance_bits: int) -> NDArra
     return np.asarray(np.bitwise_count(hashes ^ np.uint64(one)) <= distance_bits)
 
 
+def near_pairs_between(
+    hashes: NDArray[np.uint64], others: NDArray[np.uint64], distance_bits: int
+) -> NDArray[np.int64]:
+    """Return all pairs of a hash, uint64 (N,), and another, uint64 (M,), that differ in at most so many bits.
+
+    All are compared: a nanosecond each, while `near_pairs` would sort the N for every choice of bands.
+
+    Returns:
+        int64 (K, 2), positions in ``hashes`` and in ``others``.
+    """
+    pairs = [np.zeros((0, 2), np.int64)]
+    for number, other in enumerate(others.tolist()):
+        rows = np.flatnonzero(are_near(hashes, other, distance_bits))
+        if rows.size:
+            pairs.append(np.stack([rows, np.full(len(rows), number)], axis=1))
+    return np.concatenate(pairs)
+
+
 def near_pairs(hashes: NDArray[np.uint64], distance_bits: int) -> Iterator[NDArray[np.int64]]:
     """Yield every pair of hashes, uint64 (N,), that differ in at most that many bits, each pair once.
 

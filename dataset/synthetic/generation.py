@@ -22,6 +22,7 @@ from dataset.ingestion.ingest import find_pictures, stage
 from dataset.ingestion.plan import IngestOptions, plan_ingest
 from dataset.synthetic.parts import CLASS_NAMES
 from dataset.synthetic.scene import photograph_scene
+from dataset.versions.catalog import write_catalog
 from maskloop.digest import canonical_json
 from maskloop.errors import ConfigurationError
 from maskloop.files import write_text
@@ -104,7 +105,8 @@ def build_demo_catalog(root: Path) -> None:
         found = find_pictures(coco, images_dir, max_mpx=max_mpx)
         options = IngestOptions(source=DEMO_SOURCE)
         plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
-        stage(root, plan, images_dir, previous_root=None, max_mpx=max_mpx)
+        stage(root, plan, images_dir, max_mpx=max_mpx)
+        write_catalog(root, plan.catalog)
 
 
 def _annotations(

@@ -7,40 +7,30 @@ record a line, everything sorted.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from dataset.labelled_pictures import Catalog as Catalog
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.origin import Origin, read_origin
 from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
-from maskloop.digest import canonical_json, digest_value
+from maskloop.digest import canonical_json, digest_bytes, digest_value
 from maskloop.errors import IntegrityError, NotFoundError
-from maskloop.files import write_text
+from maskloop.files import write_bytes
 from maskloop.masks import Rle, areas_px, boxes_xyxy
+from maskloop.memory import collector_paused
 from maskloop.schema import refuse_newer
 
 ANNOTATIONS_FILE: Final = "instances.json"
 SCHEMA_VERSION: Final = 1
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """Everything `instances.json` says.
-
-    Attributes:
-        class_names: In the order of `LabelledInstance.class_index`.
-        pictures: Sorted by digest.
-        difference_hashes: 64-bit hash of each picture's look, by digest.
-        conversion: How values that are no 8-bit RGB became it, in every picture.
-    """
-
-    class_names: tuple[str, ...]
-    pictures: tuple[LabelledPicture, ...]
-    difference_hashes: Mapping[str, int]
-    conversion: PictureConversion = DEFAULT_CONVERSION
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+"""Writes records as `canonical_json` does."""
 
 
 def picture_file(digest: str, extension: str) -> str:
@@ -52,6 +42,24 @@ def picture_file(digest: str, extension: str) -> str:
     return f"images/{digest[:2]}/{digest}{extension}"
 
 
+def read_picture_file(path: Path) -> bytes:
+    """Return the bytes of a version's picture, which are what its name says.
+
+    Raises:
+        IntegrityError: if they are not: disks alter bytes without telling.
+        OSError: if there is no such file.
+    """
+    data = path.read_bytes()
+    if _DIGEST.fullmatch(path.stem) and digest_bytes(data) != path.stem:
+        raise IntegrityError(
+            "the file of a picture was altered since it was taken in",
+            where=str(path),
+            hint="`maskloop data verify TAG --mend` brings it back, from data/ or from the remote",
+        )
+    return data
+
+
+@collector_paused()
 def fingerprint(class_names: Sequence[str], pictures: Iterable[LabelledPicture]) -> str:
     """Return the sha256 of what a model could learn from: classes, pictures, splits, instances.
 
@@ -66,34 +74,62 @@ def fingerprint(class_names: Sequence[str], pictures: Iterable[LabelledPicture])
             picture.group,
             picture.split,
             picture.label_origin,
-            sorted(map(_instance_key, picture.instances)),
+            [
+                (class_index, counts.decode("ascii"), is_crowd)
+                for class_index, counts, is_crowd in sorted(map(_instance_key, picture.instances))
+            ],
         )
         for picture in sorted(pictures, key=lambda picture: picture.digest)
     ]
     return digest_value({"classes": list(class_names), "pictures": content})
 
 
+@collector_paused()
+def in_order(catalog: Catalog, known: Iterable[LabelledPicture] = ()) -> Catalog:
+    """Return a catalog as it reads after it was written: pictures and their instances sorted.
+
+    Args:
+        catalog: In any order.
+        known: Pictures that are in order already.
+    """
+    sorted_already = set(map(id, known))
+    pictures = sorted(catalog.pictures, key=lambda picture: picture.digest)
+    return replace(
+        catalog,
+        pictures=tuple(one if id(one) in sorted_already else _sorted_instances(one) for one in pictures),
+    )
+
+
+def _sorted_instances(picture: LabelledPicture) -> LabelledPicture:
+    return replace(picture, instances=tuple(sorted(picture.instances, key=_instance_key)))
+
+
+@collector_paused()
 def write_catalog(root: Path, catalog: Catalog) -> None:
     """Write ``root/instances.json``, atomically. Raises StorageError."""
     pictures = sorted(catalog.pictures, key=lambda picture: picture.digest)
-    images = [
-        _image_record(number, picture, catalog.difference_hashes[picture.digest])
-        for number, picture in enumerate(pictures, start=1)
-    ]
-    annotations: list[dict[str, Any]] = []
+    images: list[bytes] = []
+    annotations: list[bytes] = []
     for number, picture in enumerate(pictures, start=1):
-        annotations += _with_origins(
-            annotation_records(picture, number, first_id=len(annotations) + 1), picture
-        )
-    categories = [{"id": number, "name": name} for number, name in enumerate(catalog.class_names, start=1)]
-    lists = {"annotations": annotations, "categories": categories, "images": images}
+        record = _image_record(number, picture, catalog.difference_hashes[picture.digest])
+        images.append(_ENCODER.encode(record))
+        records = annotation_records(picture, number, first_id=len(annotations) + 1)
+        annotations += map(_ENCODER.encode, _with_origins(records, picture))
+    categories = [
+        _ENCODER.encode({"id": number, "name": name})
+        for number, name in enumerate(catalog.class_names, start=1)
+    ]
     info: dict[str, Any] = {"description": "written by maskloop", "schema_version": SCHEMA_VERSION}
     if catalog.conversion != DEFAULT_CONVERSION:
         info["conversion"] = catalog.conversion.to_json()
-    body = ",\n".join(f'"{name}":[\n{_lines(records)}\n]' for name, records in lists.items())
-    write_text(root / ANNOTATIONS_FILE, f'{{"info":{canonical_json(info)},\n{body}}}\n')
+    lists = {"annotations": annotations, "categories": categories, "images": images}
+    body = b",\n".join(
+        b'"%s":[\n%s\n]' % (name.encode(), b",\n".join(lines)) for name, lines in lists.items()
+    )
+    write_bytes(root / ANNOTATIONS_FILE, b'{"info":%s,\n%s}\n' % (canonical_json(info).encode(), body))
 
 
+@collector_paused()
 def read_catalog(root: Path) -> Catalog:
     """Read ``root/instances.json``, as `write_catalog` wrote it.
 
@@ -107,7 +143,7 @@ def read_catalog(root: Path) -> Catalog:
     """
     path = root / ANNOTATIONS_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = msgspec.json.decode(path.read_bytes())
         version = content["info"]["schema_version"]
         refuse_newer(version, SCHEMA_VERSION, what="the catalog of a data version", where=str(path))
         instances: dict[int, list[LabelledInstance]] = {image["id"]: [] for image in content["images"]}
@@ -129,12 +165,8 @@ def read_catalog(root: Path) -> Catalog:
         ) from error
 
 
-def _lines(records: Iterable[Mapping[str, Any]]) -> str:
-    return ",\n".join(canonical_json(record) for record in records)
-
-
-def _instance_key(instance: LabelledInstance) -> tuple[int, str, bool]:
-    return instance.class_index, instance.mask.counts.decode("ascii"), instance.is_crowd
+def _instance_key(instance: LabelledInstance) -> tuple[int, bytes, bool]:
+    return instance.class_index, instance.mask.counts, instance.is_crowd
 
 
 def _image_record(number: int, picture: LabelledPicture, difference_hash: int) -> dict[str, Any]:
@@ -160,6 +192,8 @@ def _image_record(number: int, picture: LabelledPicture, difference_hash: int) -
 
 def _with_origins(records: Sequence[dict[str, Any]], picture: LabelledPicture) -> list[dict[str, Any]]:
     """Add to each record its instance's origin where that is not the picture's; empty: it is not known."""
+    if all(one.origin == picture.origin for one in picture.instances):
+        return [*records]
     instances = sorted(picture.instances, key=_instance_key)
     return [
         record

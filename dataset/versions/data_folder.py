@@ -1,7 +1,8 @@
 """`data/`: what a data version put there may be replaced; anything else belongs to the user and stays.
 
-A replacement is kept in a journal, ``.maskloop/replaced``: the old folder, the old pin (`data.dvc`) and the
-new one. Whatever ends a replacement before its version is committed, the old folder comes back.
+Only files that differ between two versions are touched. What a version no longer has is moved into a
+journal, ``.maskloop/replaced``, beside the old pin (`data.dvc`) and the new one. Whatever ends a replacement
+before its version is committed, the old files come back.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from dataset.versions.dvc_objects import is_intact, manifest, md5_of, pinned_md5
-from maskloop.errors import RefusedError
+from dataset.storage.dvc_objects import find_md5, is_intact, manifest, object_file, pinned_md5
+from dataset.storage.known_files import KnownFiles
+from maskloop.errors import RefusedError, StorageError
 from maskloop.files import storage_error, write_text
 from maskloop.workspace import Workspace
 
@@ -29,14 +31,14 @@ class DataFolder:
     Args:
         workspace: Whose.
         objects: The ``files/md5`` folder of DVC's cache, where versions list their files.
+        known: What files hold, as far as that is known.
     """
 
-    def __init__(self, workspace: Workspace, objects: Path) -> None:
+    def __init__(self, workspace: Workspace, objects: Path, known: KnownFiles) -> None:
         self._data, self._pin = workspace.data_dir, workspace.root / "data.dvc"
         self._journal = workspace.state_dir / "replaced"
         self._trash = workspace.state_dir / "staging"
-        self._objects = objects
-        self._md5s: dict[tuple[int, int, int, int], str] = {}
+        self._objects, self._known = objects, known
 
     def refuse_to_lose(self) -> None:
         """Make sure that `data/` could be replaced without losing anything.
@@ -50,24 +52,24 @@ class DataFolder:
                 where=str(self._data),
                 hint="Move the link out of the workspace and run the same command again",
             )
-        pins = [self._pin, self._journal / "next.dvc"]
-        self._refuse(self._data, [pinned_md5(pin) for pin in pins])
+        self._refuse(self._data, self._versions(self._pin, self._journal / "next.dvc"))
 
     @contextmanager
-    def replaced(self, folder: Path, pin: str) -> Iterator[None]:
-        """Replace `data/` by a folder, pinned by ``pin``; undone if the body raises.
+    def replaced(self, pin: str) -> Iterator[None]:
+        """Make `data/` what ``pin`` pins, whose objects lie in the cache; undone if the body raises.
 
         Raises:
             RefusedError: if `data/` holds something of the user's.
-            StorageError: if a file or folder could not be moved.
+            StorageError: if a file could not be moved or copied.
         """
         self._open_journal(pin)
         try:
-            before = pinned_md5(self._pin)
-            self._data.mkdir(exist_ok=True)
-            self._data.rename(self._journal / "data")
-            self._refuse(self._journal / "data", [before])  # no file can be added from here on
-            folder.rename(self._data)
+            before, after = self._versions(self._pin), manifest(self._objects, find_md5(pin))
+            found = self._refuse(self._data, before)
+            self._set_aside(name for name, md5 in found.items() if after.get(name) != md5)
+            self._refuse(self._journal / "data", before)  # nobody can edit them from here on
+            self._clear_left_by_desktops()
+            self._fill({name: md5 for name, md5 in after.items() if found.get(name) != md5})
             write_text(self._pin, pin)
             yield
         except BaseException as error:
@@ -102,13 +104,46 @@ class DataFolder:
             write_text(beside / "data.dvc", self._pin.read_text())
         beside.rename(self._journal)
 
+    def _set_aside(self, names: Iterable[str]) -> None:
+        for name in names:
+            _move(self._data, self._journal / "data", name)
+
+    def _clear_left_by_desktops(self) -> None:
+        for name in _names(self._data):
+            if name.rpartition("/")[2] in _LEFT_BY_DESKTOPS:
+                (self._data / name).unlink()
+
+    def _fill(self, files: Mapping[str, str]) -> None:
+        """Copy objects to `data/`, each in one step."""
+        beside = self._journal / "copied"
+        self._data.mkdir(exist_ok=True)
+        for name, md5 in files.items():
+            shutil.copyfile(object_file(self._objects, md5), beside)
+            if self._known.read(beside) != md5:
+                raise StorageError("a file was altered while it was copied", where=str(self._data / name))
+            target = self._data / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside.replace(target)
+
     def _put_back(self) -> None:
-        old, pin = self._journal / "data", self._journal / "data.dvc"
-        if old.exists():
-            if self._data.exists():
-                self._refuse(self._data, [pinned_md5(self._journal / "next.dvc")])
-                shutil.rmtree(self._data)
-            old.rename(self._data)
+        """Bring every file back that was set aside, and take out what only the new version has."""
+        aside, pin = self._journal / "data", self._journal / "data.dvc"
+        before, after = self._versions(pin), self._versions(self._journal / "next.dvc")
+        if pinned_md5(pin) and not before:
+            raise StorageError(
+                "an interrupted change of data/ cannot be undone: the list of its files is gone",
+                where=str(object_file(self._objects, pinned_md5(pin))),
+                hint="Bring that file back from the DVC remote, where it has the same name, and run the same "
+                "command again",
+            )
+        found = self._refuse(self._data, [*before, *after])
+        for name in _names(aside):
+            _move(aside, self._data, name)
+            found.pop(name, None)
+        old = {name for version in before for name in version}
+        for name in found.keys() - old:
+            (self._data / name).unlink()
+            _remove_empty(self._data, (self._data / name).parent)
         if pin.exists():
             write_text(self._pin, pin.read_text())
         else:
@@ -121,9 +156,14 @@ class DataFolder:
         gone = self._journal.rename(self._trash / f"replaced-{uuid.uuid4().hex[:8]}")
         shutil.rmtree(gone, ignore_errors=True)
 
-    def _refuse(self, folder: Path, dvc_md5s: Sequence[str]) -> None:
-        known = [manifest(self._objects, md5) for md5 in dvc_md5s if md5 and is_intact(self._objects, md5)]
-        found = self._list_files(folder, {name for each in known for name in each})
+    def _versions(self, *pins: Path) -> list[dict[str, str]]:
+        """Return the files of the versions that are pinned and whose lists are there."""
+        md5s = [pinned_md5(pin) for pin in pins]
+        return [manifest(self._objects, md5) for md5 in md5s if md5 and is_intact(self._objects, md5)]
+
+    def _refuse(self, folder: Path, known: Sequence[Mapping[str, str]]) -> dict[str, str]:
+        """Return the md5 of each file in a folder by its name, if every one is of a version."""
+        found = self._list_files(folder, known)
         foreign, edited = sort_out(found, known)
         if foreign or edited:
             raise RefusedError(
@@ -131,25 +171,49 @@ class DataFolder:
                 where=str(self._data),
                 hint="Move them out of data/, which maskloop alone writes, and run the same command again",
             )
-
-    def _list_files(self, folder: Path, known: set[str]) -> dict[str, str]:
-        """Map what lies in a folder to its md5, or to an empty string if it is not known by name."""
-        found: dict[str, str] = {}
-        for above, folders, files in os.walk(folder):
-            links = [name for name in folders if (Path(above) / name).is_symlink()]
-            for path in (Path(above) / name for name in (*files, *links)):
-                name = path.relative_to(folder).as_posix()
-                if path.name not in _LEFT_BY_DESKTOPS:
-                    found[name] = self._md5(path) if name in known and path.is_file() else ""
         return found
 
-    def _md5(self, path: Path) -> str:
-        """Return a file's md5, read once as long as the file stays as it is."""
-        seen = path.stat()
-        key = (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_dev)
-        if key not in self._md5s:
-            self._md5s[key] = md5_of(path)
-        return self._md5s[key]
+    def _list_files(self, folder: Path, known: Sequence[Mapping[str, str]]) -> dict[str, str]:
+        """Map what lies in a folder to its md5, or to an empty string if it is not known by name."""
+        names = set[str]().union(*known)
+        found: dict[str, str] = {}
+        for name, entry in _walk(folder):
+            if entry.name not in _LEFT_BY_DESKTOPS:
+                found[name] = self._known.md5(entry.path) if name in names and entry.is_file() else ""
+        return found
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the name of everything in a folder that is no folder."""
+    below = [("", str(folder))] if folder.is_dir() else []
+    while below:
+        above, path = below.pop()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append((f"{above}{entry.name}/", entry.path))
+                else:
+                    yield f"{above}{entry.name}", entry
+
+
+def _names(folder: Path) -> list[str]:
+    return [name for name, _ in _walk(folder)]
+
+
+def _move(source: Path, target: Path, name: str) -> None:
+    """Move a file between folders, and leave no empty folder behind."""
+    (target / name).parent.mkdir(parents=True, exist_ok=True)
+    (source / name).replace(target / name)
+    _remove_empty(source, (source / name).parent)
+
+
+def _remove_empty(root: Path, folder: Path) -> None:
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError:  # something is in it
+            return
+        folder = folder.parent
 
 
 def sort_out(
@@ -164,7 +228,8 @@ def sort_out(
     >>> sort_out({"a": "1", "b": "2", "c": "3"}, [{"a": "1", "b": "9", "d": "4"}])
     (('c',), ('b',))
     """
-    lost = sorted(name for name, md5 in found.items() if all(each.get(name) != md5 for each in known))
+    unknown = set(found.items()).difference(*(each.items() for each in known))
+    lost = sorted(name for name, _ in unknown)
     edited = tuple(name for name in lost if any(name in each for each in known))
     return tuple(name for name in lost if name not in edited), edited
 

@@ -7,59 +7,53 @@ kill between any two steps leaves the previous version current, and the same com
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dataset.labelled_pictures import DatasetVersion
-from dataset.version_store import DatasetStore as DatasetStore
-from dataset.version_store import next_tag, tag_number
-from dataset.versions.catalog import fingerprint, read_catalog
-from dataset.versions.data_folder import DataFolder
-from dataset.versions.dvc import prepare_repository, run_dvc, throwaway_repository
-from dataset.versions.dvc_objects import (
-    damaged_objects,
+from dataset.storage.dvc import prepare_repository
+from dataset.storage.dvc_objects import (
     find_md5,
+    find_size,
     forget,
     is_intact,
-    link_or_copy,
+    make_pin,
     manifest,
+    md5_of,
+    not_intact,
     object_file,
     pinned_md5,
     refill,
+    store_file,
+    write_manifest,
 )
-from dataset.versions.dvc_remote import DvcRemote
-from dataset.versions.git import environment, git, identity, run
-from maskloop.digest import canonical_json
-from maskloop.errors import IntegrityError, MaskloopError, NotFoundError, RefusedError, StorageError
-from maskloop.files import directory_written_atomically, locked, write_text
+from dataset.storage.dvc_remote import DvcRemote
+from dataset.storage.git import environment, git, run
+from dataset.storage.known_files import KnownFiles
+from dataset.version_store import DatasetStore as DatasetStore
+from dataset.version_store import next_tag
+from dataset.versions.catalog import (
+    ANNOTATIONS_FILE,
+    Catalog,
+    fingerprint,
+    in_order,
+    read_catalog,
+    write_catalog,
+)
+from dataset.versions.data_folder import DataFolder
+from dataset.versions.releases import Release, Releases
+from dataset.versions.shelf import Shelf
+from maskloop.errors import IntegrityError, MaskloopError, RefusedError, StorageError, UnavailableError
+from maskloop.files import locked, storage_error, write_bytes, write_text
 from maskloop.wording import count
 from maskloop.workspace import Workspace
 
-_RECORD_LINE: Final = "maskloop-data: "
 _IGNORED: Final = ("/data", "/.maskloop/")
-_COMMITTED: Final = ("data.dvc", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
-
-
-@dataclass(frozen=True)
-class _Release:
-    """What a tag's message records, and the commit it names."""
-
-    tag: str
-    fingerprint: str
-    dvc_md5: str
-    message: str
-    git_commit: str = ""
-
-    def to_json(self) -> str:
-        fields = ("tag", "fingerprint", "dvc_md5", "message")
-        return canonical_json({name: getattr(self, name) for name in fields})
 
 
 class DvcDatasetStore:
@@ -68,15 +62,19 @@ class DvcDatasetStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._root = workspace.root
+        self._releases = Releases(workspace.root)
         self._cache_dir = self._root / ".dvc" / "cache"
         self._cache = self._cache_dir / "files" / "md5"
-        self._folder, self._remote = DataFolder(workspace, self._cache), DvcRemote(workspace)
+        self._known = KnownFiles(workspace.state_dir / "known-files.json")
+        self._shelf = Shelf(workspace.datasets_dir, self._cache, self._known)
+        self._folder = DataFolder(workspace, self._cache, self._known)
+        self._remote = DvcRemote(workspace, self._known)
         self._opened: dict[str, DatasetVersion] = {}
         self._held = threading.local()
 
     def current(self) -> DatasetVersion | None:
         """Return the newest version that `data.dvc` pins; if it pins none, the newest of all."""
-        releases = self._releases()
+        releases = self._releases.all()
         if not releases:
             return None
         pinned = pinned_md5(self._root / "data.dvc")
@@ -85,7 +83,7 @@ class DvcDatasetStore:
 
     def versions(self) -> tuple[str, ...]:
         """Return all tags, oldest first."""
-        return tuple(self._releases())
+        return tuple(self._releases.all())
 
     def open(self, tag: str) -> DatasetVersion:
         """Return a version, its files lying read-only in the workspace's datasets folder.
@@ -95,16 +93,12 @@ class DvcDatasetStore:
             IntegrityError: if what the tag names is not what was tagged.
             UnavailableError: if content has to be fetched and the remote does not answer.
         """
-        release = self._release(tag)
-        known = self._opened.get(tag)
-        if known and known.fingerprint == release.fingerprint and known.root.is_dir():
-            return known
-        folder = self._workspace.datasets_dir / tag
-        with locked(self._workspace.locks_dir / "datasets.lock", what="the folder of data versions"):
-            if not folder.is_dir():
-                self._materialise(release, folder)
-        version = _read_version(release, folder)
-        self._opened[tag] = version
+        release = self._releases.named(tag)
+        opened = self._opened.get(tag)
+        if opened and opened.fingerprint == release.fingerprint and opened.root.is_dir():
+            return opened
+        folder = self._lay_out(release)
+        self._opened[tag] = version = _version(release, folder, _read_catalog(release, folder))
         return version
 
     @contextmanager
@@ -116,7 +110,6 @@ class DvcDatasetStore:
             folder = staging_dir / uuid.uuid4().hex[:8]
             folder.mkdir(parents=True)
             try:
-                self._prepare()
                 yield folder
             finally:
                 shutil.rmtree(staging_dir, ignore_errors=True)
@@ -124,14 +117,11 @@ class DvcDatasetStore:
     def refuse_to_lose(self) -> None:
         """Make sure that `data/` can be replaced. Raises RefusedError, naming what the user keeps there."""
         refuse_tracked_data(self._root)
-        pinned = pinned_md5(self._root / "data.dvc")
-        if pinned and not is_intact(self._cache, pinned):  # without its list of files all would look foreign
-            with suppress(MaskloopError):
-                self._remote.fetch(pinned, self._cache_dir)
+        self._bring_lists()  # without its list of files all would look foreign
         self._folder.refuse_to_lose()
 
-    def commit(self, staged_dir: Path, message: str) -> DatasetVersion:
-        """Make the staged folder the next version: add, push, verify, move to `data/`, commit, tag.
+    def commit(self, staged_dir: Path, catalog: Catalog, message: str) -> DatasetVersion:
+        """Make a catalog the next version: store what is new, push, verify, change `data/`, commit, tag.
 
         `data/` is not touched before the remote holds everything; after a failure it is as it was.
 
@@ -141,22 +131,21 @@ class DvcDatasetStore:
             UnavailableError: if another writer, or the remote, keeps us waiting.
         """
         with self._writing():
-            self._prepare()
-            catalog = read_catalog(staged_dir)
-            content = fingerprint(catalog.class_names, catalog.pictures)
             current = self.current()
+            catalog = in_order(catalog, current.pictures if current else ())
+            content = fingerprint(catalog.class_names, catalog.pictures)
             if current and current.fingerprint == content:
                 return current
-            with throwaway_repository(self._workspace, self._cache_dir) as repository:
-                staged_dir.rename(repository / "data")
-                dvc_md5 = self._add(repository)
-                self._remote.push(repository, dvc_md5)
-                release = _Release(next_tag(self.versions()), content, dvc_md5, " ".join(message.split()))
-                pin = (repository / "data.dvc").read_text()
-                with self._folder.replaced(repository / "data", pin):
-                    self._commit_files(release)
-            self._tag(release, "HEAD")
-            return self.open(release.tag)
+            pin = self._store(staged_dir, catalog, current)
+            self._remote.push(find_md5(pin), self._cache)
+            tag = next_tag(self.versions())
+            release = Release(tag, content, find_md5(pin), " ".join(message.split()))
+            with self._folder.replaced(pin):
+                self._releases.commit(release)
+            self._releases.tag(release, "HEAD")
+            release = self._releases.named(tag)
+            self._opened[tag] = version = _version(release, self._lay_out(release), catalog)
+            return version
 
     def restore(self, tag: str) -> DatasetVersion:
         """Bring `data/` and `data.dvc` to a version; the next ingest builds on it. Raises like `open`.
@@ -165,34 +154,43 @@ class DvcDatasetStore:
             RefusedError: if `data/` holds anything of the user's.
         """
         version = self.open(tag)
-        with self.staging() as folder:
-            restored = folder / "data"
-            shutil.copytree(version.root, restored)
+        with self._writing():
+            self._bring(self._releases.named(tag))
             pin = git(self._root, "show", f"{version.git_commit}:data.dvc")
-            with self._folder.replaced(restored, pin):
+            with self._folder.replaced(pin):
                 pass
         return version
 
     def verify(self, tag: str) -> tuple[str, ...]:
         """Re-hash everything the version has in the remote; return what is missing or altered."""
-        return self._remote.damage(self._release(tag).dvc_md5)
+        return self._remote.damage(self._releases.named(tag).dvc_md5)
 
     def mend(self, tag: str) -> None:
-        """Push a version again from DVC's cache or from `data/`, where the remote has lost any of it.
+        """Make a version whole: in the remote, in DVC's cache and where it lies ready, all of it read again.
 
         Raises:
             NotFoundError: if there is no such version.
             StorageError: if files are missing or altered in the remote afterwards.
         """
-        dvc_md5 = self._release(tag).dvc_md5
+        release = self._releases.named(tag)
+        dvc_md5 = release.dvc_md5
         with self._writing():
-            if damaged_objects(self._cache, dvc_md5):
-                refill(self._cache, dvc_md5, self._workspace.data_dir)
-            self._remote.mend(dvc_md5, self._cache_dir)
+            self._known.forget()
+            altered = self._remote.damage(dvc_md5)
+            with suppress(IntegrityError, UnavailableError):  # the push says what is missing in the end
+                self._bring(release)
+            if not is_intact(self._cache, dvc_md5):
+                raise StorageError(
+                    f"the list of the files of {tag} is lost",
+                    where=str(object_file(self._cache, dvc_md5)),
+                    hint="Bring the remote back from a backup",
+                )
+            self._remote.push(dvc_md5, self._cache, altered=altered)
+            self._shelf.put_right(self._shelf.lacking(manifest(self._cache, dvc_md5)))
 
     def files_of(self, tag: str) -> dict[str, str]:
         """Map the md5 of each file of a version to its name, as far as DVC's cache tells."""
-        dvc_md5 = self._release(tag).dvc_md5
+        dvc_md5 = self._releases.named(tag).dvc_md5
         if not is_intact(self._cache, dvc_md5):
             return {}
         return {md5: name for name, md5 in manifest(self._cache, dvc_md5).items()}
@@ -210,75 +208,95 @@ class DvcDatasetStore:
         with locked(self._workspace.locks_dir / "data.lock", what="the data set"):
             self._held.writing = True
             try:
+                self._prepare()
                 yield
             finally:
                 self._held.writing = False
-
-    def _releases(self) -> dict[str, _Release]:
-        if not (self._root / ".git").exists():
-            return {}
-        form = "%(refname:short)%09%(*objectname)%09%(contents:subject)"
-        lines = git(self._root, "for-each-ref", f"--format={form}", "refs/tags/data-v*").splitlines()
-        found = [_parse_release(*line.split("\t", 2)) for line in lines]
-        known = [release for release in found if release is not None]
-        return {release.tag: release for release in sorted(known, key=lambda r: tag_number(r.tag))}
-
-    def _release(self, tag: str) -> _Release:
-        releases = self._releases()
-        if tag not in releases:
-            known = ", ".join(releases) or "none yet"
-            raise NotFoundError(f"there is no data version {tag}", hint=f"known: {known}")
-        return releases[tag]
+                self._known.save()
 
     def _finish_interrupted(self) -> None:
-        """Tag a version that was committed (hence pushed and verified) before a crash."""
+        """Undo a change of `data/` that was not committed, and tag a version that was."""
         committed = run(("git", "show", "HEAD:data.dvc"), self._root, environment()).stdout
+        self._bring_lists()
         self._folder.undo_interrupted(find_md5(committed))
-        if git(self._root, "rev-list", "-n1", "--all") == "":
-            return
-        log = git(self._root, "log", "-1", f"--grep=^{_RECORD_LINE}", "--format=%H%n%B").splitlines()
-        records = [line.removeprefix(_RECORD_LINE) for line in log if line.startswith(_RECORD_LINE)]
-        if records:
-            release = _Release(**json.loads(records[-1]))
-            if release.tag not in self._releases():
-                self._tag(release, log[0])
+        self._releases.tag_committed()
 
-    def _add(self, repository: Path) -> str:
-        """Add `data/` to the DVC cache; return the .dir hash after re-hashing every object."""
-        run_dvc(self._workspace, repository, "add", "data")
-        dvc_md5 = pinned_md5(repository / "data.dvc")
-        damage = damaged_objects(self._cache, dvc_md5)
-        if damage:
+    def _store(self, staged_dir: Path, catalog: Catalog, current: DatasetVersion | None) -> str:
+        """Put what a version has and the current one has not into the cache; return its pin."""
+        write_catalog(staged_dir, catalog)
+        old: Mapping[str, str] = {}
+        if current:
+            self._bring(self._releases.named(current.tag), ())
+            old = manifest(self._cache, current.dvc_md5)
+        names = [picture.file for picture in catalog.pictures]
+        files = {name: old[name] for name in names if name in old}
+        pin = self._root / "data.dvc"
+        told = pin.read_text() if pin.exists() else ""
+        size_bytes = _kept_bytes(current, old, files, told) if current else 0
+        for name in (ANNOTATIONS_FILE, *(name for name in names if name not in old)):
+            try:
+                staged = staged_dir / name
+                files[name] = md5_of(staged)
+                size_bytes += staged.stat().st_size
+                store_file(self._cache, staged, files[name], is_moved=True)
+            except OSError as error:
+                raise storage_error(error, staged_dir / name) from error
+        dvc_md5 = write_manifest(self._cache, files)
+        stored = [md5 for name, md5 in files.items() if old.get(name) != md5]
+        if damage := not_intact(self._cache, (*stored, dvc_md5), self._known.read):
             forget(self._cache, (*damage, dvc_md5))
             raise StorageError(
-                f"{len(damage)} files did not arrive in DVC's cache",
+                f"{count(len(damage), 'file')} did not arrive in DVC's cache",
                 where=str(self._cache),
                 hint="free some space and run the same command again",
             )
-        return dvc_md5
+        return make_pin(dvc_md5, num_files=len(files), size_bytes=size_bytes)
 
-    def _commit_files(self, release: _Release) -> None:
-        paths = [path for path in _COMMITTED if (self._root / path).exists()]
-        git(self._root, "add", "--force", "--", *paths)
-        text = f"{release.tag}: {release.message}\n\n{_RECORD_LINE}{release.to_json()}"
-        options = ("--quiet", "--no-verify", "--allow-empty", "-m", text)
-        git(self._root, *identity(self._root), "commit", *options, "--", *paths)
+    def _lay_out(self, release: Release) -> Path:
+        """Return a version's folder, its files lying ready."""
+        with locked(self._workspace.locks_dir / "datasets.lock", what="the folder of data versions"):
+            folder = self._workspace.datasets_dir / release.tag
+            if not folder.is_dir():
+                self._bring(release, ())
+                lacking = self._shelf.lacking(manifest(self._cache, release.dvc_md5))
+                self._bring(release, lacking.values())
+                self._shelf.lay_out(release.tag, lacking)
+                self._known.save()
+            return folder
 
-    def _tag(self, release: _Release, commit: str) -> None:
-        options = ("--annotate", "--message", release.to_json(), release.tag, commit)
-        git(self._root, *identity(self._root), "tag", *options)
+    def _bring(self, release: Release, hashes: Collection[str] | None = None) -> None:
+        """Make sure of objects in DVC's cache: from `data/`, or from the remote.
 
-    def _materialise(self, release: _Release, folder: Path) -> None:
-        """Link the version's files from DVC's cache, after re-hashing them; fetch what is missing."""
-        damage = damaged_objects(self._cache, release.dvc_md5)
+        Args:
+            release: The version they belong to. Its list of files is brought in any case.
+            hashes: None for all of its files.
+
+        Raises:
+            IntegrityError: if the remote has not got them either.
+            UnavailableError: if it does not answer.
+        """
+
+        def find_damage() -> tuple[str, ...]:
+            if not is_intact(self._cache, release.dvc_md5):
+                return (release.dvc_md5,)
+            wanted = manifest(self._cache, release.dvc_md5).values() if hashes is None else hashes
+            return not_intact(self._cache, sorted(set(wanted)), self._known.md5)
+
+        damage = find_damage()
         if damage:
             forget(self._cache, damage)
             refill(self._cache, release.dvc_md5, self._workspace.data_dir)
-            damage = damaged_objects(self._cache, release.dvc_md5)
+            damage = find_damage()
         if damage:
-            forget(self._cache, (*damage, release.dvc_md5))
-            self._remote.fetch(release.dvc_md5, self._cache_dir)
-            damage = damaged_objects(self._cache, release.dvc_md5)
+            list_file = object_file(self._cache, release.dvc_md5)
+            kept = list_file.read_bytes() if release.dvc_md5 not in damage else b""
+            forget(self._cache, (*damage, release.dvc_md5))  # DVC asks for no file of a list that it has
+            try:
+                self._remote.fetch(release.dvc_md5, self._cache_dir)
+            finally:
+                if kept and not list_file.exists():
+                    write_bytes(list_file, kept)
+            damage = find_damage()
         if damage:
             raise IntegrityError(
                 f"{count(len(damage), 'file')} of {release.tag} are missing or altered in the DVC remote",
@@ -287,11 +305,15 @@ class DvcDatasetStore:
                 "`maskloop data restore`. A workspace that still has the files mends it by "
                 f"`maskloop data verify {release.tag} --mend`",
             )
-        with directory_written_atomically(folder) as beside:
-            for name, md5 in manifest(self._cache, release.dvc_md5).items():
-                (beside / name).parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(object_file(self._cache, md5), beside / name)
-                (beside / name).chmod(0o444)
+
+    def _bring_lists(self) -> None:
+        """Fetch the lists of files that a change of `data/` is judged by, where the cache has lost them."""
+        journal = self._workspace.state_dir / "replaced"
+        pins = (self._root / "data.dvc", journal / "data.dvc", journal / "next.dvc")
+        for dvc_md5 in filter(None, map(pinned_md5, pins)):
+            if not is_intact(self._cache, dvc_md5):
+                with suppress(MaskloopError):
+                    self._remote.fetch(dvc_md5, self._cache_dir)
 
 
 def init_workspace_repository(workspace: Workspace) -> None:
@@ -322,15 +344,17 @@ def refuse_tracked_data(root: Path) -> None:
         )
 
 
-def _parse_release(tag: str, commit: str, subject: str) -> _Release | None:
-    try:
-        record = json.loads(subject)
-        return _Release(tag, record["fingerprint"], record["dvc_md5"], record["message"], commit)
-    except (ValueError, KeyError, TypeError):
-        return None  # somebody else's tag, which happens to be called like ours
+def _kept_bytes(
+    current: DatasetVersion, old: Collection[str], kept: Collection[str], current_pin: str
+) -> int:
+    """Return the size of the files that are kept; only the others are looked at, if that is enough."""
+    told_bytes = find_size(current_pin) if find_md5(current_pin) == current.dvc_md5 else None
+    asked = kept if told_bytes is None else [name for name in old if name not in kept]
+    asked_bytes = sum((current.root / name).stat().st_size for name in asked)
+    return asked_bytes if told_bytes is None else told_bytes - asked_bytes
 
 
-def _read_version(release: _Release, folder: Path) -> DatasetVersion:
+def _read_catalog(release: Release, folder: Path) -> Catalog:
     catalog = read_catalog(folder)
     if fingerprint(catalog.class_names, catalog.pictures) != release.fingerprint:
         raise IntegrityError(
@@ -338,6 +362,10 @@ def _read_version(release: _Release, folder: Path) -> DatasetVersion:
             where=str(folder),
             hint="delete this folder; it is made again from the DVC cache",
         )
+    return catalog
+
+
+def _version(release: Release, folder: Path, catalog: Catalog) -> DatasetVersion:
     return DatasetVersion(
         tag=release.tag,
         fingerprint=release.fingerprint,
@@ -347,4 +375,5 @@ def _read_version(release: _Release, folder: Path) -> DatasetVersion:
         pictures=catalog.pictures,
         root=folder,
         conversion=catalog.conversion,
+        difference_hashes=catalog.difference_hashes,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
+from dataset.versions.catalog import read_picture_file
 from evaluation.model_evaluation import Evaluation, evaluate
 from maskloop.errors import PictureError
 from models.answering.prediction import Prediction
@@ -102,9 +103,9 @@ def in_classes_of(
 
 
 def load_picture(path: Path, max_mpx: float) -> np.ndarray:
-    """Read and decode one picture, uint8 (H, W, 3). Raises PictureError, which names the file."""
+    """Read and decode one picture, uint8 (H, W, 3). Raises PictureError, IntegrityError; both name it."""
     try:
-        return decode_picture(path.read_bytes(), max_mpx=max_mpx)
+        return decode_picture(read_picture_file(path), max_mpx=max_mpx)
     except PictureError as error:
         raise PictureError(error.headline, where=str(path), hint=error.hint) from error
 

@@ -9,7 +9,6 @@ from dataset.ingestion.audit import find_alike_across_splits, find_name_leaks, f
 from dataset.ingestion.ingest import read_cells
 from dataset.pictures.location import tells_place
 from dataset.version_store import DatasetStore
-from dataset.versions.catalog import read_catalog
 from flows.workspace.telling import Teller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.settings.workspace_settings import DataSettings
@@ -116,7 +115,7 @@ def audit_data(store: DatasetStore, settings: DataSettings, teller: Teller) -> D
 
     alike = find_alike_across_splits(
         version.pictures,
-        read_catalog(version.root).difference_hashes,
+        version.difference_hashes,
         cells_of,
         settings.near_duplicate_distance_bits,
     )

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dataset.ingestion.class_changes import plan_class_change
-from dataset.ingestion.ingest import restage
 from dataset.version_store import DatasetStore, next_tag
-from dataset.versions.catalog import read_catalog
 from flows.intake.batch_intake import record_missing_versions, record_version
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
@@ -77,7 +75,7 @@ def change_classes(
             raise NotFoundError("there are no data yet", hint="Run `maskloop ingest` first")
         if done := _done_before(app.state(), change, current):
             return done
-        plan = plan_class_change(read_catalog(current.root), change)
+        plan = plan_class_change(current.catalog, change)
         if plan.num_lost and not drop_instances:
             raise _refuse_loss(plan)
         record = ClassesChanging(
@@ -93,8 +91,7 @@ def change_classes(
         )
         key = f"classes:{next_tag(app.data.versions())}:{digest_value(record.model_dump(mode='json'))}"
         write_record(app.ledger, record, actor=by, key=key)
-        restage(folder, plan.catalog, current.root)
-        version = app.data.commit(folder, record.sentence())
+        version = app.data.commit(folder, plan.catalog, record.sentence())
     record_version(app.ledger, version, source=f"{current.tag} with other classes", actor=by)
     app.teller.say(record.sentence())
     return record

@@ -10,7 +10,6 @@ from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import DecodedPicture
 from dataset.pictures.looks import difference_hash, grey_cells
 from dataset.pictures.sandbox import SandboxedDecoder
-from dataset.versions.catalog import read_catalog
 from evaluation.instances import Detections
 from maskloop.errors import PictureError
 from models.ports import Predictor
@@ -71,7 +70,7 @@ def labelled_looks(version: DatasetVersion | None, max_mpx: float) -> list[Look]
     """Return what the pictures of a data version look like; their cells are read when a hash is near."""
     if version is None:
         return []
-    hashes = read_catalog(version.root).difference_hashes
+    hashes = version.difference_hashes
     files = {one.digest: version.path(one) for one in version.pictures}
 
     def look(digest: str) -> Look:

@@ -53,7 +53,8 @@ def make_request(
     """
     training, again = settings.training, start.is_retraining
     new = new_pictures(version, start.data_tag) if again else ()
-    old = tuple(p.digest for p in version.by_split["train"] if p.digest not in set(new)) if new else ()
+    known = frozenset(new)
+    old = tuple(p.digest for p in version.by_split["train"] if p.digest not in known) if new else ()
     origins = [start.weights_digest, start.teacher_digest]
     shaping = [version.fingerprint, digest_settings(settings), *origins]
     return TrainingRequest(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from dataset.versions.git import git, identity
+from dataset.storage.git import git, identity
 from dataset.versions.revision import init_workspace_repository, refuse_tracked_data
 from flows.workspace.wiring import REPOSITORY
 from maskloop.errors import RefusedError

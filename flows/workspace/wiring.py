@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dataset.labelling.port import LabellingTool
-from dataset.versions.git import describe_revision
+from dataset.storage.git import describe_revision
 from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from evaluation import overlays
 from evaluation.overlays import Artist

@@ -17,6 +17,7 @@ from torchvision.models.detection import MaskRCNN
 
 from dataset.labelled_pictures import LabelledPicture
 from dataset.pictures.decoding import decode_picture
+from dataset.versions.catalog import read_picture_file
 from maskloop.errors import StoppedError
 from models.artifacts.manifest import ArtifactFacts, ArtifactManifest
 from models.artifacts.model_folder import save_artifact
@@ -148,4 +149,4 @@ def _result(run: Run) -> TrainingResult:
 
 
 def _decode_with(max_mpx: float) -> LoadPicture:
-    return lambda path: decode_picture(path.read_bytes(), max_mpx=max_mpx)
+    return lambda path: decode_picture(read_picture_file(path), max_mpx=max_mpx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
-from dataset.versions.catalog import Catalog, fingerprint, read_catalog
+from dataset.labelled_pictures import DatasetVersion
+from dataset.versions.catalog import fingerprint, read_catalog
 from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from maskloop.errors import NotFoundError, RefusedError
 from maskloop.settings.workspace_settings import Settings
@@ -62,8 +64,9 @@ def make_empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable
     return lambda: DvcDatasetStore(Workspace(tmp_path))
 
 
-def bytes_of(root: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+def bytes_of(version: DatasetVersion) -> dict[str, bytes]:
+    names = ["instances.json", *(picture.file for picture in version.pictures)]
+    return {name: (version.root / name).read_bytes() for name in names}
 
 
 def test_there_is_no_version_before_the_first(make_empty_store):
@@ -98,8 +101,7 @@ def test_an_intact_version_has_nothing_to_complain_about(store):
 def test_the_same_content_again_is_the_same_version(store):
     current = store.current()
     with store.staging() as folder:
-        shutil.copytree(current.root, folder, dirs_exist_ok=True)
-        again = store.commit(folder, "the same")
+        again = store.commit(folder, current.catalog, "the same")
     assert again.tag == "data-v1"
     assert store.versions() == ("data-v1",)
 
@@ -131,24 +133,18 @@ def test_what_an_interrupted_writer_left_is_cleared_away(store):
 @pytest.mark.slow
 def test_versions_stay_as_they_are_and_can_be_brought_back_to_build_on(store, tmp_path):
     first = store.current()
-    before = bytes_of(first.root)
+    before = bytes_of(first)
     ingest(store, tmp_path / "more", range(12, 16))
     assert store.current().tag == "data-v2"
     assert len(store.current().pictures) == 16
-    assert bytes_of(store.open("data-v1").root) == before
+    assert bytes_of(store.open("data-v1")) == before
 
     assert store.restore("data-v1").fingerprint == first.fingerprint
     assert store.current().tag == "data-v1"
 
     with store.staging() as folder:
-        shutil.copytree(first.root, folder, dirs_exist_ok=True)
-        catalog = read_catalog(folder)
-        kept = Catalog(catalog.class_names, catalog.pictures[:5], catalog.difference_hashes)
-        (folder / "instances.json").unlink()
-        from dataset.versions.catalog import write_catalog
-
-        write_catalog(folder, kept)
-        third = store.commit(folder, "fewer")
+        kept = dataclasses.replace(first.catalog, pictures=first.pictures[:5])
+        third = store.commit(folder, kept, "fewer")
     assert third.tag == "data-v3"
     assert len(store.current().pictures) == 5
     assert store.versions() == ("data-v1", "data-v2", "data-v3")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataset.labelled_pictures import DatasetVersion
+from dataset.labelled_pictures import Catalog, DatasetVersion
 from dataset.version_store import next_tag
-from dataset.versions.catalog import fingerprint, read_catalog
+from dataset.versions.catalog import fingerprint, in_order, write_catalog
 from maskloop.digest import digest_bytes, digest_file
 from maskloop.errors import NotFoundError, RefusedError, StorageError
 
@@ -53,20 +53,34 @@ class FakeDatasetStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, staged_dir: Path, message: str) -> DatasetVersion:
-        catalog = read_catalog(staged_dir)
+    def commit(self, staged_dir: Path, catalog: Catalog, message: str) -> DatasetVersion:
+        catalog = in_order(catalog)
         content = fingerprint(catalog.class_names, catalog.pictures)
         current = self.current()
         if current and current.fingerprint == content:
             return current
         tag = next_tag(self.versions())
         root = self.root / tag
-        shutil.copytree(staged_dir, root)
+        for picture in catalog.pictures:
+            staged = staged_dir / picture.file
+            if not staged.exists() and current:
+                staged = current.path(picture)
+            (root / picture.file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(staged, root / picture.file)
+        write_catalog(root, catalog)
         made_up = digest_bytes(f"{tag}: {message}".encode())
         md5 = f"{content[:32]}.dir"
         names, pictures = catalog.class_names, catalog.pictures
         self._versions[tag] = DatasetVersion(
-            tag, content, md5, made_up[:40], names, pictures, root, catalog.conversion
+            tag,
+            content,
+            md5,
+            made_up[:40],
+            names,
+            pictures,
+            root,
+            catalog.conversion,
+            catalog.difference_hashes,
         )
         self._file_digests[tag] = self._digests(root)
         self._current = tag

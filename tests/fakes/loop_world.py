@@ -13,7 +13,7 @@ from dataset.labelled_pictures import DatasetVersion, LabelledInstance, Labelled
 from dataset.labelling.folder_tool import FolderTool
 from dataset.labelling.port import LabellingTool
 from dataset.pictures.decoding import encode_png
-from dataset.versions.catalog import Catalog, write_catalog
+from dataset.versions.catalog import Catalog
 from evaluation.overlays import Artist
 from flows.workspace.wiring import App
 from maskloop.digest import digest_bytes
@@ -241,8 +241,8 @@ class World:
             pictures += [_store(folder, number, tag) for number in numbers]
             pictures = [_swapped(one) if one.added_in == swap_classes_of else one for one in pictures]
             hashes = {picture.digest: int(picture.digest[:16], 16) for picture in pictures}
-            write_catalog(folder, Catalog(CLASS_NAMES, tuple(pictures), hashes))
-            return self.data.commit(folder, f"pictures {numbers}")
+            catalog = Catalog(CLASS_NAMES, tuple(pictures), hashes)
+            return self.data.commit(folder, catalog, f"pictures {numbers}")
 
     def tag_version(self, version: str, decision: str, *, by: str = "") -> None:
         """Edit the tags in the MLflow UI."""

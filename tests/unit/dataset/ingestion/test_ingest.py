@@ -220,11 +220,11 @@ def test_a_crash_while_staging_leaves_the_previous_version_and_the_next_try_comp
 ):
     ingest(range(4))
 
-    def pull_the_plug(*_):
+    def pull_the_plug(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("dataset.ingestion.ingest.write_catalog", pull_the_plug)
+        patched.setattr("dataset.ingestion.ingest.stage", pull_the_plug)
         with pytest.raises(KeyboardInterrupt):
             ingest(range(8))
     assert store.current().tag == "data-v1"

@@ -6,11 +6,11 @@ import pytest
 
 from dataset.coco.document import read_coco
 from dataset.pictures.decoding import decode_picture
+from dataset.storage.dvc_objects import pinned_md5
 from dataset.synthetic.draw import Draw
 from dataset.synthetic.generation import SHIFTS, build_demo_catalog, generate, stored_png
 from dataset.synthetic.parts import CLASS_NAMES, OVERSAMPLING, draw_part
 from dataset.synthetic.scene import photograph_scene
-from dataset.versions.dvc_objects import pinned_md5
 from maskloop.digest import digest_bytes
 from maskloop.errors import ConfigurationError
 from tests.fakes.dvc_hash import directory_md5

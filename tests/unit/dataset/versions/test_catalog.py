@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,16 @@ from dataset.coco.labels import BatchClasses, compare_label_distribution, read_b
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.origin import Origin
 from dataset.raw.conversion import PictureConversion
-from dataset.versions.catalog import Catalog, fingerprint, picture_file, read_catalog, write_catalog
+from dataset.versions.catalog import (
+    Catalog,
+    fingerprint,
+    in_order,
+    picture_file,
+    read_catalog,
+    read_picture_file,
+    write_catalog,
+)
+from maskloop.digest import canonical_json, digest_bytes
 from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.masks import encode_masks
 
@@ -142,6 +152,33 @@ def test_a_missing_or_damaged_catalog_is_told(tmp_path):
         (tmp_path / "instances.json").write_text(text)
         with pytest.raises(IntegrityError, match="damaged"):
             read_catalog(tmp_path)
+
+
+def test_a_picture_whose_file_is_not_what_its_name_says_is_not_read(tmp_path):
+    digest = digest_bytes(b"a picture")
+    (tmp_path / f"{digest}.png").write_bytes(b"a picture")
+    (tmp_path / "own.png").write_bytes(b"a name that says nothing")
+    assert read_picture_file(tmp_path / f"{digest}.png") == b"a picture"
+    assert read_picture_file(tmp_path / "own.png") == b"a name that says nothing"
+    (tmp_path / f"{digest}.png").write_bytes(b"a pictura")
+    with pytest.raises(IntegrityError, match="altered") as caught:
+        read_picture_file(tmp_path / f"{digest}.png")
+    assert "data verify" in caught.value.hint
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@settings(deadline=None)
+@given(name=TEXTS, group=TEXTS)
+def test_every_record_of_a_catalog_is_canonical_json(tmp_path_factory, name, group):
+    folder = tmp_path_factory.mktemp("catalog")
+    write_catalog(folder, catalog(picture(1, name=name, group=group), picture(2)))
+    lines = (folder / "instances.json").read_bytes().decode().split("\n")
+    records = [line.rstrip(",") for line in lines if line.startswith('{"') and '"info"' not in line]
+    assert len(records) > 4
+    assert records == [canonical_json(json.loads(record)) for record in records]
+    assert read_catalog(folder) == in_order(catalog(picture(1, name=name, group=group), picture(2)))
 
 
 class TestLabelMix:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset.storage.dvc_objects import pinned_md5
+from dataset.storage.known_files import KnownFiles
 from dataset.versions import data_folder
 from dataset.versions.data_folder import DataFolder
-from dataset.versions.dvc_objects import pinned_md5
 from maskloop.errors import RefusedError, StorageError
 from maskloop.workspace import Workspace
 from tests.fakes.crash_at_line import killed_at_line
@@ -45,26 +46,21 @@ class Place:
         if has_version:
             write_files(root / "data", OLD)
             (root / "data.dvc").write_text(self.old_pin)
-        self.stage()
 
     def know(self, files: dict[str, bytes]) -> str:
+        contents = {md5(content): content for content in files.values()}
+        write_files(self.objects, {f"{name[:2]}/{name[2:]}": content for name, content in contents.items()})
         listed = [{"md5": md5(content), "relpath": name} for name, content in sorted(files.items())]
         listing = json.dumps(listed).encode()
         name = md5(listing)
         write_files(self.objects, {f"{name[:2]}/{name[2:]}.dir": listing})
         return f"outs:\n- md5: {name}.dir\n  path: data\n"
 
-    def stage(self) -> Path:
-        staged = self.workspace.root / "staged"
-        shutil.rmtree(staged, ignore_errors=True)
-        write_files(staged, NEW)
-        return staged
-
     def folder(self) -> DataFolder:
-        return DataFolder(self.workspace, self.objects)
+        return DataFolder(self.workspace, self.objects, KnownFiles(self.workspace.root / "known"))
 
     def replace(self) -> None:
-        with self.folder().replaced(self.workspace.root / "staged", self.new_pin):
+        with self.folder().replaced(self.new_pin):
             (self.workspace.root / "committed").write_text(self.new_pin)
 
     def recover(self) -> None:
@@ -99,7 +95,7 @@ def test_whatever_goes_wrong_folder_and_pin_are_back(tmp_path, has_version):
         expected = StorageError if isinstance(error, OSError) else type(error)
         with (
             pytest.raises(expected),
-            place.folder().replaced(place.stage(), place.new_pin),
+            place.folder().replaced(place.new_pin),
         ):
             raise error
         assert (place.files, place.pin) == before
@@ -120,7 +116,6 @@ def test_killed_at_any_line_the_next_command_finds_the_old_or_the_new_version_wh
         place.recover()
         assert (place.files, place.pin) == ((NEW, place.new_pin) if is_committed else before), number
         assert not (place.workspace.state_dir / "replaced").exists()
-        place.stage()
         place.replace()
         assert (place.files, place.pin) == (NEW, place.new_pin)
         seen.add(is_committed)
@@ -134,10 +129,10 @@ def test_killed_again_while_it_puts_things_back_nothing_is_lost(tmp_path):
     lines = (data_folder.__file__, shutil.__file__)  # removing a folder takes many steps
 
     def interrupted(place: Place) -> Place:
-        folder = place.folder()
-        folder._open_journal(place.new_pin)
+        """As the version before left it, which moved the whole folder."""
+        place.folder()._open_journal(place.new_pin)
         place.workspace.data_dir.rename(place.workspace.state_dir / "replaced" / "data")
-        (place.workspace.root / "staged").rename(place.workspace.data_dir)
+        write_files(place.workspace.data_dir, NEW)
         return place
 
     number = -2
@@ -169,7 +164,7 @@ def test_a_file_added_after_the_check_is_noticed_when_the_folder_is_moved(place)
     write_files(place.workspace.data_dir, {"late.txt": b"mine"})
     with (
         pytest.raises(RefusedError, match=r"late\.txt"),
-        folder.replaced(place.stage(), place.new_pin),
+        folder.replaced(place.new_pin),
     ):
         pass
     assert place.files == {**OLD, "late.txt": b"mine"}

@@ -1,6 +1,7 @@
 """What only git and DVC can show: damage in cache and remote, interruptions, whose files are committed."""
 
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -13,9 +14,12 @@ import pytest
 from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
-from dataset.versions import dvc_remote, revision
-from dataset.versions.dvc import run_dvc
-from dataset.versions.dvc_objects import damaged_objects
+from dataset.storage import dvc_objects, dvc_remote, known_files
+from dataset.storage.dvc import prepare_repository, run_dvc
+from dataset.storage.dvc_objects import damaged_objects, md5_of, object_file, store_file
+from dataset.versions import revision
+from dataset.versions.catalog import read_picture_file
+from dataset.versions.releases import Releases
 from dataset.versions.revision import DvcDatasetStore, init_workspace_repository
 from maskloop.errors import (
     ConfigurationError,
@@ -169,19 +173,18 @@ def test_a_hole_in_the_remote_is_mended_before_the_tag_and_nobody_needs_a_git_na
     monkeypatch.setenv("HOME", str(root.parent))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(root.parent / "none"))
-    pushes: list[tuple[str, ...]] = []
+    sent: list[str] = []
 
-    def push_with_a_hole(workspace, folder, *arguments):
-        real(workspace, folder, *arguments)
-        if arguments[0] == "push":
-            pushes.append(arguments)
-            if len(pushes) == 1:
-                remote_objects(root)[0].unlink()
+    def store_with_a_hole(objects, source, md5):
+        store_file(objects, source, md5)
+        sent.append(md5)
+        if len(sent) == 1:
+            object_file(objects, md5).unlink()
 
-    real = run_dvc
-    monkeypatch.setattr(dvc_remote, "run_dvc", push_with_a_hole)
+    monkeypatch.setattr(dvc_remote, "store_file", store_with_a_hole)
     version = ingest(root, range(7)).version
-    assert len(pushes) == 2
+    assert sent.count(sent[0]) == 2
+    assert len(set(sent)) == len(sent) - 1 == 4, "two pictures, the catalog and the list of files"
     assert version.tag == "data-v2"
     assert DvcDatasetStore(Workspace(root)).verify("data-v2") == ()
 
@@ -192,7 +195,7 @@ def test_killed_between_push_and_commit_the_old_version_stays_and_the_next_try_c
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(DvcDatasetStore, "_commit_files", pull_the_plug)
+        patched.setattr(Releases, "commit", pull_the_plug)
         with pytest.raises(KeyboardInterrupt):
             ingest(root, range(7))
     store = DvcDatasetStore(Workspace(root))
@@ -205,28 +208,123 @@ def test_killed_between_push_and_commit_the_old_version_stays_and_the_next_try_c
     assert len(after.pictures) == 7
 
 
-def test_objects_missing_from_the_cache_after_add_are_an_error_and_no_version(root, monkeypatch):
-    """A full disk: `dvc add` exits 0 with objects missing."""
-    seen = []
+def test_objects_missing_from_the_cache_are_an_error_and_no_version(root, monkeypatch):
+    def store_on_a_full_disk(objects, source, md5, **how):
+        store_file(objects, source, md5, **how)
+        seen.append(md5)
+        object_file(objects, seen[0]).unlink(missing_ok=True)
 
-    def add_on_a_full_disk(workspace, folder, *arguments):
-        seen.append(arguments[0])
-        real(workspace, folder, *arguments)
-        cache = root / ".dvc" / "cache" / "files" / "md5"
-        next(path for path in cache.rglob("*") if path.is_file() and path.suffix != ".dir").unlink()
-
-    real = run_dvc
-    monkeypatch.setattr(revision, "run_dvc", add_on_a_full_disk)
-    with pytest.raises(StorageError, match="did not arrive in DVC's cache"):
+    seen: list[str] = []
+    monkeypatch.setattr(revision, "store_file", store_on_a_full_disk)
+    with pytest.raises(StorageError, match="1 file did not arrive in DVC's cache"):
         ingest(root, range(6))
-    assert seen == ["add"]
+    assert len(seen) == 2
     assert DvcDatasetStore(Workspace(root)).versions() == ("data-v1",)
 
 
+@pytest.mark.slow
+def test_dvc_itself_would_have_written_the_same_and_finds_nothing_to_do(root):
+    ingest(root, range(7))
+    workspace = Workspace(root)
+    pin = (root / "data.dvc").read_text()
+    for question in (["status", "--quiet"], ["status", "--quiet", "--cloud"]):
+        run_dvc(workspace, root, *question)  # fails if anything differs
+    run_dvc(workspace, root, "add", "data")
+    assert (root / "data.dvc").read_text() == pin
+    clone = root.parent / "clone"
+    git(root, "clone", "--quiet", str(root), str(clone))
+    (clone / "maskloop.toml").write_text(f'[data]\nremote = "{root / ".maskloop" / "remote"}"\n')
+    prepare_repository(Workspace(clone))
+    run_dvc(Workspace(clone), clone, "pull")
+    assert contents(clone / "data") == contents(root / "data")
+
+
+def count_files_read(root: Path, numbers: range, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Ingest in a process that has read nothing yet; return how many times a file was hashed."""
+    read: list[str] = []
+
+    def hash_and_count(path):
+        read.append(str(path))
+        return md5_of(path)
+
+    with monkeypatch.context() as patched:
+        for module in (dvc_objects, known_files, revision):
+            patched.setattr(module, "md5_of", hash_and_count)
+        patched.setattr(dvc_objects.is_intact, "__defaults__", (hash_and_count,))
+        ingest(root, numbers)
+    return len(read)
+
+
+@pytest.mark.slow
+def test_an_ingest_reads_as_many_files_for_the_same_new_pictures_whatever_lies_there(root, monkeypatch):
+    ingest(root, range(5, 6))
+    few = count_files_read(root, range(6, 10), monkeypatch)
+    ingest(root, range(10, 50))
+    many = count_files_read(root, range(50, 54), monkeypatch)
+    assert many == few
+
+
+@pytest.mark.slow
+def test_an_old_object_that_was_altered_in_the_remote_is_found_and_mended_by_the_next_ingest(store, root):
+    lost, altered = remote_objects(root)[:2]
+    lost.unlink()
+    alter(altered)
+    assert len(store.verify("data-v1")) == 2
+    assert ingest(root, range(7)).version.tag == "data-v2"
+    assert DvcDatasetStore(Workspace(root)).verify("data-v1") == ()
+
+
+@pytest.mark.slow
+def test_an_old_picture_that_was_altered_in_its_folder_is_whole_in_the_next_version(root):
+    first = DvcDatasetStore(Workspace(root)).open("data-v1")
+    whole = first.path(first.pictures[0]).read_bytes()
+    alter(first.path(first.pictures[0]))
+    version = ingest(root, range(7)).version
+    assert version.path(first.pictures[0]).read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_bytes_that_a_disk_altered_by_itself_are_not_learnt_from_and_can_be_mended(root):
+    """Size and time of change stay as they were: nothing short of reading finds that."""
+    store = DvcDatasetStore(Workspace(root))
+    version = store.open("data-v1")
+    file = version.path(version.pictures[0])
+    before, whole = file.stat(), file.read_bytes()
+    alter(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(IntegrityError, match="altered"):
+        read_picture_file(file)
+    store.mend("data-v1")
+    assert read_picture_file(version.path(version.pictures[0])) == whole
+    assert DvcDatasetStore(Workspace(root)).verify("data-v1") == ()
+
+
+@pytest.mark.slow
+def test_a_workspace_whose_versions_have_folders_of_their_own_goes_on(root):
+    """As maskloop laid them out before versions shared their pictures."""
+    shelf = root / ".maskloop" / "datasets"
+    (shelf / "data-v1" / "images").unlink()
+    (shelf / "images").rename(shelf / "data-v1" / "images")
+    (root / ".maskloop" / "known-files.json").unlink()
+    first = DvcDatasetStore(Workspace(root)).open("data-v1")
+    assert ingest(root, range(7)).version.tag == "data-v2"
+    both = DvcDatasetStore(Workspace(root))
+    assert both.open("data-v1").pictures == first.pictures
+    newer = both.open("data-v2")
+    assert all(newer.path(picture).is_file() for picture in newer.pictures)
+
+
+def test_versions_share_the_files_of_their_pictures(root):
+    version = DvcDatasetStore(Workspace(root)).open("data-v1")
+    assert (version.root / "images").is_symlink()
+    ingest(root, range(6))
+    newer = DvcDatasetStore(Workspace(root)).open("data-v2")
+    assert newer.path(version.pictures[0]).samefile(version.path(version.pictures[0]))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    found = (Path(above) / name for above, _, names in os.walk(folder, followlinks=True) for name in names)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def keep_own_file(root: Path) -> None:

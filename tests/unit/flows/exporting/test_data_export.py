@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset.exports.table import FORMATS
-from dataset.versions.catalog import Catalog, write_catalog
+from dataset.versions.catalog import Catalog
 from flows.command.main import main
 from flows.exporting.data_export import export_data
 from flows.usage.data import EXPORT_FORMATS
@@ -28,8 +28,7 @@ def scene(world: World) -> World:
     with world.data.staging() as folder:
         version = drawn_version(folder)
         hashes = {picture.digest: number for number, picture in enumerate(version.pictures)}
-        write_catalog(folder, Catalog(CLASSES, version.pictures, hashes))
-        world.data.commit(folder, "the scene")
+        world.data.commit(folder, Catalog(CLASSES, version.pictures, hashes), "the scene")
     return world
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture, Split
 from dataset.pictures.decoding import encode_png
-from dataset.versions.catalog import Catalog, write_catalog
+from dataset.versions.catalog import Catalog
 from flows.command.main import main
 from flows.health.check import check_data, newest_first
 from flows.health.findings import KINDS
@@ -154,8 +154,7 @@ def test_the_same_instance_in_training_and_test_pictures_is_a_leak_with_exit_cod
         for file, data in files.items():
             (folder / file).write_bytes(data)
         hashes = {picture.digest: number for number, picture in enumerate(pictures)}
-        write_catalog(folder, Catalog(("bolt", "nut"), tuple(pictures), hashes))
-        world.data.commit(folder, "two pictures")
+        world.data.commit(folder, Catalog(("bolt", "nut"), tuple(pictures), hashes), "two pictures")
     code, found = check()
     assert (code, found["counts"]) == (1, {"copied": 1})
     (copy,) = found["findings"]

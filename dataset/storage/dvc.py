@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from configparser import ConfigParser
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from dataset.versions.git import environment, read_complaint, run
+from dataset.storage.git import environment, read_complaint, run
 from maskloop.errors import StorageError, UnavailableError
 from maskloop.files import write_text
 from maskloop.workspace import Workspace
@@ -30,26 +31,45 @@ def run_dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
         StorageError: if DVC refuses, or the disk is full.
         UnavailableError: if another DVC command holds its lock.
     """
-    done = run_python(workspace, folder, "-m", "dvc", *arguments)
-    if done == "":
-        return
-    if "No space left on device" in done:
-        raise StorageError(
-            "the disk is full", where=str(folder), hint="Free some space and run the same command again"
-        )
-    reason, advice = read_complaint("DVC", done)
-    problem = UnavailableError if _LOCKED.search(reason) else StorageError
-    raise problem(f"dvc {arguments[0]} failed: {reason}", where=workspace.settings.data.remote, hint=advice)
+    _run(workspace, folder, ("-m", "dvc", *arguments), what=f"dvc {arguments[0]}")
 
 
-def run_python(workspace: Workspace, folder: Path, *arguments: str) -> str:
-    """Run this Python with DVC's settings; return its error output if it failed, else an empty string."""
+def ask_dvc(workspace: Workspace, folder: Path, script: str, question: Any) -> Any:
+    """Run a Python script in a repository of the workspace, for what DVC has no command.
+
+    Args:
+        workspace: Whose settings and site cache count.
+        folder: The repository.
+        script: Reads JSON from its input and writes JSON as the last line of its output.
+        question: What it reads.
+
+    Raises:
+        StorageError: if the script fails, or the disk is full.
+        UnavailableError: if another DVC command holds its lock.
+    """
+    said = _run(workspace, folder, ("-c", script), what="DVC", given=json.dumps(question))
+    return json.loads(said.splitlines()[-1])
+
+
+def _run(
+    workspace: Workspace, folder: Path, arguments: Sequence[str], *, what: str, given: str | None = None
+) -> str:
+    """Run this Python with DVC's settings; return what it prints."""
     site = (folder if _is_throwaway(workspace, folder) else workspace.state_dir) / "dvc"
     site.mkdir(parents=True, exist_ok=True)
     _close_to_others(workspace, site)
     extra = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(site)}
-    done = run((sys.executable, *arguments), folder, {**environment(), **extra})
-    return (done.stderr or done.stdout or "it said nothing") if done.returncode else ""
+    done = run((sys.executable, *arguments), folder, {**environment(), **extra}, given=given)
+    if not done.returncode:
+        return done.stdout
+    said = done.stderr or done.stdout or "it said nothing"
+    if "No space left on device" in said:
+        raise StorageError(
+            "the disk is full", where=str(folder), hint="Free some space and run the same command again"
+        )
+    reason, advice = read_complaint("DVC", said)
+    problem = UnavailableError if _LOCKED.search(reason) else StorageError
+    raise problem(f"{what} failed: {reason}", where=workspace.settings.data.remote, hint=advice)
 
 
 def prepare_repository(workspace: Workspace) -> None:

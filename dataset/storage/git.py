@@ -51,10 +51,12 @@ def environment() -> dict[str, str]:
 
 
 def run(
-    command: Sequence[str], folder: Path, environment: dict[str, str]
+    command: Sequence[str], folder: Path, environment: dict[str, str], *, given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, whatever it returns."""
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    """Run a command to its end, whatever it returns, with a text as its input if one is given."""
+    return subprocess.run(
+        command, cwd=folder, env=environment, input=given, capture_output=True, text=True, check=False
+    )
 
 
 def read_complaint(program: str, stderr: str) -> tuple[str, str]:

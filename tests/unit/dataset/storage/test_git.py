@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.versions.git import describe_revision, git, identity, read_complaint
+from dataset.storage.git import describe_revision, git, identity, read_complaint
 from maskloop.errors import StorageError, UnavailableError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.versions.dvc_objects import (
+from dataset.storage.dvc_objects import (
     damaged_objects,
     find_md5,
     forget,

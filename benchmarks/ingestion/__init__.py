@@ -1,0 +1,1 @@
+"""Cost of taking pictures in, as the data grow."""

@@ -1,0 +1,1 @@
+"""DVC's objects in cache and remote, and git, each judged by its effect."""
