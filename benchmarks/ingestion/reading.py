@@ -20,7 +20,7 @@ from benchmarks.provenance import describe_run
 from dataset.bends.evidence import Batch
 from dataset.bends.mending import judge_bends
 from dataset.coco.document import read_coco
-from dataset.coco.validation import FoundPicture, validate_batch
+from dataset.coco.validation import FoundPicture, Reading, validate_batch
 
 NUM_PICTURES: Final = 8_000
 NUM_CLASSES: Final = 80
@@ -44,7 +44,7 @@ def main() -> None:
         found = {image["file_name"]: found_picture(image["file_name"]) for image in coco.images}
         start = time.process_time()
         report, _, _ = judge_bends(
-            Batch(coco),
+            Batch(coco, Reading()),
             lambda batch: validate_batch(batch.coco, found, reading=batch.reading),
             is_mending=False,
         )

@@ -17,15 +17,28 @@ OUTLINE: Final = "segmentation"
 class _Annotation(TypedDict, total=False):
     """What anything here reads of an annotation; what else it holds may be left out."""
 
+    segmentation: msgspec.Raw
     id: Any
     image_id: Any
     category_id: Any
-    segmentation: msgspec.Raw
     bbox: Any
     area: Any
     iscrowd: Any
     attributes: Any
     origin: Any
+    tool: Any
+    task: Any
+    task_id: Any
+    job_id: Any
+    updated_at: Any
+    annotated_at: Any
+    created_at: Any
+    annotator: Any
+    annotator_id: Any
+    annotated_by: Any
+    labeled_by: Any
+    created_by: Any
+    creator: Any
 
 
 class _Coco(msgspec.Struct, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.coco.document import CocoFile
+from dataset.coco.parsing import unfolded
 from dataset.pictures.decoding import encode_png
 from maskloop.masks import decode_masks, rle_from_coco
 from tests.label_tools import scene
@@ -104,7 +105,7 @@ def read_objects(coco: CocoFile, picture: str) -> Iterator[ReadObject]:
     size = entry.get("height", HEIGHT_PX), entry.get("width", WIDTH_PX)
     for annotation in coco.annotations:
         if annotation["image_id"] == entry["id"]:
-            mask = decode_masks([rle_from_coco(annotation["segmentation"], *size)])[0]
+            mask = decode_masks([rle_from_coco(unfolded(annotation["segmentation"]), *size)])[0]
             yield ReadObject(names[annotation["category_id"]], mask, bool(annotation["iscrowd"]))
 
 

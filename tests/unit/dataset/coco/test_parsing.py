@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.coco.parsing import parse_json, parse_labels, unfolded
+from dataset.formats import typed_json
 
 NUMBERS = st.integers() | st.floats() | st.sampled_from([2**64, -(10**30), 1e308, float("nan"), float("inf")])
 LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=5)
@@ -81,6 +82,15 @@ def test_the_order_of_keys_and_the_last_of_two_equal_ones_stay():
     (record,) = parse_labels(data)["annotations"]
     assert [*record] == ["id", "segmentation", "area"]
     assert record["id"] == 3
+
+
+def test_every_key_that_tells_where_a_label_comes_from_is_kept():
+    keys = {key for names in typed_json._ORIGIN_KEYS.values() for key in names}
+    annotation = {"segmentation": [], "id": 1, **dict.fromkeys(keys, "told")}
+    (record,) = parse_labels(
+        json.dumps({"images": [], "annotations": [annotation], "categories": []}).encode()
+    )["annotations"]
+    assert {name: unfolded(value) for name, value in record.items()} == annotation
 
 
 def test_outlines_alone_are_left_as_text():
