@@ -158,7 +158,7 @@ def test_frames_of_few_scenes_are_inconclusive_and_judged_again_with_later_ones(
     assert (found.judged.outcome, found.judged.num_samples) == ("inconclusive", 35)
     assert 5 <= found.judged.num_scenes <= 9
     assert (
-        f"35 samples, about {found.judged.num_scenes} scenes, and a verdict needs 30" in found.judged.reason
+        f"35 samples, about {found.judged.num_scenes} scenes, and a verdict needs 27" in found.judged.reason
     )
     page = (world.workspace.root / found.judged.report).read_text()
     assert f"35 (about {found.judged.num_scenes} scenes)" in page
