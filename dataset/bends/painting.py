@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.coco.parsing import unfolded
 from dataset.formats.filled_shapes import fill_closed, trace_closed
+from dataset.label_json import unfolded
 from maskloop.masks import Rle, areas_px, crop_mask, mask_iou, place_mask, rle_from_coco
 
 _NUM_OF_A_TRIANGLE: Final = 6

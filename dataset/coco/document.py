@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from dataset.coco.annotation_files import advise, describe_foreign_bytes, describe_foreign_json
-from dataset.coco.parsing import COCO_LISTS, parse_json, parse_labels
+from dataset.label_json import COCO_LISTS, parse_json, parse_labels
 from dataset.problems import DataProblem
 from maskloop.errors import DataError, NotFoundError
 
@@ -31,7 +31,7 @@ class CocoFile:
         path: Where it was read from.
         images: Anything, usually dictionaries with ``id``, ``file_name``, ``width`` and ``height``.
         annotations: Anything, usually dictionaries with ``image_id``, ``category_id`` and ``segmentation``,
-            which `dataset.coco.parsing.unfolded` parses if it was left as text.
+            which `dataset.label_json.unfolded` parses if it was left as text.
         categories: Anything, usually dictionaries with ``id`` and ``name``.
         tool: Which tool wrote it, as far as its content tells; empty if it tells nothing.
         format: What the format is called.
@@ -105,7 +105,7 @@ def read_json(path: Path, *, place: Path | None = None, parse: Callable[[bytes],
     Args:
         path: Where it lies.
         place: What messages call it, if not that.
-        parse: `dataset.coco.parsing.parse_labels` leaves the outlines of a COCO file as text.
+        parse: `dataset.label_json.parse_labels` leaves the outlines of a COCO file as text.
 
     Raises:
         NotFoundError: if there is no such file.

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.coco.parsing import unfolded
+from dataset.label_json import unfolded
 from dataset.problems import DataProblem
 from maskloop.errors import MaskError
 from maskloop.masks import Rle, areas_px, rle_from_coco

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from dataset.coco.annotation_files import EXPORT_HINT
 from dataset.coco.document import CocoFile, Identifier, identifier
-from dataset.coco.parsing import unfolded
+from dataset.label_json import unfolded
 from dataset.problems import DataProblem
 from maskloop.wording import count
 

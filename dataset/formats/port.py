@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from dataset.coco.document import CocoFile, is_safe_name, read_json
-from dataset.coco.parsing import parse_labels
 from dataset.coco.picture_files import locate_pictures
+from dataset.label_json import parse_labels
 from maskloop.errors import DataError, MaskloopError, NotFoundError
 
 Syntax = Literal["json", "xml", "text", "picture", "other"]

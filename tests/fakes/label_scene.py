@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.coco.document import CocoFile
-from dataset.coco.parsing import unfolded
+from dataset.label_json import unfolded
 from dataset.pictures.decoding import encode_png
 from maskloop.masks import decode_masks, rle_from_coco
 from tests.label_tools import scene

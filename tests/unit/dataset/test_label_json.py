@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.coco.parsing import parse_json, parse_labels, unfolded
 from dataset.formats import typed_json
+from dataset.label_json import parse_json, parse_labels, unfolded
 
 NUMBERS = st.integers() | st.floats() | st.sampled_from([2**64, -(10**30), 1e308, float("nan"), float("inf")])
 LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=5)
