@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,10 +56,10 @@ def teach(champion: Path, pictures: Pictures, chosen: Sequence[str], settings: S
     )
 
 
-def measure_iou(model: MaskRCNN, pictures: Pictures, tested: Sequence[LabelledPicture]) -> float:
-    """Return the mean class mask IoU on pictures, 0..1."""
+def measure_iou(model: MaskRCNN, pictures: Pictures, tested: Sequence[LabelledPicture]) -> dict[str, float]:
+    """Return each class's mask IoU on pictures, 0..1."""
     cache = PictureCache(pictures.version, load_picture)
-    iou = measure_class_iou(
+    return measure_class_iou(
         model,
         tested,
         cache.pixels,
@@ -68,7 +67,6 @@ def measure_iou(model: MaskRCNN, pictures: Pictures, tested: Sequence[LabelledPi
         score_threshold=_SCORE,
         device=torch.device("cpu"),
     )
-    return statistics.mean(iou.values())
 
 
 def _train(
