@@ -1,16 +1,21 @@
-"""CPU time of the checks as the data grow: ``python -m benchmarks.health.speed``.
+"""CPU time of the checks and of the data's page as the data grow: ``python -m benchmarks.health.speed``.
 
 Near-duplicates by bands of hashes against comparing all with all, then the checks of labels that need no
-model. Hashes, masks and classes are drawn; one hash in fifty is another one with three bits changed. Figures
-are printed as JSON, with the memory that the process held at most.
+model, then the page of `maskloop data report`, whose examples all show one drawn picture. Hashes, masks and
+classes are drawn; one hash in fifty is another one with three bits changed. Figures are printed as JSON, with
+the memory that the process held at most.
 """
 
 from __future__ import annotations
 
 import json
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,8 +26,12 @@ from dataset.health.class_table import tabulate_classes
 from dataset.health.copies import candidates_for_copies
 from dataset.health.outliers import find_outliers
 from dataset.health.repeats import find_labelled_twice
-from dataset.labelled_pictures import LabelledInstance, LabelledPicture
+from dataset.health.several_parts import find_several_parts
+from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture
+from dataset.pictures.decoding import encode_png
 from dataset.pictures.looks import are_near, near_pairs
+from flows.health.report import describe_data
+from flows.health.report_page import write_report_page
 from maskloop.masks import place_masks
 
 SIZES: Final = (5_000, 20_000, 118_000)
@@ -38,7 +47,7 @@ def main() -> None:
     figures = {
         **describe_run(),
         "near-duplicates": [measure_near_pairs(draw_hashes(number)) for number in SIZES],
-        "labels": [measure_checks(draw_pictures(number)) for number in SIZES],
+        "labels": [measure_labels(draw_pictures(number)) for number in SIZES],
         "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     print(json.dumps(figures, indent=1))
@@ -58,12 +67,36 @@ def measure_near_pairs(hashes: NDArray[np.uint64]) -> dict[str, Any]:
     }
 
 
+def measure_labels(pictures: Sequence[LabelledPicture]) -> dict[str, Any]:
+    """Time the checks of labels and the page of the data."""
+    return measure_checks(pictures) | measure_report(pictures)
+
+
+def measure_report(pictures: Sequence[LabelledPicture]) -> dict[str, Any]:
+    """Time `maskloop data report` on an opened version, and weigh its page."""
+    names = tuple(f"class {index}" for index in range(NUM_CLASSES))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        pixels = np.random.default_rng(2).integers(0, 256, (_HEIGHT_PX, _WIDTH_PX, 3), dtype=np.uint8)
+        (root / "drawn.png").write_bytes(encode_png(pixels))
+        shown = tuple(replace(picture, file="drawn.png") for picture in pictures)
+        version = DatasetVersion("data-v1", "drawn", "", "", names, shown, root)
+        report, seconds = clock(lambda: describe_data(version, as_of=datetime.now(UTC)))
+        page, page_seconds = clock(lambda: write_report_page(root / "page.html", report, max_mpx=1.0))
+        return {
+            "report, CPU s": seconds,
+            "report's page, CPU s": page_seconds,
+            "report's page, MB": round(page.stat().st_size / 1e6, 2),
+        }
+
+
 def measure_checks(pictures: Sequence[LabelledPicture]) -> dict[str, Any]:
     """Time the checks of labels that need no model."""
     names = [str(index) for index in range(NUM_CLASSES)]
     parts: dict[str, Callable[[], object]] = {
         "labelled twice": lambda: find_labelled_twice(pictures),
         "copies": lambda: candidates_for_copies(pictures),
+        "several parts": lambda: find_several_parts(pictures, NUM_CLASSES),
         "outliers": lambda: find_outliers(pictures, NUM_CLASSES),
         "classes": lambda: tabulate_classes(pictures, names, size_edges_px=(32.0**2, 96.0**2)),
     }

@@ -12,6 +12,7 @@ from dataset.health.class_table import ClassTable, tabulate_classes
 from dataset.health.copies import Place, candidates_for_copies, find_copies, instance_digest
 from dataset.health.outliers import find_outliers
 from dataset.health.repeats import find_labelled_twice
+from dataset.health.several_parts import find_several_parts
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.version_store import tag_number
 from evaluation.instances import Detections
@@ -25,6 +26,7 @@ from flows.health.findings import (
     tell_label_errors,
     tell_outliers,
     tell_repeats,
+    tell_several_parts,
 )
 from flows.health.kept_check import FoundKind, KeptCheck
 from flows.health.report import SIZE_EDGES_PX
@@ -196,6 +198,7 @@ def judge_labels(
         *tell_copies(find_copies(digests), names),
         *tell_repeats(find_labelled_twice(version.pictures), names),
         *tell_label_errors(errors, by_digest, champion.detections, names),
+        *tell_several_parts(find_several_parts(version.pictures, len(names)), names),
         *tell_outliers(find_outliers(version.pictures, len(names)), names),
     ]
     order = list(KINDS)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from dataset.health.copies import CopiedInstance
 from dataset.health.outliers import Outlier
 from dataset.health.repeats import LabelledTwice
+from dataset.health.several_parts import SeveralParts
 from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import Detections
 from evaluation.label_errors import LabelError
@@ -82,6 +83,14 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Label and detection are of one class and overlap badly.",
         f"If the border is wrong, draw it again. {_RELABEL}",
     ),
+    "several-parts": Kind(
+        "Instances in several parts",
+        "The mask falls into parts of comparable size, and other instances of the class do not: several "
+        "objects in one annotation, or one object hidden behind another. The score is the area of the second "
+        "largest part by that of the largest, times the share of the class that is in one part.",
+        "If they are several objects, draw each by itself; one object with something in front of it stays. "
+        f"{_RELABEL}",
+    ),
     "size": Kind(
         "Instances of unusual size",
         "Their share of the picture is far from the median of their class (modified z-score above 3.5).",
@@ -94,7 +103,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         f"A label over several objects, or a part of one, is drawn again; a rare object stays. {_RELABEL}",
     ),
 }
-"""The first three are facts and need no model; the last two are as often rare objects as errors."""
+"""The first three are facts and need no model, nor do the last three, which are often right."""
 FACTS: Final = ("copied", "two-classes", "twice")
 
 
@@ -192,6 +201,23 @@ def tell_repeats(pairs: Sequence[LabelledTwice], class_names: Sequence[str]) -> 
             + " and ".join(_name(pair.picture, label, class_names) for label in pair.labels),
         )
         for pair in pairs
+    ]
+
+
+def tell_several_parts(found: Sequence[SeveralParts], class_names: Sequence[str]) -> list[Finding]:
+    """Return a finding for each instance in several parts."""
+    return [
+        Finding(
+            "several-parts",
+            one.score,
+            one.picture,
+            (one.label,),
+            (),
+            f"{_name(one.picture, one.label, class_names)} is in {one.num_parts} parts, as "
+            f"{one.share:.1%} of its class; the second largest has {one.relative_area:.0%} of the largest "
+            "one's area: several objects in one annotation, or one object hidden behind another",
+        )
+        for one in found
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -95,8 +95,8 @@ class DataReport:
         instances_of_picture: Pictures by their number of instances.
         extents_px: Instances by the side of a square as large.
         origins: Pictures by who made their labels.
-        history: Oldest first.
         examples: Instances to look at, class by class.
+        history: Oldest first.
         check: The newest data check; None if there was none.
         batches: The newest batches with problems, newest first.
         blocking: The kinds of findings of that check that no training begins with.
@@ -110,10 +110,10 @@ class DataReport:
     instances_of_picture: tuple[Bin, ...]
     extents_px: tuple[Bin, ...]
     origins: tuple[tuple[str, int], ...]
-    history: tuple[Event, ...]
     examples: tuple[Example, ...]
-    check: KeptCheck | None
-    batches: tuple[BatchProblems, ...]
+    history: tuple[Event, ...] = ()
+    check: KeptCheck | None = None
+    batches: tuple[BatchProblems, ...] = ()
     blocking: tuple[str, ...] = ()
 
     @property
@@ -183,23 +183,36 @@ def report_data(app: App, tag: str = "") -> DataReport:
     version = app.data.open(tag) if tag else current
     if version is None:
         raise NotFoundError("there is no data version yet", hint="run `maskloop ingest` first")
+    check = read_check(app.workspace.check_file)
+    return replace(
+        describe_data(version, as_of=app.clock.now()),
+        is_current=current is not None and current.tag == version.tag,
+        history=tell_data_history(app.ledger),
+        check=check,
+        batches=read_batch_problems(app.workspace.reports_dir),
+        blocking=find_blocking(check, app.settings.data.check_policy) if check else (),
+    )
+
+
+def describe_data(version: DatasetVersion, *, as_of: datetime) -> DataReport:
+    """Count what a version holds, as if it were the current one and nothing else were known. Pure.
+
+    Args:
+        version: The data version.
+        as_of: UTC.
+    """
     pictures, num_classes = version.pictures, len(version.class_names)
     table = tabulate_instances(pictures)
-    check = read_check(app.workspace.check_file)
     return DataReport(
         version=version,
-        is_current=current is not None and current.tag == version.tag,
-        as_of=app.clock.now(),
+        is_current=True,
+        as_of=as_of,
         overview=describe_version(version),
         classes=tabulate_classes(pictures, version.class_names, size_edges_px=SIZE_EDGES_PX),
         instances_of_picture=count_instances_of_pictures(table),
         extents_px=count_extents(table),
         origins=tuple(Counter(picture.label_origin for picture in pictures).most_common()),
-        history=tell_data_history(app.ledger),
         examples=choose_examples(table, num_classes, most=MAX_EXAMPLES),
-        check=check,
-        batches=read_batch_problems(app.workspace.reports_dir),
-        blocking=find_blocking(check, app.settings.data.check_policy) if check else (),
     )
 
 

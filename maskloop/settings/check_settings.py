@@ -22,6 +22,7 @@ CheckedKind = Literal[
     "split",
     "class",
     "border",
+    "several-parts",
     "size",
     "aspect",
 ]

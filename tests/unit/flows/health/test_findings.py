@@ -7,6 +7,7 @@ import numpy as np
 from dataset.health.copies import CopiedInstance, Place
 from dataset.health.outliers import Outlier
 from dataset.health.repeats import LabelledTwice
+from dataset.health.several_parts import SeveralParts
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture, Split
 from evaluation.instances import Detections
 from evaluation.label_errors import LABEL_ERROR_KINDS, LabelError
@@ -19,6 +20,7 @@ from flows.health.findings import (
     tell_label_errors,
     tell_outliers,
     tell_repeats,
+    tell_several_parts,
 )
 from maskloop.masks import Rle, encode_masks
 
@@ -70,6 +72,15 @@ def test_an_object_labelled_twice_is_told_with_both_classes() -> None:
     assert finding.said == "two labels overlap with an IoU of 0.88: bolt and nut"
 
 
+def test_an_instance_in_several_parts_is_told_with_both_causes() -> None:
+    (finding,) = tell_several_parts([SeveralParts(A, 1, 2, 0.8, 0.25)], NAMES)
+    assert (finding.kind, finding.score, finding.labels) == ("several-parts", 0.8 * 0.75, (1,))
+    assert finding.said == (
+        "nut is in 2 parts, as 25.0% of its class; the second largest has 80% of the largest one's area: "
+        "several objects in one annotation, or one object hidden behind another"
+    )
+
+
 def test_outliers_are_told_in_the_terms_of_what_was_measured() -> None:
     size, aspect = tell_outliers(
         [Outlier(A, 0, "size", 0.25, 0.01, 7.0), Outlier(A, 1, "aspect", 8.0, 1.0, 14.0)], NAMES
@@ -88,7 +99,7 @@ def test_every_kind_of_label_error_has_a_sentence_and_a_kind_with_a_cure() -> No
     }
     assert told["missing"][0].said == "the champion sees bolt (0.90) where no label is"
     assert told["split"][0].said == "the labels bolt and nut cover what the champion sees as bolt (0.90)"
-    assert set(KINDS) == {*FACTS, *LABEL_ERROR_KINDS, "size", "aspect"}
+    assert set(KINDS) == {*FACTS, *LABEL_ERROR_KINDS, "several-parts", "size", "aspect"}
     assert all(kind.cure for kind in KINDS.values())
 
 
