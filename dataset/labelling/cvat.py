@@ -174,6 +174,10 @@ class Cvat:
                     labels = labels or self._labels(found)
                     yield from self._pull_job(task, job, frames, labels)
 
+    def tell_strays(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
+        """Return nothing: tasks that maskloop did not push are listed, and `label status` counts them."""
+        return ()
+
     def fetch_picture(self, task: PlacedTask) -> bytes | None:
         """Download a picture. CVAT keeps a photograph that EXIF turns only upright, which is another file."""
         number, _, frame = task.task_id.partition("-")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataset.coco.document import CocoFile
+from dataset.coco.document import CocoFile, Identifier, crowd_flag, identifier
+from dataset.coco.labels import read_categories
+from dataset.coco.listing import Annotations, group_annotations, list_pictures
 from dataset.coco.outlines import read_mask
 from dataset.labelling.port import DrawnInstance
 from maskloop.digest import digest_value
@@ -40,23 +41,27 @@ def list_drawings(
         coco: As a reader returned it.
         sizes_hw: Sizes of pictures for which the labels tell none.
     """
+    problems = list(coco.problems)
+    classes = read_categories(coco.categories, problems)
+    by_key = group_annotations(coco, problems)
     drawings: dict[str, Drawing] = {}
-    names: dict[Any, str] = {}
-    for image in coco.images:
-        names[image["id"]] = image["file_name"]
-        sides = image.get("height"), image.get("width")
-        size = sides if isinstance(sides[0], int) and isinstance(sides[1], int) else None
-        drawings[image["file_name"]] = Drawing(size or (sizes_hw or {}).get(image["file_name"]))
-    classes = {category["id"]: category["name"] for category in coco.categories}
-    by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for record in coco.annotations:
-        by_name[names[record["image_id"]]].append(record)
-    for name, records in by_name.items():
-        _draw(drawings[name], records, classes)
-    for problem in coco.problems:
-        if problem.severity == "error" and problem.picture in drawings:
-            drawings[problem.picture].trouble = f"{problem.where}: {problem.message}"
+    for entry in list_pictures(coco, problems):
+        sides = entry.record.get("height"), entry.record.get("width")
+        size = (sizes_hw or {}).get(entry.name)
+        if isinstance(sides[0], int) and isinstance(sides[1], int):
+            size = sides[0], sides[1]
+        drawing = drawings[entry.name] = Drawing(size)
+        _draw(drawing, by_key.get(entry.key, []), classes)
+    for problem in problems:
+        if problem.severity == "error" and problem.picture:
+            told = f"{problem.where}: {problem.message}"
+            drawings.setdefault(problem.picture, Drawing()).trouble = told
     return drawings
+
+
+def count_orphans(coco: CocoFile) -> int:
+    """Return how many annotations are of no picture that the labels list."""
+    return len(coco.annotations) - sum(map(len, group_annotations(coco, []).values()))
 
 
 def is_unchanged(drawn: Drawing, model: Drawing) -> bool:
@@ -78,16 +83,26 @@ def _identity(one: DrawnInstance) -> tuple[str, bool, int, int, bytes]:
     return one.class_name, one.is_crowd, one.mask.height_px, one.mask.width_px, one.mask.counts
 
 
-def _draw(drawing: Drawing, records: list[Mapping[str, Any]], classes: Mapping[Any, str]) -> None:
+def _draw(drawing: Drawing, annotations: Annotations, classes: Mapping[Identifier, str]) -> None:
     if drawing.size_hw is None:
-        drawing.trouble = "the labels do not tell the size of the picture"
+        drawing.trouble = "the labels do not tell the size of the picture" if annotations else ""
         return
-    for record in records:
+    for where, record in annotations:
         try:
-            mask, _ = read_mask(record["segmentation"], *drawing.size_hw)
+            drawing.instances.append(_read_instance(record, drawing.size_hw, classes))
         except MaskError as error:
-            drawing.trouble = f"annotation {record['id']}: {error.headline}"
-            continue
-        is_crowd = bool(record.get("iscrowd"))
-        drawing.instances.append(DrawnInstance(classes[record["category_id"]], mask, is_crowd))
+            drawing.trouble = f"{where}: {error.headline}"
         drawing.origin = record.get("origin") or drawing.origin
+
+
+def _read_instance(
+    record: dict[str, Any], size_hw: tuple[int, int], classes: Mapping[Identifier, str]
+) -> DrawnInstance:
+    """Raises MaskError if there is no class, no usable mask, or no telling whether it is a crowd."""
+    category, is_crowd = identifier(record.get("category_id")), crowd_flag(record)
+    if category is None or category not in classes:
+        raise MaskError(f"category id {record.get('category_id')!r} is not in the list of categories")
+    if is_crowd is None:
+        raise MaskError(f"iscrowd is {record.get('iscrowd')!r}; it must be 0 or 1")
+    mask, _ = read_mask(record.get("segmentation"), *size_hw)
+    return DrawnInstance(classes[category], mask, is_crowd)

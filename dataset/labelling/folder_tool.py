@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from dataset.coco.document import read_json
 from dataset.formats.archives import open_source
-from dataset.labelling.drawings import Drawing, is_unchanged, list_drawings
+from dataset.labelling.drawings import Drawing, count_orphans, is_unchanged, list_drawings
 from dataset.labelling.port import Annotation, LabelTask, PlacedTask
 from dataset.readers.coco import READER as COCO_READER
 from dataset.readers.table import read_labels
 from maskloop.digest import digest_bytes, digest_value
 from maskloop.errors import DataError, NotFoundError, UnavailableError
 from maskloop.files import storage_error, write_bytes, write_text
+from maskloop.wording import count
 
 NAME: Final = "folder"
 _TASKS: Final = "tasks.json"
@@ -31,6 +33,7 @@ _CLASSES: Final = "classes.json"
 _EMPTY: Final = "without-objects.txt"
 _GUIDE: Final = "README.txt"
 _STEM_CHARACTERS: Final = 16
+_MAX_NAMES: Final = 5
 _GUIDE_TEXT: Final = """\
 Label the pictures in images/ with any tool and put what it writes into labels/: COCO, CVAT, Datumaro,
 Label Studio, labelme, Supervisely, VGG Image Annotator, YOLO or painted masks. pre-labels.json holds what the
@@ -120,10 +123,13 @@ class FolderTool:
     def pull(self, tasks: Sequence[PlacedTask]) -> Iterator[Annotation]:
         """Yield what ``labels/`` holds of these tasks. Raises DataError if it cannot be read."""
         wanted = {task.task_id for task in tasks}
-        for folder in self._requests():
-            known = _read_tasks(folder)
-            if any(_task_id(folder, stem) in wanted for stem in known):
-                yield from (one for one in _read_labels(folder, known) if one.task_id in wanted)
+        for folder, known in self._requests_of(wanted):
+            yield from (one for one in _read_labels(folder, known) if one.task_id in wanted)
+
+    def tell_strays(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
+        """Say of each place in ``labels/`` which of its labels no request asked for. Raises as `pull`."""
+        requests = self._requests_of({task.task_id for task in tasks})
+        return tuple(told for folder, known in requests for told in _tell_strays(folder, known))
 
     def fetch_picture(self, task: PlacedTask) -> bytes | None:
         """Return the picture as it was written, None if it is gone or was changed."""
@@ -138,6 +144,13 @@ class FolderTool:
         if not self._root.exists():
             return []
         return sorted(file.parent for file in self._root.glob(f"*/{_TASKS}"))
+
+    def _requests_of(self, task_ids: AbstractSet[str]) -> Iterator[tuple[Path, dict[str, dict[str, Any]]]]:
+        """Yield the folders that hold one of these tasks, with all tasks of the folder."""
+        for folder in self._requests():
+            known = _read_tasks(folder)
+            if any(_task_id(folder, stem) in task_ids for stem in known):
+                yield folder, known
 
     def _class_names(self) -> list[str]:
         try:
@@ -210,6 +223,30 @@ def _read_labels(folder: Path, tasks: Mapping[str, Mapping[str, Any]]) -> list[A
     return found
 
 
+def _tell_strays(folder: Path, tasks: Mapping[str, Any]) -> Iterator[str]:
+    """Say which labels are of no picture of the request, file by file."""
+    for _, place in _labels_of(folder / "labels"):
+        coco = _read(place, folder, read_labels)
+        named = place.relative_to(folder).as_posix()
+        drawn = list_drawings(coco)
+        others = [name for name, one in drawn.items() if one.instances or one.trouble]
+        yield from _tell_others(f"labels in {named}", [name for name in others if _stem(name) not in tasks])
+        if num_orphans := count_orphans(coco):
+            told = count(num_orphans, "annotation")
+            yield f"{told} in {named} left out: their image_id is not in the list of images"
+    listed = _listed_empty(folder / _EMPTY)
+    yield from _tell_others(f"names in {_EMPTY}", [name for name in listed if name not in tasks])
+
+
+def _tell_others(what: str, names: Sequence[str]) -> Iterator[str]:
+    if names:
+        shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
+        told = count(len(names), "picture")
+        yield (
+            f"{what} left out: the request did not ask for {told} ({shown}); keep the names that images/ has"
+        )
+
+
 def _read(place: Path, folder: Path, read: Any) -> Any:
     try:
         with open_source(place, images_dir=folder / "images") as source:
@@ -268,8 +305,12 @@ def _by_stem(drawings: Mapping[str, Drawing]) -> dict[str, Drawing]:
     """Return drawings by the stem of the picture's name: tools change endings and add folders."""
     found: dict[str, list[Drawing]] = defaultdict(list)
     for name, drawing in drawings.items():
-        found[Path(name.replace("\\", "/")).stem].append(drawing)
+        found[_stem(name)].append(drawing)
     return {stem: several[-1] for stem, several in found.items()}
+
+
+def _stem(name: str) -> str:
+    return Path(name.replace("\\", "/")).stem
 
 
 def _task_id(folder: Path, stem: str) -> str:

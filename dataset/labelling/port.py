@@ -154,6 +154,10 @@ class LabellingTool(Protocol):
         """Yield the submitted annotations of these tasks. A task that was deleted meanwhile has none."""
         ...
 
+    def tell_strays(self, tasks: Sequence[PlacedTask]) -> Sequence[str]:
+        """Say which labels came back with those of these tasks and are of no task, in one sentence each."""
+        ...
+
     def fetch_picture(self, task: PlacedTask) -> bytes | None:
         """Return the picture of a task as the tool has it; None if it has it no more."""
         ...

@@ -15,7 +15,9 @@ from flows.demo.story import FOLDER, run_demo
 def demo(directory: Path, out: Output, *, pictures: int, labels: str) -> None:
     """Run one whole turn of the loop on generated pictures."""
     if labels and labels != FOLDER and not labels.startswith(("http://", "https://")):
-        raise click.UsageError(f"--labels takes `{FOLDER}` or the address of a Label Studio server")
+        raise click.UsageError(
+            f"--labels takes `{FOLDER}` or the address of a Label Studio server: http://..."
+        )
     # Must be set before torch is imported: on a busy laptop a network this small is slower with two threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     result = run_demo(directory, num_pictures=pictures, labels=labels)

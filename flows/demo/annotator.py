@@ -16,6 +16,7 @@ from dataset.labelling.label_studio_api import LabelStudioApi
 from dataset.labelling.label_studio_form import write_region
 from dataset.labelling.port import DrawnInstance, LabellingTool, PlacedTask
 from maskloop.digest import digest_bytes
+from maskloop.errors import ConfigurationError
 from maskloop.files import write_text
 from maskloop.settings.labelling_settings import LabellingSettings
 
@@ -59,9 +60,18 @@ def employ_annotator(truth: Sequence[Path], settings: LabellingSettings, root: P
         truth: What the generator drew, batch by batch, see `read_truth`.
         settings: Of the workspace.
         root: Of the workspace.
+
+    Raises:
+        ConfigurationError: if it is a tool that the annotator cannot work in.
     """
     if settings.tool == "folder":
         submit = partial(submit_to_folder, root / settings.folder)
+    elif settings.tool != "label-studio":
+        raise ConfigurationError(
+            f"the demo's stand-in annotator works in a folder or in Label Studio, not in {settings.tool}",
+            where="labelling.tool",
+            hint='set it to "folder" or "label-studio"',
+        )
     else:
         submit = partial(submit_to_label_studio, LabelStudioApi(settings.url, settings.token_variable))
     known = ChainMap(*map(read_truth, truth))

@@ -15,6 +15,7 @@ from dataset.coco.document import read_json
 from dataset.ingestion.plan import IngestOptions
 from dataset.labelling.drawings import digest_labels
 from dataset.labelling.port import Annotation, LabellingTool, PlacedTask
+from dataset.origin import annotator_key
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.raw.conversion import conversion_of
 from flows.intake.batch_intake import ingest
@@ -174,10 +175,11 @@ class _Pull:
         """Ingest what is new or changed; None if the same annotations were looked at before."""
         by_task = {task.task_id: task.picture_digest for task in self._finished}
         found = list(self.tool.pull(self._finished))
+        strays = tuple(self.tool.tell_strays(self._finished))
         rules = self.settings.labelling
-        seen = digest_annotations(found, rules.model_dump_json(), self.class_names)
+        seen = digest_annotations(found, rules.model_dump_json(), self.class_names, *strays)
         before = self.request.pulled
-        if not found or (before and seen == before.seen):
+        if not (found or strays) or (before and seen == before.seen):
             return None
         by_picture: dict[str, list[Annotation]] = defaultdict(list)
         for one in found:
@@ -197,7 +199,7 @@ class _Pull:
             data_tag="",
             pictures=tuple(now[digest] for digest in sorted(now)),
             seen=seen,
-            reasons=(*_tell_reasons(self.left_out), *_tell_agreement(settled)),
+            reasons=(*_tell_reasons(self.left_out), *strays, *_tell_agreement(settled)),
         )
 
     @property
@@ -263,7 +265,7 @@ class _Pull:
         origin = {
             "tool": self.tool.name,
             "task": drawn.task_id,
-            "annotator": drawn.annotator,
+            "annotator": annotator_key(drawn.annotator),
             "time": drawn.at,
         }
         return BatchPicture(name, lambda: data, (height_px, width_px), "upright", instances, origin)
@@ -310,7 +312,7 @@ def _returned(one: Settled) -> ReturnedPicture:
         labels_digest=digest_labels(one.annotation.instances),
         origin=one.origin,
         task=one.annotation.task_id,
-        annotator=one.annotation.annotator,
+        annotator=annotator_key(one.annotation.annotator),
         at=one.annotation.at,
         agreement=min(one.agreement.values()) if one.agreement else None,
     )

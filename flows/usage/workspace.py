@@ -56,8 +56,8 @@ them there, and the loop takes the labels back and retrains.
     click.Option(
         ["--labels"],
         default="",
-        metavar="folder|URL",
-        help="Label in a folder, or in the Label Studio server at URL, whose access token is in "
+        metavar="folder|LABEL_STUDIO_URL",
+        help="Label in a folder, or in the Label Studio server at this address, whose access token is in "
         "LABEL_STUDIO_API_KEY. Default: a labelled batch is ingested.",
     ),
     takes_workspace=False,

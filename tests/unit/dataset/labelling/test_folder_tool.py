@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,3 +108,81 @@ def test_a_picture_that_was_changed_is_not_handed_out(tool: FolderTool, tmp_path
     assert tool.fetch_picture(placed) is None
     shutil.rmtree(tmp_path / "r1" / "images")
     assert tool.fetch_picture(replace(placed, picture_digest="0")) is None
+
+
+def own_labels(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "pre-labels.json").read_text())
+    return content
+
+
+def test_pictures_that_were_not_asked_for_are_told(tool: FolderTool, tmp_path: Path) -> None:
+    add(tool)
+    content = own_labels(tmp_path / "r1")
+    content["images"][0]["file_name"] = "holiday.jpg"
+    (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
+    (tmp_path / "r1" / "without-objects.txt").write_text("beach.jpg\n")
+    tasks = tool.list_tasks()
+    assert list(tool.pull(tasks)) == []
+    assert [told.partition(";")[0] for told in tool.tell_strays(tasks)] == [
+        "labels in labels/labels.json left out: the request did not ask for 1 picture (holiday.jpg)",
+        "names in without-objects.txt left out: the request did not ask for 1 picture (beach)",
+    ]
+
+
+def test_pictures_that_were_not_asked_for_and_show_nothing_are_not_told(
+    tool: FolderTool, tmp_path: Path
+) -> None:
+    add(tool)
+    content = own_labels(tmp_path / "r1")
+    content["images"].append({"id": 99, "file_name": "holiday.jpg", "height": 8, "width": 8})
+    (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
+    assert tool.tell_strays(tool.list_tasks()) == ()
+
+
+def test_annotations_of_no_listed_picture_are_told_and_the_others_taken(
+    tool: FolderTool, tmp_path: Path
+) -> None:
+    add(tool)
+    content = own_labels(tmp_path / "r1")
+    content["annotations"][0]["image_id"] = 999
+    (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
+    (one,) = tool.pull(tool.list_tasks())
+    assert (len(one.instances), one.trouble) == (len(SCENE) - 1, "")
+    (told,) = tool.tell_strays(tool.list_tasks())
+    assert told.startswith("1 annotation in labels/labels.json left out: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"category_id": 77}, "category id 77 is not in the list of categories"),
+        ({"category_id": None}, "category id None is not in the list"),
+        ({"segmentation": None}, "the annotation has no mask"),
+        ({"iscrowd": "perhaps"}, "iscrowd is 'perhaps'"),
+    ],
+)
+def test_an_annotation_that_cannot_be_read_costs_its_picture(
+    tool: FolderTool, tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    add(tool)
+    content = own_labels(tmp_path / "r1")
+    content["annotations"][1] |= changes
+    (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
+    (one,) = tool.pull(tool.list_tasks())
+    assert told in one.trouble
+    assert one.trouble.startswith("/annotations/1: ")
+
+
+def test_a_picture_that_is_listed_twice_is_trouble_and_its_objects_are_not_mixed(
+    tool: FolderTool, tmp_path: Path
+) -> None:
+    """Label Studio's COCO lists a picture once for each annotator."""
+    add(tool)
+    content = own_labels(tmp_path / "r1")
+    content["images"].append({**content["images"][0], "id": 2})
+    content["annotations"] += [
+        {**one, "id": one["id"] + 100, "image_id": 2} for one in content["annotations"]
+    ]
+    (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
+    (one,) = tool.pull(tool.list_tasks())
+    assert "the picture is listed 2 times" in one.trouble

@@ -8,8 +8,10 @@ import pytest
 
 from dataset.labelling.folder_tool import FolderTool
 from dataset.labelling.port import DrawnInstance, LabelTask
-from flows.demo.annotator import StandInAnnotator, read_truth, submit_to_folder, submit_to_label_studio
+from flows.demo.annotator import StandInAnnotator, employ_annotator, read_truth, submit_to_folder, submit_to_label_studio
 from maskloop.digest import digest_bytes
+from maskloop.errors import ConfigurationError
+from maskloop.settings.labelling_settings import LabellingSettings
 from tests.fakes.drawn_truth import write_truth
 from tests.fakes.labelling_world import LabellingWorld, shrunk, truth
 from tests.fakes.model_ports import CLASS_NAMES, SIDE_PX
@@ -72,6 +74,12 @@ def test_tasks_that_a_person_finished_and_pictures_it_has_not_seen_are_left_alon
     assert annotator.label(labelling.tool) == 1
     finished = {task.picture_digest: task.num_finished for task in labelling.tool.list_tasks()}
     assert [finished[digest_bytes(labelling.pictures[number])] for number in (100, 101, 102)] == [1, 1, 0]
+
+
+def test_a_tool_that_the_annotator_cannot_work_in_is_refused(tmp_path: Path) -> None:
+    settings = LabellingSettings(tool="cvat", url="http://127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match="not in cvat"):
+        employ_annotator([], settings, tmp_path)
 
 
 def _task(labelling: LabellingWorld, number: int) -> LabelTask:

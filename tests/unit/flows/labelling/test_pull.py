@@ -11,6 +11,7 @@ import pytest
 
 from dataset.labelling.folder_tool import FolderTool
 from dataset.labelling.port import Annotation, DrawnInstance, PlacedTask
+from dataset.origin import annotator_key
 from flows.labelling.overview import describe_requests
 from flows.labelling.pull import pull_labels
 from flows.labelling.push import push_labels
@@ -61,13 +62,23 @@ def test_finished_pictures_are_labelled_data_with_their_source_and_the_rest_wait
     assert (record.request_id, record.tool, record.data_tag) == (request, "label-studio", "data-v2")
     assert (record.num_new, record.num_unchanged, record.num_left_out) == (1, 0, 0)
     (picture,) = record.pictures
-    assert (picture.annotator, picture.task) == ("a@example.org", labelling.task(100).task_id)
+    assert (picture.annotator, picture.task) == (annotator_key("a@example.org"), labelling.task(100).task_id)
     assert picture.at.startswith("2026-03-02T09:00:")
     stored = labelling.labels_of(100)
     assert (set(stored.instances), stored.source) == (set(draw_picture(100)[1]), "camera-2")
     assert not labelling.is_labelled(101)
     (waiting,) = labelling.world.state.open_requests
     assert waiting.num_awaited == 1
+
+
+def test_no_record_holds_a_mail_address(labelling: LabellingWorld) -> None:
+    pushed(labelling, 100)
+    labelling.label(100)
+    labelling.label(100, by=2)
+    pull(labelling)
+    written = [str(entry) for entry in labelling.world.ledger.entries()]
+    assert any("mail-" in entry for entry in written)
+    assert not any("@" in entry for entry in written)
 
 
 def test_pulling_again_changes_nothing(labelling: LabellingWorld) -> None:
@@ -197,6 +208,29 @@ def test_labels_that_cannot_be_read_cost_only_their_request(
     assert pull(labelling).num_new == 1
 
 
+def test_labels_in_a_folder_that_no_request_asked_for_are_told_once_and_cost_the_others_nothing(
+    labelling: LabellingWorld, tmp_path: Path
+) -> None:
+    root = tmp_path / "labelling"
+    tool = FolderTool(root)
+    labelling.world.labelling_tool = tool
+    request = pushed(labelling, 100)
+    (task,) = tool.list_tasks()
+    FolderBench(tool, root).submit(task, truth(100))
+    labels = root / request / "labels"
+    (file,) = labels.glob("*/*")
+    write_text(
+        labels / "ben" / "labels.json", file.read_text().replace(task.task_id.rpartition("/")[2], "holiday")
+    )
+    record = pull(labelling)
+    assert (record.num_new, record.num_left_out) == (1, 0)
+    assert record.reasons == (
+        "labels in labels/ben left out: the request did not ask for 1 picture (holiday.png); "
+        "keep the names that images/ has",
+    )
+    assert pull_labels(labelling.world.app(), request) == []
+
+
 def test_a_request_that_went_to_another_tool_than_the_settings_name_now_is_not_called_deleted(
     labelling: LabellingWorld, tmp_path: Path
 ) -> None:
@@ -242,7 +276,7 @@ def test_of_two_annotators_the_newest_counts_and_their_agreement_is_told(labelli
     labelling.label(100, shrunk(truth(100), 5))
     labelling.label(100, by=2)
     record = pull(labelling)
-    assert record.pictures[0].annotator == "b@example.org"
+    assert record.pictures[0].annotator == annotator_key("b@example.org")
     assert record.pictures[0].agreement == pytest.approx(0.5)
     assert record.reasons == ("1 picture labelled by several people: mask IoU bolt 0.50, nut 0.50",)
     assert set(labelling.labels_of(100).instances) == set(draw_picture(100)[1])
