@@ -82,13 +82,3 @@ def observe_pictures(
         seen = replace(seen, scene=picture.group, difference_hash=difference_hash(pixels))
         observed.setdefault(picture.source, []).append(seen)
     return observed
-
-
-def choose_reference_pictures(version: DatasetVersion, min_per_source: int) -> tuple[LabelledPicture, ...]:
-    """Take each source's validation pictures, and its test pictures too where those are too few."""
-    chosen: list[LabelledPicture] = []
-    for source in sorted({picture.source for picture in version.pictures}):
-        validation = [picture for picture in version.by_split["val"] if picture.source == source]
-        test = [picture for picture in version.by_split["test"] if picture.source == source]
-        chosen += validation if len(validation) >= min_per_source else validation + test
-    return tuple(chosen)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from flows.drift.champion_pictures import choose_reference_pictures, observe_pictures, open_references
+from flows.drift.champion_pictures import observe_pictures, open_references
 from flows.drift.publication import (
     IN_WORDS,
     PAGE,
@@ -21,6 +21,7 @@ from flows.drift.publication import (
     write_pages,
 )
 from flows.evidence.evaluate import load_picture
+from flows.evidence.reference_pictures import choose_reference_pictures, count_known_sources
 from flows.loop.cycles import record_trigger
 from flows.pages.loop_report import refresh_report
 from flows.workspace.journal import Journal
@@ -101,8 +102,8 @@ def monitor(app: App) -> Monitored:
         min_pictures=settings.min_window_samples,
         observe=lambda: _observe(served, version, held_out, app.copies, app.settings, app.teller),
     )
-    known_sources = {picture.source for picture in version.pictures}
-    found = judge_window(references, planned.window, settings, known_sources=known_sources)
+    known = count_known_sources(version, settings.min_window_samples)
+    found = judge_window(references, planned.window, settings, known=known)
     closest = found.deciding
     alike = [version.path(one) for one in held_out if closest.name in (POOLED, one.source)]
     directory = _write_pages(found, planned.window, alike, app.samples, app.feature_report, app.workspace)

@@ -51,6 +51,7 @@ def describe_verdict(found: JudgedSources, window: Window, *, baseline_digest: s
         num_scenes=verdict.num_scenes,
         drifted_sources=tuple(sorted(one.source for one in drifted)),
         drifted_since=min((one.first_at.isoformat(timespec="seconds") for one in drifted), default=""),
+        unjudged_sources=found.left_out,
     )
 
 

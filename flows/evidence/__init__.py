@@ -1,1 +1,1 @@
-"""How a model did on the test pictures, and what is kept of it."""
+"""How a model did on held-out pictures, and which of them production is compared with."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset.labelled_pictures import DatasetVersion
+from dataset.version_store import DatasetStore
 from flows.evidence.iou_by_source import has_iou_rows, read_iou_rows
+from flows.evidence.reference_pictures import count_known_sources
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from monitoring.drift.baseline import Baseline
@@ -39,13 +41,16 @@ class Alarm:
     cause: str = ""
 
 
-def read_alarm(state: LoopState, weights_digest: str, samples: SampleLog, workspace: Workspace) -> Alarm:
+def read_alarm(
+    state: LoopState, weights_digest: str, samples: SampleLog, data: DatasetStore, workspace: Workspace
+) -> Alarm:
     """Judge the newest recorded window again, which is cheap, to learn which features drifted and how far.
 
     Args:
         state: Of the loop.
         weights_digest: Of the champion.
         samples: Hold the window's samples.
+        data: Holds the champion's data version, which says what sources it knows.
         workspace: Holds the champion's references and the window's page.
     """
     references = load_references(workspace.baseline_dir(weights_digest))
@@ -58,7 +63,9 @@ def read_alarm(state: LoopState, weights_digest: str, samples: SampleLog, worksp
     file = (workspace.root / drift.report).with_name(WINDOW_FILE)
     ids = json.loads(file.read_text()) if file.exists() else []
     window = Window(weights_digest, tuple(one for name in ids if (one := samples.get(name))))
-    closest = judge_window(references, window, workspace.settings.monitoring).deciding
+    settings = workspace.settings.monitoring
+    known = count_known_sources(data.open(state.data_of(weights_digest)), settings.min_window_samples)
+    closest = judge_window(references, window, settings, known=known).deciding
     if closest.verdict.outcome != "drift":  # most of its samples are forgotten
         return quiet
     return Alarm(closest.baseline, closest.verdict.signals, drift.window_id, f"drift: {drift.reason}")

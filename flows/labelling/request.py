@@ -89,7 +89,7 @@ def request_labels(
     served = app.copies.fetch_champion(state)
     predictor = app.copies.load(served.directory, served.weights_digest)
     version = app.data.current()
-    alarm = read_alarm(state, served.weights_digest, app.samples, app.workspace)
+    alarm = read_alarm(state, served.weights_digest, app.samples, app.data, app.workspace)
     needs = rate_needs(version, app.workspace, served.version)
     context = Context(alarm.baseline, alarm.signals, needs, lower_bound(predictor.score_threshold))
     max_mpx = settings.data.max_picture_mpx

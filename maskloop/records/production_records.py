@@ -125,6 +125,8 @@ class DriftJudged(Record):
     """The sources whose own samples drifted, in alphabetical order; empty if only the whole window did."""
     drifted_since: str = ""
     """When the first of their samples in the window came, ISO 8601 with its time zone."""
+    unjudged_sources: tuple[str, ...] = ()
+    """Sources of the champion's data with too few held-out pictures to be judged, in alphabetical order."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -136,7 +138,8 @@ class DriftJudged(Record):
         scenes = (
             f", about {count(self.num_scenes, 'scene')}" if 0 < self.num_scenes < self.num_samples else ""
         )
+        unjudged = f"; {', '.join(self.unjudged_sources)} not judged" if self.unjudged_sources else ""
         samples = f"{count(self.num_samples, 'sample')}{of_sources}{scenes}"
         if self.outcome == "inconclusive":
             return f"{samples} cannot tell whether production has drifted"
-        return f"production has {'' if self.outcome == 'drift' else 'not '}drifted ({samples})"
+        return f"production has {'' if self.outcome == 'drift' else 'not '}drifted ({samples}{unjudged})"

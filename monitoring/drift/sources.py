@@ -6,10 +6,14 @@ them is as it was: that is a change of the mix and no drift.
 
 The whole and each source have an equal part of ``false_alarm_rate`` (Bonferroni), so it holds for all of them
 together.
+
+A source of the champion's data with too few held-out pictures has no reference. What differs from the other
+sources' pictures need not differ from its own, so its samples cause no alarm, and it is named as not judged.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -27,6 +31,32 @@ from monitoring.samples.windows import Window
 MIN_SOURCE_SCENES: Final = 20
 """Fewer scenes of a source are not judged by themselves. A source whose samples depend on each other needs as
 many scenes as a window: the fewer samples there are, the less is known of how far they depend."""
+
+
+@dataclass(frozen=True)
+class KnownSource:
+    """How many pictures of one source the champion's data holds.
+
+    Attributes:
+        num_labelled: In all splits.
+        num_held_out: Of these, the ones that would be its reference.
+    """
+
+    num_labelled: int
+    num_held_out: int
+
+    def tell_too_few(self, source: str, num_needed: int) -> str:
+        """Say why the source called ``source`` is not judged, and how many labels would change that."""
+        missing = num_needed - self.num_held_out
+        if missing <= 0:
+            return f"{source} is known, but was not measured as a reference: its drift cannot be judged"
+        more = f"at least {missing}"
+        if self.num_held_out:
+            more = f"about {math.ceil(missing * self.num_labelled / self.num_held_out)}"
+        return (
+            f"{source} is known, but only {self.num_held_out} of its {self.num_labelled} labelled pictures"
+            f" are held out: its drift cannot be judged until {num_needed} are, so label {more} more"
+        )
 
 
 @dataclass(frozen=True)
@@ -73,10 +103,12 @@ class JudgedSources:
         deciding: The verdict that counts, and its reference.
         sources: What was found in each source's samples, the source with most samples first. Empty if all
             samples are of one source.
+        left_out: Known sources without a reference, in alphabetical order, whose samples did not count.
     """
 
     deciding: ClosestReference
     sources: tuple[SourceVerdict, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def drifted(self) -> tuple[SourceVerdict, ...]:
@@ -89,7 +121,7 @@ def judge_window(
     window: Window,
     settings: MonitoringSettings,
     *,
-    known_sources: AbstractSet[str] = frozenset(),
+    known: Mapping[str, KnownSource] | None = None,
     seed: int = 0,
 ) -> JudgedSources:
     """Judge a window and, where its samples are of several sources, each of them. Pure.
@@ -98,20 +130,24 @@ def judge_window(
         references: By source name, with the pooled one under `POOLED`.
         window: Of the champion's newest samples.
         settings: Thresholds.
-        known_sources: Those of the champion's data. One with too few pictures for a reference of its own is
-            not judged by itself: it need not be like all sources pooled.
+        known: The sources of the champion's data. One with too few pictures for a reference of its own
+            causes no alarm: it need not be like all sources pooled.
         seed: For permutations.
     """
     scenes = find_scenes(window.samples, references[POOLED])
     by_source = Counter(sample.source for sample in window.samples)
+    too_few = _find_too_few(by_source.keys(), references, known or {}, settings)
+    counted, counted_scenes = _without(too_few.keys(), window, scenes, settings)
     if len(by_source) < 2:
-        return JudgedSources(find_closest(references, window, settings, scenes, seed=seed))
+        alone = find_closest(references, window, settings, scenes, seed=seed)
+        return _leave_out(JudgedSources(alone), too_few, is_whole=True)
     refused = {
-        source: _why_not(source, scenes, window, settings, references, known_sources) for source in by_source
+        source: _tell_few_scenes(source, scenes, window, settings) or too_few.get(source, "")
+        for source in by_source
     }
     num_judged = sum(not why for why in refused.values())
     shared = settings.model_copy(update={"false_alarm_rate": settings.false_alarm_rate / (1 + num_judged)})
-    whole = find_closest(references, window, shared, scenes, seed=seed)
+    whole = find_closest(references, counted, shared, counted_scenes, seed=seed)
     few = shared.model_copy(
         update={"min_window_samples": min(MIN_SOURCE_SCENES, settings.min_window_samples)}
     )
@@ -119,26 +155,56 @@ def judge_window(
         _judge_source(source, references, window, scenes, few, refused[source], seed)
         for source, _ in by_source.most_common()
     )
-    return JudgedSources(_decide(whole, sources, references, settings), sources)
+    whole = _about(window, scenes, whole, settings)
+    entered = {sample.source for sample in counted.samples}
+    found = JudgedSources(_decide(whole, sources, entered, references), sources)
+    return _leave_out(found, too_few, is_whole=counted is window)
 
 
-def _why_not(
-    source: str,
-    scenes: Scenes,
-    window: Window,
-    settings: MonitoringSettings,
+def _find_too_few(
+    sources: AbstractSet[str],
     references: Mapping[str, Baseline],
-    known_sources: AbstractSet[str],
-) -> str:
+    known: Mapping[str, KnownSource],
+    settings: MonitoringSettings,
+) -> dict[str, str]:
+    """Return why they have no reference, by known source. A champion's only source is the pooled one."""
+    if len(known) < 2:
+        return {}
+    return {
+        source: known[source].tell_too_few(source, settings.min_window_samples)
+        for source in sorted(sources & known.keys())
+        if source not in references
+    }
+
+
+def _tell_few_scenes(source: str, scenes: Scenes, window: Window, settings: MonitoringSettings) -> str:
+    """Return why a source's samples are too few to be judged by themselves, or an empty string."""
     num_scenes = sum(window.samples[position].source == source for position in scenes.positions)
     num_needed = min_scenes(settings)
     if scenes.spacing.get(source, 1) == 1:
         num_needed = min(num_needed, MIN_SOURCE_SCENES)
-    if num_scenes < num_needed:
-        return f"too few scenes: about {num_scenes} of {num_needed}"
-    if source in known_sources and source not in references:
-        return "too few of the champion's own pictures"
-    return ""
+    return f"too few scenes: about {num_scenes} of {num_needed}" if num_scenes < num_needed else ""
+
+
+def _without(
+    left_out: AbstractSet[str], window: Window, scenes: Scenes, settings: MonitoringSettings
+) -> tuple[Window, Scenes]:
+    """Return the other sources' samples; the window itself if they are too few to be judged."""
+    others = {sample.source for sample in window.samples} - left_out
+    part, part_scenes = _part_of(window, scenes, others)
+    is_enough = len(part.samples) >= settings.min_window_samples and part_scenes.num_scenes >= min_scenes(
+        settings
+    )
+    return (part, part_scenes) if left_out and is_enough else (window, scenes)
+
+
+def _part_of(window: Window, scenes: Scenes, sources: AbstractSet[str]) -> tuple[Window, Scenes]:
+    places = [number for number, sample in enumerate(window.samples) if sample.source in sources]
+    chosen = set(scenes.positions)
+    return (
+        Window(window.weights_digest, tuple(window.samples[place] for place in places)),
+        Scenes(tuple(new for new, place in enumerate(places) if place in chosen), scenes.spacing),
+    )
 
 
 def _judge_source(
@@ -150,13 +216,10 @@ def _judge_source(
     why_not: str,
     seed: int,
 ) -> SourceVerdict:
-    places = [number for number, sample in enumerate(window.samples) if sample.source == source]
-    own = Window(window.weights_digest, tuple(window.samples[place] for place in places))
-    chosen = set(scenes.positions)
-    counted = Scenes(tuple(new for new, place in enumerate(places) if place in chosen), scenes.spacing)
+    own, counted = _part_of(window, scenes, {source})
     return SourceVerdict(
         source=source,
-        num_samples=len(places),
+        num_samples=len(own.samples),
         num_scenes=counted.num_scenes,
         first_at=min(sample.received_at for sample in own.samples),
         versions=tuple(sorted({sample.model_version for sample in own.samples})),
@@ -165,13 +228,27 @@ def _judge_source(
     )
 
 
+def _about(
+    window: Window, scenes: Scenes, closest: ClosestReference, settings: MonitoringSettings
+) -> ClosestReference:
+    """Make a verdict about a part of the window one about the window."""
+    verdict = replace(
+        closest.verdict,
+        window_id=window.window_id,
+        threshold_digest=threshold_digest(settings),
+        num_samples=len(window.samples),
+        num_scenes=scenes.num_scenes,
+    )
+    return replace(closest, verdict=verdict)
+
+
 def _decide(
     whole: ClosestReference,
     sources: tuple[SourceVerdict, ...],
+    entered: AbstractSet[str],
     references: Mapping[str, Baseline],
-    settings: MonitoringSettings,
 ) -> ClosestReference:
-    verdict = replace(whole.verdict, threshold_digest=threshold_digest(settings))
+    verdict = whole.verdict
     drifted = [one.closest for one in sources if one.closest and one.has_drifted]
     if drifted:
         strongest = max(drifted, key=lambda one: (one.verdict.num_drifted, one.verdict.signals[0].effect))
@@ -188,10 +265,29 @@ def _decide(
                 num_scenes=verdict.num_scenes,
             ),
         )
-    if verdict.outcome == "drift" and _is_change_of_mix(sources, references):
-        reason = f"the mix of known sources changed ({_tell_mix(sources, references)}), and each is as it was"
+    judged = tuple(one for one in sources if one.source in entered)
+    if verdict.outcome == "drift" and _is_change_of_mix(judged, references):
+        reason = f"the mix of known sources changed ({_tell_mix(judged, references)}), and each is as it was"
         verdict = replace(verdict, outcome="quiet", cause="", reason=reason)
     return replace(whole, verdict=verdict)
+
+
+def _leave_out(found: JudgedSources, too_few: Mapping[str, str], *, is_whole: bool) -> JudgedSources:
+    """Tell which known sources were not judged.
+
+    Args:
+        found: The verdict.
+        too_few: By source, why.
+        is_whole: Their samples were in the window that was judged: then that it differs says nothing.
+    """
+    verdict = found.deciding.verdict
+    if not too_few or (is_whole and verdict.outcome != "drift"):
+        return found
+    if is_whole and not found.drifted:
+        verdict = replace(verdict, outcome="inconclusive", cause="", reason="; ".join(too_few.values()))
+    else:
+        verdict = replace(verdict, reason="; ".join([verdict.reason, *too_few.values()]))
+    return replace(found, deciding=replace(found.deciding, verdict=verdict), left_out=tuple(too_few))
 
 
 def _is_change_of_mix(sources: tuple[SourceVerdict, ...], references: Mapping[str, Baseline]) -> bool:

@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture, Split
@@ -225,8 +226,10 @@ class World:
 
     # What people do:
 
-    def label(self, numbers: range, *, swap_classes_of: str = "") -> DatasetVersion:
-        """Put labelled pictures into the data, as an ingest does before it tells the ledger.
+    def label(
+        self, numbers: range, *, swap_classes_of: str = "", source: str = "belt", brighter: int = 0
+    ) -> DatasetVersion:
+        """Put labelled pictures of a source into the data, as an ingest does before it tells the ledger.
 
         In the pictures added in the version ``swap_classes_of``, bolts and nuts are mixed up.
         """
@@ -238,7 +241,7 @@ class World:
                 assert before is not None
                 (folder / picture.file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / picture.file).write_bytes(before.path(picture).read_bytes())
-            pictures += [_store(folder, number, tag) for number in numbers]
+            pictures += [_store(folder, number, tag, source, brighter) for number in numbers]
             pictures = [_swapped(one) if one.added_in == swap_classes_of else one for one in pictures]
             hashes = {picture.digest: int(picture.digest[:16], 16) for picture in pictures}
             catalog = Catalog(CLASS_NAMES, tuple(pictures), hashes)
@@ -257,21 +260,23 @@ def _swapped(picture: LabelledPicture) -> LabelledPicture:
 
 
 @cache
-def _drawn(number: int) -> tuple[bytes, tuple[LabelledInstance, ...]]:
+def draw_under_lamp(number: int, brighter: int = 0) -> tuple[bytes, tuple[LabelledInstance, ...]]:
+    """Draw picture ``number`` as a PNG file; a brighter lamp also adds its own noise."""
     pixels, instances = draw_picture(number)
-    return encode_png(pixels), instances
+    noise = np.random.default_rng(number).integers(0, 1 + brighter, pixels.shape)
+    return encode_png(np.clip(pixels.astype(int) + brighter + noise, 0, 255).astype(np.uint8)), instances
 
 
-def _store(folder: Path, number: int, tag: str) -> LabelledPicture:
+def _store(folder: Path, number: int, tag: str, source: str, brighter: int) -> LabelledPicture:
     """Write one picture; of six, two are for the test, one for validation."""
-    data, instances = _drawn(number)
+    data, instances = draw_under_lamp(number, brighter)
     digest = digest_bytes(data)
     splits: tuple[Split, ...] = ("train", "train", "train", "val", "test", "test")
     file = f"images/{digest}.png"
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / file).write_bytes(data)
     name = f"{number:03d}.png"
-    where = (SIDE_PX, SIDE_PX, "belt", digest, splits[number % 6])
+    where = (SIDE_PX, SIDE_PX, source, digest, splits[number % 6])
     return LabelledPicture(digest, file, name, *where, tag, "human", instances)
 
 

@@ -21,7 +21,7 @@ from flows.workspace.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
 from monitoring.features.observation import Observation
-from tests.fakes.loop_world import World
+from tests.fakes.loop_world import World, draw_under_lamp
 from tests.fakes.model_ports import draw_picture
 
 KINDS = ("training", "drift check")
@@ -40,13 +40,10 @@ def world(tmp_path: Path) -> World:
 
 
 def photograph(folder: Path, numbers: Sequence[int], *, brighter: int = 0) -> Path:
-    """Put production pictures into a folder; a brighter lamp also adds its own noise."""
+    """Put production pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
-        pixels = draw_picture(number)[0].astype(int)
-        noise = np.random.default_rng(number).integers(0, 1 + brighter, pixels.shape)
-        data = encode_png(np.clip(pixels + brighter + noise, 0, 255).astype(np.uint8))
-        (folder / f"{number}.png").write_bytes(data)
+        (folder / f"{number}.png").write_bytes(draw_under_lamp(number, brighter)[0])
     return folder
 
 

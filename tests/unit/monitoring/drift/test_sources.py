@@ -11,13 +11,18 @@ import pytest
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED
-from monitoring.drift.sources import JudgedSources, judge_window
+from monitoring.drift.sources import JudgedSources, KnownSource, judge_window
 from monitoring.drift.verdict import threshold_digest
 from monitoring.features.observation import Observation
 from monitoring.samples.windows import Window
 from tests.fakes.drift_data import baseline_of, draw, window_of
 
 SETTINGS = MonitoringSettings()
+FEW_OF_CAMERA_5 = {"camera 1": KnownSource(120, 40), "camera 5": KnownSource(50, 17)}
+TOO_FEW = (
+    "camera 5 is known, but only 17 of its 50 labelled pictures are held out: its drift cannot be judged"
+    " until 50 are, so label about 98 more"
+)
 
 
 @pytest.fixture
@@ -111,9 +116,87 @@ def test_a_mix_that_fits_no_single_reference_is_told_with_its_shares(rng: np.ran
 def test_a_source_with_too_few_pictures_of_its_own_is_not_judged_by_itself(rng: np.random.Generator) -> None:
     references = one_camera(rng)
     window = mixed(rng, {"camera 1": draw(rng, 160), "camera 5": draw(rng, 40, shift_sd=1.5)})
-    found = judge_window(references, window, SETTINGS, known_sources={"camera 1", "camera 5"})
-    assert [one.why_not for one in found.sources] == ["too few of the champion's own pictures"] * 2
+    found = judge_window(references, window, SETTINGS, known=FEW_OF_CAMERA_5)
+    assert found.sources[0].why_not.startswith("camera 1 is known, but only 40 of its 120 labelled pictures")
+    assert found.sources[1].why_not == TOO_FEW
     assert found.drifted == ()
+
+
+def test_a_window_of_a_known_source_with_too_few_pictures_is_inconclusive_and_says_what_it_lacks(
+    rng: np.random.Generator,
+) -> None:
+    alone = replace(
+        (few := window_of(draw(rng, 100, shift_sd=1.5))),
+        samples=tuple(replace(one, source="camera 5") for one in few.samples),
+    )
+    references = one_camera(rng)
+    assert judge_window(references, alone, SETTINGS).deciding.verdict.outcome == "drift"
+    found = judge_window(references, alone, SETTINGS, known=FEW_OF_CAMERA_5)
+    verdict = found.deciding.verdict
+    assert (verdict.outcome, verdict.reason, verdict.cause) == ("inconclusive", TOO_FEW, "")
+    assert found.left_out == ("camera 5",)
+
+
+def test_such_a_source_is_quiet_where_it_looks_like_the_others(rng: np.random.Generator) -> None:
+    alone = replace(
+        (few := window_of(draw(rng, 100))),
+        samples=tuple(replace(one, source="camera 5") for one in few.samples),
+    )
+    found = judge_window(one_camera(rng), alone, SETTINGS, known=FEW_OF_CAMERA_5)
+    assert (found.deciding.verdict.outcome, found.left_out) == ("quiet", ())
+
+
+@pytest.mark.parametrize(
+    ("num_first", "shift_sd", "outcome"),
+    [(120, 0.0, "quiet"), (120, 1.5, "drift"), (15, 0.0, "inconclusive")],
+)
+def test_the_other_sources_are_judged_without_it(
+    rng: np.random.Generator, num_first: int, shift_sd: float, outcome: str
+) -> None:
+    """Camera 1 has a reference. 15 of its samples are too few for a verdict without those of camera 5."""
+    own = baseline_of(draw(rng, 120))
+    references = {POOLED: own, "camera 1": own}
+    parts = {
+        "camera 1": draw(rng, num_first, shift_sd=shift_sd),
+        "camera 5": draw(rng, 80, shift_sd=3.0),
+    }
+    window = mixed(rng, parts)
+    found = judge_window(references, window, SETTINGS, known=FEW_OF_CAMERA_5)
+    verdict = found.deciding.verdict
+    assert (verdict.outcome, found.left_out) == (outcome, ("camera 5",))
+    assert verdict.reason.endswith(TOO_FEW)
+    assert (verdict.window_id, verdict.num_samples) == (window.window_id, num_first + 80)
+    assert verdict.num_scenes > 0.8 * verdict.num_samples
+    assert [one.source for one in found.drifted] == (["camera 1"] if outcome == "drift" else [])
+
+
+def test_an_unknown_source_alarms_beside_such_a_source(rng: np.random.Generator) -> None:
+    parts = {"camera 5": draw(rng, 80, shift_sd=3.0), "camera 9": draw(rng, 40, shift_sd=1.5)}
+    found = judge_window(one_camera(rng), mixed(rng, parts), SETTINGS, known=FEW_OF_CAMERA_5)
+    assert found.deciding.verdict.outcome == "drift"
+    assert [one.source for one in found.drifted] == ["camera 9"]
+    assert found.left_out == ("camera 5",)
+
+
+def test_the_only_source_of_a_champion_is_judged_by_itself(rng: np.random.Generator) -> None:
+    parts = {"camera 1": draw(rng, 60, shift_sd=1.5), "camera 9": draw(rng, 60)}
+    found = judge_window(
+        one_camera(rng), mixed(rng, parts), SETTINGS, known={"camera 1": KnownSource(120, 40)}
+    )
+    assert [one.source for one in found.drifted] == ["camera 1"]
+
+
+@pytest.mark.parametrize(
+    ("known", "end"),
+    [
+        (KnownSource(50, 17), "until 50 are, so label about 98 more"),
+        (KnownSource(10, 0), "until 50 are, so label at least 50 more"),
+        (KnownSource(200, 60), "its drift cannot be judged"),
+    ],
+)
+def test_the_number_of_labels_to_add_follows_the_share_held_out_so_far(known: KnownSource, end: str) -> None:
+    """33 more held-out pictures, of which 17 in 50 are: 33 · 50 / 17 = 97.06 labels."""
+    assert known.tell_too_few("camera 5", 50).endswith(end)
 
 
 def test_few_samples_of_a_source_are_named_as_too_few(rng: np.random.Generator) -> None:
