@@ -34,7 +34,7 @@ from flows.intake.audit import DataAudit, audit_data
 from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
-from maskloop.errors import NotFoundError, PictureError
+from maskloop.errors import IntegrityError, NotFoundError, PictureError
 from maskloop.settings.check_settings import CheckedKind, Rule, rule_of
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
@@ -221,7 +221,7 @@ def _read_copies(version: DatasetVersion, max_mpx: float, teller: Teller) -> lis
             picture = places[0].picture
             try:
                 pixels = load_picture(version.path(picture), max_mpx)
-            except (OSError, PictureError) as error:
+            except (OSError, PictureError, IntegrityError) as error:
                 teller.say(f"{picture.name} cannot be compared: {error}")
                 continue
             digests += [

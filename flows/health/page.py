@@ -11,7 +11,7 @@ from flows.evidence.evaluate import load_picture
 from flows.health.check import DataCheck
 from flows.health.drawing import DETECTION_COLOUR, LABEL_COLOUR, LONG_SIDE_PX, OTHER_COLOUR, draw_finding
 from flows.health.findings import KINDS
-from maskloop.errors import PictureError
+from maskloop.errors import IntegrityError, PictureError
 from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.pages.templates import open_template
@@ -52,7 +52,11 @@ def _draw(check: DataCheck, kind: str, max_mpx: float) -> Iterator[dict[str, Any
     for finding in check.of_kind(kind)[:_EXAMPLES_OF_A_KIND]:
         try:
             pixels = load_picture(check.version.path(finding.picture), max_mpx)
-        except (OSError, PictureError):  # a picture that cannot be read is told about, not shown
+        except (
+            OSError,
+            PictureError,
+            IntegrityError,
+        ):  # told about, not shown
             yield {"finding": finding, "url": ""}
             continue
         drawn = draw_finding(pixels, finding, check.champion.detections.get(finding.picture.digest))

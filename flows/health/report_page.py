@@ -15,7 +15,7 @@ from flows.evidence.evaluate import load_picture
 from flows.health.drawing import draw_labels
 from flows.health.findings import TITLES
 from flows.health.report import DataReport
-from maskloop.errors import PictureError
+from maskloop.errors import IntegrityError, PictureError
 from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.pages.templates import open_template
@@ -99,7 +99,7 @@ def draw_thumbnails(report: DataReport, max_mpx: float) -> list[dict[str, Any]]:
         picture = report.version.pictures[row]
         try:
             pixels = load_picture(report.version.path(picture), max_mpx)
-        except (OSError, PictureError):
+        except (OSError, PictureError, IntegrityError):
             continue
         for example in examples:
             drawn = draw_labels(pixels, picture, (example.label,), long_side_px=THUMBNAIL_PX)

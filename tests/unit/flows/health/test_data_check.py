@@ -17,6 +17,8 @@ from flows.command.main import main
 from flows.health.check import check_data, newest_first
 from flows.health.findings import KINDS
 from flows.health.page import write_check_page
+from flows.health.report import report_data
+from flows.health.report_page import draw_thumbnails
 from maskloop.digest import digest_bytes
 from maskloop.errors import NotFoundError
 from maskloop.masks import encode_masks
@@ -115,6 +117,19 @@ def test_a_picture_that_cannot_be_read_any_more_is_told_about_on_the_page(world:
     found.version.path(found.findings[0].picture).unlink()
     page = write_check_page(world.workspace.reports_dir / "page.html", found, 1.0)
     assert "The picture cannot be read." in page.read_text()
+
+
+def test_a_picture_whose_file_was_altered_costs_its_drawing_alone(world: World) -> None:
+    first_champion(world)
+    world.label(range(12, 13), swap_classes_of="data-v2")
+    found = check_data(world.app(), num_compared=1)
+    file = found.version.path(found.findings[0].picture)
+    file.chmod(0o644)
+    file.write_bytes(b"no picture")
+    page = write_check_page(world.workspace.reports_dir / "page.html", found, 1.0)
+    assert "The picture cannot be read." in page.read_text()
+    report = report_data(world.app())
+    assert len(draw_thumbnails(report, 1.0)) == 2
 
 
 def test_what_the_audit_finds_the_check_tells_too_with_exit_code_1(check: Check, world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.learning.class_thresholds import calibrate, find_threshold_sources
 from flows.workspace.figure_log import FigureLog
-from maskloop.errors import PictureError
+from maskloop.errors import IntegrityError
 from maskloop.settings.workspace_settings import Settings
 from models.artifacts.manifest import ArtifactFacts
 from tests.fakes.loop_world import World
@@ -127,10 +127,10 @@ def test_without_validation_pictures_people_hear_that_nothing_was_fitted_on(
     assert "no own threshold for bolt, nut" in listening.said[1]
 
 
-def test_a_validation_picture_that_cannot_be_read_is_named(world: World, listening: Listening) -> None:
+def test_a_validation_picture_whose_file_was_altered_is_named(world: World, listening: Listening) -> None:
     version = version_of(world)
     broken = version.path(version.by_split["val"][0])
     broken.write_bytes(b"no picture")
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(IntegrityError) as caught:
         calibrate(settings(**PER_CLASS), version, Trained({}), listening.figures, listening.said.append)
     assert caught.value.where == str(broken)
