@@ -227,11 +227,18 @@ class World:
     # What people do:
 
     def label(
-        self, numbers: range, *, swap_classes_of: str = "", source: str = "belt", brighter: int = 0
+        self,
+        numbers: range,
+        *,
+        swap_classes_of: str = "",
+        source: str = "belt",
+        brighter: int = 0,
+        one_hash: bool = False,
     ) -> DatasetVersion:
         """Put labelled pictures of a source into the data, as an ingest does before it tells the ledger.
 
-        In the pictures added in the version ``swap_classes_of``, bolts and nuts are mixed up.
+        In the pictures added in the version ``swap_classes_of``, bolts and nuts are mixed up. With
+        ``one_hash`` all pictures have the same hash of their look, as near-duplicates do.
         """
         before = self.data.current()
         pictures = list(before.pictures) if before else []
@@ -243,7 +250,7 @@ class World:
                 (folder / picture.file).write_bytes(before.path(picture).read_bytes())
             pictures += [_store(folder, number, tag, source, brighter) for number in numbers]
             pictures = [_swapped(one) if one.added_in == swap_classes_of else one for one in pictures]
-            hashes = {picture.digest: int(picture.digest[:16], 16) for picture in pictures}
+            hashes = {one.digest: 0 if one_hash else int(one.digest[:16], 16) for one in pictures}
             catalog = Catalog(CLASS_NAMES, tuple(pictures), hashes)
             return self.data.commit(folder, catalog, f"pictures {numbers}")
 
