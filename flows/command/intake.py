@@ -188,14 +188,18 @@ def _show_requests(out: Output, overview: LabellingOverview) -> None:
             "in the tool": "-" if one.in_tool is None else one.in_tool,
             "finished": "-" if one.finished is None else one.finished,
             "in the data": one.in_data,
-            "for": " ".join(filter(None, (one.cycle, one.cause))),
         }
         for one in overview.requests
     ]
     out.table(rows, f"{count(len(rows), 'request')} for labels, the newest last")
     projects = dict.fromkeys(one.project for one in overview.requests if one.project)
+    causes = [
+        f"request {one.request} is for {', '.join(filter(None, (one.cycle, one.cause)))}"
+        for one in overview.requests
+        if one.cycle or one.cause
+    ]
     pages = [f"page of request {one.request}: {one.page}" for one in overview.requests if one.page]
-    _print([*projects, *pages, *overview.remarks], "" if rows else "no labels were asked for")
+    _print([*projects, *causes, *pages, *overview.remarks], "" if rows else "no labels were asked for")
 
 
 def _print(sentences: Sequence[str], otherwise: str) -> None:

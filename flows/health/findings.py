@@ -94,13 +94,13 @@ KINDS: Final[Mapping[str, Kind]] = {
     "size": Kind(
         "Instances of unusual size",
         "Their share of the picture is far from the median of their class (modified z-score above 3.5).",
-        f"A speck or a slip of the tool is deleted; a rare object stays. {_RELABEL}",
+        f"Delete specks and slips of the tool; keep rare objects. {_RELABEL}",
     ),
     "aspect": Kind(
         "Instances of unusual shape",
         "Width by height of their box is far from the median of their class (modified z-score above 3.5). "
         "Objects that the picture's edge cuts are left out.",
-        f"A label over several objects, or a part of one, is drawn again; a rare object stays. {_RELABEL}",
+        f"Draw the label again if it covers several objects or a part of one; keep rare objects. {_RELABEL}",
     ),
 }
 """The first three are facts and need no model, nor do the last three, which are often right."""

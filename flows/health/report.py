@@ -22,6 +22,7 @@ from dataset.health.histograms import (
 from dataset.labelled_pictures import DatasetVersion
 from dataset.versions.overview import Overview, describe_version
 from evaluation.coco_matching import SIZE_RANGES_PX
+from flows.health.findings import TITLES
 from flows.health.kept_check import KeptCheck, find_blocking, read_check
 from flows.intake.batch_intake import record_missing_versions
 from flows.workspace.wiring import App
@@ -135,8 +136,8 @@ class DataReport:
         if not self.is_check_current:
             said.append("this version was not checked yet: `maskloop data check`")
         elif self.check and self.check.found:
-            found = ", ".join(f"{one.number} {kind}" for kind, one in self.check.found.items())
-            said.append(f"the newest data check found {found}")
+            found = "; ".join(f"{TITLES[kind]}: {one.number}" for kind, one in self.check.found.items())
+            said.append(f"the newest data check found: {found}")
         return said
 
     def to_json(self) -> dict[str, Any]:
