@@ -174,7 +174,7 @@ class Cvat:
                     labels = labels or self._labels(found)
                     yield from self._pull_job(task, job, frames, labels)
 
-    def tell_strays(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
+    def tell_warnings(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
         """Return nothing: tasks that maskloop did not push are listed, and `label status` counts them."""
         return ()
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataset.bends.evidence import Batch
+from dataset.bends.mending import judge_bends
 from dataset.coco.document import CocoFile, Identifier, crowd_flag, identifier
 from dataset.coco.labels import read_categories
 from dataset.coco.listing import Annotations, group_annotations, list_pictures
 from dataset.coco.outlines import read_mask
+from dataset.coco.validation import FoundPicture, Reading, validate_batch
 from dataset.labelling.port import DrawnInstance
+from dataset.problems import DataProblem
 from maskloop.digest import digest_value
 from maskloop.errors import MaskError
 
@@ -62,6 +66,29 @@ def list_drawings(
 def count_orphans(coco: CocoFile) -> int:
     """Return how many annotations are of no picture that the labels list."""
     return len(coco.annotations) - sum(map(len, group_annotations(coco, []).values()))
+
+
+def tell_bends(coco: CocoFile, drawings: Mapping[str, Drawing]) -> list[str]:
+    """Return a sentence on each thing that the export did to the masks (`dataset.bends`).
+
+    Args:
+        coco: As a reader returned it.
+        drawings: What it holds, see `list_drawings`.
+    """
+    found = {name: _as_found(name, one.size_hw) for name, one in drawings.items()}
+    _, bends, _ = judge_bends(
+        Batch(coco, Reading()),
+        lambda batch: validate_batch(batch.coco, found, reading=batch.reading),
+        is_mending=False,
+    )
+    return [f"{one.message}; {one.hint}" for one in bends if one.severity != "info"]
+
+
+def _as_found(name: str, size_hw: tuple[int, int] | None) -> FoundPicture | DataProblem:
+    if size_hw is None:
+        return DataProblem("error", "size-missing", name, "its size is not known", picture=name)
+    height_px, width_px = size_hw
+    return FoundPicture(name, name, "", width_px, height_px, 1, told_location=False, difference_hash=0)
 
 
 def is_unchanged(drawn: Drawing, model: Drawing) -> bool:

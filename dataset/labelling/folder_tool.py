@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from dataset.coco.document import read_json
 from dataset.formats.archives import open_source
-from dataset.labelling.drawings import Drawing, count_orphans, is_unchanged, list_drawings
+from dataset.labelling.drawings import Drawing, count_orphans, is_unchanged, list_drawings, tell_bends
 from dataset.labelling.port import Annotation, LabelTask, PlacedTask
 from dataset.readers.coco import READER as COCO_READER
 from dataset.readers.table import read_labels
@@ -126,10 +126,10 @@ class FolderTool:
         for folder, known in self._requests_of(wanted):
             yield from (one for one in _read_labels(folder, known) if one.task_id in wanted)
 
-    def tell_strays(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
-        """Say of each place in ``labels/`` which of its labels no request asked for. Raises as `pull`."""
+    def tell_warnings(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
+        """Say of each place in ``labels/`` what was not asked for and what was bent. Raises as `pull`."""
         requests = self._requests_of({task.task_id for task in tasks})
-        return tuple(told for folder, known in requests for told in _tell_strays(folder, known))
+        return tuple(told for folder, known in requests for told in _tell_warnings(folder, known))
 
     def fetch_picture(self, task: PlacedTask) -> bytes | None:
         """Return the picture as it was written, None if it is gone or was changed."""
@@ -207,7 +207,7 @@ def _read_labels(folder: Path, tasks: Mapping[str, Mapping[str, Any]]) -> list[A
     model = (
         _by_stem(list_drawings(_read(pre_labels, folder, COCO_READER.read))) if pre_labels.exists() else {}
     )
-    sizes = {task["file"]: (task["height_px"], task["width_px"]) for task in tasks.values()}
+    sizes = _sizes_of(tasks)
     found: list[Annotation] = []
     for annotator, place in _labels_of(folder / "labels"):
         drawings = _by_stem(list_drawings(_read(place, folder, read_labels), sizes))
@@ -223,19 +223,26 @@ def _read_labels(folder: Path, tasks: Mapping[str, Mapping[str, Any]]) -> list[A
     return found
 
 
-def _tell_strays(folder: Path, tasks: Mapping[str, Any]) -> Iterator[str]:
-    """Say which labels are of no picture of the request, file by file."""
+def _tell_warnings(folder: Path, tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say which labels are of no picture of the request and which masks an export bent, file by file."""
+    sizes = _sizes_of(tasks)
     for _, place in _labels_of(folder / "labels"):
         coco = _read(place, folder, read_labels)
         named = place.relative_to(folder).as_posix()
-        drawn = list_drawings(coco)
+        drawn = list_drawings(coco, sizes)
         others = [name for name, one in drawn.items() if one.instances or one.trouble]
         yield from _tell_others(f"labels in {named}", [name for name in others if _stem(name) not in tasks])
         if num_orphans := count_orphans(coco):
             told = count(num_orphans, "annotation")
             yield f"{told} in {named} left out: their image_id is not in the list of images"
+        bent = f"masks in {named} are taken as they are; `maskloop ingest` can mend some"
+        yield from (f"{bent}: {told}" for told in tell_bends(coco, drawn))
     listed = _listed_empty(folder / _EMPTY)
     yield from _tell_others(f"names in {_EMPTY}", [name for name in listed if name not in tasks])
+
+
+def _sizes_of(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    return {task["file"]: (task["height_px"], task["width_px"]) for task in tasks.values()}
 
 
 def _tell_others(what: str, names: Sequence[str]) -> Iterator[str]:

@@ -115,7 +115,7 @@ class LabelStudio:
                 people = self._list_people()
             yield from read_export([one for one in entries if str(one["id"]) in ids], people or {})
 
-    def tell_strays(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
+    def tell_warnings(self, tasks: Sequence[PlacedTask]) -> tuple[str, ...]:
         """Return nothing: tasks that maskloop did not push are listed, and `label status` counts them."""
         return ()
 

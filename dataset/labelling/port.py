@@ -154,8 +154,8 @@ class LabellingTool(Protocol):
         """Yield the submitted annotations of these tasks. A task that was deleted meanwhile has none."""
         ...
 
-    def tell_strays(self, tasks: Sequence[PlacedTask]) -> Sequence[str]:
-        """Say which labels came back with those of these tasks and are of no task, in one sentence each."""
+    def tell_warnings(self, tasks: Sequence[PlacedTask]) -> Sequence[str]:
+        """Say in one sentence each which labels are of no task, and what an export did to the masks."""
         ...
 
     def fetch_picture(self, task: PlacedTask) -> bytes | None:

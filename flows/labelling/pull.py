@@ -175,11 +175,11 @@ class _Pull:
         """Ingest what is new or changed; None if the same annotations were looked at before."""
         by_task = {task.task_id: task.picture_digest for task in self._finished}
         found = list(self.tool.pull(self._finished))
-        strays = tuple(self.tool.tell_strays(self._finished))
+        warnings = tuple(self.tool.tell_warnings(self._finished))
         rules = self.settings.labelling
-        seen = digest_annotations(found, rules.model_dump_json(), self.class_names, *strays)
+        seen = digest_annotations(found, rules.model_dump_json(), self.class_names, *warnings)
         before = self.request.pulled
-        if not (found or strays) or (before and seen == before.seen):
+        if not (found or warnings) or (before and seen == before.seen):
             return None
         by_picture: dict[str, list[Annotation]] = defaultdict(list)
         for one in found:
@@ -199,7 +199,7 @@ class _Pull:
             data_tag="",
             pictures=tuple(now[digest] for digest in sorted(now)),
             seen=seen,
-            reasons=(*_tell_reasons(self.left_out), *strays, *_tell_agreement(settled)),
+            reasons=(*_tell_reasons(self.left_out), *warnings, *_tell_agreement(settled)),
         )
 
     @property

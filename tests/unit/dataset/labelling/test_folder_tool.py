@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dataset.labelling.folder_tool import FolderTool
@@ -16,6 +17,7 @@ from dataset.labelling.port import DrawnInstance, LabelTask
 from maskloop.digest import digest_bytes
 from maskloop.errors import DataError
 from maskloop.masks import encode_masks
+from tests.fakes.bent_batches import as_contours, write_masks
 from tests.fakes.label_scene import CLASSES, HEIGHT_PX, SCENE, WIDTH_PX, scene_png
 from tests.fakes.label_studio_files import annotation, brushed, task
 
@@ -123,7 +125,7 @@ def test_pictures_that_were_not_asked_for_are_told(tool: FolderTool, tmp_path: P
     (tmp_path / "r1" / "without-objects.txt").write_text("beach.jpg\n")
     tasks = tool.list_tasks()
     assert list(tool.pull(tasks)) == []
-    assert [told.partition(";")[0] for told in tool.tell_strays(tasks)] == [
+    assert [told.partition(";")[0] for told in tool.tell_warnings(tasks)] == [
         "labels in labels/labels.json left out: the request did not ask for 1 picture (holiday.jpg)",
         "names in without-objects.txt left out: the request did not ask for 1 picture (beach)",
     ]
@@ -136,7 +138,7 @@ def test_pictures_that_were_not_asked_for_and_show_nothing_are_not_told(
     content = own_labels(tmp_path / "r1")
     content["images"].append({"id": 99, "file_name": "holiday.jpg", "height": 8, "width": 8})
     (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
-    assert tool.tell_strays(tool.list_tasks()) == ()
+    assert tool.tell_warnings(tool.list_tasks()) == ()
 
 
 def test_annotations_of_no_listed_picture_are_told_and_the_others_taken(
@@ -148,7 +150,7 @@ def test_annotations_of_no_listed_picture_are_told_and_the_others_taken(
     (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
     (one,) = tool.pull(tool.list_tasks())
     assert (len(one.instances), one.trouble) == (len(SCENE) - 1, "")
-    (told,) = tool.tell_strays(tool.list_tasks())
+    (told,) = tool.tell_warnings(tool.list_tasks())
     assert told.startswith("1 annotation in labels/labels.json left out: ")
 
 
@@ -186,3 +188,24 @@ def test_a_picture_that_is_listed_twice_is_trouble_and_its_objects_are_not_mixed
     (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
     (one,) = tool.pull(tool.list_tasks())
     assert "the picture is listed 2 times" in one.trouble
+
+
+def test_masks_that_an_export_bent_are_told_with_their_cure(tool: FolderTool, tmp_path: Path) -> None:
+    """Outlines of `cv2.findContours` end a row and a column too early."""
+    names = [add(tool, seed) for seed in range(6)]
+    mask = np.zeros((HEIGHT_PX, WIDTH_PX), bool)
+    mask[4:16, 6:26] = True
+    traced = write_masks([mask] * len(names), as_contours, is_told=True)
+    images = [one | {"file_name": f"{name}.png"} for one, name in zip(traced.images, names, strict=True)]
+    content = {"images": images, "annotations": traced.annotations, "categories": traced.categories}
+    (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(content))
+    (told,) = tool.tell_warnings(tool.list_tasks())
+    assert told.startswith("masks in labels/labels.json are taken as they are")
+    assert "6 of 6 masks lack the last pixel at right and below" in told
+    assert "let --mend fill them" in told
+
+
+def test_whole_masks_are_not_told(tool: FolderTool, tmp_path: Path) -> None:
+    add(tool)
+    (tmp_path / "r1" / "labels" / "labels.json").write_text(json.dumps(own_labels(tmp_path / "r1")))
+    assert tool.tell_warnings(tool.list_tasks()) == ()
