@@ -25,6 +25,11 @@ class _Annotation(TypedDict, total=False):
     area: Any
     iscrowd: Any
     attributes: Any
+    group_id: Any
+    group: Any
+    instance_id: Any
+    track_id: Any
+    object_id: Any
     origin: Any
     tool: Any
     task: Any

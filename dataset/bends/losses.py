@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dataset.bends.evidence import Batch, Evidence, Finding, finding_of
 from dataset.coco.document import box_is_sound, identifier
 from dataset.coco.listing import ReadAnnotation
+from dataset.label_json import unfolded
 from maskloop.masks import boxes_xyxy, crop_mask
 from maskloop.wording import count
 
@@ -79,7 +80,7 @@ def _lost_pixel(record: Any) -> tuple[int, int] | None:
 
     A box of 0 x 0 px is how supervision counts one pixel: its corners are the first and the last of them.
     """
-    if not isinstance(record, dict) or record.get("segmentation") != [] or record.get("area") != 1:
+    if not isinstance(record, dict) or record.get("area") != 1 or unfolded(record.get("segmentation")) != []:
         return None
     box: Any = record.get("bbox")
     if not box_is_sound(box) or box[2:] not in ([1, 1], [0, 0]) or any(side != int(side) for side in box):

@@ -30,7 +30,7 @@ def read_heic(data: bytes, *, page: int | None, max_mpx: float) -> RawPicture:
     image = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
     width, height = image.size
     refuse_large(width, height, 4, max_mpx=max_mpx)
-    values = with_bands_last(np.asarray(image), (height, width))
+    values = with_bands_last(np.array(image), (height, width))  # the file's own memory ends with it
     if values.shape[2] == 4:
         opaque = values[:, :, 3:].astype(np.uint16)
         values = (values[:, :, :3] * opaque // 255).astype(np.uint8)

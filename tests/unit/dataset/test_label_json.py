@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset.bends import losses
 from dataset.formats import typed_json
 from dataset.label_json import parse_json, parse_labels, unfolded
 
@@ -84,8 +85,8 @@ def test_the_order_of_keys_and_the_last_of_two_equal_ones_stay():
     assert record["id"] == 3
 
 
-def test_every_key_that_tells_where_a_label_comes_from_is_kept():
-    keys = {key for names in typed_json._ORIGIN_KEYS.values() for key in names}
+def test_every_key_that_tells_where_a_label_comes_from_or_what_it_is_a_part_of_is_kept():
+    keys = {key for names in typed_json._ORIGIN_KEYS.values() for key in names} | {*losses._GROUP_KEYS}
     annotation = {"segmentation": [], "id": 1, **dict.fromkeys(keys, "told")}
     (record,) = parse_labels(
         json.dumps({"images": [], "annotations": [annotation], "categories": []}).encode()

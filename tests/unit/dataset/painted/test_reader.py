@@ -240,7 +240,7 @@ def test_a_layout_that_is_known_but_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "scene_gtFine_instanceIds.png").write_bytes(scene_png())
     with pytest.raises(DataError, match="masks in the layout of Cityscapes are not read") as caught:
         read_labels(LabelSource(tmp_path))
-    assert "masks/CLASS/NAME.png" in caught.value.hint
+    assert "number objects anew in masks/NAME.png" in caught.value.hint
 
 
 def test_a_folder_with_labels_of_another_kind_is_left_to_them(tmp_path: Path) -> None:

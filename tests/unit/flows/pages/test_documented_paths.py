@@ -96,6 +96,7 @@ SHOWN_BY = {
     "reports/data-check.html": ("../health/test_data_check.py", "data-check.html"),
     "reports/drift": ("../drift/test_monitor.py", "test_status_names_the_page_of_the_last_drift_check"),
     "samples/pictures": ("../../../contracts/test_sample_log.py", "picture"),
+    "known-files.json": ("../../dataset/versions/test_revision.py", "known-files.json"),
     "processes.json": ("../workspace/test_leftovers.py", "processes.json"),
     "seen-labels.json": ("../labelling/test_pull.py", "seen-labels.json"),
     "servers.json": ("../workspace/test_servers.py", "servers.json"),

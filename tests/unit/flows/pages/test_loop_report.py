@@ -148,7 +148,8 @@ def test_every_link_is_relative_and_leads_somewhere_also_when_the_folder_has_mov
     moved = tmp_path / "elsewhere with spaces"
     reports.rename(moved)
     pages = sorted(moved.rglob("*.html"))
-    assert {page.name for page in pages} == {"loop.html", "incidents.html", "evidence.html", "index.html"}
+    written = {"loop.html", "incidents.html", "evidence.html", "index.html", "data-check.html"}
+    assert {page.name for page in pages} == written
     links = 0
     for page in pages:
         read = Reader(page.read_text())
