@@ -216,8 +216,11 @@ def _read_copies(version: DatasetVersion, max_mpx: float, teller: Teller) -> lis
     """Read the pixels of the instances that may be copies; a picture that cannot be read is told and left."""
     groups = candidates_for_copies(version.pictures)
     digests: list[tuple[Place, str]] = []
+    if not groups:
+        return digests
     with teller.progress("comparing instances") as progress:
         for number, places in enumerate(groups, start=1):
+            progress(number, len(groups))
             picture = places[0].picture
             try:
                 pixels = load_picture(version.path(picture), max_mpx)
@@ -227,7 +230,6 @@ def _read_copies(version: DatasetVersion, max_mpx: float, teller: Teller) -> lis
             digests += [
                 (place, instance_digest(pixels, picture.instances[place.label].mask)) for place in places
             ]
-            progress(number, len(groups))
     return digests
 
 
