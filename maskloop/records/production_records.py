@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal
 
 from maskloop.records.record import Check, Record, RolloutPhase
 from maskloop.wording import count
@@ -10,6 +11,8 @@ from maskloop.wording import count
 __all__ = [
     "AgreementMeasured",
     "DriftJudged",
+    "QualityEstimate",
+    "QualityMetric",
     "RolloutMoved",
     "RolloutStarted",
     "SliceRecorded",
@@ -100,6 +103,44 @@ class SliceRecorded(Record):
         return f"{pictures} {was} kept as slice {self.slice_id}: {why}"
 
 
+QualityMetric = Literal["mask_iou", "mask_ap"]
+"""The class mask IoU of the gates (`evaluation.instances.IouTable`), or COCO's AP of masks."""
+_METRIC_IN_WORDS: Final[Mapping[QualityMetric, str]] = {"mask_iou": "mask IoU", "mask_ap": "mask AP"}
+
+
+class QualityEstimate(Record):
+    """How good the champion's masks of one class probably are in a window of production, without its labels.
+
+    Read ``value`` only where ``refused_because`` is empty; otherwise all three numbers are None, and
+    nothing is known: neither that the class is good nor that it is bad. Where it is empty, ``low`` and
+    ``high`` are the band, and a rule that must not be wrong about good quality compares its target with
+    ``low``. A record without any estimate says why in `DriftJudged.no_estimate`.
+    """
+
+    kind: ClassVar[str] = ""
+    class_name: str
+    metric: QualityMetric
+    value: float | None
+    """0..1."""
+    low: float | None
+    """0..1, the lower end of the band that holds the true figure with a probability of `confidence`."""
+    high: float | None
+    """0..1, its upper end."""
+    confidence: float
+    """0..1."""
+    num_pictures: int
+    """How many pictures of the window were looked at."""
+    refused_because: str = ""
+    """Why there is no number, in words; empty if there is one."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        of = f"{_METRIC_IN_WORDS[self.metric]} of {self.class_name}"
+        if self.value is None or self.low is None or self.high is None:
+            return f"{of}: no estimate, {self.refused_because}"
+        return f"{of}: about {self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
 class DriftJudged(Record):
     """One window of production was compared with the champion's baseline."""
 
@@ -127,6 +168,11 @@ class DriftJudged(Record):
     """When the first of their samples in the window came, ISO 8601 with its time zone."""
     unjudged_sources: tuple[str, ...] = ()
     """Sources of the champion's data with too few held-out pictures to be judged, in alphabetical order."""
+    estimates: tuple[QualityEstimate, ...] = ()
+    """How good each class probably is in this window; empty in old records, and where `no_estimate` says
+    why."""
+    no_estimate: str = ""
+    """Why quality was not estimated at all, in words."""
 
     def sentence(self) -> str:
         """Say it in plain words."""

@@ -19,6 +19,7 @@ from maskloop.records.kinds import (
     CycleWaiting,
     DriftJudged,
     JudgingStarted,
+    QualityEstimate,
     Record,
     RolloutMoved,
     RolloutStarted,
@@ -275,6 +276,22 @@ def training(*, parent_digest: str = "", teacher_digest: str = "") -> TrainingSt
 )
 def test_a_step_of_a_cycle_says_what_was_done(record: Record, sentence: str) -> None:
     assert record.sentence() == sentence
+
+
+def test_an_estimate_of_quality_says_its_band_or_why_there_is_none() -> None:
+    known = QualityEstimate(
+        class_name="bolt",
+        metric="mask_iou",
+        value=0.741,
+        low=0.69,
+        high=0.79,
+        confidence=0.9,
+        num_pictures=50,
+    )
+    assert known.sentence() == "mask IoU of bolt: about 0.74 (0.69 to 0.79)"
+    nothing = {"value": None, "low": None, "high": None, "refused_because": "unlike anything it learned from"}
+    refused = known.model_copy(update={"metric": "mask_ap", **nothing})
+    assert refused.sentence() == "mask AP of bolt: no estimate, unlike anything it learned from"
 
 
 def drift(outcome: str, num_samples: int, *sources: str) -> DriftJudged:
