@@ -16,7 +16,7 @@ from maskloop.state.cycle_state import Cycle
 from maskloop.state.incident_state import Incident
 from maskloop.state.loop_state import LabelRequest, LoopState
 from maskloop.wording import count, span
-from monitoring.features.answers import CLASS_FEATURES
+from monitoring.features.table import FEATURES
 
 _WEEK = timedelta(days=7)
 
@@ -63,8 +63,8 @@ def classes_of(signals: tuple[str, ...]) -> tuple[str, ...]:
     >>> classes_of(("brightness", "count of bolt"))
     ('bolt',)
     """
-    named = [name.removeprefix(one.prefix) for one in CLASS_FEATURES for name in signals if one.names(name)]
-    return tuple(dict.fromkeys(named))
+    found = [FEATURES.find(name) for name in signals]
+    return tuple(dict.fromkeys(one.class_name for one in found if one and one.class_name))
 
 
 def rollback_target(state: LoopState) -> str:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from dataset.pictures.looks import near_pairs
 from monitoring.drift.baseline import Baseline, feature_matrix
+from monitoring.features.table import FEATURES
 from monitoring.samples.values import Sample
 
 NEAR_BITS: Final = 10
@@ -178,7 +179,7 @@ def _blocks(
 def _measured(
     samples: Sequence[Sample], baseline: Baseline
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    columns_NC = feature_matrix(samples, baseline.feature_names)
+    columns_NC = feature_matrix(samples, [name for name in baseline.feature_names if _is_of_picture(name)])
     told = [column for column in range(columns_NC.shape[1]) if _varies(columns_NC[:, column])]
     width = baseline.embeddings.shape[1]
     embeddings_NE = np.full((len(samples), width), np.nan)
@@ -186,6 +187,12 @@ def _measured(
         if sample.embedding is not None and len(sample.embedding) == width:
             embeddings_NE[row] = sample.embedding
     return columns_NC[:, told], embeddings_NE
+
+
+def _is_of_picture(feature_name: str) -> bool:
+    """Say whether every picture has the feature: what a class's masks are like only some can tell."""
+    feature = FEATURES.find(feature_name)
+    return feature is None or feature.needs != "instances"
 
 
 def _varies(values_N: NDArray[np.float64]) -> bool:

@@ -149,9 +149,13 @@ def threshold_digest(settings: MonitoringSettings) -> str:
 
 
 def _known_columns(baseline: Baseline, table: FeatureTable) -> dict[int, Feature]:
-    """Return the features of a baseline that are still measured, by column of its values."""
+    """Return the features of whole pictures that are still measured, by column of the baseline's values."""
     found = {column: table.find(name) for column, name in enumerate(baseline.feature_names)}
-    return {column: feature for column, feature in found.items() if feature is not None}
+    return {
+        column: feature
+        for column, feature in found.items()
+        if feature is not None and feature.needs != "instances"
+    }
 
 
 def _why_not_comparable(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evaluation.instances import Detections
 from maskloop.errors import PictureError
 from maskloop.masks import areas_px
+from monitoring.features.mask_shapes import MaskShapes, largest_overlaps, measure_shapes
 
 LUMA_STEPS_PER_LEVEL: Final = 1000
 _LUMA_WEIGHTS: Final = np.array([299, 587, 114], dtype=np.float32)
@@ -100,6 +101,16 @@ class AnsweredPicture:
     def mask_areas_px(self) -> NDArray[np.float64]:
         """Areas of the masks, float64 (N,)."""
         return areas_px(self.detections.masks).astype(np.float64)
+
+    @cached_property
+    def mask_shapes(self) -> MaskShapes:
+        """What the outlines of the masks are like."""
+        return measure_shapes(self.detections.masks)
+
+    @cached_property
+    def mask_overlaps(self) -> NDArray[np.float64]:
+        """The largest overlap of each mask with another one, float64 (N,), 0..1."""
+        return largest_overlaps(self.detections.masks)
 
 
 def second_difference(values: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from monitoring.features.answered_picture import AnsweredPicture
-from monitoring.features.feature import ClassFeature, Feature
+from monitoring.features.feature import COUNT_OF, ClassFeature, Feature
 
 LOW_SCORE: Final = 0.5
 
@@ -134,7 +134,7 @@ ANSWER_FEATURES: Final = (
 
 CLASS_FEATURES: Final = (
     ClassFeature(
-        "count of ",
+        COUNT_OF,
         "detections",
         "answer",
         unit="instances",

@@ -13,8 +13,11 @@ from monitoring.features.observation import Pause, go_on
 FeatureGroup = Literal[
     "light", "colour", "sharpness", "noise", "detections", "confidence", "shape", "embedding"
 ]
-Needs = Literal["picture", "answer", "detections"]
+Needs = Literal["picture", "answer", "detections", "instances"]
+COUNT_OF: Final = "count of "
+"""Before a class's name: the feature that says how many instances of the class were found."""
 _DECIMALS: Final = 6
+_Measure = Callable[[AnsweredPicture], float | None]
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class Feature:
     Attributes:
         name: Its name in stored samples and baselines, in words with underscores. Never reused.
         group: What it is about; of a group's drifted picture features only the largest is named as a cause.
-        needs: What it is measured on: the ``picture`` alone; the model's ``answer``, which may be empty; or
-            at least one of its ``detections``. A feature of detections is not missed where there are none.
+        needs: What it is measured on: the ``picture`` alone; the model's ``answer``, which may be empty; at
+            least one of its ``detections``; or at least one of the ``instances`` of the feature's class. The
+            last two are not missed where there are none.
         unit: Of its values; empty for a plain number or share.
         falls: What a lower mean says, as a clause: ``the pictures are darker``.
         rises: What a higher mean says.
@@ -33,6 +37,7 @@ class Feature:
             in place of a function: the values come from elsewhere, as the embedding does.
         lower: What one picture with a lower value is, compared with others: ``is darker``; ``than`` follows.
         higher: What one with a higher value is.
+        class_name: The class it is about; empty if it is about all.
     """
 
     name: str
@@ -41,9 +46,10 @@ class Feature:
     unit: str
     falls: str
     rises: str
-    measure: Callable[[AnsweredPicture], float | None] | None
+    measure: _Measure | None
     lower: str
     higher: str
+    class_name: str = ""
 
     @property
     def label(self) -> str:
@@ -52,6 +58,8 @@ class Feature:
 
     def is_expected(self, features: Mapping[str, float | None]) -> bool:
         """Tell whether a picture with these features should have a value for this one."""
+        if self.needs == "instances":
+            return bool(features.get(COUNT_OF + self.class_name))
         return self.needs != "detections" or features.get("count") != 0.0
 
 
@@ -85,9 +93,8 @@ class ClassFeature:
         """Tell whether a feature of that name is one of these."""
         return feature_name.startswith(self.prefix)
 
-    def of_class(self, class_name: str, class_index: int | None = None) -> Feature:
-        """Return the feature of one class; without its index it can only be named, not measured."""
-        measure = self.measure
+    def of_class(self, class_name: str) -> Feature:
+        """Return the feature of one class, to be named: what is measured depends on the class's index."""
         return Feature(
             name=f"{self.prefix}{class_name}",
             group=self.group,
@@ -95,10 +102,15 @@ class ClassFeature:
             unit=self.unit,
             falls=self.falls.format(class_name),
             rises=self.rises.format(class_name),
-            measure=None if class_index is None else lambda seen: measure(seen, class_index),
+            measure=None,
             lower=self.lower.format(class_name),
             higher=self.higher.format(class_name),
+            class_name=class_name,
         )
+
+    def of_index(self, class_index: int) -> _Measure:
+        """Return what measures the class with an index."""
+        return lambda seen: self.measure(seen, class_index)
 
 
 @dataclass(frozen=True)
@@ -145,15 +157,18 @@ class FeatureTable:
             pause: Is called before each feature.
         """
         values = {}
-        for feature in self._all_for(class_names):
-            if feature.measure is None or (feature.needs == "detections" and not len(seen.detections)):
-                continue
+        for name, measure in self._measures(seen, class_names):
             pause()
-            if (value := feature.measure(seen)) is not None:
-                values[feature.name] = round(value, _DECIMALS)
+            if (value := measure(seen)) is not None:
+                values[name] = round(value, _DECIMALS)
         return values
 
-    def _all_for(self, class_names: Sequence[str]) -> Iterator[Feature]:
-        yield from self.features
+    def _measures(self, seen: AnsweredPicture, class_names: Sequence[str]) -> Iterator[tuple[str, _Measure]]:
+        for feature in self.features:
+            if feature.measure is not None and (feature.needs != "detections" or len(seen.detections)):
+                yield feature.name, feature.measure
+        found = set(seen.detections.class_indices.tolist())
         for kind in self.of_classes:
-            yield from (kind.of_class(name, index) for index, name in enumerate(class_names))
+            for index, name in enumerate(class_names):
+                if kind.needs != "instances" or index in found:
+                    yield f"{kind.prefix}{name}", kind.of_index(index)

@@ -192,7 +192,7 @@ def test_a_feature_of_a_class_is_measured_only_with_the_class_at_hand() -> None:
         "has a smaller {}",
         "has a larger {}",
     )
-    told, measured = kind.of_class("bolt"), kind.of_class("bolt", 3)
+    told = kind.of_class("bolt")
     assert (told.name, told.unit, told.falls, told.rises, told.lower, told.higher) == (
         "size of bolt",
         "px",
@@ -202,8 +202,7 @@ def test_a_feature_of_a_class_is_measured_only_with_the_class_at_hand() -> None:
         "has a larger bolt",
     )
     assert told.measure is None
-    assert measured.measure is not None
-    assert measured.measure(seen(painted(1, 2, 3))) == 3
+    assert kind.of_index(3)(seen(painted(1, 2, 3))) == 3
 
 
 def test_a_feature_by_its_own_name_is_found_before_one_of_a_class() -> None:

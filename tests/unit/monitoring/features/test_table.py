@@ -127,7 +127,7 @@ def test_features_stored_by_earlier_releases_keep_their_names() -> None:
 
 
 def test_every_row_says_what_a_change_means_in_each_direction() -> None:
-    rows = (*FEATURES.features, *(kind.of_class("bolt", 0) for kind in FEATURES.of_classes))
+    rows = (*FEATURES.features, *(kind.of_class("bolt") for kind in FEATURES.of_classes))
     words = [one for row in rows for one in (row.falls, row.rises)]
     assert all(words)
     assert len(set(words)) == len(words)
