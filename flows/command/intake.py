@@ -154,7 +154,7 @@ def label_pull(root: Path, out: Output, *, request: str) -> None:
     if any(one.pushed is None for one in app.state().label_requests.values()):
         nothing = "no new labels: a request was not pushed yet, `maskloop label push` does it"
     records = [one.model_dump(mode="json") for one in pulled]
-    out.answer({"pulled": records}, lambda: _print(sentences, nothing))
+    out.answer({"pulled": records}, lambda: out.sentences(sentences or [nothing], app.teller))
 
 
 @with_output

@@ -57,11 +57,13 @@ class Monitored:
         judged: The verdict; None while too few new samples have come.
         num_pending: Samples that wait for a complete window.
         trigger: What the verdict meant for the loop, as a sentence.
+        said: The verdict, or why there is none, as the teller was told.
     """
 
     judged: DriftJudged | None
     num_pending: int
     trigger: str
+    said: str
 
 
 def monitor(app: App) -> Monitored:
@@ -86,13 +88,11 @@ def monitor(app: App) -> Monitored:
     planned = choose_window(pending, weights_digest=served.weights_digest, settings=settings)
     if not planned.is_complete:
         waiting = len(planned.window.samples)
-        app.teller.say(
-            f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
-        )
-        return Monitored(None, waiting, decide())
+        said = f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
+        return _without_verdict(app.teller, waiting, decide(), said)
     if _is_judged(planned.window, app.state()):
-        app.teller.say("no new sample since the last drift check")
-        return Monitored(None, len(planned.window.samples), decide())
+        said = "no new sample since the last drift check"
+        return _without_verdict(app.teller, len(planned.window.samples), decide(), said)
     version = app.data.open(app.state().data_of(served.weights_digest))
     held_out = choose_reference_pictures(version, settings.min_window_samples)
     references = open_references(
@@ -124,7 +124,12 @@ def monitor(app: App) -> Monitored:
     app.teller.say(judged.sentence())
     trigger = decide()
     refresh_report(app)
-    return Monitored(judged, 0, trigger)
+    return Monitored(judged, 0, trigger, judged.sentence())
+
+
+def _without_verdict(teller: Teller, num_pending: int, trigger: str, said: str) -> Monitored:
+    teller.say(said)
+    return Monitored(None, num_pending, trigger, said)
 
 
 def decide_whether_to_retrain(

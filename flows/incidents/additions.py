@@ -1,11 +1,53 @@
-"""What people add to incidents: that they look into one, its cause, what they did, and remarks."""
+"""What people add to incidents: one that they report, that they look into one, its cause, what they did."""
 
 from __future__ import annotations
 
 from flows.incidents.overview import find_incident
 from flows.workspace.wiring import App
-from maskloop.records.kinds import Aspect, IncidentAcknowledged, IncidentNoted, write_record
+from maskloop.errors import RefusedError
+from maskloop.records.kinds import (
+    Aspect,
+    IncidentAcknowledged,
+    IncidentEnded,
+    IncidentNoted,
+    IncidentReported,
+    write_record,
+)
 from maskloop.state.incident_state import Incident
+
+
+def report_incident(app: App, headline: str, *, by: str) -> Incident:
+    """Open an incident that the ledger cannot see by itself, such as an alert of the service.
+
+    One with the same headline that goes on is returned as it is.
+    """
+    state = app.state()
+    for incident in state.open_incidents:
+        if incident.kind == "reported" and incident.headline == headline:
+            return incident
+    version = state.champion.version if state.champion else ""
+    record = IncidentReported(headline=headline, by=by, version=version)
+    entry = write_record(app.ledger, record, actor=by)
+    incidents = app.state().incidents.values()
+    return next(one for one in incidents if one.entries[0] == entry.sequence)
+
+
+def end_incident(app: App, incident_id: str, *, by: str, why: str) -> Incident:
+    """End an incident that a person reported; twice ends it once.
+
+    Raises:
+        NotFoundError: if there is no such incident.
+        RefusedError: if it is one that ends by itself, once its condition is over.
+    """
+    incident = find_incident(app.ledger, app.state(), incident_id)
+    if incident.kind != "reported":
+        raise RefusedError(
+            f"{incident.id} is over once its condition is: nobody ends it by hand",
+            hint=f"`maskloop incidents show {incident.id}` names its runbook",
+        )
+    record = IncidentEnded(incident_id=incident.id, by=by, why=why)
+    write_record(app.ledger, record, actor=by, key=f"ended:{incident.id}")
+    return find_incident(app.ledger, app.state(), incident.id)
 
 
 def acknowledge_incident(app: App, incident_id: str, *, by: str, note: str = "") -> Incident:

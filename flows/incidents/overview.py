@@ -95,7 +95,14 @@ _LEADING: Final = {
     "training": ("cycle.opened", "training.started", "training.failed", "judging.started"),
     "rollout": ("rollout.started", "rollout.moved"),
 }
-_ENDS: Final = ("drift.judged", "champion.changed", "verdict.reached", "cycle.closed", "rollout.moved")
+_ENDS: Final = (
+    "drift.judged",
+    "champion.changed",
+    "verdict.reached",
+    "cycle.closed",
+    "rollout.moved",
+    "incident.ended",
+)
 """Kinds of entries that can end an incident."""
 
 

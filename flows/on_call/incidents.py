@@ -7,7 +7,12 @@ from pathlib import Path
 import click
 
 from flows.console.output import Output, open_workspace, user_name, with_output
-from flows.incidents.additions import acknowledge_incident, add_to_incident
+from flows.incidents.additions import (
+    acknowledge_incident,
+    add_to_incident,
+    end_incident,
+    report_incident,
+)
 from flows.incidents.overview import (
     describe_incident,
     find_incident,
@@ -86,6 +91,21 @@ def _facts(incident: Incident) -> dict[str, str]:
         "pictures": ", ".join(incident.pages),
         "runbook": INCIDENT_RUNBOOKS[incident.kind],
     }
+
+
+@with_output
+def incidents_report(root: Path, out: Output, *, headline: str, by: str) -> None:
+    """Open an incident that the loop cannot see, in the words of HEADLINE."""
+    app = open_workspace(root)
+    _answer(out, report_incident(app, headline, by=by or user_name()))
+
+
+@with_output
+def incidents_end(root: Path, out: Output, *, incident: str, why: str, by: str) -> None:
+    """Record that an INCIDENT that a person reported is over."""
+    app = open_workspace(root)
+    ended = end_incident(app, incident, by=by or user_name(), why=why)
+    out.answer(describe_incident(ended), lambda: click.echo(f"{ended.id} is over, {ended.restored_by}"))
 
 
 @with_output

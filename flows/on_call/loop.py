@@ -21,14 +21,13 @@ def monitor(root: Path, out: Output) -> None:
     """Judge the newest production samples for drift."""
     app = open_workspace(root)
     found = run_story(app, "monitor", judge_samples)
-    said = found.judged.sentence() if found.judged else f"{found.num_pending} samples wait"
     out.answer(
         {
             "judged": found.judged.model_dump(mode="json") if found.judged else None,
             "pending": found.num_pending,
             "trigger": found.trigger,
         },
-        lambda: out.sentences([said], app.teller),
+        lambda: out.sentences([found.said], app.teller),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from flows.console.output import Output, open_workspace, with_output
-from flows.metrics.figure import Figure
+from flows.metrics.figure import Figure, Reading
 from flows.metrics.gathering import measure_workspace
 from flows.metrics.page import WORDS, write_metrics_page, write_value
 
@@ -37,33 +37,25 @@ def metrics(root: Path, out: Output, *, url: str, key: str, output: Path | None)
 
 
 def _rows(figure: Figure) -> Iterator[dict[str, Any]]:
-    """Yield a line for each value; one for a figure without any."""
+    """Yield a line for each value, four columns that fit into 80 characters; one for a figure without any."""
     name, target = f"{figure.id} {figure.name}", figure.target
     if figure.missing:
-        yield _row(name, None, "not measured", None, None, target, None)
+        yield {"figure": name, "value": "not measured", "details": None, "target": target}
     for reading in figure.readings:
-        tail = f"{write_value(reading.tail)} ({reading.tail_name})" if reading.tail is not None else None
-        baseline = write_value(reading.baseline) if reading.baseline is not None else None
         value = f"{write_value(reading.value)} {figure.unit.partition(',')[0]}".strip()
-        yield _row(name, reading.of, value, tail, baseline, target, reading.is_met)
+        is_met = "" if reading.is_met is None else WORDS[reading.is_met]
+        yield {
+            "figure": name,
+            "value": f"{value} {reading.of}".strip(),
+            "details": "; ".join(_details(reading)) or None,
+            "target": ": ".join(filter(None, (target, is_met))),
+        }
         name = target = ""
 
 
-def _row(
-    name: str,
-    of: str | None,
-    value: str,
-    tail: str | None,
-    baseline: str | None,
-    target: str,
-    is_met: bool | None,
-) -> dict[str, Any]:
-    return {
-        "figure": name,
-        "of": of or None,
-        "value": value,
-        "beside it": tail,
-        "baseline": baseline,
-        "target": target,
-        "": None if is_met is None else WORDS[is_met],
-    }
+def _details(reading: Reading) -> Iterator[str]:
+    """Yield the bad end beside an average, and what the value is to be compared with."""
+    if reading.tail is not None:
+        yield f"{reading.tail_name} {write_value(reading.tail)}"
+    if reading.baseline is not None:
+        yield f"{reading.baseline_name} {write_value(reading.baseline)}"

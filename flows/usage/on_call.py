@@ -62,6 +62,26 @@ INCIDENTS_SHOW: Final = make_command(
     click.Argument(["incident"]),
 )
 
+INCIDENTS_REPORT: Final = make_command(
+    "report",
+    "flows.on_call.incidents:incidents_report",
+    """Open an incident that the loop cannot see, in the words of HEADLINE.
+
+For alerts of the service and what people notice. Drift, failed trainings and stopped rollouts open their own.
+""",
+    click.Argument(["headline"]),
+    by("reports it"),
+)
+
+INCIDENTS_END: Final = make_command(
+    "end",
+    "flows.on_call.incidents:incidents_end",
+    "Record that an INCIDENT that a person reported is over.",
+    click.Argument(["incident"]),
+    click.Option(["--why"], required=True, help="How one sees that it is over."),
+    by("ends it"),
+)
+
 INCIDENTS_ACKNOWLEDGE: Final = make_command(
     "acknowledge",
     "flows.on_call.incidents:incidents_acknowledge",
@@ -76,7 +96,7 @@ INCIDENTS_NOTE: Final = make_command(
     "flows.on_call.incidents:incidents_note",
     """Write down the cause of an INCIDENT, something that was done about it, or a remark.
 
-An incident is restored by itself, once its condition has ended.
+An incident is restored by itself, once its condition has ended; one that a person reported, by `end`.
 """,
     click.Argument(["incident"]),
     click.Argument(["text"]),
@@ -112,8 +132,10 @@ INCIDENTS: Final = CommandGroup(
     [
         INCIDENTS_LIST,
         INCIDENTS_SHOW,
+        INCIDENTS_REPORT,
         INCIDENTS_ACKNOWLEDGE,
         INCIDENTS_NOTE,
+        INCIDENTS_END,
         INCIDENTS_POSTMORTEM,
         INCIDENTS_PAGE,
     ],

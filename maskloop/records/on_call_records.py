@@ -9,7 +9,9 @@ from maskloop.records.record import Record
 __all__ = [
     "Aspect",
     "IncidentAcknowledged",
+    "IncidentEnded",
     "IncidentNoted",
+    "IncidentReported",
     "NotificationFailed",
     "NotificationSent",
 ]
@@ -46,6 +48,33 @@ class NotificationFailed(Record):
     def sentence(self) -> str:
         """Say it in plain words."""
         return f"{self.channel} could not be told {self.notice_id} (attempt {self.attempt}): {self.reason}"
+
+
+class IncidentReported(Record):
+    """A person reported an incident that the ledger cannot see: an alert of the service, wrong labels."""
+
+    kind: ClassVar[str] = "incident.reported"
+    headline: str
+    by: str
+    version: str = ""
+    """The model version concerned; empty if none is."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"{self.by} reported an incident: {self.headline}"
+
+
+class IncidentEnded(Record):
+    """A person saw that a reported incident is over; others end by themselves."""
+
+    kind: ClassVar[str] = "incident.ended"
+    incident_id: str
+    by: str
+    why: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"{self.by} ended {self.incident_id}: {self.why}"
 
 
 class IncidentAcknowledged(Record):

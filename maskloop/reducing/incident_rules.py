@@ -8,6 +8,7 @@ training  a cycle that is given up as failed   a verdict in a cycle that takes i
 rollout   a check that fails, or a person      the challenger is out of all traffic
 champion  a rollback that begins               the champion before it serves
 alias     an alias that was moved by hand      the same entry: the reconcile has moved it back
+reported  a person                             a person
 ========= ==================================== ====================================================
 
 A training that fails in a cycle that answers a drift has the drift's cause and belongs to its incident.
@@ -30,6 +31,8 @@ from maskloop.records.kinds import (
     CycleClosed,
     CycleOpened,
     DriftJudged,
+    IncidentEnded,
+    IncidentReported,
     JudgingStarted,
     LabelsPulled,
     LabelsPushed,
@@ -103,6 +106,11 @@ def follow_incidents(draft: Draft, entry: Entry, record: Record) -> None:
         case AliasTampered():
             _raise_alarm(draft, entry, "alias", record.alias, record.sentence(), entry.at)
             _restore(draft, entry, "alias", record.alias, "the reconcile moved it back")
+        case IncidentReported():
+            subject, about = str(entry.sequence), {"version": record.version}
+            _raise_alarm(draft, entry, "reported", subject, record.headline, entry.at, **about)
+        case IncidentEnded() if ended := draft.incidents.get(record.incident_id):
+            _restore(draft, entry, "reported", ended.subject, f"{record.by}: {record.why}")
         case _:
             pass
 

@@ -23,7 +23,12 @@ STORIES: Final = {
     "flows.health.check": {"check_data"},
     "flows.health.policy": {"check_and_keep", "hold_for_data_check"},
     "flows.health.report": {"report_data"},
-    "flows.incidents.additions": {"acknowledge_incident", "add_to_incident"},
+    "flows.incidents.additions": {
+        "acknowledge_incident",
+        "add_to_incident",
+        "end_incident",
+        "report_incident",
+    },
     "flows.incidents.page": {"write_incident_page"},
     "flows.intake.batch_intake": {"ingest"},
     "flows.intake.data_changes": {"change_classes", "restore_version"},

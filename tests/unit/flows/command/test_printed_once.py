@@ -72,6 +72,13 @@ def test_on_one_screen_an_alias_put_back_is_said_once_by_reconcile_and_by_promot
     assert run("promote")[0] == "nothing is approved"
 
 
+def test_on_one_screen_a_drift_check_without_a_window_says_once_what_it_waits_for(
+    world: World, run: Run
+) -> None:
+    first_champion(world)
+    assert run("monitor")[0] == "0 new samples so far; a drift check needs 50"
+
+
 def test_apart_both_outputs_are_complete(world: World, run: Run) -> None:
     out, err = run("approve", judged(world), "--by", "anna", apart=True)
     assert out == err == "anna approved version 1 (cli)"

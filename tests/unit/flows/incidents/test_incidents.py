@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.incidents.additions import acknowledge_incident, add_to_incident
+from flows.incidents.additions import (
+    acknowledge_incident,
+    add_to_incident,
+    end_incident,
+    report_incident,
+)
 from flows.incidents.overview import (
     describe_incident,
     find_incident,
@@ -15,7 +20,7 @@ from flows.incidents.overview import (
 )
 from flows.incidents.page import draw_bars, write_incident_page
 from flows.incidents.postmortem import write_postmortem
-from maskloop.errors import NotFoundError
+from maskloop.errors import NotFoundError, RefusedError
 from maskloop.folding.history import recall_incidents
 from maskloop.records.kinds import AliasTampered, IncidentAcknowledged
 from maskloop.reducing.draft import KEPT
@@ -77,6 +82,30 @@ def test_incidents_that_the_state_has_forgotten_are_read_back_from_the_ledger() 
     assert "incident-1" not in story.state.incidents
     assert find_incident(story.ledger, story.state, "incident-1").kind == "alias"
     assert len(recall_incidents(story.ledger)) == KEPT.incidents + 1
+
+
+def test_what_the_ledger_cannot_see_a_person_reports_once_and_ends_and_it_is_written_up(
+    worked_on: World,
+) -> None:
+    reported = report_incident(worked_on.app(), "p95 is 900 ms", by="anna")
+    assert report_incident(worked_on.app(), "p95 is 900 ms", by="ben").id == reported.id
+    assert (reported.kind, reported.version, reported.is_open) == ("reported", "2", True)
+    worked_on.clock.advance(minutes=10)
+    for by in ("anna", "ben"):
+        ended = end_incident(worked_on.app(), reported.id, by=by, why="p95 is 90 ms")
+        assert ended.restored_by == "anna: p95 is 90 ms"
+    assert ended.time_to_restore == timedelta(minutes=10)
+    timeline = read_timeline(worked_on.ledger, ended)
+    assert [line.what for line in timeline] == ["alarm", "restored"]
+    text = write_postmortem(ended, timeline, model_name="parts")
+    assert "p95 is 900 ms" in text.splitlines()[0]
+    assert report_incident(worked_on.app(), "p95 is 900 ms", by="anna").id != reported.id
+
+
+def test_nobody_ends_an_incident_whose_condition_the_ledger_sees(worked_on: World) -> None:
+    with pytest.raises(RefusedError, match="incident-2 is over once its condition is"):
+        end_incident(worked_on.app(), "incident-2", by="anna", why="it looks well")
+    assert find_incident(worked_on.ledger, worked_on.state, "incident-2").is_open
 
 
 def test_the_same_person_acknowledges_once(worked_on: World) -> None:

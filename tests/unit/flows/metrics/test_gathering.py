@@ -125,7 +125,25 @@ def test_the_page_names_all_ten_and_what_is_missing(world: World, tmp_path: Path
     text = page.read_text(encoding="utf-8")
     assert all(f'id="M{number}"' in text for number in range(1, 11))
     assert text.count("Not measured: ") >= 9
+    assert "<code>maskloop train</code>" in text
+    assert "`" not in text
     assert 'src="http' not in text
+
+
+def test_in_eighty_columns_no_word_is_broken(
+    world: World, service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_champion(world)
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(
+            ["metrics", "-w", str(world.workspace.root), "--url", service.url],
+            opener=lambda *_, **__: world.app(),
+        )
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("│", "┃"))]
+    assert max(map(len, table)) <= 80
+    words = {word for line in table for word in line.replace("┃", "│").replace("│", " ").split()}
+    assert {"details", "utilization", "significant"} <= words
 
 
 def test_the_command_prints_the_figures_and_writes_the_page(
