@@ -1,8 +1,8 @@
 """One incident, as the ledger's entries tell it: from the first alarm until production is well again.
 
-An alarm opens it; further alarms with the same cause join it; it is restored once its condition has ended. What
-the ledger cannot see, such as an alert of the service, a person reports and ends. People add that they looked,
-the cause, and what they did.
+An alarm opens it; further alarms with the same cause join it; it is restored once its condition has ended.
+What the ledger cannot see, such as an alert of the service, a person reports and ends. People add that they
+looked, the cause, and what they did.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Incident:
     Attributes:
         id: ``incident-1``, ``incident-2``, … in the order of detection.
         kind: ``drift`` of production, a ``training`` that was given up, a challenger's ``rollout`` that was
-            stopped, a ``champion`` that was rolled back from, an ``alias`` that was moved by hand, or what a person
-            ``reported``.
+            stopped, a ``champion`` that was rolled back from, an ``alias`` that was moved by hand, or what a
+            person ``reported``.
         subject: What it is about: further alarms about it, of the same kind, join this incident.
         headline: What happened, in plain words.
         began_at: The latest time at which all was still well, as far as the record tells.
