@@ -17,11 +17,11 @@ from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED, load_references
-from monitoring.drift.signals import FeatureSignal
 from monitoring.drift.sources import judge_window
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import WINDOW_FILE, Window
 from monitoring.selection.class_need import ClassNeed, rate_classes
+from monitoring.signals.feature_signal import FeatureSignal
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,20 @@ from maskloop.digest import digest_value
 from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
 from monitoring.drift.baseline import Baseline, feature_matrix
-from monitoring.drift.causes import likely_cause
 from monitoring.drift.scenes import Scenes, find_scenes
-from monitoring.drift.signals import FeatureSignal as FeatureSignal
-from monitoring.drift.two_sample import TestResult, detectable_distance, energy_test, holm_corrected, ks_test
 from monitoring.features.feature import Feature, FeatureTable
 from monitoring.features.table import EMBEDDING, FEATURES
 from monitoring.samples.values import Sample
 from monitoring.samples.windows import Window
+from monitoring.signals.causes import likely_cause
+from monitoring.signals.feature_signal import FeatureSignal as FeatureSignal
+from monitoring.signals.two_sample import (
+    TestResult,
+    detectable_distance,
+    energy_test,
+    holm_corrected,
+    ks_test,
+)
 
 Outcome = Literal["drift", "quiet", "inconclusive"]
 

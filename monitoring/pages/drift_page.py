@@ -16,10 +16,10 @@ from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.pages.templates import open_template
 from monitoring.drift.baseline import Baseline, feature_matrix
-from monitoring.drift.causes import describe_change, likely_cause
 from monitoring.drift.sources import SourceVerdict
 from monitoring.drift.verdict import DriftVerdict, FeatureSignal
 from monitoring.samples.windows import Window
+from monitoring.signals.causes import describe_change, likely_cause
 
 PAGE_FILE: Final = "index.html"
 MAX_THUMBNAILS: Final = 12

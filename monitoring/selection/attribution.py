@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.novelty import MIN_PICTURES, fit_novelty
-from monitoring.drift.signals import FeatureSignal
 from monitoring.features.feature import Feature
 from monitoring.features.observation import Observed
 from monitoring.features.table import EMBEDDING
+from monitoring.signals.feature_signal import FeatureSignal
 
 UNKNOWN: Final = 0.5
 """The drift of a sample that has none of the features: that of a picture in the middle of the champion's."""

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from evaluation.instances import ScoreThreshold
 from monitoring.drift.baseline import Baseline
-from monitoring.drift.signals import FeatureSignal
 from monitoring.samples.values import Sample
 from monitoring.selection.attribution import attribute_drift
 from monitoring.selection.class_need import ClassNeed, most_needed
 from monitoring.selection.reasons import FarOut, tell_reason
 from monitoring.selection.uncertainty import Uncertainty, estimate_uncertainty
+from monitoring.signals.feature_signal import FeatureSignal
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from maskloop.errors import DataError
 from monitoring.drift.baseline import Baseline, build_baseline, embedding_matrix, feature_matrix
 from monitoring.drift.novelty import NeighbourScorer, fit_novelty
-from monitoring.drift.two_sample import detectable_distance, energy_test, ks_test
 from monitoring.features.observation import Observation
+from monitoring.signals.two_sample import detectable_distance, energy_test, ks_test
 
 # --- two samples ----------------------------------------------------------------------------------
 

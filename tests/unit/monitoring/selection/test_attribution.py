@@ -5,9 +5,9 @@ import pytest
 
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.novelty import fit_novelty
-from monitoring.drift.signals import FeatureSignal
 from monitoring.features.table import EMBEDDING, FEATURES
 from monitoring.selection.attribution import UNKNOWN, attribute_drift
+from monitoring.signals.feature_signal import FeatureSignal
 from tests.fakes.selection_data import kept_sample, own_pictures
 
 OWN = own_pictures(brightness=[0.1, 0.2, 0.3, 0.4], noise=[1.0, 2.0, 3.0, 4.0])

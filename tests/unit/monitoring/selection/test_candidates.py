@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.drift.signals import FeatureSignal
 from monitoring.features.table import FEATURES
 from monitoring.selection.candidates import Context, find_eligible, lower_bound, rate_candidates
 from monitoring.selection.class_need import rate_classes
+from monitoring.signals.feature_signal import FeatureSignal
 from tests.fakes.drift_data import sample_of
 from tests.fakes.selection_data import kept_sample, own_pictures
 

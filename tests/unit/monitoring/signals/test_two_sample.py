@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.drift.two_sample import detectable_distance, energy_test, holm_corrected, ks_test
+from monitoring.signals.two_sample import detectable_distance, energy_test, holm_corrected, ks_test
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from monitoring.drift.causes import describe_change, likely_cause
-from monitoring.drift.signals import FeatureSignal
 from monitoring.features.table import EMBEDDING, FEATURES
+from monitoring.signals.causes import describe_change, likely_cause
+from monitoring.signals.feature_signal import FeatureSignal
 
 
 def signal(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from monitoring.drift.causes import describe_change, likely_cause
-from monitoring.drift.signals import FeatureSignal
 from monitoring.features.table import EMBEDDING as EMBEDDING_ROW
 from monitoring.features.table import FEATURES
+from monitoring.signals.causes import describe_change, likely_cause
+from monitoring.signals.feature_signal import FeatureSignal
 
 
 def signal(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitoring.drift.signals import FeatureSignal
+from monitoring.signals.feature_signal import FeatureSignal
 
 
 def likely_cause(signals: Sequence[FeatureSignal]) -> str:
