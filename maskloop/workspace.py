@@ -80,6 +80,11 @@ class Workspace:
         return self.state_dir / "samples"
 
     @property
+    def quotas_file(self) -> Path:
+        """What each process of the service took of a day's samples, unless settings name a database."""
+        return self.samples_dir / "quotas.db"
+
+    @property
     def training_dir(self) -> Path:
         """Checkpoints, one folder per training."""
         return self.state_dir / "training"

@@ -31,7 +31,6 @@ from serving.answering.service import Service
 from serving.http.app import create_app
 from serving.http.server import choose_trusted_hosts, decide_on_keys, stop_noticed
 from serving.rollout.comparing import PairRecorder
-from serving.sampling.quotas import share_quotas
 from serving.sampling.sampler import Sampler
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.periodic import in_thread, repeat, running
@@ -83,10 +82,17 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     cores = _Cores(lambda: app.machine, app.settings.training.device)
     source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace)
     host = ModelHost(source, metrics, cores=cores, settle=_settle)
-    sampling = share_quotas(settings.sampling, settings.workers)
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
     batcher = MicroBatcher(settings, metrics, cores=cores)
-    sampler = Sampler(app.samples, sampling, metrics, app.clock, is_computing=lambda: batcher.is_computing)
+    sampler = Sampler(
+        app.samples,
+        settings.sampling,
+        metrics,
+        app.clock,
+        is_computing=lambda: batcher.is_computing,
+        open_book=lambda: app.quotas,
+        least_workers=settings.workers,
+    )
     service = Service(
         model_name=app.settings.model_name,
         settings=settings,

@@ -9,6 +9,7 @@ from maskloop.database.store import Store
 from maskloop.ledger import sql_ledger
 from monitoring.samples import correction_log, sample_log
 from serving.rollout import sql_pair_log
+from serving.sampling import sql_quota_book
 
 
 def upgrade_databases(app: App) -> Mapping[str, int]:
@@ -25,6 +26,7 @@ def upgrade_databases(app: App) -> Mapping[str, int]:
         (sql_pair_log.STORE, lambda: app.pairs),
         (sample_log.STORE, lambda: app.samples),
         (correction_log.STORE, lambda: app.corrections),
+        (sql_quota_book.STORE, lambda: app.quotas),
     )
     versions = {}
     for store, open_log in logs:

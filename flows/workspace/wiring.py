@@ -39,6 +39,8 @@ from serving.rollout.analysis import Analysis
 from serving.rollout.pairs import PairLog
 from serving.rollout.sql_pair_log import SqlPairLog
 from serving.rollout.watcher import RolloutWatcher
+from serving.sampling.quota_book import QuotaBook
+from serving.sampling.sql_quota_book import SqlQuotaBook
 
 _TRACKING_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -171,6 +173,12 @@ class App:
     def rollout_watcher(self) -> RolloutWatcher:
         """Analyses the rollout under way without reading anything twice."""
         return RolloutWatcher(self.pairs, self.corrections, self.settings.rollout, self.settings.serving.slo)
+
+    @cached_property
+    def quotas(self) -> QuotaBook:
+        """What every process of the service took of the day's quotas of samples."""
+        url = self.settings.servers.database_url or sqlite_url(self.workspace.quotas_file)
+        return SqlQuotaBook(url, least_workers=self.settings.serving.workers)
 
     def analyse_rollout(self, rollout: Rollout) -> Analysis:
         """Return the analysis of all pairs of a rollout so far."""

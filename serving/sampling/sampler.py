@@ -7,9 +7,12 @@ count for drift, because they are not representative of production.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import socket
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +28,8 @@ from monitoring.features.observation import Pause
 from monitoring.samples.values import Sample, SampleLog, measure
 from serving.answers import Answer, RequestPicture
 from serving.observing import Observer
-from serving.sampling.quotas import Candidate, Decision, Rule, Taken, decide
+from serving.sampling.quota_book import LOOK_EVERY_S, QuotaBook, Worker
+from serving.sampling.quotas import Candidate, Decision, Pool, Rule, Taken, decide
 
 _log = logging.getLogger("maskloop.serving")
 _MAX_WAITING_BYTES: Final = 256_000_000
@@ -35,6 +39,8 @@ _LONGEST_IN_LINE_S: Final = 2.0
 _LOOK_AGAIN_S: Final = 0.1
 _PRUNE_EVERY_S: Final = 3600.0
 _MAX_REASON: Final = 120
+_LOG: Final = "the sample log"
+_QUOTAS: Final = "the quotas of samples"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +70,10 @@ class Sampler:
         observer: Is told about each answer and how far behind the log is.
         clock: Tells which minute, hour and day it is.
         is_computing: Tells whether a model computes, and so whether to measure would take a core from it.
+        open_book: Opens what every process of the service took; None if there is only this one. It is asked
+            on the sampler's own thread, when it begins, every minute, and when it ends. While it cannot be
+            used, the part of the last look is used up and nothing more is taken.
+        least_workers: The part until the first look is one of so many.
     """
 
     def __init__(
@@ -74,15 +84,20 @@ class Sampler:
         clock: Clock,
         *,
         is_computing: Callable[[], bool] = lambda: False,
+        open_book: Callable[[], QuotaBook] | None = None,
+        least_workers: int = 1,
     ) -> None:
         self._log, self._settings, self._observer, self._clock = log, settings, observer, clock
         self._is_computing = is_computing
-        self._taken = Taken()
+        self._open_book = open_book
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._taken, self._pool = Taken(), Pool(num_workers=least_workers)
+        self._num_ahead = 0
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._is_closing = False
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
         self._thread = threading.Thread(target=self._work, name="sampling", daemon=True)
         self._thread.start()
 
@@ -125,13 +140,14 @@ class Sampler:
             if self._waiting:
                 self._changed.notify()  # the answer is sent: a waiting sample may have its idle moment
             taken = self._taken.at(now.timestamp())
-            decision = decide(candidate, taken, self._settings)
+            decision = decide(candidate, taken, self._settings, self._pool)
             if decision.budget is None:
                 return decision.outcome
             item = _Waiting(picture, answer, error, source, decision, now, time.monotonic())
             if self._is_closing or not self._has_room(item):
                 return "dropped"
-            self._taken = taken.plus(decision.budget, candidate.class_names)
+            limited = candidate.class_names if self._settings.max_per_class_per_day else ()
+            self._taken = taken.plus(decision.budget, limited)
             self._waiting.append(item)
             self._waiting_bytes += item.num_bytes
             self._changed.notify()
@@ -143,13 +159,17 @@ class Sampler:
         return len(self._waiting) < self._settings.max_waiting and (is_within_bytes or not self._waiting)
 
     def _work(self) -> None:
-        prune_at = time.monotonic()
+        prune_at = look_at = time.monotonic()
         while True:
+            if time.monotonic() >= look_at:
+                self._share_quotas()
+                look_at = time.monotonic() + LOOK_EVERY_S
             if time.monotonic() >= prune_at:
                 self._prune()
                 prune_at = time.monotonic() + _PRUNE_EVERY_S
-            item = self._next(prune_at)
+            item = self._next(min(prune_at, look_at))
             if item is None and self._is_closing:
+                self._share_quotas()
                 return
             if item is not None:
                 self._observer.sampled(self._write(item))
@@ -196,8 +216,32 @@ class Sampler:
         except Exception as error:  # noqa: BLE001 - one sample is lost, and counted; the next may be well
             self._say_once(error)
             return "unwritten"
-        self._trouble = ""
+        self._troubles.pop(_LOG, None)
         return item.decision.outcome if is_new else "repeated"
+
+    def _share_quotas(self) -> None:
+        """Tell the book what was taken here, and learn what everybody took."""
+        if self._open_book is None:
+            return
+        try:
+            book, now = self._open_book(), self._clock.now()
+            with self._changed:
+                day = self._taken.at(now.timestamp()).day
+            pool = book.exchange(Worker(self._name, now, dict(day.counts)), day.number)
+        except Exception as error:  # noqa: BLE001 - tried again in a minute
+            self._say_once(error, _QUOTAS)
+            return
+        self._troubles.pop(_QUOTAS, None)
+        with self._changed:
+            self._pool = pool
+        if pool.num_ahead > self._num_ahead:
+            _log.warning(
+                "%d processes of the service have clocks that are ahead by up to %.0f s: they do not share "
+                "the quotas of samples, and their samples count for another time. Set the machines' clocks",
+                pool.num_ahead,
+                pool.most_ahead_s,
+            )
+        self._num_ahead = pool.num_ahead
 
     def _prune(self) -> None:
         try:
@@ -205,11 +249,11 @@ class Sampler:
         except Exception as error:  # noqa: BLE001 - tried again in an hour
             self._say_once(error)
 
-    def _say_once(self, error: Exception) -> None:
+    def _say_once(self, error: Exception, what: str = _LOG) -> None:
         trouble = str(error) if isinstance(error, MaskloopError) else f"{type(error).__name__}: {error}"
-        if trouble != self._trouble:
-            _log.error("the sample log: %s", trouble)
-        self._trouble = trouble
+        if trouble != self._troubles.get(what):
+            _log.error("%s: %s", what, trouble)
+        self._troubles[what] = trouble
 
     def _tell_lag(self) -> None:
         with self._changed:

@@ -33,6 +33,8 @@ from monitoring.samples.sample_log import SqlSampleLog
 from monitoring.samples.values import Sample
 from serving.rollout.pairs import Comparison, KeptPair
 from serving.rollout.sql_pair_log import SqlPairLog
+from serving.sampling.quota_book import Worker
+from serving.sampling.sql_quota_book import SqlQuotaBook
 from tests.fakes.postgresql import PostgresqlServer
 from tests.fakes.stores import STORES
 
@@ -364,6 +366,10 @@ def test_a_user_with_the_documented_rights_can_do_everything_but_change_entries(
     assert pairs.add(KeptPair(Comparison("cycle-2", "r1", "champion"), None, None, picture=b"p"))
     pairs.forget("cycle-2")
     pairs.close()
+    quotas = SqlQuotaBook(as_user)
+    for day in (1, 9):
+        assert quotas.exchange(Worker("w", datetime(2026, 3, 6, tzinfo=UTC), {"chance": 2}), day).counts
+    quotas.close()
     database = Database(as_user, LEDGER)
     with pytest.raises(StorageError, match="permission denied"), database.writing() as connection:
         connection.execute(text("UPDATE entries SET actor = 'mallory'"))

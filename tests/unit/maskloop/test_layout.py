@@ -22,6 +22,7 @@ ROOT = Path("/srv/bolts")
         ("pairs_file", ".maskloop/rollouts/pairs.db"),
         ("slices_dir", ".maskloop/slices"),
         ("samples_dir", ".maskloop/samples"),
+        ("quotas_file", ".maskloop/samples/quotas.db"),
         ("training_dir", ".maskloop/training"),
         ("datasets_dir", ".maskloop/datasets"),
         ("models_dir", ".maskloop/models"),

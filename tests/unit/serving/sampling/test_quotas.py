@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskloop.settings.workspace_settings import SamplingSettings
-from serving.sampling.quotas import RULES, Candidate, Decision, Rule, Taken, decide, limit_of, share_quotas
+from serving.sampling.quotas import RULES, Candidate, Decision, Pool, Rule, Taken, decide, limit_of
 
 NOON_S = 1_772_366_400.0  # the beginning of a minute, of an hour, and half of a day
 
@@ -53,11 +53,11 @@ def test_a_minute_takes_its_quota_and_the_next_minute_has_a_new_one() -> None:
 def test_the_hour_and_the_day_have_their_quotas_too() -> None:
     settings = SamplingSettings(max_per_minute=10, max_per_hour=20, max_per_day=30)
     taken, kept = Taken(), []
-    for minute in (0, 1, 2, 60, 61, 120, 24 * 60):
+    for minute in (0, 1, 2, 60, 61, 120, 719, 720):
         outcomes, taken = take(answers(10), settings, taken=taken, now_s=NOON_S + 60 * minute)
         kept.append(outcomes.count("kept"))
-    # 7 a minute; 14 an hour; 21 a day, and noon is the middle of one
-    assert kept == [7, 7, 0, 7, 0, 0, 7]
+    # 7 a minute; 14 an hour; 21 a day, of which a tenth at once and 11.56, 13.14, 20.99 by these minutes
+    assert kept == [7, 5, 0, 1, 0, 1, 7, 3]
 
 
 def test_a_rate_of_zero_keeps_what_a_rule_asks_for_and_nothing_else() -> None:
@@ -103,11 +103,17 @@ def test_without_a_quota_for_classes_none_is_left_out() -> None:
     assert set(outcomes) == {"kept"}
 
 
-def test_workers_share_the_quotas() -> None:
-    shared = share_quotas(SamplingSettings(max_per_minute=121, max_per_class_per_day=1), 4)
-    assert (shared.max_per_minute, shared.max_per_hour, shared.max_per_day) == (30, 500, 5000)
-    assert shared.max_per_class_per_day == 1
-    assert share_quotas(SamplingSettings(), 4).max_per_class_per_day == 0
+@pytest.mark.parametrize("num_workers", [1, 2, 4, 9])
+def test_workers_share_each_quota_to_the_last_sample(num_workers: int) -> None:
+    settings = SamplingSettings(max_per_minute=10, max_per_class_per_day=5)
+    kept = 0
+    for rank in range(num_workers):
+        pool, taken = Pool(num_workers=num_workers, rank=rank), Taken().at(NOON_S)
+        for candidate in answers(10):
+            if decide(candidate, taken, settings, pool).budget:
+                taken = taken.plus("chance", candidate.class_names)
+                kept += 1
+    assert kept == 5
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.9])

@@ -18,8 +18,11 @@ from maskloop.settings.workspace_settings import SamplingSettings
 from monitoring.drift.novelty import Novelty
 from monitoring.samples.sample_log import Sample, SqlSampleLog
 from serving.answers import Answer, RequestPicture
+from serving.sampling.quota_book import QuotaBook, Worker
+from serving.sampling.quotas import spread
 from serving.sampling.sampler import Sampler
 from tests.fakes.ledger import FakeClock
+from tests.fakes.quota_book import FakeQuotaBook
 from tests.fakes.sample_log import FakeSampleLog
 from tests.fakes.serving_world import RememberingObserver, make_model, make_picture
 
@@ -43,6 +46,18 @@ class Held(FakeSampleLog):
         return super().add(sample, *arguments, **more)
 
 
+class Pruned(FakeSampleLog):
+    """A log that tells when it was first pruned, which a sampler does once it has looked at the quotas."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_pruned = threading.Event()
+
+    def prune(self, *arguments: Any) -> Any:
+        self.was_pruned.set()
+        return super().prune(*arguments)
+
+
 class ComputingModel:
     """Computes when told to, and knows when it was asked."""
 
@@ -57,7 +72,9 @@ class ComputingModel:
 class Bench:
     """A sampler over a fake log."""
 
-    def __init__(self, log: Any = None, **settings: Any) -> None:
+    def __init__(
+        self, log: Any = None, *, open_book: Callable[[], QuotaBook] | None = None, **settings: Any
+    ) -> None:
         self.log: Any = log if log is not None else FakeSampleLog()
         self.observer, self.clock, self.model = RememberingObserver(), FakeClock(), ComputingModel()
         self.sampler = Sampler(
@@ -66,6 +83,7 @@ class Bench:
             self.observer,
             self.clock,
             is_computing=self.model.is_computing,
+            open_book=open_book,
         )
 
     def offer(self, request_id: str = "r1", *, strange: bool = False, **options: Any) -> None:
@@ -300,6 +318,45 @@ def test_quotas_follow_the_clock(bench: MakeBench) -> None:
         world.offer(f"b{number}")
     world.close()
     assert world.outcomes == {"kept": 14, "over_quota": 6}
+
+
+def test_a_restarted_service_goes_on_with_the_days_quota(bench: MakeBench) -> None:
+    book = FakeQuotaBook()
+    first = bench(open_book=lambda: book, max_per_minute=1000, max_per_day=100)
+    for number in range(200):
+        first.offer(f"a{number}")
+    first.close()
+    kept = first.outcomes["kept"]
+    assert kept == spread(70, 9 * 60, 24 * 60)
+    second = bench(Pruned(), open_book=lambda: book, max_per_minute=1000, max_per_day=100)
+    assert second.log.was_pruned.wait(20)
+    for number in range(200):
+        second.offer(f"b{number}")
+    second.close()
+    assert second.outcomes == {"over_quota": 200}
+
+
+def test_a_quota_book_that_fails_costs_no_answer_and_no_sample(
+    bench: MakeBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> QuotaBook:
+        raise StorageError("the disk is full")
+
+    world = bench(open_book=fail)
+    world.offer("r1")
+    world.close()
+    assert world.outcomes == {"kept": 1}
+    assert [record.message for record in caplog.records] == ["the quotas of samples: the disk is full"]
+
+
+def test_clocks_that_differ_are_said_once(bench: MakeBench, caplog: pytest.LogCaptureFixture) -> None:
+    book = FakeQuotaBook()
+    ahead = FakeClock().now() + timedelta(hours=2)
+    book.exchange(Worker("other", ahead), 0)
+    world = bench(open_book=lambda: book)
+    world.close()
+    (record,) = caplog.records
+    assert "clocks that are ahead by up to 7200 s" in record.message
 
 
 def test_old_samples_are_forgotten_by_the_service_itself(bench: MakeBench) -> None:
