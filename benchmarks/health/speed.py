@@ -1,9 +1,9 @@
 """CPU time of the checks and of the data's page as the data grow: ``python -m benchmarks.health.speed``.
 
-Near-duplicates by bands of hashes against comparing all with all, then the checks of labels that need no
-model, then the page of `maskloop data report`, whose examples all show one drawn picture. Hashes, masks and
-classes are drawn; one hash in fifty is another one with three bits changed. Figures are printed as JSON, with
-the memory that the process held at most.
+Near-duplicates by bands of hashes against comparing all with all, pictures of the data among kept samples,
+checks of labels that need no model, and the page of `maskloop data report`, whose examples all show one
+picture. Hashes, masks and classes are drawn; one hash in fifty is another one with three bits changed.
+Figures are printed as JSON, with the memory that the process held at most.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from dataset.health.class_table import tabulate_classes
 from dataset.health.copies import candidates_for_copies
 from dataset.health.outliers import find_outliers
 from dataset.health.repeats import find_labelled_twice
+from dataset.health.sent_again import Sent, find_sent_again
 from dataset.health.several_parts import find_several_parts
 from dataset.labelled_pictures import DatasetVersion, LabelledInstance, LabelledPicture
 from dataset.pictures.decoding import encode_png
@@ -37,6 +39,8 @@ from maskloop.masks import place_masks
 SIZES: Final = (5_000, 20_000, 118_000)
 DISTANCE_BITS: Final = 3
 NUM_CLASSES: Final = 80
+NUM_KEPT: Final = 100_000
+NUM_KNOWN: Final = 2_000
 _HEIGHT_PX, _WIDTH_PX = 480, 640
 _MOST_INSTANCES: Final = 14
 _SIDES_PX: Final = (8, 96)
@@ -47,6 +51,7 @@ def main() -> None:
     figures = {
         **describe_run(),
         "near-duplicates": [measure_near_pairs(draw_hashes(number)) for number in SIZES],
+        "kept samples": [measure_sent(number) for number in (*SIZES[:-1], NUM_KEPT)],
         "labels": [measure_labels(draw_pictures(number)) for number in SIZES],
         "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
@@ -65,6 +70,24 @@ def measure_near_pairs(hashes: NDArray[np.uint64]) -> dict[str, Any]:
         "all with all, CPU s": seconds_before,
         "by bands, CPU s": seconds,
     }
+
+
+def measure_sent(num_sent: int) -> dict[str, Any]:
+    """Time the search for data among kept samples, a tenth of them near copies and half of them of one look.
+
+    Cells are not read: the pictures that are read do not grow with the samples.
+    """
+    hashes = draw_hashes(2 * num_sent)
+    names = {f"{number:06}": value for number, value in enumerate(hashes[:NUM_KNOWN].tolist())}
+    pictures = [replace(one, digest=name) for one, name in zip(draw_pictures(NUM_KNOWN), names, strict=True)]
+    near = [value ^ 1 for value in hashes[: num_sent // 10].tolist()]
+    one_look = [int(hashes[0])] * (num_sent // 2)
+    values = [*near, *one_look, *hashes[NUM_KNOWN:].tolist()][:num_sent]
+    sent = [Sent(f"sent {number}", value, 1) for number, value in enumerate(values)]
+    cells = bytes(range(256))
+    find = partial(find_sent_again, pictures, names, sent, DISTANCE_BITS, lambda _: cells, lambda _: cells)
+    found, seconds = clock(find)
+    return {"samples": len(sent), "pictures": NUM_KNOWN, "found": len(found), "CPU s": seconds}
 
 
 def measure_labels(pictures: Sequence[LabelledPicture]) -> dict[str, Any]:

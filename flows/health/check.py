@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from dataset.health.class_table import ClassTable, tabulate_classes
 from dataset.health.copies import Place, candidates_for_copies, find_copies, instance_digest
@@ -26,9 +26,11 @@ from flows.health.findings import (
     tell_label_errors,
     tell_outliers,
     tell_repeats,
+    tell_sent_again,
     tell_several_parts,
 )
 from flows.health.kept_check import FoundKind, KeptCheck
+from flows.health.production import ProductionView, compare_with_production
 from flows.health.report import SIZE_EDGES_PX
 from flows.intake.audit import DataAudit, audit_data
 from flows.workspace.served import ModelCopies
@@ -40,6 +42,9 @@ from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from models.loading.ground_truth import ground_truth
 
+NUM_COMPARED: Final = 200
+"""Pictures that the champion is asked about, unless somebody says otherwise."""
+
 
 @dataclass(frozen=True)
 class ChampionView:
@@ -48,10 +53,12 @@ class ChampionView:
     Attributes:
         version: The champion's; empty if there is none or it was not asked.
         detections: By picture digest, in the classes of the data.
+        is_there: There is a champion, though it may not have been asked.
     """
 
     version: str
     detections: Mapping[str, Detections]
+    is_there: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class DataCheck:
         classes: The table of its classes.
         champion: What the suspicions about labels rest on.
         policy: ``data.check_policy``: what kinds of findings do to a training.
+        production: What production sent, beside the data.
     """
 
     version: DatasetVersion
@@ -73,6 +81,7 @@ class DataCheck:
     classes: ClassTable
     champion: ChampionView
     policy: Mapping[CheckedKind, Rule] = field(default_factory=dict)
+    production: ProductionView = field(default_factory=ProductionView)
 
     @property
     def is_clean(self) -> bool:
@@ -100,20 +109,34 @@ class DataCheck:
         for kind, number in self.counts.items():
             worst = self.of_kind(kind)[0]
             said.append(f"{KINDS[kind].title}: {number}; first {worst.picture.name}: {worst.said}")
-        return [*said, self.basis]
+        return [*said, self.basis, self.basis_of_production]
 
     @property
     def basis(self) -> str:
         """What the suspicions about labels rest on, as a sentence."""
+        if not self.champion.is_there:
+            return (
+                "Labels were not compared with a model's answers, as there is no champion yet: "
+                "`maskloop train`, `maskloop approve VERSION` and `maskloop promote` make one"
+            )
         if not self.champion.version:
             return (
-                "Labels were not compared with a model's answers: there is no champion, or it was not asked"
+                "Labels were not compared with the champion's answers, as it was not asked: "
+                f"`maskloop data check --compare {NUM_COMPARED}` asks it about the newest {NUM_COMPARED}"
             )
         num_seen, num_all = len(self.champion.detections), len(self.version.pictures)
         return (
             f"Labels were compared with the answers of champion {self.champion.version} on {num_seen} of "
             f"{count(num_all, 'picture')}, newest first"
         )
+
+    @property
+    def basis_of_production(self) -> str:
+        """What the data were compared with of production, as a sentence."""
+        number = len(self.production.samples)
+        if not number:
+            return "The data were not compared with production: none of its pictures is kept"
+        return f"The data were compared with {count(number, 'kept production picture')}"
 
     def in_short(self, checked_at: datetime) -> KeptCheck:
         """Return what is kept of it, in the order of the page."""
@@ -144,6 +167,7 @@ class DataCheck:
             "audit": asdict(self.audit),
             "champion": self.champion.version,
             "pictures compared": len(self.champion.detections),
+            "production pictures compared": len(self.production.samples),
             "counts": self.counts,
             "classes": asdict(self.classes),
             "remarks": self.classes.remarks(),
@@ -173,7 +197,9 @@ def check_data(app: App, *, num_compared: int) -> DataCheck:
     digests = _read_copies(version, max_mpx, app.teller)
     asked = newest_first(version.pictures)[:num_compared]
     view = _ask_champion(version, asked, app.state(), app.copies, max_mpx=max_mpx, teller=app.teller)
-    return replace(judge_labels(version, audit, digests, view), policy=app.settings.data.check_policy)
+    production = compare_with_production(version, app.samples, app.ledger, app.state(), app.settings)
+    check = judge_labels(version, audit, digests, view, production)
+    return replace(check, policy=app.settings.data.check_policy)
 
 
 def judge_labels(
@@ -181,6 +207,7 @@ def judge_labels(
     audit: DataAudit,
     digests: Sequence[tuple[Place, str]],
     champion: ChampionView,
+    production: ProductionView,
 ) -> DataCheck:
     """Put a check together from what was gathered. Pure.
 
@@ -189,6 +216,7 @@ def judge_labels(
         audit: Of it.
         digests: Of the instances that may be copies.
         champion: What it sees.
+        production: What it sent.
     """
     names = version.class_names
     by_digest = {picture.digest: picture for picture in version.pictures}
@@ -197,6 +225,7 @@ def judge_labels(
     findings = [
         *tell_copies(find_copies(digests), names),
         *tell_repeats(find_labelled_twice(version.pictures), names),
+        *tell_sent_again(production.found, production.samples),
         *tell_label_errors(errors, by_digest, champion.detections, names),
         *tell_several_parts(find_several_parts(version.pictures, len(names)), names),
         *tell_outliers(find_outliers(version.pictures, len(names)), names),
@@ -204,7 +233,7 @@ def judge_labels(
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: each kind stays gravest first
     table = tabulate_classes(version.pictures, names, size_edges_px=SIZE_EDGES_PX)
-    return DataCheck(version, audit, tuple(findings), table, champion)
+    return DataCheck(version, audit, tuple(findings), table, champion, production=production)
 
 
 def newest_first(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
@@ -243,7 +272,7 @@ def _ask_champion(
     teller: Teller,
 ) -> ChampionView:
     if state.champion is None or not pictures:
-        return ChampionView("", {})
+        return ChampionView("", {}, is_there=state.champion is not None)
     served = copies.fetch_champion(state)
     predictor = copies.load(served.directory, served.weights_digest)
     trained_on = state.data_of(served.weights_digest)
@@ -254,4 +283,5 @@ def _ask_champion(
         answers,
         tuple(state.class_between(name, trained_on, version.tag) for name in predictor.class_names),
     )
-    return ChampionView(served.version, {digest: answer.detections for digest, answer in answers.items()})
+    found = {digest: answer.detections for digest, answer in answers.items()}
+    return ChampionView(served.version, found, is_there=True)

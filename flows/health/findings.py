@@ -9,15 +9,22 @@ from typing import Any, Final
 from dataset.health.copies import CopiedInstance
 from dataset.health.outliers import Outlier
 from dataset.health.repeats import LabelledTwice
+from dataset.health.sent_again import SentAgain
 from dataset.health.several_parts import SeveralParts
 from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import Detections
 from evaluation.label_errors import LabelError
 from maskloop.masks import boxes_xyxy
+from monitoring.samples.values import Sample
 
 _RELABEL: Final = (
     "Mend the labels of the picture in your labelling tool and take them in again: "
     "`maskloop ingest LABELS --replace`"
+)
+_RESENT: Final = (
+    "Find out who sends it. Trials of the service belong under a source of their own, so that they count "
+    "for no camera. Where a camera sees one scene again and again, trust its figures less; "
+    "`maskloop label request` passes such pictures over"
 )
 
 
@@ -52,6 +59,18 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Objects labelled twice",
         "Two masks of one picture cover nearly the same pixels; the score is their IoU.",
         f"Delete one of the two labels. {_RELABEL}",
+    ),
+    "sent-held-out": Kind(
+        "Held-out pictures that production sends too",
+        "Production sent the file, or one that looks like it, to a model whose data held the picture. "
+        "Production and the test are then no two independent looks at the model.",
+        _RESENT,
+    ),
+    "sent-trained": Kind(
+        "Pictures trained on that production sends",
+        "Production sent the file, or one that looks like it, to a model that had learned from it: what is "
+        "measured on its answer, the estimate of quality among it, is too good.",
+        _RESENT,
     ),
     "missing": Kind(
         "Labels that are probably missing",
@@ -103,8 +122,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         f"Draw the label again if it covers several objects or a part of one; keep rare objects. {_RELABEL}",
     ),
 }
-"""The first three are facts and need no model, nor do the last three, which are often right."""
-FACTS: Final = ("copied", "two-classes", "twice")
+"""The first five are facts and need no model, nor do the last three, which are often right."""
+FACTS: Final = ("copied", "two-classes", "twice", "sent-held-out", "sent-trained")
 
 
 AUDIT_TITLES: Final[Mapping[str, str]] = {
@@ -130,6 +149,7 @@ class Finding:
         labels: Positions among the picture's instances.
         detections: Positions among what the champion found in the picture.
         said: What was found, as a sentence.
+        sample: Id of the production sample that it is about; empty if it is about none.
     """
 
     kind: str
@@ -138,6 +158,7 @@ class Finding:
     labels: tuple[int, ...]
     detections: tuple[int, ...]
     said: str
+    sample: str = ""
 
     def to_json(self, class_names: Sequence[str], found: Detections | None) -> dict[str, Any]:
         """Return it as plain data: labels and detections with their class and box in px."""
@@ -155,6 +176,7 @@ class Finding:
                 for label, one, box in zip(self.labels, instances, boxes, strict=True)
             ],
             "detections": [],
+            "sample": self.sample,
         }
         if found is not None:
             told["detections"] = [
@@ -202,6 +224,23 @@ def tell_repeats(pairs: Sequence[LabelledTwice], class_names: Sequence[str]) -> 
         )
         for pair in pairs
     ]
+
+
+def tell_sent_again(found: Sequence[SentAgain], samples: Sequence[Sample]) -> list[Finding]:
+    """Return a finding for each picture that production sends; ``samples`` are what their rows number."""
+    told = []
+    for one in found:
+        sample = samples[one.row]
+        when = f"{sample.received_at:%Y-%m-%d %H:%M} UTC"
+        sent = "this very file" if one.is_same else "a picture that looks like it"
+        times = "once" if one.num_sent == 1 else f"{one.num_sent} times"
+        said = (
+            f"production sent {sent} {times}, the last time from {sample.source!r} ({when}), to a model "
+            "whose data held it"
+        )
+        kind = "sent-trained" if one.picture.split == "train" else "sent-held-out"
+        told.append(Finding(kind, one.likeness, one.picture, (), (), said, sample.sample_id))
+    return told
 
 
 def tell_several_parts(found: Sequence[SeveralParts], class_names: Sequence[str]) -> list[Finding]:

@@ -11,13 +11,13 @@ from flows.evidence.evaluate import load_picture
 from flows.health.check import DataCheck
 from flows.health.drawing import DETECTION_COLOUR, LABEL_COLOUR, LONG_SIDE_PX, OTHER_COLOUR, draw_finding
 from flows.health.findings import KINDS
+from flows.health.production import EXAMPLES_OF_A_KIND
 from maskloop.errors import IntegrityError, PictureError
 from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.pages.templates import open_template
 
 _TEMPLATE: Final = Path(__file__).with_name("data_check.html.j2")
-_EXAMPLES_OF_A_KIND: Final = 12
 
 
 def write_check_page(file: Path, check: DataCheck, max_mpx: float) -> Path:
@@ -49,7 +49,7 @@ def write_check_page(file: Path, check: DataCheck, max_mpx: float) -> Path:
 
 
 def _draw(check: DataCheck, kind: str, max_mpx: float) -> Iterator[dict[str, Any]]:
-    for finding in check.of_kind(kind)[:_EXAMPLES_OF_A_KIND]:
+    for finding in check.of_kind(kind)[:EXAMPLES_OF_A_KIND]:
         try:
             pixels = load_picture(check.version.path(finding.picture), max_mpx)
         except (
@@ -57,7 +57,12 @@ def _draw(check: DataCheck, kind: str, max_mpx: float) -> Iterator[dict[str, Any
             PictureError,
             IntegrityError,
         ):  # told about, not shown
-            yield {"finding": finding, "url": ""}
+            yield {"finding": finding, "url": "", "sent": ""}
             continue
         drawn = draw_finding(pixels, finding, check.champion.detections.get(finding.picture.digest))
-        yield {"finding": finding, "url": embed_picture(drawn, max_side_px=LONG_SIDE_PX)}
+        beside = check.production.shown.get(finding.sample)
+        yield {
+            "finding": finding,
+            "url": embed_picture(drawn, max_side_px=LONG_SIDE_PX),
+            "sent": "" if beside is None else embed_picture(beside, max_side_px=LONG_SIDE_PX),
+        }

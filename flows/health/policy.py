@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from evaluation.label_errors import LABEL_ERROR_KINDS
-from flows.health.check import DataCheck, check_data
+from flows.health.check import NUM_COMPARED, DataCheck, check_data
 from flows.health.findings import TITLES
 from flows.health.kept_check import KeptCheck, find_blocking, keep_check, read_check
 from flows.health.page import write_check_page
@@ -14,9 +12,6 @@ from maskloop.errors import RefusedError
 from maskloop.records.kinds import CycleWaiting
 from maskloop.settings.check_settings import rule_of
 from maskloop.state.cycle_state import Cycle
-
-NUM_COMPARED: Final = 200
-"""Pictures that the champion is asked about if what it contradicts blocks."""
 
 
 def check_and_keep(app: App, *, num_compared: int) -> tuple[DataCheck, KeptCheck]:

@@ -93,8 +93,9 @@ DATA_CHECK: Final = make_command(
     """Check the labels: repeats, leaks between splits, outliers, and what the champion contradicts.
 
 In the current version, `data audit` included. A page with the gravest examples is written to
-.maskloop/reports/data-check.html. Exit code 1 if the audit found something, or an instance is labelled twice
-or copied into another split; the rest is for people to judge.
+.maskloop/reports/data-check.html. Exit code 1 if the audit found something, an instance is labelled twice or
+copied into another split, or production sends what the model that answered had in its data; the rest is for
+people to judge.
 """,
     click.Option(
         ["--compare", "num_compared"],

@@ -15,6 +15,8 @@ CheckedKind = Literal[
     "copied",
     "two-classes",
     "twice",
+    "sent-held-out",
+    "sent-trained",
     "look",
     "missing",
     "spurious",
