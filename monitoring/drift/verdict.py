@@ -1,9 +1,10 @@
 """The drift verdict: pure, with a false alarm rate that holds at any window size.
 
-A window drifts when at least ``min_drifted_features`` signals are both certain (corrected for all of them
-together) and large (an effect of at least ``min_effect``). The correction keeps the chance of any certain
-signal in a quiet window at or below ``false_alarm_rate``; the rest only makes alarms rarer. What could not be
-measured never counts as quiet.
+A window drifts when at least ``min_drifted_features`` signals, of the pictures as a whole or of the masks of
+one class, are both certain (corrected for all of them together, see `families`) and large (an effect of at
+least ``min_effect``). The correction keeps the chance of any certain signal in a quiet window at or below
+``false_alarm_rate``; the rest only makes alarms rarer. What could not be measured never counts as quiet; a
+class whose masks cannot be judged is named, and the window is judged without them.
 
 A quiet window is one whose scenes are drawn independently from the same distribution as the baseline's.
 Pictures of one scene, or taken in a row, are not independent: one sample of each scene is judged (`scenes`),
@@ -13,38 +14,36 @@ and a window of too few scenes is inconclusive.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from maskloop.digest import digest_value
 from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
-from monitoring.drift.baseline import Baseline, feature_matrix
+from monitoring.drift.baseline import Baseline
+from monitoring.drift.class_mix import explain_by_mix
+from monitoring.drift.families import (
+    MAX_DETECTABLE_EFFECT,
+    ClassVerdict,
+    Families,
+    divide_features,
+    judge_classes,
+    judge_pictures,
+    tell_unjudged,
+)
+from monitoring.drift.families import Outcome as Outcome
 from monitoring.drift.scenes import Scenes, find_scenes
-from monitoring.features.feature import Feature, FeatureTable
-from monitoring.features.table import EMBEDDING, FEATURES
-from monitoring.samples.values import Sample
+from monitoring.features.feature import FeatureTable
+from monitoring.features.table import FEATURES
 from monitoring.samples.windows import Window
 from monitoring.signals.causes import likely_cause
 from monitoring.signals.feature_signal import FeatureSignal as FeatureSignal
-from monitoring.signals.two_sample import (
-    TestResult,
-    detectable_distance,
-    energy_test,
-    holm_corrected,
-    ks_test,
-)
+from monitoring.signals.two_sample import detectable_distance
 
-Outcome = Literal["drift", "quiet", "inconclusive"]
-
-METHOD: Final = "scenes-ks-holm-energy/2"
+METHOD: Final = "scenes-families-ks-energy/3"
 SCENE_SHARE: Final = 0.9
 """A window needs so many scenes as a share of ``min_window_samples``: a few pictures look alike by chance."""
-MAX_DETECTABLE_EFFECT: Final = 0.7
-"""A comparison that could not even see an effect of this size is inconclusive."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ class DriftVerdict:
         signals: The largest effect first.
         num_scenes: About so many scenes are in the window; one sample of each was judged.
         num_reference_scenes: In the baseline, the same.
+        classes: What was found in each class's masks; none for a baseline from before they were measured.
+        is_mix: A new mix of classes explains the whole drift.
     """
 
     outcome: Outcome
@@ -86,6 +87,8 @@ class DriftVerdict:
     signals: tuple[FeatureSignal, ...]
     num_scenes: int
     num_reference_scenes: int
+    classes: tuple[ClassVerdict, ...] = ()
+    is_mix: bool = False
 
 
 def judge_drift(
@@ -107,31 +110,42 @@ def judge_drift(
         table: Says what a feature of the baseline is about. Features it does not name are passed over.
         scenes: Of the window, where they are known already.
     """
-    columns = _known_columns(baseline, table)
+    families = divide_features(baseline, table)
+    num_features = len(families.pictures) + len(families.counts)
     found = scenes or find_scenes(window.samples, baseline)
-    refusal = _why_not_comparable(baseline, window, settings, found.num_scenes, num_features=len(columns))
+    refusal = _why_not_comparable(baseline, window, settings, found.num_scenes, num_features=num_features)
     judged = tuple(window.samples[position] for position in found.positions)
-    signals = () if refusal else _all_signals(baseline, columns, window.samples, judged, settings, seed)
-    detectable = _detectable_effect(baseline, found.num_scenes, settings, len(signals))
-    num_drifted = sum(signal.drifted for signal in signals)
-    outcome, reason = _decide(refusal, signals, num_drifted, detectable, settings)
+    of_pictures: list[FeatureSignal] = []
+    of_masks: list[FeatureSignal] = []
+    classes: tuple[ClassVerdict, ...] = ()
+    if not refusal:
+        of_pictures = judge_pictures(baseline, families, window.samples, judged, settings, seed=seed)
+        of_masks, classes = judge_classes(baseline, families, window.samples, judged, settings)
+    signals = tuple(sorted([*of_pictures, *of_masks], key=lambda signal: (-signal.effect, signal.name)))
+    detectable = _detectable_effect(baseline, found.num_scenes, settings, families)
+    outcome, reason = _decide(refusal, of_pictures, classes, detectable, settings)
+    mix = explain_by_mix(baseline, judged, signals, classes, settings) if outcome == "drift" else ""
+    if mix:
+        reason = f"{mix}; each class's masks are as they were, and the mix explains the rest: {reason}"
     return DriftVerdict(
         outcome=outcome,
         reason=reason,
-        cause=likely_cause(signals) if outcome == "drift" else "",
+        cause=mix or (likely_cause(signals) if outcome == "drift" else ""),
         window_id=window.window_id,
         weights_digest=window.weights_digest,
         baseline_digest=baseline.digest,
         threshold_digest=threshold_digest(settings),
         num_samples=len(window.samples),
         num_reference=baseline.num_samples,
-        missing_percent=max((signal.missing_percent for signal in signals), default=0.0),
+        missing_percent=max((signal.missing_percent for signal in of_pictures), default=0.0),
         detectable_effect=detectable,
-        num_drifted=num_drifted,
+        num_drifted=sum(signal.drifted for signal in signals),
         min_drifted_features=settings.min_drifted_features,
         signals=signals,
         num_scenes=found.num_scenes,
         num_reference_scenes=len(baseline.scene_values),
+        classes=classes,
+        is_mix=bool(mix),
     )
 
 
@@ -152,16 +166,6 @@ def threshold_digest(settings: MonitoringSettings) -> str:
     names = ("min_window_samples", "false_alarm_rate", "min_effect", "min_drifted_features")
     values = {name: getattr(settings, name) for name in (*names, "max_missing_percent")}
     return digest_value(values | {"method": METHOD, "max_detectable_effect": MAX_DETECTABLE_EFFECT})
-
-
-def _known_columns(baseline: Baseline, table: FeatureTable) -> dict[int, Feature]:
-    """Return the features of whole pictures that are still measured, by column of the baseline's values."""
-    found = {column: table.find(name) for column, name in enumerate(baseline.feature_names)}
-    return {
-        column: feature
-        for column, feature in found.items()
-        if feature is not None and feature.needs != "instances"
-    }
 
 
 def _why_not_comparable(
@@ -195,20 +199,22 @@ def _tell_scenes(num_samples: int, num_scenes: int, settings: MonitoringSettings
 
 def _decide(
     refusal: str,
-    signals: Sequence[FeatureSignal],
-    num_drifted: int,
+    of_pictures: Sequence[FeatureSignal],
+    classes: Sequence[ClassVerdict],
     detectable: float,
     settings: MonitoringSettings,
 ) -> tuple[Outcome, str]:
     if refusal:
         return "inconclusive", refusal
-    required = settings.min_drifted_features
+    num_drifted, required = sum(signal.drifted for signal in of_pictures), settings.min_drifted_features
     wanted = "1 is" if required == 1 else f"{required} are"
-    share = f"{num_drifted} of {count(len(signals), 'signal')} drifted, {wanted} required"
-    if num_drifted >= required:
-        largest = next(signal for signal in signals if signal.drifted)
-        return "drift", f"{share}; the largest effect is {largest.effect:.2f} in {largest.name}"
-    missing = [signal for signal in signals if signal.missing_percent > settings.max_missing_percent]
+    share = f"{num_drifted} of {count(len(of_pictures), 'signal')} drifted, {wanted} required"
+    unjudged = tell_unjudged(classes)
+    besides = f"; {unjudged}" if unjudged else ""
+    drifted = [one for one in classes if one.outcome == "drift"]
+    if num_drifted >= required or drifted:
+        return "drift", f"{_tell_drift(share, of_pictures, drifted, required)}{besides}"
+    missing = [signal for signal in of_pictures if signal.missing_percent > settings.max_missing_percent]
     if missing:
         worst = max(missing, key=lambda signal: signal.missing_percent)
         return "inconclusive", (
@@ -219,109 +225,27 @@ def _decide(
         return "inconclusive", (
             f"with so few samples even a change with an effect of {MAX_DETECTABLE_EFFECT} could be missed"
         )
-    return "quiet", f"{share}; a change with an effect of {detectable:.2f} or more would have been found"
-
-
-def _all_signals(
-    baseline: Baseline,
-    columns: Mapping[int, Feature],
-    samples: Sequence[Sample],
-    judged_samples: Sequence[Sample],
-    settings: MonitoringSettings,
-    seed: int,
-) -> tuple[FeatureSignal, ...]:
-    """Test one sample of each scene; values may be missing in any sample."""
-    signals = _feature_signals(baseline, columns, samples, judged_samples)
-    num_tests = len(signals) + bool(len(baseline.embeddings))
-    if len(baseline.embeddings):
-        smallest = settings.false_alarm_rate / num_tests
-        signals.append(_embedding_signal(baseline, samples, judged_samples, smallest, seed))
-    corrected = holm_corrected([signal.p_value for signal in signals])
-    judged = [
-        replace(
-            signal,
-            corrected_p_value=p_value,
-            drifted=p_value <= settings.false_alarm_rate and signal.effect >= settings.min_effect,
-        )
-        for signal, p_value in zip(signals, corrected, strict=True)
-    ]
-    return tuple(sorted(judged, key=lambda signal: (-signal.effect, signal.name)))
-
-
-def _feature_signals(
-    baseline: Baseline,
-    columns: Mapping[int, Feature],
-    samples: Sequence[Sample],
-    judged_samples: Sequence[Sample],
-) -> list[FeatureSignal]:
-    current = feature_matrix(judged_samples, baseline.feature_names)
-    num_known = np.isfinite(feature_matrix(samples, baseline.feature_names)).sum(axis=0)
-    signals = []
-    for column, feature in columns.items():
-        reference_values, current_values = baseline.scene_values[:, column], current[:, column]
-        reference_values = reference_values[np.isfinite(reference_values)]
-        current_values = current_values[np.isfinite(current_values)]
-        num_expected = sum(feature.is_expected(sample.features) for sample in samples)
-        result = ks_test(reference_values, current_values)
-        means = (_mean(reference_values), _mean(current_values))
-        sizes = (len(reference_values), len(current_values))
-        missing_percent = _missing_percent(num_expected, int(num_known[column]))
-        signals.append(_unjudged(feature, sizes, missing_percent, result, means))
-    return signals
-
-
-def _embedding_signal(
-    baseline: Baseline,
-    samples: Sequence[Sample],
-    judged_samples: Sequence[Sample],
-    smallest_p_value: float,
-    seed: int,
-) -> FeatureSignal:
-    """Compare embeddings; one of another length than the baseline's counts as missing."""
-    reference = baseline.scene_embeddings
-    width = reference.shape[1]
-    rows = [one.embedding for one in judged_samples if one.embedding and len(one.embedding) == width]
-    current = np.asarray(rows, dtype=np.float32).reshape(len(rows), width)
-    num_known = sum(sample.embedding is not None and len(sample.embedding) == width for sample in samples)
-    result = energy_test(reference, current, smallest_p_value=smallest_p_value, seed=seed)
-    missing_percent = _missing_percent(len(samples), num_known)
-    return _unjudged(EMBEDDING, (len(reference), len(current)), missing_percent, result, (None, None))
-
-
-def _missing_percent(num_expected: int, num_known: int) -> float:
-    return 100.0 * max(0, num_expected - num_known) / num_expected if num_expected else 0.0
-
-
-def _unjudged(
-    feature: Feature,
-    sizes: tuple[int, int],
-    missing_percent: float,
-    result: TestResult,
-    means: tuple[float | None, float | None],
-) -> FeatureSignal:
-    return FeatureSignal(
-        feature=feature,
-        num_reference=sizes[0],
-        num_current=sizes[1],
-        missing_percent=missing_percent,
-        distance=result.distance,
-        p_value=result.p_value,
-        corrected_p_value=1.0,
-        effect=result.effect,
-        reference_mean=means[0],
-        current_mean=means[1],
-        drifted=False,
+    return (
+        "quiet",
+        f"{share}; a change with an effect of {detectable:.2f} or more would have been found{besides}",
     )
 
 
+def _tell_drift(
+    share: str, of_pictures: Sequence[FeatureSignal], classes: Sequence[ClassVerdict], required: int
+) -> str:
+    told = []
+    largest = max((one for one in of_pictures if one.drifted), key=lambda one: one.effect, default=None)
+    if largest and sum(one.drifted for one in of_pictures) >= required:
+        told.append(f"{share}; the largest effect is {largest.effect:.2f} in {largest.name}")
+    told += [f"masks of class {one.class_name}: {one.reason}" for one in classes]
+    return "; ".join(told)
+
+
 def _detectable_effect(
-    baseline: Baseline, num_scenes: int, settings: MonitoringSettings, num_signals: int
+    baseline: Baseline, num_scenes: int, settings: MonitoringSettings, families: Families
 ) -> float:
-    p_value = settings.false_alarm_rate / max(1, num_signals)
+    num_signals = len(families.pictures) + bool(len(baseline.embeddings))
+    p_value = settings.false_alarm_rate * families.parts["pictures"] / max(1, num_signals)
     distance = detectable_distance(len(baseline.scene_values), num_scenes, p_value)
     return min(1.0, max(settings.min_effect, distance))
-
-
-def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
-    mean = float(values.mean()) if values.size else math.nan
-    return mean if math.isfinite(mean) else None

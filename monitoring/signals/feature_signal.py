@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitoring.features.feature import Feature, FeatureGroup
+from monitoring.signals.two_sample import ordinary_effect
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,12 @@ class FeatureSignal:
         missing_percent: Of the window's samples that should have a value, how many have none.
         distance: The test statistic: Kolmogorov-Smirnov, or energy distance for the embedding.
         p_value: Of this test alone.
-        corrected_p_value: Holm-corrected over all signals of the verdict.
+        corrected_p_value: Corrected over all signals of the verdict, to be compared with its error rate.
         effect: 0..1; the Kolmogorov-Smirnov distance (for the embedding, of its witness values).
         reference_mean: None for the embedding, or without values.
         current_mean: None for the embedding, or without values.
         drifted: Certain and large.
+        needed_effect: The effect it had to have, 0..1.
     """
 
     feature: Feature
@@ -36,6 +38,13 @@ class FeatureSignal:
     reference_mean: float | None
     current_mean: float | None
     drifted: bool
+    needed_effect: float = 0.0
+
+    @property
+    def effect_band(self) -> tuple[float, float]:
+        """In which the effect lies with a confidence of 95 %, 0..1 each."""
+        half = ordinary_effect(self.num_reference, self.num_current)
+        return max(0.0, self.effect - half), min(1.0, self.effect + half)
 
     @property
     def name(self) -> str:

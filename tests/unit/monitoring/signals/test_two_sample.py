@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.signals.two_sample import detectable_distance, energy_test, holm_corrected, ks_test
+from monitoring.signals.corrections import holm_corrected
+from monitoring.signals.two_sample import detectable_distance, energy_test, ks_test, ordinary_effect
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -117,3 +118,32 @@ def test_the_energy_test_repeats_with_its_seed_and_bears_large_constant_and_tiny
     constant = np.ones((10, 3), dtype=np.float32)
     assert energy_test(constant, constant, smallest_p_value=0.01, seed=0).p_value == 1.0
     assert energy_test(constant, constant[:1], smallest_p_value=0.01, seed=0).p_value == 1.0
+
+
+@pytest.mark.parametrize(("num_reference", "num_current"), [(150, 50), (40, 25), (400, 200)])
+@pytest.mark.parametrize("kind", ["normal", "count", "constant"])
+def test_an_ordinary_effect_is_what_random_chunks_of_one_sample_stay_below(
+    num_reference: int, num_current: int, kind: str
+) -> None:
+    """19 of 20 chunks: of 200, 22 or more above it would come once in 1000 times."""
+    rng = np.random.default_rng(num_reference)
+    num = num_reference + num_current
+    own = {"normal": rng.normal(size=num), "count": rng.poisson(2.0, num), "constant": np.ones(num)}[kind]
+    effects = []
+    for _ in range(200):
+        shuffled = rng.permutation(own)
+        effects.append(ks_test(shuffled[:num_reference], shuffled[num_reference:]).effect)
+    assert sum(effect > ordinary_effect(num_reference, num_current) for effect in effects) < 22
+
+
+@pytest.mark.parametrize(("shift", "spread"), [(0.0, 1.0), (1.0, 1.0), (0.5, 3.0), (4.0, 1.0)])
+def test_a_band_around_an_effect_holds_the_true_one(shift: float, spread: float) -> None:
+    from scipy.stats import norm
+
+    rng, grid = np.random.default_rng(3), np.linspace(-20, 20, 20_001)
+    true = float(np.abs(norm.cdf(grid) - norm.cdf(grid, shift, spread)).max())
+    half, num_missed = ordinary_effect(120, 60), 0
+    for _ in range(200):
+        effect = ks_test(rng.normal(size=120), rng.normal(shift, spread, 60)).effect
+        num_missed += abs(effect - true) > half
+    assert num_missed < 22

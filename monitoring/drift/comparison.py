@@ -1,0 +1,105 @@
+"""Each feature of a window beside the baseline's, and both embeddings: tested one by one, not judged yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from monitoring.drift.baseline import Baseline, feature_matrix
+from monitoring.features.feature import Feature
+from monitoring.features.table import EMBEDDING
+from monitoring.samples.values import Sample
+from monitoring.signals.feature_signal import FeatureSignal
+from monitoring.signals.two_sample import TestResult, energy_test, ks_test
+
+
+def compare_features(
+    baseline: Baseline,
+    columns: Mapping[int, Feature],
+    samples: Sequence[Sample],
+    judged_samples: Sequence[Sample],
+) -> list[FeatureSignal]:
+    """Compare features.
+
+    Args:
+        baseline: Of the champion.
+        columns: The features, by column of the baseline's values.
+        samples: Of the window; how many values are missing is counted over all of them.
+        judged_samples: One of each scene, which are tested.
+    """
+    names = [feature.name for feature in columns.values()]
+    current = feature_matrix(judged_samples, names)
+    num_known = np.isfinite(feature_matrix(samples, names)).sum(axis=0)
+    signals = []
+    for number, (column, feature) in enumerate(columns.items()):
+        reference_values, current_values = baseline.scene_values[:, column], current[:, number]
+        reference_values = reference_values[np.isfinite(reference_values)]
+        current_values = current_values[np.isfinite(current_values)]
+        num_expected = sum(feature.is_expected(sample.features) for sample in samples)
+        result = ks_test(reference_values, current_values)
+        means = (_mean(reference_values), _mean(current_values))
+        sizes = (len(reference_values), len(current_values))
+        missing_percent = _missing_percent(num_expected, int(num_known[number]))
+        signals.append(_unjudged(feature, sizes, missing_percent, result, means))
+    return signals
+
+
+def compare_embeddings(
+    baseline: Baseline,
+    samples: Sequence[Sample],
+    judged_samples: Sequence[Sample],
+    *,
+    smallest_p_value: float,
+    seed: int,
+) -> FeatureSignal:
+    """Compare embeddings; one of another length than the baseline's counts as missing.
+
+    Args:
+        baseline: Of the champion, with embeddings.
+        samples: Of the window.
+        judged_samples: One of each scene.
+        smallest_p_value: That must be reachable.
+        seed: For permutations.
+    """
+    reference = baseline.scene_embeddings
+    width = reference.shape[1]
+    rows = [one.embedding for one in judged_samples if one.embedding and len(one.embedding) == width]
+    current = np.asarray(rows, dtype=np.float32).reshape(len(rows), width)
+    num_known = sum(sample.embedding is not None and len(sample.embedding) == width for sample in samples)
+    result = energy_test(reference, current, smallest_p_value=smallest_p_value, seed=seed)
+    missing_percent = _missing_percent(len(samples), num_known)
+    return _unjudged(EMBEDDING, (len(reference), len(current)), missing_percent, result, (None, None))
+
+
+def _missing_percent(num_expected: int, num_known: int) -> float:
+    return 100.0 * max(0, num_expected - num_known) / num_expected if num_expected else 0.0
+
+
+def _unjudged(
+    feature: Feature,
+    sizes: tuple[int, int],
+    missing_percent: float,
+    result: TestResult,
+    means: tuple[float | None, float | None],
+) -> FeatureSignal:
+    return FeatureSignal(
+        feature=feature,
+        num_reference=sizes[0],
+        num_current=sizes[1],
+        missing_percent=missing_percent,
+        distance=result.distance,
+        p_value=result.p_value,
+        corrected_p_value=1.0,
+        effect=result.effect,
+        reference_mean=means[0],
+        current_mean=means[1],
+        drifted=False,
+    )
+
+
+def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    mean = float(values.mean()) if values.size else math.nan
+    return mean if math.isfinite(mean) else None
