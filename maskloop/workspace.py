@@ -74,6 +74,10 @@ class Workspace:
         """Return the folder of what a model's own held-out pictures look like; the pooled one sorts first."""
         return self.state_dir / "baselines" / weights_digest
 
+    def quality_file(self, weights_digest: str) -> Path:
+        """Return what the estimate of a model's quality without labels learned from."""
+        return self.baseline_dir(weights_digest) / "quality" / "lessons.npz"
+
     @property
     def samples_dir(self) -> Path:
         """The sample log's database and kept pictures."""

@@ -17,9 +17,11 @@ from flows.drift.publication import (
     PAGE,
     describe_verdict,
     publish_verdict,
+    quality_rows,
     signal_rows,
     write_pages,
 )
+from flows.drift.quality import SWITCHED_OFF, QualityEyes, WindowQuality, estimate_window
 from flows.evidence.evaluate import load_picture
 from flows.evidence.reference_pictures import choose_reference_pictures, count_known_sources
 from flows.loop.cycles import record_trigger
@@ -35,7 +37,7 @@ from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from maskloop.workspace import Workspace
-from monitoring.drift.references import POOLED
+from monitoring.drift.references import POOLED, ClosestReference
 from monitoring.drift.sources import JudgedSources, judge_window
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
 from monitoring.drift.verdict import waits_for_scenes
@@ -45,6 +47,7 @@ from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
 from registry.champion.serving_copy import ServedModel
+from registry.ports import RunTracker
 
 DETECTOR = "drift"
 
@@ -104,20 +107,22 @@ def monitor(app: App) -> Monitored:
     )
     known = count_known_sources(version, settings.min_window_samples)
     found = judge_window(references, planned.window, settings, known=known)
-    closest = found.deciding
-    alike = [version.path(one) for one in held_out if closest.name in (POOLED, one.source)]
-    directory = _write_pages(found, planned.window, alike, app.samples, app.feature_report, app.workspace)
-    page = directory / PAGE
+    quality = _estimate(
+        served, version, held_out, planned.window, app.samples, app.copies, app.workspace, app.teller
+    )
+    alike = [version.path(one) for one in held_out if found.deciding.name in (POOLED, one.source)]
+    directory = _write_pages(
+        found, quality, planned.window, alike, app.samples, app.feature_report, app.workspace
+    )
     judged = describe_verdict(
         found,
         planned.window,
+        quality,
         baseline_digest=references[POOLED].digest,
-        page=str(page.relative_to(app.workspace.root)),
+        page=str((directory / PAGE).relative_to(app.workspace.root)),
     )
     write_record(app.ledger, judged, key=f"drift:{judged.window_id}")
-    url = publish_verdict(app.tracker, judged, closest, directory, at=app.clock.now(), say=app.teller.say)
-    app.teller.table("drift", signal_rows(closest), f"drift check: {IN_WORDS[judged.outcome]}")
-    app.teller.link("drift-report", url or page.as_uri(), "the drift page")
+    _show(judged, found.deciding, directory, app.tracker, app.clock, app.teller)
     _finish_last_window(app.samples, app.state(), app.workspace.root)
     for sample_id in planned.superseded_ids:
         app.samples.skip(sample_id, SUPERSEDED)
@@ -125,6 +130,55 @@ def monitor(app: App) -> Monitored:
     trigger = decide()
     refresh_report(app)
     return Monitored(judged, 0, trigger, judged.sentence())
+
+
+def _estimate(
+    served: ServedModel,
+    version: DatasetVersion,
+    held_out: Sequence[LabelledPicture],
+    window: Window,
+    samples: SampleLog,
+    copies: ModelCopies,
+    workspace: Workspace,
+    teller: Teller,
+) -> WindowQuality:
+    """Estimate how good the champion is in a window, unless that is switched off."""
+    settings = workspace.settings
+    if not settings.monitoring.estimate_pictures:
+        return SWITCHED_OFF
+    eyes = QualityEyes.of(
+        copies.load(served.directory, served.weights_digest),
+        may_mirror=not settings.training.augmentation.mirrored_classes,
+        max_mpx=settings.data.max_picture_mpx,
+    )
+    with teller.progress("learning how good the champion is under known changes") as progress:
+        return estimate_window(
+            window.samples,
+            samples,
+            version,
+            held_out,
+            eyes,
+            workspace.quality_file(served.weights_digest),
+            num_pictures=settings.monitoring.estimate_pictures,
+            progress=progress,
+        )
+
+
+def _show(
+    judged: DriftJudged,
+    closest: ClosestReference,
+    directory: Path,
+    tracker: RunTracker,
+    clock: Clock,
+    teller: Teller,
+) -> None:
+    url = publish_verdict(tracker, judged, closest, directory, at=clock.now(), say=teller.say)
+    teller.table("drift", signal_rows(closest), f"drift check: {IN_WORDS[judged.outcome]}")
+    if judged.estimates:
+        teller.table("quality", quality_rows(judged.estimates), "quality without labels, estimated")
+    if judged.no_estimate:
+        teller.say(f"quality without labels was not estimated: {judged.no_estimate}")
+    teller.link("drift-report", url or (directory / PAGE).as_uri(), "the drift page")
 
 
 def _without_verdict(teller: Teller, num_pending: int, trigger: str, said: str) -> Monitored:
@@ -181,6 +235,7 @@ def _observe(
 
 def _write_pages(
     found: JudgedSources,
+    quality: WindowQuality,
     window: Window,
     references: Sequence[Path],
     samples: SampleLog,
@@ -191,6 +246,7 @@ def _write_pages(
 
     Args:
         found: The verdict, its reference, and what was found in each source.
+        quality: How good the champion probably is in the window.
         window: The judged window.
         references: The files of the reference's pictures.
         samples: The log that holds the window's pictures.
@@ -206,6 +262,7 @@ def _write_pages(
         window,
         workspace.settings.monitoring,
         features,
+        quality=quality,
         reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
     )

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.drift.quality import WindowQuality
 from maskloop.errors import UnavailableError
-from maskloop.records.kinds import DriftJudged
+from maskloop.records.kinds import METRIC_IN_WORDS, DriftJudged, QualityEstimate
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.references import ClosestReference
 from monitoring.drift.sources import JudgedSources
@@ -25,12 +26,15 @@ IN_WORDS: Final = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inc
 _MOST_SIGNALS: Final = 8
 
 
-def describe_verdict(found: JudgedSources, window: Window, *, baseline_digest: str, page: str) -> DriftJudged:
+def describe_verdict(
+    found: JudgedSources, window: Window, quality: WindowQuality, *, baseline_digest: str, page: str
+) -> DriftJudged:
     """Return the record of a verdict. Pure.
 
     Args:
         found: The verdict, the reference it was reached with, and what was found in each source.
         window: That was judged.
+        quality: How good the champion probably is in it.
         baseline_digest: Of the pooled reference.
         page: The drift page's path below the workspace.
     """
@@ -52,6 +56,8 @@ def describe_verdict(found: JudgedSources, window: Window, *, baseline_digest: s
         drifted_sources=tuple(sorted(one.source for one in drifted)),
         drifted_since=min((one.first_at.isoformat(timespec="seconds") for one in drifted), default=""),
         unjudged_sources=found.left_out,
+        estimates=quality.estimates,
+        no_estimate=quality.why_none,
     )
 
 
@@ -62,6 +68,7 @@ def write_pages(
     settings: MonitoringSettings,
     features: FeatureReport,
     *,
+    quality: WindowQuality,
     reference_pictures: Sequence[NDArray[np.uint8]],
     current_pictures: Sequence[NDArray[np.uint8]],
 ) -> None:
@@ -73,6 +80,7 @@ def write_pages(
         window: That was judged.
         settings: The verdict was reached by.
         features: Writes the distributions.
+        quality: How good the champion probably is in the window.
         reference_pictures: Some of the champion's own, uint8 (H, W, 3) each.
         current_pictures: Some of the window, uint8 (H, W, 3) each.
     """
@@ -91,6 +99,8 @@ def write_pages(
         reference_pictures=reference_pictures,
         current_pictures=current_pictures,
         sources=found.sources,
+        estimates=quality.estimates,
+        no_estimate=quality.why_none,
         links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
     )
 
@@ -123,6 +133,11 @@ def publish_verdict(
         )
         figures = {f"drift/{signal.name}": signal.effect for signal in closest.verdict.signals}
         figures |= {"drift/num_drifted": float(closest.verdict.num_drifted)}
+        figures |= {
+            f"estimate/{one.metric}/{one.class_name}": one.value
+            for one in judged.estimates
+            if one.value is not None
+        }
         tracker.log_metrics(run_id, figures, step=0)
         for file in sorted(directory.iterdir()):
             tracker.log_file(run_id, file, "drift")
@@ -136,6 +151,21 @@ def publish_verdict(
 def name_drift_check(judged: DriftJudged, at: datetime) -> str:
     """Name a check as a person reads it in a list: ``drift check 11-30 01:30: drifted``, in UTC."""
     return f"drift check {at:%m-%d %H:%M}: {IN_WORDS[judged.outcome]}"
+
+
+def quality_rows(estimates: Sequence[QualityEstimate]) -> list[Mapping[str, Any]]:
+    """Lay estimates of quality out as a table's rows."""
+    return [
+        {
+            "figure": METRIC_IN_WORDS[one.metric],
+            "class": one.class_name,
+            "estimate": one.value,
+            "from": one.low,
+            "to": one.high,
+            "refused because": one.refused_because,
+        }
+        for one in estimates
+    ]
 
 
 def signal_rows(closest: ClosestReference) -> list[Mapping[str, Any]]:

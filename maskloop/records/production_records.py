@@ -9,6 +9,7 @@ from maskloop.records.record import Check, Record, RolloutPhase
 from maskloop.wording import count
 
 __all__ = [
+    "METRIC_IN_WORDS",
     "AgreementMeasured",
     "DriftJudged",
     "QualityEstimate",
@@ -105,7 +106,7 @@ class SliceRecorded(Record):
 
 QualityMetric = Literal["mask_iou", "mask_ap"]
 """The class mask IoU of the gates (`evaluation.instances.IouTable`), or COCO's AP of masks."""
-_METRIC_IN_WORDS: Final[Mapping[QualityMetric, str]] = {"mask_iou": "mask IoU", "mask_ap": "mask AP"}
+METRIC_IN_WORDS: Final[Mapping[QualityMetric, str]] = {"mask_iou": "mask IoU", "mask_ap": "mask AP"}
 
 
 class QualityEstimate(Record):
@@ -135,7 +136,7 @@ class QualityEstimate(Record):
 
     def sentence(self) -> str:
         """Say it in plain words."""
-        of = f"{_METRIC_IN_WORDS[self.metric]} of {self.class_name}"
+        of = f"{METRIC_IN_WORDS[self.metric]} of {self.class_name}"
         if self.value is None or self.low is None or self.high is None:
             return f"{of}: no estimate, {self.refused_because}"
         return f"{of}: about {self.value:.2f} ({self.low:.2f} to {self.high:.2f})"

@@ -115,6 +115,8 @@ class MonitoringSettings(Section):
     """Drift must be seen in this many windows in a row, each with new samples."""
     keep_pictures: Annotated[int, Field(ge=0)] = 2000
     """Quota of kept production pictures; beyond it features only."""
+    estimate_pictures: Annotated[int, Field(ge=0)] = 40
+    """Kept pictures of a window from which quality is estimated without labels; 0 never."""
     retention_days: Positive = 90.0
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from maskloop.files import write_text
 from maskloop.pages.embedded_pictures import embed_picture
 from maskloop.pages.templates import open_template
+from maskloop.records.kinds import METRIC_IN_WORDS, QualityEstimate
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.sources import SourceVerdict
 from monitoring.drift.verdict import DriftVerdict, FeatureSignal
@@ -51,6 +52,8 @@ def write_drift_page(
     reference_pictures: Sequence[NDArray[np.uint8]] = (),
     current_pictures: Sequence[NDArray[np.uint8]] = (),
     sources: Sequence[SourceVerdict] = (),
+    estimates: Sequence[QualityEstimate] = (),
+    no_estimate: str = "",
     links: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `index.html` and return its path.
@@ -63,6 +66,8 @@ def write_drift_page(
         reference_pictures: Some of the champion's validation pictures, uint8 (H, W, 3); twelve are shown.
         current_pictures: Some of the window's pictures.
         sources: What was found in each source; none for a window of one source.
+        estimates: How good the champion probably is in the window.
+        no_estimate: Why that is unknown, in words.
         links: Address by text, e.g. ``{"Every column in Evidently": "evidently.html"}``.
 
     Raises:
@@ -81,6 +86,9 @@ def write_drift_page(
             "The champion's validation pictures": _embed(reference_pictures),
             "This window": _embed(current_pictures),
         },
+        estimates=estimates,
+        no_estimate=no_estimate,
+        metric_in_words=METRIC_IN_WORDS,
         links=links or {},
         p_value=write_p_value,
     )

@@ -1,0 +1,86 @@
+"""Every drift check estimates how good the champion is in the window, or says why it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.answering.batch_prediction import predict
+from flows.drift.monitor import monitor
+from flows.loop.reconcile import reconcile
+from flows.loop.turn import run_turn
+from maskloop.records.kinds import DriftJudged
+from tests.fakes.loop_world import World
+from tests.unit.flows.drift.test_monitor import photograph
+
+WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\nestimate_pictures = {}\n"
+
+
+def serve(folder: Path, *, estimate_pictures: int = 25) -> World:
+    made = World(folder / "workspace", settings=WINDOW.format(estimate_pictures))
+    made.label(range(180))
+    run_turn(made.app(), starts_from="first-weights")
+    made.tag_version("1", "approved")
+    reconcile(made.app())
+    return made
+
+
+def check(world: World, folder: Path, start: int) -> DriftJudged:
+    predict(world.app(), [photograph(folder / str(start), range(start, start + 40))])
+    judged = monitor(world.app()).judged
+    assert judged is not None
+    return judged
+
+
+def test_a_window_like_the_champions_own_pictures_is_estimated_as_good_as_those(tmp_path: Path) -> None:
+    world = serve(tmp_path)
+    judged = check(world, tmp_path, 1000)
+    assert judged.no_estimate == ""
+    found = {(one.metric, one.class_name): one for one in judged.estimates}
+    assert set(found) == {(metric, name) for metric in ("mask_iou", "mask_ap") for name in ("bolt", "nut")}
+    assert {one.num_pictures for one in judged.estimates} == {25}
+    told = [one for (metric, _), one in found.items() if metric == "mask_iou" and one.value is not None]
+    assert told
+    assert [one.value for one in told] == pytest.approx([0.9] * len(told), abs=0.1)
+    assert all(one.refused_because for one in judged.estimates if one.value is None)
+    page = (world.workspace.root / judged.report).read_text()
+    assert "Quality without labels, estimated" in page
+    assert world.of_kind(DriftJudged)[-1].estimates == judged.estimates
+
+
+def test_what_was_learned_about_a_champion_is_learned_once(tmp_path: Path) -> None:
+    world = serve(tmp_path)
+    check(world, tmp_path, 1000)
+    file = world.workspace.quality_file(world.app().state().champion.weights_digest)  # type: ignore[union-attr]
+    written_at = file.stat().st_mtime_ns
+    judged = check(world, tmp_path, 2000)
+    assert judged.estimates
+    assert file.stat().st_mtime_ns == written_at
+
+
+def test_an_estimate_that_is_switched_off_or_cannot_be_read_is_said_and_holds_nothing_up(
+    tmp_path: Path,
+) -> None:
+    world = serve(tmp_path, estimate_pictures=0)
+    judged = check(world, tmp_path, 1000)
+    assert (judged.estimates, judged.no_estimate) == ((), "monitoring.estimate_pictures is 0")
+    file = world.workspace.quality_file(judged.weights_digest)
+    assert not file.exists()
+    (tmp_path / "damaged").mkdir()
+    world = serve(tmp_path / "damaged")
+    file = world.workspace.quality_file(world.app().state().champion.weights_digest)  # type: ignore[union-attr]
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"nothing that it could read")
+    judged = check(world, tmp_path / "damaged", 1000)
+    assert judged.outcome == "quiet"
+    assert "cannot be read" in judged.no_estimate
+
+
+def test_a_window_without_kept_pictures_is_refused_class_by_class(tmp_path: Path) -> None:
+    world = serve(tmp_path, estimate_pictures=10)
+    judged = check(world, tmp_path, 1000)
+    assert {one.refused_because for one in judged.estimates} == {
+        "10 kept pictures of the window could be looked at, and 20 are needed"
+    }
+    assert {one.value for one in judged.estimates} == {None}
