@@ -118,6 +118,10 @@ class Workspace:
         """The page that `maskloop report` writes."""
         return self.reports_dir / "loop.html"
 
+    def view_page(self, view: str) -> Path:
+        """Return the page of a view: ``executive``, ``on-call`` or ``debug``."""
+        return self.reports_dir / f"{view}.html"
+
     @property
     def check_page(self) -> Path:
         """The page that `maskloop data check` writes."""

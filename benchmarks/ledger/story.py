@@ -231,13 +231,13 @@ class Story:
         )
 
 
-def write_story(root: Path, num_cycles: int) -> Story:
-    """Write a workspace whose ledger tells so many cycles."""
+def write_story(root: Path, num_cycles: int, teller: Story | None = None) -> Story:
+    """Write a workspace whose ledger tells so many cycles, by default those of `Story`."""
     root.mkdir(parents=True)
     (root / "maskloop.toml").write_text("[gates]\n\n[rollout]\nenabled = false\n", encoding="utf-8")
     file = Workspace(root).ledger_file
     SqlLedger.at(file).close()
-    story = Story().tell(num_cycles)
+    story = (teller or Story()).tell(num_cycles)
     with sqlite3.connect(file) as connection:
         connection.executemany(
             "INSERT INTO entries (sequence, kind, at, actor, cycle, payload, key, schema_version, "

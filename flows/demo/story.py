@@ -27,6 +27,7 @@ from flows.loop.turn import run_turn
 from flows.pages.loop_report import write_report
 from flows.pages.status import tell_history
 from flows.scheduling.foreground import run_story
+from flows.views.page import write_views
 from flows.workspace.creation import init_workspace
 from flows.workspace.servers import servers_running
 from flows.workspace.telling import TerminalTeller
@@ -252,6 +253,7 @@ class Demo:
             )
         ]
         history = [line for line in tell_history(self.app.ledger) if line["kind"] != "training.started"]
+        write_views(self.app)
         report = write_report(self.app, None)
         self.teller.table(
             "history", [{"who": x["actor"], "what": x["sentence"]} for x in history], "every decision"

@@ -1,16 +1,13 @@
-"""`maskloop monitor`, `reconcile`, `promote` and `report`: the loop is carried on, and shown."""
+"""`maskloop monitor`, `reconcile` and `promote`: the loop is carried on."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-import click
-
 from flows.console.output import Output, open_workspace, with_output
 from flows.drift.monitor import monitor as judge_samples
 from flows.loop.reconcile import reconcile as reconcile_loop
-from flows.pages.loop_report import write_report
 from flows.scheduling.foreground import run_story
 from flows.scheduling.stopping import stop_signal
 from flows.scheduling.watching import watch
@@ -54,10 +51,3 @@ def promote(root: Path, out: Output) -> None:
     app = open_workspace(root)
     done = run_story(app, "promote", reconcile_loop, start_work=lambda _cycle: None).done
     out.answer({"done": list(done)}, lambda: out.sentences(done or ["nothing is approved"], app.teller))
-
-
-@with_output
-def report(root: Path, out: Output, *, output: Path | None) -> None:
-    """Write the page of the loop: what serves, decisions, figures."""
-    path = write_report(open_workspace(root), output)
-    out.answer({"report": str(path)}, lambda: click.echo(str(path)))

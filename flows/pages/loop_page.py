@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -110,6 +110,7 @@ class LoopPage:
         history: The newest entries as sentences, oldest first, `MAX_HISTORY` of them.
         incidents: Those that go on, oldest first.
         incident_page: Relative address; empty if there is none.
+        views: Relative addresses of the views that were written, by name.
     """
 
     model_name: str
@@ -129,6 +130,7 @@ class LoopPage:
     history: tuple[dict[str, Any], ...]
     incidents: tuple[Incident, ...] = ()
     incident_page: str = ""
+    views: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def open_turns(self) -> list[Turn]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _WRITTEN_UP_TO = re.compile(r'name="ledger-entries" content="(\d+)"')
 _NUM_HEAD_CHARACTERS = 400
+_VIEWS = ("executive", "on-call", "debug")
 _FATES = {"judged": "waits for a decision", "promoted": "served", "closed": "ended"}
 
 
@@ -119,6 +120,7 @@ def gather_loop_page(
         history=tuple(tell_history(ledger, newest=MAX_HISTORY)),
         incidents=state.open_incidents,
         incident_page=_link(workspace.incident_page, folder),
+        views={name: address for name in _VIEWS if (address := _link(workspace.view_page(name), folder))},
     )
 
 

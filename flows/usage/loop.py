@@ -34,7 +34,30 @@ PROMOTE: Final = make_command(
 
 REPORT: Final = make_command(
     "report",
-    "flows.on_call.loop:report",
-    "Write the page of the loop: what serves, decisions, figures.",
-    click.Option(["--output"], type=click.Path(path_type=Path), help="Default: .maskloop/reports/loop.html"),
+    "flows.on_call.report:report",
+    """Write the page of the loop and the three views, or one VIEW.
+
+\b
+loop       what serves, decisions, figures, data
+executive  is the model good, what does it cost, what waits for a person
+on-call    what is wrong now, the queue, drift over time, what changed last
+debug      one version: its training, errors, pictures, and drift while it served
+
+A view with --json prints its facts too. Pages need no network; charts answer the pointer where the script
+beside the page is loaded.
+""",
+    click.Argument(
+        ["view"], required=False, default=None, type=click.Choice(["loop", "executive", "on-call", "debug"])
+    ),
+    click.Option(["--version"], default="", help="Of the debug view. Default: the one that serves."),
+    click.Option(["--cycle"], default="", help="Of the debug view, instead of a version."),
+    click.Option(
+        ["--url"], default="", help="The service's address. Default: the one that `maskloop up` runs."
+    ),
+    click.Option(["--key"], default="", envvar="MASKLOOP_API_KEY", help="An API key with the scope metrics."),
+    click.Option(
+        ["--output"],
+        type=click.Path(path_type=Path),
+        help="The file of one page; without VIEW that of the loop. Default: .maskloop/reports/VIEW.html",
+    ),
 )

@@ -55,12 +55,14 @@ class Axis:
         low: Where it begins.
         high: Where it ends, above ``low``.
         whole: Only whole numbers are ticks.
+        names: Places and what is written there, instead of round numbers.
     """
 
     title: str
     low: float
     high: float
     whole: bool = False
+    names: tuple[tuple[float, str], ...] = ()
 
     def place(self, value: float) -> float:
         """Return where on the axis a value lies, 0..1; what lies outside is put at the end.
@@ -178,10 +180,13 @@ def _dot(place: Point, colour: str, title: str) -> Markup:
 def _draw_axes(x: Axis, y: Axis) -> Markup:
     """Draw a frame and the numbers of the axis across."""
     names = [
-        Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{:g}</text>').format(
-            _across(x, tick), _HEIGHT - _BOTTOM + 15, tick
+        Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
+            _across(x, place),
+            _HEIGHT - _BOTTOM + 15,
+            "end" if x.names and place == x.high else "middle",  # a name is wider than a number
+            name,
         )
-        for tick in ticks(x)
+        for place, name in x.names or [(tick, f"{tick:g}") for tick in ticks(x)]
     ]
     return Markup("").join([_draw_frame(x, y), *names])
 

@@ -65,6 +65,8 @@ STORIES: Final = {
     },
     "flows.scheduling.foreground": {"run_story"},
     "flows.scheduling.up": {"run_servers"},
+    "flows.views.gathered": {"gather_facts"},
+    "flows.views.page": {"write_views"},
     "flows.workspace.databases": {"upgrade_databases"},
 }
 """By module: what the command line, the loop, the service or a Prefect flow begins with.
