@@ -43,6 +43,10 @@ MAY_SKIP: Final = {
         "needs promtool, which `.ci/promtool FOLDER` takes from Debian's package of Prometheus; "
         "CI runs the test unless that package cannot be fetched"
     ),
+    "test_alertmanager_itself_finds_its_configuration_good_and_routes_by_severity": (
+        "needs amtool, which `.ci/promtool FOLDER` takes from Debian's package of Alertmanager; "
+        "CI runs the test unless that package cannot be fetched"
+    ),
     "test_the_owner_and_the_present_user_are_named": "only root can become another user",
     "test_memory_is_put_onto_large_pages_and_stays_what_it_was": "needs a kernel that gives large pages",
 }

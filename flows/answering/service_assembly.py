@@ -21,6 +21,7 @@ from maskloop.settings.workspace_settings import ServingSettings
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from models.ports import Machine
+from monitoring.slo.label_quality import QualityBudget, find_quality_budgets
 from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter
 from serving.answering.batching import MicroBatcher
@@ -107,7 +108,12 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
         ),
         render_metrics=metrics.render,
     )
-    return RunningService(partial(advance_rollout, app), app.state, service, host, sampler, recorder, metrics)
+
+    def measure_quality(state: LoopState) -> Sequence[QualityBudget]:
+        return find_quality_budgets(state, app.settings, app.clock.now())
+
+    advance = partial(advance_rollout, app)
+    return RunningService(advance, app.state, measure_quality, service, host, sampler, recorder, metrics)
 
 
 def _settle() -> None:
@@ -136,6 +142,7 @@ class RunningService:
     Attributes:
         advance: Makes the due transitions of the rollout and returns them as sentences.
         state: Returns the state of the loop as of now.
+        measure_quality: Returns how the champion of a state keeps the objectives of quality.
         service: Answers requests.
         host: Holds the models in memory.
         sampler: Keeps samples of what was answered.
@@ -145,6 +152,7 @@ class RunningService:
 
     advance: Callable[[], Sequence[str]]
     state: Callable[[], LoopState]
+    measure_quality: Callable[[LoopState], Sequence[QualityBudget]]
     service: Service
     host: ModelHost
     sampler: Sampler
@@ -180,7 +188,8 @@ class RunningService:
     def _look_at_the_loop(self) -> None:
         for sentence in self.advance():
             _log.info("%s", sentence)
-        self.metrics.show_loop(self.state())
+        state = self.state()
+        self.metrics.show_loop(state, self.measure_quality(state))
 
     def _close(self) -> None:
         self.recorder.close()

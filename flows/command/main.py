@@ -42,6 +42,7 @@ SECTIONS: Final = {
         overview.LINEAGE,
         loop.REPORT,
         on_call.METRICS,
+        on_call.SLO,
         on_call.INCIDENTS,
     ),
     "Train": (

@@ -64,7 +64,25 @@ def make_command(
 
 
 class CommandGroup(click.Group):
-    """A group whose help shows the whole first sentence of each command; click alone cuts it off."""
+    """A group whose help shows the whole first sentence of each command; click alone cuts it off.
+
+    Args:
+        name: As it is typed.
+        commands: In the order of its help.
+        default: The command that is meant when none is named; empty: the group shows its help.
+        attributes: Of click's group.
+    """
+
+    def __init__(
+        self, name: str, commands: Sequence[click.Command], *, default: str = "", **attributes: Any
+    ) -> None:
+        super().__init__(name, commands, **attributes)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments, and name the default command before its options."""
+        names_none = not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)
+        return super().parse_args(ctx, [self.default, *args] if self.default and names_none else args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands."""

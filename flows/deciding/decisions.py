@@ -8,14 +8,16 @@ from datetime import datetime
 from typing import Literal
 
 from flows.deciding.decision_log import DecisionLog, Unreachable, Unread
+from flows.deciding.freezing import find_freeze
 from flows.workspace.wiring import App
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.folding.history import recall_version
 from maskloop.records.kinds import ApprovalDecided, CycleWaiting, VerdictReached
-from maskloop.settings.workspace_settings import ApprovalSettings
+from maskloop.settings.workspace_settings import ApprovalSettings, Settings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState
 from registry.approval.approval import decide_approval, decide_by_person, expires_at
+from registry.approval.freeze import is_held_back
 from registry.ports import APPROVAL_TAG, APPROVED_BY_TAG, ModelStore
 
 Decision = Literal["approved", "rejected"]
@@ -51,9 +53,7 @@ class Decided:
         return f"nothing is recorded: version {one.version} was {one.decision} already by {by}{why}"
 
 
-def read_approvals(
-    state: LoopState, models: ModelStore, settings: ApprovalSettings, now: datetime
-) -> Approvals:
+def read_approvals(state: LoopState, models: ModelStore, settings: Settings, now: datetime) -> Approvals:
     """Return what the policy or a person has decided about each judged cycle.
 
     Raises:
@@ -61,6 +61,7 @@ def read_approvals(
     """
     decided: dict[str, ApprovalDecided] = {}
     waiting: dict[str, CycleWaiting] = {}
+    freeze = find_freeze(state, settings, now)
     for cycle in state.open_cycles:
         if cycle.phase != "judged" or not cycle.verdict or not cycle.candidate:
             continue
@@ -72,12 +73,13 @@ def read_approvals(
             continue
         answer = decide_approval(
             cycle.verdict,
-            settings,
+            settings.approval,
             tag_value=tags.get(APPROVAL_TAG, ""),
             approved_by=tags.get(APPROVED_BY_TAG, ""),
             requested_by=cycle.requested_by,
             earlier=state.approvals.get(cycle.verdict.candidate_digest),
             now=now,
+            freeze=freeze,
         )
         if isinstance(answer, ApprovalDecided):
             decided[cycle.id] = answer
@@ -144,7 +146,9 @@ def decide_by_hand(app: App, version: str, decision: Decision, *, by: str, why: 
     if decision == "approved" and isinstance(unread := log.read_no(cycle), Unread):
         _record_and_try_to_show(log, cycle, unread.no)
         cycle = log.state().cycles[cycle.id]
-    if standing := _find_standing(cycle, verdict, decision, app.settings.approval, app.clock.now()):
+    freeze = find_freeze(log.state(), app.settings, app.clock.now())
+    standing = _find_standing(cycle, verdict, decision, app.settings.approval, app.clock.now())
+    if standing and not is_held_back(standing, freeze):
         return Decided(standing, is_new=False)
     record = decide_by_person(
         verdict,

@@ -9,7 +9,9 @@ from functools import partial
 
 from flows.deciding.decision_log import DecisionLog
 from flows.deciding.decisions import read_approvals, record_decision, settle_tags
+from flows.deciding.freezing import find_freeze
 from flows.deciding.promotion import promote_cycle
+from flows.evidence.production_quality import measure_production_quality
 from flows.intake.batch_intake import record_missing_versions
 from flows.intake.feedback import ingest_enough_corrections
 from flows.labelling.pull import pull_open_requests
@@ -128,7 +130,7 @@ def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
     approval = app.settings.approval
     actions = StepActions(
         start_work=start_work or partial(work_here, partial(work_on_cycle, app), app.teller),
-        decide=partial(_decide, decisions, approval, app.clock),
+        decide=partial(_decide, decisions, app.settings, app.clock),
         start_rollout=lambda cycle_id: start_rollout(app.journal, app.pairs, app.settings.rollout, cycle_id),
         promote=partial(_promote, app.journal, app.models, approval, app.clock),
         complete_promotion=partial(recover, app.ledger, app.models),
@@ -140,6 +142,7 @@ def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
         done += settle_tags(decisions)
         done += pull_open_requests(app)
         done += ingest_enough_corrections(app)
+        done += measure_production_quality(app)
         done += advance_rollout(app)
         plan_now = partial(_plan_now, app.journal, app.models, app.settings, app.clock)
         tried: set[Step] = set()
@@ -206,13 +209,14 @@ def restore_aliases(state: LoopState, ledger: Ledger, models: ModelStore, teller
 
 def _plan_now(journal: Journal, models: ModelStore, settings: Settings, clock: Clock) -> tuple[Step, ...]:
     state = journal.state()
-    approvals = read_approvals(state, models, settings.approval, clock.now())
+    approvals = read_approvals(state, models, settings, clock.now())
     working = {cycle.id for cycle in state.open_cycles} if is_working(journal.ledger) else set[str]()
     facts = LoopFacts(
         now=clock.now(),
         working=frozenset(working),
         decidable=frozenset(approvals.decided),
         waiting=approvals.waiting,
+        freeze=find_freeze(state, settings, clock.now()),
     )
     return plan(state, facts, settings)
 
@@ -247,7 +251,7 @@ def _join(journal: Journal, trigger_key: str, cycle_id: str) -> None:
     journal.write(cycle_id, joined, actor=actor, key=f"joined:{trigger_key}")
 
 
-def _decide(log: DecisionLog, settings: ApprovalSettings, clock: Clock, cycle_id: str) -> None:
+def _decide(log: DecisionLog, settings: Settings, clock: Clock, cycle_id: str) -> None:
     approvals = read_approvals(log.state(), log.models, settings, clock.now())
     if decision := approvals.decided.get(cycle_id):
         record_decision(log, find_cycle(log.state(), cycle_id), decision)

@@ -17,6 +17,8 @@ from maskloop.state.incident_state import Incident
 from maskloop.state.loop_state import LabelRequest, LoopState
 from maskloop.wording import count, span
 from monitoring.features.table import FEATURES
+from monitoring.slo.label_quality import find_quality_budgets, spent_since
+from registry.champion.lineage import rollback_target
 
 _WEEK = timedelta(days=7)
 
@@ -49,6 +51,7 @@ def find_notices(state: LoopState, settings: Settings, now: datetime) -> tuple[N
     return (
         *_find_rollback(state),
         *_find_drifts(state, settings),
+        *_find_spent_quality(state, settings, now),
         *_find_restored(state, now),
         *_find_spent_budget(state, settings, now),
         *_find_failed_cycle(state),
@@ -65,11 +68,6 @@ def classes_of(signals: tuple[str, ...]) -> tuple[str, ...]:
     """
     found = [FEATURES.find(name) for name in signals]
     return tuple(dict.fromkeys(one.class_name for one in found if one and one.class_name))
-
-
-def rollback_target(state: LoopState) -> str:
-    """Return the version that `maskloop rollback` would bring back; empty if there is none."""
-    return state.champions[-2][0] if len(state.champions) > 1 else ""
 
 
 def _find_drifts(state: LoopState, settings: Settings) -> Iterator[Notice]:
@@ -151,6 +149,26 @@ def _find_spent_budget(state: LoopState, settings: Settings, now: datetime) -> I
             )
 
 
+def _find_spent_quality(state: LoopState, settings: Settings, now: datetime) -> Iterator[Notice]:
+    """Find budgets of quality that are spent: until they are not, the policy promotes nothing."""
+    for budget in find_quality_budgets(state, settings, now):
+        since = spent_since(budget, state, settings)
+        if since is None:
+            continue
+        target = rollback_target(state)
+        back = [f"maskloop rollback --why ...   (version {target} serves again)"] if target else []
+        worst = f"{budget.worst[0]} (mask IoU {budget.worst[1]:.2f})" if budget.worst else ""
+        yield Notice(
+            f"quality:{budget.objective.name}:{budget.version}:{since:%Y-%m-%dT%H:%M:%S}",
+            "quality",
+            f"version {budget.version} finds less in production than promised; "
+            "the policy promotes nothing until that is mended",
+            since,
+            (("model", f"version {budget.version}"), ("class", worst), ("why", budget.sentence())),
+            ("maskloop slo", *back, "maskloop approve VERSION --by NAME   (a person may still promote)"),
+        )
+
+
 def _find_failed_cycle(state: LoopState) -> Iterator[Notice]:
     cycle = state.unanswered_failure
     if cycle is None or cycle.closed is None or cycle.closed_at is None:
@@ -184,7 +202,7 @@ def _find_decisions(state: LoopState) -> Iterator[Notice]:
                 ),
                 ("maskloop rollout show", "maskloop rollout resume   (or stop)"),
             )
-        elif verdict and waiting and waiting.waiting_for == "approval" and cycle.phase == "judged":
+        elif verdict and waiting and waiting.waiting_for == "approval":
             yield _describe_approval(cycle)
 
 

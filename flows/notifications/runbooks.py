@@ -19,6 +19,7 @@ NOTICE_RUNBOOKS: Final[Mapping[NoticeEvent, str]] = {
     "rollback": _WITHDRAWN,
     "labels-waiting": "docs/runbooks/training.md#labels-are-awaited",
     "labels-finished": "docs/runbooks/training.md#labels-are-awaited",
+    "quality": "docs/runbooks/quality.md#the-quality-budget-is-spent",
     "budget": "docs/runbooks/training.md#the-budget-of-cycles-is-spent",
 }
 INCIDENT_RUNBOOKS: Final[Mapping[IncidentKind, str]] = {

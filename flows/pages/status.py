@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.deciding.freezing import find_freeze
 from flows.incidents.overview import describe_incident, incident_line
 from flows.notifications.sending import ChannelStatus, describe_channels
 from flows.planning.due import Due, find_due, waiting_now
@@ -153,7 +154,11 @@ def describe_status(app: App) -> Status:
     names = ("received", "scored", "skipped", "pending")
     state = app.state()
     running = find_running(app.ledger, state, app.workspace)
-    facts = LoopFacts(now=app.clock.now(), working=frozenset({running.cycle_id} if running else ()))
+    facts = LoopFacts(
+        now=app.clock.now(),
+        working=frozenset({running.cycle_id} if running else ()),
+        freeze=find_freeze(app.state(), app.settings, app.clock.now()),
+    )
     found = {one.id: waiting_now(one, state, facts, app.settings) for one in state.open_cycles}
     return Status(
         state,

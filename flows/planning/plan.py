@@ -15,6 +15,7 @@ from maskloop.settings.workspace_settings import RetrainingSettings, RolloutSett
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.wording import count
+from registry.approval.freeze import Freeze, is_held_back
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class LoopFacts:
         working: Cycles that somebody alive is training or judging.
         decidable: Cycles whose approval has been decided in the meantime, by a person or by the policy.
         waiting: What the undecided ones wait for.
+        freeze: Why no yes of the policy promotes anything now.
     """
 
     now: datetime
     working: frozenset[str] = frozenset()
     decidable: frozenset[str] = frozenset()
     waiting: Mapping[str, CycleWaiting] = field(default_factory=dict)
+    freeze: Freeze | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,9 @@ def plan_cycle(cycle: Cycle, state: LoopState, facts: LoopFacts, settings: Setti
         case "approved":
             if serves_already(cycle, state):
                 return CloseCycle(cycle.id, "promoted", "the same weights serve already")
+            answers_all = rollout is not None and rollout.phase == "promoting"
+            if facts.freeze and is_held_back(cycle.approval, facts.freeze) and not answers_all:
+                return _plan_wait_for_person(cycle, facts.freeze)
             if rollout and not rollout.is_over:
                 return _plan_wait_for_rollout(cycle, rollout)
             return Promote(cycle.id)
@@ -200,6 +206,12 @@ def _plan_wait_for_rollout(cycle: Cycle, rollout: Rollout) -> Step | None:
         reason = f"{reason}: {rollout.moved.reason}"
         way_out = "`maskloop rollout resume` or `maskloop rollout stop`"
     waiting = CycleWaiting(waiting_for="rollout", reason=reason, way_out=way_out)
+    return None if cycle.waiting == waiting else Wait(cycle.id, waiting)
+
+
+def _plan_wait_for_person(cycle: Cycle, freeze: Freeze) -> Step | None:
+    version = cycle.verdict.candidate_version if cycle.verdict else ""
+    waiting = CycleWaiting(waiting_for="approval", reason=freeze.reason, way_out=freeze.way_out(version))
     return None if cycle.waiting == waiting else Wait(cycle.id, waiting)
 
 

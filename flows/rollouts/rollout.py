@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flows.deciding.freezing import find_freeze
 from flows.deciding.promotion import promote_cycle
 from flows.rollouts.slices import keep_slice
 from flows.workspace.journal import Journal
@@ -24,6 +25,7 @@ from maskloop.settings.workspace_settings import RolloutSettings
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace
+from registry.approval.freeze import Freeze, is_held_back
 from registry.champion.promotion import rollback
 from serving.rollout.analysis import Analysis, set_limits
 from serving.rollout.canary import RolloutFacts, describe_wait, make_move, next_move, resume
@@ -70,12 +72,13 @@ def advance_rollout(app: App) -> list[str]:
         if (rollout := state.rollout) is None:
             break
         analysis = app.rollout_watcher.analyse(rollout)
+        freeze = find_freeze(state, app.settings, app.clock.now())
         if rollout.phase == "aborting":
             move = _withdraw(app.ledger, app.pairs, app.workspace, rollout, analysis)
         elif due := next_move(
             rollout,
             analysis,
-            gather_facts(state, rollout, analysis, now=app.clock.now()),
+            gather_facts(state, rollout, analysis, now=app.clock.now(), freeze=freeze),
             app.settings.rollout,
         ):
             move = due
@@ -105,7 +108,8 @@ def describe_rollout(app: App, cycle_id: str = "") -> dict[str, Any]:
     if rollout is None:
         raise _no_rollout(app.settings.rollout, app.workspace.settings_file, cycle_id)
     analysis = app.rollout_watcher.analyse(rollout)
-    facts = gather_facts(state, rollout, analysis, now=app.clock.now())
+    freeze = find_freeze(state, app.settings, app.clock.now())
+    facts = gather_facts(state, rollout, analysis, now=app.clock.now(), freeze=freeze)
     last = rollout.moved or rollout.started
     checks = analysis.checks if analysis.num_compared or not rollout.moved else rollout.moved.checks
     return {
@@ -198,11 +202,17 @@ def _withdraw(
     return make_move(rollout, "withdrawn", reason, analysis)
 
 
-def gather_facts(state: LoopState, rollout: Rollout, analysis: Analysis, *, now: datetime) -> RolloutFacts:
-    """Return what a rollout's next move depends on besides its analysis. Pure."""
+def gather_facts(
+    state: LoopState, rollout: Rollout, analysis: Analysis, *, now: datetime, freeze: Freeze | None = None
+) -> RolloutFacts:
+    """Return what a rollout's next move depends on besides its analysis. Pure.
+
+    While the policy is frozen its yes counts as none: the rollout stays at its share.
+    """
     num_before = rollout.moved.num_compared if rollout.moved else 0
     cycle = state.cycles[rollout.cycle_id]
-    is_approved = cycle.approval is not None and cycle.approval.decision == "approved"
+    is_yes = cycle.approval is not None and cycle.approval.decision == "approved"
+    is_approved = is_yes and not is_held_back(cycle.approval, freeze)
     return RolloutFacts(
         now=now,
         approved_at=cycle.approval_at if is_approved else None,

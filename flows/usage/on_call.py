@@ -1,4 +1,4 @@
-"""What `maskloop notify`, `incidents` and `metrics` take."""
+"""What `maskloop notify`, `incidents`, `metrics` and `slo` take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ import click
 
 from flows.console.command_line import CommandGroup, make_command
 from flows.console.parameters import by
+
+_OF_THE_SERVICE: Final = (
+    click.Option(
+        ["--url"], default="", help="The service's address. Default: the one that `maskloop up` runs."
+    ),
+    click.Option(["--key"], default="", envvar="MASKLOOP_API_KEY", help="An API key with the scope metrics."),
+)
 
 NOTIFY_TEST: Final = make_command(
     "test",
@@ -38,13 +45,43 @@ METRICS: Final = make_command(
 Each with its target, its bad end and what it is to be compared with, also as a page. What is not measured is
 said, with how to get it.
 """,
-    click.Option(
-        ["--url"], default="", help="The service's address. Default: the one that `maskloop up` runs."
-    ),
-    click.Option(["--key"], default="", envvar="MASKLOOP_API_KEY", help="An API key with the scope metrics."),
+    *_OF_THE_SERVICE,
     click.Option(
         ["--output"], type=click.Path(path_type=Path), help="Default: .maskloop/reports/metrics.html"
     ),
+)
+
+SLO_LIST: Final = make_command(
+    "list",
+    "flows.on_call.slo:slo_list",
+    """List the objectives with what is left of each error budget.
+
+By the figures of the workspace itself; Prometheus is not needed. Says too if a spent quality budget keeps the
+policy from promoting anything, and what to do.
+""",
+    *_OF_THE_SERVICE,
+)
+
+SLO_RULES: Final = make_command(
+    "rules",
+    "flows.on_call.slo:slo_rules",
+    """Write the Prometheus rules of the objectives into a folder.
+
+Recording rules and burn-rate alerts, as the file slo.yml: for deploy/prometheus, or your own Prometheus.
+""",
+    click.Option(
+        ["--output"],
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        help="The folder that Prometheus reads rules from.",
+    ),
+)
+
+SLO: Final = CommandGroup(
+    "slo",
+    [SLO_LIST, SLO_RULES],
+    default="list",
+    help="Show objectives and what is left of their error budgets.",
 )
 
 INCIDENTS_LIST: Final = make_command(

@@ -11,8 +11,10 @@ from maskloop.wording import count
 __all__ = [
     "METRIC_IN_WORDS",
     "AgreementMeasured",
+    "ClassQuality",
     "DriftJudged",
     "QualityEstimate",
+    "QualityMeasured",
     "QualityMetric",
     "RolloutMoved",
     "RolloutStarted",
@@ -140,6 +142,58 @@ class QualityEstimate(Record):
         if self.value is None or self.low is None or self.high is None:
             return f"{of}: no estimate, {self.refused_because}"
         return f"{of}: about {self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+class ClassQuality(Record):
+    """How well one class was found in labelled pictures, as sums that can be added over batches of labels.
+
+    For each picture let n be its instances of the class, and s their mask IoU added up, where a missed one
+    counts 0. From the sums follow the class mask IoU and its standard error with pictures as clusters.
+    """
+
+    kind: ClassVar[str] = ""
+    class_name: str
+    num_pictures: int
+    """That show the class."""
+    num_instances: int
+    iou_sum: float
+    iou_sum_squared: float
+    """The sum of s * s."""
+    iou_sum_by_instances: float
+    """The sum of s * n."""
+    instances_squared: int
+    """The sum of n * n."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        return f"{self.class_name}: {self.iou_sum:.1f} of {count(self.num_instances, 'instance')}"
+
+
+class QualityMeasured(Record):
+    """The champion was held against labels of production pictures that came after it was trained."""
+
+    kind: ClassVar[str] = "quality.measured"
+    version: str
+    weights_digest: str
+    data_tag: str
+    """The data version that brought the labels."""
+    num_pictures: int
+    num_random: int
+    """Of these, drawn at random: by them quality is estimated without bias."""
+    classes: tuple[ClassQuality, ...]
+    """Over all of the pictures."""
+    random_classes: tuple[ClassQuality, ...] = ()
+    """Over those drawn at random."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        found = [one for one in self.classes if one.num_instances]
+        said = ", ".join(f"{one.class_name} {one.iou_sum / one.num_instances:.2f}" for one in found)
+        random = f", {self.num_random} of them at random" if self.num_random else ""
+        return (
+            f"version {self.version} on {count(self.num_pictures, 'production picture')} labelled in "
+            f"{self.data_tag}{random}: mask IoU {said or 'of no instance'}"
+        )
 
 
 class DriftJudged(Record):

@@ -18,6 +18,7 @@ from maskloop.records.kinds import (
     ChampionChanging,
     ClassesChanging,
     DriftJudged,
+    QualityMeasured,
     SliceRecorded,
     TriggerRecorded,
     VerdictReached,
@@ -37,6 +38,7 @@ class Kept:
         versions: Data versions.
         serving: Changes of champion.
         slices: Pictures that rollouts failed on.
+        quality: Measurements of champions on labels from production.
         label_requests: Pictures that were chosen to be labelled.
         incidents: Those that are over.
     """
@@ -45,6 +47,7 @@ class Kept:
     versions: int = 50
     serving: int = 50
     slices: int = 20
+    quality: int = 500
     label_requests: int = 10
     incidents: int = 50
 
@@ -86,6 +89,7 @@ class Draft:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     slices: list[SliceRecorded] = field(default_factory=list)
     agreements: dict[str, tuple[AgreementMeasured, ...]] = field(default_factory=dict)
+    quality: list[tuple[datetime, QualityMeasured]] = field(default_factory=list)
     label_requests: dict[str, LabelRequest] = field(default_factory=dict)
     num_incidents: int = 0
     incidents: dict[str, Incident] = field(default_factory=dict)
@@ -145,6 +149,7 @@ class Draft:
         del self.versions[: -self.kept.versions]
         del self.serving[: -self.kept.serving]
         del self.slices[: -self.kept.slices]
+        del self.quality[: -self.kept.quality]
         while len(self.label_requests) > self.kept.label_requests:
             del self.label_requests[next(iter(self.label_requests))]
         while self.num_restored > self.kept.incidents:

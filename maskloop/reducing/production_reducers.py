@@ -1,4 +1,4 @@
-"""What records about rollouts, slices, agreement and drift do to the state."""
+"""What records about rollouts, slices, agreement, quality and drift do to the state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import Final
 
 from maskloop.ledger.port import Entry
-from maskloop.records.kinds import AgreementMeasured, DriftJudged, RolloutMoved, RolloutStarted, SliceRecorded
+from maskloop.records.kinds import (
+    AgreementMeasured,
+    DriftJudged,
+    QualityMeasured,
+    RolloutMoved,
+    RolloutStarted,
+    SliceRecorded,
+)
 from maskloop.reducing.draft import Draft, Past
 from maskloop.reducing.reducers import reduces
 from maskloop.settings.workspace_settings import MAX_CONFIRM_WINDOWS
@@ -22,6 +29,12 @@ def measure_agreement(draft: Draft, _entry: Entry, record: AgreementMeasured, pa
     earlier = draft.agreements.get(record.weights_digest, ())
     draft.agreements[record.weights_digest] = (*earlier, record)
     draft.forget_weights(record.weights_digest)
+
+
+@reduces(QualityMeasured)
+def measure_quality(draft: Draft, entry: Entry, record: QualityMeasured, _past: Past) -> None:
+    """Remember what labels from production said about a champion."""
+    draft.quality.append((entry.at, record))
 
 
 @reduces(RolloutStarted)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from maskloop.settings.sections import Positive, Section
 
 NoticeEvent = Literal[
-    "drift", "decision", "failed-cycle", "rollback", "labels-waiting", "labels-finished", "budget"
+    "drift", "quality", "decision", "failed-cycle", "rollback", "labels-waiting", "labels-finished", "budget"
 ]
 NOTICE_EVENTS: Final[tuple[NoticeEvent, ...]] = get_args(NoticeEvent)
 ChannelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]

@@ -17,6 +17,7 @@ from maskloop.settings.network_rules import find_contradictions
 from maskloop.settings.notification_settings import NotificationSettings
 from maskloop.settings.picture_settings import PictureSettings
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
+from maskloop.settings.slo_settings import ObjectiveSettings
 
 MAX_CONFIRM_WINDOWS: Final = 100
 
@@ -309,6 +310,8 @@ class Settings(Section):
     serving: ServingSettings = ServingSettings()
     rollout: RolloutSettings = RolloutSettings()
     export: ExportSettings = ExportSettings()
+    slo: tuple[ObjectiveSettings, ...] = ()
+    """Objectives beside, or instead of, the default ones."""
     servers: ServerSettings = ServerSettings()
 
     @model_validator(mode="after")

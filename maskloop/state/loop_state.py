@@ -30,6 +30,7 @@ from maskloop.records.kinds import (
     LabelsPulled,
     LabelsPushed,
     LabelsRequested,
+    QualityMeasured,
     RolloutMoved,
     RolloutPhase,
     RolloutStarted,
@@ -203,6 +204,8 @@ class LoopState:
     agreements: dict[str, tuple[AgreementMeasured, ...]] = field(default_factory=dict)
     """By weights digest, for the cycles kept and the champion: on the pictures they were judged on, and on
     those that came since."""
+    quality: tuple[tuple[datetime, QualityMeasured], ...] = ()
+    """The newest measurements of champions on labels from production, oldest first."""
     label_requests: dict[str, LabelRequest] = field(default_factory=dict)
     """The newest ones by id, oldest first."""
     num_incidents: int = 0

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import ApprovalDecided, VerdictReached
 from maskloop.settings.workspace_settings import ApprovalSettings
+from registry.approval.freeze import Freeze, is_held_back
 
 _UNDECIDED: Final = ("", "pending")
 _UNNAMED: Final = "a reviewer in MLflow"
@@ -37,6 +38,7 @@ def decide_approval(
     requested_by: str,
     earlier: tuple[datetime, ApprovalDecided] | None,
     now: datetime,
+    freeze: Freeze | None = None,
 ) -> ApprovalDecided | Waiting:
     """Say what follows from a verdict and the tags beside its version.
 
@@ -48,11 +50,14 @@ def decide_approval(
         requested_by: Who asked for the training.
         earlier: The newest recorded decision on these weights, and when it was made.
         now: For the expiry of an earlier yes.
+        freeze: Why the policy promotes nothing now; people may.
 
     Returns:
         The earlier decision if it still counts, a new one to record, or what is being waited for.
     """
     if earlier is not None and (still := _still_counts(earlier, verdict, settings, now)):
+        if freeze and is_held_back(earlier[1], freeze):
+            return _frozen(verdict, freeze)
         return still
     if verdict.outcome == "fail":
         failed = "; ".join(check.reason for check in verdict.checks if check.outcome == "fail")
@@ -62,11 +67,14 @@ def decide_approval(
     said = tag_value.strip().lower()
     if says_no(tag_value):
         return reject_by_tag(verdict, None, approved_by=approved_by)
-    if _policy_approves(verdict, settings):
+    is_left_to_policy = _policy_approves(verdict, settings)
+    if is_left_to_policy and freeze is None:
         why = f"the policy is {settings.policy} and the gates passed"
         return _decision("approved", verdict, by="maskloop", why=why, via="policy")
     if said == "approved":
         return _approval_from_tag(verdict, settings, approved_by.strip(), requested_by)
+    if is_left_to_policy and freeze is not None:
+        return _frozen(verdict, freeze)
     return _nobody_yet(verdict, said)
 
 
@@ -180,6 +188,10 @@ def _rejected_again(no: ApprovalDecided, verdict: VerdictReached) -> ApprovalDec
 def _why_no(no: ApprovalDecided) -> str:
     who = "the same gates" if no.via == "policy" else no.by
     return f"{who} rejected these weights" + (f" ({no.why})" if no.why else "")
+
+
+def _frozen(verdict: VerdictReached, freeze: Freeze) -> Waiting:
+    return Waiting(freeze.reason, freeze.way_out(verdict.candidate_version))
 
 
 def _policy_approves(verdict: VerdictReached, settings: ApprovalSettings) -> bool:

@@ -30,6 +30,11 @@ class Fact:
     at: datetime | None = None
 
 
+def rollback_target(state: LoopState) -> str:
+    """Return the version that `maskloop rollback` would bring back; empty if there is none."""
+    return state.champions[-2][0] if len(state.champions) > 1 else ""
+
+
 def lineage(state: LoopState, version: str) -> tuple[Fact, ...]:
     """Return a version's chain of facts, from its data to what it serves now.
 

@@ -10,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from maskloop.records.kinds import RolloutPhase
 from maskloop.state.loop_state import LoopState
+from monitoring.slo.label_quality import QualityBudget
+from registry.champion.lineage import rollback_target
 from registry.gates.own_figures import CLASS_IOU, MEAN_IOU
 
 _DRIFT_OUTCOMES: Final = ("drift", "quiet", "inconclusive")
@@ -28,9 +30,9 @@ class LoopFigures(Collector):
         self._name = name
         self._families: Sequence[Metric] = ()
 
-    def show(self, state: LoopState) -> None:
-        """Tell this state from now on."""
-        self._families = describe_loop(state)
+    def show(self, state: LoopState, quality: Sequence[QualityBudget] = ()) -> None:
+        """Tell this state from now on, and the champion's quality on labels from production."""
+        self._families = (*describe_loop(state), *describe_production(state, quality))
 
     def collect(self) -> Iterable[Metric]:
         """Return the rows."""
@@ -87,3 +89,32 @@ def _describe_rollout(state: LoopState) -> Iterable[Metric]:
     for phase in get_args(RolloutPhase):
         phases.add_metric([phase], newest.phase == phase)
     yield phases
+
+
+def describe_production(state: LoopState, quality: Sequence[QualityBudget]) -> Iterable[Metric]:
+    """Tell how good the champion is in production, whether that holds promotion back, and what was before."""
+    by_class = GaugeMetricFamily(
+        "maskloop_production_class_iou",
+        "Mask IoU of a class on labels from production, or estimated, 0..1.",
+        labels=["class_name"],
+    )
+    known = next((one for one in quality if one.iou is not None), None)
+    if known is not None and known.iou is not None and known.left is not None:
+        for name, band in known.classes.items():
+            by_class.add_metric([name], band.value)
+        yield GaugeMetricFamily("maskloop_production_mean_iou", "Mean of those, 0..1.", value=known.iou.value)
+        yield GaugeMetricFamily(
+            "maskloop_quality_budget_left_ratio", "1: all is left; 0 or below: none.", value=known.left
+        )
+    yield by_class
+    yield GaugeMetricFamily(
+        "maskloop_promotion_frozen",
+        "1: the quality budget is spent, and the policy promotes nothing.",
+        value=any(one.is_spent for one in quality),
+    )
+    if target := rollback_target(state):
+        info = GaugeMetricFamily(
+            "maskloop_rollback_target_info", "1: a rollback brings it back.", labels=["version"]
+        )
+        info.add_metric([target], 1)
+        yield info

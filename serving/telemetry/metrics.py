@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from evaluation.instances import ScoreThreshold
 from maskloop.state.loop_state import LoopState
+from monitoring.slo.label_quality import QualityBudget
 from serving.answers import Answer, Role, Wanted
 from serving.observing import Judgement, MirrorOutcome, Stage
 from serving.telemetry.gpu import GpuFigures
@@ -34,7 +35,24 @@ _Rows = TypeVar("_Rows", Counter, Histogram)
 _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _KEPT_VERSIONS: Final = 5
 """Figures of versions that served longer ago are let go, or a service that runs for years grows."""
-_SECONDS: Final = (0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.18, 0.25, 0.4, 0.6, 1.0, 2.5, 5.0, 10.0, 30.0)
+LATENCY_BOUNDS_S: Final = (
+    0.005,
+    0.01,
+    0.02,
+    0.04,
+    0.06,
+    0.08,
+    0.12,
+    0.18,
+    0.25,
+    0.4,
+    0.6,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+)
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 _SCORES: Final = tuple(number / 10 for number in range(1, 11))
 _NO_FIGURES: Final = b"# TYPE maskloop_figures_unreadable gauge\nmaskloop_figures_unreadable 1.0\n"
@@ -79,8 +97,12 @@ class Metrics:
 
     def _add_request_figures(self) -> None:
         self._requests = self._counter("requests", "Requests answered.", "status", "cause", "version")
-        self._request_s = self._histogram("request_seconds", "From arrival to answer.", _SECONDS, "version")
-        self._stage_s = self._histogram("stage_seconds", "Time in a stage.", _SECONDS, "stage", "version")
+        self._request_s = self._histogram(
+            "request_seconds", "From arrival to answer.", LATENCY_BOUNDS_S, "version"
+        )
+        self._stage_s = self._histogram(
+            "stage_seconds", "Time in a stage.", LATENCY_BOUNDS_S, "stage", "version"
+        )
         self._queue_length = self._gauge("queue_length", "Pictures that wait for the model.", "livesum")
         self._queue_wait_s = self._gauge("queue_wait_seconds", "What a new picture would wait.", "livemax")
         self._mirrored = self._counter("mirrored", "Pictures meant for both models.", "outcome")
@@ -94,7 +116,9 @@ class Metrics:
             "out_of_distribution", "Answers about pictures unlike those the model was trained on.", "version"
         )
         self._batch_size = self._histogram("batch_size", "Pictures in a pass.", _SIZES, "role", "version")
-        self._batch_s = self._histogram("batch_seconds", "Time of a pass.", _SECONDS, "role", "version")
+        self._batch_s = self._histogram(
+            "batch_seconds", "Time of a pass.", LATENCY_BOUNDS_S, "role", "version"
+        )
         self._serving = self._gauge(
             "serving_info", "1: in service.", "livemax", "role", "version", "weights_digest"
         )
@@ -119,9 +143,9 @@ class Metrics:
         self._is_unreadable = False
         return page, CONTENT_TYPE_LATEST
 
-    def show_loop(self, state: LoopState) -> None:
-        """Show from now on what the ledger says: rollout, drift, and how good the champion was judged."""
-        self._loop.show(state)
+    def show_loop(self, state: LoopState, quality: Sequence[QualityBudget] = ()) -> None:
+        """Show from now on what the ledger says: rollout, drift, and how good the champion is."""
+        self._loop.show(state, quality)
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """Count an answer and its time."""

@@ -90,7 +90,9 @@ def test_the_ledger_reads_every_kind_of_entry_and_goes_on(workspace: Workspace) 
 def assert_ledger_goes_on(ledger: SqlLedger) -> None:
     entries = ledger.entries()
     check_chain(entries)
-    came_later = {kind for kind in RECORDS if kind.startswith(("labels.", "notification.", "incident."))}
+    came_later = {
+        kind for kind in RECORDS if kind.startswith(("labels.", "notification.", "incident.", "quality."))
+    }
     assert {entry.kind for entry in entries} >= set(RECORDS) - {SliceRecorded.kind} - came_later
     assert all(read_record(entry) is not None for entry in entries)
     holder = ledger.lease_holder("training")

@@ -20,12 +20,15 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.notifications.runbooks import INCIDENT_RUNBOOKS, NOTICE_RUNBOOKS
+from flows.slo.rules import write_rules
 from maskloop.records.kinds import ChampionChanged, Check, DriftJudged, RolloutStarted, VerdictReached
-from maskloop.settings.workspace_settings import GateSettings, ServingSettings, SloSettings
+from maskloop.settings.workspace_settings import GateSettings, ServingSettings, Settings, SloSettings
 from maskloop.state.loop_state import LoopState, Rollout, Serving
 from monitoring.drift.novelty import Novelty
+from monitoring.slo.label_quality import Band, QualityBudget
+from monitoring.slo.objective import Objective, find_objectives
 from serving.answers import Wanted
-from serving.telemetry.metrics import Metrics
+from serving.telemetry.metrics import LATENCY_BOUNDS_S, Metrics
 from tests.fakes.records import with_only
 from tests.fakes.serving_world import make_answer, make_served
 
@@ -95,7 +98,7 @@ def exported(page: str) -> dict[str, set[str]]:
     series: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
     for rule in rules():
         if "record" in rule:
-            series[rule["record"]] = set()
+            series[rule["record"]] = set(rule.get("labels", ()))
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             series.setdefault(sample.name, set()).update(sample.labels)
@@ -122,7 +125,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> str:
     metrics.mirrored("compared")
     metrics.sampled("dropped")
     metrics.feedback_given("wrong", version="1")
-    metrics.show_loop(busy_loop())
+    metrics.show_loop(busy_loop(), (quality_budget(),))
     return metrics.render()[0].decode()
 
 
@@ -136,10 +139,17 @@ def busy_loop() -> LoopState:
     rollout = Rollout("cycle-2", with_only(RolloutStarted), NOON, NOON)
     return LoopState(
         serving=(Serving(NOON, "rita", "cycle-1", champion),),
+        champions=(("0", "v"), ("1", "w")),
         verdicts={"w": with_only(VerdictReached, checks=iou)},
         last_drift=(NOON, drift),
         rollouts={"cycle-2": rollout},
     )
+
+
+def quality_budget() -> QualityBudget:
+    objective = Objective("quality", "quality", 0.7)
+    band = Band(0.5, 0.4, 0.6)
+    return QualityBudget(objective, "1", "labels", band, {"bolt": band}, 30, NOON)
 
 
 def test_every_query_asks_for_series_and_labels_that_exist(exported: dict[str, set[str]]) -> None:
@@ -157,7 +167,10 @@ def test_every_label_value_that_a_query_names_is_a_word_of_the_service() -> None
     source = "\n".join(file.read_text(encoding="utf-8") for file in files)
     for where, query in QUERIES:
         for label, values in re.findall(r'(\w+)=~?"([^"]+)"', query):
-            if label in ("status", "job", "alertstate"):
+            if label in ("status", "job", "alertstate", "le"):
+                continue
+            if label == "slo":
+                assert values in {one.name for one in find_objectives(Settings())}, where
                 continue
             unknown = [value for value in values.split("|") if f'"{value}"' not in source]
             assert unknown == [], f"{where}: {label}"
@@ -186,13 +199,9 @@ def limits_of(alert: str) -> list[float]:
 
 def test_alerts_use_the_limits_of_the_settings() -> None:
     slo, gates = SloSettings(), GateSettings()
-    budget = slo.max_error_percent / 100
 
     assert limits_of("MaskloopLatencyP50")[0] == slo.p50_ms / 1000
     assert limits_of("MaskloopLatencyP95")[0] == slo.p95_ms / 1000
-    assert limits_of("MaskloopErrorBudgetBurns")[:2] == pytest.approx([slo.max_burn_rate * budget] * 2)
-    assert limits_of("MaskloopErrorBudgetBurnsFast")[:2] == pytest.approx([14.4 * budget] * 2)
-    assert limits_of("MaskloopErrorBudgetBurnsSlowly") == pytest.approx([budget] * 2)
     assert limits_of("MaskloopClassIou") == [gates.min_class_iou]
     assert limits_of("MaskloopMeanIou") == [gates.min_mean_iou]
     assert 0 < limits_of("MaskloopQueueIsLong")[0] < ServingSettings().max_queue_s
@@ -204,17 +213,47 @@ def test_every_alert_is_a_page_or_a_ticket_in_plain_words_with_a_runbook(alert: 
     file, _, heading = rule["annotations"]["runbook_url"].partition("#")
     summary = rule["annotations"]["summary"]
 
-    assert rule["labels"] in ({"severity": "page"}, {"severity": "ticket"})
+    assert rule["labels"]["severity"] in ("page", "ticket", "none")
+    assert (rule["labels"]["severity"] == "none") == (alert == "MaskloopRolloutInProgress")
+    assert rule["labels"].keys() <= {"severity", "cause", "rollout"}
+    assert rule["labels"]["cause"] in CAUSES
+    assert len(rule["annotations"]["command"].split()) >= 2
     assert summary.endswith(".")
     assert len(summary.split()) >= 4
     assert heading in {anchor for anchor, _ in sections(ROOT / file)}
 
 
+CAUSES = {"service", "errors", "pictures", "load", "quality", "drift", "rollout", "samples"}
+"""By these Alertmanager groups: one cause, one message."""
+
+
 def test_what_the_guide_wants_paged_is_paged() -> None:
     paged = {name for name, rule in ALERTS.items() if rule["labels"]["severity"] == "page"}
     wanted = {"MaskloopLatencyP95", "MaskloopClassIou", "MaskloopRestarts", "MaskloopDown"}
-    assert wanted <= paged
-    assert {"MaskloopDrift", "MaskloopRolloutPaused"}.isdisjoint(paged)
+    assert wanted | {"MaskloopQualityFellFar", "MaskloopAvailabilityBurnsFast"} <= paged
+    assert {"MaskloopDrift", "MaskloopDriftBurnsSlowly", "MaskloopRolloutPaused"}.isdisjoint(paged)
+
+
+def test_no_page_is_held_back_by_a_rollout() -> None:
+    expected = {name for name, rule in ALERTS.items() if "rollout" in rule["labels"]}
+    assert {ALERTS[name]["labels"]["severity"] for name in expected} == {"ticket"}
+    assert {ALERTS[name]["labels"]["cause"] for name in expected} == {"load"}
+
+
+def test_the_rules_of_the_objectives_are_those_that_the_settings_give() -> None:
+    written = write_rules(find_objectives(Settings()), bounds_s=LATENCY_BOUNDS_S)
+    assert (DEPLOY / "prometheus/slo.yml").read_text(encoding="utf-8") == written
+
+
+def test_series_that_an_annotation_asks_for_exist(exported: dict[str, set[str]]) -> None:
+    text = json.dumps([rule["annotations"] for rule in ALERTS.values()])
+    asked = set(re.findall(r"maskloop_\w+(?=\{)", text))
+    assert asked == {
+        "maskloop_serving_info",
+        "maskloop_rollback_target_info",
+        "maskloop_production_class_iou",
+    }
+    assert asked <= exported.keys()
 
 
 def test_every_alert_has_a_test_of_its_own() -> None:
@@ -235,11 +274,31 @@ def test_prometheus_itself_finds_the_rules_good_and_they_fire_when_they_should(t
 
     for question in (
         ("check", "config", "--syntax-only", folder / "prometheus.yml"),
-        ("check", "rules", folder / "recording.yml", folder / "alerts.yml", boards),
+        ("check", "rules", folder / "recording.yml", folder / "alerts.yml", folder / "slo.yml", boards),
         ("test", "rules", folder / "tests/alerts_test.yml"),
     ):
         done = subprocess.run(["promtool", *question], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="amtool is not installed")
+def test_alertmanager_itself_finds_its_configuration_good_and_routes_by_severity() -> None:
+    file = DEPLOY / "alertmanager/alertmanager.yml"
+    done = subprocess.run(["amtool", "check-config", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for severity, receiver in (("page", "page"), ("ticket", "ticket"), ("none", "nobody")):
+        question = ("config", "routes", "test", f"--config.file={file}", f"severity={severity}")
+        done = subprocess.run(["amtool", *question], capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == receiver
+
+
+def test_every_alert_that_a_route_or_inhibition_names_exists() -> None:
+    config = load(DEPLOY / "alertmanager/alertmanager.yml")
+    text = json.dumps(config["inhibit_rules"])
+    assert set(re.findall(r"Maskloop\w+", text)) <= ALERTS.keys()
+    named = {key for rule in config["inhibit_rules"] for key in rule.get("equal", ())}
+    assert named <= {"job", "cause"}
+    assert config["route"]["group_by"] == ["job", "cause", "severity"]
 
 
 # --- dashboards ------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def test_what_is_mounted_exists(services: dict[str, Any]) -> None:
     mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
     folders = [mount.partition(":")[0] for mount in mounts if mount.startswith("./")]
 
-    assert len(folders) == 3
+    assert len(folders) == 4
     assert [folder for folder in folders if not (DEPLOY / folder).is_dir()] == []
 
 

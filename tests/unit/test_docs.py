@@ -144,7 +144,7 @@ def test_commands_that_a_page_names_exist(page: Path) -> None:
 def is_command(name: str, second: str) -> bool:
     found: Command | None = cli.commands.get(name)
     if isinstance(found, Group):
-        return second in found.commands
+        return second in found.commands or (not second and bool(getattr(found, "default", "")))
     return found is not None
 
 

@@ -1,4 +1,4 @@
-"""`.ci/promtool` takes promtool from Debian's package; a mirror that cannot be reached does not fail CI."""
+"""`.ci/promtool` takes the tools from Debian's packages; a mirror that cannot be reached does not fail CI."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ APT = """#!/usr/bin/env bash
 echo "${@: -2}" >> "$LOG"
 case "$*" in
   *update*) exit 0 ;;
-  *download*) [ "$(grep -c update "$LOG")" -ge "$NEEDED_UPDATES" ] && cp "$PACKAGE" prometheus_2_amd64.deb ;;
+  *download*) [ "$(grep -c update "$LOG")" -ge "$NEEDED_UPDATES" ] && cp "$PACKAGE" "${@: -1}_2_amd64.deb" ;;
 esac
 """
 DPKG_DEB = """#!/usr/bin/env bash
 [ "$1" = --fsys-tarfile ] && cat "$2"
 """
-PROMTOOL = """#!/usr/bin/env bash
-echo "promtool, version 2"
+TOOL = """#!/usr/bin/env bash
+echo "${0##*/}, version 2"
 """
+TOOLS = ("promtool", "prometheus", "amtool", "prometheus-alertmanager")
 
 
 class Machine:
@@ -50,12 +51,13 @@ class Machine:
         (folder / name).write_text(script)
         (folder / name).chmod(0o755)
 
-    def give_apt(self, *, contents: str = "promtool") -> None:
-        """Install apt and dpkg; the package is the archive that dpkg would unpack."""
+    def give_apt(self, *, contents: tuple[str, ...] = TOOLS) -> None:
+        """Install apt and dpkg; both packages are the archive that dpkg would unpack."""
         self.put(self.programs, "apt-get", APT)
         self.put(self.programs, "dpkg-deb", DPKG_DEB)
         content = self.package.with_name("content")
-        self.put(content / "usr/bin", contents, PROMTOOL)
+        for name in contents:
+            self.put(content / "usr/bin", name, TOOL)
         subprocess.run(["tar", "-cf", self.package, "-C", content, "./usr"], check=True)
 
     def fetch(self, *, needed_updates: int = 0) -> subprocess.CompletedProcess[str]:
@@ -89,29 +91,42 @@ def machine(tmp_path: Path) -> Machine:
         (2, ["download prometheus", *2 * ["-qq update", "download prometheus"]]),
     ],
 )
-def test_promtool_is_taken_from_the_package_within_three_attempts(
+def test_the_tools_are_taken_from_the_packages_within_three_attempts(
     machine: Machine, needed_updates: int, calls: list[str]
 ) -> None:
     machine.give_apt()
     done = machine.fetch(needed_updates=needed_updates)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "promtool, version 2\n"
-    assert os.access(machine.tools / "promtool", os.X_OK)
-    assert machine.calls() == calls
+    assert done.stdout == "promtool, version 2\namtool, version 2\n"
+    assert [name for name in TOOLS if not os.access(machine.tools / name, os.X_OK)] == []
+    assert machine.calls() == [*calls, "download prometheus-alertmanager"]
     assert list(machine.temporary.iterdir()) == []
 
 
-def test_promtool_that_is_there_is_not_fetched_again(machine: Machine) -> None:
+def test_tools_that_are_there_are_not_fetched_again(machine: Machine) -> None:
     machine.give_apt()
-    machine.put(machine.tools, "promtool", PROMTOOL)
+    for name in TOOLS:
+        machine.put(machine.tools, name, TOOL)
     assert machine.fetch().returncode == 0
     assert machine.calls() == []
 
 
-def test_promtool_on_the_path_is_not_fetched(machine: Machine) -> None:
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_that_is_missing_has_its_package_fetched(machine: Machine, name: str) -> None:
     machine.give_apt()
-    machine.put(machine.programs, "promtool", PROMTOOL)
+    for one in TOOLS:
+        if one != name:
+            machine.put(machine.tools, one, TOOL)
+    assert machine.fetch().returncode == 0
+    assert machine.calls() == [f"download prometheus{'' if name in TOOLS[:2] else '-alertmanager'}"]
+    assert os.access(machine.tools / name, os.X_OK)
+
+
+def test_tools_on_the_path_are_not_fetched(machine: Machine) -> None:
+    machine.give_apt()
+    for name in TOOLS:
+        machine.put(machine.programs, name, TOOL)
     assert machine.fetch().returncode == 0
     assert machine.calls() == []
     assert not machine.tools.exists()
@@ -122,21 +137,21 @@ def test_a_mirror_that_cannot_be_reached_is_reported_and_does_not_fail(machine: 
     done = machine.fetch(needed_updates=9)
     assert done.returncode == 0
     assert "apt could not fetch Debian's package `prometheus`" in done.stderr
-    assert "The test of the alert rules will be skipped." in done.stderr
+    assert "The tests of the alert rules will be skipped." in done.stderr
     assert machine.calls().count("download prometheus") == 3
     assert not machine.tools.exists()
     assert list(machine.temporary.iterdir()) == []
 
 
-def test_a_package_without_promtool_is_reported_and_does_not_fail(machine: Machine) -> None:
-    machine.give_apt(contents="prometheus")
+def test_a_package_without_the_tool_is_reported_and_does_not_fail(machine: Machine) -> None:
+    machine.give_apt(contents=("prometheus",))
     done = machine.fetch()
     assert done.returncode == 0
     assert "has no promtool in it" in done.stderr
     assert not machine.tools.exists()
 
 
-def test_a_machine_without_apt_is_told_that_promtool_is_missing(machine: Machine) -> None:
+def test_a_machine_without_apt_is_told_what_is_missing(machine: Machine) -> None:
     done = machine.fetch()
     assert done.returncode == 0
     assert "no apt to fetch it with" in done.stderr

@@ -156,6 +156,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "label": "request push pull status",
         "incidents": "list show report acknowledge note end postmortem page",
         "notify": "test list",
+        "slo": "list rules",
         "keys": "add list revoke rotate",
         "rollout": "resume show stop",
     }
@@ -195,6 +196,7 @@ ARGUMENTS = {
     "keys rotate": ["0123456789ab"],
     "keys revoke": ["0123456789ab"],
     "rollout stop": ["--why", "it is slow"],
+    "slo rules": ["--output", "rules"],
     "incidents show": ["1"],
     "incidents report": ["p95 is 900 ms"],
     "incidents end": ["1", "--why", "p95 is 90 ms"],

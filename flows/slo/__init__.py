@@ -1,0 +1,1 @@
+"""Error budgets of a workspace, and the Prometheus rules of its objectives."""

@@ -1,0 +1,1 @@
+"""What is promised about service and model, and how far labels show that the model keeps it."""
