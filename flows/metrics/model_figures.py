@@ -57,9 +57,28 @@ def measure_class_iou(found: Gathered) -> Figure:
                 is_met=value >= floor,
             )
         )
+    readings += _estimated_readings(found, gates)
     own = [f"{name} {floor:g}" for name, floor in gates.class_iou_floors.items()]
     target = "; ".join([f"at least {gates.min_class_iou:g} of each class", *own])
     return _of_verdict(found, "M5", "Per-class IoU", "mask quality of each class", "", target, readings)
+
+
+def _estimated_readings(found: Gathered, gates: GateSettings) -> Iterator[Reading]:
+    """Yield what was estimated without labels in the newest window; a target inside the band is undecided."""
+    judged = dict(_measured(found, CLASS_IOU.name))
+    estimates = found.drift[0][1].estimates if found.drift else ()
+    for one in estimates:
+        if one.metric != "mask_iou":
+            continue
+        of, baseline = f"class {one.class_name}, estimated in production", judged.get(one.class_name)
+        said = "when it was judged" if baseline is not None else ""
+        if one.value is None or one.low is None or one.high is None:
+            refused = f"{of}: refused, {one.refused_because}"
+            yield Reading(refused, None, baseline=baseline, baseline_name=said)
+            continue
+        floor = gates.class_iou_floors.get(one.class_name, gates.min_class_iou)
+        is_met = True if one.low >= floor else False if one.high < floor else None
+        yield Reading(of, one.value, one.low, f"lower end ({one.confidence:.0%})", baseline, said, is_met)
 
 
 def measure_drift(found: Gathered) -> Figure:

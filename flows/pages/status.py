@@ -119,7 +119,8 @@ class Status:
         if self.state.last_drift is None:
             return f"samples:  {counts}; no window judged yet"
         at, judged = self.state.last_drift
-        return f"samples:  {counts}; {minute(at)}: {judged.sentence()}"
+        quality = "\n          ".join(["", *judged.tell_quality()]).rstrip()
+        return f"samples:  {counts}; {minute(at)}: {judged.sentence()}{quality}"
 
     def _cycle_line(self, cycle: Cycle) -> str:
         verdict = f", verdict {cycle.verdict.outcome}" if cycle.verdict else ""

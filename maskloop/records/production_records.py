@@ -233,6 +233,12 @@ class DriftJudged(Record):
         """Say it in plain words."""
         return f"{self.headline()}: {self.reason}"
 
+    def tell_quality(self) -> tuple[str, ...]:
+        """Say each estimated mask IoU, or why there is none; nothing for records from before estimates."""
+        if self.no_estimate:
+            return (f"quality was not estimated: {self.no_estimate}",)
+        return tuple(one.sentence() for one in self.estimates if one.metric == "mask_iou")
+
     def headline(self) -> str:
         """Say the outcome alone."""
         of_sources = f" of {', '.join(self.sources)}" if self.sources else ""

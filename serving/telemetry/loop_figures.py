@@ -8,7 +8,7 @@ from typing import Final, get_args
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from maskloop.records.kinds import RolloutPhase
+from maskloop.records.kinds import DriftJudged, RolloutPhase
 from maskloop.state.loop_state import LoopState
 from monitoring.slo.label_quality import QualityBudget
 from registry.champion.lineage import rollback_target
@@ -74,6 +74,26 @@ def _describe_drift(state: LoopState) -> Iterable[Metric]:
     yield GaugeMetricFamily(
         "maskloop_drifted_features", "Signals that drifted in it.", value=len(judged.drifted_features)
     )
+    yield from _describe_estimates(judged)
+
+
+def _describe_estimates(judged: DriftJudged) -> Iterable[Metric]:
+    """Tell what was estimated without labels in that window; of a refused figure that alone."""
+    labels = ["class_name", "metric"]
+    value = GaugeMetricFamily("maskloop_estimated_quality", "Estimated, 0..1.", labels=labels)
+    low = GaugeMetricFamily("maskloop_estimated_quality_low", "Its band from there.", labels=labels)
+    high = GaugeMetricFamily("maskloop_estimated_quality_high", "And to there.", labels=labels)
+    refused = GaugeMetricFamily(
+        "maskloop_estimated_quality_refused", "1: there is no estimate, 0: there is one.", labels=labels
+    )
+    for one in judged.estimates:
+        of = [one.class_name, one.metric]
+        refused.add_metric(of, one.value is None)
+        for family, number in ((value, one.value), (low, one.low), (high, one.high)):
+            if number is not None:
+                family.add_metric(of, number)
+    if judged.estimates:
+        yield from (value, low, high, refused)
 
 
 def _describe_rollout(state: LoopState) -> Iterable[Metric]:

@@ -10,6 +10,7 @@ from flows.answering.batch_prediction import predict
 from flows.drift.monitor import monitor
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
+from flows.pages.status import describe_status
 from maskloop.records.kinds import DriftJudged
 from tests.fakes.loop_world import World
 from tests.unit.flows.drift.test_monitor import photograph
@@ -44,6 +45,7 @@ def test_a_window_like_the_champions_own_pictures_is_estimated_as_good_as_those(
     assert told
     assert [one.value for one in told] == pytest.approx([0.9] * len(told), abs=0.1)
     assert all(one.refused_because for one in judged.estimates if one.value is None)
+    assert told[0].sentence() in describe_status(world.app()).to_text()
     page = (world.workspace.root / judged.report).read_text()
     assert "Quality without labels, estimated" in page
     assert world.of_kind(DriftJudged)[-1].estimates == judged.estimates

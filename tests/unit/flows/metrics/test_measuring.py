@@ -8,7 +8,7 @@ import pytest
 
 from flows.metrics.figure import Figure, Gathered
 from flows.metrics.measuring import measure
-from maskloop.records.kinds import Check, DriftJudged, VerdictReached
+from maskloop.records.kinds import Check, DriftJudged, QualityEstimate, VerdictReached
 from maskloop.settings.workspace_settings import parse_settings
 from monitoring.samples.corrections import Judged
 from registry.evidence.diagnosis import ClassFindings, Diagnosis
@@ -192,6 +192,26 @@ def test_memory_is_told_of_each_process_and_card_against_its_own_limit() -> None
     process, card = found.readings
     assert (process.of, process.value, process.tail, process.is_met) == ("process 17", 95.0, 950.0, False)
     assert (card.of, card.value, card.is_met) == ("memory of GPU 0", 75.0, True)
+
+
+def test_iou_estimated_in_production_is_told_beside_the_judged_one_and_a_refusal_is_no_number() -> None:
+    def estimate(name: str, **numbers: Any) -> QualityEstimate:
+        nothing: dict[str, Any] = {"value": None, "low": None, "high": None, "refused_because": "too few"}
+        return QualityEstimate(
+            class_name=name, metric="mask_iou", confidence=0.9, num_pictures=40, **(numbers or nothing)
+        )
+
+    bolt = estimate("bolt", value=0.7, low=0.65, high=0.75)
+    undecided = estimate("nut", value=0.5, low=0.4, high=0.6)
+    at, record = judged(1, 0.45)
+    drift = ((at, record.model_copy(update={"estimates": (bolt, undecided, estimate("gear"))})),)
+    readings = figures(**CHAMPION, drift=drift)["M5"].readings[2:]
+    told = [(one.of, one.value, one.tail, one.baseline, one.is_met) for one in readings]
+    assert told == [
+        ("class bolt, estimated in production", 0.7, 0.65, 0.9, True),
+        ("class nut, estimated in production", 0.5, 0.4, 0.55, None),
+        ("class gear, estimated in production: refused, too few", None, None, None, None),
+    ]
 
 
 def test_the_drift_score_is_told_beside_those_of_the_windows_before() -> None:

@@ -292,6 +292,11 @@ def test_an_estimate_of_quality_says_its_band_or_why_there_is_none() -> None:
     nothing = {"value": None, "low": None, "high": None, "refused_because": "unlike anything it learned from"}
     refused = known.model_copy(update={"metric": "mask_ap", **nothing})
     assert refused.sentence() == "mask AP of bolt: no estimate, unlike anything it learned from"
+    judged = drift("quiet", 60).model_copy(update={"estimates": (known, refused)})
+    assert judged.tell_quality() == ("mask IoU of bolt: about 0.74 (0.69 to 0.79)",)
+    silent = drift("quiet", 60).model_copy(update={"no_estimate": "switched off"})
+    assert silent.tell_quality() == ("quality was not estimated: switched off",)
+    assert drift("quiet", 60).tell_quality() == ()
 
 
 def drift(outcome: str, num_samples: int, *sources: str) -> DriftJudged:

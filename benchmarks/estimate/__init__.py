@@ -1,0 +1,1 @@
+"""How far estimates of quality without labels are from what labels say, under known and real shifts."""
