@@ -22,6 +22,7 @@ from flows.drift.publication import (
     write_pages,
 )
 from flows.drift.quality import SWITCHED_OFF, QualityEyes, WindowQuality, estimate_window
+from flows.evidence.estimate_check import tell_checks
 from flows.evidence.evaluate import load_picture
 from flows.evidence.reference_pictures import choose_reference_pictures, count_known_sources
 from flows.loop.cycles import record_trigger
@@ -109,7 +110,7 @@ def monitor(app: App) -> Monitored:
     found = judge_window(references, planned.window, settings, known=known)
     quality = _estimate(
         served, version, held_out, planned.window, app.samples, app.copies, app.workspace, app.teller
-    )
+    ).beside(tell_checks(app.state(), served.weights_digest))
     alike = [version.path(one) for one in held_out if found.deciding.name in (POOLED, one.source)]
     directory = _write_pages(
         found, quality, planned.window, alike, app.samples, app.feature_report, app.workspace

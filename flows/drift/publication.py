@@ -101,6 +101,7 @@ def write_pages(
         sources=found.sources,
         estimates=quality.estimates,
         no_estimate=quality.why_none,
+        labels_said=quality.labels_said,
         links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +45,16 @@ class WindowQuality:
     Attributes:
         estimates: One for each figure and class; empty if there is none.
         why_none: Why there is none, in words; empty if there are estimates.
+        labels_said: What labels have said about this champion so far, as sentences.
     """
 
     estimates: tuple[QualityEstimate, ...] = ()
     why_none: str = ""
+    labels_said: tuple[str, ...] = ()
+
+    def beside(self, labels_said: tuple[str, ...]) -> WindowQuality:
+        """Return the same, with what labels have said."""
+        return replace(self, labels_said=labels_said)
 
 
 SWITCHED_OFF = WindowQuality(why_none="monitoring.estimate_pictures is 0")

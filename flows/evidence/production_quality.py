@@ -11,17 +11,22 @@ import numpy as np
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.version_store import tag_number
 from evaluation.instances import IouTable
+from flows.evidence.estimate_check import check_estimates, find_estimates
 from flows.evidence.evaluate import evaluate_model
 from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
-from maskloop.records.kinds import ClassQuality, QualityMeasured, write_record
+from maskloop.records.kinds import CheckedQuality, ClassQuality, QualityMeasured, write_record
 from maskloop.settings.workspace_settings import GateSettings, Settings
 from maskloop.state.loop_state import LoopState
+from monitoring.samples.sample_log import SampleLog
+from monitoring.samples.values import Sample
 
 _MAX_PICTURES: Final = 200
 """Of one data version: a large import must not hold the loop up."""
+_MAX_OTHERS: Final = 2000
+"""Answers without labels that help to narrow the intervals."""
 
 
 def measure_production_quality(app: App) -> list[str]:
@@ -51,7 +56,8 @@ def measure_production_quality(app: App) -> list[str]:
             else None
         )
         random = {one.digest for one in pictures if asked.get(one.digest)}
-        record = _measure(state, version, pictures, random, table)
+        checked = _check(state, random, table, app.samples) if table and random else ()
+        record = _measure(state, version, pictures, random, table, checked)
     except MaskloopError as error:
         app.teller.say(f"the champion could not be held against new labels: {error}")
         return []
@@ -118,6 +124,7 @@ def _measure(
     pictures: Sequence[LabelledPicture],
     random: AbstractSet[str],
     table: IouTable | None,
+    checked: tuple[CheckedQuality, ...],
 ) -> QualityMeasured:
     champion = state.champion
     assert champion is not None  # noqa: S101 - the caller looked
@@ -129,7 +136,24 @@ def _measure(
         num_random=len(random),
         classes=add_up(table, {one.digest for one in pictures}) if table else (),
         random_classes=add_up(table, random) if table else (),
+        checked=checked,
     )
+
+
+def _check(
+    state: LoopState, random: AbstractSet[str], table: IouTable, samples: SampleLog
+) -> tuple[CheckedQuality, ...]:
+    """Hold the newest estimate against random pictures, with the champion's other answers beside them."""
+    weights_digest = state.champion.weights_digest if state.champion else ""
+    own: dict[str, Sample | None] = dict.fromkeys(random)
+    for request in state.label_requests.values():
+        for chosen in request.requested.chosen:
+            sample = samples.get(chosen.sample_id) if chosen.picture_digest in own else None
+            if sample is not None and sample.weights_digest == weights_digest:
+                own[chosen.picture_digest] = sample
+    newest = samples.newest(_MAX_OTHERS, weights_digest=weights_digest)
+    others = [one for one in newest if one.picture_digest not in own]
+    return check_estimates(table, own, others, find_estimates(state, weights_digest))
 
 
 def _hold_against(

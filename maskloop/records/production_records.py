@@ -11,6 +11,7 @@ from maskloop.wording import count
 __all__ = [
     "METRIC_IN_WORDS",
     "AgreementMeasured",
+    "CheckedQuality",
     "ClassQuality",
     "DriftJudged",
     "QualityEstimate",
@@ -169,6 +170,36 @@ class ClassQuality(Record):
         return f"{self.class_name}: {self.iou_sum:.1f} of {count(self.num_instances, 'instance')}"
 
 
+class CheckedQuality(Record):
+    """What labels of random pictures say about one class, beside what was estimated before they came."""
+
+    kind: ClassVar[str] = ""
+    class_name: str
+    value: float | None
+    """0..1, the mask IoU; None where too few labelled pictures show the class."""
+    low: float | None
+    """0..1, the lower end of its interval."""
+    high: float | None
+    """0..1, its upper end."""
+    num_labelled: int
+    """Labelled pictures that show the class."""
+    refused_because: str = ""
+    estimate: float | None = None
+    """0..1, what was estimated without labels; None if that was nothing, or refused."""
+    estimate_low: float | None = None
+    estimate_high: float | None = None
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        estimated = "no estimate before"
+        if self.estimate is not None and self.estimate_low is not None and self.estimate_high is not None:
+            band = f"{self.estimate_low:.2f} to {self.estimate_high:.2f}"
+            estimated = f"estimated {self.estimate:.2f} ({band}) before"
+        if self.value is None or self.low is None or self.high is None:
+            return f"{self.class_name}: {self.refused_because}; {estimated}"
+        return f"{self.class_name}: {self.value:.2f} ({self.low:.2f} to {self.high:.2f}), {estimated}"
+
+
 class QualityMeasured(Record):
     """The champion was held against labels of production pictures that came after it was trained."""
 
@@ -184,15 +215,19 @@ class QualityMeasured(Record):
     """Over all of the pictures."""
     random_classes: tuple[ClassQuality, ...] = ()
     """Over those drawn at random."""
+    checked: tuple[CheckedQuality, ...] = ()
+    """What those drawn at random say with an interval, beside what was estimated before."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
         found = [one for one in self.classes if one.num_instances]
         said = ", ".join(f"{one.class_name} {one.iou_sum / one.num_instances:.2f}" for one in found)
         random = f", {self.num_random} of them at random" if self.num_random else ""
+        known = "; ".join(one.sentence() for one in self.checked if one.value is not None)
+        by_random = f"; by the random ones: {known}" if known else ""
         return (
             f"version {self.version} on {count(self.num_pictures, 'production picture')} labelled in "
-            f"{self.data_tag}{random}: mask IoU {said or 'of no instance'}"
+            f"{self.data_tag}{random}: mask IoU {said or 'of no instance'}{by_random}"
         )
 
 

@@ -54,6 +54,7 @@ def write_drift_page(
     sources: Sequence[SourceVerdict] = (),
     estimates: Sequence[QualityEstimate] = (),
     no_estimate: str = "",
+    labels_said: Sequence[str] = (),
     links: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `index.html` and return its path.
@@ -68,6 +69,7 @@ def write_drift_page(
         sources: What was found in each source; none for a window of one source.
         estimates: How good the champion probably is in the window.
         no_estimate: Why that is unknown, in words.
+        labels_said: What labels have said about the champion, as sentences.
         links: Address by text, e.g. ``{"Every column in Evidently": "evidently.html"}``.
 
     Raises:
@@ -88,6 +90,7 @@ def write_drift_page(
         },
         estimates=estimates,
         no_estimate=no_estimate,
+        labels_said=labels_said,
         metric_in_words=METRIC_IN_WORDS,
         links=links or {},
         p_value=write_p_value,

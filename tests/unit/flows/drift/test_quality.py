@@ -11,7 +11,7 @@ from flows.drift.monitor import monitor
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.status import describe_status
-from maskloop.records.kinds import DriftJudged
+from maskloop.records.kinds import CheckedQuality, DriftJudged, QualityMeasured, write_record
 from tests.fakes.loop_world import World
 from tests.unit.flows.drift.test_monitor import photograph
 
@@ -49,6 +49,17 @@ def test_a_window_like_the_champions_own_pictures_is_estimated_as_good_as_those(
     page = (world.workspace.root / judged.report).read_text()
     assert "Quality without labels, estimated" in page
     assert world.of_kind(DriftJudged)[-1].estimates == judged.estimates
+
+
+def test_the_page_shows_what_labels_said_beside_the_estimate(tmp_path: Path) -> None:
+    world = serve(tmp_path)
+    first = check(world, tmp_path, 1000)
+    said = CheckedQuality(class_name="bolt", value=0.71, low=0.6, high=0.8, num_labelled=9)
+    about = {"version": "1", "weights_digest": first.weights_digest, "data_tag": "data-v1"}
+    measured = QualityMeasured.model_validate({**about, "num_pictures": 9, "num_random": 9, "classes": ()})
+    write_record(world.ledger, measured.model_copy(update={"checked": (said,)}))
+    page = (world.workspace.root / check(world, tmp_path, 2000).report).read_text()
+    assert "bolt: 0.71 (0.60 to 0.80), no estimate before." in page
 
 
 def test_what_was_learned_about_a_champion_is_learned_once(tmp_path: Path) -> None:

@@ -69,6 +69,18 @@ def test_pictures_drawn_at_random_are_added_up_by_themselves(served: World) -> N
     assert ", 4 of them at random" in record.sentence()
 
 
+def test_random_pictures_with_labels_say_the_iou_with_an_interval(served: World) -> None:
+    label_production(served, range(12, 24), random=8)
+    reconcile(served.app())
+    (record,) = served.of_kind(QualityMeasured)
+    assert [(one.class_name, one.num_labelled) for one in record.checked] == [("bolt", 8), ("nut", 8)]
+    for checked, summed in zip(record.checked, record.random_classes, strict=True):
+        assert checked.low is not None
+        assert checked.high is not None
+        assert checked.low <= summed.iou_sum / summed.num_instances <= checked.high
+    assert "; by the random ones: bolt: 0." in record.sentence()
+
+
 def test_pictures_that_production_never_showed_are_no_measure_of_it(served: World) -> None:
     served.label(range(12, 24))
     reconcile(served.app())
