@@ -1,4 +1,4 @@
-"""Labels parsed so that a large COCO file costs little: its outlines stay text until they are asked for."""
+"""Labels parsed so that a large COCO file costs little: outlines and boxes stay text until asked for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from maskloop.memory import collector_paused
 
 COCO_LISTS: Final = ("images", "annotations", "categories")
 OUTLINE: Final = "segmentation"
+BOX: Final = "bbox"
 
 
 class _Annotation(TypedDict, total=False):
@@ -21,7 +22,7 @@ class _Annotation(TypedDict, total=False):
     id: Any
     image_id: Any
     category_id: Any
-    bbox: Any
+    bbox: msgspec.Raw
     area: Any
     iscrowd: Any
     attributes: Any
@@ -65,7 +66,8 @@ _parse_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 @collector_paused()
 def parse_labels(data: bytes) -> Any:
-    """Parse JSON as `json.loads` does; in a COCO file each ``segmentation`` is left for `unfolded`.
+    """Parse JSON as `json.loads` does; in a COCO file each ``segmentation`` and ``bbox`` is left for
+    `unfolded`.
 
     Annotations may lose what nothing here reads.
 
@@ -124,6 +126,6 @@ def _parse_annotation(text: msgspec.Raw) -> Any:
     except msgspec.ValidationError:  # it is no object
         return _parse(text)
     for name, value in record.items():
-        if name != OUTLINE:
+        if name not in (OUTLINE, BOX):
             record[name] = _parse(value)
     return record

@@ -27,7 +27,7 @@ MAX_COORDINATE_PX: Final = 65_536.0
 MAX_VERTICES: Final = 200_000
 MAX_PERIMETER_PX: Final = 20_000_000.0
 _MAX_CHARACTERS_PER_NUMBER: Final = 6
-_MAX_AREAS_AT_ONCE: Final = 255  # pycocotools 2.0.11 puts the number of masks into a uint8
+_MAX_AT_ONCE: Final = 255  # pycocotools 2.0.11 puts the number of masks into a uint8 where it counts pixels
 _FIRST_CHARACTER: Final = 48
 
 
@@ -156,8 +156,8 @@ def _changes(
 def areas_px(rles: Sequence[Rle]) -> NDArray[np.int64]:
     """Return each mask's number of pixels, int64 (N,)."""
     areas = np.zeros(len(rles), dtype=np.int64)
-    for start in range(0, len(rles), _MAX_AREAS_AT_ONCE):
-        block = slice(start, start + _MAX_AREAS_AT_ONCE)
+    for start in range(0, len(rles), _MAX_AT_ONCE):
+        block = slice(start, start + _MAX_AT_ONCE)
         areas[block] = _native().area([_to_native(rle) for rle in rles[block]])
     return areas
 
@@ -173,9 +173,10 @@ def unite_masks(rles: Sequence[Rle]) -> Rle:
 
 def boxes_xyxy(rles: Sequence[Rle]) -> NDArray[np.float64]:
     """Return each mask's tight box, float64 (N, 4), x0, y0, x1, y1 in px; zeros where it is empty."""
-    if not rles:
-        return np.zeros((0, 4), dtype=np.float64)
-    boxes = np.asarray(_native().toBbox([_to_native(rle) for rle in rles]), dtype=np.float64).reshape(-1, 4)
+    boxes = np.zeros((len(rles), 4), dtype=np.float64)
+    for start in range(0, len(rles), _MAX_AT_ONCE):  # in blocks, so that memory stays small
+        block = slice(start, start + _MAX_AT_ONCE)
+        boxes[block] = _native().toBbox([_to_native(rle) for rle in rles[block]]).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
 

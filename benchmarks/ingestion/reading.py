@@ -1,30 +1,27 @@
 """Cost of reading and checking a drawn COCO file: ``python -m benchmarks.ingestion.reading [PICTURES]``.
 
 118,000 pictures, with about seven polygons each, have the size of COCO's training data of 2017. Pictures are
-not read: what a look at each would find is drawn too. Figures are printed as JSON.
+not read: what a look at each would find is drawn too. A process of its own does it, which imports what
+`maskloop ingest` does. Figures are printed as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.ingestion.checking import HEIGHT_PX, WIDTH_PX
 from benchmarks.provenance import describe_run
-from dataset.bends.evidence import Batch
-from dataset.bends.mending import judge_bends
-from dataset.coco.document import read_coco
-from dataset.coco.validation import FoundPicture, Reading, validate_batch
 
 NUM_PICTURES: Final = 8_000
 NUM_CLASSES: Final = 80
-_WIDTH_PX, _HEIGHT_PX = 640, 480
 _VERTICES: Final = 42
 _INSTANCES: Final = 7.3
 
@@ -36,40 +33,10 @@ def main() -> None:
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "annotations.json"
-        num_instances = draw_file(file, wanted.pictures)
-        start = time.process_time()
-        coco = read_coco(file)
-        read_s = time.process_time() - start
-        read_mb = peak_mb()
-        found = {image["file_name"]: found_picture(image["file_name"]) for image in coco.images}
-        start = time.process_time()
-        report, _, _ = judge_bends(
-            Batch(coco, Reading()),
-            lambda batch: validate_batch(batch.coco, found, reading=batch.reading),
-            is_mending=False,
-        )
-        figures = {
-            **describe_run(),
-            "pictures": wanted.pictures,
-            "instances": num_instances,
-            "file, MB": file.stat().st_size // 10**6,
-            "reading, CPU s": round(read_s, 2),
-            "reading, peak memory of the process, MB": read_mb,
-            "checking, CPU s": round(time.process_time() - start, 1),
-            "checking, peak memory of the process, MB": peak_mb(),
-            "usable pictures": len(report.usable),
-        }
-    print(json.dumps(figures, indent=1))
-
-
-def peak_mb() -> int:
-    """Return the most memory this process has held so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def found_picture(name: str) -> FoundPicture:
-    """Return what looking at a picture would have found."""
-    return FoundPicture(name, name, ".jpg", _WIDTH_PX, _HEIGHT_PX, 1, told_location=False, difference_hash=0)
+        drawn = {"pictures": wanted.pictures, "instances": draw_file(file, wanted.pictures)}
+        command = [sys.executable, "-m", "benchmarks.ingestion.checking", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    print(json.dumps({**describe_run(), **drawn, **json.loads(done.stdout)}, indent=1))
 
 
 def draw_file(file: Path, num_pictures: int) -> int:
@@ -83,7 +50,7 @@ def draw_file(file: Path, num_pictures: int) -> int:
         for picture in range(1, num_pictures + 1):
             for _ in range(int(rng.poisson(_INSTANCES))):
                 radii = rng.uniform(5, 60, 2)
-                centre = rng.uniform(radii, (_WIDTH_PX - radii[0], _HEIGHT_PX - radii[1]))
+                centre = rng.uniform(radii, (WIDTH_PX - radii[0], HEIGHT_PX - radii[1]))
                 outline = centre + radii * circle * rng.uniform(0.8, 1.0, (_VERTICES, 1))
                 number += 1
                 record: dict[str, Any] = {
@@ -97,7 +64,7 @@ def draw_file(file: Path, num_pictures: int) -> int:
                 }
                 out.write(("," if number > 1 else "") + json.dumps(record))
         images = [
-            {"id": one, "file_name": f"{one:012}.jpg", "width": _WIDTH_PX, "height": _HEIGHT_PX}
+            {"id": one, "file_name": f"{one:012}.jpg", "width": WIDTH_PX, "height": HEIGHT_PX}
             for one in range(1, num_pictures + 1)
         ]
         categories = [{"id": one, "name": f"class {one}"} for one in range(1, NUM_CLASSES + 1)]

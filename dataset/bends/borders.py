@@ -48,17 +48,22 @@ def find_short_masks(evidence: Evidence) -> Finding | None:
     outlines have to look like a tracer's in at least `_LEAST_TRACED` annotations and in half of the batch.
     """
     is_inclusive = evidence.tool == SUPERVISELY and evidence.coco.format == COCO
-    judged = [(one, facts, _judge_border(one, facts, is_inclusive)) for one, facts in evidence.outlined]
-    contradicted = [one for one, _, border in judged if border is _Border.CONTRADICTED]
-    traced = [one for one, _, border in judged if border is _Border.TRACED]
-    num_judged = sum(border is not _Border.UNKNOWN for *_, border in judged)
-    if contradicted and len(contradicted) >= _LEAST_SHARE_CONTRADICTED * len(judged):
+    by_border: dict[_Border, list[ReadAnnotation]] = {border: [] for border in _Border}
+    rectangles: list[ReadAnnotation] = []
+    for one, facts in evidence.outlined:
+        border = _judge_border(one, facts, is_inclusive)
+        by_border[border].append(one)
+        if _is_box_of_a_tracer(facts, border):
+            rectangles.append(one)
+    contradicted, traced = by_border[_Border.CONTRADICTED], by_border[_Border.TRACED]
+    num_judged = evidence.num_outlined - len(by_border[_Border.UNKNOWN])
+    if contradicted and len(contradicted) >= _LEAST_SHARE_CONTRADICTED * evidence.num_outlined:
         affected = contradicted + [one for one in traced if told_box(one) is None]
         proof = "their own boxes and areas are those of masks one pixel wider and higher"
         if is_inclusive:
             proof = f"{SUPERVISELY} counts the pixels of an outline to the object"
     elif len(traced) >= _LEAST_TRACED and len(traced) >= _LEAST_SHARE_TRACED * num_judged:
-        affected = traced + [one for one, facts, border in judged if _is_box_of_a_tracer(facts, border)]
+        affected = traced + rectangles
         proof = "their points are the centres of border pixels, and none reaches the last column or row"
     else:
         return None
@@ -72,7 +77,7 @@ def find_short_masks(evidence: Evidence) -> Finding | None:
 def find_masks_off_by_half(evidence: Evidence) -> Finding | None:
     """Find outlines whose box is the one in the file moved by half a pixel to the left and upwards."""
     affected = [one for one, facts in evidence.outlined if _is_off_by_half(one, facts)]
-    if not affected or len(affected) < _LEAST_SHARE_CONTRADICTED * len(evidence.outlined):
+    if not affected or len(affected) < _LEAST_SHARE_CONTRADICTED * evidence.num_outlined:
         return None
     message = (
         f"{len(affected)} of {count(len(evidence.annotations), 'mask')} lie half a pixel to the left of and "

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset.bends.painting import read_polygons
-from dataset.bends.tracing import OutlineFacts, look_at
+from dataset.bends.tracing import FACTS, OutlineFacts, look_at
 from dataset.coco.document import CocoFile, box_is_sound
 from dataset.coco.listing import ReadAnnotation
 from dataset.coco.validation import Reading, ValidationReport
+from dataset.label_json import unfolded
 from dataset.problems import Severity
 from maskloop.masks import areas_px, boxes_xyxy
 
 Polygons = Sequence[NDArray[np.float64]]
+_ROWS_AT_ONCE: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,33 @@ class Evidence:
     class_names: tuple[str, ...]
     pictures: tuple[str, ...]
 
-    @cached_property
-    def outlined(self) -> tuple[tuple[ReadAnnotation, OutlineFacts], ...]:
+    @property
+    def outlined(self) -> Iterator[tuple[ReadAnnotation, OutlineFacts]]:
         """Annotations with polygons, and what is to be seen in them."""
-        return tuple(
-            (one, look_at(polygons))
-            for one in self.annotations
-            if not one.is_stretched and (polygons := read_polygons(one.record.get("segmentation")))
-        )
+        indices, facts = self._outlines
+        for start in range(0, len(indices), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            for index, row in zip(indices[rows], facts[rows].tolist(), strict=True):
+                yield self.annotations[index], OutlineFacts.from_row(row)
+
+    @property
+    def num_outlined(self) -> int:
+        """How many annotations have polygons."""
+        return len(self._outlines[0])
+
+    @cached_property
+    def _outlines(self) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """Index of each annotation with polygons, int64 (N,), and the facts, `FACTS` (N,)."""
+        indices: list[int] = []
+
+        def look_at_each() -> Iterator[tuple[float, ...]]:
+            for index, one in enumerate(self.annotations):
+                if not one.is_stretched and (polygons := read_polygons(one.record.get("segmentation"))):
+                    indices.append(index)
+                    yield look_at(polygons).to_row()
+
+        facts = np.fromiter(look_at_each(), FACTS)
+        return np.array(indices, np.int64), facts
 
     @cached_property
     def areas(self) -> NDArray[np.int64]:
@@ -78,7 +99,7 @@ def told_area(annotation: ReadAnnotation) -> float | None:
 
 def told_box(annotation: ReadAnnotation) -> tuple[float, float, float, float] | None:
     """Return what the file gives as an annotation's box, x0, y0, x1, y1 in px, or None."""
-    box: Any = annotation.record.get("bbox")
+    box: Any = unfolded(annotation.record.get("bbox"))
     if not box_is_sound(box):
         return None
     left, top, width, height = map(float, box)

@@ -82,7 +82,7 @@ def _lost_pixel(record: Any) -> tuple[int, int] | None:
     """
     if not isinstance(record, dict) or record.get("area") != 1 or unfolded(record.get("segmentation")) != []:
         return None
-    box: Any = record.get("bbox")
+    box: Any = unfolded(record.get("bbox"))
     if not box_is_sound(box) or box[2:] not in ([1, 1], [0, 0]) or any(side != int(side) for side in box):
         return None
     return int(box[0]), int(box[1])
@@ -147,4 +147,4 @@ def _with_neighbours(mask_HW: NDArray[np.bool_], *, axis: Literal[0, 1]) -> NDAr
 
 
 def _each_once(annotations: Iterable[ReadAnnotation]) -> list[ReadAnnotation]:
-    return list({one.where: one for one in annotations}.values())
+    return list({one.index: one for one in annotations}.values())

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 _ROUNDING_PX: Final = 0.02
 """Six decimals of a share of 20,000 px."""
+FACTS: Final = np.dtype(
+    [
+        ("num_polygons", np.int64),
+        ("is_whole", np.bool_),
+        ("is_eight_way", np.bool_),
+        ("has_diagonals", np.bool_),
+        ("x0", np.float64),
+        ("y0", np.float64),
+        ("x1", np.float64),
+        ("y1", np.float64),
+        ("area_px2", np.float64),
+        ("num_painted_px", np.float64),
+    ]
+)
+"""A row of a table of `OutlineFacts`, which takes a fifth of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,17 @@ class OutlineFacts:
     box: tuple[float, float, float, float]
     area_px2: float
     num_painted_px: float
+
+    def to_row(self) -> tuple[float, ...]:
+        """Return the values of a row of `FACTS`."""
+        flags = (self.num_polygons, self.is_whole, self.is_eight_way, self.has_diagonals)
+        return *flags, *self.box, self.area_px2, self.num_painted_px
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> OutlineFacts:
+        """Return what `to_row` took apart."""
+        number, is_whole, is_eight_way, has_diagonals, x0, y0, x1, y1, area_px2, painted = row
+        return cls(number, is_whole, is_eight_way, has_diagonals, (x0, y0, x1, y1), area_px2, painted)
 
 
 def look_at(polygons: Sequence[NDArray[np.float64]]) -> OutlineFacts:

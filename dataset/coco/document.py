@@ -31,7 +31,7 @@ class CocoFile:
         path: Where it was read from.
         images: Anything, usually dictionaries with ``id``, ``file_name``, ``width`` and ``height``.
         annotations: Anything, usually dictionaries with ``image_id``, ``category_id`` and ``segmentation``,
-            which `dataset.label_json.unfolded` parses if it was left as text.
+            which `dataset.label_json.unfolded` parses if it was left as text, as it does ``bbox``.
         categories: Anything, usually dictionaries with ``id`` and ``name``.
         tool: Which tool wrote it, as far as its content tells; empty if it tells nothing.
         format: What the format is called.
@@ -121,7 +121,7 @@ def read_json(path: Path, *, place: Path | None = None, parse: Callable[[bytes],
         raise NotFoundError("the annotation file does not exist", where=where, hint=hint) from error
     except OSError as error:
         raise DataError(f"the annotation file cannot be read: {error.strerror}", where=where) from error
-    if not data.strip():
+    if not data or data.isspace():
         raise DataError("the annotation file is empty", where=where, hint="export it again")
     try:
         return parse(data)

@@ -11,9 +11,6 @@ from dataset.coco.document import CocoFile, Identifier, identifier
 from dataset.labelled_pictures import LabelledInstance
 from dataset.problems import DataProblem
 
-Annotations = list[tuple[str, dict[str, Any]]]
-"""Annotations of one picture, each with its place."""
-
 
 @dataclass(frozen=True)
 class Listed:
@@ -37,23 +34,32 @@ class ReadAnnotation:
     """One entry of ``annotations`` with what was read from it.
 
     Attributes:
-        where: Its place, ``/annotations/7``.
+        index: Its index in the list.
         picture: The file name of its picture.
         record: As it stands in the file.
         instance: What was read; its mask is in the frame it was drawn in.
         is_stretched: Its outlines were scaled to fit the picture, so its box and area do not fit the mask.
     """
 
-    where: str
+    index: int
     picture: str
     record: Mapping[str, Any]
     instance: LabelledInstance
     is_stretched: bool = False
 
     @property
-    def index(self) -> int:
-        """Its index in the list."""
-        return int(self.where.rsplit("/", 1)[-1])
+    def where(self) -> str:
+        """Its place, ``/annotations/7``."""
+        return name_place(self.index)
+
+
+def name_place(index: int) -> str:
+    """Return the place of an entry of ``annotations``.
+
+    >>> name_place(7)
+    '/annotations/7'
+    """
+    return f"/annotations/{index}"
 
 
 def picture_names(coco: CocoFile) -> tuple[str, ...]:
@@ -102,25 +108,25 @@ def _listed_once(listed: list[Listed], problems: list[DataProblem]) -> list[List
     return once
 
 
-def group_annotations(coco: CocoFile, problems: list[DataProblem]) -> dict[Identifier, Annotations]:
-    """Return the annotations of every picture id that is listed, whether its entry can be used or not."""
+def group_annotations(coco: CocoFile, problems: list[DataProblem]) -> dict[Identifier, list[int]]:
+    """Return the indices of each listed picture id's annotations, whether its entry can be used or not."""
     keys = {identifier(record.get("id")) for record in coco.images if isinstance(record, dict)} - {None}
-    by_picture: dict[Identifier, Annotations] = defaultdict(list)
+    by_picture: dict[Identifier, list[int]] = defaultdict(list)
     ids: Counter[Identifier | None] = Counter()
-    for number, annotation in enumerate(coco.annotations):
-        where = f"/annotations/{number}"
+    for index, annotation in enumerate(coco.annotations):
         key = identifier(annotation.get("image_id")) if isinstance(annotation, dict) else None
         if key is None or key not in keys:
             continue
-        by_picture[key].append((where, annotation))
+        by_picture[key].append(index)
         own_id = identifier(annotation.get("id"))
         ids[own_id] += 1
         if own_id is None:
-            problems.append(DataProblem("info", "annotation-id-missing", where, "annotations get new ids"))
+            message = "annotations get new ids"
+            problems.append(DataProblem("info", "annotation-id-missing", name_place(index), message))
         elif own_id == 0:
             message = "annotation id 0, which pycocotools never matches; annotations get new ids"
-            problems.append(DataProblem("info", "annotation-id-0", where, message))
+            problems.append(DataProblem("info", "annotation-id-0", name_place(index), message))
         elif ids[own_id] == 2:
             message = f"annotation id {own_id!r} is used more than once; all are kept under new ids"
-            problems.append(DataProblem("warning", "annotation-id-twice", where, message))
+            problems.append(DataProblem("warning", "annotation-id-twice", name_place(index), message))
     return by_picture

@@ -17,9 +17,10 @@ from typing import Any
 from dataset.coco.document import CocoFile, Identifier, box_is_sound, crowd_flag, identifier
 from dataset.coco.frames import DrawnOn, Frame, find_frame, leaves_guessed_frame
 from dataset.coco.labels import read_batch_classes, read_categories
-from dataset.coco.listing import Annotations, Listed, ReadAnnotation, group_annotations, list_pictures
+from dataset.coco.listing import Listed, ReadAnnotation, group_annotations, list_pictures, name_place
 from dataset.coco.outlines import UnusableMaskError, read_mask
 from dataset.coco.whole_batch import CrowdRule, judge_classes, judge_lists, judge_orphans
+from dataset.label_json import unfolded
 from dataset.labelled_pictures import LabelledInstance
 from dataset.origin import Origin, most_frequent, read_origin
 from dataset.pictures.decoding import orient
@@ -205,7 +206,7 @@ def validate_batch(
     listed = list_pictures(coco, findings.problems)
     annotations = group_annotations(coco, findings.problems)
     unread = set(names_left_out(coco.problems))
-    reader = _Reader(class_index, reading, coco.is_label_studio, findings)
+    reader = _Reader(coco, class_index, reading, findings)
     judged = [
         reader.judge(entry, found[entry.name], annotations.get(entry.key, []))
         for entry in listed
@@ -249,19 +250,19 @@ class _Reader:
     """Reads the pictures of one batch, one by one.
 
     Attributes:
+        coco: The file.
         class_index: By category id.
         reading: What a person said about it.
-        is_label_studio: Who wrote the file.
         findings: Grows.
     """
 
+    coco: CocoFile
     class_index: Mapping[Identifier, int]
     reading: Reading
-    is_label_studio: bool
     findings: _Findings
 
     def judge(
-        self, entry: Listed, picture: FoundPicture | DataProblem, annotations: Annotations
+        self, entry: Listed, picture: FoundPicture | DataProblem, annotations: Sequence[int]
     ) -> UsablePicture | None:
         """Return the picture with its instances, or None after saying why it is quarantined."""
         problems = self.findings.problems
@@ -273,7 +274,7 @@ class _Reader:
             picture,
             where=entry.where,
             said=self.reading.frame,
-            is_label_studio=self.is_label_studio,
+            is_label_studio=self.coco.is_label_studio,
         )
         if isinstance(drawn_on, DataProblem):
             problems.append(drawn_on)
@@ -294,15 +295,17 @@ class _Reader:
         return UsablePicture(picture, declared_group, self._each_once(instances, entry), origin)
 
     def _instances(
-        self, entry: Listed, annotations: Annotations, drawn_on: DrawnOn
+        self, entry: Listed, annotations: Sequence[int], drawn_on: DrawnOn
     ) -> tuple[LabelledInstance, ...] | None:
         """Return a picture's instances, or None after saying what is wrong with each bad one."""
         read, is_sound = [], True
-        for where, annotation in annotations:
+        for index in annotations:
+            annotation = self.coco.annotations[index]
             try:
                 instance, remarks = self._instance(annotation, drawn_on, entry)
             except UnusableMaskError as error:
                 is_sound = False
+                where = name_place(index)
                 bad = DataProblem("error", error.code, where, error.headline, error.hint, entry.name)
                 if drawn_on.is_guess and error.code == "mask-outside-picture":
                     bad = leaves_guessed_frame(entry.name, where)
@@ -310,12 +313,14 @@ class _Reader:
                 continue
             if drawn_on.is_guess and any(remark.code == "mask-clipped" for remark in remarks):
                 is_sound = False
-                self.findings.problems.append(leaves_guessed_frame(entry.name, where))
+                self.findings.problems.append(leaves_guessed_frame(entry.name, name_place(index)))
                 continue
             is_stretched = drawn_on.stretch_xy != (1.0, 1.0)
-            read.append(ReadAnnotation(where, entry.name, annotation, instance, is_stretched))
+            read.append(ReadAnnotation(index, entry.name, annotation, instance, is_stretched))
             told = (*remarks, *_harmless_oddities(annotation))
-            self.findings.problems += [replace(one, where=where, example=entry.name) for one in told]
+            self.findings.problems += [
+                replace(one, where=name_place(index), example=entry.name) for one in told
+            ]
             if instance.is_crowd != crowd_flag(annotation):
                 self.findings.read_as_objects.append(entry.name)
         self.findings.annotations += read
@@ -361,7 +366,7 @@ def _harmless_oddities(annotation: dict[str, Any]) -> list[DataProblem]:
         odd.append(
             DataProblem("info", "odd-iscrowd", "", "iscrowd is missing or not a number; read all the same")
         )
-    if "bbox" in annotation and not box_is_sound(annotation["bbox"]):
+    if "bbox" in annotation and not box_is_sound(unfolded(annotation["bbox"])):
         message = "the box is not finite, negative or not four numbers; boxes are taken from the masks"
         odd.append(DataProblem("warning", "bad-box", "", message))
     return odd

@@ -33,7 +33,7 @@ def judge_lists(coco: CocoFile) -> Iterable[DataProblem]:
         )
         yield DataProblem("error", "no-annotations", "/annotations", message, hint)
     records = [each for each in coco.annotations if isinstance(each, dict)]
-    if any(each.get("bbox") for each in records) and not any(
+    if any(unfolded(each.get("bbox")) for each in records) and not any(
         unfolded(each.get("segmentation")) for each in records
     ):
         message = f"the {count(len(records), 'annotation')} are boxes without masks"

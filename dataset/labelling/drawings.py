@@ -10,7 +10,7 @@ from dataset.bends.evidence import Batch
 from dataset.bends.mending import judge_bends
 from dataset.coco.document import CocoFile, Identifier, crowd_flag, identifier
 from dataset.coco.labels import read_categories
-from dataset.coco.listing import Annotations, group_annotations, list_pictures
+from dataset.coco.listing import group_annotations, list_pictures, name_place
 from dataset.coco.outlines import read_mask
 from dataset.coco.validation import FoundPicture, Reading, validate_batch
 from dataset.labelling.port import DrawnInstance
@@ -55,7 +55,7 @@ def list_drawings(
         if isinstance(sides[0], int) and isinstance(sides[1], int):
             size = sides[0], sides[1]
         drawing = drawings[entry.name] = Drawing(size)
-        _draw(drawing, by_key.get(entry.key, []), classes)
+        _draw(drawing, coco.annotations, by_key.get(entry.key, []), classes)
     for problem in problems:
         if problem.severity == "error" and problem.picture:
             told = f"{problem.where}: {problem.message}"
@@ -110,15 +110,18 @@ def _identity(one: DrawnInstance) -> tuple[str, bool, int, int, bytes]:
     return one.class_name, one.is_crowd, one.mask.height_px, one.mask.width_px, one.mask.counts
 
 
-def _draw(drawing: Drawing, annotations: Annotations, classes: Mapping[Identifier, str]) -> None:
+def _draw(
+    drawing: Drawing, annotations: Sequence[Any], indices: Sequence[int], classes: Mapping[Identifier, str]
+) -> None:
     if drawing.size_hw is None:
-        drawing.trouble = "the labels do not tell the size of the picture" if annotations else ""
+        drawing.trouble = "the labels do not tell the size of the picture" if indices else ""
         return
-    for where, record in annotations:
+    for index in indices:
+        record = annotations[index]
         try:
             drawing.instances.append(_read_instance(record, drawing.size_hw, classes))
         except MaskError as error:
-            drawing.trouble = f"{where}: {error.headline}"
+            drawing.trouble = f"{name_place(index)}: {error.headline}"
         drawing.origin = record.get("origin") or drawing.origin
 
 

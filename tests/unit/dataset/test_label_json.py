@@ -94,12 +94,13 @@ def test_every_key_that_tells_where_a_label_comes_from_or_what_it_is_a_part_of_i
     assert {name: unfolded(value) for name, value in record.items()} == annotation
 
 
-def test_outlines_alone_are_left_as_text():
+def test_outlines_and_boxes_alone_are_left_as_text():
     data = b'{"images":[1],"categories":[],"annotations":[{"segmentation":[[1,2.5]],"bbox":[0,0,1,1]},7]}'
     record, other = parse_labels(data)["annotations"]
     assert isinstance(record["segmentation"], msgspec.Raw)
     assert unfolded(record["segmentation"]) == [[1, 2.5]]
-    assert (record["bbox"], other) == ([0, 0, 1, 1], 7)
+    assert isinstance(record["bbox"], msgspec.Raw)
+    assert (unfolded(record["bbox"]), other) == ([0, 0, 1, 1], 7)
 
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, b'{"annotations":' * 3000])
