@@ -18,6 +18,7 @@ from flows.views.chart import (
     time_axis,
 )
 from flows.views.history import Attempt, CycleTimes, DriftWindow, JudgedVersion
+from maskloop.records.kinds import QualityEstimate
 from maskloop.wording import count
 from registry.evidence.charts import NEUTRAL, Axis, Point, fit_axis
 from registry.evidence.diagnosis import Diagnosis
@@ -112,6 +113,49 @@ def _describe_window(window: DriftWindow) -> str:
     said += [f"from {', '.join(judged.sources)}"] if judged.sources else []
     said += [f"in {signals}{more}"] if signals else []
     return "\n".join(said)
+
+
+def draw_estimates(windows: Sequence[DriftWindow]) -> Chart | None:
+    """Draw each class's mask IoU in production over time, as estimated without labels; None without any.
+
+    Of more than seven classes the seven whose newest estimate is lowest are drawn.
+
+    Args:
+        windows: Oldest first.
+    """
+    found: dict[str, list[tuple[DriftWindow, QualityEstimate, float]]] = {}
+    for window in windows:
+        for one in window.judged.estimates:
+            if one.metric == "mask_iou" and one.value is not None:
+                found.setdefault(one.class_name, []).append((window, one, one.value))
+    if not found:
+        return None
+    worst = sorted(found, key=lambda name: found[name][-1][2])[:MAX_CLASSES]
+    lines = tuple(
+        Series(
+            name,
+            tuple((seconds(window.at), value) for window, _, value in own),
+            place,
+            tuple(_describe_estimate(window, one) for window, one, _ in own),
+        )
+        for place, (name, own) in enumerate(found.items())
+        if name in worst
+    )
+    times = [window.at for own in found.values() for window, _, _ in own]
+    return Chart(
+        "estimated mask IoU of each class in production",
+        time_axis(times),
+        Axis("mask IoU, estimated", 0.0, 1.0),
+        lines,
+        is_over_time=True,
+        begins_at=_first_shown([window.at for window in windows]),
+    )
+
+
+def _describe_estimate(window: DriftWindow, one: QualityEstimate) -> str:
+    band = f"{one.low:.2f} to {one.high:.2f}, {one.confidence:.0%}"
+    version = f"version {window.version}, " if window.version else ""
+    return f"{band}\n{version}{count(one.num_pictures, 'picture')}, {window.judged.outcome}"
 
 
 def draw_cycle_hours(cycles: Sequence[CycleTimes]) -> Chart | None:

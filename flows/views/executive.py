@@ -10,9 +10,11 @@ from typing import Final
 
 from flows.incidents.overview import Times, measure_times
 from flows.metrics.figure import Figure, Reading
+from flows.slo.budgets import Budgets
 from flows.views.gathered import Gathered
-from flows.views.history import Attempt, History, JudgedVersion
+from flows.views.history import Attempt, DriftWindow, History, JudgedVersion
 from flows.views.waiting import Waiting, find_waiting
+from maskloop.records.kinds import QualityEstimate
 from maskloop.state.incident_state import Incident
 from maskloop.wording import count
 
@@ -55,7 +57,11 @@ class Executive:
         champion: The version that serves; empty for none.
         serves_since: UTC.
         figures: M1 to M10.
+        budgets: What is promised and how much of each error budget is left; None if it was not asked.
         classes: The readings of M5, the lowest first.
+        estimates: By class, how good its masks probably are in production; of the newest window of the
+            champion that has any.
+        estimated_at: When that window was judged, UTC.
         versions: The newest verdict on each version, oldest first.
         months: The newest twelve, newest first.
         attempts: All attempts at training that ended, oldest first.
@@ -77,7 +83,10 @@ class Executive:
     champion: str
     serves_since: datetime | None
     figures: tuple[Figure, ...]
+    budgets: Budgets | None
     classes: tuple[Reading, ...]
+    estimates: Mapping[str, QualityEstimate]
+    estimated_at: datetime | None
     versions: tuple[JudgedVersion, ...]
     months: tuple[Month, ...]
     attempts: tuple[Attempt, ...]
@@ -102,13 +111,18 @@ def make_executive(found: Gathered) -> Executive:
     classes = found.figures_by_id["M5"].readings if "M5" in found.figures_by_id else ()
     waiting = find_waiting(found.status, found.notices, num_feedback_waiting=found.num_feedback_waiting)
     incidents = tuple(state.incidents.values())
+    weights = serving.change.weights_digest if serving else ""
+    estimated_at, estimates = find_estimates(history.windows, weights)
     return Executive(
         headline=headline,
         is_well=is_well,
         champion=serving.change.version if serving else "",
         serves_since=serving.since if serving else None,
         figures=found.figures,
+        budgets=found.budgets,
         classes=tuple(sorted(classes, key=lambda one: (one.value is None, one.value or 0.0))),
+        estimates=estimates,
+        estimated_at=estimated_at,
         versions=history.newest_verdicts,
         months=count_by_month(history, incidents, num_incidents=state.num_incidents),
         attempts=history.attempts,
@@ -124,6 +138,17 @@ def make_executive(found: Gathered) -> Executive:
         feedback=tuple(one.sentence() for one in found.status.judged),
         missing=found.missing,
     )
+
+
+def find_estimates(
+    windows: Sequence[DriftWindow], weights_digest: str
+) -> tuple[datetime | None, dict[str, QualityEstimate]]:
+    """Return when the mask IoU of a model's classes was estimated last, and each estimate or refusal."""
+    for window in reversed(windows):
+        found = {one.class_name: one for one in window.judged.estimates if one.metric == "mask_iou"}
+        if found and window.weights_digest == weights_digest:
+            return window.at, found
+    return None, {}
 
 
 def say_headline(figures: Sequence[Figure], champion: str) -> tuple[str, bool | None]:

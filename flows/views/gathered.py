@@ -10,6 +10,7 @@ from flows.metrics.figure import Figure
 from flows.metrics.gathering import measure_workspace
 from flows.notifications.notices import Notice, find_notices
 from flows.pages.status import Status, describe_status
+from flows.slo.budgets import Budgets, read_budgets
 from flows.views.history import History, read_history
 from flows.workspace.wiring import App
 from maskloop.errors import UnavailableError
@@ -29,6 +30,7 @@ class Gathered:
         history: Everything that happened, a line each.
         figures: M1 to M10.
         notices: What people should be told now.
+        budgets: What is promised and how much of each error budget is left; None if it was not asked.
         num_feedback_waiting: Corrections that wait to become labels.
         missing: What could not be read, and what to do about it.
     """
@@ -40,6 +42,7 @@ class Gathered:
     history: History = field(default_factory=History)
     figures: tuple[Figure, ...] = ()
     notices: tuple[Notice, ...] = ()
+    budgets: Budgets | None = None
     num_feedback_waiting: int = 0
     missing: tuple[str, ...] = ()
 
@@ -68,10 +71,10 @@ def gather_facts(app: App, *, url: str = "", key: str = "") -> Gathered:
     missing: tuple[str, ...] = ()
     now, status = app.clock.now(), describe_status(app)
     try:
-        figures = measure_workspace(app, url=url, key=key)
+        figures, budgets = measure_workspace(app, url=url, key=key), read_budgets(app, url=url, key=key)
     except UnavailableError as error:  # the views show the rest
         missing = (str(error),)
-        figures = measure_workspace(app)
+        figures, budgets = measure_workspace(app), read_budgets(app)
     return Gathered(
         workspace=app.workspace.root.name,
         now=now,
@@ -80,6 +83,7 @@ def gather_facts(app: App, *, url: str = "", key: str = "") -> Gathered:
         history=read_history(app.ledger),
         figures=figures,
         notices=find_notices(status.state, app.settings, now),
+        budgets=budgets,
         num_feedback_waiting=app.corrections.num_waiting(),
         missing=missing,
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from flows.metrics.figure import Figure
+from flows.slo.budgets import Budgets
 from flows.views.gathered import Gathered
 from flows.views.history import Attempt, CycleTimes, Deployment, DriftWindow, JudgedVersion
 from flows.views.problems import Problem, find_problems
@@ -93,6 +94,7 @@ class OnCall:
         feedback: What people said about answers, in words.
         running: The work under way, in words; empty for none.
         due: Commands that are due, and why.
+        budgets: What is promised and how much of each error budget is left; None if it was not asked.
         service: Figures of the service and its machine.
         champion: The version that serves; empty for none.
         rollout: The rollout under way, in words; empty for none.
@@ -113,6 +115,7 @@ class OnCall:
     feedback: tuple[str, ...]
     running: str
     due: tuple[tuple[str, str], ...]
+    budgets: Budgets | None
     service: tuple[Figure, ...]
     champion: str
     rollout: str
@@ -139,6 +142,7 @@ def make_on_call(found: Gathered) -> OnCall:
         feedback=tuple(one.sentence() for one in status.judged),
         running=status.running.sentence() if status.running else "",
         due=tuple((one.command, one.why) for one in status.due),
+        budgets=found.budgets,
         service=tuple(one for one in found.figures if one.id in SERVICE_FIGURES),
         champion=state.champion.version if state.champion else "",
         rollout=(rollout.moved or rollout.started).sentence() if rollout else "",

@@ -16,6 +16,7 @@ from flows.views.debug import MAX_WINDOWS, Debug, gather_debug
 from flows.views.drawings import (
     draw_cycle_hours,
     draw_drift,
+    draw_estimates,
     draw_iou,
     draw_precision_recall,
     draw_training,
@@ -231,11 +232,13 @@ def _draw_charts(view: View, min_effect: float) -> dict[str, Markup | None]:
     elif isinstance(view, OnCall):
         drawn = {
             "drift": draw_drift(view.windows, min_effect),
+            "estimates": draw_estimates(view.windows),
             "iou": draw_iou(view.versions[-_MAX_CHART_VERSIONS:]),
             "hours": draw_cycle_hours(view.all_cycles),
         }
     else:
-        drawn = {"drift": draw_drift(view.windows[::-1], min_effect)}
+        windows = view.windows[::-1]
+        drawn = {"drift": draw_drift(windows, min_effect), "estimates": draw_estimates(windows)}
     return {name: draw(chart) if chart else None for name, chart in drawn.items()}
 
 

@@ -28,7 +28,8 @@ FIGURE_RUNBOOKS: Final[Mapping[str, str]] = {
     "M10": "docs/runbooks/drift.md#a-class-is-found-badly",
 }
 """M3 has no target."""
-_TROUBLES: Final[frozenset[NoticeEvent]] = frozenset({"drift", "rollback", "failed-cycle", "budget"})
+_NO_TROUBLE: Final[frozenset[NoticeEvent]] = frozenset({"decision", "labels-waiting", "labels-finished"})
+"""These wait in the queue."""
 _TRAINING: Final = "docs/runbooks/training.md#a-training-was-given-up"
 
 
@@ -104,7 +105,7 @@ def _is_about(notice: Notice, incident: Incident) -> bool:
 
 def _find_notices(notices: Sequence[Notice], incidents: Sequence[Incident]) -> Iterator[Problem]:
     for notice in notices:
-        is_trouble = notice.event in _TROUBLES and not notice.id.startswith("restored:")
+        is_trouble = notice.event not in _NO_TROUBLE and not notice.id.startswith("restored:")
         is_told = notice.event != "budget" and any(_is_about(notice, one) for one in incidents)
         if is_trouble and not is_told:
             runbook = NOTICE_RUNBOOKS[notice.event]

@@ -11,12 +11,15 @@ from flows.views.drawings import (
     NUM_VERSIONS_SHOWN,
     draw_cycle_hours,
     draw_drift,
+    draw_estimates,
     draw_iou,
     draw_precision_recall,
     draw_training,
     draw_training_cost,
 )
 from flows.views.history import Attempt, CycleTimes, JudgedVersion, read_history
+from maskloop.records.kinds import QualityEstimate
+from maskloop.records.production_records import QualityMetric
 from registry.evidence.diagnosis import ClassFindings, Diagnosis
 from tests.fakes.incident_stories import Story
 
@@ -76,6 +79,37 @@ def test_drift_has_scores_the_windows_that_drifted_and_the_limit() -> None:
     assert (drift.points, unsure.points) == (((times[1], 0.8),), ())
     assert drift.notes == ("drift, 120 samples\nfrom belt\nin a, b, c and 1 more",)
     assert (limit.style, limit.points[0][1]) == (LIMIT_STYLE, 0.3)
+
+
+def estimate(name: str, value: float | None, *, metric: QualityMetric = "mask_iou") -> QualityEstimate:
+    band = (None, None) if value is None else (value - 0.1, value + 0.05)
+    return QualityEstimate(
+        class_name=name,
+        metric=metric,
+        value=value,
+        low=band[0],
+        high=band[1],
+        confidence=0.9,
+        num_pictures=80,
+        refused_because="too far from what was learned" if value is None else "",
+    )
+
+
+def test_estimates_are_drawn_by_class_and_refused_ones_left_out() -> None:
+    story = Story()
+    story.window("quiet", estimates=(estimate("bolt", 0.7), estimate("nut", 0.9)))
+    story.window("drift", estimates=(estimate("bolt", 0.5), estimate("nut", None)))
+    story.window("quiet", estimates=(estimate("bolt", 0.2, metric="mask_ap"),))
+    windows = read_history(story.ledger).windows
+    chart = draw_estimates(windows)
+    assert chart is not None
+    first, second, _ = (seconds(one.at) for one in windows)
+    assert [(one.name, one.points) for one in chart.series] == [
+        ("bolt", ((first, 0.7), (second, 0.5))),
+        ("nut", ((first, 0.9),)),
+    ]
+    assert chart.series[0].notes[1] == "0.40 to 0.55, 90%\n80 pictures, drift"
+    assert draw_estimates(windows[2:]) is None
 
 
 def test_of_many_windows_the_newest_are_shown_first() -> None:

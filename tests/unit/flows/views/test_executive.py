@@ -13,6 +13,7 @@ from flows.views.history import Attempt, CycleTimes, Deployment, History, NewLab
 from maskloop.state.incident_state import Incident
 from tests.fakes.incident_stories import Story
 from tests.unit.flows.views.made import facts_of
+from tests.unit.flows.views.test_drawings import estimate
 from tests.unit.flows.views.test_history import candidate, tell, training, verdict
 
 
@@ -83,6 +84,17 @@ def test_the_view_adds_up_hours_and_sorts_classes_by_iou() -> None:
     assert (view.training_hours, view.wasted_hours) == (2.0, 0.0)
     assert [one.of for one in view.classes] == ["class bolt", "class nut", "class gear"]
     assert (view.champion, view.serves_since) == ("1", story.clock.now())
+
+
+def test_the_newest_estimates_of_what_serves_stand_beside_its_verdict() -> None:
+    story = Story()
+    story.serve("1")
+    story.window("quiet", estimates=(estimate("bolt", 0.7),))
+    estimated_at = story.clock.now()
+    story.window("quiet")
+    story.window("quiet", version="2", estimates=(estimate("bolt", 0.1),))
+    view = make_executive(facts_of(story))
+    assert (view.estimated_at, view.estimates["bolt"].value) == (estimated_at, 0.7)
 
 
 def test_only_what_waits_for_a_person_is_shown() -> None:

@@ -16,12 +16,16 @@ from flows.deciding.decisions import decide_by_hand
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.loop_report import write_report
-from flows.views.page import SCRIPT_FILE, VIEWS, ViewName, write_views
+from flows.slo.budgets import BudgetReading, Budgets, read_budgets
+from flows.views.executive import make_executive
+from flows.views.page import SCRIPT_FILE, VIEWS, Header, ViewName, render_view, write_views
 from maskloop.files import write_text
 from maskloop.records.kinds import write_record
+from registry.approval.freeze import Freeze
 from tests.fakes.approval_pages import Reader
 from tests.fakes.incident_stories import Story
 from tests.fakes.loop_world import World
+from tests.unit.flows.views.made import facts_of
 from tests.unit.flows.views.test_history import candidate, training
 
 EXTERNAL = re.compile(r"(?:https?:)?//[\w.-]+\.\w")
@@ -82,6 +86,32 @@ def test_the_executive_view_says_how_good_the_model_is_and_what_waits(world: Wor
     assert "maskloop approve 2 --by NAME" in text
     assert "incident-1, drift, for" in text
     assert "0 s of it in attempts without a result" in text
+
+
+def test_error_budgets_stand_on_both_views_with_what_is_left_or_why_not(world: World) -> None:
+    with_a_drifted_champion(world)
+    pages = pages_of(world)
+    budgets = read_budgets(world.app())
+    assert budgets.readings
+    for name in ("executive", "on-call"):
+        text = Reader(pages[name]).text.partition("Error budgets Objective Promised")[2]
+        for one in budgets.readings:
+            assert f"{one.name} {one.promise}" in text
+            told = one.missing or one.window
+            assert told in text
+
+
+def test_a_freeze_is_told_with_the_way_back() -> None:
+    spent = BudgetReading("quality", "a mean mask IoU of 0.8", good=0.6, left=-1.0, window="28 days")
+    budgets = Budgets((spent,), Freeze("2", "the masks are poor", "1"))
+    found = facts_of(Story(), budgets=budgets)
+    header = Header("executive", "parts", "ws", found.now, 0, "2", {}, {})
+    text = Reader(render_view(header, make_executive(found))).text
+    assert (
+        "The policy promotes nothing: the quality budget of version 2 is spent: the masks are poor." in text
+    )
+    assert "brings version 1 back" in text
+    assert "quality a mean mask IoU of 0.8 0.600 -100 % 28 days" in text
 
 
 def test_the_on_call_view_says_what_is_wrong_since_when_and_what_to_type(world: World) -> None:
