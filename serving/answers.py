@@ -30,6 +30,7 @@ class RequestPicture:
         data: The bytes as received, or what is kept of them (`dataset.raw.raw_file`).
         pixels: uint8 (H, W, 3), RGB, upright.
         orientation: The EXIF orientation the bytes were stored in, 1 (upright) to 8.
+        trace_id: Of the request's OpenTelemetry trace; empty if it has none.
     """
 
     request_id: str
@@ -37,6 +38,7 @@ class RequestPicture:
     data: bytes
     pixels: NDArray[np.uint8]
     orientation: int = 1
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from flows.loop.traces import choose_trace_id
 from flows.workspace.journal import Journal
 from flows.workspace.running import WORK_LEASE
 from flows.workspace.wiring import App
@@ -55,6 +56,7 @@ def open_cycle(journal: Journal, trigger_key: str) -> str:
     state = journal.state()
     trigger = state.pending_triggers[trigger_key]
     failed = None if trigger.rejudges else state.unanswered_failure
+    cycle_id = f"cycle-{state.num_cycles + 1}"
     opened = CycleOpened(
         trigger_key=trigger_key,
         reason=trigger.reason,
@@ -64,9 +66,9 @@ def open_cycle(journal: Journal, trigger_key: str) -> str:
         is_taught=trigger.is_taught,
         rejudges=trigger.rejudges,
         takes_up=(*failed.opened.takes_up, failed.id) if failed else (),
+        trace_id=choose_trace_id(journal.ledger, cycle_id, trigger_key),
     )
     actor = state.trigger_actors[trigger_key]
-    cycle_id = f"cycle-{state.num_cycles + 1}"
     return journal.write(cycle_id, opened, actor=actor, key=f"cycle:{trigger_key}").cycle_id
 
 

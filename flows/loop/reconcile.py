@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from flows.deciding.decision_log import DecisionLog
 from flows.deciding.decisions import read_approvals, record_decision, settle_tags
@@ -17,6 +18,7 @@ from flows.intake.feedback import ingest_enough_corrections
 from flows.labelling.pull import pull_open_requests
 from flows.labelling.waiting_cycles import ask_for_labels
 from flows.loop.cycles import close_cycle, find_cycle, open_cycle
+from flows.loop.traces import send_traces
 from flows.loop.work import work_on_cycle
 from flows.notifications.sending import tell_people
 from flows.pages.evidence_pack import refresh_packs
@@ -64,7 +66,10 @@ from maskloop.wording import count
 from maskloop.workspace import Workspace
 from registry.champion.promotion import reconcile_aliases, recover
 from registry.ports import ModelStore
+from serving.telemetry.tracing import send_spans
 
+_TRACES_S: Final = 2.0
+"""A collector that hangs costs a reconcile no more, and only when a step has ended."""
 WorkStarter = Callable[[str], object]
 """Starts the training and judging of the cycle with this id: in this process, or in its own flow run.
 
@@ -158,6 +163,8 @@ def reconcile(app: App, *, start_work: WorkStarter | None = None) -> Reconciled:
             done += restore_aliases(app.state(), app.ledger, app.models, app.teller)
         refresh_packs(app)
         refresh_report(app)
+        if endpoint := app.settings.serving.otlp_endpoint:
+            send_traces(app.journal, partial(send_spans, endpoint, timeout_s=_TRACES_S))
         app.state_reader.keep_snapshot()
     return Reconciled(tuple(done), tuple(_failures_since(app.ledger, before_all)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from maskloop.records.record import CycleOutcome, Record, StartsFrom, TriggerReason, WaitingFor
+from maskloop.wording import count
 
 __all__ = [
     "CandidateRegistered",
@@ -12,6 +13,7 @@ __all__ = [
     "CycleOpened",
     "CycleWaiting",
     "JudgingStarted",
+    "TraceSent",
     "TrainingAdvanced",
     "TrainingFailed",
     "TrainingStarted",
@@ -81,6 +83,8 @@ class CycleOpened(Record):
     """The cycle whose candidate is judged again instead of training one; empty to train."""
     takes_up: tuple[str, ...] = ()
     """Failed cycles before it, whose triggers it answers too."""
+    trace_id: str = ""
+    """Of its OpenTelemetry trace, 32 hexadecimal digits; empty where it was not written down."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
@@ -196,3 +200,22 @@ class CycleClosed(Record):
     def sentence(self) -> str:
         """Say it in plain words."""
         return f"the cycle ended, {self.outcome}: {self.reason}"
+
+
+class TraceSent(Record):
+    """Steps of a cycle that have ended were sent to a trace collector, or could not be."""
+
+    kind: ClassVar[str] = "trace.sent"
+    trace_id: str
+    num_spans: int
+    up_to: int
+    """The entry that ended the last of these steps."""
+    trouble: str = ""
+    """Why the collector does not have them; they are sent again with the next step."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        spans = count(self.num_spans, "step")
+        if self.trouble:
+            return f"{spans} could not be sent to the trace collector: {self.trouble}"
+        return f"{spans} sent to the trace collector, in trace {self.trace_id}"

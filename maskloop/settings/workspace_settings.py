@@ -207,7 +207,7 @@ class ServingSettings(Section):
     out_of_distribution_percent: Annotated[float, Field(gt=0.0, lt=50.0)] = 1.0
     """Share of the model's own validation pictures that would be flagged."""
     otlp_endpoint: str = ""
-    """Where OpenTelemetry spans go (OTLP over HTTP); empty sends none."""
+    """Where OpenTelemetry spans of requests and of cycles go (OTLP over HTTP); empty sends none."""
     sampling: SamplingSettings = SamplingSettings()
     slo: SloSettings = SloSettings()
 

@@ -318,6 +318,7 @@ def _to_row(sample: Sample, skip_reason: str) -> dict[str, Any]:
         "size_px": [sample.height_px, sample.width_px],
         "orientation": sample.orientation,
         "look": None if sample.difference_hash is None else f"{sample.difference_hash:016x}",
+        **({"trace": sample.trace_id} if sample.trace_id else {}),
     }
     embedding = sample.embedding
     return {
@@ -354,6 +355,7 @@ def _from_row(row: Any) -> Sample:
         height_px=height_px,
         orientation=record.get("orientation", 1),
         difference_hash=None if look is None else int(look, 16),
+        trace_id=record.get("trace", ""),
     )
 
 

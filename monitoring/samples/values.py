@@ -43,6 +43,7 @@ class Sample:
         orientation: The EXIF orientation of that file, 1 (upright) to 8.
         difference_hash: 64 bits of the picture's look, see `dataset.pictures.looks`; None where it was not
             written down.
+        trace_id: Of the OpenTelemetry trace of the request; empty if it had none.
     """
 
     sample_id: str
@@ -60,6 +61,7 @@ class Sample:
     height_px: int = 0
     orientation: int = 1
     difference_hash: int | None = None
+    trace_id: str = ""
 
     def __post_init__(self) -> None:
         if not self.sample_id:

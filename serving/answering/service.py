@@ -40,7 +40,7 @@ from serving.schemas import (
     PictureSize,
     PredictAnswer,
 )
-from serving.telemetry.spans import record_stages
+from serving.telemetry.spans import current_trace_id, record_stages
 
 _LONGEST_DRAWN_PX: Final = 2048
 
@@ -124,7 +124,8 @@ class Service:
         self, data: bytes, asked: Asked, *, request_id: str, key: str
     ) -> tuple[RequestPicture, Answer]:
         """Decode one picture and let the engine answer it; what comes of it is offered as a sample."""
-        picture = RequestPicture(request_id, key, data, np.zeros((0, 0, 3), np.uint8))
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        picture = RequestPicture(request_id, key, data, nothing, trace_id=current_trace_id())
         limit_s = self.settings.request_timeout_s
         try:
             self.engine.refuse_if_full()

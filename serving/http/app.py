@@ -148,11 +148,14 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                name = (b"x-request-id", state["request_id"].encode())
-                message["headers"] = [*message["headers"], name]
+                names = [(b"x-request-id", state["request_id"].encode())]
+                if state["trace_id"]:
+                    names.append((b"x-trace-id", state["trace_id"].encode()))
+                message["headers"] = [*message["headers"], *names]
             await send(message)
 
         with self._tracer.span(f"{scope['method']} {scope['path']}", headers=scope["headers"]) as span:
+            state["trace_id"] = span.trace_id
             try:
                 await self._app(scope, receive, watched)
             except Exception as error:
@@ -180,6 +183,7 @@ class RequestLog:
             "key": key.id if key else "",
             "ms": round(seconds * 1000, 1),
             **({"cause": cause} if cause else {}),
+            **({"trace_id": state["trace_id"]} if state["trace_id"] else {}),
         }
         _request_log.info(json.dumps(line))
 

@@ -291,6 +291,7 @@ def _make_sample(item: _Waiting, pause: Pause) -> Sample:
         source=item.source,
         features={},
         orientation=picture.orientation,
+        trace_id=picture.trace_id,
     )
     if answer is None:
         return sample

@@ -13,7 +13,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, set_span_in_context
+from opentelemetry.trace import SpanKind, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from serving.telemetry.spans import REQUEST_SPAN, Span
@@ -68,6 +68,12 @@ class OtlpTracer:
 class _OtlpSpan:
     def __init__(self, tracer: Any, span: Any) -> None:
         self._tracer, self._span = tracer, span
+
+    @property
+    def trace_id(self) -> str:
+        """Return the trace's id; empty for a request that the sampler leaves out."""
+        context = self._span.get_span_context()
+        return format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
 
     def set(self, name: str, value: str | float) -> None:
         """Attach a fact."""

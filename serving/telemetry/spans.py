@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 
 class Span(Protocol):
     """One stretch of work."""
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits; empty if nothing is recorded."""
+        ...
 
     def set(self, name: str, value: str | float) -> None:
         """Attach a fact."""
@@ -27,6 +34,31 @@ class RequestSpan(Span, Protocol):
 REQUEST_SPAN: ContextVar[RequestSpan | None] = ContextVar("the span of the present request", default=None)
 
 
+@dataclass(frozen=True)
+class FinishedSpan:
+    """A stretch of work that is over.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits.
+        parent_id: Of the span that it is part of; empty for the whole.
+        name: What was done.
+        began_at: UTC.
+        ended_at: UTC.
+        facts: What it was about, by name.
+        error: Why it failed; empty if it did not.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    began_at: datetime
+    ended_at: datetime
+    facts: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
 class Tracer(Protocol):
     """Opens spans."""
 
@@ -40,6 +72,8 @@ class Tracer(Protocol):
 
 
 class _NoSpan:
+    trace_id = ""
+
     def set(self, name: str, value: str | float) -> None:
         """Do nothing."""
 
@@ -57,6 +91,12 @@ class _NoTracer:
 
 
 NO_TRACER = _NoTracer()
+
+
+def current_trace_id() -> str:
+    """Return the trace of the present request; empty if it has none."""
+    span = REQUEST_SPAN.get()
+    return span.trace_id if span else ""
 
 
 def record_stages(stages_s: Mapping[str, float]) -> None:

@@ -1,8 +1,10 @@
-"""Spans of requests, sent to an OpenTelemetry collector if settings name one; otherwise nothing at all."""
+"""Spans, sent to an OpenTelemetry collector if settings name one; otherwise nothing at all."""
 
 from __future__ import annotations
 
-from serving.telemetry.spans import NO_TRACER, Tracer
+from collections.abc import Sequence
+
+from serving.telemetry.spans import NO_TRACER, FinishedSpan, Tracer
 
 
 def open_tracer(endpoint: str) -> Tracer:
@@ -16,3 +18,16 @@ def open_tracer(endpoint: str) -> Tracer:
     from serving.telemetry.otlp import OtlpTracer  # OpenTelemetry's exporter, which most services never use
 
     return OtlpTracer(endpoint)
+
+
+def send_spans(endpoint: str, spans: Sequence[FinishedSpan], *, timeout_s: float) -> bool:
+    """Send spans of work that is over, within a time; tell whether the collector took them.
+
+    Args:
+        endpoint: As for `open_tracer`, and not empty.
+        spans: Of one trace or several.
+        timeout_s: For all of them together.
+    """
+    from serving.telemetry.finished_spans import send_over_http  # OpenTelemetry, as above
+
+    return send_over_http(endpoint, spans, timeout_s=timeout_s)

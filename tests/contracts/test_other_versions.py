@@ -91,7 +91,9 @@ def assert_ledger_goes_on(ledger: SqlLedger) -> None:
     entries = ledger.entries()
     check_chain(entries)
     came_later = {
-        kind for kind in RECORDS if kind.startswith(("labels.", "notification.", "incident.", "quality."))
+        kind
+        for kind in RECORDS
+        if kind.startswith(("labels.", "notification.", "incident.", "quality.", "trace."))
     }
     assert {entry.kind for entry in entries} >= set(RECORDS) - {SliceRecorded.kind} - came_later
     assert all(read_record(entry) is not None for entry in entries)

@@ -5,63 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from serving.telemetry.otlp import TALKATIVE, OtlpTracer, SaidSeldom
 from serving.telemetry.spans import NO_TRACER, record_stages
 from serving.telemetry.tracing import open_tracer
+from tests.fakes.collector import Collector, attributes
 from tests.fakes.service_world import PNG, ServiceWorld
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-
-
-class Collector:
-    """Takes what is sent to it."""
-
-    def __init__(self) -> None:
-        self.received: list[ExportTraceServiceRequest] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.received.append(ExportTraceServiceRequest.FromString(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}/v1/traces"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    @property
-    def spans(self) -> list[Span]:
-        return [
-            span
-            for request in self.received
-            for resource in request.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +41,6 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/traces"
 
 
-def attributes(span: Span) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value") or "") for one in span.attributes}
-
-
 def test_a_request_is_a_span_below_the_callers_with_its_stages_below(
     collector: Collector, tmp_path: Path
 ) -> None:
@@ -100,6 +54,7 @@ def test_a_request_is_a_span_below_the_callers_with_its_stages_below(
     (request,) = [span for span in collector.spans if span.name == "POST /v1/predict"]
     assert request.parent_span_id.hex() == PARENT
     assert request.kind == Span.SPAN_KIND_SERVER
+    assert response.headers["x-trace-id"] == TRACE
     assert attributes(request) == {"http.response.status_code": 200, "maskloop.model_version": "1"}
     stages = sorted(
         (span for span in collector.spans if span is not request), key=lambda span: span.start_time_unix_nano
@@ -191,3 +146,27 @@ def test_without_a_collector_nothing_is_opened_and_nothing_recorded() -> None:
         span.set("a", 1)
         record_stages({"decode": 0.1})
     NO_TRACER.close()
+
+
+def test_the_sample_of_an_answer_and_its_log_line_name_the_trace(
+    collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = ServiceWorld(tmp_path)
+    world.tracer = open_tracer(collector.endpoint)
+    with caplog.at_level(logging.INFO, "maskloop.serving.requests"):
+        response = world.post(content=PNG, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    world.tracer.close()
+    assert [picture.trace_id for picture, *_ in world.samples.offered] == [TRACE]
+    assert f'"trace_id": "{TRACE}"' in caplog.text
+    assert response.json()["request_id"] == world.samples.offered[0][0].request_id
+
+
+def test_without_a_collector_no_answer_sample_or_line_names_a_trace(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = ServiceWorld(tmp_path)
+    with caplog.at_level(logging.INFO, "maskloop.serving.requests"):
+        response = world.post(content=PNG, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    assert "x-trace-id" not in response.headers
+    assert [picture.trace_id for picture, *_ in world.samples.offered] == [""]
+    assert "trace_id" not in caplog.text
