@@ -3,58 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.looks import difference_hash
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
+from flows.drift.taught_sources import (
+    Teaching,
+    choose_taught_samples,
+    name_references,
+    observe_samples,
+)
 from flows.evidence.evaluate import load_picture, predict_pictures
+from flows.evidence.reference_pictures import choose_reference_pictures
+from flows.labelling.kept_pictures import KeptPictures
+from flows.workspace.served import ModelCopies
+from flows.workspace.telling import Teller
 from maskloop.errors import DataError
+from maskloop.settings.workspace_settings import Settings
 from models.ports import Predictor
 from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.drift.references import POOLED, load_references, save_references
 from monitoring.features.observation import Observation
 from monitoring.features.table import observe
+from monitoring.samples.sample_log import SampleLog
+from registry.champion.serving_copy import ServedModel
 
 
-def open_references(
-    directory: Path,
-    weights_digest: str,
-    data_fingerprint: str,
-    *,
-    min_pictures: int,
-    observe: Callable[[], Mapping[str, Sequence[Observation]]],
-) -> Mapping[str, Baseline]:
-    """Load what a champion's own held-out pictures look like, or have them observed the first time.
+@dataclass(frozen=True)
+class ChampionPictures:
+    """The pictures that a champion's references are made of, measured when asked for.
 
-    The reference of a source is its validation pictures, plus its test pictures if there are fewer than a
-    window needs. A source that still has too few counts only in the pooled reference.
-
-    Args:
-        directory: Where the champion's references lie.
-        weights_digest: The champion's.
-        data_fingerprint: Of the data version it was trained on.
-        min_pictures: A source with fewer has no reference of its own.
-        observe: Observes the held-out pictures, by source.
-
-    Raises:
-        DataError: if there are no held-out pictures.
+    Attributes:
+        served: The champion.
+        version: The data it was trained on.
+        teaching: What it was newly taught; None for nothing.
+        samples: Hold production's pictures.
+        copies: Load the champion.
+        settings: Sizes and limits.
+        teller: Shows progress.
     """
-    if kept := load_references(directory):
-        return kept
-    observed = observe()
-    groups = {POOLED: [seen for group in observed.values() for seen in group]}
-    groups |= {
-        name: list(group)
-        for name, group in observed.items()
-        if len(observed) > 1 and len(group) >= min_pictures
-    }
-    references = {
-        name: build_baseline(group, weights_digest=weights_digest, data_fingerprint=data_fingerprint)
-        for name, group in groups.items()
-    }
-    save_references(directory, references)
-    return references
+
+    served: ServedModel
+    version: DatasetVersion
+    teaching: Teaching | None
+    samples: SampleLog
+    copies: ModelCopies
+    settings: Settings
+    teller: Teller
+
+    @cached_property
+    def held_out(self) -> tuple[LabelledPicture, ...]:
+        """Its own pictures that production is compared with."""
+        return choose_reference_pictures(self.version, self.settings.monitoring.min_window_samples)
+
+    def open_references(self, directory: Path) -> Mapping[str, Baseline]:
+        """Load the champion's references from a folder, or measure and keep them the first time.
+
+        The reference of a source is its validation pictures, plus its test pictures if there are fewer than a
+        window needs. A source that the champion was newly taught has what production sent of it before as a
+        reference too. A source that still has too few counts only in the pooled reference.
+
+        Raises:
+            DataError: if there are no held-out pictures.
+        """
+        if kept := load_references(directory):
+            return kept
+        observed = self.observe_held_out()
+        pooled = self._build([seen for group in observed.values() for seen in group])
+        min_pictures = self.settings.monitoring.min_window_samples
+        groups = {
+            name: list(group)
+            for name, group in observed.items()
+            if len(observed) > 1 and len(group) >= min_pictures
+        }
+        taught = self.observe_taught(pooled)
+        groups |= name_references(taught, observed, has_own=groups.keys(), min_pictures=min_pictures)
+        references = {POOLED: pooled} | {name: self._build(group) for name, group in groups.items()}
+        save_references(directory, references)
+        return references
+
+    def observe_held_out(self) -> Mapping[str, list[Observation]]:
+        """Return what its own pictures look like to it, by source. Raises DataError if there are none."""
+        predictor = self.copies.load(self.served.directory, self.served.weights_digest)
+        max_mpx = self.settings.data.max_picture_mpx
+        with self.teller.progress("measuring the champion's own pictures") as progress:
+            return observe_pictures(
+                predictor, self.version, self.held_out, max_mpx=max_mpx, progress=progress
+            )
+
+    def observe_taught(self, pooled: Baseline) -> Mapping[str, list[Observation]]:
+        """Return what production's pictures of the sources it was taught look like to it, by source."""
+        if self.teaching is None:
+            return {}
+        monitoring, limits = self.settings.monitoring, DecodingLimits(self.settings.data.max_picture_mpx)
+        kept = self.samples.newest(monitoring.keep_pictures, with_picture=True)
+        chosen = choose_taught_samples(kept, self.teaching, pooled, limit=monitoring.window_samples)
+        if not chosen:
+            return {}
+        predictor = self.copies.load(self.served.directory, self.served.weights_digest)
+        with (
+            SandboxedDecoder(limits, predictor.conversion) as decoder,
+            self.teller.progress("measuring what production sent before") as progress,
+        ):
+            return observe_samples(chosen, KeptPictures(self.samples, decoder), predictor, progress)
+
+    def _build(self, observations: Sequence[Observation]) -> Baseline:
+        return build_baseline(
+            observations,
+            weights_digest=self.served.weights_digest,
+            data_fingerprint=self.version.fingerprint,
+        )
 
 
 def observe_pictures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from flows.drift.champion_pictures import observe_pictures, open_references
+from flows.drift.champion_pictures import ChampionPictures
 from flows.drift.publication import (
     IN_WORDS,
     PAGE,
@@ -22,9 +22,10 @@ from flows.drift.publication import (
     write_pages,
 )
 from flows.drift.quality import SWITCHED_OFF, QualityEyes, WindowQuality, estimate_window
+from flows.drift.taught_sources import as_taught, find_teaching
 from flows.evidence.estimate_check import tell_checks
 from flows.evidence.evaluate import load_picture
-from flows.evidence.reference_pictures import choose_reference_pictures, count_known_sources
+from flows.evidence.reference_pictures import count_known_sources
 from flows.loop.cycles import record_trigger
 from flows.pages.loop_report import refresh_report
 from flows.workspace.journal import Journal
@@ -42,7 +43,6 @@ from monitoring.drift.references import POOLED, ClosestReference
 from monitoring.drift.sources import JudgedSources, judge_window
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
 from monitoring.drift.verdict import waits_for_scenes
-from monitoring.features.observation import Observation
 from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.sample_log import SampleLog
@@ -98,20 +98,18 @@ def monitor(app: App) -> Monitored:
         said = "no new sample since the last drift check"
         return _without_verdict(app.teller, len(planned.window.samples), decide(), said)
     version = app.data.open(app.state().data_of(served.weights_digest))
-    held_out = choose_reference_pictures(version, settings.min_window_samples)
-    references = open_references(
-        app.workspace.baseline_dir(served.weights_digest),
-        served.weights_digest,
-        version.fingerprint,
-        min_pictures=settings.min_window_samples,
-        observe=lambda: _observe(served, version, held_out, app.copies, app.settings, app.teller),
-    )
+    teaching = find_teaching(app.state(), served.weights_digest, version, app.data, app.settings.retraining)
+    own = ChampionPictures(served, version, teaching, app.samples, app.copies, app.settings, app.teller)
+    references = own.open_references(app.workspace.baseline_dir(served.weights_digest))
     known = count_known_sources(version, settings.min_window_samples)
     found = judge_window(references, planned.window, settings, known=known)
     quality = _estimate(
-        served, version, held_out, planned.window, app.samples, app.copies, app.workspace, app.teller
+        served, version, own.held_out, planned.window, app.samples, app.copies, app.workspace, app.teller
     ).beside(tell_checks(app.state(), served.weights_digest))
-    alike = [version.path(one) for one in held_out if found.deciding.name in (POOLED, one.source)]
+    decided = found.deciding.name
+    alike = [
+        version.path(one) for one in own.held_out if decided in (POOLED, one.source, as_taught(one.source))
+    ]
     directory = _write_pages(
         found, quality, planned.window, alike, app.samples, app.feature_report, app.workspace
     )
@@ -217,21 +215,6 @@ def _finish_last_window(samples: SampleLog, state: LoopState, root: Path) -> Non
     window = root / drift[1].report if drift else None
     if window is not None and (ids := window.with_name(WINDOW_FILE)).exists():
         samples.mark_scored(DETECTOR, json.loads(ids.read_text()))
-
-
-def _observe(
-    served: ServedModel,
-    version: DatasetVersion,
-    pictures: Sequence[LabelledPicture],
-    copies: ModelCopies,
-    settings: Settings,
-    teller: Teller,
-) -> Mapping[str, list[Observation]]:
-    predictor = copies.load(served.directory, served.weights_digest)
-    with teller.progress("measuring the champion's own pictures") as progress:
-        return observe_pictures(
-            predictor, version, pictures, max_mpx=settings.data.max_picture_mpx, progress=progress
-        )
 
 
 def _write_pages(

@@ -157,7 +157,8 @@ def judge_window(
     )
     whole = _about(window, scenes, whole, settings)
     entered = {sample.source for sample in counted.samples}
-    found = JudgedSources(_decide(whole, sources, entered, references), sources)
+    shares = {source: one.num_held_out for source, one in (known or {}).items()}
+    found = JudgedSources(_decide(whole, sources, entered, references, shares), sources)
     return _leave_out(found, too_few, is_whole=counted is window)
 
 
@@ -247,6 +248,7 @@ def _decide(
     sources: tuple[SourceVerdict, ...],
     entered: AbstractSet[str],
     references: Mapping[str, Baseline],
+    num_held_out: Mapping[str, int],
 ) -> ClosestReference:
     verdict = whole.verdict
     drifted = [one.closest for one in sources if one.closest and one.has_drifted]
@@ -267,7 +269,8 @@ def _decide(
         )
     judged = tuple(one for one in sources if one.source in entered)
     if verdict.outcome == "drift" and _is_change_of_mix(judged, references):
-        reason = f"the mix of known sources changed ({_tell_mix(judged, references)}), and each is as it was"
+        mix = _tell_mix(judged, references, num_held_out)
+        reason = f"the mix of known sources changed ({mix}), and each is as it was"
         verdict = replace(verdict, outcome="quiet", cause="", reason=reason)
     return replace(whole, verdict=verdict)
 
@@ -298,10 +301,14 @@ def _is_change_of_mix(sources: tuple[SourceVerdict, ...], references: Mapping[st
     )
 
 
-def _tell_mix(sources: tuple[SourceVerdict, ...], references: Mapping[str, Baseline]) -> str:
-    total, own = sum(one.num_samples for one in sources), references[POOLED].num_samples
+def _tell_mix(
+    sources: tuple[SourceVerdict, ...], references: Mapping[str, Baseline], num_held_out: Mapping[str, int]
+) -> str:
+    """Say each source's share of the champion's own pictures and of the window."""
+    own = {one.source: num_held_out.get(one.source, references[one.source].num_samples) for one in sources}
+    total_own = max(references[POOLED].num_samples, sum(own.values()))
+    total = sum(one.num_samples for one in sources)
     return ", ".join(
-        f"{one.source} {100 * references[one.source].num_samples / own:.0f} %"
-        f" → {100 * one.num_samples / total:.0f} %"
+        f"{one.source} {100 * own[one.source] / total_own:.0f} % → {100 * one.num_samples / total:.0f} %"
         for one in sources
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pytest
 
 from dataset.pictures.decoding import encode_png
 from flows.answering.batch_prediction import predict
-from flows.drift.champion_pictures import open_references
 from flows.drift.monitor import monitor
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
@@ -20,7 +19,6 @@ from flows.pages.status import describe_status, tell_history
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
-from monitoring.features.observation import Observation
 from tests.fakes.loop_world import World, draw_under_lamp
 from tests.fakes.model_ports import draw_picture
 
@@ -231,33 +229,6 @@ def test_a_drift_check_is_recorded_among_drift_checks_under_a_name_that_says_wha
         "training": ["train cycle-1 data-v1"],
         "drift check": [f"drift check {world.clock.now():%m-%d %H:%M}: no drift"],
     }
-
-
-def test_references_of_sources_that_no_file_could_be_called_after_are_found_again(tmp_path: Path) -> None:
-    sources = ["belt/2", "belt_2", "..", "x" * 300]
-
-    def open_them(observe: Callable[[], Any]) -> dict[str, str]:
-        opened = open_references(tmp_path / "baselines", "w", "f", min_pictures=30, observe=observe)
-        return {name: one.digest for name, one in opened.items()}
-
-    def not_again() -> None:
-        raise AssertionError("they were observed already")
-
-    first = open_them(monitoring_of_many_sources(sources))
-    assert set(sources) < set(first)
-    assert open_them(not_again) == first
-
-
-def monitoring_of_many_sources(sources: Sequence[str]) -> Any:
-    """Observe 30 pictures of each source, of which no two are alike."""
-
-    def observe(*_args: Any) -> dict[str, list[Any]]:
-        return {
-            name: [Observation({"brightness": float(number + 100 * place)}) for number in range(30)]
-            for place, name in enumerate(sources)
-        }
-
-    return observe
 
 
 @dataclass

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
-from monitoring.drift.references import POOLED
+from monitoring.drift.references import POOLED, load_references, save_references
 from monitoring.drift.sources import judge_window
 from tests.fakes.drift_data import baseline_of, draw, window_of
 
@@ -55,3 +57,15 @@ def test_too_few_samples_are_inconclusive_against_all_sources(rng: np.random.Gen
 def test_samples_of_other_weights_are_never_quiet(rng: np.random.Generator) -> None:
     other = window_of(draw(rng, 100), weights_digest="w2")
     assert judge_window(references_of(rng), other, SETTINGS).deciding.verdict.outcome == "inconclusive"
+
+
+def test_references_of_sources_that_no_file_could_be_called_after_are_found_again(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    names = [POOLED, "belt/2", "belt_2", "..", "x" * 300]
+    made = {name: baseline_of(draw(rng, 30)) for name in names}
+    save_references(tmp_path, made)
+    found = load_references(tmp_path)
+    assert {name: one.digest for name, one in found.items()} == {
+        name: one.digest for name, one in made.items()
+    }
