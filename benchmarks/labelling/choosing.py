@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.labelling.diversity import pick_diverse, scale_points
 from benchmarks.labelling.pictures import Pictures
 from benchmarks.labelling.training import load_picture
 from dataset.labelled_pictures import LabelledPicture
@@ -30,7 +31,6 @@ from monitoring.selection.candidates import (
 )
 from monitoring.selection.choice import divide, draw_at_random, pick_best
 from monitoring.selection.class_need import rate_classes
-from monitoring.selection.diversity import pick_diverse, scale_points
 from monitoring.selection.uncertainty import measure_uncertainty
 from monitoring.selection.views import VIEWS
 
@@ -100,6 +100,22 @@ def choose_diverse(production: Production, num: int, seed: int) -> list[str]:
 
 def choose_combined(production: Production, num: int, seed: int) -> list[str]:
     """Choose as `maskloop label request` does."""
+    drawn, shortlist = _shortlist(production, num, seed)
+    best = pick_best(shortlist, num - len(drawn), take=lambda _: True)
+    return [*drawn, *(one.sample.picture_digest for one in best)]
+
+
+def choose_distant(production: Production, num: int, seed: int) -> list[str]:
+    """Choose as `choose_combined`, by the product of score and distance to those chosen."""
+    drawn, shortlist = _shortlist(production, num, seed)
+    points = scale_points([one.sample.embedding for one in shortlist])
+    names = [one.sample.picture_digest for one in shortlist]
+    scores = np.array([one.score for one in shortlist])
+    return [*drawn, *(names[index] for index in pick_diverse(scores, points, names, num - len(drawn)))]
+
+
+def _shortlist(production: Production, num: int, seed: int) -> tuple[list[str], list[Candidate]]:
+    """Return what is drawn at random, and of the others the best by stored scores, rated by views."""
     num_random, num_best = divide(num, RANDOM_PERCENT, len(production.stored))
     samples = [one.sample for one in production.stored]
     drawn = {
@@ -108,8 +124,7 @@ def choose_combined(production: Production, num: int, seed: int) -> list[str]:
     left = [one for one in production.stored if one.sample.picture_digest not in drawn]
     viewed = {one.sample.picture_digest: one for one in production.candidates}
     shortlist = best_candidates(left, POOL_FACTOR * num_best)
-    best = pick_best([viewed[one.sample.picture_digest] for one in shortlist], num_best, take=lambda _: True)
-    return [*sorted(drawn), *(one.sample.picture_digest for one in best)]
+    return sorted(drawn), [viewed[one.sample.picture_digest] for one in shortlist]
 
 
 WAYS: Final[dict[str, Callable[[Production, int, int], list[str]]]] = {
@@ -117,6 +132,7 @@ WAYS: Final[dict[str, Callable[[Production, int, int], list[str]]]] = {
     "uncertainty": choose_uncertain,
     "diversity": choose_diverse,
     "combination": choose_combined,
+    "with distance": choose_distant,
 }
 
 

@@ -1,1 +1,1 @@
-"""Which production pictures are worth a label: unsure, drifted, unlike each other, or drawn at random."""
+"""Which production pictures are worth a label: unsure, drifted, of a class in need, or drawn at random."""

@@ -8,7 +8,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evaluation.instances import ScoreThreshold
 from monitoring.drift.baseline import Baseline
@@ -144,14 +143,9 @@ def with_uncertainty(candidate: Candidate, uncertainty: Uncertainty) -> Candidat
 
 def best_candidates(candidates: Sequence[Candidate], num: int) -> list[Candidate]:
     """Return up to ``num`` candidates with the highest scores, the best first; equals by digest."""
-    scores = scores_of(candidates)
+    scores = np.array([one.score for one in candidates], np.float64)
     digests = np.array([one.sample.picture_digest for one in candidates])
     return [candidates[index] for index in np.lexsort((digests, -scores))[:num]]
-
-
-def scores_of(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-    """Return the scores, float64 (N,)."""
-    return np.array([one.score for one in candidates], np.float64)
 
 
 def lower_bound(threshold: ScoreThreshold) -> float:

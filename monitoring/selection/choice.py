@@ -1,4 +1,4 @@
-"""The choice: a share at random first, then the best that are unlike each other.
+"""The choice: a share at random first, then the best.
 
 What is drawn at random is drawn from all eligible pictures before anything is rated, so that its quality is
 an unbiased estimate of all of them. Pictures that look like a labelled or a chosen one are passed over.
@@ -13,8 +13,7 @@ import numpy as np
 
 from dataset.pictures.looks import alike_pairs, are_near, standardised
 from monitoring.samples.values import Sample
-from monitoring.selection.candidates import Candidate, scores_of
-from monitoring.selection.diversity import pick_diverse, scale_points
+from monitoring.selection.candidates import Candidate, best_candidates
 
 
 @dataclass(frozen=True)
@@ -104,19 +103,19 @@ def draw_at_random(
 def pick_best(
     candidates: Sequence[Candidate], num: int, *, take: Callable[[Sample], bool]
 ) -> list[Candidate]:
-    """Return up to ``num`` candidates that are good and unlike each other, the first choice first.
+    """Return up to ``num`` candidates with the highest scores, the best first.
+
+    Distance between the chosen, weighed against the score, taught less in every measurement: see results.
 
     Args:
         candidates: The shortlist.
         num: How many.
         take: Takes a sample unless it looks like another.
     """
-    points = scale_points([one.sample.embedding for one in candidates])
-    names = [one.sample.picture_digest for one in candidates]
     chosen: list[Candidate] = []
-    for index in pick_diverse(scores_of(candidates), points, names, len(candidates)):
+    for candidate in best_candidates(candidates, len(candidates)):
         if len(chosen) == num:
             break
-        if take(candidates[index].sample):
-            chosen.append(candidates[index])
+        if take(candidate.sample):
+            chosen.append(candidate)
     return chosen

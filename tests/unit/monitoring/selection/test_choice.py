@@ -91,10 +91,3 @@ def test_a_candidate_that_is_not_taken_makes_room_for_the_next():
     three = [candidate("a", 0.9), candidate("b", 0.8), candidate("c", 0.7)]
     chosen = pick_best(three, 2, take=lambda one: one.sample_id != "a")
     assert [one.sample.sample_id for one in chosen] == ["b", "c"]
-
-
-def test_of_good_pictures_those_unlike_each_other_are_chosen():
-    near = [candidate(f"near{n}", 0.5, embedding=(0.01 * n, 0.0)) for n in range(2)]
-    far = [candidate(f"far{n}", 0.4, embedding=(9.0 + 0.01 * n, 0.0)) for n in range(2)]
-    chosen = pick_best([*near, *far], 2, take=lambda _: True)
-    assert [one.sample.sample_id[:-1] for one in chosen] == ["near", "far"]

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.selection.diversity import pick_diverse, scale_points
+from benchmarks.labelling.diversity import pick_diverse, scale_points
 
 
 def names(num):
