@@ -47,6 +47,10 @@ MAY_SKIP: Final = {
         "needs amtool, which `.ci/promtool FOLDER` takes from Debian's package of Alertmanager; "
         "CI runs the test unless that package cannot be fetched"
     ),
+    "test_a_burst_pages_once_drift_tickets_once_and_a_rollout_holds_expected_tickets_back": (
+        "needs Prometheus and Alertmanager, which `.ci/promtool FOLDER` takes from Debian's packages; "
+        "CI runs the test unless they cannot be fetched"
+    ),
     "test_the_owner_and_the_present_user_are_named": "only root can become another user",
     "test_memory_is_put_onto_large_pages_and_stays_what_it_was": "needs a kernel that gives large pages",
 }

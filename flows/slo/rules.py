@@ -26,6 +26,10 @@ _HEADER: Final = (
 _MIN_BAD_EVENTS: Final = 10
 """A handful of errors in a quiet night is a large share of few answers, and wakes nobody."""
 _LINE_LENGTH: Final = 108
+_PAGED_ALREADY: Final = (
+    '\nunless on (job) count_over_time(ALERTS{alertname="MaskloopLatencyP95",alertstate="firing"}[WINDOW])'
+)
+"""Answers that are too late were paged for as such; their budget has nothing to add."""
 _IN_DRIFT: Final = "job:maskloop_in_drift:max"
 _CHAMPION: Final = (
     '{{ with query (printf "maskloop_serving_info{job=%q,role=\\"champion\\"} == 1" $labels.job) }}'
@@ -77,29 +81,25 @@ BURNS: Final = (
 _SEVERITIES: Final[dict[Indicator, tuple[str, ...]]] = {
     "availability": ("page", "ticket"),
     "latency": ("page", "ticket"),
-    "drift": ("ticket",),  # the champion serves on
+    "drift": (),  # MaskloopDrift opens a ticket as soon as it begins
 }
 _CAUSES: Final[dict[Indicator, str]] = {
     "availability": "errors",
     "latency": "load",
-    "drift": "drift",
     "quality": "quality",
 }
 _RUNBOOKS: Final[dict[Indicator, str]] = {
     "availability": "docs/runbooks/errors.md#the-error-budget-burns",
     "latency": "docs/runbooks/latency.md#answers-take-too-long",
-    "drift": "docs/runbooks/drift.md#production-has-drifted",
 }
 _BAD: Final[dict[Indicator, str]] = {
     "availability": "of the answers were errors",
     "latency": "of the answers took too long",
-    "drift": "of the time production had drifted",
 }
 _COMMANDS: Final[dict[Indicator, str]] = {
     "availability": "maskloop slo; then the service's log, or `maskloop rollback --why WHY` "
     "if the version changed",
     "latency": "maskloop slo; maskloop metrics",
-    "drift": "maskloop status; maskloop incidents list --open",
 }
 
 
@@ -145,7 +145,7 @@ def _record(one: Objective, scale: float) -> Iterator[Rule]:
         return
     if one.indicator == "drift":
         yield {"record": _IN_DRIFT, "expr": 'max by (job) (maskloop_drift{outcome="drift"})'}
-    burns = _burns_of(one)
+    burns = BURNS if one.indicator == "drift" else _burns_of(one)
     for seconds in sorted({time for burn in burns for time in (burn.long_s, burn.short_s)}):
         window = write_duration(seconds * scale)
         yield {"record": _ratio(seconds), "expr": _share_of_bad(one, window), "labels": {"slo": one.name}}
@@ -183,13 +183,17 @@ def _alert(one: Objective, scale: float) -> Iterator[Rule]:
         burns = [burn for burn in _burns_of(one) if burn.severity == severity]
         if not burns:
             continue
+        expression = "\nor\n".join(_describe_burn(one, burn, scale) for burn in burns)
+        if one.indicator == "latency" and severity == "page":
+            window = write_duration(burns[-1].long_s * scale)
+            expression = f"({expression}){_PAGED_ALREADY.replace('WINDOW', window)}"
         labels = {"severity": severity, "cause": _CAUSES[one.indicator]}
         if one.indicator == "latency" and severity == "ticket":
             labels["rollout"] = "expected"
         spans = " or ".join(write_duration(burn.long_s) for burn in burns)
         yield {
             "alert": f"{_alert_name(one)}Burns{pace}",
-            "expr": "\nor\n".join(_describe_burn(one, burn, scale) for burn in burns),
+            "expr": expression,
             "for": write_duration(wait_s * scale),
             "labels": labels,
             "annotations": {
@@ -213,9 +217,8 @@ def _burns_of(one: Objective) -> tuple[Burn, ...]:
 def _describe_burn(one: Objective, burn: Burn, scale: float) -> str:
     limit = f"{burn.factor(one.window_days):.6g} * {one.budget:.6g}"
     shares = [f'{_ratio(time)}{{slo="{one.name}"}} > {limit}' for time in (burn.long_s, burn.short_s)]
-    if one.indicator != "drift":
-        bad, _ = _events(one, "increase", write_duration(burn.long_s * scale))
-        shares.append(f"on (job) {_indent(bad)} >= {_MIN_BAD_EVENTS}")
+    bad, _ = _events(one, "increase", write_duration(burn.long_s * scale))
+    shares.append(f"on (job) {_indent(bad)} >= {_MIN_BAD_EVENTS}")
     return "(\n  " + "\n  and ".join(shares) + "\n)"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / ".ci/promtool"
-NEEDED = ("bash", "cat", "cp", "mkdir", "mktemp", "mv", "rm", "tar")
+NEEDED = ("bash", "cat", "cp", "mkdir", "mktemp", "mv", "rm", "sed", "tar")
 """The programs of a bare machine that the script may use."""
 
 APT = """#!/usr/bin/env bash
@@ -25,6 +25,7 @@ DPKG_DEB = """#!/usr/bin/env bash
 [ "$1" = --fsys-tarfile ] && cat "$2"
 """
 TOOL = """#!/usr/bin/env bash
+# reads /usr/share/prometheus/alertmanager/default.tmpl
 echo "${0##*/}, version 2"
 """
 TOOLS = ("promtool", "prometheus", "amtool", "prometheus-alertmanager")
@@ -58,6 +59,9 @@ class Machine:
         content = self.package.with_name("content")
         for name in contents:
             self.put(content / "usr/bin", name, TOOL)
+        template = content / "usr/share/prometheus/alertmanager/default.tmpl"
+        template.parent.mkdir(parents=True)
+        template.write_text("{{ define }}")
         subprocess.run(["tar", "-cf", self.package, "-C", content, "./usr"], check=True)
 
     def fetch(self, *, needed_updates: int = 0) -> subprocess.CompletedProcess[str]:
@@ -102,6 +106,15 @@ def test_the_tools_are_taken_from_the_packages_within_three_attempts(
     assert [name for name in TOOLS if not os.access(machine.tools / name, os.X_OK)] == []
     assert machine.calls() == [*calls, "download prometheus-alertmanager"]
     assert list(machine.temporary.iterdir()) == []
+
+
+def test_alertmanager_finds_its_templates_beside_it(machine: Machine) -> None:
+    machine.give_apt()
+    machine.fetch()
+    program = (machine.tools / "prometheus-alertmanager").read_text()
+    (named,) = [word for word in program.split() if word.endswith("default.tmpl")]
+    assert (machine.tools / named).read_text() == "{{ define }}"
+    assert len(named) == len("/usr/share/prometheus/alertmanager/default.tmpl")
 
 
 def test_tools_that_are_there_are_not_fetched_again(machine: Machine) -> None:

@@ -50,9 +50,17 @@ def test_a_pair_that_can_never_fire_is_left_out() -> None:
     assert "slo:maskloop_bad_ratio:rate1h" not in rules
 
 
-def test_drift_opens_tickets_alone() -> None:
+def test_the_budget_of_drift_is_recorded_and_its_ticket_is_that_of_the_drift_itself() -> None:
     rules = rules_of(Objective("drift", "drift", 0.95))
-    assert [name for name in rules if name.startswith("Maskloop")] == ["MaskloopDriftBurnsSlowly"]
+    assert [name for name in rules if name.startswith("Maskloop")] == []
+    assert {"slo:maskloop_bad_ratio:rate2h", "slo:maskloop_bad_ratio:rate3d"} <= rules.keys()
+
+
+def test_late_answers_that_were_paged_for_are_not_paged_for_again_by_their_budget() -> None:
+    rules = rules_of(Objective("latency", "latency", 0.99, within_s=0.25))
+    page, ticket = (rules[f"MaskloopLatencyBurns{pace}"]["expr"] for pace in ("Fast", "Slowly"))
+    assert page.rstrip().endswith('{alertname="MaskloopLatencyP95",alertstate="firing"}[6h])')
+    assert "unless" not in ticket
 
 
 def test_every_recorded_share_is_looked_at_and_every_looked_at_share_is_recorded() -> None:
