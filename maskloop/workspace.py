@@ -78,6 +78,14 @@ class Workspace:
         """Return what the estimate of a model's quality without labels learned from."""
         return self.baseline_dir(weights_digest) / "quality" / "lessons.npz"
 
+    def detector_file(self, weights_digest: str) -> Path:
+        """Return the file of the evidence over time that a champion's production has changed."""
+        return self.baseline_dir(weights_digest) / "detector" / "state.npz"
+
+    def shifts_dir(self, weights_digest: str) -> Path:
+        """Return the folder of what changed pictures look like to a champion."""
+        return self.baseline_dir(weights_digest) / "shifts"
+
     @property
     def samples_dir(self) -> Path:
         """The sample log's database and kept pictures."""
@@ -141,6 +149,11 @@ class Workspace:
     def metrics_page(self) -> Path:
         """The page that `maskloop metrics` writes."""
         return self.reports_dir / "metrics.html"
+
+    @property
+    def simulation_page(self) -> Path:
+        """The page that `maskloop monitor simulate` writes."""
+        return self.reports_dir / "simulation.html"
 
     @property
     def incident_page(self) -> Path:

@@ -61,8 +61,8 @@ class Scenes:
 def measure_scenes(files: list[Path], cache: Path) -> Scenes:
     """Measure every view of every picture; a cache that is there is read instead."""
     if not cache.exists():
-        rng, network = np.random.default_rng(0), _draw_network()
-        rows = [[_observe(view, network) for view in _views(file, rng)] for file in files]
+        rng, network = np.random.default_rng(0), draw_network()
+        rows = [[observe_view(view, network) for view in _views(file, rng)] for file in files]
         names = tuple(rows[0][0].features)
         np.savez(
             cache,
@@ -85,11 +85,11 @@ def change_camera(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
 
 def _views(file: Path, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
     pixels = np.asarray(Image.open(file).convert("RGB"))
-    parts = _parts(pixels)
+    parts = cut_parts(pixels)
     return [*parts, *_frames(pixels, rng), change_camera(parts[0], rng), change_camera(parts[2], rng)]
 
 
-def _parts(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def cut_parts(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Return the parts in the order in which a camera would pan over the picture."""
     height, width = pixels.shape[:2]
     side = _side(height, width)
@@ -115,7 +115,7 @@ def _side(height: int, width: int) -> int:
     return min(_LARGEST_SIDE_PX, int(_SIDE_SHARE * min(height, width)))
 
 
-def _observe(pixels: NDArray[np.uint8], network: object) -> Observation:
+def observe_view(pixels: NDArray[np.uint8], network: object) -> Observation:
     import torch
 
     nothing = np.zeros(0, np.float32)
@@ -128,7 +128,7 @@ def _observe(pixels: NDArray[np.uint8], network: object) -> Observation:
     return Observation(seen.features, seen.embedding, difference_hash=difference_hash(pixels))
 
 
-def _draw_network() -> object:
+def draw_network() -> object:
     import torch
     from torch import nn
 

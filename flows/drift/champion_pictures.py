@@ -13,23 +13,57 @@ from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from flows.drift.taught_sources import (
     Teaching,
     choose_taught_samples,
+    find_teaching,
     name_references,
     observe_samples,
 )
 from flows.evidence.evaluate import load_picture, predict_pictures
-from flows.evidence.reference_pictures import choose_reference_pictures
+from flows.evidence.reference_pictures import choose_reference_pictures, count_known_sources
 from flows.labelling.kept_pictures import KeptPictures
 from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
+from flows.workspace.wiring import App
 from maskloop.errors import DataError
 from maskloop.settings.workspace_settings import Settings
 from models.ports import Predictor
 from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.drift.references import POOLED, load_references, save_references
+from monitoring.drift.sources import KnownSource
 from monitoring.features.observation import Observation
 from monitoring.features.table import observe
 from monitoring.samples.sample_log import SampleLog
 from registry.champion.serving_copy import ServedModel
+
+
+@dataclass(frozen=True)
+class ChampionReferences:
+    """What production of the champion is compared with.
+
+    Attributes:
+        version: The data it was trained on.
+        held_out: Its held-out pictures.
+        references: What they look like to the champion, by source, with the pooled ones under `POOLED`.
+        known: The sources of the data.
+    """
+
+    version: DatasetVersion
+    held_out: tuple[LabelledPicture, ...]
+    references: Mapping[str, Baseline]
+    known: Mapping[str, KnownSource]
+
+
+def open_champion_references(app: App, served: ServedModel) -> ChampionReferences:
+    """Load the champion's references, or measure them the first time.
+
+    Raises:
+        DataError: if there are no held-out pictures.
+    """
+    version = app.data.open(app.state().data_of(served.weights_digest))
+    teaching = find_teaching(app.state(), served.weights_digest, version, app.data, app.settings.retraining)
+    own = ChampionPictures(served, version, teaching, app.samples, app.copies, app.settings, app.teller)
+    references = own.open_references(app.workspace.baseline_dir(served.weights_digest))
+    known = count_known_sources(version, app.settings.monitoring.min_window_samples)
+    return ChampionReferences(version, own.held_out, references, known)
 
 
 @dataclass(frozen=True)

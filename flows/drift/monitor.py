@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from flows.drift.champion_pictures import ChampionPictures
+from flows.drift.champion_pictures import open_champion_references
 from flows.drift.publication import (
     IN_WORDS,
     PAGE,
@@ -22,10 +22,10 @@ from flows.drift.publication import (
     write_pages,
 )
 from flows.drift.quality import SWITCHED_OFF, QualityEyes, WindowQuality, estimate_window
-from flows.drift.taught_sources import as_taught, find_teaching
+from flows.drift.taught_sources import as_taught
+from flows.drift.watching import watch_production
 from flows.evidence.estimate_check import tell_checks
 from flows.evidence.evaluate import load_picture
-from flows.evidence.reference_pictures import count_known_sources
 from flows.loop.cycles import record_trigger
 from flows.pages.loop_report import refresh_report
 from flows.workspace.journal import Journal
@@ -47,6 +47,7 @@ from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
+from monitoring.sequential.confirmation import Watched, confirm
 from registry.champion.serving_copy import ServedModel
 from registry.ports import RunTracker
 
@@ -62,12 +63,14 @@ class Monitored:
         num_pending: Samples that wait for a complete window.
         trigger: What the verdict meant for the loop, as a sentence.
         said: The verdict, or why there is none, as the teller was told.
+        watched: The evidence over time; None without a budget of false alarms.
     """
 
     judged: DriftJudged | None
     num_pending: int
     trigger: str
     said: str
+    watched: Watched | None = None
 
 
 def monitor(app: App) -> Monitored:
@@ -89,29 +92,34 @@ def monitor(app: App) -> Monitored:
     pending = app.samples.newest(
         10 * settings.window_samples, weights_digest=served.weights_digest, pending_only=True
     )
+    watched = watch_production(app, served)
     planned = choose_window(pending, weights_digest=served.weights_digest, settings=settings)
     if not planned.is_complete:
         waiting = len(planned.window.samples)
         said = f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
-        return _without_verdict(app.teller, waiting, decide(), said)
+        return _without_verdict(app.teller, waiting, decide(), said, watched)
     if _is_judged(planned.window, app.state()):
         said = "no new sample since the last drift check"
-        return _without_verdict(app.teller, len(planned.window.samples), decide(), said)
-    version = app.data.open(app.state().data_of(served.weights_digest))
-    teaching = find_teaching(app.state(), served.weights_digest, version, app.data, app.settings.retraining)
-    own = ChampionPictures(served, version, teaching, app.samples, app.copies, app.settings, app.teller)
-    references = own.open_references(app.workspace.baseline_dir(served.weights_digest))
-    known = count_known_sources(version, settings.min_window_samples)
-    found = judge_window(references, planned.window, settings, known=known)
+        return _without_verdict(app.teller, len(planned.window.samples), decide(), said, watched)
+    champion = open_champion_references(app, served)
+    references, version, held_out = champion.references, champion.version, champion.held_out
+    found = judge_window(references, planned.window, settings, known=champion.known)
+    found = confirm(found, planned.window, watched)
     quality = _estimate(
-        served, version, own.held_out, planned.window, app.samples, app.copies, app.workspace, app.teller
+        served, version, held_out, planned.window, app.samples, app.copies, app.workspace, app.teller
     ).beside(tell_checks(app.state(), served.weights_digest))
     decided = found.deciding.name
-    alike = [
-        version.path(one) for one in own.held_out if decided in (POOLED, one.source, as_taught(one.source))
-    ]
+    alike = [version.path(one) for one in held_out if decided in (POOLED, one.source, as_taught(one.source))]
+    evidence = watched.sentence() if watched else ""
     directory = _write_pages(
-        found, quality, planned.window, alike, app.samples, app.feature_report, app.workspace
+        found,
+        quality,
+        planned.window,
+        alike,
+        app.samples,
+        app.feature_report,
+        app.workspace,
+        evidence=evidence,
     )
     judged = describe_verdict(
         found,
@@ -119,6 +127,7 @@ def monitor(app: App) -> Monitored:
         quality,
         baseline_digest=references[POOLED].digest,
         page=str((directory / PAGE).relative_to(app.workspace.root)),
+        evidence=evidence,
     )
     write_record(app.ledger, judged, key=f"drift:{judged.window_id}")
     _show(judged, found.deciding, directory, app.tracker, app.clock, app.teller)
@@ -128,7 +137,7 @@ def monitor(app: App) -> Monitored:
     app.teller.say(judged.sentence())
     trigger = decide()
     refresh_report(app)
-    return Monitored(judged, 0, trigger, judged.sentence())
+    return Monitored(judged, 0, trigger, judged.sentence(), watched)
 
 
 def _estimate(
@@ -180,9 +189,11 @@ def _show(
     teller.link("drift-report", url or (directory / PAGE).as_uri(), "the drift page")
 
 
-def _without_verdict(teller: Teller, num_pending: int, trigger: str, said: str) -> Monitored:
+def _without_verdict(
+    teller: Teller, num_pending: int, trigger: str, said: str, watched: Watched | None
+) -> Monitored:
     teller.say(said)
-    return Monitored(None, num_pending, trigger, said)
+    return Monitored(None, num_pending, trigger, said, watched)
 
 
 def decide_whether_to_retrain(
@@ -225,6 +236,8 @@ def _write_pages(
     samples: SampleLog,
     features: FeatureReport,
     workspace: Workspace,
+    *,
+    evidence: str,
 ) -> Path:
     """Write the pages of a verdict and return their folder; the record that names them is written later.
 
@@ -236,6 +249,7 @@ def _write_pages(
         samples: The log that holds the window's pictures.
         features: Writes the page of the features' distributions.
         workspace: The pages are written to its reports.
+        evidence: What the sequential detector says; empty without one.
     """
     max_mpx = workspace.settings.data.max_picture_mpx
     directory = workspace.reports_dir / "drift" / found.deciding.verdict.window_id
@@ -249,6 +263,7 @@ def _write_pages(
         quality=quality,
         reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
+        evidence=evidence,
     )
     waits = waits_for_scenes(found.deciding.verdict, workspace.settings.monitoring)
     write_text(directory / WINDOW_FILE, json.dumps([] if waits else window.sample_ids))
@@ -268,6 +283,9 @@ def _as_trigger_state(state: LoopState, weights_digest: str, now: datetime) -> T
         open_cycle=state.open_cycles[0].id if state.open_cycles else "",
         last_cycle_ended_at=state.last_cycle_ended_at,
         num_cycles_last_7_days=sum(opened_at > now - timedelta(days=7) for opened_at in state.openings),
+        training_hours_last_30_days=sum(
+            seconds / 3600.0 for at, seconds in state.trainings if at > now - timedelta(days=30)
+        ),
         num_new_labelled_samples=state.count_new_labels(tag),
         data_version=tag,
     )

@@ -27,7 +27,13 @@ _MOST_SIGNALS: Final = 8
 
 
 def describe_verdict(
-    found: JudgedSources, window: Window, quality: WindowQuality, *, baseline_digest: str, page: str
+    found: JudgedSources,
+    window: Window,
+    quality: WindowQuality,
+    *,
+    baseline_digest: str,
+    page: str,
+    evidence: str = "",
 ) -> DriftJudged:
     """Return the record of a verdict. Pure.
 
@@ -37,6 +43,7 @@ def describe_verdict(
         quality: How good the champion probably is in it.
         baseline_digest: Of the pooled reference.
         page: The drift page's path below the workspace.
+        evidence: What the sequential detector says; empty without one.
     """
     verdict, drifted = found.deciding.verdict, found.drifted
     return DriftJudged(
@@ -58,6 +65,7 @@ def describe_verdict(
         unjudged_sources=found.left_out,
         estimates=quality.estimates,
         no_estimate=quality.why_none,
+        evidence=evidence,
     )
 
 
@@ -71,6 +79,7 @@ def write_pages(
     quality: WindowQuality,
     reference_pictures: Sequence[NDArray[np.uint8]],
     current_pictures: Sequence[NDArray[np.uint8]],
+    evidence: str = "",
 ) -> None:
     """Write the drift page and, beside it, every feature's distributions.
 
@@ -83,6 +92,7 @@ def write_pages(
         quality: How good the champion probably is in the window.
         reference_pictures: Some of the champion's own, uint8 (H, W, 3) each.
         current_pictures: Some of the window, uint8 (H, W, 3) each.
+        evidence: What the sequential detector says; empty without one.
     """
     features.write(
         found.deciding.baseline.rows(),
@@ -102,6 +112,7 @@ def write_pages(
         estimates=quality.estimates,
         no_estimate=quality.why_none,
         labels_said=quality.labels_said,
+        evidence=evidence,
         links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
     )
 

@@ -17,13 +17,15 @@ from flows.planning.due import Due, find_due, waiting_now
 from flows.planning.plan import LoopFacts
 from flows.workspace.running import Running, find_died, find_running
 from flows.workspace.wiring import App
-from maskloop.errors import NotFoundError
+from maskloop.errors import IntegrityError, NotFoundError
 from maskloop.folding.history import serving_at
 from maskloop.ledger.port import Entry, Ledger, check_chain, check_entry
 from maskloop.records.kinds import CycleWaiting, read_record
 from maskloop.state.cycle_state import Cycle
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace
+from monitoring.sequential.confirmation import Watched
+from monitoring.sequential.storage import load_detector
 
 if TYPE_CHECKING:
     from monitoring.samples.corrections import Judged
@@ -43,6 +45,7 @@ class Status:
         due: What is due next, and the command for it.
         channels: How far people were told what they should know.
         pages: Pages that are there to be read, by what they are about.
+        evidence: What the sequential drift detector says; empty without one.
     """
 
     state: LoopState
@@ -54,6 +57,7 @@ class Status:
     due: tuple[Due, ...] = ()
     channels: tuple[ChannelStatus, ...] = ()
     pages: Mapping[str, Path] = field(default_factory=dict)
+    evidence: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -71,6 +75,7 @@ class Status:
             "samples": self.sample_counts,
             "feedback": [asdict(one) for one in self.judged],
             "last_drift": drift[1].model_dump(mode="json") if drift else None,
+            "evidence": self.evidence or None,
             "incidents": [describe_incident(one) for one in self.state.open_incidents],
             "channels": [asdict(one) for one in self.channels],
             "pages": {name: str(path) for name, path in self.pages.items()},
@@ -80,6 +85,7 @@ class Status:
     def to_text(self) -> str:
         """Say it in a few lines."""
         lines = [self._champion_line(), self._data_line(), self._sample_line()]
+        lines += [f"drift:    {self.evidence}"] if self.evidence else []
         lines += [f"feedback: {one.sentence()}" for one in self.judged]
         lines += [f"running:  {self.running.sentence()}"] if self.running else []
         lines += [f"died:     {_describe_died(self.died)}"] if self.died else []
@@ -171,7 +177,20 @@ def describe_status(app: App) -> Status:
         due=find_due(state, facts, app.settings, option=_workspace_option(app.workspace.root)),
         channels=describe_channels(app),
         pages=_find_pages(app.workspace, state),
+        evidence=_read_evidence(app, state),
     )
+
+
+def _read_evidence(app: App, state: LoopState) -> str:
+    """Return what the sequential detector says of the champion's production; empty if it says nothing yet."""
+    budget = app.settings.monitoring.max_false_alarms_per_quarter
+    if not budget or state.champion is None:
+        return ""
+    try:
+        detector = load_detector(app.workspace.detector_file(state.champion.weights_digest))
+    except IntegrityError as error:
+        return str(error)
+    return Watched(budget, detector).sentence() if detector else ""
 
 
 def _find_pages(workspace: Workspace, state: LoopState) -> dict[str, Path]:

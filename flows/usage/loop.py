@@ -7,12 +7,44 @@ from typing import Final
 
 import click
 
-from flows.console.command_line import make_command
+from flows.console.command_line import CommandGroup, make_command
 
-MONITOR: Final = make_command(
-    "monitor",
+MONITOR_CHECK: Final = make_command(
+    "check",
     "flows.on_call.loop:monitor",
-    "Judge the newest production samples for drift.",
+    "Judge the newest production samples for drift. Also without the word check.",
+)
+
+MONITOR_SIMULATE: Final = make_command(
+    "simulate",
+    "flows.on_call.loop:simulate",
+    """Measure false drift alarms in simulated quarters, and the delay until each named change is seen.
+
+Production is drawn from the champion's own held-out pictures, which are changed for the delays. Takes a few
+minutes, most of them for the changed pictures the first time. Nothing is recorded.
+""",
+    click.Option(
+        ["--quarters", "num_quarters"],
+        type=click.IntRange(min=20),
+        default=1000,
+        show_default=True,
+        help="Simulated quarters without a change.",
+    ),
+    click.Option(
+        ["--scenes-per-day"],
+        type=click.FloatRange(min=1.0, max=1e6),
+        help="Default: as measured in production; 100 before that.",
+    ),
+    click.Option(
+        ["--output"], type=click.Path(path_type=Path), help="Default: .maskloop/reports/simulation.html"
+    ),
+)
+
+MONITOR: Final = CommandGroup(
+    "monitor",
+    [MONITOR_CHECK, MONITOR_SIMULATE],
+    default="check",
+    help="Judge the newest production samples for drift.",
 )
 
 RECONCILE: Final = make_command(

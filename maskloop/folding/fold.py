@@ -40,7 +40,7 @@ STATIONS: Final = (
     labelling_reducers,
     on_call_reducers,
 )
-_VERSION: Final = 2
+_VERSION: Final = 3
 """To be raised whenever the same entries fold into another state than before."""
 
 

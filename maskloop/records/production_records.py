@@ -258,6 +258,8 @@ class DriftJudged(Record):
     """When the first of their samples in the window came, ISO 8601 with its time zone."""
     unjudged_sources: tuple[str, ...] = ()
     """Sources of the champion's data with too few held-out pictures to be judged, in alphabetical order."""
+    evidence: str = ""
+    """What the sequential detector said; empty in old records and without a budget of false alarms."""
     estimates: tuple[QualityEstimate, ...] = ()
     """How good each class probably is in this window; empty in old records, and where `no_estimate` says
     why."""

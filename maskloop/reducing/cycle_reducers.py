@@ -22,6 +22,8 @@ from maskloop.state.loop_state import Candidate
 
 _OPENINGS_KEPT: Final = timedelta(days=30)
 """The budget counts seven days; the rest allows for clocks that differ."""
+_TRAININGS_KEPT: Final = timedelta(days=45)
+"""The budget counts thirty days."""
 
 
 @reduces(TriggerRecorded)
@@ -74,6 +76,8 @@ def register_candidate(draft: Draft, entry: Entry, record: CandidateRegistered, 
     if entry.cycle_id in draft.cycles:
         draft.recall(record.weights_digest, past)
         draft.note_candidate(Candidate.of(entry.cycle_id, record))
+    oldest = entry.at - _TRAININGS_KEPT
+    draft.trainings = [one for one in draft.trainings if one[0] > oldest] + [(entry.at, record.seconds)]
 
 
 @reduces(CycleClosed)

@@ -64,6 +64,7 @@ class Draft:
     candidates: dict[str, Candidate] = field(default_factory=dict)
     last_cycle_ended_at: datetime | None = None
     openings: list[datetime] = field(default_factory=list)
+    trainings: list[tuple[datetime, float]] = field(default_factory=list)
     versions: list[VersionIngested] = field(default_factory=list)
     labels_by_tag: dict[str, int] = field(default_factory=dict)
     data_tag: str = ""

@@ -108,6 +108,8 @@ class MonitoringSettings(Section):
     """Fewer samples than this are inconclusive."""
     false_alarm_rate: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
     """Per judged window, over all features together."""
+    max_false_alarms_per_quarter: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    """A drifted window is an alarm only if the evidence over time keeps this budget; 0 asks for none."""
     min_effect: Share = 0.3
     """Smallest Kolmogorov-Smirnov distance that matters, however certain it is."""
     min_drifted_features: Count = 2
@@ -139,6 +141,8 @@ class RetrainingSettings(Section):
     cooldown_hours: Annotated[float, Field(ge=0.0)] = 24.0
     """After a cycle ends, automatic triggers wait this long."""
     max_cycles_per_week: Count = 3
+    max_training_hours_per_month: Annotated[float, Field(ge=0.0)] = 0.0
+    """Automatic triggers wait while the trainings of the last 30 days took so long; 0 is no limit."""
     max_training_attempts: Count = 3
     lease_s: Positive = 120.0
 

@@ -158,6 +158,8 @@ class LoopState:
     last_cycle_ended_at: datetime | None = None
     openings: tuple[datetime, ...] = ()
     """When the cycles of the last weeks opened that nobody asked for by hand."""
+    trainings: tuple[tuple[datetime, float], ...] = ()
+    """When candidates of the last weeks were registered, and how many seconds their trainings took."""
     versions: tuple[VersionIngested, ...] = ()
     """The newest data versions, oldest first."""
     labels_by_tag: dict[str, int] = field(default_factory=dict)

@@ -66,7 +66,7 @@ def find_scenes(samples: Sequence[Sample], baseline: Baseline) -> Scenes:
         samples: In order of arrival, from either end. Clocks are not asked.
         baseline: Says which features count, and how close the looks of unrelated pictures are.
     """
-    firsts = _first_of_each_look(samples, _near_bits(baseline, len(samples)))
+    firsts = find_first_looks(samples, baseline)
     by_source: dict[str, list[int]] = {}
     for position in firsts:
         by_source.setdefault(samples[position].source, []).append(position)
@@ -84,6 +84,11 @@ def find_scenes(samples: Sequence[Sample], baseline: Baseline) -> Scenes:
     }
     chosen = [position for source, one in by_source.items() for position in one[:: spacing[source]]]
     return Scenes(tuple(sorted(chosen)), spacing)
+
+
+def find_first_looks(samples: Sequence[Sample], baseline: Baseline) -> list[int]:
+    """Return the positions of samples that no earlier one of their source looks like, in rising order."""
+    return _first_of_each_look(samples, _near_bits(baseline, len(samples)))
 
 
 def independent_spacing(

@@ -50,6 +50,7 @@ class TriggerState:
         open_cycle: The cycle now open, or an empty string.
         last_cycle_ended_at: UTC, or None.
         num_cycles_last_7_days: Cycles opened in the seven days before now.
+        training_hours_last_30_days: Of all trainings that made a candidate in the thirty days before now.
         num_new_labelled_samples: Labelled pictures that came since the champion's data version.
         data_version: The champion's data version, e.g. ``data-v3``.
     """
@@ -61,6 +62,7 @@ class TriggerState:
     open_cycle: str = ""
     last_cycle_ended_at: datetime | None = None
     num_cycles_last_7_days: int = 0
+    training_hours_last_30_days: float = 0.0
     num_new_labelled_samples: int = 0
     data_version: str = ""
 
@@ -192,6 +194,9 @@ def _obstacle(state: TriggerState, settings: RetrainingSettings, now: datetime) 
     """Return what forbids a new cycle now, or an empty string."""
     if state.num_cycles_last_7_days >= settings.max_cycles_per_week:
         return f"the budget of {settings.max_cycles_per_week} cycles in 7 days is used up"
+    hours, most = state.training_hours_last_30_days, settings.max_training_hours_per_month
+    if 0 < most <= hours:
+        return f"the budget of {most:g} training hours in 30 days is used up ({hours:.1f} h)"
     if state.last_cycle_ended_at is None:
         return ""
     ready_at = state.last_cycle_ended_at + timedelta(hours=settings.cooldown_hours)

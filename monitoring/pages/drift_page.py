@@ -56,6 +56,7 @@ def write_drift_page(
     no_estimate: str = "",
     labels_said: Sequence[str] = (),
     links: Mapping[str, str] | None = None,
+    evidence: str = "",
 ) -> Path:
     """Write `index.html` and return its path.
 
@@ -70,6 +71,7 @@ def write_drift_page(
         estimates: How good the champion probably is in the window.
         no_estimate: Why that is unknown, in words.
         labels_said: What labels have said about the champion, as sentences.
+        evidence: What the sequential detector says; empty without one.
         links: Address by text, e.g. ``{"Every column in Evidently": "evidently.html"}``.
 
     Raises:
@@ -93,6 +95,7 @@ def write_drift_page(
         labels_said=labels_said,
         metric_in_words=METRIC_IN_WORDS,
         links=links or {},
+        evidence=evidence,
         p_value=write_p_value,
     )
     write_text(directory / PAGE_FILE, page)

@@ -146,9 +146,7 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    promised = (
-        "init ingest train monitor retrain distil judge approve reject promote rollback reconcile status"
-    )
+    promised = "init ingest train retrain distil judge approve reject promote rollback reconcile status"
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade metrics"
     groups = {
         "data": "classes list report restore diff verify preview anchors audit check export",
@@ -158,6 +156,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "notify": "test list",
         "slo": "list rules",
         "keys": "add list revoke rotate",
+        "monitor": "check simulate",
         "rollout": "resume show stop",
     }
     in_groups = {f"{group} {verb}" for group, verbs in groups.items() for verb in verbs.split()}

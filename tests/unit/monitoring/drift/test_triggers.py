@@ -91,6 +91,15 @@ def test_joining_an_open_cycle_needs_no_budget_and_no_cooldown() -> None:
     assert decide(busy).action == "record"
 
 
+def test_a_spent_budget_of_training_hours_makes_a_trigger_wait_and_says_so() -> None:
+    settings = SETTINGS.model_copy(update={"max_training_hours_per_month": 10.0})
+    spent = decide(state(training_hours_last_30_days=10.5), settings)
+    assert spent.action == "suppress"
+    assert spent.reason.endswith("but the budget of 10 training hours in 30 days is used up (10.5 h)")
+    assert decide(state(training_hours_last_30_days=9.5), settings).action == "record"
+    assert decide(state(training_hours_last_30_days=999.0)).action == "record"
+
+
 def test_the_cooldown_ends_by_itself() -> None:
     recent = state(last_cycle_ended_at=NOW - timedelta(hours=23))
     assert decide(recent).action == "suppress"

@@ -1,0 +1,92 @@
+"""The evidence over time that production has changed: kept beside the champion's references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from flows.drift.champion_pictures import open_champion_references
+from flows.drift.taught_sources import as_taught
+from flows.workspace.wiring import App
+from maskloop.errors import IntegrityError
+from monitoring.drift.baseline import Baseline
+from monitoring.drift.references import POOLED
+from monitoring.sequential.confirmation import Watched
+from monitoring.sequential.detector import Detector, watch
+from monitoring.sequential.scoring import fit_scorer
+from monitoring.sequential.storage import load_detector, save_detector
+from registry.champion.serving_copy import ServedModel
+
+
+def watch_production(app: App, served: ServedModel) -> Watched | None:
+    """Count the newest scenes and keep the evidence; None without a budget, or before there are samples.
+
+    Each sample is counted at most once, so a second run without new samples changes nothing. A cycle that
+    ended after an alarm has answered it: then the detector begins anew.
+
+    Raises:
+        DataError: if the champion has no held-out pictures.
+    """
+    settings = app.settings.monitoring
+    budget, min_samples = settings.max_false_alarms_per_quarter, settings.min_window_samples
+    newest = app.samples.newest(settings.window_samples, weights_digest=served.weights_digest)
+    if not budget or len(newest) < min_samples:
+        return None
+    champion = open_champion_references(app, served)
+    references = champion.references
+    names = {source: _reference_of(source, references) for source in {one.source for one in newest}}
+    scorers = {name: fit_scorer(references[name]) for name in {POOLED, *names.values()}}
+    before = _open_detector(app, served, references[POOLED].digest)
+    left_out = {one for one in champion.known if len(champion.known) > 1 and names.get(one) == POOLED}
+    detector = watch(
+        before,
+        newest,
+        references,
+        {POOLED: scorers[POOLED]} | {source: scorers[name] for source, name in names.items()},
+        max_per_quarter=budget,
+        min_samples=min_samples,
+        left_out=frozenset(left_out),
+    )
+    save_detector(detector, app.workspace.detector_file(served.weights_digest))
+    pooled = scorers[POOLED]
+    watched = Watched(budget, detector, pooled.unwatched, is_blind=not pooled.columns)
+    known = {(alarm.source, alarm.at) for alarm in before.alarms}
+    for alarm in watched.alarms:
+        if (alarm.source, alarm.at) not in known:
+            app.teller.say(f"evidence over time: {alarm.sentence()}")
+    return watched
+
+
+def _reference_of(source: str, references: Mapping[str, Baseline]) -> str:
+    """Return the name of the reference that a source's scenes are compared with: its own, if there is one."""
+    return next((name for name in (source, as_taught(source)) if name in references), POOLED)
+
+
+def describe_watched(watched: Watched) -> dict[str, Any]:
+    """Return the evidence over time as plain data."""
+    detector = watched.detector
+    return {
+        "max_false_alarms_per_quarter": watched.max_per_quarter,
+        "percent": watched.percent,
+        "num_scenes": detector.num_scenes,
+        "scenes_per_day": detector.scenes_per_day,
+        "since": detector.began.isoformat() if detector.began else None,
+        "alarms": [asdict(alarm) for alarm in watched.alarms],
+        "unwatched": dict(watched.unwatched),
+        "sentence": watched.sentence(),
+    }
+
+
+def _open_detector(app: App, served: ServedModel, baseline_digest: str) -> Detector:
+    """Return the detector as it stands, or a new one for none, a damaged one or one of another reference."""
+    ended_at = app.state().last_cycle_ended_at
+    fresh = Detector(served.weights_digest, baseline_digest, cycle_ended=ended_at)
+    try:
+        found = load_detector(app.workspace.detector_file(served.weights_digest))
+    except IntegrityError as error:
+        app.teller.say(f"{error}; it begins anew")
+        return fresh
+    if found is None or found.baseline_digest != baseline_digest:
+        return fresh
+    return found.after_cycle(ended_at)
