@@ -47,6 +47,7 @@ from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
+from monitoring.selection.carriers import MOST_CARRIERS, Carriers, find_carriers
 from monitoring.sequential.confirmation import Watched, confirm
 from registry.champion.serving_copy import ServedModel
 from registry.ports import RunTracker
@@ -253,7 +254,11 @@ def _write_pages(
     """
     max_mpx = workspace.settings.data.max_picture_mpx
     directory = workspace.reports_dir / "drift" / found.deciding.verdict.window_id
-    kept = [samples.picture_bytes(sample) for sample in window.samples[:MAX_THUMBNAILS]]
+    carriers = _find_carriers_of(found, window)
+    of_sample = {sample.sample_id: sample for sample in window.samples}
+    shown = [of_sample[one.sample_id] for one in carriers.samples] if carriers else window.samples
+    most = MOST_CARRIERS if carriers else MAX_THUMBNAILS
+    kept = [samples.picture_bytes(sample) for sample in shown[:most]]
     write_pages(
         directory,
         found,
@@ -264,10 +269,21 @@ def _write_pages(
         reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
         current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
         evidence=evidence,
+        carriers=carriers,
     )
     waits = waits_for_scenes(found.deciding.verdict, workspace.settings.monitoring)
     write_text(directory / WINDOW_FILE, json.dumps([] if waits else window.sample_ids))
     return directory
+
+
+def _find_carriers_of(found: JudgedSources, window: Window) -> Carriers | None:
+    """Return what carries an alarm, in the sources that drifted or in all samples; None without an alarm."""
+    closest = found.deciding
+    if closest.verdict.outcome != "drift":
+        return None
+    sources = {one.source for one in found.drifted} or {sample.source for sample in window.samples}
+    concerned = [sample for sample in window.samples if sample.source in sources]
+    return find_carriers(closest.verdict.signals, closest.baseline, concerned)
 
 
 def _as_trigger_state(state: LoopState, weights_digest: str, now: datetime) -> TriggerState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from flows.drift.quality import WindowQuality
 from maskloop.errors import UnavailableError
+from maskloop.files import write_text
 from maskloop.records.kinds import METRIC_IN_WORDS, DriftJudged, QualityEstimate
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.references import ClosestReference
@@ -19,9 +21,11 @@ from monitoring.drift.sources import JudgedSources
 from monitoring.pages.drift_page import write_drift_page, write_p_value
 from monitoring.pages.feature_report import HTML_FILE, FeatureReport
 from monitoring.samples.windows import Window
+from monitoring.selection.carriers import Carriers
 from registry.ports import RunTracker
 
 PAGE: Final = "index.html"
+CARRIERS_FILE: Final = "carriers.json"
 IN_WORDS: Final = {"drift": "drifted", "quiet": "no drift", "inconclusive": "inconclusive"}
 _MOST_SIGNALS: Final = 8
 
@@ -80,8 +84,9 @@ def write_pages(
     reference_pictures: Sequence[NDArray[np.uint8]],
     current_pictures: Sequence[NDArray[np.uint8]],
     evidence: str = "",
+    carriers: Carriers | None = None,
 ) -> None:
-    """Write the drift page and, beside it, every feature's distributions.
+    """Write the drift page and, beside it, every feature's distributions and what carries an alarm.
 
     Args:
         directory: Of the window's report.
@@ -93,7 +98,10 @@ def write_pages(
         reference_pictures: Some of the champion's own, uint8 (H, W, 3) each.
         current_pictures: Some of the window, uint8 (H, W, 3) each.
         evidence: What the sequential detector says; empty without one.
+        carriers: What carries the alarm; None without one.
     """
+    if carriers is not None:
+        write_text(directory / CARRIERS_FILE, json.dumps(carriers.to_json(), indent=2))
     features.write(
         found.deciding.baseline.rows(),
         [sample.features for sample in window.samples],
@@ -113,7 +121,9 @@ def write_pages(
         no_estimate=quality.why_none,
         labels_said=quality.labels_said,
         evidence=evidence,
-        links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"},
+        carriers=carriers,
+        links={"Every feature in Evidently": HTML_FILE, "The loop (in the workspace)": "../../loop.html"}
+        | ({"What carries the alarm, as JSON": CARRIERS_FILE} if carriers else {}),
     )
 
 
@@ -143,7 +153,11 @@ def publish_verdict(
             },
             kind="drift check",
         )
-        figures = {f"drift/{signal.name}": signal.effect for signal in closest.verdict.signals}
+        figures = {
+            f"drift/{signal.name}": signal.effect
+            for signal in closest.verdict.signals
+            if signal.drifted or signal.feature.needs != "instances"
+        }
         figures |= {"drift/num_drifted": float(closest.verdict.num_drifted)}
         figures |= {
             f"estimate/{one.metric}/{one.class_name}": one.value

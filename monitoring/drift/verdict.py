@@ -21,7 +21,7 @@ from typing import Final
 from maskloop.digest import digest_value
 from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
-from monitoring.drift.baseline import Baseline
+from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.class_mix import explain_by_mix
 from monitoring.drift.families import (
     MAX_DETECTABLE_EFFECT,
@@ -36,8 +36,10 @@ from monitoring.drift.families import Outcome as Outcome
 from monitoring.drift.scenes import Scenes, find_scenes
 from monitoring.features.feature import FeatureTable
 from monitoring.features.table import FEATURES
+from monitoring.samples.values import Sample
 from monitoring.samples.windows import Window
 from monitoring.signals.causes import likely_cause
+from monitoring.signals.evidence import weigh_evidence
 from monitoring.signals.feature_signal import FeatureSignal as FeatureSignal
 from monitoring.signals.two_sample import detectable_distance
 
@@ -124,13 +126,14 @@ def judge_drift(
     signals = tuple(sorted([*of_pictures, *of_masks], key=lambda signal: (-signal.effect, signal.name)))
     detectable = _detectable_effect(baseline, found.num_scenes, settings, families)
     outcome, reason = _decide(refusal, of_pictures, classes, detectable, settings)
+    cause = likely_cause(signals, _weigh(baseline, families, judged)) if outcome == "drift" else ""
     mix = explain_by_mix(baseline, judged, signals, classes, settings) if outcome == "drift" else ""
     if mix:
         reason = f"{mix}; each class's masks are as they were, and the mix explains the rest: {reason}"
     return DriftVerdict(
         outcome=outcome,
         reason=reason,
-        cause=mix or (likely_cause(signals) if outcome == "drift" else ""),
+        cause=mix or cause,
         window_id=window.window_id,
         weights_digest=window.weights_digest,
         baseline_digest=baseline.digest,
@@ -228,6 +231,16 @@ def _decide(
     return (
         "quiet",
         f"{share}; a change with an effect of {detectable:.2f} or more would have been found{besides}",
+    )
+
+
+def _weigh(baseline: Baseline, families: Families, judged: Sequence[Sample]) -> dict[str, float]:
+    """Return how much speaks for each property of the pictures being the cause."""
+    columns = {one.name: column for column, one in families.pictures.items() if one.needs == "picture"}
+    current = feature_matrix(judged, tuple(columns))
+    return weigh_evidence(
+        {name: baseline.scene_values[:, column] for name, column in columns.items()},
+        {name: current[:, number] for number, name in enumerate(columns)},
     )
 
 

@@ -20,7 +20,8 @@ from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.sources import SourceVerdict
 from monitoring.drift.verdict import DriftVerdict, FeatureSignal
 from monitoring.samples.windows import Window
-from monitoring.signals.causes import describe_change, likely_cause
+from monitoring.selection.carriers import MOST_CARRIERS, Carriers
+from monitoring.signals.causes import describe_change
 
 PAGE_FILE: Final = "index.html"
 MAX_THUMBNAILS: Final = 12
@@ -28,6 +29,7 @@ MAX_HISTOGRAMS: Final = 12
 _TEMPLATE: Final = Path(__file__).with_name("drift_page.html.j2")
 _THUMBNAIL_PX: Final = 132
 _NUM_BINS: Final = 22
+_MOST_PARTS: Final = 6
 _WIDTH, _HEIGHT = 240, 84
 _HEADLINES: Final = {
     "drift": "Production has drifted",
@@ -55,6 +57,7 @@ def write_drift_page(
     estimates: Sequence[QualityEstimate] = (),
     no_estimate: str = "",
     labels_said: Sequence[str] = (),
+    carriers: Carriers | None = None,
     links: Mapping[str, str] | None = None,
     evidence: str = "",
 ) -> Path:
@@ -66,12 +69,13 @@ def write_drift_page(
         baseline: What the window was compared with.
         window: The window.
         reference_pictures: Some of the champion's validation pictures, uint8 (H, W, 3); twelve are shown.
-        current_pictures: Some of the window's pictures.
+        current_pictures: Some of the window's pictures; those that carry an alarm, the first ones most.
         sources: What was found in each source; none for a window of one source.
         estimates: How good the champion probably is in the window.
         no_estimate: Why that is unknown, in words.
         labels_said: What labels have said about the champion, as sentences.
         evidence: What the sequential detector says; empty without one.
+        carriers: What carries the alarm; None without one.
         links: Address by text, e.g. ``{"Every column in Evidently": "evidently.html"}``.
 
     Raises:
@@ -82,24 +86,42 @@ def write_drift_page(
         headline=_HEADLINES[verdict.outcome],
         versions=sorted({sample.model_version for sample in window.samples}),
         judged_sources=sources,
-        likely_cause=lambda one: likely_cause(one.closest.verdict.signals) if one.has_drifted else "",
+        likely_cause=lambda one: one.closest.verdict.cause if one.has_drifted else "",
         sources=Counter(sample.source for sample in window.samples).most_common(),
         received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
         charts=_charts(verdict, baseline, _drifted_part(window, sources)),
         galleries={
-            "The champion's validation pictures": _embed(reference_pictures),
-            "This window": _embed(current_pictures),
+            "The champion's validation pictures": _embed(reference_pictures, MAX_THUMBNAILS),
+            ("The pictures that carry the alarm" if carriers else "This window"): _embed(
+                current_pictures, MOST_CARRIERS if carriers else MAX_THUMBNAILS
+            ),
         },
         estimates=estimates,
         no_estimate=no_estimate,
         labels_said=labels_said,
         metric_in_words=METRIC_IN_WORDS,
+        carriers=carriers,
+        carried=_carried(carriers),
+        shown_signals=[one for one in verdict.signals if one.drifted or one.feature.needs != "instances"],
         links=links or {},
         evidence=evidence,
         p_value=write_p_value,
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
+
+
+def _carried(carriers: Carriers | None) -> dict[str, list[tuple[str, float]]]:
+    if carriers is None:
+        return {}
+    parts = {
+        "By source": carriers.by_source,
+        "By hour (UTC)": carriers.by_hour,
+        "By version": carriers.by_version,
+        "By class": carriers.by_class,
+        "By signal": carriers.by_feature,
+    }
+    return {title: list(part.items())[:_MOST_PARTS] for title, part in parts.items()}
 
 
 def _drifted_part(window: Window, sources: Sequence[SourceVerdict]) -> Window:
@@ -110,8 +132,8 @@ def _drifted_part(window: Window, sources: Sequence[SourceVerdict]) -> Window:
     return Window(window.weights_digest, tuple(one for one in window.samples if one.source in drifted))
 
 
-def _embed(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
-    return [embed_picture(one, max_side_px=2 * _THUMBNAIL_PX) for one in pictures[:MAX_THUMBNAILS]]
+def _embed(pictures: Sequence[NDArray[np.uint8]], most: int) -> list[str]:
+    return [embed_picture(one, max_side_px=2 * _THUMBNAIL_PX) for one in pictures[:most]]
 
 
 def write_p_value(value: float) -> str:
@@ -158,7 +180,8 @@ def _outline(heights: NDArray[np.float64]) -> str:
 def _charts(verdict: DriftVerdict, baseline: Baseline, window: Window) -> list[_Chart]:
     current = feature_matrix(window.samples, baseline.feature_names)
     column_of = {name: column for column, name in enumerate(baseline.feature_names)}
-    shown = [signal for signal in verdict.signals if signal.name in column_of][:MAX_HISTOGRAMS]
+    told = [one for one in verdict.signals if one.drifted or one.feature.needs != "instances"]
+    shown = [signal for signal in told if signal.name in column_of][:MAX_HISTOGRAMS]
     charts = []
     for signal in shown:
         column = column_of[signal.name]

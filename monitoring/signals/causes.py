@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from monitoring.signals.feature_signal import FeatureSignal
 
+_ENTROPY: Final = "entropy"
+_SIZE: Final = "mean_relative_area"
+_SHARPNESS: Final = "sharpness"
+_NOISE: Final = "noise"
 
-def likely_cause(signals: Sequence[FeatureSignal]) -> str:
+
+def likely_cause(signals: Sequence[FeatureSignal], evidence: Mapping[str, float] | None = None) -> str:
     """Say which change of the pictures is largest, and which change of the predictions goes with it.
 
-    Only drifted signals count. An empty string if none did.
+    Only drifted signals count, and of each group the strongest. A signal that is the consequence of another
+    one is not named: entropy of any other property, less noise of blur, more fine structure of noise, what
+    moved with the light alone. Objects of another size come first: a closer camera makes smoother pictures.
+
+    Args:
+        signals: Of a verdict.
+        evidence: See `weigh_evidence`; effects count for signals it does not name.
+
+    Returns:
+        An empty string if none drifted.
     """
-    drifted = [signal for signal in sorted(signals, key=lambda signal: -signal.effect) if signal.drifted]
+    drifted = [signal for signal in rank_signals(signals, evidence or {}) if signal.drifted]
     pictures = [signal for signal in drifted if signal.feature.needs == "picture"]
+    alone = _without_consequences(
+        [one for one in pictures if (evidence or {}).get(one.name) != 0.0] or pictures
+    )
     predictions = [
         signal for signal in drifted if signal not in pictures and signal.reference_mean is not None
     ]
-    told = [describe_change(signal) for signal in (*_one_per_group(pictures)[:2], *predictions[:1])]
+    sizes = [one for one in predictions if one.name == _SIZE and any(two.name == _SHARPNESS for two in alone)]
+    causes = [*sizes, *_one_per_group(alone)][:2]
+    told = [describe_change(one) for one in (*causes, *[one for one in predictions if one not in sizes][:1])]
     if not told:
         return (
             "the pictures look different to the model, which no single property explains" if drifted else ""
         )
     return "; ".join(told)
+
+
+def rank_signals(signals: Sequence[FeatureSignal], evidence: Mapping[str, float]) -> list[FeatureSignal]:
+    """Sort signals by evidence where there is any, then by effect over the needed one, then by p-value."""
+    return sorted(
+        signals,
+        key=lambda one: (
+            -evidence.get(one.name, 0.0),
+            -one.effect / max(one.needed_effect, 1e-9) if one.needed_effect else -one.effect,
+            one.corrected_p_value,
+            one.name,
+        ),
+    )
 
 
 def describe_change(signal: FeatureSignal) -> str:
@@ -36,6 +69,17 @@ def describe_change(signal: FeatureSignal) -> str:
     if _short(before) == _short(after):  # the shape moved, not the middle
         return f"{name} is spread differently {numbers}"
     return f"{signal.feature.rises if after > before else signal.feature.falls} {numbers}"
+
+
+def _without_consequences(pictures: Sequence[FeatureSignal]) -> list[FeatureSignal]:
+    """Leave out what follows from another one, where that moved the way it must have."""
+    rises = {one.name: (one.current_mean or 0.0) > (one.reference_mean or 0.0) for one in pictures}
+    follows = set()
+    if len(pictures) > 1:
+        follows.add(_ENTROPY)
+    if {_NOISE, _SHARPNESS} <= rises.keys() and rises[_NOISE] == rises[_SHARPNESS]:
+        follows.add(_SHARPNESS if rises[_NOISE] else _NOISE)
+    return [one for one in pictures if one.name not in follows]
 
 
 def _one_per_group(signals: Sequence[FeatureSignal]) -> list[FeatureSignal]:

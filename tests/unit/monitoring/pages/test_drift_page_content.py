@@ -65,8 +65,10 @@ def page_text(folder: Path, noise: float, **more: object) -> str:
         "<dt>Largest share missing</dt><dd>0.0 %</dd>",
         '<div class="chart drifted"> <h3>noise</h3>',
         '<div class="chart"> <h3>brightness</h3>',
-        "<td>1.49</td> <td>5.49</td> <td>1.00</td> <td>below 0.001</td> <td>0 %</td> <td>yes</td>",
-        "<td>0.25</td> <td>0.25</td> <td>0.00</td> <td>1.000</td> <td>0 %</td> <td>no</td>",
+        "<td>1.49</td> <td>5.49</td> <td>1.00</td> <td>0.75 to 1.00</td> <td>0.30</td> <td>below 0.001</td>",
+        "<td>0.25</td> <td>0.25</td> <td>0.00</td> <td>0.00 to 0.25</td> <td>0.30</td> <td>1.000</td>",
+        "<td>below 0.001</td> <td>0 %</td> <td>yes</td>",
+        "<td>1.000</td> <td>0 %</td> <td>no</td>",
     ],
 )
 def test_a_page_about_drift_tells_every_figure(tmp_path: Path, said: str) -> None:

@@ -1,0 +1,134 @@
+"""Which samples, features, classes, sources, hours and versions carry a drift alarm, and how much of it.
+
+A sample's part is how far its figure (`attribute_drift`) lies above that of a picture in the middle of the
+champion's own: in a quiet window such excesses are what chance leaves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from monitoring.drift.baseline import Baseline
+from monitoring.samples.values import Sample
+from monitoring.selection.attribution import UNKNOWN, attribute_drift
+from monitoring.signals.feature_signal import FeatureSignal
+
+MOST_CARRIERS: Final = 50
+ENOUGH_PERCENT: Final = 80.0
+_MOST_FEATURES: Final = 3
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A sample that carries a part of an alarm.
+
+    Attributes:
+        sample_id: Of the sample.
+        source: Where its picture came from.
+        received_at: UTC, ISO 8601.
+        model_version: That answered it.
+        percent: Of the alarm, 0..100.
+        features: In which it lies furthest out, the furthest first.
+    """
+
+    sample_id: str
+    source: str
+    received_at: str
+    model_version: str
+    percent: float
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Carriers:
+    """What carries an alarm. All figures are percent of it, the largest first.
+
+    Attributes:
+        samples: The fewest that carry `ENOUGH_PERCENT` of it, at most `MOST_CARRIERS`.
+        percent: That these carry together.
+        num_samples: In which the alarm was raised.
+        by_source: Of all samples.
+        by_hour: By the hour of arrival, UTC.
+        by_version: By the model version that answered.
+        by_feature: By drifted signal.
+        by_class: By class, of the signals that are about one.
+    """
+
+    samples: tuple[Carrier, ...]
+    percent: float
+    num_samples: int
+    by_source: Mapping[str, float]
+    by_hour: Mapping[str, float]
+    by_version: Mapping[str, float]
+    by_feature: Mapping[str, float]
+    by_class: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+
+def find_carriers(
+    signals: Sequence[FeatureSignal], baseline: Baseline, samples: Sequence[Sample]
+) -> Carriers | None:
+    """Return what carries the alarm of a verdict; None if no signal that can be attributed drifted.
+
+    Args:
+        signals: Of the verdict.
+        baseline: The reference of that verdict.
+        samples: In which the alarm was raised.
+    """
+    found = attribute_drift(signals, baseline, samples)
+    if not found.features or not len(samples):
+        return None
+    parts_N = np.maximum(found.drift - UNKNOWN, 0.0)
+    parts_N = 100.0 * parts_N / max(float(parts_N.sum()), 1e-12)
+    order = sorted(range(len(samples)), key=lambda number: (-parts_N[number], samples[number].sample_id))
+    reached = np.cumsum(parts_N[order])
+    num = min(int(np.searchsorted(reached, ENOUGH_PERCENT - 1e-9)) + 1, MOST_CARRIERS, len(samples))
+    names = [feature.name for feature in found.features]
+    effect_of = {signal.name: signal.effect for signal in signals}
+    excess_NF = np.maximum(np.nan_to_num(found.shares, nan=UNKNOWN) - UNKNOWN, 0.0)
+    of_features = excess_NF.sum(axis=0) * [effect_of[name] for name in names]
+    of_features = 100.0 * of_features / max(float(of_features.sum()), 1e-12)
+    carriers = [
+        Carrier(
+            sample.sample_id,
+            sample.source,
+            sample.received_at.isoformat(timespec="seconds"),
+            sample.model_version,
+            round(float(parts_N[number]), 2),
+            tuple(
+                names[place]
+                for place in np.argsort(-excess_NF[number], kind="stable")[:_MOST_FEATURES]
+                if excess_NF[number, place] > 0.0
+            ),
+        )
+        for number in order[:num]
+        if parts_N[number] > 0.0
+        for sample in (samples[number],)
+    ]
+    classes = [feature.class_name for feature in found.features]
+    return Carriers(
+        samples=tuple(carriers),
+        percent=round(float(reached[num - 1]), 1),
+        num_samples=len(samples),
+        by_source=_added([one.source for one in samples], parts_N.tolist()),
+        by_hour=_added([f"{one.received_at:%Y-%m-%d %H}:00" for one in samples], parts_N.tolist()),
+        by_version=_added([one.model_version for one in samples], parts_N.tolist()),
+        by_feature=_added(names, of_features.tolist()),
+        by_class=_added(classes, of_features.tolist()),
+    )
+
+
+def _added(names: Sequence[str], parts: Sequence[float]) -> dict[str, float]:
+    total: defaultdict[str, float] = defaultdict(float)
+    for name, part in zip(names, parts, strict=True):
+        if name and part > 0.0:
+            total[name] += part
+    return {name: round(part, 1) for name, part in sorted(total.items(), key=lambda one: (-one[1], one[0]))}
