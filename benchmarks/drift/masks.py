@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.provenance import describe_run
 from evaluation.instances import Detections
-from maskloop.masks import boxes_xyxy, encode_masks
+from maskloop.masks import Rle, boxes_xyxy, encode_masks
 from monitoring.features.answered_picture import AnsweredPicture
 from monitoring.features.answers import ANSWER_FEATURES, CLASS_FEATURES
 from monitoring.features.feature import FeatureTable
@@ -43,7 +43,7 @@ def main() -> None:
 def _draw(side: int, radius: int, num: int, rng: np.random.Generator) -> Detections:
     """Return rings with a wavy outline."""
     rows, columns = np.mgrid[:side, :side]
-    masks = []
+    masks: list[Rle] = []
     for _ in range(num):
         row, column = rng.integers(0, side, 2)
         size = radius * (0.7 + 0.6 * rng.random())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ Pixels = NDArray[np.uint8]
 _SIDE_PX = 96
 
 
-def rounded(values: NDArray[np.float64]) -> Pixels:
+def rounded(values: NDArray[np.floating[Any]]) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
@@ -52,7 +53,7 @@ def zoomed(scene: Scene) -> Scene:
     )
     soft = gaussian_filter(scene.pixels[places].astype(float), (0.7, 0.7, 0))
     masks = np.stack([mask[places] for mask in scene.masks])
-    seen = masks.any(axis=(1, 2))
+    seen = [bool(mask.any()) for mask in masks]
     classes = tuple(one for one, is_seen in zip(scene.class_indices, seen, strict=True) if is_seen)
     return Scene(rounded(soft), classes, masks[seen])
 

@@ -74,6 +74,6 @@ def test_without_a_drifted_signal_or_samples_nothing_carries_an_alarm() -> None:
 
 def test_the_masks_of_a_class_carry_it_by_the_class() -> None:
     own = own_pictures(**{"holes of nut": [0.0, 1.0, 2.0, 3.0]})
-    found = find_carriers([drifted("holes of nut", 1.5, 5.0)], own, [sample("a", **{"holes of nut": 5.0})])
+    found = find_carriers([drifted("holes of nut", 1.5, 5.0)], own, [kept_sample("a", {"holes of nut": 5.0})])
     assert found is not None
     assert found.by_class == {"nut": 100.0}
