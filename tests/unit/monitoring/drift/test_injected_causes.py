@@ -25,7 +25,8 @@ _SIDE_PX = 96
 
 
 def rounded(values: NDArray[np.floating[Any]]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    clipped: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return clipped
 
 
 def blurred(scene: Scene) -> Scene:
