@@ -8,10 +8,13 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo test fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench clean distclean environment
+.PHONY: demo gameday test fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo $(if $(LABELS),--labels $(LABELS))
+
+gameday: environment    ## the failures F3 to F8, played in copies of the demo's workspace (`make demo` first)
+	$(BIN)/maskloop gameday all -w demo
 
 # Tests of one file stay together and share what is slow to start; the longest begin (tests/e2e/conftest.py).
 test: environment check  ## everything proven, in a process for each core

@@ -156,6 +156,11 @@ class Workspace:
         return self.reports_dir / "simulation.html"
 
     @property
+    def gameday_page(self) -> Path:
+        """The page of the newest game day."""
+        return self.reports_dir / "gameday.html"
+
+    @property
     def incident_page(self) -> Path:
         """The page of incidents."""
         return self.reports_dir / "incidents.html"

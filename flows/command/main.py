@@ -73,7 +73,7 @@ SECTIONS: Final = {
         models.EXPORT,
         models.BENCHMARK,
     ),
-    "Try it": (workspace.DEMO,),
+    "Try it": (workspace.DEMO, on_call.GAMEDAY),
 }
 cli = CommandLine(
     "maskloop",

@@ -1,4 +1,4 @@
-"""What `maskloop notify`, `incidents`, `metrics` and `slo` take."""
+"""What `maskloop notify`, `incidents`, `metrics`, `slo` and `gameday` take."""
 
 from __future__ import annotations
 
@@ -177,4 +177,20 @@ INCIDENTS: Final = CommandGroup(
         INCIDENTS_PAGE,
     ],
     help="Look at incidents, acknowledge them, note causes.",
+)
+
+GAMEDAY: Final = make_command(
+    "gameday",
+    "flows.on_call.gameday:gameday",
+    """Play usual failures in copies of the workspace, and see each detected.
+
+FAILURES are F3 to F8, or all: memory, false positives, missed objects, wrong masks, swapped labels, hostile
+pictures. Each must be detected, mitigated, restored and written up; otherwise this
+ends with 1. The workspace itself is only read.
+""",
+    click.Argument(["failures"], nargs=-1, required=True),
+    click.Option(["--keep"], is_flag=True, help="Leave the copies, to look at them."),
+    click.Option(
+        ["--output"], type=click.Path(path_type=Path), help="Default: .maskloop/reports/gameday.html"
+    ),
 )

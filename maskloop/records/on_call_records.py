@@ -8,6 +8,7 @@ from maskloop.records.record import Record
 
 __all__ = [
     "Aspect",
+    "GamedayPlayed",
     "IncidentAcknowledged",
     "IncidentEnded",
     "IncidentNoted",
@@ -103,3 +104,25 @@ class IncidentNoted(Record):
     def sentence(self) -> str:
         """Say it in plain words."""
         return f"{self.by} wrote down the {self.aspect} of {self.incident_id}: {self.text}"
+
+
+class GamedayPlayed(Record):
+    """A failure was played in this copy of a workspace."""
+
+    kind: ClassVar[str] = "gameday.played"
+    failure: str
+    """F1 to F8, as the runbooks number them."""
+    outcome: str
+    """``handled``, or the first phase that was missed."""
+    seconds_to_detect: float | None
+    """None if it was not detected."""
+    seconds_to_restore: float | None
+    """From the detection; None if it was not restored."""
+    incident_id: str = ""
+    trouble: str = ""
+    """What ended it early; empty if nothing did."""
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        trouble = f": {self.trouble}" if self.trouble else ""
+        return f"the failure {self.failure} was played, and {self.outcome}{trouble}"

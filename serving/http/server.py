@@ -51,6 +51,7 @@ _HUNG_AFTER_S: Final = 30
 """A worker that has not reacted for this long is killed and restarted."""
 _UNREAD_ANSWER_MS: Final = 30_000
 _BACKLOG: Final = 512
+_STOP_S: Final = 30.0
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made below it
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 LOGGING: Final[dict[str, Any]] = {
@@ -148,6 +149,21 @@ def run_server(application: Application, settings: ServingSettings, listener: so
             _run_workers(application, settings, listener)
     finally:
         _flush_log()
+
+
+@contextlib.contextmanager
+def running_in_thread(application: Application, settings: ServingSettings) -> Iterator[str]:
+    """Answer requests on a free port of loopback while the body runs; gives the address. Logs nothing."""
+    listener = open_listener("127.0.0.1", 0)
+    server = uvicorn.Server(make_config(application, settings, logging_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="service")
+    thread.start()
+    try:
+        yield address_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_S)
+        listener.close()
 
 
 class Supervisor(Multiprocess):

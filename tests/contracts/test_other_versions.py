@@ -93,7 +93,7 @@ def assert_ledger_goes_on(ledger: SqlLedger) -> None:
     came_later = {
         kind
         for kind in RECORDS
-        if kind.startswith(("labels.", "notification.", "incident.", "quality.", "trace."))
+        if kind.startswith(("labels.", "notification.", "incident.", "quality.", "trace.", "gameday."))
     }
     assert {entry.kind for entry in entries} >= set(RECORDS) - {SliceRecorded.kind} - came_later
     assert all(read_record(entry) is not None for entry in entries)

@@ -21,6 +21,8 @@ STORIES: Final = {
     "flows.evidence.production_quality": {"measure_production_quality"},
     "flows.exporting.benchmark": {"benchmark"},
     "flows.exporting.model_export": {"export"},
+    "flows.gameday.gameday": {"hold_gameday", "play"},
+    "flows.gameday.throwaway": {"copy_workspace"},
     "flows.health.check": {"check_data"},
     "flows.health.policy": {"check_and_keep", "hold_for_data_check"},
     "flows.health.report": {"report_data"},

@@ -148,6 +148,7 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     promised = "init ingest train retrain distil judge approve reject promote rollback reconcile status"
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade metrics"
+    promised += " gameday"
     groups = {
         "data": "classes list report restore diff verify preview anchors audit check export",
         "feedback": "list ingest",
@@ -196,6 +197,7 @@ ARGUMENTS = {
     "keys revoke": ["0123456789ab"],
     "rollout stop": ["--why", "it is slow"],
     "slo rules": ["--output", "rules"],
+    "gameday": ["all"],
     "incidents show": ["1"],
     "incidents report": ["p95 is 900 ms"],
     "incidents end": ["1", "--why", "p95 is 90 ms"],

@@ -1,0 +1,1 @@
+"""Game days: each usual failure is injected into a copy of the workspace, and watched to its end."""
