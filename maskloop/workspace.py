@@ -97,6 +97,11 @@ class Workspace:
         return self.samples_dir / "quotas.db"
 
     @property
+    def sketches_file(self) -> Path:
+        """What all samples were like, by hour, unless settings name a database."""
+        return self.samples_dir / "sketches.db"
+
+    @property
     def training_dir(self) -> Path:
         """Checkpoints, one folder per training."""
         return self.state_dir / "training"

@@ -62,6 +62,7 @@ SECTIONS: Final = {
         serving.SERVE,
         serving.PREDICT,
         loop.MONITOR,
+        loop.TRENDS,
         intake.FEEDBACK,
         labelling.LABEL,
         on_call.NOTIFY,

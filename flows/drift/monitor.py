@@ -23,6 +23,7 @@ from flows.drift.publication import (
 )
 from flows.drift.quality import SWITCHED_OFF, QualityEyes, WindowQuality, estimate_window
 from flows.drift.taught_sources import as_taught
+from flows.drift.trends import keep_sketches
 from flows.drift.watching import watch_production
 from flows.evidence.estimate_check import tell_checks
 from flows.evidence.evaluate import load_picture
@@ -87,6 +88,7 @@ def monitor(app: App) -> Monitored:
     decide = partial(
         decide_whether_to_retrain, app.journal, app.settings, served.weights_digest, app.clock, by=app.actor
     )
+    keep_sketches(app.samples, app.sketches, app.clock, app.teller)
     app.samples.prune(app.clock.now())
     app.corrections.prune(app.clock.now())
     _finish_last_window(app.samples, app.state(), app.workspace.root)

@@ -47,6 +47,31 @@ MONITOR: Final = CommandGroup(
     help="Judge the newest production samples for drift.",
 )
 
+TRENDS: Final = make_command(
+    "trends",
+    "flows.on_call.trends:trends",
+    """Show how the features of production samples went over time.
+
+Beside it: how far they are from the champion's own pictures. From sketches of all samples, so a long period
+costs no more than its hours. It judges nothing: `maskloop monitor` does.
+""",
+    click.Option(
+        ["--days"], type=click.FloatRange(min=0.04), default=7.0, show_default=True, help="So far back."
+    ),
+    click.Option(
+        ["--by", "period"],
+        type=click.Choice(["hour", "day", "week", "all"]),
+        default="day",
+        show_default=True,
+        help="Length of a period, in UTC. all: one period.",
+    ),
+    click.Option(
+        ["--feature", "features"], multiple=True, help="Only this one, with its quantiles. Can be repeated."
+    ),
+    click.Option(["--all-sources"], is_flag=True, help="One line for all sources together."),
+    click.Option(["--all-versions"], is_flag=True, help="One line for all model versions together."),
+)
+
 RECONCILE: Final = make_command(
     "reconcile",
     "flows.on_call.loop:reconcile",

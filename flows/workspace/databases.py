@@ -8,6 +8,7 @@ from flows.workspace.wiring import App
 from maskloop.database.store import Store
 from maskloop.ledger import sql_ledger
 from monitoring.samples import correction_log, sample_log
+from monitoring.sketches import sketch_log
 from serving.rollout import sql_pair_log
 from serving.sampling import sql_quota_book
 
@@ -27,6 +28,7 @@ def upgrade_databases(app: App) -> Mapping[str, int]:
         (sample_log.STORE, lambda: app.samples),
         (correction_log.STORE, lambda: app.corrections),
         (sql_quota_book.STORE, lambda: app.quotas),
+        (sketch_log.STORE, lambda: app.sketches),
     )
     versions = {}
     for store, open_log in logs:

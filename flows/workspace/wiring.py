@@ -33,6 +33,7 @@ from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.correction_log import SqlCorrectionLog
 from monitoring.samples.corrections import CorrectionLog
 from monitoring.samples.sample_log import SampleLog, SqlSampleLog
+from monitoring.sketches.sketch_log import SqlSketchLog
 from registry.mlflow_adapter.files import bring_files_along, holds_runs
 from registry.ports import ModelStore, RunTracker
 from serving.rollout.analysis import Analysis
@@ -117,6 +118,12 @@ class App:
             retention_days=monitoring.retention_days,
             clock=self.clock,
         )
+
+    @cached_property
+    def sketches(self) -> SqlSketchLog:
+        """What all samples were like, by hour: a few kilobytes for each feature."""
+        url = self.settings.servers.database_url or sqlite_url(self.workspace.sketches_file)
+        return SqlSketchLog(url)
 
     @cached_property
     def pairs(self) -> PairLog:

@@ -41,6 +41,7 @@ from maskloop.digest import canonical_json
 from maskloop.files import write_bytes
 from monitoring.samples.values import (
     EXPIRED,
+    Arrival,
     Pruned,
     Sample,
     SampleCounts,
@@ -52,6 +53,7 @@ from monitoring.samples.values import (
 
 __all__ = [
     "EXPIRED",
+    "Arrival",
     "Pruned",
     "Sample",
     "SampleCounts",
@@ -182,6 +184,20 @@ class SqlSampleLog:
             query = query.where(_samples.c.picture_file.is_not(None))
         with self._database.reading() as connection:
             return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+    def arrivals(self, after: int, limit: int) -> Sequence[Arrival]:
+        """Return up to ``limit`` samples behind a position, the first to arrive first."""
+        query = select(_samples).where(_samples.c.sequence > after).order_by(_samples.c.sequence).limit(limit)
+        with self._database.reading() as connection:
+            return tuple(
+                Arrival(row["sequence"], _from_row(row), row["skip_reason"])
+                for row in connection.execute(query).mappings()
+            )
+
+    def last_position(self) -> int:
+        """Return the position of the last to arrive that is still there; 0 if there is none."""
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.max(_samples.c.sequence))).scalar() or 0)
 
     def get(self, sample_id: str) -> Sample | None:
         """Return one sample, if it is there."""

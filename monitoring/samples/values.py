@@ -20,6 +20,8 @@ from monitoring.features.observation import Pause, finite_embedding, finite_feat
 from monitoring.features.table import observe
 
 NUM_TOP_SCORES: Final = 5
+NOT_BY_CHANCE: Final = "not by chance"
+"""The reason ends so if only a rule kept a sample."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,26 @@ class Sample:
             raise ValueError("received_at needs a time zone")
         object.__setattr__(self, "features", finite_features(self.features))
         object.__setattr__(self, "embedding", finite_embedding(self.embedding))
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A sample at its place in the log.
+
+    Attributes:
+        position: Counts up in order of arrival, from 1, with gaps; never used twice.
+        sample: Itself.
+        skip_reason: Why it is left out of drift verdicts; empty if it is not.
+    """
+
+    position: int
+    sample: Sample
+    skip_reason: str
+
+    @property
+    def is_representative(self) -> bool:
+        """Whether it is an answer, and was drawn by chance: what a rule kept is unlike most of production."""
+        return bool(self.sample.weights_digest) and not self.skip_reason.endswith(NOT_BY_CHANCE)
 
 
 @dataclass(frozen=True)
@@ -127,6 +149,17 @@ class SampleLog(Protocol):
             pending_only: Only those neither scored nor skipped.
             with_picture: Only those whose picture is kept.
         """
+        ...
+
+    def arrivals(self, after: int, limit: int) -> Sequence[Arrival]:
+        """Return up to ``limit`` samples behind a position, the first to arrive first.
+
+        Once a sample was returned, none arrives before it.
+        """
+        ...
+
+    def last_position(self) -> int:
+        """Return the position of the last to arrive that is still there; 0 if there is none."""
         ...
 
     def get(self, sample_id: str) -> Sample | None:

@@ -25,7 +25,7 @@ from maskloop.digest import digest_bytes
 from maskloop.errors import MaskloopError
 from maskloop.settings.workspace_settings import SamplingSettings
 from monitoring.features.observation import Pause
-from monitoring.samples.values import Sample, SampleLog, measure
+from monitoring.samples.values import NOT_BY_CHANCE, Sample, SampleLog, measure
 from serving.answers import Answer, RequestPicture
 from serving.observing import Observer
 from serving.sampling.quota_book import LOOK_EVERY_S, QuotaBook, Worker
@@ -313,4 +313,4 @@ def _why_skipped(item: _Waiting) -> str:
         general = re.sub(r"\d+(\.\d+)?", "#", item.error.partition(":")[0])
         return general[:_MAX_REASON] or "failed"
     rule = item.decision.budget
-    return "" if rule == "chance" else f"kept because it is {rule}, not by chance"
+    return "" if rule == "chance" else f"kept because it is {rule}, {NOT_BY_CHANCE}"

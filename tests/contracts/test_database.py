@@ -31,6 +31,7 @@ from monitoring.samples.correction_log import SqlCorrectionLog
 from monitoring.samples.corrections import Correction
 from monitoring.samples.sample_log import SqlSampleLog
 from monitoring.samples.values import Sample
+from monitoring.sketches.sketch_log import SqlSketchLog
 from serving.rollout.pairs import Comparison, KeptPair
 from serving.rollout.sql_pair_log import SqlPairLog
 from serving.sampling.quota_book import Worker
@@ -370,6 +371,14 @@ def test_a_user_with_the_documented_rights_can_do_everything_but_change_entries(
     for day in (1, 9):
         assert quotas.exchange(Worker("w", datetime(2026, 3, 6, tzinfo=UTC), {"chance": 2}), day).counts
     quotas.close()
+    sketches, waiting = SqlSketchLog(as_user), SqlSampleLog(tmp_path, url=as_user)
+    assert waiting.add(
+        Sample("s9", datetime(2026, 3, 1, tzinfo=UTC), "3", "w1", "d", "c", {"a": 1.0}, (1.0,))
+    )
+    assert sketches.take_in(waiting, now=datetime(2026, 3, 1, tzinfo=UTC)).num_samples == 2
+    assert sketches.merge_old_hours(datetime(2026, 4, 1, tzinfo=UTC)) == 4
+    sketches.close()
+    waiting.close()
     database = Database(as_user, LEDGER)
     with pytest.raises(StorageError, match="permission denied"), database.writing() as connection:
         connection.execute(text("UPDATE entries SET actor = 'mallory'"))

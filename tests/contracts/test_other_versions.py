@@ -178,6 +178,7 @@ OPENED: dict[str, Callable[[App], object]] = {
     "the correction log": lambda app: app.corrections,
     "the pair log": lambda app: app.pairs,
     "the quotas of samples": lambda app: app.quotas,
+    "the sketches of samples": lambda app: app.sketches,
 }
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
-from monitoring.samples.sample_log import EXPIRED, Pruned, Sample, SampleCounts, picture_file_name, tally
+from monitoring.samples.sample_log import (
+    EXPIRED,
+    Arrival,
+    Pruned,
+    Sample,
+    SampleCounts,
+    picture_file_name,
+    tally,
+)
 
 
 class FakeSampleLog:
@@ -15,6 +24,8 @@ class FakeSampleLog:
         self._retention = timedelta(days=retention_days)
         self._samples: dict[str, Sample] = {}
         self._status: dict[str, tuple[str, str]] = {}
+        self._positions: dict[str, int] = {}
+        self._numbers = count(1)
         self._scores: set[tuple[str, str]] = set()
         self._pictures: dict[str, bytes] = {}
         self._forgotten: list[tuple[str, str, int]] = []
@@ -27,6 +38,7 @@ class FakeSampleLog:
             self._pictures[name] = picture_bytes
         self._samples[sample.sample_id] = dataclasses.replace(sample, picture_file=name)
         self._status[sample.sample_id] = ("skipped", skip_reason) if skip_reason else ("pending", "")
+        self._positions[sample.sample_id] = next(self._numbers)
         with_picture = [kept for kept in reversed(self._samples.values()) if kept.picture_file]
         for old in with_picture[self._keep_pictures :]:
             self._samples[old.sample_id] = dataclasses.replace(old, picture_file=None)
@@ -51,6 +63,17 @@ class FakeSampleLog:
             and not (with_picture and sample.picture_file is None)
         ]
         return tuple(found[:limit])
+
+    def arrivals(self, after: int, limit: int) -> Sequence[Arrival]:
+        found = [
+            Arrival(self._positions[sample_id], sample, self._status[sample_id][1])
+            for sample_id, sample in self._samples.items()
+            if self._positions[sample_id] > after
+        ]
+        return tuple(found[:limit])
+
+    def last_position(self) -> int:
+        return max((self._positions[sample_id] for sample_id in self._samples), default=0)
 
     def get(self, sample_id: str) -> Sample | None:
         return self._samples.get(sample_id)

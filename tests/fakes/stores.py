@@ -7,6 +7,7 @@ from typing import Final
 from maskloop.database.store import Store
 from maskloop.ledger import sql_ledger
 from monitoring.samples import correction_log, sample_log
+from monitoring.sketches import sketch_log
 from serving.rollout import sql_pair_log
 from serving.sampling import sql_quota_book
 
@@ -16,4 +17,5 @@ STORES: Final[tuple[Store, ...]] = (
     correction_log.STORE,
     sql_pair_log.STORE,
     sql_quota_book.STORE,
+    sketch_log.STORE,
 )

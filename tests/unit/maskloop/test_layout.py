@@ -23,6 +23,7 @@ ROOT = Path("/srv/bolts")
         ("slices_dir", ".maskloop/slices"),
         ("samples_dir", ".maskloop/samples"),
         ("quotas_file", ".maskloop/samples/quotas.db"),
+        ("sketches_file", ".maskloop/samples/sketches.db"),
         ("training_dir", ".maskloop/training"),
         ("datasets_dir", ".maskloop/datasets"),
         ("models_dir", ".maskloop/models"),

@@ -1,13 +1,15 @@
-"""`maskloop notify` and `maskloop incidents`, as a shell runs them."""
+"""`maskloop notify`, `incidents` and `trends`, as a shell runs them."""
 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitoring.samples.values import Sample
 from tests.fakes.channels import FakeChannel
 from tests.fakes.incident_stories import Story
 from tests.fakes.loop_world import World
@@ -99,3 +101,39 @@ def test_incidents_list_tells_open_and_all_ones_apart(call: Any, drifting: World
 def test_status_shows_open_incidents(call: Any) -> None:
     assert "incident: incident-1 (drift), 2 alarms since" in call("status").out
     assert json.loads(call("status", "--json").out)["incidents"][0]["id"] == "incident-1"
+
+
+def add_samples(world: World) -> None:
+    for number in range(60):
+        world.samples.add(
+            Sample(
+                f"s{number}",
+                world.clock.now() - timedelta(hours=number),
+                "1",
+                "w" * 64,
+                "d",
+                f"camera {number % 2}",
+                {"brightness": number / 60, "count": 1.0},
+            )
+        )
+
+
+def test_trends_show_a_feature_by_day_and_source(call: Any, drifting: World) -> None:
+    add_samples(drifting)
+    found = json.loads(call("trends", "--feature", "brightness", "--json").out)
+    assert {one["source"] for one in found["figures"]} == {"camera 0", "camera 1"}
+    assert sum(one["num_values"] for one in found["figures"]) == 60
+    assert len(found["figures"][0]["quantiles"]) == len(found["quantile_shares"])
+    shown = call("trends", "--feature", "brightness", "--all-sources", "--by", "week")
+    assert "features over time" in shown.out
+    assert call("trends", "--feature", "colour").code == 65
+
+
+def test_trends_without_samples_say_so(call: Any) -> None:
+    assert "No sample since" in call("trends").out
+    assert json.loads(call("trends", "--json").out)["figures"] == []
+
+
+def test_trends_name_what_to_type_for_one_feature(call: Any, drifting: World) -> None:
+    add_samples(drifting)
+    assert "`--feature NAME` shows a feature over time" in call("trends", "--days", "90").out
