@@ -17,7 +17,7 @@ _UNHANDLED = 1
 
 @with_output
 def gameday(root: Path, out: Output, *, failures: tuple[str, ...], keep: bool, output: Path | None) -> None:
-    """Play FAILURES, F3 to F8 or all, each in a copy of the workspace."""
+    """Play usual failures in copies of the workspace."""
     known = {one.id for one in SCENARIOS}
     names = {name.upper() for name in failures} - {"ALL"}
     if unknown := sorted(names - known):

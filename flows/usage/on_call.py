@@ -182,7 +182,7 @@ INCIDENTS: Final = CommandGroup(
 GAMEDAY: Final = make_command(
     "gameday",
     "flows.on_call.gameday:gameday",
-    """Play usual failures in copies of the workspace, and see each detected.
+    """Play usual failures in copies of the workspace.
 
 FAILURES are F3 to F8, or all: memory, false positives, missed objects, wrong masks, swapped labels, hostile
 pictures. Each must be detected, mitigated, restored and written up; otherwise this
