@@ -10,6 +10,7 @@ from pathlib import Path
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.looks import difference_hash
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
+from dataset.version_store import DatasetStore
 from flows.drift.taught_sources import (
     Teaching,
     choose_taught_samples,
@@ -22,9 +23,10 @@ from flows.evidence.reference_pictures import choose_reference_pictures, count_k
 from flows.labelling.kept_pictures import KeptPictures
 from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
-from flows.workspace.wiring import App
 from maskloop.errors import DataError
 from maskloop.settings.workspace_settings import Settings
+from maskloop.state.loop_state import LoopState
+from maskloop.workspace import Workspace
 from models.ports import Predictor
 from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.drift.references import POOLED, load_references, save_references
@@ -52,18 +54,55 @@ class ChampionReferences:
     known: Mapping[str, KnownSource]
 
 
-def open_champion_references(app: App, served: ServedModel) -> ChampionReferences:
-    """Load the champion's references, or measure them the first time.
+@dataclass(frozen=True)
+class ServingChampion:
+    """The champion, and where its data, its samples and what is kept of it are.
 
-    Raises:
-        DataError: if there are no held-out pictures.
+    Attributes:
+        served: Its copy.
+        state: Of the loop.
+        data: Holds its data version.
+        samples: Hold production's samples and pictures.
+        copies: Load it.
+        workspace: Holds its references and the settings.
+        teller: Shows progress.
     """
-    version = app.data.open(app.state().data_of(served.weights_digest))
-    teaching = find_teaching(app.state(), served.weights_digest, version, app.data, app.settings.retraining)
-    own = ChampionPictures(served, version, teaching, app.samples, app.copies, app.settings, app.teller)
-    references = own.open_references(app.workspace.baseline_dir(served.weights_digest))
-    known = count_known_sources(version, app.settings.monitoring.min_window_samples)
-    return ChampionReferences(version, own.held_out, references, known)
+
+    served: ServedModel
+    state: LoopState
+    data: DatasetStore
+    samples: SampleLog
+    copies: ModelCopies
+    workspace: Workspace
+    teller: Teller
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the workspace."""
+        return self.workspace.settings
+
+    @property
+    def weights_digest(self) -> str:
+        """Of its weights."""
+        return self.served.weights_digest
+
+    @cached_property
+    def compared(self) -> ChampionReferences:
+        """What production is compared with, measured the first time. Raises DataError without pictures."""
+        version = self.data.open(self.state.data_of(self.weights_digest))
+        teaching = find_teaching(
+            self.state, self.weights_digest, version, self.data, self.settings.retraining
+        )
+        own = ChampionPictures(
+            self.served, version, teaching, self.samples, self.copies, self.settings, self.teller
+        )
+        references = own.open_references(self.workspace.baseline_dir(self.weights_digest))
+        known = count_known_sources(version, self.settings.monitoring.min_window_samples)
+        return ChampionReferences(version, own.held_out, references, known)
+
+    def load(self) -> Predictor:
+        """Load the model. Raises IntegrityError if its weights have another digest."""
+        return self.copies.load(self.served.directory, self.weights_digest)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import decode_picture
-from flows.drift.champion_pictures import open_champion_references
+from flows.drift.champion_pictures import ServingChampion
 from flows.drift.publication import (
     IN_WORDS,
     PAGE,
@@ -30,7 +28,6 @@ from flows.evidence.evaluate import load_picture
 from flows.loop.cycles import record_trigger
 from flows.pages.loop_report import refresh_report
 from flows.workspace.journal import Journal
-from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.clock import Clock
@@ -39,7 +36,6 @@ from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
-from maskloop.workspace import Workspace
 from monitoring.drift.references import POOLED, ClosestReference
 from monitoring.drift.sources import JudgedSources, judge_window
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
@@ -50,7 +46,6 @@ from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
 from monitoring.selection.carriers import MOST_CARRIERS, Carriers, find_carriers
 from monitoring.sequential.confirmation import Watched, confirm
-from registry.champion.serving_copy import ServedModel
 from registry.ports import RunTracker
 
 DETECTOR = "drift"
@@ -84,19 +79,22 @@ def monitor(app: App) -> Monitored:
         NotFoundError: if no champion serves yet.
     """
     served = app.copies.fetch_champion(app.state())
-    settings = app.settings.monitoring
+    settings, weights_digest = app.settings.monitoring, served.weights_digest
     decide = partial(
-        decide_whether_to_retrain, app.journal, app.settings, served.weights_digest, app.clock, by=app.actor
+        decide_whether_to_retrain, app.journal, app.settings, weights_digest, app.clock, by=app.actor
     )
     keep_sketches(app.samples, app.sketches, app.clock, app.teller)
     app.samples.prune(app.clock.now())
     app.corrections.prune(app.clock.now())
     _finish_last_window(app.samples, app.state(), app.workspace.root)
-    pending = app.samples.newest(
-        10 * settings.window_samples, weights_digest=served.weights_digest, pending_only=True
+    champion = ServingChampion(
+        served, app.state(), app.data, app.samples, app.copies, app.workspace, app.teller
     )
-    watched = watch_production(app, served)
-    planned = choose_window(pending, weights_digest=served.weights_digest, settings=settings)
+    pending = app.samples.newest(
+        10 * settings.window_samples, weights_digest=weights_digest, pending_only=True
+    )
+    watched = watch_production(champion)
+    planned = choose_window(pending, weights_digest=weights_digest, settings=settings)
     if not planned.is_complete:
         waiting = len(planned.window.samples)
         said = f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
@@ -104,31 +102,17 @@ def monitor(app: App) -> Monitored:
     if _is_judged(planned.window, app.state()):
         said = "no new sample since the last drift check"
         return _without_verdict(app.teller, len(planned.window.samples), decide(), said, watched)
-    champion = open_champion_references(app, served)
-    references, version, held_out = champion.references, champion.version, champion.held_out
-    found = judge_window(references, planned.window, settings, known=champion.known)
+    compared = champion.compared
+    found = judge_window(compared.references, planned.window, settings, known=compared.known)
     found = confirm(found, planned.window, watched)
-    quality = _estimate(
-        served, version, held_out, planned.window, app.samples, app.copies, app.workspace, app.teller
-    ).beside(tell_checks(app.state(), served.weights_digest))
-    decided = found.deciding.name
-    alike = [version.path(one) for one in held_out if decided in (POOLED, one.source, as_taught(one.source))]
+    quality = _estimate(champion, planned.window).beside(tell_checks(app.state(), weights_digest))
     evidence = watched.sentence() if watched else ""
-    directory = _write_pages(
-        found,
-        quality,
-        planned.window,
-        alike,
-        app.samples,
-        app.feature_report,
-        app.workspace,
-        evidence=evidence,
-    )
+    directory = _write_pages(champion, found, quality, planned.window, app.feature_report, evidence=evidence)
     judged = describe_verdict(
         found,
         planned.window,
         quality,
-        baseline_digest=references[POOLED].digest,
+        baseline_digest=compared.references[POOLED].digest,
         page=str((directory / PAGE).relative_to(app.workspace.root)),
         evidence=evidence,
     )
@@ -143,33 +127,24 @@ def monitor(app: App) -> Monitored:
     return Monitored(judged, 0, trigger, judged.sentence(), watched)
 
 
-def _estimate(
-    served: ServedModel,
-    version: DatasetVersion,
-    held_out: Sequence[LabelledPicture],
-    window: Window,
-    samples: SampleLog,
-    copies: ModelCopies,
-    workspace: Workspace,
-    teller: Teller,
-) -> WindowQuality:
+def _estimate(champion: ServingChampion, window: Window) -> WindowQuality:
     """Estimate how good the champion is in a window, unless that is switched off."""
-    settings = workspace.settings
+    settings = champion.settings
     if not settings.monitoring.estimate_pictures:
         return SWITCHED_OFF
     eyes = QualityEyes.of(
-        copies.load(served.directory, served.weights_digest),
+        champion.load(),
         may_mirror=not settings.training.augmentation.mirrored_classes,
         max_mpx=settings.data.max_picture_mpx,
     )
-    with teller.progress("learning how good the champion is under known changes") as progress:
+    with champion.teller.progress("learning how good the champion is under known changes") as progress:
         return estimate_window(
             window.samples,
-            samples,
-            version,
-            held_out,
+            champion.samples,
+            champion.compared.version,
+            champion.compared.held_out,
             eyes,
-            workspace.quality_file(served.weights_digest),
+            champion.workspace.quality_file(champion.weights_digest),
             num_pictures=settings.monitoring.estimate_pictures,
             progress=progress,
         )
@@ -232,40 +207,43 @@ def _finish_last_window(samples: SampleLog, state: LoopState, root: Path) -> Non
 
 
 def _write_pages(
+    champion: ServingChampion,
     found: JudgedSources,
     quality: WindowQuality,
     window: Window,
-    references: Sequence[Path],
-    samples: SampleLog,
     features: FeatureReport,
-    workspace: Workspace,
     *,
     evidence: str,
 ) -> Path:
     """Write the pages of a verdict and return their folder; the record that names them is written later.
 
     Args:
+        champion: What was judged; the pages are written to its workspace's reports.
         found: The verdict, its reference, and what was found in each source.
         quality: How good the champion probably is in the window.
         window: The judged window.
-        references: The files of the reference's pictures.
-        samples: The log that holds the window's pictures.
         features: Writes the page of the features' distributions.
-        workspace: The pages are written to its reports.
         evidence: What the sequential detector says; empty without one.
     """
-    max_mpx = workspace.settings.data.max_picture_mpx
-    directory = workspace.reports_dir / "drift" / found.deciding.verdict.window_id
+    settings, name = champion.settings, found.deciding.name
+    max_mpx = settings.data.max_picture_mpx
+    directory = champion.workspace.reports_dir / "drift" / found.deciding.verdict.window_id
+    version = champion.compared.version
+    references = [
+        version.path(one)
+        for one in champion.compared.held_out
+        if name in (POOLED, one.source, as_taught(one.source))
+    ]
     carriers = _find_carriers_of(found, window)
     of_sample = {sample.sample_id: sample for sample in window.samples}
     shown = [of_sample[one.sample_id] for one in carriers.samples] if carriers else window.samples
     most = MOST_CARRIERS if carriers else MAX_THUMBNAILS
-    kept = [samples.picture_bytes(sample) for sample in shown[:most]]
+    kept = [champion.samples.picture_bytes(sample) for sample in shown[:most]]
     write_pages(
         directory,
         found,
         window,
-        workspace.settings.monitoring,
+        settings.monitoring,
         features,
         quality=quality,
         reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
@@ -273,7 +251,7 @@ def _write_pages(
         evidence=evidence,
         carriers=carriers,
     )
-    waits = waits_for_scenes(found.deciding.verdict, workspace.settings.monitoring)
+    waits = waits_for_scenes(found.deciding.verdict, settings.monitoring)
     write_text(directory / WINDOW_FILE, json.dumps([] if waits else window.sample_ids))
     return directory
 

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.labelled_pictures import LabelledPicture
-from flows.drift.champion_pictures import ChampionReferences, open_champion_references
+from flows.drift.champion_pictures import ChampionReferences, ServingChampion
 from flows.evidence.evaluate import BATCH_SIZE, load_picture
+from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, IntegrityError, RefusedError
 from maskloop.files import write_text
+from maskloop.state.loop_state import LoopState
 from models.ports import Predictor
 from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.features.observation import Observation
@@ -27,7 +29,6 @@ from monitoring.sequential.scoring import Scorer, fit_scorer
 from monitoring.sequential.shifts import NEW_CAMERA_SHARE, PICTURE_SHIFTS, Shift
 from monitoring.sequential.simulation import make_groups, simulate_runs
 from monitoring.sequential.storage import load_detector
-from registry.champion.serving_copy import ServedModel
 
 MAX_PICTURES: Final = 150
 """Of the champion's own; a larger reference is simulated with so many, which delays alarms."""
@@ -69,7 +70,10 @@ def simulate_monitoring(
             hint="set max_false_alarms_per_quarter under [monitoring]",
         )
     served = app.copies.fetch_champion(app.state())
-    usual, changed = _observe_shifts(app, served)
+    champion = ServingChampion(
+        served, app.state(), app.data, app.samples, app.copies, app.workspace, app.teller
+    )
+    usual, changed = _observe_shifts(champion)
     baseline = _gather(usual, served.weights_digest)
     scorer = fit_scorer(baseline)
     if not scorer.columns:
@@ -77,11 +81,11 @@ def simulate_monitoring(
             f"{len(usual)} held-out scenes are too few to watch anything",
             hint="label more pictures, or raise data.val_percent",
         )
-    measured = _measured_rate(app, served)
+    measured = _measured_rate(champion)
     rate = scenes_per_day or measured or USUAL_SCENES_PER_DAY
-    alarms, null_rate = _run_quietly(app, scorer, usual, num_quarters, rate, budget, seed)
-    delays = _run_changes(app, scorer, usual, changed, rate, budget, num_delay_runs, seed)
-    hours = _training_hours(app)
+    alarms, null_rate = _run_quietly(app.teller, scorer, usual, num_quarters, rate, budget, seed)
+    delays = _run_changes(app.teller, scorer, usual, changed, rate, budget, num_delay_runs, seed)
+    hours = _training_hours(champion.state)
     quarters = run_quarters(
         as_days(alarms, null_rate),
         app.settings.retraining,
@@ -105,7 +109,7 @@ def simulate_monitoring(
 
 
 def _run_quietly(
-    app: App,
+    teller: Teller,
     scorer: Scorer,
     usual: Sequence[Observation],
     num_quarters: int,
@@ -115,7 +119,7 @@ def _run_quietly(
 ) -> tuple[NDArray[np.int64], float]:
     """Run the quarters without a change, and a fifth as many runs that follow on retrainings."""
     null_rate = min(rate, MAX_SCENES_PER_DAY)
-    with app.teller.progress("quarters without a change") as progress:
+    with teller.progress("quarters without a change") as progress:
         alarms = simulate_runs(
             make_groups(scorer, usual, usual),
             num_runs=num_quarters + num_quarters // 5,
@@ -131,7 +135,7 @@ def _run_quietly(
 
 
 def _run_changes(
-    app: App,
+    teller: Teller,
     scorer: Scorer,
     usual: Sequence[Observation],
     changed: Mapping[str, Sequence[Observation]],
@@ -146,7 +150,7 @@ def _run_changes(
     )
     cases.append(("new class mix", _richest_half(usual), 1.0))
     delays = []
-    with app.teller.progress("changes") as progress:
+    with teller.progress("changes") as progress:
         for number, (name, seen, share) in enumerate(cases):
             alarms = simulate_runs(
                 make_groups(scorer, usual, seen),
@@ -177,16 +181,16 @@ def _richest_half(usual: Sequence[Observation]) -> list[Observation]:
     return [usual[place] for place in order[: max(1, len(usual) // 2)].tolist()]
 
 
-def _measured_rate(app: App, served: ServedModel) -> float | None:
+def _measured_rate(champion: ServingChampion) -> float | None:
     try:
-        detector = load_detector(app.workspace.detector_file(served.weights_digest))
+        detector = load_detector(champion.workspace.detector_file(champion.weights_digest))
     except IntegrityError:
         return None
     return detector.scenes_per_day if detector else None
 
 
-def _training_hours(app: App) -> float:
-    seconds = [seconds for _, seconds in app.state().trainings]
+def _training_hours(state: LoopState) -> float:
+    seconds = [seconds for _, seconds in state.trainings]
     return float(np.mean(seconds)) / 3600.0 if seconds else 1.0
 
 
@@ -204,18 +208,18 @@ def _gather(seen: Sequence[Observation], weights_digest: str) -> Baseline:
     return build_baseline(seen, weights_digest=weights_digest, data_fingerprint="simulated")
 
 
-def _observe_shifts(app: App, served: ServedModel) -> tuple[list[Observation], dict[str, list[Observation]]]:
+def _observe_shifts(champion: ServingChampion) -> tuple[list[Observation], dict[str, list[Observation]]]:
     """Show the champion its own pictures as they are and changed; kept, because it takes minutes."""
-    champion = open_champion_references(app, served)
-    pictures = _choose_scenes(champion)
+    pictures = _choose_scenes(champion.compared)
     key = digest_value([[one.digest for one in pictures], [shift.name for shift in PICTURE_SHIFTS], 1])[:16]
-    directory = app.workspace.shifts_dir(served.weights_digest) / key
+    directory = champion.workspace.shifts_dir(champion.weights_digest) / key
     shifts = (Shift("", lambda pixels, _rng: pixels), *PICTURE_SHIFTS)
     if not (directory / "complete").exists():
-        predictor = app.copies.load(served.directory, served.weights_digest)
-        with app.teller.progress("the champion's pictures, changed") as progress:
+        predictor, max_mpx = champion.load(), champion.settings.data.max_picture_mpx
+        files = [champion.compared.version.path(one) for one in pictures]
+        with champion.teller.progress("the champion's pictures, changed") as progress:
             for number, shift in enumerate(shifts):
-                _observe_shift(app, predictor, champion, pictures, shift, directory / f"{number}.json")
+                _observe_shift(predictor, files, shift, directory / f"{number}.json", max_mpx)
                 progress(number + 1, len(shifts))
         write_text(directory / "complete", "")
     kept = [_read_observations(directory / f"{number}.json") for number in range(len(shifts))]
@@ -232,20 +236,16 @@ def _choose_scenes(champion: ChampionReferences) -> list[LabelledPicture]:
 
 
 def _observe_shift(
-    app: App,
-    predictor: Predictor,
-    champion: ChampionReferences,
-    pictures: Sequence[LabelledPicture],
-    shift: Shift,
-    file: Path,
+    predictor: Predictor, pictures: Sequence[Path], shift: Shift, file: Path, max_mpx: float
 ) -> None:
+    """Write what changed pictures look like to a model into a file, unless it is there."""
     if file.exists():
         return
-    max_mpx, rng = app.settings.data.max_picture_mpx, np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     found = []
     for start in range(0, len(pictures), BATCH_SIZE):
         batch = pictures[start : start + BATCH_SIZE]
-        seen = [shift.change(load_picture(champion.version.path(one), max_mpx), rng) for one in batch]
+        seen = [shift.change(load_picture(one, max_mpx), rng) for one in batch]
         for pixels, prediction in zip(seen, predictor.predict(seen), strict=True):
             confident = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
             one = observe(pixels, confident, predictor.class_names, prediction.embedding)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from flows.drift.champion_pictures import open_champion_references
+from flows.drift.champion_pictures import ServingChampion
 from flows.drift.taught_sources import as_taught
-from flows.workspace.wiring import App
 from maskloop.errors import IntegrityError
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED
@@ -16,10 +15,9 @@ from monitoring.sequential.confirmation import Watched
 from monitoring.sequential.detector import Detector, watch
 from monitoring.sequential.scoring import fit_scorer
 from monitoring.sequential.storage import load_detector, save_detector
-from registry.champion.serving_copy import ServedModel
 
 
-def watch_production(app: App, served: ServedModel) -> Watched | None:
+def watch_production(champion: ServingChampion) -> Watched | None:
     """Count the newest scenes and keep the evidence; None without a budget, or before there are samples.
 
     Each sample is counted at most once, so a second run without new samples changes nothing. A cycle that
@@ -28,17 +26,16 @@ def watch_production(app: App, served: ServedModel) -> Watched | None:
     Raises:
         DataError: if the champion has no held-out pictures.
     """
-    settings = app.settings.monitoring
+    settings = champion.settings.monitoring
     budget, min_samples = settings.max_false_alarms_per_quarter, settings.min_window_samples
-    newest = app.samples.newest(settings.window_samples, weights_digest=served.weights_digest)
+    newest = champion.samples.newest(settings.window_samples, weights_digest=champion.weights_digest)
     if not budget or len(newest) < min_samples:
         return None
-    champion = open_champion_references(app, served)
-    references = champion.references
+    references, sources = champion.compared.references, champion.compared.known
     names = {source: _reference_of(source, references) for source in {one.source for one in newest}}
     scorers = {name: fit_scorer(references[name]) for name in {POOLED, *names.values()}}
-    before = _open_detector(app, served, references[POOLED].digest)
-    left_out = {one for one in champion.known if len(champion.known) > 1 and names.get(one) == POOLED}
+    before = _open_detector(champion, references[POOLED].digest)
+    left_out = {one for one in sources if len(sources) > 1 and names.get(one) == POOLED}
     detector = watch(
         before,
         newest,
@@ -48,13 +45,13 @@ def watch_production(app: App, served: ServedModel) -> Watched | None:
         min_samples=min_samples,
         left_out=frozenset(left_out),
     )
-    save_detector(detector, app.workspace.detector_file(served.weights_digest))
+    save_detector(detector, champion.workspace.detector_file(champion.weights_digest))
     pooled = scorers[POOLED]
     watched = Watched(budget, detector, pooled.unwatched, is_blind=not pooled.columns)
     known = {(alarm.source, alarm.at) for alarm in before.alarms}
     for alarm in watched.alarms:
         if (alarm.source, alarm.at) not in known:
-            app.teller.say(f"evidence over time: {alarm.sentence()}")
+            champion.teller.say(f"evidence over time: {alarm.sentence()}")
     return watched
 
 
@@ -78,14 +75,14 @@ def describe_watched(watched: Watched) -> dict[str, Any]:
     }
 
 
-def _open_detector(app: App, served: ServedModel, baseline_digest: str) -> Detector:
+def _open_detector(champion: ServingChampion, baseline_digest: str) -> Detector:
     """Return the detector as it stands, or a new one for none, a damaged one or one of another reference."""
-    ended_at = app.state().last_cycle_ended_at
-    fresh = Detector(served.weights_digest, baseline_digest, cycle_ended=ended_at)
+    ended_at = champion.state.last_cycle_ended_at
+    fresh = Detector(champion.weights_digest, baseline_digest, cycle_ended=ended_at)
     try:
-        found = load_detector(app.workspace.detector_file(served.weights_digest))
+        found = load_detector(champion.workspace.detector_file(champion.weights_digest))
     except IntegrityError as error:
-        app.teller.say(f"{error}; it begins anew")
+        champion.teller.say(f"{error}; it begins anew")
         return fresh
     if found is None or found.baseline_digest != baseline_digest:
         return fresh

@@ -177,17 +177,17 @@ def describe_status(app: App) -> Status:
         due=find_due(state, facts, app.settings, option=_workspace_option(app.workspace.root)),
         channels=describe_channels(app),
         pages=_find_pages(app.workspace, state),
-        evidence=_read_evidence(app, state),
+        evidence=_read_evidence(app.workspace, state),
     )
 
 
-def _read_evidence(app: App, state: LoopState) -> str:
+def _read_evidence(workspace: Workspace, state: LoopState) -> str:
     """Return what the sequential detector says of the champion's production; empty if it says nothing yet."""
-    budget = app.settings.monitoring.max_false_alarms_per_quarter
+    budget = workspace.settings.monitoring.max_false_alarms_per_quarter
     if not budget or state.champion is None:
         return ""
     try:
-        detector = load_detector(app.workspace.detector_file(state.champion.weights_digest))
+        detector = load_detector(workspace.detector_file(state.champion.weights_digest))
     except IntegrityError as error:
         return str(error)
     return Watched(budget, detector).sentence() if detector else ""

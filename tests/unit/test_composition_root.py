@@ -17,6 +17,7 @@ STORIES: Final = {
     "flows.answering.service_assembly": {"create_service"},
     "flows.deciding.decisions": {"decide_by_hand"},
     "flows.demo.story": {"Demo"},
+    "flows.drift.simulation": {"simulate_monitoring"},
     "flows.drift.trends": {"show_trends"},
     "flows.drift.monitor": {"monitor"},
     "flows.evidence.production_quality": {"measure_production_quality"},

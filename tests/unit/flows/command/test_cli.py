@@ -382,9 +382,9 @@ def test_databases_are_made_or_upgraded_all_at_once_and_twice_does_no_harm(run: 
     for _ in range(2):
         said = run("upgrade", "-w", workspace).out
         assert said.startswith("Every database is at the newest version: ledger ")
-    assert len(list((workspace / ".maskloop").rglob("*.db"))) == 4
+    assert len(list((workspace / ".maskloop").rglob("*.db"))) == 6
     versions = json.loads(run("upgrade", "--json", "-w", workspace).out)
-    assert set(versions) == {"ledger", "pairs", "samples", "corrections"}
+    assert set(versions) == {"ledger", "pairs", "samples", "corrections", "quotas", "sketches"}
     assert min(versions.values()) >= 1
 
 
