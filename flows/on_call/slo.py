@@ -48,6 +48,6 @@ def _row(one: BudgetReading) -> dict[str, str]:
     return {
         "objective": one.name,
         "promised": one.promise,
-        "now": "not measured" if one.good is None else f"{one.good:.4g}",
+        "now": one.figure or "not measured",
         "budget left": "–" if one.left is None else f"{one.left:.0%}",
     }

@@ -31,6 +31,7 @@ class BudgetReading:
         window: What the figure is about.
         source: Where it comes from.
         missing: Why there is none, and how to get it.
+        is_share: ``good`` is a share, not a mask IoU.
     """
 
     name: str
@@ -40,6 +41,14 @@ class BudgetReading:
     window: str = ""
     source: str = ""
     missing: str = ""
+    is_share: bool = True
+
+    @property
+    def figure(self) -> str:
+        """Return what was good as people read it; empty if it was not measured."""
+        if self.good is None:
+            return ""
+        return f"{100.0 * self.good:.4g} %" if self.is_share else f"IoU {self.good:.3f}"
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,7 @@ def read_quality(one: Objective, budget: QualityBudget | None) -> BudgetReading:
         budget.left,
         f"{one.window_days:g} days, {at}",
         budget.sentence(),
+        is_share=False,
     )
 
 

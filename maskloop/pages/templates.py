@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 
 @cache
@@ -18,4 +19,17 @@ def open_template(file: Path, *more_folders: Path) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["worded"] = show_code
     return environment.get_template(file.name)
+
+
+def show_code(text: str) -> Markup:
+    """Return a sentence as HTML, with what stands between backticks as code; the filter ``worded``.
+
+    >>> show_code("run `maskloop slo` & wait")
+    Markup('run <code>maskloop slo</code> &amp; wait')
+    """
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+    )
