@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo $(if $(LABELS),--labels $(LABELS))
 
-gameday: environment    ## the failures F3 to F8, played in copies of the demo's workspace (`make demo` first)
+gameday: environment    ## the failures F1 to F8, played in copies of the demo's workspace (`make demo` first)
 	$(BIN)/maskloop gameday all -w demo
 
 # Tests of one file stay together and share what is slow to start; the longest begin (tests/e2e/conftest.py).

@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from flows.gameday import challengers, starved_training
+from flows.gameday import challengers, drifting, service_failures, starved_training
 from flows.gameday.challengers import play_false_positives, play_missed_objects, play_wrong_masks
-from flows.gameday.hostile_pictures import play_hostile_pictures
+from flows.gameday.drifting import play_drift
 from flows.gameday.scenario import Played, Scenario, Stage, conclude
+from flows.gameday.service_failures import play_hostile_pictures, play_latency
 from flows.gameday.starved_training import play_memory
 from flows.gameday.swapped_labels import play_swapped_labels
 from flows.gameday.throwaway import copy_workspace, digest_workspace, no_server_named
@@ -32,6 +33,26 @@ _TEMPLATE: Final = Path(__file__).with_name("gameday.html.j2")
 OpenCopy = Callable[[Workspace, Teller], App]
 
 SCENARIOS: Final = (
+    Scenario(
+        "F1",
+        "Latency spike",
+        "one client floods the service",
+        "the objective `latency` is missed in `maskloop slo list`",
+        "`maskloop keys revoke`: the client gets no more answers",
+        "the objective is kept for the others, while that client still sends",
+        play_latency,
+        service_failures.LATENCY_SETTINGS,
+    ),
+    Scenario(
+        "F2",
+        "Accuracy drift",
+        "production comes from another camera",
+        "`maskloop monitor` says drift, confirmed over time; an incident opens, people are told",
+        "labels of the new camera come in, the loop retrains, a person approves",
+        "the next window of the new camera is quiet under the new champion",
+        play_drift,
+        drifting.SETTINGS,
+    ),
     Scenario(
         "F3",
         "Out of memory",
@@ -131,7 +152,7 @@ def hold_gameday(
 
     Args:
         app: The workspace; a champion serves in it.
-        names: F3 to F8; empty for all.
+        names: F1 to F8; empty for all.
         keep: Leave the copies where they are.
         output: The page; None for the workspace's reports.
         open_copy: Opens a copy.

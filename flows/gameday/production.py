@@ -1,4 +1,4 @@
-"""Pictures for a game day, made of the workspace's own held-out ones."""
+"""Pictures for a game day, made of the workspace's own held-out ones, and how the champion gets them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import encode_png
 from dataset.versions.catalog import annotation_records
+from flows.answering.batch_prediction import predict
 from flows.evidence.evaluate import load_picture
 from flows.gameday.scenario import Stage, UnhandledError
 from maskloop.files import write_bytes, write_text
@@ -26,6 +27,16 @@ def as_they_are(pixels: Pixels, generator: np.random.Generator) -> Pixels:
     """Return a picture of the same scene, of which hardly a pixel differs: other bytes, the same look."""
     noise = generator.integers(0, 2, pixels.shape)
     altered: Pixels = np.clip(pixels.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    return altered
+
+
+def through_another_camera(pixels: Pixels, generator: np.random.Generator) -> Pixels:
+    """Return what a darker, yellower and blurred camera with more noise would have seen."""
+    seen = pixels.astype(np.float64)
+    for axis in (0, 1):
+        seen = (np.roll(seen, 1, axis) + seen + np.roll(seen, -1, axis)) / 3
+    seen = seen * np.array([0.55, 0.5, 0.3]) + generator.normal(0, 12, pixels.shape)
+    altered: Pixels = np.clip(seen, 0, 255).astype(np.uint8)
     return altered
 
 
@@ -88,3 +99,10 @@ def write_labels(
     file = folder.parent / "annotations.json"
     write_text(file, json.dumps(coco))
     return file
+
+
+def answer(stage: Stage, folder: Path, source: str) -> str:
+    """Let the champion answer the pictures of a folder, as production samples; returns it as a sentence."""
+    answers = predict(stage.app, [folder], source=source)
+    num_failed = sum(bool(one.error) for one in answers)
+    return f"{len(answers)} pictures of {source} answered, {num_failed} could not be"

@@ -53,7 +53,7 @@ class Scenario:
     """One usual failure.
 
     Attributes:
-        id: F3 to F8.
+        id: F1 to F8.
         failure: Its name.
         injection: How it is injected.
         signal: What must be seen.

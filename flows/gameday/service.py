@@ -48,9 +48,10 @@ def _wait_until_ready(address: str) -> None:
     raise UnhandledError("the service of the copy is not ready", where=address, hint=said[:300])
 
 
-def open_client(address: str) -> httpx.Client:
+def open_client(address: str, key: str = "") -> httpx.Client:
     """Return a client of a service on loopback, whatever proxy the environment names."""
-    return httpx.Client(base_url=address, timeout=60.0, trust_env=False)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=address, headers=headers, timeout=60.0, trust_env=False)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def gameday(root: Path, out: Output, *, failures: tuple[str, ...], keep: bool, o
     known = {one.id for one in SCENARIOS}
     names = {name.upper() for name in failures} - {"ALL"}
     if unknown := sorted(names - known):
-        raise click.UsageError(f"there is no failure {', '.join(unknown)}: name F3 to F8, or all")
+        raise click.UsageError(f"there is no failure {', '.join(unknown)}: name F1 to F8, or all")
     done = hold_gameday(open_workspace(root), sorted(names), keep=keep, output=output)
 
     def show() -> None:

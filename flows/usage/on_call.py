@@ -184,8 +184,8 @@ GAMEDAY: Final = make_command(
     "flows.on_call.gameday:gameday",
     """Play usual failures in copies of the workspace.
 
-FAILURES are F3 to F8, or all: memory, false positives, missed objects, wrong masks, swapped labels, hostile
-pictures. Each must be detected, mitigated, restored and written up; otherwise this
+FAILURES are F1 to F8, or all: latency, drift, memory, false positives, missed objects, wrong masks, swapped
+labels, hostile pictures. Each must be detected, mitigated, restored and written up; otherwise this
 ends with 1. The workspace itself is only read.
 """,
     click.Argument(["failures"], nargs=-1, required=True),

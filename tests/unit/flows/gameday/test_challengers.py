@@ -24,7 +24,7 @@ def stage(tmp_path: Path) -> Stage:
 
 def test_a_challenger_with_wrong_masks_is_stopped_and_a_mended_one_is_not(stage: Stage) -> None:
     play_wrong_masks(stage)
-    found = conclude(SCENARIOS[3], stage, seconds=1.0)
+    found = conclude(SCENARIOS[5], stage, seconds=1.0)
     assert found.outcome == "handled"
     assert "agreement" in next(one.said for one in stage.steps if one.phase == "detected")
     assert stage.app.state().incidents[found.incident].kind == "rollout"
@@ -34,4 +34,4 @@ def test_a_challenger_that_answers_like_the_champion_is_not_called_detected(stag
     """The fake model has no detection below its threshold, so lowering that changes nothing."""
     with pytest.raises(UnhandledError, match="no check failed"):
         play_false_positives(stage)
-    assert conclude(SCENARIOS[1], stage, seconds=1.0).outcome == "not detected"
+    assert conclude(SCENARIOS[3], stage, seconds=1.0).outcome == "not detected"
