@@ -194,7 +194,7 @@ def _show_requests(out: Output, overview: LabellingOverview) -> None:
     out.table(rows, f"{count(len(rows), 'request')} for labels, the newest last")
     projects = dict.fromkeys(one.project for one in overview.requests if one.project)
     causes = [
-        f"request {one.request} is for {', '.join(filter(None, (one.cycle, one.cause)))}"
+        f"request {one.request}: {', '.join(filter(None, (one.cycle, one.cause)))}"
         for one in overview.requests
         if one.cycle or one.cause
     ]

@@ -64,7 +64,7 @@ def test_the_page_of_a_request_is_named_by_its_status_too(run: Any, world: World
     (shown,) = json.loads(status.out)["requests"]
     assert shown["page"] == page
     told = run("label", "status", opener=lambda _root, **_more: world.app()).out
-    assert f"request {shown['request']} is for {shown['cause']}" in told
+    assert f"request {shown['request']}: {shown['cause']}" in told
     assert f"page of request {shown['request']}: {page}" in told
     Path(page).unlink()
     gone = run("label", "status", "--json", opener=lambda _root, **_more: world.app())
