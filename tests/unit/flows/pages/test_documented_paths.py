@@ -94,6 +94,7 @@ def workspace_paths(world: World) -> set[str]:
 SHOWN_BY = {
     "reports/data-report.html": ("../health/test_data_report.py", 'told["page"]'),
     "reports/data-check.html": ("../health/test_data_check.py", "data-check.html"),
+    "reports/gameday.html": ("../gameday/test_gameday.py", "test_the_page_tells_each_step"),
     "reports/drift": ("../drift/test_monitor.py", "test_status_names_the_page_of_the_last_drift_check"),
     "samples/pictures": ("../../../contracts/test_sample_log.py", "picture"),
     "known-files.json": ("../../dataset/versions/test_revision.py", "known-files.json"),

@@ -175,6 +175,8 @@ def test_a_refused_request_is_told_with_its_cause(world: ServiceWorld) -> None:
 
 def test_a_span_is_opened_below_the_callers(world: ServiceWorld) -> None:
     class Spans:
+        trace_id = "1" * 32
+
         def __init__(self) -> None:
             self.opened: list[tuple[str, dict[bytes, bytes]]] = []
             self.facts: dict[str, Any] = {}
@@ -197,7 +199,8 @@ def test_a_span_is_opened_below_the_callers(world: ServiceWorld) -> None:
 
     spans = Spans()
     world.tracer = spans
-    world.post(content=PNG, headers={"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"})
+    answer = world.post(content=PNG, headers={"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"})
+    assert answer.headers["X-Trace-Id"] == spans.trace_id
     ((name, headers),) = spans.opened
     assert name == "POST /v1/predict"
     assert b"traceparent" in headers
