@@ -18,6 +18,7 @@ from flows.workspace.wiring import App
 from maskloop.digest import digest_value
 from maskloop.errors import DataError, IntegrityError, RefusedError
 from maskloop.files import write_text
+from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.state.loop_state import LoopState
 from models.ports import Predictor
 from monitoring.drift.baseline import Baseline, build_baseline
@@ -62,20 +63,13 @@ def simulate_monitoring(
         RefusedError: if there is no budget of false alarms to be measured.
         DataError: if the champion has too few held-out pictures.
     """
-    budget = app.settings.monitoring.max_false_alarms_per_quarter
-    if not budget:
-        raise RefusedError(
-            "there is no budget of false alarms to measure",
-            where="maskloop.toml",
-            hint="set max_false_alarms_per_quarter under [monitoring]",
-        )
+    budget = _find_budget(app.settings.monitoring)
     served = app.copies.fetch_champion(app.state())
     champion = ServingChampion(
         served, app.state(), app.data, app.samples, app.copies, app.workspace, app.teller
     )
     usual, changed = _observe_shifts(champion)
-    baseline = _gather(usual, served.weights_digest)
-    scorer = fit_scorer(baseline)
+    scorer = fit_scorer(_gather(usual, served.weights_digest))
     if not scorer.columns:
         raise DataError(
             f"{len(usual)} held-out scenes are too few to watch anything",
@@ -105,6 +99,16 @@ def simulate_monitoring(
         training_hours=hours,
         horizon_scenes=HORIZON_SCENES,
         remarks=_remark(scorer, rate, null_rate),
+    )
+
+
+def _find_budget(settings: MonitoringSettings) -> float:
+    if budget := settings.max_false_alarms_per_quarter:
+        return budget
+    raise RefusedError(
+        "there is no budget of false alarms to measure",
+        where="maskloop.toml",
+        hint="set max_false_alarms_per_quarter under [monitoring]",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version as installed_version
@@ -72,9 +72,7 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
     if not wanted:
         return []
     with labelling_lease(app.ledger, app.settings.retraining):
-        tasks: dict[str, list[PlacedTask]] = defaultdict(list)
-        for task in app.labelling_tool.list_tasks():
-            tasks[task.picture_digest].append(task)
+        tasks = _by_picture(app.labelling_tool.list_tasks())
         class_names = find_schema(app.data, app.settings)
         watermarks = _Watermarks(app.workspace.state_dir / "seen-labels.json")
         records: list[LabelsPulled] = []
@@ -107,6 +105,13 @@ def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> l
         if unreadable:
             raise unreadable[0]
         return records
+
+
+def _by_picture(tasks: Iterable[PlacedTask]) -> dict[str, list[PlacedTask]]:
+    found: dict[str, list[PlacedTask]] = defaultdict(list)
+    for task in tasks:
+        found[task.picture_digest].append(task)
+    return found
 
 
 def pull_open_requests(app: App) -> list[str]:

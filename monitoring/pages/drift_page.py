@@ -90,12 +90,7 @@ def write_drift_page(
         sources=Counter(sample.source for sample in window.samples).most_common(),
         received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
         charts=_charts(verdict, baseline, _drifted_part(window, sources)),
-        galleries={
-            "The champion's validation pictures": _embed(reference_pictures, MAX_THUMBNAILS),
-            ("The pictures that carry the alarm" if carriers else "This window"): _embed(
-                current_pictures, MOST_CARRIERS if carriers else MAX_THUMBNAILS
-            ),
-        },
+        galleries=_galleries(reference_pictures, current_pictures, carry_alarm=carriers is not None),
         estimates=estimates,
         no_estimate=no_estimate,
         labels_said=labels_said,
@@ -109,6 +104,21 @@ def write_drift_page(
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
+
+
+def _galleries(
+    reference: Sequence[NDArray[np.uint8]], current: Sequence[NDArray[np.uint8]], *, carry_alarm: bool
+) -> dict[str, list[str]]:
+    """Return the pictures inside the page, by what they are."""
+    what, most = (
+        ("The pictures that carry the alarm", MOST_CARRIERS)
+        if carry_alarm
+        else ("This window", MAX_THUMBNAILS)
+    )
+    return {
+        "The champion's validation pictures": _embed(reference, MAX_THUMBNAILS),
+        what: _embed(current, most),
+    }
 
 
 def _carried(carriers: Carriers | None) -> dict[str, list[tuple[str, float]]]:

@@ -84,32 +84,9 @@ def measure_from_labels(
     num_showing, num_others = int((labelled[1] > 0).sum()), others.shape[1]
     if num_showing < MIN_LABELLED:
         few = f"{num_showing} of {labelled.shape[1]} labelled random pictures show the class"
-        return LabelledQuality(
-            class_name,
-            None,
-            None,
-            None,
-            None,
-            num_showing,
-            num_others,
-            f"{few}, and {MIN_LABELLED} are needed",
-        )
-    helper_n, helper_N = _helpers(labelled[2:], others)
-    typical = labelled[1].mean()
-    iou_sums, instances = np.append(labelled[0], [0.0, typical]), np.append(labelled[1], [typical, typical])
-    helper_n = np.append(helper_n, [helper_n.mean()] * 2)
-    iou = float(iou_sums.sum() / instances.sum())
-    influence_n = (iou_sums - iou * instances) / instances.mean()
-    weight = _weigh(influence_n, helper_n, helper_N)
-    num = len(iou_sums)
-    value = iou + weight * ((float(helper_N.mean()) if num_others else 0.0) - float(helper_n.mean()))
-    variance = float(np.var(influence_n - weight * helper_n, ddof=2)) / num
-    variance += weight**2 * float(np.var(helper_N)) / num_others if num_others else 0.0
-    alone = float(np.var(influence_n, ddof=1)) / num
-    half, half_alone = (
-        _t(num - 2, confidence) * math.sqrt(variance),
-        _t(num - 1, confidence) * math.sqrt(alone),
-    )
+        refused = f"{few}, and {MIN_LABELLED} are needed"
+        return LabelledQuality(class_name, None, None, None, None, num_showing, num_others, refused)
+    value, half, half_alone = _estimate(labelled, others, confidence)
     return LabelledQuality(
         class_name,
         min(max(value, 0.0), 1.0),
@@ -119,6 +96,28 @@ def measure_from_labels(
         num_showing,
         num_others,
     )
+
+
+def _estimate(
+    labelled_4n: NDArray[np.float64], others_2N: NDArray[np.float64], confidence: float
+) -> tuple[float, float, float]:
+    """Return the IoU, half of its interval's width, and half of the width that labels alone would have."""
+    num_others = others_2N.shape[1]
+    helper_n, helper_N = _helpers(labelled_4n[2:], others_2N)
+    typical = labelled_4n[1].mean()
+    iou_sums = np.append(labelled_4n[0], [0.0, typical])
+    instances = np.append(labelled_4n[1], [typical, typical])
+    helper_n = np.append(helper_n, [helper_n.mean()] * 2)
+    iou = float(iou_sums.sum() / instances.sum())
+    influence_n = (iou_sums - iou * instances) / instances.mean()
+    weight = _weigh(influence_n, helper_n, helper_N)
+    num = len(iou_sums)
+    value = iou + weight * ((float(helper_N.mean()) if num_others else 0.0) - float(helper_n.mean()))
+    variance = float(np.var(influence_n - weight * helper_n, ddof=2)) / num
+    variance += weight**2 * float(np.var(helper_N)) / num_others if num_others else 0.0
+    alone = float(np.var(influence_n, ddof=1)) / num
+    half = _t(num - 2, confidence) * math.sqrt(variance)
+    return value, half, _t(num - 1, confidence) * math.sqrt(alone)
 
 
 def _helpers(
