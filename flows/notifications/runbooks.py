@@ -28,5 +28,5 @@ INCIDENT_RUNBOOKS: Final[Mapping[IncidentKind, str]] = {
     "rollout": _WITHDRAWN,
     "champion": "docs/runbooks/rollback.md#roll-back-by-hand",
     "alias": "docs/runbooks/rollback.md#an-alias-was-moved-by-hand",
-    "reported": "docs/runbooks/README.md#the-usual-failures",
+    "reported": "docs/runbooks/README.md#runbooks",
 }
