@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from PIL import Image
 from benchmarks.drift.pictures import cut_parts, draw_network, observe_view
 from maskloop.settings.workspace_settings import RetrainingSettings
 from monitoring.drift.baseline import build_baseline
-from monitoring.sequential.findings import Simulation, as_days, measure_delay, quarter_days
+from monitoring.features.observation import Observation
+from monitoring.sequential.findings import Delay, Simulation, as_days, measure_delay, quarter_days
 from monitoring.sequential.policy import run_quarters
-from monitoring.sequential.scoring import fit_scorer
+from monitoring.sequential.scoring import Scorer, fit_scorer
 from monitoring.sequential.shifts import NEW_CAMERA_SHARE, PICTURE_SHIFTS
 from monitoring.sequential.simulation import make_groups, simulate_runs
 
@@ -53,22 +55,7 @@ def main() -> None:
         seed=0,
     )
     cpu_s = time.process_time() - began
-    last = PICTURE_SHIFTS[-1].name
-    cases = [(name, seen, 1.0) for name, seen in changed.items()]
-    cases.append((f"{last}, a fifth", changed[last], NEW_CAMERA_SHARE))
-    delays = []
-    for name, seen, share in cases:
-        found = simulate_runs(
-            make_groups(scorer, usual, seen),
-            num_runs=100,
-            num_scenes=WARM_SCENES + HORIZON_SCENES,
-            changes_at=WARM_SCENES,
-            changed_share=share,
-            scenes_per_day=SCENES_PER_DAY,
-            max_per_quarter=wanted.per_quarter,
-            seed=0,
-        )
-        delays.append(measure_delay(name, found, changes_at=WARM_SCENES, scenes_per_day=SCENES_PER_DAY))
+    delays = measure_delays(scorer, usual, changed, wanted.per_quarter)
     days = as_days(alarms, SCENES_PER_DAY)
     quarters = run_quarters(
         days,
@@ -90,6 +77,32 @@ def main() -> None:
         horizon_scenes=HORIZON_SCENES,
     )
     print(json.dumps(result.to_json() | {"cpu_s_of_quarters": cpu_s}), flush=True)
+
+
+def measure_delays(
+    scorer: Scorer,
+    usual: Sequence[Observation],
+    changed: Mapping[str, Sequence[Observation]],
+    per_quarter: float,
+) -> list[Delay]:
+    """Return how long each change goes on until it is seen, and the new camera in a fifth of the scenes."""
+    last = PICTURE_SHIFTS[-1].name
+    cases = [(name, seen, 1.0) for name, seen in changed.items()]
+    cases.append((f"{last}, a fifth", changed[last], NEW_CAMERA_SHARE))
+    delays = []
+    for name, seen, share in cases:
+        found = simulate_runs(
+            make_groups(scorer, usual, seen),
+            num_runs=100,
+            num_scenes=WARM_SCENES + HORIZON_SCENES,
+            changes_at=WARM_SCENES,
+            changed_share=share,
+            scenes_per_day=SCENES_PER_DAY,
+            max_per_quarter=per_quarter,
+            seed=0,
+        )
+        delays.append(measure_delay(name, found, changes_at=WARM_SCENES, scenes_per_day=SCENES_PER_DAY))
+    return delays
 
 
 if __name__ == "__main__":
