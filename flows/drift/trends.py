@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from flows.drift.taught_sources import as_taught
 from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.clock import Clock
 from maskloop.errors import DataError, MaskloopError
 from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
+from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED, load_references
 from monitoring.samples.values import SampleLog
-from monitoring.sketches.buckets import Sketch
-from monitoring.sketches.comparison import Difference, Yardstick, compare_all, describe_reference
+from monitoring.sketches.buckets import Kept, Sketch
+from monitoring.sketches.comparison import (
+    Difference,
+    Yardstick,
+    compare_all,
+    compare_sources,
+    describe_reference,
+)
 from monitoring.sketches.fourier import FourierBasis, FourierSum
 from monitoring.sketches.sketch_log import HOURS_KEPT, SqlSketchLog, TakenIn
 from monitoring.sketches.timeline import Figure, Period, align, draw_timeline, merge_features
@@ -62,7 +71,7 @@ def show_trends(
         days: So far back. The period begins with a whole day, or week, in UTC.
         period: Of one figure.
         features: Only these; all if empty.
-        by_source: Sources apart, or together.
+        by_source: Sources apart, each beside its own held-out pictures where there are enough, or together.
         by_version: Model versions apart, or together.
 
     Raises:
@@ -91,16 +100,16 @@ def show_trends(
     if champion is None:
         remarks.append("nothing is compared: nothing serves yet")
     else:
-        own = merge_features(one for one in kept if one.bucket.weights_digest == champion.weights_digest)
+        own = [one for one in kept if one.bucket.weights_digest == champion.weights_digest]
         basis = app.sketches.basis_of(champion.weights_digest)
-        reference = open_reference(app.workspace.baseline_dir(champion.weights_digest), basis)
-        if not reference:
+        references = open_references(app.workspace.baseline_dir(champion.weights_digest), basis)
+        if not references:
             remarks.append(
                 "nothing is compared: the champion's own pictures are not measured yet; `maskloop monitor` "
                 "measures them once enough samples have come"
             )
-        asked = {name: reference[name] for name in reference if not features or name in features}
-        differences = compare_all(asked, own, _yardstick(app.settings.monitoring))
+        else:
+            differences = _compare(references, own, features, by_source, _yardstick(app.settings.monitoring))
     figures = draw_timeline(kept, period, by_source=by_source, by_version=by_version)
     return Trends(since, now, figures, differences, tuple(remarks))
 
@@ -140,20 +149,49 @@ def describe_taken(taken: TakenIn) -> list[str]:
     return remarks
 
 
-def open_reference(directory: Path, basis: FourierBasis | None) -> Mapping[str, Sketch]:
+def open_references(directory: Path, basis: FourierBasis | None) -> Mapping[str, Mapping[str, Sketch]]:
     """Return the sketches of a model's own held-out pictures; empty if they are not measured yet.
 
     Args:
         directory: Where its references lie.
         basis: Of the embeddings that production had; None if it had none.
+
+    Returns:
+        By reference, those of all sources together under `POOLED`, and by feature.
     """
-    pooled = load_references(directory).get(POOLED)
-    if pooled is None:
-        return {}
-    embeddings = pooled.scene_embeddings
+    return {name: _describe(baseline, basis) for name, baseline in load_references(directory).items()}
+
+
+def _describe(baseline: Baseline, basis: FourierBasis | None) -> Mapping[str, Sketch]:
+    embeddings = baseline.scene_embeddings
     is_comparable = basis is not None and embeddings.shape[1] == basis.num_values
     of_embeddings = FourierSum.of(embeddings, basis) if basis is not None and is_comparable else None
-    return describe_reference(pooled.feature_names, pooled.scene_values, of_embeddings)
+    return describe_reference(baseline.feature_names, baseline.scene_values, of_embeddings)
+
+
+def _compare(
+    references: Mapping[str, Mapping[str, Sketch]],
+    own: Sequence[Kept],
+    features: Sequence[str],
+    by_source: bool,
+    yardstick: Yardstick,
+) -> tuple[Difference, ...]:
+    """Compare the champion's samples with its own pictures, like with like where the source is known."""
+    asked = {
+        name: {feature: one for feature, one in sketches.items() if not features or feature in features}
+        for name, sketches in references.items()
+    }
+    by_name: dict[str, list[Kept]] = defaultdict(list)
+    for one in own:
+        by_name[one.bucket.source].append(one)
+    if not by_source or (len(by_name) < 2 and not by_name.keys() & asked.keys()):
+        return compare_all(asked[POOLED], merge_features(own), yardstick)
+    candidates = {
+        source: [name for name in (source, as_taught(source)) if name in asked] or [POOLED]
+        for source in by_name
+    }
+    period = {source: merge_features(kept) for source, kept in by_name.items()}
+    return compare_sources(asked, period, candidates, yardstick)
 
 
 def _yardstick(settings: MonitoringSettings) -> Yardstick:

@@ -73,8 +73,10 @@ def _figure_row(one: Figure) -> dict[str, Any]:
 
 
 def _difference_row(one: Difference) -> dict[str, Any]:
+    of_source = {"source": one.source, "beside": one.reference} if one.reference else {}
     return {
         "feature": one.feature,
+        **of_source,
         "samples": one.num_values,
         "distance": one.distance,
         "+-": one.error,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -58,6 +58,8 @@ class Difference:
             discrepancy, 0..2; None if inconclusive.
         error: By how much the sketches may have made it wrong, with 98 % probability.
         noise: Equal distributions of independent samples stay below it.
+        source: Of the samples; empty if those of all sources were compared together.
+        reference: Whose held-out pictures they were compared with: the source's own, where it has some.
     """
 
     feature: str
@@ -69,6 +71,8 @@ class Difference:
     distance: float | None = None
     error: float | None = None
     noise: float | None = None
+    source: str = ""
+    reference: str = ""
 
 
 def compare_all(
@@ -81,6 +85,37 @@ def compare_all(
     names = sorted(reference)
     rate = yardstick.false_alarm_rate / max(len(names), 1)
     found = [_compare(name, reference[name], period.get(name), yardstick, rate) for name in names]
+    return _largest_first(found)
+
+
+def compare_sources(
+    references: Mapping[str, Mapping[str, Sketch]],
+    period: Mapping[str, Mapping[str, Sketch]],
+    candidates: Mapping[str, Sequence[str]],
+    yardstick: Yardstick,
+) -> tuple[Difference, ...]:
+    """Compare each source of a period with its own reference, all differences in one order. Pure.
+
+    A second camera that the model knows differs from all sources pooled, and is no news. Where a source has
+    several references, the one that fewest features differ from is told. The false-alarm rate is divided by
+    the number of sources too; asking several references only makes differences rarer.
+
+    Args:
+        references: By name.
+        period: By source.
+        candidates: By source, the names of the references that it is compared with, at least one.
+        yardstick: For everything together.
+    """
+    shared = replace(yardstick, false_alarm_rate=yardstick.false_alarm_rate / max(len(period), 1))
+    found: list[Difference] = []
+    for source, sketches in period.items():
+        compared = {name: compare_all(references[name], sketches, shared) for name in candidates[source]}
+        closest = min(compared, key=lambda name: sum(one.outcome == "differs" for one in compared[name]))
+        found += [replace(one, source=source, reference=closest) for one in compared[closest]]
+    return _largest_first(found)
+
+
+def _largest_first(found: Sequence[Difference]) -> tuple[Difference, ...]:
     return tuple(sorted(found, key=lambda one: (one.outcome != "differs", -(one.distance or 0.0))))
 
 

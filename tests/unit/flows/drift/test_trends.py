@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from flows.drift.monitor import monitor
-from flows.drift.trends import keep_sketches, open_reference, show_trends
+from flows.drift.trends import keep_sketches, open_references, show_trends
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from maskloop.errors import DataError, StorageError
-from monitoring.drift.baseline import build_baseline
+from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.drift.references import POOLED, save_references
 from monitoring.features.observation import Observation
 from monitoring.samples.values import Sample
@@ -145,6 +145,53 @@ def test_the_champions_samples_are_compared_with_its_own_pictures(world: World) 
     assert only.feature == "count"
 
 
+def test_each_camera_is_compared_with_its_own_held_out_pictures(world: World) -> None:
+    digest = serve(world)
+    rng = np.random.default_rng(0)
+    dark, bright = rng.normal(size=120).tolist(), (rng.normal(size=60) + 9.0).tolist()
+
+    def reference(values: list[float]) -> Baseline:
+        own = [Observation({"brightness": value}) for value in values]
+        return build_baseline(own, weights_digest=digest, data_fingerprint="f")
+
+    references = {POOLED: [*dark, *bright], "camera 1": dark, "camera 2": bright}
+    kept = {name: reference(values) for name, values in references.items()}
+    save_references(world.workspace.baseline_dir(digest), kept)
+    for source, mean in (("camera 1", 0.0), ("camera 2", 9.0), ("camera 3", 0.0)):
+        for number, value in enumerate(rng.normal(size=100) + mean):
+            features = {"brightness": float(value)}
+            world.samples.add(sample(world, number, weights_digest=digest, features=features, source=source))
+    found = show_trends(world.app(), days=7, period="day").differences
+    assert {(one.source, one.reference, one.outcome) for one in found} == {
+        ("camera 1", "camera 1", "alike"),
+        ("camera 2", "camera 2", "alike"),
+        ("camera 3", POOLED, "differs"),
+    }
+    (together,) = show_trends(world.app(), days=7, period="day", by_source=False).differences
+    assert (together.source, together.reference, together.num_values) == ("", "", 300)
+
+
+def test_a_known_second_camera_that_sends_alone_is_no_difference(world: World) -> None:
+    digest = serve(world)
+    rng = np.random.default_rng(0)
+    values = {"camera 1": rng.normal(size=120), "camera 2": rng.normal(size=60) + 9.0}
+    values[POOLED] = np.concatenate(list(values.values()))
+    kept = {
+        name: build_baseline(
+            [Observation({"brightness": float(value)}) for value in of_name],
+            weights_digest=digest,
+            data_fingerprint="f",
+        )
+        for name, of_name in values.items()
+    }
+    save_references(world.workspace.baseline_dir(digest), kept)
+    for number, value in enumerate(rng.normal(size=100) + 9.0):
+        features = {"brightness": float(value)}
+        world.samples.add(sample(world, number, weights_digest=digest, features=features, source="camera 2"))
+    (found,) = show_trends(world.app(), days=7, period="day").differences
+    assert (found.source, found.reference, found.outcome) == ("camera 2", "camera 2", "alike")
+
+
 def test_samples_of_another_model_are_not_compared(world: World) -> None:
     digest = serve(world)
     own = [Observation({"brightness": float(value)}) for value in range(60)]
@@ -161,9 +208,10 @@ def test_a_baseline_with_embeddings_of_another_length_has_none_to_compare(tmp_pa
     save_references(tmp_path, {POOLED: baseline})
     of_three = FourierBasis.draw(np.ones((4, 3), np.float32), seed=0)
     of_two = FourierBasis.draw(np.ones((4, 2), np.float32), seed=0)
-    assert set(open_reference(tmp_path, of_three)) == {"brightness", "embedding"}
-    assert set(open_reference(tmp_path, of_two)) == set(open_reference(tmp_path, None)) == {"brightness"}
-    assert open_reference(tmp_path / "nothing", of_two) == {}
+    assert set(open_references(tmp_path, of_three)[POOLED]) == {"brightness", "embedding"}
+    for basis in (of_two, None):
+        assert set(open_references(tmp_path, basis)[POOLED]) == {"brightness"}
+    assert open_references(tmp_path / "nothing", of_two) == {}
 
 
 def test_a_drift_check_brings_the_sketches_up_to_date_before_samples_are_forgotten(world: World) -> None:

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from monitoring.sketches.comparison import Yardstick, compare_all, describe_reference, ks_distance
+from monitoring.sketches.comparison import (
+    Yardstick,
+    compare_all,
+    compare_sources,
+    describe_reference,
+    ks_distance,
+)
 from monitoring.sketches.fourier import FourierBasis, FourierSum
 from monitoring.sketches.number_sketch import NumberSketch, merge_numbers
 
@@ -124,3 +130,43 @@ def test_a_reference_leaves_out_what_it_could_not_measure() -> None:
         ("a", 2, 0),
         ("b", 1, 0),
     ]
+
+
+def test_a_known_second_camera_is_compared_with_its_own_pictures_and_not_with_all_pooled() -> None:
+    first, second = normal(300), normal(100, 5.0, 1)
+    references = {
+        "all sources": {"brightness": merge_numbers([first, second])},
+        "camera 2": {"brightness": second},
+    }
+    period = {
+        "camera 2": {"brightness": normal(2000, 5.0, 2)},
+        "camera 3": {"brightness": normal(2000, 9.0, 3)},
+    }
+    candidates = {"camera 2": ["camera 2"], "camera 3": ["all sources"]}
+    found = compare_sources(references, period, candidates, YARDSTICK)
+    assert [(one.source, one.reference, one.outcome) for one in found] == [
+        ("camera 3", "all sources", "differs"),
+        ("camera 2", "camera 2", "alike"),
+    ]
+    (pooled,) = compare_all(references["all sources"], period["camera 2"], YARDSTICK)
+    assert pooled.outcome == "differs"
+
+
+def test_a_source_with_two_references_is_told_beside_the_closer_one() -> None:
+    references = {"as labelled": {"brightness": normal(300)}, "as taught": {"brightness": normal(300, 5.0)}}
+    period = {"camera": {"brightness": normal(2000, 5.0, 4)}}
+    (found,) = compare_sources(references, period, {"camera": ["as labelled", "as taught"]}, YARDSTICK)
+    assert (found.reference, found.outcome) == ("as taught", "alike")
+
+
+def test_the_false_alarm_rate_is_shared_by_the_sources() -> None:
+    one, same = {"brightness": normal(300)}, {"brightness": normal(2000, seed=5)}
+    alone, beside = (
+        compare_sources({"r": one}, dict.fromkeys(sources, same), {key: ["r"] for key in sources}, YARDSTICK)[
+            0
+        ]
+        for sources in (["a"], ["a", "b", "c"])
+    )
+    assert alone.noise is not None
+    assert beside.noise is not None
+    assert beside.noise > alone.noise
