@@ -42,7 +42,9 @@ from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger
 from monitoring.drift.verdict import waits_for_scenes
 from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.pages.feature_report import FeatureReport
+from monitoring.samples.left_out import tell_clocks, tell_expired, tell_other_versions
 from monitoring.samples.sample_log import SampleLog
+from monitoring.samples.values import Sample
 from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
 from monitoring.selection.carriers import MOST_CARRIERS, Carriers, find_carriers
 from monitoring.sequential.confirmation import Watched, confirm
@@ -61,6 +63,7 @@ class Monitored:
         trigger: What the verdict meant for the loop, as a sentence.
         said: The verdict, or why there is none, as the teller was told.
         watched: The evidence over time; None without a budget of false alarms.
+        remarks: Samples that were not judged, and why; clocks that are wrong.
     """
 
     judged: DriftJudged | None
@@ -68,6 +71,7 @@ class Monitored:
     trigger: str
     said: str
     watched: Watched | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def monitor(app: App) -> Monitored:
@@ -84,24 +88,24 @@ def monitor(app: App) -> Monitored:
         decide_whether_to_retrain, app.journal, app.settings, weights_digest, app.clock, by=app.actor
     )
     keep_sketches(app.samples, app.sketches, app.clock, app.teller)
+    _finish_last_window(app.samples, app.state(), app.workspace.root)
+    pending, remarks = _find_pending(app, weights_digest)
     app.samples.prune(app.clock.now())
     app.corrections.prune(app.clock.now())
-    _finish_last_window(app.samples, app.state(), app.workspace.root)
+    for remark in remarks:
+        app.teller.say(remark)
     champion = ServingChampion(
         served, app.state(), app.data, app.samples, app.copies, app.workspace, app.teller
     )
-    pending = app.samples.newest(
-        10 * settings.window_samples, weights_digest=weights_digest, pending_only=True
-    )
-    watched = watch_production(champion)
+    watched = watch_production(champion, app.clock.now())
     planned = choose_window(pending, weights_digest=weights_digest, settings=settings)
     if not planned.is_complete:
         waiting = len(planned.window.samples)
         said = f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
-        return _without_verdict(app.teller, waiting, decide(), said, watched)
+        return _without_verdict(app.teller, waiting, decide(), said, watched, remarks)
     if _is_judged(planned.window, app.state()):
         said = "no new sample since the last drift check"
-        return _without_verdict(app.teller, len(planned.window.samples), decide(), said, watched)
+        return _without_verdict(app.teller, len(planned.window.samples), decide(), said, watched, remarks)
     compared = champion.compared
     found = judge_window(compared.references, planned.window, settings, known=compared.known)
     found = confirm(found, planned.window, watched)
@@ -124,7 +128,21 @@ def monitor(app: App) -> Monitored:
     app.teller.say(judged.sentence())
     trigger = decide()
     refresh_report(app)
-    return Monitored(judged, 0, trigger, judged.sentence(), watched)
+    return Monitored(judged, 0, trigger, judged.sentence(), watched, remarks)
+
+
+def _find_pending(app: App, weights_digest: str) -> tuple[list[Sample], tuple[str, ...]]:
+    """Return the champion's newest samples to judge, and what is odd about these and about all others."""
+    settings, now, state = app.settings.monitoring, app.clock.now(), app.state()
+    limit, oldest = 10 * settings.window_samples, now - timedelta(days=settings.retention_days)
+    own = app.samples.newest(limit, weights_digest=weights_digest, pending_only=True)
+    fresh = [sample for sample in own if sample.received_at >= oldest]
+    everything = app.samples.newest(limit, pending_only=True)
+    return fresh, (
+        *tell_other_versions(everything, weights_digest, state.version_of),
+        *tell_clocks(fresh[: settings.window_samples], now),
+        *tell_expired(len(own) - len(fresh), settings.retention_days),
+    )
 
 
 def _estimate(champion: ServingChampion, window: Window) -> WindowQuality:
@@ -168,10 +186,15 @@ def _show(
 
 
 def _without_verdict(
-    teller: Teller, num_pending: int, trigger: str, said: str, watched: Watched | None
+    teller: Teller,
+    num_pending: int,
+    trigger: str,
+    said: str,
+    watched: Watched | None,
+    remarks: tuple[str, ...],
 ) -> Monitored:
     teller.say(said)
-    return Monitored(None, num_pending, trigger, said, watched)
+    return Monitored(None, num_pending, trigger, said, watched, remarks)
 
 
 def decide_whether_to_retrain(

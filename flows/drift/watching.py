@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from flows.drift.champion_pictures import ServingChampion
@@ -17,11 +18,15 @@ from monitoring.sequential.scoring import fit_scorer
 from monitoring.sequential.storage import load_detector, save_detector
 
 
-def watch_production(champion: ServingChampion) -> Watched | None:
+def watch_production(champion: ServingChampion, now: datetime) -> Watched | None:
     """Count the newest scenes and keep the evidence; None without a budget, or before there are samples.
 
     Each sample is counted at most once, so a second run without new samples changes nothing. A cycle that
     ended after an alarm has answered it: then the detector begins anew.
+
+    Args:
+        champion: Whose samples are watched.
+        now: UTC.
 
     Raises:
         DataError: if the champion has no held-out pictures.
@@ -43,6 +48,7 @@ def watch_production(champion: ServingChampion) -> Watched | None:
         {POOLED: scorers[POOLED]} | {source: scorers[name] for source, name in names.items()},
         max_per_quarter=budget,
         min_samples=min_samples,
+        now=now,
         left_out=frozenset(left_out),
     )
     save_detector(detector, champion.workspace.detector_file(champion.weights_digest))

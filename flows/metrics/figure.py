@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from maskloop.records.kinds import DriftJudged, VerdictReached
+from maskloop.records.kinds import DriftJudged, QualityMeasured, VerdictReached
 from maskloop.settings.workspace_settings import Settings
 from monitoring.samples.corrections import Judged
 from registry.evidence.judged_evidence import JudgedEvidence
@@ -29,6 +29,7 @@ class Gathered:
         evidence: What judging kept; None if it is not on this machine.
         drift: Verdicts on windows of this champion, the newest first.
         feedback: What people said about answers, by version.
+        quality: What labels of production said about this champion, the newest last.
     """
 
     now: datetime
@@ -43,6 +44,7 @@ class Gathered:
     evidence: JudgedEvidence | None = None
     drift: tuple[tuple[datetime, DriftJudged], ...] = ()
     feedback: tuple[Judged, ...] = ()
+    quality: tuple[tuple[datetime, QualityMeasured], ...] = ()
 
 
 @dataclass(frozen=True)

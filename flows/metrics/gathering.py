@@ -69,6 +69,7 @@ def add_champion(found: Gathered, ledger: Ledger, state: LoopState, workspace: W
         judged_at=cycle.verdict_at if cycle else None,
         evidence=read_kept(workspace, cycle) if cycle else None,
         drift=read_drift(ledger, weights_digest),
+        quality=tuple(each for each in state.quality if each[1].weights_digest == weights_digest),
     )
 
 

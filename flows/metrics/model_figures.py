@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from flows.metrics.figure import Figure, Gathered, Reading, write_when
 from maskloop.settings.workspace_settings import GateSettings
 from maskloop.wording import count
+from monitoring.quality.estimator import CONFIDENCE
 from registry.evidence.diagnosis import ClassFindings
 from registry.gates.own_figures import CLASS_IOU, MEAN_IOU
 
@@ -57,10 +59,17 @@ def measure_class_iou(found: Gathered) -> Figure:
                 is_met=value >= floor,
             )
         )
-    readings += _estimated_readings(found, gates)
+    checks, labelled_in = _checked_readings(found, gates)
+    readings += [*_estimated_readings(found, gates), *checks]
     own = [f"{name} {floor:g}" for name, floor in gates.class_iou_floors.items()]
     target = "; ".join([f"at least {gates.min_class_iou:g} of each class", *own])
-    return _of_verdict(found, "M5", "Per-class IoU", "mask quality of each class", "", target, readings)
+    figure = _of_verdict(found, "M5", "Per-class IoU", "mask quality of each class", "", target, readings)
+    if not found.champion:
+        return figure
+    source = (
+        f"{figure.source}; of production: labels of pictures drawn at random, and estimates without labels"
+    )
+    return replace(figure, window="; ".join(filter(None, (figure.window, labelled_in))), source=source)
 
 
 def _estimated_readings(found: Gathered, gates: GateSettings) -> Iterator[Reading]:
@@ -76,28 +85,57 @@ def _estimated_readings(found: Gathered, gates: GateSettings) -> Iterator[Readin
             refused = f"{of}: refused, {one.refused_because}"
             yield Reading(refused, None, baseline=baseline, baseline_name=said)
             continue
-        floor = gates.class_iou_floors.get(one.class_name, gates.min_class_iou)
-        is_met = True if one.low >= floor else False if one.high < floor else None
+        is_met = _keeps_floor(one.class_name, one.low, one.high, gates)
         yield Reading(of, one.value, one.low, f"lower end ({one.confidence:.0%})", baseline, said, is_met)
+
+
+def _checked_readings(found: Gathered, gates: GateSettings) -> tuple[list[Reading], str]:
+    """Return what the newest labels of random production pictures said, beside what was estimated before.
+
+    The second part says which labels these are, or that there are none yet.
+    """
+    checks = ((at, one) for at, one in reversed(found.quality) if one.checked)
+    at, newest = next(checks, (None, None))
+    if at is None or newest is None:
+        return [], "no labels of pictures drawn at random from production yet"
+    readings = []
+    for one in newest.checked:
+        of = f"class {one.class_name}, by labels of production"
+        said = "estimated before" if one.estimate is not None else ""
+        if one.value is None or one.low is None or one.high is None:
+            refused = f"{of}: refused, {one.refused_because}"
+            readings.append(Reading(refused, None, baseline=one.estimate, baseline_name=said))
+            continue
+        is_met = _keeps_floor(one.class_name, one.low, one.high, gates)
+        tail_name = f"lower end ({CONFIDENCE:.0%}, {count(one.num_labelled, 'picture')})"
+        readings.append(Reading(of, one.value, one.low, tail_name, one.estimate, said, is_met))
+    pictures = count(newest.num_random, "production picture")
+    return readings, f"{pictures} drawn at random, labelled in {newest.data_tag}, measured {write_when(at)}"
+
+
+def _keeps_floor(class_name: str, low: float, high: float, gates: GateSettings) -> bool | None:
+    """Tell whether a class keeps its floor; None if the floor lies inside the band."""
+    floor = gates.class_iou_floors.get(class_name, gates.min_class_iou)
+    return True if low >= floor else False if high < floor else None
 
 
 def measure_drift(found: Gathered) -> Figure:
     """Measure M9: how far production is from the reference."""
     limit = found.settings.monitoring.min_effect
-    scored = [(at, one, one.score) for at, one in found.drift if one.score is not None]
     window, readings = "", []
-    if scored:
-        at, newest, score = scored[0]
-        earlier = sorted(value for _, _, value in scored[1:])
+    at, newest = found.drift[0] if found.drift else (None, None)
+    is_undecided = newest is not None and newest.outcome == "inconclusive"
+    if at and newest and (newest.score is not None or is_undecided):
+        earlier = sorted(one.score for _, one in found.drift[1:] if one.score is not None)
         readings = [
             Reading(
-                f"version {found.champion}",
-                score,
+                f"version {found.champion}{f': inconclusive, {newest.reason}' if is_undecided else ''}",
+                newest.score,
                 _percentile(earlier, 0.95),
                 f"p95 of {count(len(earlier), 'window')} before" if earlier else "",
                 _percentile(earlier, 0.5),
                 "median of those" if earlier else "",
-                is_met=newest.outcome != "drift",
+                is_met=None if is_undecided else newest.outcome != "drift",
             )
         ]
         window = f"{count(newest.num_samples, 'sample')}, judged {write_when(at)}: {newest.outcome}"

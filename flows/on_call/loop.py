@@ -23,12 +23,13 @@ def monitor(root: Path, out: Output) -> None:
     """Judge the newest production samples for drift."""
     app = open_workspace(root)
     found = run_story(app, "monitor", judge_samples)
-    said = [found.said, *([found.watched.sentence()] if found.watched else [])]
+    said = [*found.remarks, found.said, *([found.watched.sentence()] if found.watched else [])]
     out.answer(
         {
             "judged": found.judged.model_dump(mode="json") if found.judged else None,
             "pending": found.num_pending,
             "trigger": found.trigger,
+            "remarks": list(found.remarks),
             "evidence": describe_watched(found.watched) if found.watched else None,
         },
         lambda: out.sentences(said, app.teller),

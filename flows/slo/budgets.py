@@ -131,7 +131,11 @@ def read_drift(one: Objective, state: LoopState, now: datetime) -> BudgetReading
     if state.last_drift is None or state.champion is None:
         missing = "no window was judged yet; `maskloop monitor`, once there are enough samples"
         return BudgetReading(one.name, one.promise(), missing=missing)
+    at, judged = state.last_drift
     begin = now - timedelta(days=one.window_days)
+    if at < begin:
+        missing = f"no window was judged since {at:%Y-%m-%d %H:%M} UTC; do samples come? `maskloop monitor`"
+        return BudgetReading(one.name, one.promise(), missing=missing)
     drifted = time_in_drift(tuple(state.incidents.values()), begin, now)
     share = 1.0 - drifted / (now - begin)
     return BudgetReading(
@@ -139,7 +143,8 @@ def read_drift(one: Objective, state: LoopState, now: datetime) -> BudgetReading
         one.promise(),
         share,
         _left(one, share),
-        f"{one.window_days:g} days, {span(drifted) if drifted else 'none'} of it in drift",
+        f"{one.window_days:g} days, {span(drifted) if drifted else 'none'} of it in drift; newest window: "
+        f"{judged.outcome}, {at:%Y-%m-%d %H:%M} UTC",
         "incidents in the ledger",
     )
 

@@ -89,6 +89,7 @@ def watch(
     *,
     max_per_quarter: float,
     min_samples: int,
+    now: datetime,
     left_out: frozenset[str] = frozenset(),
 ) -> Detector:
     """Count the scenes among the newest samples that were not looked at yet. Pure.
@@ -101,10 +102,12 @@ def watch(
         max_per_quarter: The budget of false alarms, above 0.
         min_samples: Dependence between samples is not known from fewer; until then none is counted. A look
             that the so many samples before did not have is another scene, as it is in another window.
+        now: A sample with a later time came now: a wrong clock must not stop the time of all that follow.
         left_out: Sources that cannot be judged.
     """
     if len(newest) < min_samples:
         return detector
+    detector = replace(detector, clock=_at_most(detector.clock, now), began=_at_most(detector.began, now))
     arrived, seen = tuple(reversed(newest)), set(detector.seen)
     spacings = _find_spacings(arrived, references[POOLED], min_samples)
     is_new = [sample.sample_id not in seen for sample in arrived]
@@ -120,8 +123,13 @@ def watch(
         found = replace(found, since_counted={**found.since_counted, sample.source: 0 if is_due else since})
         if is_due:
             scorer = scorers.get(sample.source, scorers[POOLED])
-            found = _count(found, sample, scorer, max_per_quarter)
+            at = min(sample.received_at, now)
+            found = _count(found, sample, scorer, max_per_quarter, at=at)
     return found
+
+
+def _at_most(moment: datetime | None, now: datetime) -> datetime | None:
+    return min(moment, now) if moment else None
 
 
 def _find_spacings(arrived: Sequence[Sample], baseline: Baseline, min_samples: int) -> dict[str, int]:
@@ -140,24 +148,26 @@ def _find_spacings(arrived: Sequence[Sample], baseline: Baseline, min_samples: i
     }
 
 
-def _count(detector: Detector, sample: Sample, scorer: Scorer, max_per_quarter: float) -> Detector:
+def _count(
+    detector: Detector, sample: Sample, scorer: Scorer, max_per_quarter: float, *, at: datetime
+) -> Detector:
     evidence = detector.evidence.get(sample.source)
     if evidence is None or evidence.reference_digest != scorer.digest:
         place = len(detector.evidence) + 1
         evidence = begin_evidence(sample.source, scorer, credit=CREDIT / (place * (place + 1)))
-    clock = detector.clock or sample.received_at
+    clock = detector.clock or at
     [numbers] = scorer.measure([sample])
     evidence = add_scene(
         evidence,
         scorer,
         scorer.place(numbers, sample.sample_id),
-        at=sample.received_at,
-        gap=sample.received_at - clock,
+        at=at,
+        gap=at - clock,
         needed=needed_evidence(max_per_quarter, len(scorer.columns)),
     )
     return replace(
         detector,
         evidence={**detector.evidence, sample.source: evidence},
-        clock=max(clock, sample.received_at),
-        began=detector.began or sample.received_at,
+        clock=max(clock, at),
+        began=detector.began or at,
     )

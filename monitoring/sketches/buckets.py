@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
 from monitoring.features.table import EMBEDDING, FEATURES
+from monitoring.samples.left_out import CLOCK_TOLERANCE
 from monitoring.samples.values import Sample
 from monitoring.sketches.fourier import FourierBasis, FourierSum, merge_sums
 from monitoring.sketches.number_sketch import NumberSketch, merge_numbers
@@ -76,10 +77,6 @@ class Summary:
     num_of_other_width: int
 
 
-_TOLERANCE: Final = timedelta(minutes=5)
-"""Clocks of several machines differ a little."""
-
-
 def bucket_of(sample: Sample) -> Bucket:
     """Return the hour of a sample."""
     second = int(sample.received_at.timestamp())
@@ -119,7 +116,7 @@ def summarise(samples: Iterable[Sample], bases: Mapping[str, FourierBasis], *, n
             num_missing = len(group) - len(fitting)
             sketches[bucket, EMBEDDING.name] = FourierSum.of(matrix, basis, num_missing=num_missing)
     everything = [sample for group in groups.values() for sample in group]
-    num_ahead = sum(sample.received_at > now + _TOLERANCE for sample in everything)
+    num_ahead = sum(sample.received_at > now + CLOCK_TOLERANCE for sample in everything)
     return Summary(sketches, len(everything), num_ahead, num_of_other_width)
 
 

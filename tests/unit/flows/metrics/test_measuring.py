@@ -8,7 +8,14 @@ import pytest
 
 from flows.metrics.figure import Figure, Gathered
 from flows.metrics.measuring import measure
-from maskloop.records.kinds import Check, DriftJudged, QualityEstimate, VerdictReached
+from maskloop.records.kinds import (
+    Check,
+    CheckedQuality,
+    DriftJudged,
+    QualityEstimate,
+    QualityMeasured,
+    VerdictReached,
+)
 from maskloop.settings.workspace_settings import parse_settings
 from monitoring.samples.corrections import Judged
 from registry.evidence.diagnosis import ClassFindings, Diagnosis
@@ -18,6 +25,9 @@ from tests.fakes.records import with_only
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTINGS = parse_settings({"gates": {"class_iou_floors": {"nut": 0.5}}})
+
+
+NO_LABELS = "no labels of pictures drawn at random from production yet"
 
 
 def figures(**found: Any) -> dict[str, Figure]:
@@ -154,7 +164,7 @@ def test_iou_is_told_with_its_floor_its_worst_class_and_the_champion_before() ->
     assert bolt.tail == pytest.approx(0.8)
     assert nut.is_met is True  # its own floor is 0.5
     assert found["M5"].target == "at least 0.6 of each class; nut 0.5"
-    assert found["M5"].window == "40 test pictures of data-v2, judged 2026-03-01 12:00 UTC"
+    assert found["M5"].window == f"40 test pictures of data-v2, judged 2026-03-01 12:00 UTC; {NO_LABELS}"
 
 
 def test_iou_is_told_without_the_evidence_that_another_machine_keeps() -> None:
@@ -162,7 +172,7 @@ def test_iou_is_told_without_the_evidence_that_another_machine_keeps() -> None:
     (mean,) = found["M4"].readings
     assert (mean.value, mean.tail, mean.baseline) == (0.75, None, None)
     assert [one.value for one in found["M5"].readings] == [0.9, 0.55]
-    assert found["M5"].window == "data-v2, judged 2026-03-01 12:00 UTC"
+    assert found["M5"].window == f"data-v2, judged 2026-03-01 12:00 UTC; {NO_LABELS}"
 
 
 def test_the_error_rate_counts_500_and_above_and_tells_refusals_beside_it() -> None:
@@ -222,6 +232,45 @@ def test_the_drift_score_is_told_beside_those_of_the_windows_before() -> None:
     assert (reading.tail, reading.tail_name) == (pytest.approx(0.14), "p95 of 5 windows before")
     assert reading.baseline == pytest.approx(0.12)
     assert figure.window == "120 samples, judged 2026-03-01 11:59 UTC: drift"
+
+
+@pytest.mark.parametrize("score", [None, 0.2])
+def test_an_inconclusive_window_keeps_no_target_whatever_the_one_before_said(score: float | None) -> None:
+    undecided = with_only(
+        DriftJudged, score=score, outcome="inconclusive", num_samples=120, reason="noise is missing in 60 %"
+    )
+    figure = figures(champion="2", drift=((NOON, undecided), judged(10, 0.1)))["M9"]
+    (reading,) = figure.readings
+    assert (reading.value, reading.is_met, figure.is_met) == (score, None, None)
+    assert reading.of == "version 2: inconclusive, noise is missing in 60 %"
+    assert figure.window.endswith(": inconclusive")
+
+
+def test_labels_of_production_are_told_by_class_beside_what_was_estimated_before() -> None:
+    checked = (
+        with_only(
+            CheckedQuality, class_name="bolt", value=0.8, low=0.7, high=0.9, num_labelled=12, estimate=0.75
+        ),
+        with_only(CheckedQuality, class_name="nut", value=0.45, low=0.4, high=0.55, num_labelled=9),
+        with_only(CheckedQuality, class_name="gear", value=None, refused_because="1 picture shows it"),
+    )
+    about = {"data_tag": "data-v3", "num_random": 14}
+    old, new = (with_only(QualityMeasured, **about, checked=one) for one in (checked[:1], checked))
+    without = with_only(QualityMeasured, data_tag="data-v4", num_random=0)
+    found = figures(**CHAMPION, quality=((NOON, old), (NOON, new), (NOON, without)))["M5"]
+    bolt, nut, gear = found.readings[2:]
+    assert (bolt.of, bolt.value, bolt.baseline) == ("class bolt, by labels of production", 0.8, 0.75)
+    assert (bolt.tail, bolt.tail_name, bolt.baseline_name) == (
+        0.7,
+        "lower end (90%, 12 pictures)",
+        "estimated before",
+    )
+    assert [bolt.is_met, nut.is_met, gear.is_met] == [True, None, None]  # of nut 0.5 is asked
+    assert (gear.of, gear.value) == ("class gear, by labels of production: refused, 1 picture shows it", None)
+    assert found.window.endswith(
+        "14 production pictures drawn at random, labelled in data-v3, measured 2026-03-01 12:00 UTC"
+    )
+    assert "labels of pictures drawn at random" in found.source
 
 
 def test_a_drift_verdict_from_before_scores_were_kept_gives_no_score() -> None:

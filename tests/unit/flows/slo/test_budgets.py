@@ -93,6 +93,24 @@ def test_three_days_of_drift_use_up_a_budget_of_a_tenth_of_thirty_days() -> None
     assert "3.0 d of it in drift" in found.window
 
 
+def test_a_budget_of_drift_that_nobody_has_measured_for_its_window_is_missing() -> None:
+    story = Story()
+    story.serve("1")
+    story.window("quiet")
+    judged_at = story.clock.now()
+    found = read_drift(DRIFT, story.state, judged_at + timedelta(days=31))
+    assert (found.good, found.left) == (None, None)
+    assert found.missing.startswith(f"no window was judged since {judged_at:%Y-%m-%d %H:%M} UTC")
+
+
+def test_a_budget_of_drift_names_the_outcome_of_the_newest_window() -> None:
+    story = Story()
+    story.serve("1")
+    story.window("inconclusive")
+    found = read_drift(DRIFT, story.state, story.clock.now())
+    assert "none of it in drift; newest window: inconclusive, " in found.window
+
+
 @pytest.fixture
 def served(world: World) -> World:
     first_champion(world)

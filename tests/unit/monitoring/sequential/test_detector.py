@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ def look(
     arrived: Sequence[Sample],
     references: dict[str, Baseline] | None = None,
     left_out: frozenset[str] = frozenset(),
+    now: datetime = NOON + timedelta(days=365),
 ) -> Detector:
     found = references or {POOLED: BASELINE}
     return watch(
@@ -50,6 +51,7 @@ def look(
         {name: fit_scorer(one) for name, one in found.items()},
         max_per_quarter=1.0,
         min_samples=20,
+        now=now,
         left_out=left_out,
     )
 
@@ -98,6 +100,18 @@ def test_a_late_sample_is_counted_and_turns_no_clock_back() -> None:
     late = replace(arrived[-1], sample_id="late", received_at=NOON - timedelta(days=2))
     detector = look(look(fresh(), arrived), [*arrived, late])
     assert (detector.num_scenes, detector.clock) == (31, arrived[-1].received_at)
+
+
+def test_a_sample_of_the_future_came_now_and_does_not_stop_the_clock_of_those_that_follow() -> None:
+    arrived, now = quiet(30), NOON + timedelta(days=1)
+    ahead = [replace(arrived[0], received_at=NOON + timedelta(days=3650)), *arrived[1:]]
+    detector = look(fresh(), ahead, now=now)
+    assert (detector.began, detector.clock) == (now, now)
+    stuck = replace(detector, clock=NOON + timedelta(days=3650), began=NOON + timedelta(days=3650))
+    later = replace(arrived[-1], sample_id="later", received_at=now + timedelta(hours=2))
+    mended = look(stuck, [*ahead, later], now=now + timedelta(hours=3))
+    assert (mended.began, mended.clock) == (now + timedelta(hours=3),) * 2
+    assert mended.num_scenes == 31
 
 
 def test_nothing_is_counted_before_there_are_enough_samples_to_know_their_dependence() -> None:
