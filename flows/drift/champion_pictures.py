@@ -213,6 +213,11 @@ def observe_pictures(
         confident = prediction.detections.select(prediction.detections.reach(predictor.score_threshold))
         pixels = load_picture(version.path(picture), max_mpx)
         seen = observe(pixels, confident, predictor.class_names, prediction.embedding)
-        seen = replace(seen, scene=picture.group, difference_hash=difference_hash(pixels))
+        seen = replace(
+            seen,
+            scene=picture.group,
+            difference_hash=difference_hash(pixels),
+            picture_digest=picture.digest,
+        )
         observed.setdefault(picture.source, []).append(seen)
     return observed

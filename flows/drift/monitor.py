@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from dataset.pictures.decoding import decode_picture
 from flows.drift.champion_pictures import ServingChampion
+from flows.drift.gallery import open_gallery
 from flows.drift.publication import (
     IN_WORDS,
     PAGE,
@@ -20,11 +20,9 @@ from flows.drift.publication import (
     write_pages,
 )
 from flows.drift.quality import SWITCHED_OFF, QualityEyes, WindowQuality, estimate_window
-from flows.drift.taught_sources import as_taught
 from flows.drift.trends import keep_sketches
 from flows.drift.watching import watch_production
 from flows.evidence.estimate_check import tell_checks
-from flows.evidence.evaluate import load_picture
 from flows.loop.cycles import record_trigger
 from flows.pages.loop_report import refresh_report
 from flows.workspace.journal import Journal
@@ -40,13 +38,12 @@ from monitoring.drift.references import POOLED, ClosestReference
 from monitoring.drift.sources import JudgedSources, judge_window
 from monitoring.drift.triggers import JudgedWindow, TriggerState, decide_trigger, keys_of_causes
 from monitoring.drift.verdict import waits_for_scenes
-from monitoring.pages.drift_page import MAX_THUMBNAILS
 from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.left_out import tell_clocks, tell_expired, tell_other_versions
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.values import Sample
 from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
-from monitoring.selection.carriers import MOST_CARRIERS, Carriers, find_carriers
+from monitoring.selection.carriers import find_carriers_of
 from monitoring.sequential.confirmation import Watched, confirm
 from registry.ports import RunTracker
 
@@ -248,20 +245,9 @@ def _write_pages(
         features: Writes the page of the features' distributions.
         evidence: What the sequential detector says; empty without one.
     """
-    settings, name = champion.settings, found.deciding.name
-    max_mpx = settings.data.max_picture_mpx
+    settings = champion.settings
     directory = champion.workspace.reports_dir / "drift" / found.deciding.verdict.window_id
-    version = champion.compared.version
-    references = [
-        version.path(one)
-        for one in champion.compared.held_out
-        if name in (POOLED, one.source, as_taught(one.source))
-    ]
-    carriers = _find_carriers_of(found, window)
-    of_sample = {sample.sample_id: sample for sample in window.samples}
-    shown = [of_sample[one.sample_id] for one in carriers.samples] if carriers else window.samples
-    most = MOST_CARRIERS if carriers else MAX_THUMBNAILS
-    kept = [champion.samples.picture_bytes(sample) for sample in shown[:most]]
+    carriers = find_carriers_of(found, window)
     write_pages(
         directory,
         found,
@@ -269,24 +255,13 @@ def _write_pages(
         settings.monitoring,
         features,
         quality=quality,
-        reference_pictures=[load_picture(file, max_mpx) for file in references[:MAX_THUMBNAILS]],
-        current_pictures=[decode_picture(data, max_mpx=max_mpx) for data in kept if data],
+        gallery=open_gallery(champion, found.deciding.name, window, carriers),
         evidence=evidence,
         carriers=carriers,
     )
     waits = waits_for_scenes(found.deciding.verdict, settings.monitoring)
     write_text(directory / WINDOW_FILE, json.dumps([] if waits else window.sample_ids))
     return directory
-
-
-def _find_carriers_of(found: JudgedSources, window: Window) -> Carriers | None:
-    """Return what carries an alarm, in the sources that drifted or in all samples; None without an alarm."""
-    closest = found.deciding
-    if closest.verdict.outcome != "drift":
-        return None
-    sources = {one.source for one in found.drifted} or {sample.source for sample in window.samples}
-    concerned = [sample for sample in window.samples if sample.source in sources]
-    return find_carriers(closest.verdict.signals, closest.baseline, concerned)
 
 
 def _as_trigger_state(state: LoopState, weights_digest: str, now: datetime) -> TriggerState:

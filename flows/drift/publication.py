@@ -8,9 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from flows.drift.gallery import Gallery
 from flows.drift.quality import WindowQuality
 from maskloop.errors import UnavailableError
 from maskloop.files import write_text
@@ -81,8 +79,7 @@ def write_pages(
     features: FeatureReport,
     *,
     quality: WindowQuality,
-    reference_pictures: Sequence[NDArray[np.uint8]],
-    current_pictures: Sequence[NDArray[np.uint8]],
+    gallery: Gallery,
     evidence: str = "",
     carriers: Carriers | None = None,
 ) -> None:
@@ -95,8 +92,7 @@ def write_pages(
         settings: The verdict was reached by.
         features: Writes the distributions.
         quality: How good the champion probably is in the window.
-        reference_pictures: Some of the champion's own, uint8 (H, W, 3) each.
-        current_pictures: Some of the window, uint8 (H, W, 3) each.
+        gallery: The pictures of the page.
         evidence: What the sequential detector says; empty without one.
         carriers: What carries the alarm; None without one.
     """
@@ -114,8 +110,9 @@ def write_pages(
         found.deciding.verdict,
         found.deciding.baseline,
         window,
-        reference_pictures=reference_pictures,
-        current_pictures=current_pictures,
+        reference_pictures=gallery.own,
+        current_pictures=gallery.window,
+        carrier_pictures=gallery.carriers,
         sources=found.sources,
         estimates=quality.estimates,
         no_estimate=quality.why_none,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dataset.labelled_pictures import DatasetVersion
@@ -109,6 +109,7 @@ def observe_samples(
             (found,) = predictor.predict([pixels])
             sure = found.detections.select(found.detections.reach(predictor.score_threshold))
             seen = observe(pixels, sure, predictor.class_names, found.embedding)
+            seen = replace(seen, picture_digest=sample.picture_digest)
             observed.setdefault(sample.source, []).append(seen)
         progress(number, len(samples))
     return observed

@@ -15,16 +15,17 @@ MAX_PICTURE_BYTES: Final = 72_000
 _JPEG_QUALITIES: Final = (75, 60, 45, 30)
 
 
-def embed_picture(pixels: NDArray[np.uint8], *, max_side_px: int) -> str:
+def embed_picture(pixels: NDArray[np.uint8], *, max_side_px: int, max_bytes: int = MAX_PICTURE_BYTES) -> str:
     """Return a picture, uint8 (H, W, 3) RGB, as the data URL of a JPEG; a large one is scaled down.
 
     Args:
         pixels: The picture.
         max_side_px: Of the longer side.
+        max_bytes: Of the JPEG; what would need more is made smaller still.
     """
     image = Image.fromarray(pixels)
     image.thumbnail((max_side_px, max_side_px))
-    while not (data := _encode_below(image, MAX_PICTURE_BYTES)):
+    while not (data := _encode_below(image, max_bytes)):
         image = image.reduce(2)
     return embed_jpeg(data)
 

@@ -20,10 +20,12 @@ from maskloop.files import write_bytes
 from maskloop.schema import refuse_newer
 from monitoring.features.observation import Observation, Observed
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+_WITHOUT_PICTURES: Final = 2
 _WITHOUT_SCENES: Final = 1
-"""The schema of a baseline in which every picture is a scene of its own: nothing of it has changed since."""
+"""A baseline has the earliest schema that can hold it, so that one measured before keeps its digest."""
 _OF_SCENES: Final = ("is_representative", "is_embedding_representative", "looks")
+_OF_PICTURES: Final = "picture_digests"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class Baseline:
         is_representative: bool (P,), one picture of each scene; (0,) if each is a scene of its own.
         is_embedding_representative: bool (Q,), the same for the embeddings.
         looks: uint64 (L,), sorted: the difference hashes of those of the representatives that have one.
+        picture_digests: str (Q,), of the pictures of the embeddings; (0,) where they were not written down.
     """
 
     weights_digest: str
@@ -49,6 +52,7 @@ class Baseline:
     is_representative: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     is_embedding_representative: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     looks: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    picture_digests: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, np.str_))
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.feature_names):
@@ -92,6 +96,8 @@ class Baseline:
         if self._has_scenes:
             parts += [self.is_representative.tobytes(), self.is_embedding_representative.tobytes()]
             parts += [np.ascontiguousarray(self.looks, dtype="<u8").tobytes()]
+        if self.picture_digests.size:
+            parts += [canonical_json(self.picture_digests.tolist()).encode()]
         return digest_bytes(b"".join(parts))
 
     @property
@@ -99,8 +105,9 @@ class Baseline:
         return bool(self.is_representative.size or self.looks.size)
 
     def _head(self) -> dict[str, Any]:
+        earlier = _WITHOUT_PICTURES if self._has_scenes else _WITHOUT_SCENES
         return {
-            "schema_version": SCHEMA_VERSION if self._has_scenes else _WITHOUT_SCENES,
+            "schema_version": SCHEMA_VERSION if self.picture_digests.size else earlier,
             "weights_digest": self.weights_digest,
             "data_fingerprint": self.data_fingerprint,
             "feature_names": list(self.feature_names),
@@ -133,6 +140,7 @@ def build_baseline(
         if is_chosen and observation.difference_hash is not None
     ]
     has_scenes = bool(looks) or not chosen.all()
+    digests = np.array([one.picture_digest for one in observations if one.embedding is not None], np.str_)
     return Baseline(
         weights_digest,
         data_fingerprint,
@@ -142,6 +150,7 @@ def build_baseline(
         chosen[order] if has_scenes else chosen[:0],
         chosen[with_embedding][of_embeddings] if has_scenes else chosen[:0],
         np.sort(np.array(looks, np.uint64)),
+        digests[of_embeddings] if digests.size and (digests != "").any() else digests[:0],
     )
 
 
@@ -169,6 +178,8 @@ def save_baseline(baseline: Baseline, file: Path) -> None:
     arrays: dict[str, Any] = {"values": baseline.values, "embeddings": baseline.embeddings}
     if baseline._has_scenes:
         arrays |= {name: getattr(baseline, name) for name in _OF_SCENES}
+    if baseline.picture_digests.size:
+        arrays[_OF_PICTURES] = baseline.picture_digests
     np.savez_compressed(buffer, head=np.array(head), **arrays)
     write_bytes(file, buffer.getvalue())
 
@@ -189,10 +200,10 @@ def load_baseline(file: Path) -> Baseline:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             head = json.loads(str(arrays["head"]))
             values, embeddings = arrays["values"], arrays["embeddings"]
-            of_scenes = {name: arrays[name] for name in _OF_SCENES if name in arrays}
+            besides = {name: arrays[name] for name in (*_OF_SCENES, _OF_PICTURES) if name in arrays}
         names = tuple(head["feature_names"])
         loaded = Baseline(
-            head["weights_digest"], head["data_fingerprint"], names, values, embeddings, **of_scenes
+            head["weights_digest"], head["data_fingerprint"], names, values, embeddings, **besides
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"the baseline cannot be read: {error}", where=str(file)) from error

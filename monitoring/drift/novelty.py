@@ -58,6 +58,7 @@ class NeighbourScorer:
         spread: float32 (D,), divided by.
         own_distances: float64 (P,), sorted; each own picture's distance to its k-th nearest other one.
         out_of_distribution_share: 0..1, of own pictures that may be flagged.
+        rows: int64 (P,), where each stands in the baseline.
     """
 
     points: NDArray[np.float32]
@@ -65,6 +66,7 @@ class NeighbourScorer:
     spread: NDArray[np.float32]
     own_distances: NDArray[np.float64]
     out_of_distribution_share: float
+    rows: NDArray[np.int64]
 
     def score(self, embedding: NDArray[np.float32]) -> Novelty:
         """Judge one picture by its embedding, float32 (D,); what is not finite is as far out as can be."""
@@ -90,6 +92,20 @@ class NeighbourScorer:
             scores[start : start + _RANKED_AT_ONCE] = num_nearer / len(self.own_distances)
         return scores
 
+    def find_nearest(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the row in the baseline of each picture's nearest own one, int64 (N,).
+
+        Differences are taken in float64: a coordinate in which no own picture moves may be millions of
+        spreads away, and must not drown the others.
+
+        Args:
+            embeddings: float32 (N, D), finite.
+        """
+        points = self.points.astype(np.float64)
+        scaled = (embeddings.astype(np.float64) - self.centre) / self.spread
+        nearest = [int(np.square(points - one).sum(axis=1).argmin()) for one in scaled]
+        return self.rows[np.array(nearest, np.int64)]
+
 
 def fit_novelty(baseline: Baseline, *, out_of_distribution_percent: float) -> NeighbourScorer | None:
     """Fit a scorer on a model's own held-out pictures; None if fewer than `MIN_PICTURES` have an embedding.
@@ -103,13 +119,13 @@ def fit_novelty(baseline: Baseline, *, out_of_distribution_percent: float) -> Ne
     embeddings = baseline.embeddings
     if len(embeddings) < MIN_PICTURES:
         return None
-    if len(embeddings) > MAX_PICTURES:
-        embeddings = embeddings[np.linspace(0, len(embeddings) - 1, MAX_PICTURES).round().astype(int)]
+    rows = np.linspace(0, len(embeddings) - 1, min(len(embeddings), MAX_PICTURES)).round().astype(np.int64)
+    embeddings = embeddings[rows]
     centre = embeddings.mean(axis=0)
     spread = np.maximum(embeddings.std(axis=0), _SMALLEST_SPREAD)
     points = ((embeddings - centre) / spread).astype(np.float32)
     share = max(out_of_distribution_percent / 100.0, 1.0 / (len(points) + 1) + 1e-12)
-    return NeighbourScorer(points, centre, spread, _own_distances(points), share)
+    return NeighbourScorer(points, centre, spread, _own_distances(points), share, rows)
 
 
 def _own_distances(points: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -40,12 +40,14 @@ class Observation:
         embedding: Pooled backbone embedding, float32 values, or None. One that is not finite becomes None.
         scene: The group of pictures it belongs to, see `dataset.labelled_pictures`; empty if it has none.
         difference_hash: 64 bits, see `dataset.pictures.looks`; None if it was not computed.
+        picture_digest: sha256 of the picture's bytes; empty if nobody asked.
     """
 
     features: Mapping[str, float | None]
     embedding: tuple[float, ...] | None = None
     scene: str = ""
     difference_hash: int | None = None
+    picture_digest: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", finite_features(self.features))

@@ -19,8 +19,9 @@ from maskloop.records.kinds import METRIC_IN_WORDS, QualityEstimate
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.sources import SourceVerdict
 from monitoring.drift.verdict import DriftVerdict, FeatureSignal
+from monitoring.pages.carrier_gallery import CarrierPicture, show_pairs
 from monitoring.samples.windows import Window
-from monitoring.selection.carriers import MOST_CARRIERS, Carriers
+from monitoring.selection.carriers import Carriers
 from monitoring.signals.causes import describe_change
 
 PAGE_FILE: Final = "index.html"
@@ -58,6 +59,7 @@ def write_drift_page(
     no_estimate: str = "",
     labels_said: Sequence[str] = (),
     carriers: Carriers | None = None,
+    carrier_pictures: Sequence[CarrierPicture] = (),
     links: Mapping[str, str] | None = None,
     evidence: str = "",
 ) -> Path:
@@ -69,13 +71,14 @@ def write_drift_page(
         baseline: What the window was compared with.
         window: The window.
         reference_pictures: Some of the champion's validation pictures, uint8 (H, W, 3); twelve are shown.
-        current_pictures: Some of the window's pictures; those that carry an alarm, the first ones most.
+        current_pictures: Some of the window's pictures; twelve are shown.
         sources: What was found in each source; none for a window of one source.
         estimates: How good the champion probably is in the window.
         no_estimate: Why that is unknown, in words.
         labels_said: What labels have said about the champion, as sentences.
         evidence: What the sequential detector says; empty without one.
         carriers: What carries the alarm; None without one.
+        carrier_pictures: Those that carry it, each beside the nearest of the champion's own.
         links: Address by text, e.g. ``{"Every column in Evidently": "evidently.html"}``.
 
     Raises:
@@ -90,7 +93,11 @@ def write_drift_page(
         sources=Counter(sample.source for sample in window.samples).most_common(),
         received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
         charts=_charts(verdict, baseline, _drifted_part(window, sources)),
-        galleries=_galleries(reference_pictures, current_pictures, carry_alarm=carriers is not None),
+        galleries={
+            "The champion's validation pictures": _embed(reference_pictures),
+            "This window": _embed(current_pictures),
+        },
+        pairs=show_pairs(carrier_pictures),
         estimates=estimates,
         no_estimate=no_estimate,
         labels_said=labels_said,
@@ -104,21 +111,6 @@ def write_drift_page(
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
-
-
-def _galleries(
-    reference: Sequence[NDArray[np.uint8]], current: Sequence[NDArray[np.uint8]], *, carry_alarm: bool
-) -> dict[str, list[str]]:
-    """Return the pictures inside the page, by what they are."""
-    what, most = (
-        ("The pictures that carry the alarm", MOST_CARRIERS)
-        if carry_alarm
-        else ("This window", MAX_THUMBNAILS)
-    )
-    return {
-        "The champion's validation pictures": _embed(reference, MAX_THUMBNAILS),
-        what: _embed(current, most),
-    }
 
 
 def _carried(carriers: Carriers | None) -> dict[str, list[tuple[str, float]]]:
@@ -142,8 +134,8 @@ def _drifted_part(window: Window, sources: Sequence[SourceVerdict]) -> Window:
     return Window(window.weights_digest, tuple(one for one in window.samples if one.source in drifted))
 
 
-def _embed(pictures: Sequence[NDArray[np.uint8]], most: int) -> list[str]:
-    return [embed_picture(one, max_side_px=2 * _THUMBNAIL_PX) for one in pictures[:most]]
+def _embed(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
+    return [embed_picture(one, max_side_px=2 * _THUMBNAIL_PX) for one in pictures[:MAX_THUMBNAILS]]
 
 
 def write_p_value(value: float) -> str:

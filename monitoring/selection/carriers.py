@@ -14,7 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from monitoring.drift.baseline import Baseline
+from monitoring.drift.novelty import MIN_PICTURES, fit_novelty
+from monitoring.drift.sources import JudgedSources
 from monitoring.samples.values import Sample
+from monitoring.samples.windows import Window
 from monitoring.selection.attribution import UNKNOWN, attribute_drift
 from monitoring.signals.feature_signal import FeatureSignal
 
@@ -34,6 +37,8 @@ class Carrier:
         model_version: That answered it.
         percent: Of the alarm, 0..100.
         features: In which it lies furthest out, the furthest first.
+        nearest: Of the champion's own pictures the one most like it in the embedding, by digest; empty if
+            that is unknown.
     """
 
     sample_id: str
@@ -42,6 +47,7 @@ class Carrier:
     model_version: str
     percent: float
     features: tuple[str, ...]
+    nearest: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Carriers:
         by_version: By the model version that answered.
         by_feature: By drifted signal.
         by_class: By class, of the signals that are about one.
+        no_nearest: Why none of them has a nearest own picture; empty if any has.
     """
 
     samples: tuple[Carrier, ...]
@@ -67,6 +74,7 @@ class Carriers:
     by_version: Mapping[str, float]
     by_feature: Mapping[str, float]
     by_class: Mapping[str, float]
+    no_nearest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -96,6 +104,8 @@ def find_carriers(
     excess_NF = np.maximum(np.nan_to_num(found.shares, nan=UNKNOWN) - UNKNOWN, 0.0)
     of_features = excess_NF.sum(axis=0) * [effect_of[name] for name in names]
     of_features = 100.0 * of_features / max(float(of_features.sum()), 1e-12)
+    chosen = [number for number in order[:num] if parts_N[number] > 0.0]
+    nearest, no_nearest = _find_nearest(baseline, [samples[number] for number in chosen])
     carriers = [
         Carrier(
             sample.sample_id,
@@ -108,9 +118,9 @@ def find_carriers(
                 for place in np.argsort(-excess_NF[number], kind="stable")[:_MOST_FEATURES]
                 if excess_NF[number, place] > 0.0
             ),
+            digest,
         )
-        for number in order[:num]
-        if parts_N[number] > 0.0
+        for number, digest in zip(chosen, nearest, strict=True)
         for sample in (samples[number],)
     ]
     classes = [feature.class_name for feature in found.features]
@@ -123,7 +133,45 @@ def find_carriers(
         by_version=_added([one.model_version for one in samples], parts_N.tolist()),
         by_feature=_added(names, of_features.tolist()),
         by_class=_added(classes, of_features.tolist()),
+        no_nearest=no_nearest,
     )
+
+
+def find_carriers_of(found: JudgedSources, window: Window) -> Carriers | None:
+    """Return what carries an alarm, in the sources that drifted or in all samples; None without an alarm.
+
+    Args:
+        found: The verdict about the window.
+        window: That was judged.
+    """
+    closest = found.deciding
+    if closest.verdict.outcome != "drift":
+        return None
+    sources = {one.source for one in found.drifted} or {sample.source for sample in window.samples}
+    concerned = [sample for sample in window.samples if sample.source in sources]
+    return find_carriers(closest.verdict.signals, closest.baseline, concerned)
+
+
+def _find_nearest(baseline: Baseline, samples: Sequence[Sample]) -> tuple[list[str], str]:
+    """Return the digest of each sample's nearest own picture, empty for unknown; and why none is known."""
+    nearest = [""] * len(samples)
+    if not baseline.picture_digests.size:
+        return nearest, "the champion's own pictures were measured before it was noted which is which"
+    scorer = fit_novelty(baseline, out_of_distribution_percent=1.0)
+    if scorer is None:
+        return nearest, f"fewer than {MIN_PICTURES} of the champion's own pictures have an embedding"
+    width = baseline.embeddings.shape[1]
+    known = {
+        number: sample.embedding
+        for number, sample in enumerate(samples)
+        if sample.embedding is not None and len(sample.embedding) == width
+    }
+    if not known:
+        return nearest, "none of the samples has an embedding like the champion's"
+    rows = scorer.find_nearest(np.array(list(known.values()), np.float32))
+    for number, digest in zip(known, baseline.picture_digests[rows].tolist(), strict=True):
+        nearest[number] = digest
+    return nearest, ""
 
 
 def _added(names: Sequence[str], parts: Sequence[float]) -> dict[str, float]:

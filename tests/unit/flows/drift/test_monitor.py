@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from dataset.pictures.decoding import encode_png
 from flows.answering.batch_prediction import predict
 from flows.drift.monitor import monitor
+from flows.evidence.reference_pictures import choose_reference_pictures
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
 from flows.pages.status import describe_status, tell_history
@@ -21,6 +23,7 @@ from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
 from tests.fakes.loop_world import World, draw_under_lamp
 from tests.fakes.model_ports import draw_picture
+from tests.fakes.sample_log import FakeSampleLog
 
 KINDS = ("training", "drift check")
 WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
@@ -65,6 +68,41 @@ def test_another_lamp_is_drift_and_causes_one_trigger_however_long_it_lasts(
     assert [trigger.reason for trigger in world.of_kind(TriggerRecorded)] == ["manual", "drift"]
     assert world.last_cycle.waiting is not None
     assert world.last_cycle.waiting.waiting_for == "labels"
+
+
+def test_the_page_of_a_drift_shows_its_pictures_beside_the_nearest_of_the_champions_own(
+    world: World, tmp_path: Path
+) -> None:
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040), brighter=60)])
+    found = monitor(world.app())
+    assert found.judged is not None
+    page = world.workspace.root / found.judged.report
+    carriers = json.loads(page.with_name("carriers.json").read_text())
+    version = world.app().data.current()
+    assert version is not None
+    held_out = {one.digest for one in choose_reference_pictures(version, 30)}
+    assert carriers["no_nearest"] == ""
+    assert {one["nearest"] for one in carriers["samples"]} <= held_out
+    text = page.read_text()
+    for one in carriers["samples"]:
+        assert f'alt="From production, sample {one["sample_id"]}"' in text
+        assert f'alt="The nearest own picture, {one["nearest"][:12]}"' in text
+
+
+def test_pictures_that_are_not_kept_any_more_leave_their_place_on_the_page_empty(
+    world: World, tmp_path: Path
+) -> None:
+    world.samples = FakeSampleLog(keep_pictures=3)
+    predict(world.app(), [photograph(tmp_path / "in", range(1000, 1040), brighter=60)])
+    found = monitor(world.app())
+    assert found.judged is not None
+    text = (world.workspace.root / found.judged.report).read_text()
+    num_carriers = text.count("The nearest own picture")
+    assert num_carriers > 3
+    assert (
+        text.count("From production, sample") + text.count("<span>not kept any more</span>") == num_carriers
+    )
+    assert text.count("From production, sample") <= 3
 
 
 def test_a_drift_that_spreads_to_another_camera_joins_the_open_cycle_which_names_both(

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from maskloop.errors import ConfigurationError, DataError, IntegrityError, NotFoundError
-from monitoring.drift.baseline import Baseline, build_baseline, load_baseline, save_baseline
+from monitoring.drift.baseline import (
+    SCHEMA_VERSION,
+    Baseline,
+    build_baseline,
+    load_baseline,
+    save_baseline,
+)
 from monitoring.features.observation import Observation
 from tests.fakes.drift_data import baseline_of, draw
 
@@ -56,6 +62,26 @@ def test_a_baseline_without_embeddings_survives_its_file(tmp_path: Path) -> None
     assert load_baseline(tmp_path / "b.npz").digest == baseline.digest
 
 
+def test_a_baseline_knows_which_picture_each_embedding_is_of_whatever_the_order(tmp_path: Path) -> None:
+    observations = [
+        Observation({"a": 1.0}, (3.0, 0.0), picture_digest="third"),
+        Observation({"a": 2.0}, picture_digest="without an embedding"),
+        Observation({"a": 3.0}, (1.0, 0.0), picture_digest="first"),
+    ]
+    baseline = baseline_of(observations)
+    save_baseline(baseline, tmp_path / "b.npz")
+    loaded = load_baseline(tmp_path / "b.npz")
+    assert loaded.digest == baseline.digest == baseline_of(observations[::-1]).digest
+    told = dict(zip(loaded.picture_digests.tolist(), loaded.embeddings[:, 0].tolist(), strict=True))
+    assert told == {"third": 3.0, "first": 1.0}
+
+
+def test_a_baseline_without_picture_digests_has_the_digest_that_it_had_before_they_existed() -> None:
+    plain = baseline_of([Observation({"a": 1.0}, (1.0,)), Observation({"a": 2.0}, (2.0,))])
+    assert plain.picture_digests.size == 0
+    assert plain.digest == "823dceee46e5f40510d5ea0a922591a526bc33df99bf12ad61081df1f5fc4507"
+
+
 def test_no_pictures_are_no_baseline() -> None:
     with pytest.raises(DataError):
         build_baseline([], weights_digest="w", data_fingerprint="f")
@@ -76,7 +102,7 @@ def test_a_baseline_of_a_newer_maskloop_is_refused_by_name(baseline: Baseline, t
     save_baseline(baseline, file)
     with np.load(file) as arrays:
         content = dict(arrays)
-    head = json.loads(str(content["head"])) | {"schema_version": 3}
+    head = json.loads(str(content["head"])) | {"schema_version": SCHEMA_VERSION + 1}
     np.savez(file, **content | {"head": np.array(json.dumps(head))})
     with pytest.raises(ConfigurationError, match="a newer maskloop has written the baseline"):
         load_baseline(file)

@@ -128,6 +128,6 @@ def test_thirty_pictures_are_enough_to_tell_novelty(num: int, is_fitted: bool) -
 def test_a_picture_as_far_out_as_an_own_one_does_not_lie_further_out(share: float, is_flagged: bool) -> None:
     """Of own distances 1, 2, 3 and 4 one is below 2: a score of 1 in 4, and a p-value of 4 in 5."""
     one, own = np.ones(1, dtype=np.float32), np.array([1.0, 2.0, 3.0, 4.0])
-    scorer = NeighbourScorer(np.zeros((5, 1), dtype=np.float32), 0 * one, one, own, share)
+    scorer = NeighbourScorer(np.zeros((5, 1), dtype=np.float32), 0 * one, one, own, share, np.arange(5))
     found = scorer.score(np.array([2.0], dtype=np.float32))
     assert (found.score, found.is_out_of_distribution) == (0.25, is_flagged)

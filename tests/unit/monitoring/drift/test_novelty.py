@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from monitoring.drift.baseline import Baseline
-from monitoring.drift.novelty import MIN_PICTURES, NeighbourScorer, fit_novelty
+from monitoring.drift.novelty import MAX_PICTURES, MIN_PICTURES, NeighbourScorer, fit_novelty
 
 
 def baseline_of(embeddings):
@@ -46,6 +46,22 @@ def test_numbers_that_are_not_finite_are_as_far_out_as_can_be(broken):
     scorer = fit(baseline_of(np.random.default_rng(0).normal(size=(50, 4))), percent=1.0)
     found = scorer.score(np.array([0, 0, 0, broken], np.float32))
     assert (found.score, found.is_out_of_distribution) == (1.0, True)
+
+
+def test_the_nearest_own_picture_is_found_by_its_row_in_units_of_spread():
+    """One coordinate is measured in thousands: unscaled, it alone would decide."""
+    random = np.random.default_rng(3)
+    points = random.normal(size=(100, 3)) * np.array([1.0, 1.0, 1000.0])
+    scorer = fit(baseline_of(points), percent=1.0)
+    nudged = points[[7, 42, 99]] + np.array([0.001, -0.001, 1.0])
+    assert scorer.find_nearest(nudged.astype(np.float32)).tolist() == [7, 42, 99]
+
+
+def test_of_a_thinned_out_baseline_the_nearest_row_is_one_of_the_whole_baseline():
+    points = np.arange(2 * MAX_PICTURES, dtype=np.float64)[:, None]
+    scorer = fit(baseline_of(points), percent=1.0)
+    (row,) = scorer.find_nearest(np.array([[3000.2]], np.float32)).tolist()
+    assert abs(row - 3000) <= 1
 
 
 def test_too_few_pictures_say_nothing():

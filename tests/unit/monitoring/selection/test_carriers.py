@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from monitoring.drift.baseline import Baseline, build_baseline
+from monitoring.features.observation import Observation
 from monitoring.features.table import FEATURES
 from monitoring.samples.values import Sample
 from monitoring.selection.carriers import MOST_CARRIERS, find_carriers
@@ -70,6 +72,42 @@ def test_without_a_drifted_signal_or_samples_nothing_carries_an_alarm() -> None:
     quiet = replace(drifted("brightness", 0.25, 0.5), drifted=False)
     assert find_carriers([quiet], OWN, [sample("a", brightness=0.9)]) is None
     assert find_carriers([drifted("brightness", 0.25, 0.5)], OWN, []) is None
+
+
+def own_points(num: int, *, digests: bool = True) -> Baseline:
+    """Return pictures on a line: the one called ``own7`` has brightness and embedding 7."""
+    observations = [
+        Observation({"brightness": float(at)}, (float(at), 0.0), picture_digest=f"own{at}" if digests else "")
+        for at in range(num)
+    ]
+    return build_baseline(observations, weights_digest="w1", data_fingerprint="f1")
+
+
+def bright(name: str, embedding: tuple[float, ...] | None) -> Sample:
+    return kept_sample(name, {"brightness": 99.0}, embedding=embedding)
+
+
+def test_beside_each_carrier_stands_the_nearest_own_picture() -> None:
+    samples = [bright("a", (7.2, 0.0)), bright("b", (29.0, 5.0)), bright("c", None)]
+    found = find_carriers([drifted("brightness", 20.0, 99.0)], own_points(40), samples)
+    assert found is not None
+    assert {one.sample_id: one.nearest for one in found.samples} == {"a": "own7", "b": "own29", "c": ""}
+    assert found.no_nearest == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "embedding", "why"),
+    [
+        (own_points(40, digests=False), (7.0, 0.0), "measured before it was noted which is which"),
+        (own_points(29), (7.0, 0.0), "fewer than 30 of the champion's own pictures have an embedding"),
+        (own_points(40), (7.0, 0.0, 1.0), "none of the samples has an embedding like the champion's"),
+    ],
+)
+def test_why_no_own_picture_is_named_is_said(own: Baseline, embedding: tuple[float, ...], why: str) -> None:
+    found = find_carriers([drifted("brightness", 20.0, 99.0)], own, [bright("a", embedding)])
+    assert found is not None
+    assert [one.nearest for one in found.samples] == [""]
+    assert why in found.no_nearest
 
 
 def test_the_masks_of_a_class_carry_it_by_the_class() -> None:
