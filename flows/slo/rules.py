@@ -3,7 +3,7 @@
 A burn rate is the share of bad events, divided by the share that may be bad. Alerts look at a long window,
 which says that it matters, and a short one, which says that it goes on (Google, The Site Reliability
 Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts"). The rules use what Prometheus 2.42 and 3 read
-alike.
+alike; an objective that no pair of windows can miss has none.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def write_rules(objectives: Sequence[Objective], *, bounds_s: Iterable[float], s
                 hint=f"within_ms (of the default: serving.slo.p95_ms) is one of {said}",
             )
     groups = [(f"maskloop-slo-{one.name}", [*_record(one, scale), *_alert(one, scale)]) for one in objectives]
-    return "\n".join([_HEADER, *_write_groups(groups), ""])
+    return "\n".join([_HEADER, *_write_groups(group for group in groups if group[1]), ""])
 
 
 def write_duration(seconds: float) -> str:

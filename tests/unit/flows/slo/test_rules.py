@@ -50,6 +50,11 @@ def test_a_pair_that_can_never_fire_is_left_out() -> None:
     assert "slo:maskloop_bad_ratio:rate1h" not in rules
 
 
+def test_an_objective_that_no_pair_can_miss_has_no_group() -> None:
+    loose = Objective("loose", "latency", 0.5, window_days=90.0, within_s=0.25)
+    assert "maskloop-slo-loose" not in write_rules([loose], bounds_s=[0.25])
+
+
 def test_the_budget_of_drift_is_recorded_and_its_ticket_is_that_of_the_drift_itself() -> None:
     rules = rules_of(Objective("drift", "drift", 0.95))
     assert [name for name in rules if name.startswith("Maskloop")] == []
