@@ -21,9 +21,7 @@ from evaluation.coco_matching import (
     Extents,
     Kind,
     Ranking,
-    candidates_of_class,
-    pictures_by_class,
-    rank_class,
+    rank_classes,
 )
 from evaluation.instances import Detections, GroundTruth
 from evaluation.matching import pair_pictures
@@ -108,12 +106,15 @@ def measure_average_precision(
     ]
     ap = np.full((len(class_names), len(_SIZES), len(IOU_THRESHOLDS)), np.nan)
     recall = np.full((*ap.shape, len(limits)), np.nan)
-    for index, own in enumerate(pictures_by_class(triples, len(class_names))):
-        pictures = (
-            candidates_of_class(*triple, class_index=index, kind=kind, max_detections=limits[-1])
-            for triple in own
-        )
-        ap[index], recall[index] = _summarise(rank_class(pictures, thresholds=IOU_THRESHOLDS), limits)
+    rankings = rank_classes(
+        triples,
+        num_classes=len(class_names),
+        kind=kind,
+        max_detections=limits[-1],
+        thresholds=IOU_THRESHOLDS,
+    )
+    for index, ranking in enumerate(rankings):
+        ap[index], recall[index] = _summarise(ranking, limits)
         if progress:
             progress(index + 1, len(class_names))
     return AveragePrecision(kind, tuple(class_names), limits, ap, recall)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from evaluation.coco_matching import match_greedily
 from evaluation.instances import Detections, GroundTruth
 from evaluation.matching import TRUE_POSITIVE_IOU, pair_pictures
+from evaluation.overlaps import Overlaps
 from maskloop.masks import mask_iou
 
 BACKGROUND_IOU: Final = 0.1
@@ -125,19 +126,25 @@ def _judge_picture(
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     """Return outcomes and targets of one picture's detections; targets count its regular instances."""
     iou_NM = mask_iou([found.masks[index] for index in order_N], truth.masks, truth.is_crowd.tolist())
-    is_same_NM = found.class_indices[order_N, None] == truth.class_indices
-    matched, is_on_crowd = match_greedily(
-        np.where(is_same_NM, iou_NM, 0.0),
+    classes_N = found.class_indices[order_N]
+    is_same_NM = classes_N[:, None] == truth.class_indices
+    rows, columns = np.nonzero(is_same_NM & (iou_NM >= TRUE_POSITIVE_IOU))
+    matches = match_greedily(
+        Overlaps(rows, columns, iou_NM[rows, columns]),
+        classes_N,
         truth.is_crowd[None],
         truth.is_crowd,
         np.array([TRUE_POSITIVE_IOU]),
     )
+    matched = np.full(len(order_N), -1, dtype=np.int64)
+    matched[matches.detections] = matches.truths[0, 0]
+    is_on_crowd = np.append(truth.is_crowd, False)[matched]
     regular = ~truth.is_crowd
     same_NM = np.where(is_same_NM, iou_NM, 0.0)[:, regular]
     other_NM = np.where(is_same_NM, 0.0, iou_NM)[:, regular]
     outcomes = _outcomes(
-        matched[0, 0] >= 0,
-        is_on_crowd[0, 0],
+        matched >= 0,
+        is_on_crowd,
         same_NM.max(axis=1, initial=0.0),
         other_NM.max(axis=1, initial=0.0),
     )
@@ -146,7 +153,7 @@ def _judge_picture(
         rows = np.flatnonzero(outcomes == outcome)
         targets[rows] = wanted_NM[rows].argmax(axis=1) if rows.size else -1
     is_right = outcomes == Outcome.RIGHT
-    targets[is_right] = (np.cumsum(regular) - 1)[matched[0, 0, is_right]]
+    targets[is_right] = (np.cumsum(regular) - 1)[matched[is_right]]
     return outcomes, targets
 
 

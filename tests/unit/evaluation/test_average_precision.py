@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.average_precision import average_precision, measure_average_precision
-from evaluation.coco_matching import Extents, match_greedily, pictures_by_class
+from evaluation.coco_matching import Extents
 from evaluation.instances import Detections, GroundTruth
 from maskloop.masks import encode_masks
 
@@ -98,19 +98,6 @@ def test_precision_is_made_non_increasing_before_it_is_averaged():
     """One right of one, then one right of three, then two of four: 1/2 holds from recall 0.5 to 1."""
     precision, recall = np.array([1, 1 / 2, 1 / 3, 2 / 4]), np.array([0.5, 0.5, 0.5, 1.0])
     assert average_precision(precision, recall) == pytest.approx((51 * 1 + 50 * 0.5) / 101)
-
-
-def test_an_instance_taken_by_a_better_score_is_not_taken_again():
-    iou = np.array([[0.8], [0.9]])
-    matched, _ = match_greedily(iou, np.zeros((1, 1), bool), np.zeros(1, bool), np.array([0.5, 0.85]))
-    assert matched[0].tolist() == [[0, -1], [-1, 0]]
-
-
-def test_of_equally_overlapping_instances_the_last_is_taken():
-    """So the first one is still free for a detection that overlaps nothing else."""
-    iou = np.array([[0.6, 0.6], [0.6, 0.0]])
-    matched, _ = match_greedily(iou, np.zeros((1, 2), bool), np.zeros(2, bool), np.array([0.5]))
-    assert matched[0].tolist() == [[1, 0]]
 
 
 # --- against the evaluation everybody uses ------------------------------------------------------------
@@ -215,11 +202,3 @@ def test_every_figure_equals_pycocotools(kind, seed):
     np.testing.assert_allclose(figures, stats, rtol=0, atol=1e-9)
     theirs = precision[..., 2].mean(axis=1).transpose(1, 2, 0)
     np.testing.assert_allclose(np.nan_to_num(measured.ap, nan=-1.0), theirs, rtol=0, atol=1e-9)
-
-
-def test_a_class_looks_at_the_pictures_where_it_was_found_or_annotated(annotated, detected):
-    truths = [annotated((0, A), picture_id="a"), annotated((1, B), picture_id="b"), annotated(picture_id="c")]
-    found = [detected((1, A, 0.9), (1, B, 0.8)), detected((1, B, 0.9)), detected()]
-    triples = [(each, truth, Extents.of_masks(truth)) for each, truth in zip(found, truths, strict=True)]
-    looked_at = [[truth.picture_id for _, truth, _ in own] for own in pictures_by_class(triples, 3)]
-    assert looked_at == [["a"], ["a", "b"], []]
