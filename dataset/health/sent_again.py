@@ -1,19 +1,20 @@
-"""Pictures of the data that production sends too: the same file, or one that looks like it.
+"""Pictures of the data that production sends too, and labelled instances in what it sends.
 
-A model knows such a picture already, so whatever is measured on its answer says little about production. A
-picture that production sent first and that was labelled afterwards is no such case: the model that answered
-it had not seen it.
+A picture is the same file or looks like it; an instance is the same to the pixel. A model knows those
+already, so whatever is measured on its answer says little about production. A picture that production sent
+first and that was labelled afterwards is no such case: the model that answered it had not seen it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from dataset.health.copies import Sighting
 from dataset.labelled_pictures import LabelledPicture
 from dataset.pictures.looks import MIN_CORRELATION, near_pairs, standardised
 from dataset.version_store import tag_number
@@ -54,6 +55,27 @@ class SentAgain:
     num_sent: int
     is_same: bool
     likeness: float
+
+
+@dataclass(frozen=True)
+class SentInstances:
+    """Instances of one picture of the data that lie in pictures that production sends.
+
+    Attributes:
+        picture: Of the data.
+        labels: Positions of these instances, sorted.
+        row: Of the newest sent picture with one of them.
+        num_sent: Sent pictures with one of them.
+        left_px: Of the box of its first instance, in that sent picture.
+        top_px: The same.
+    """
+
+    picture: LabelledPicture
+    labels: tuple[int, ...]
+    row: int
+    num_sent: int
+    left_px: int
+    top_px: int
 
 
 @dataclass(frozen=True)
@@ -113,6 +135,36 @@ def find_sent_again(
                     SentAgain(picture, rows[first], num_sent, is_same=False, likeness=likeness[first])
                 )
     return tuple(sorted(found, key=lambda one: (not one.is_same, -one.num_sent, one.picture.digest)))
+
+
+def group_sightings(
+    sightings: Iterable[tuple[str, Sighting]], sent: Sequence[Sent], whole: Sequence[SentAgain]
+) -> tuple[SentInstances, ...]:
+    """Return the pictures whose instances lie in what production sends, those with most of them first.
+
+    Args:
+        sightings: Each with the digest of the sent picture that it is in.
+        sent: What production sent, newest first.
+        whole: Pictures that production sends as a whole; their instances are not told again.
+    """
+    told = {one.picture.digest for one in whole}
+    rows_by_digest: dict[str, list[int]] = defaultdict(list)
+    for row, one in enumerate(sent):
+        rows_by_digest[one.digest].append(row)
+    seen: dict[str, list[tuple[int, Sighting]]] = defaultdict(list)
+    for digest, sighting in sightings:
+        picture = sighting.place.picture
+        number = tag_number(picture.added_in)
+        rows = [row for row in rows_by_digest[digest] if sent[row].known >= number]
+        if rows and picture.digest not in told:
+            seen[picture.digest] += [(row, sighting) for row in rows]
+    found = []
+    for each in seen.values():
+        row, first = min(each, key=lambda pair: (pair[0], pair[1].place.label))
+        labels = tuple(sorted({sighting.place.label for _, sighting in each}))
+        num_sent = len({row for row, _ in each})
+        found.append(SentInstances(first.place.picture, labels, row, num_sent, first.left_px, first.top_px))
+    return tuple(sorted(found, key=lambda one: (-len(one.labels), -one.num_sent, one.picture.digest)))
 
 
 def _group(sent: Sequence[Sent]) -> tuple[dict[str, list[int]], dict[int, dict[int, _Kind]]]:

@@ -27,6 +27,7 @@ from flows.health.findings import (
     tell_outliers,
     tell_repeats,
     tell_sent_again,
+    tell_sent_instances,
     tell_several_parts,
 )
 from flows.health.kept_check import FoundKind, KeptCheck
@@ -197,7 +198,9 @@ def check_data(app: App, *, num_compared: int) -> DataCheck:
     digests = _read_copies(version, max_mpx, app.teller)
     asked = newest_first(version.pictures)[:num_compared]
     view = _ask_champion(version, asked, app.state(), app.copies, max_mpx=max_mpx, teller=app.teller)
-    production = compare_with_production(version, app.samples, app.ledger, app.state(), app.settings)
+    production = compare_with_production(
+        version, app.samples, app.ledger, app.state(), app.settings, app.teller
+    )
     check = judge_labels(version, audit, digests, view, production)
     return replace(check, policy=app.settings.data.check_policy)
 
@@ -226,6 +229,7 @@ def judge_labels(
         *tell_copies(find_copies(digests), names),
         *tell_repeats(find_labelled_twice(version.pictures), names),
         *tell_sent_again(production.found, production.samples),
+        *tell_sent_instances(production.instances, production.samples),
         *tell_label_errors(errors, by_digest, champion.detections, names),
         *tell_several_parts(find_several_parts(version.pictures, len(names)), names),
         *tell_outliers(find_outliers(version.pictures, len(names)), names),

@@ -9,12 +9,13 @@ from typing import Any, Final
 from dataset.health.copies import CopiedInstance
 from dataset.health.outliers import Outlier
 from dataset.health.repeats import LabelledTwice
-from dataset.health.sent_again import SentAgain
+from dataset.health.sent_again import SentAgain, SentInstances
 from dataset.health.several_parts import SeveralParts
 from dataset.labelled_pictures import LabelledPicture
 from evaluation.instances import Detections
 from evaluation.label_errors import LabelError
 from maskloop.masks import boxes_xyxy
+from maskloop.wording import count
 from monitoring.samples.values import Sample
 
 _RELABEL: Final = (
@@ -72,6 +73,19 @@ KINDS: Final[Mapping[str, Kind]] = {
         "measured on its answer, the estimate of quality among it, is too good.",
         _RESENT,
     ),
+    "sent-instance-held-out": Kind(
+        "Held-out instances inside what production sends",
+        "A held-out instance lies in a picture that production sent, the same to the pixel: a part of the "
+        "held-out picture was sent, or pasted into another. Production and the test are then no two "
+        "independent looks at the model.",
+        _RESENT,
+    ),
+    "sent-instance-trained": Kind(
+        "Instances trained on inside what production sends",
+        "An instance that the model learned from lies in a picture that production sent, the same to the "
+        "pixel: what is measured on its answer, the estimate of quality among it, is too good.",
+        _RESENT,
+    ),
     "missing": Kind(
         "Labels that are probably missing",
         "The champion is confident of an object where no label is.",
@@ -122,8 +136,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         f"Draw the label again if it covers several objects or a part of one; keep rare objects. {_RELABEL}",
     ),
 }
-"""The first five are facts and need no model, nor do the last three, which are often right."""
-FACTS: Final = ("copied", "two-classes", "twice", "sent-held-out", "sent-trained")
+"""The first seven are facts and need no model, nor do the last three, which are often right."""
+FACTS: Final = (
+    "copied",
+    "two-classes",
+    "twice",
+    "sent-held-out",
+    "sent-trained",
+    "sent-instance-held-out",
+    "sent-instance-trained",
+)
 
 
 AUDIT_TITLES: Final[Mapping[str, str]] = {
@@ -230,17 +252,32 @@ def tell_sent_again(found: Sequence[SentAgain], samples: Sequence[Sample]) -> li
     """Return a finding for each picture that production sends; ``samples`` are what their rows number."""
     told = []
     for one in found:
-        sample = samples[one.row]
-        when = f"{sample.received_at:%Y-%m-%d %H:%M} UTC"
         sent = "this very file" if one.is_same else "a picture that looks like it"
-        times = "once" if one.num_sent == 1 else f"{one.num_sent} times"
         said = (
-            f"production sent {sent} {times}, the last time from {sample.source!r} ({when}), to a model "
-            "whose data held it"
+            f"production sent {sent} {_when(one.num_sent, samples[one.row])}, to a model whose data held it"
         )
         kind = "sent-trained" if one.picture.split == "train" else "sent-held-out"
-        told.append(Finding(kind, one.likeness, one.picture, (), (), said, sample.sample_id))
+        told.append(Finding(kind, one.likeness, one.picture, (), (), said, samples[one.row].sample_id))
     return told
+
+
+def tell_sent_instances(found: Sequence[SentInstances], samples: Sequence[Sample]) -> list[Finding]:
+    """Return a finding for each picture whose instances production sends; the score is 1."""
+    told = []
+    for one in found:
+        instances, when = count(len(one.labels), "instance"), _when(one.num_sent, samples[one.row])
+        said = (
+            f"production sent {instances} of this picture, the same to the pixel, {when}, there with a box "
+            f"from {one.left_px}, {one.top_px} px on, to a model whose data held it"
+        )
+        kind = "sent-instance-trained" if one.picture.split == "train" else "sent-instance-held-out"
+        told.append(Finding(kind, 1.0, one.picture, one.labels, (), said, samples[one.row].sample_id))
+    return told
+
+
+def _when(num_sent: int, last: Sample) -> str:
+    times = "once" if num_sent == 1 else f"{num_sent} times"
+    return f"{times}, the last time from {last.source!r} ({last.received_at:%Y-%m-%d %H:%M} UTC)"
 
 
 def tell_several_parts(found: Sequence[SeveralParts], class_names: Sequence[str]) -> list[Finding]:

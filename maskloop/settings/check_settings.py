@@ -17,6 +17,8 @@ CheckedKind = Literal[
     "twice",
     "sent-held-out",
     "sent-trained",
+    "sent-instance-held-out",
+    "sent-instance-trained",
     "look",
     "missing",
     "spurious",

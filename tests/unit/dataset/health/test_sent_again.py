@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.health.sent_again import Sent, SentAgain, find_sent_again
+from dataset.health.copies import Place, Sighting
+from dataset.health.sent_again import Sent, SentAgain, SentInstances, find_sent_again, group_sightings
 from dataset.labelled_pictures import LabelledPicture
 
 CELLS = np.arange(256, dtype=np.uint8).tobytes()
@@ -106,3 +107,37 @@ def test_as_much_is_found_as_by_comparing_all_with_all(
         if same or near:
             expected[picture.digest] = same or near
     assert {one.picture.digest: one.num_sent for one in found} == expected
+
+
+def test_the_instances_of_one_picture_are_told_together_with_the_newest_sent_picture(
+    picture: LabelledPicture,
+) -> None:
+    sent = [Sent("new", None, known=3), Sent("old", None, known=2), Sent("new", None, known=2)]
+    sightings = [
+        ("old", Sighting(Place(picture, 1), 5, 6)),
+        ("new", Sighting(Place(picture, 2), 7, 8)),
+        ("new", Sighting(Place(picture, 1), 9, 10)),
+    ]
+    assert group_sightings(sightings, sent, whole=()) == (SentInstances(picture, (1, 2), 0, 3, 9, 10),)
+
+
+def test_the_picture_with_most_instances_sent_comes_first(picture: LabelledPicture) -> None:
+    other = replace(picture, digest="b")
+    sightings = [
+        ("x", Sighting(Place(one, label), 0, 0)) for one, label in ((picture, 0), (other, 0), (other, 1))
+    ]
+    found = group_sightings(sightings, [Sent("x", None, known=2)], whole=())
+    assert [one.picture.digest for one in found] == ["b", "a"]
+
+
+def test_instances_that_were_labelled_after_production_had_sent_them_are_not_told(
+    picture: LabelledPicture,
+) -> None:
+    sighting = ("x", Sighting(Place(picture, 0), 0, 0))
+    assert group_sightings([sighting], [Sent("x", None, known=1)], whole=()) == ()
+
+
+def test_instances_of_a_picture_that_is_sent_as_a_whole_are_not_told_again(picture: LabelledPicture) -> None:
+    whole = SentAgain(picture, 0, 1, is_same=False, likeness=0.99)
+    sighting = ("x", Sighting(Place(picture, 0), 0, 0))
+    assert group_sightings([sighting], [Sent("x", None, known=2)], [whole]) == ()

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dataset.labelled_pictures import LabelledPicture, Split
+from dataset.labelled_pictures import LabelledInstance, LabelledPicture, Split
 from dataset.pictures.decoding import encode_png
 from dataset.pictures.looks import difference_hash
 from dataset.versions.catalog import Catalog
 from flows.answering.batch_prediction import predict
 from flows.health.check import DataCheck, check_data
 from flows.health.page import write_check_page
-from flows.health.production import describe_sent
+from flows.health.production import compare_with_production, describe_sent
 from maskloop.digest import digest_bytes
+from maskloop.masks import encode_masks
 from maskloop.state.loop_state import LoopState
 from tests.fakes.drift_data import sample_of
 from tests.fakes.loop_stories import first_champion
@@ -27,6 +28,8 @@ from tests.fakes.loop_world import World
 from tests.fakes.model_ports import draw_picture
 
 Pixels = NDArray[np.uint8]
+Instances = tuple[LabelledInstance, ...]
+DISC = ((np.indices((40, 40)) - 20) ** 2).sum(axis=0) < 100
 
 
 def open_world(tmp_path: Path, policy: str = "") -> World:
@@ -51,8 +54,8 @@ def send(world: World, *pictures: Pixels) -> None:
     predict(world.app(), [folder], source="line-2")
 
 
-def add(world: World, pictures: Mapping[str, tuple[Split, Pixels]]) -> None:
-    """Commit a version with further pictures, by name, with the hashes of their looks."""
+def add(world: World, pictures: Mapping[str, tuple[Split, Pixels]], instances: Instances = ()) -> None:
+    """Commit a version with further pictures, by name, each with these instances and the hash of its look."""
     before = world.data.current()
     assert before is not None
     tag, added, hashes = f"data-v{len(world.data.versions()) + 1}", [], dict(before.difference_hashes)
@@ -66,9 +69,8 @@ def add(world: World, pictures: Mapping[str, tuple[Split, Pixels]]) -> None:
             height, width = pixels.shape[:2]
             file, hashes[digest] = f"images/{digest}.png", difference_hash(pixels)
             (folder / file).write_bytes(data)
-            added.append(
-                LabelledPicture(digest, file, name, width, height, "belt", digest, split, tag, "human", ())
-            )
+            where = (width, height, "belt", digest, split, tag)
+            added.append(LabelledPicture(digest, file, name, *where, "human", instances))
         catalog = Catalog(before.class_names, (*before.pictures, *added), hashes)
         world.data.commit(folder, catalog, "more pictures")
 
@@ -121,8 +123,58 @@ def test_a_near_copy_of_what_was_trained_on_is_told_and_shown_beside_it(tmp_path
     assert f"what production sent, sample {found.sample}" in page
 
 
-def test_nothing_is_read_or_told_if_both_kinds_are_ignored(tmp_path: Path) -> None:
-    world = open_world(tmp_path, 'check_policy = { sent-held-out = "ignore", sent-trained = "ignore" }')
+def test_an_object_of_the_data_in_another_picture_is_told_with_its_place_and_shown(tmp_path: Path) -> None:
+    world = World(tmp_path / "own")
+    world.label(range(12))
+    held_out, trained, scene = (
+        np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8) for seed in range(3)
+    )
+    objects = tuple(LabelledInstance(0, mask) for mask in encode_masks(DISC[np.newaxis]))
+    add(world, {"held-out.png": ("test", held_out), "trained.png": ("train", trained)}, objects)
+    first_champion(world)
+    pasted = np.tile(scene, (2, 2, 1))
+    pasted[33:73, 7:47][DISC] = trained[DISC]
+    send(world, held_out[5:35, 8:33], pasted, pasted[:40])
+    check = check_data(world.app(), num_compared=0)
+    assert found_in(check) == {"sent-instance-held-out": 1, "sent-instance-trained": 1}
+    (cropped,), (moved,) = (check.of_kind(kind) for kind in found_in(check))
+    assert (cropped.picture.name, cropped.labels, moved.picture.name) == ("held-out.png", (0,), "trained.png")
+    assert cropped.said.startswith(
+        "production sent 1 instance of this picture, the same to the pixel, once, the last time from 'line-2'"
+    )
+    assert "there with a box from 3, 6 px on" in cropped.said
+    assert "there with a box from 18, 44 px on" in moved.said
+    assert not check.is_clean
+    page = write_check_page(tmp_path / "page.html", check, 1.0).read_text()
+    assert page.count("data:image/jpeg;base64,") == 4
+    for finding in (cropped, moved):
+        assert f"what production sent, sample {finding.sample}" in page
+
+
+def test_a_picture_of_the_data_that_cannot_be_read_costs_its_instances_alone(tmp_path: Path) -> None:
+    world = World(tmp_path / "own")
+    world.label(range(12))
+    lost, kept = (
+        np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8) for seed in range(2)
+    )
+    objects = tuple(LabelledInstance(0, mask) for mask in encode_masks(DISC[np.newaxis]))
+    add(world, {"lost.png": ("train", lost), "kept.png": ("train", kept)}, objects)
+    first_champion(world)
+    send(world, lost[5:35, 8:33], kept[5:35, 8:33])
+    version = world.data.current()
+    assert version is not None
+    (file,) = (version.path(one) for one in version.pictures if one.name == "lost.png")
+    file.write_bytes(b"no picture")
+    found = compare_with_production(
+        version, world.samples, world.ledger, world.app().state(), world.app().settings, world.app().teller
+    )
+    assert [one.picture.name for one in found.instances] == ["kept.png"]
+
+
+def test_nothing_is_read_or_told_if_all_kinds_are_ignored(tmp_path: Path) -> None:
+    kinds = ("sent-held-out", "sent-trained", "sent-instance-held-out", "sent-instance-trained")
+    ignored = ", ".join(f'{kind} = "ignore"' for kind in kinds)
+    world = open_world(tmp_path, f"check_policy = {{ {ignored} }}")
     send(world, draw_picture(0)[0])
     check = check_data(world.app(), num_compared=0)
     assert (found_in(check), check.production.samples) == ({}, ())
