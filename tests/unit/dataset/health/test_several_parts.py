@@ -1,5 +1,7 @@
 """Labels in several parts, in classes whose instances are otherwise in one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,6 +78,7 @@ def test_crowd_regions_are_neither_found_nor_counted():
         ("a speck beside it", blocks(WHOLE, (30, 30, 33, 33))),
         ("a hole", blocks((2, 2, 20, 4), (2, 18, 20, 20), (2, 4, 4, 18), (18, 4, 20, 18))),
         ("parts that touch at a corner", blocks(WHOLE, (12, 12, 22, 22))),
+        ("a slit of two pixels", blocks(WHOLE, (14, 2, 24, 12))),
         ("no pixel", blocks()),
     ],
 )
@@ -87,4 +90,41 @@ def test_is_in_one_part(what, mask):
 def test_parts_apart_are_counted_from_a_tenth_of_the_largest(heights):
     mask = blocks(*((10 * place, 3, 10 * place + 5, 3 + height) for place, height in enumerate(heights)))
     areas = sorted((5 * height for height in heights), reverse=True)
-    assert comparable_parts(mask).tolist() == [area for area in areas if area >= 0.1 * areas[0]]
+    assert comparable_parts(picture("one", mask), 0).tolist() == [
+        area for area in areas if area >= 0.1 * areas[0]
+    ]
+
+
+LEFT, RIGHT = (2, 2, 12, 12), (16, 2, 26, 12)
+"""Two parts of 10 x 10 px with a gap of 4 px, the widest that something in front may make."""
+IN_FRONT = (12, 0, 16, 20)
+
+
+@pytest.mark.parametrize(
+    ("what", "parts", "others", "areas"),
+    [
+        ("no other instance", (LEFT, RIGHT), (), [100, 100]),
+        ("another instance in the gap", (LEFT, RIGHT), (IN_FRONT,), [200]),
+        ("two that fill it together", (LEFT, RIGHT), ((12, 0, 14, 20), (14, 0, 16, 20)), [200]),
+        ("another that fills half of it", (LEFT, RIGHT), ((12, 0, 14, 20),), [100, 100]),
+        ("another elsewhere", (LEFT, RIGHT), ((0, 20, 40, 40),), [100, 100]),
+        ("a gap of 6 px, wide beside the parts", (LEFT, (18, 2, 28, 12)), ((12, 0, 18, 20),), [100, 100]),
+        ("a third part behind nothing", (LEFT, RIGHT, (2, 22, 12, 32)), (IN_FRONT,), [200, 100]),
+        ("three parts in a row", (LEFT, RIGHT, (30, 2, 40, 12)), (IN_FRONT, (26, 5, 30, 8)), [300]),
+    ],
+)
+def test_parts_are_of_one_object_if_other_instances_fill_a_narrow_gap(what, parts, others, areas):
+    one = picture("one", blocks(*parts), *(blocks(other) for other in others))
+    assert comparable_parts(one, 0).tolist() == areas, what
+
+
+def test_a_crowd_region_in_the_gap_is_nothing_in_front():
+    crowd = picture("crowd", blocks(IN_FRONT), is_crowd=True).instances
+    one = picture("one", blocks(LEFT, RIGHT))
+    assert comparable_parts(replace(one, instances=(*one.instances, *crowd)), 0).tolist() == [100, 100]
+
+
+def test_an_object_with_another_in_front_of_it_counts_as_one_part_of_its_class():
+    behind = [picture(f"behind-{index:02}", blocks(LEFT, RIGHT), blocks(IN_FRONT)) for index in range(20)]
+    (found,) = find_several_parts([*behind, picture("pair", TWO_WHEELS)], 1)
+    assert (found.picture.digest, found.share) == ("pair", pytest.approx(1 / 41))
