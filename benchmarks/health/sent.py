@@ -1,10 +1,10 @@
 """Labelled instances in pictures that production sends: ``python -m benchmarks.health.sent [--quick]``.
 
 On real photographs: which instances are found in parts of their picture, as they are and after what may
-happen to them on their way, and how many are found in other photographs, where all that is found is wrong or a
-copy in the published data. The same is measured for a comparison of looks that is told where to look: the grey
-cells of an instance's box, as whole pictures are compared. On drawn pictures: CPU time as the number of samples
-grows. Figures are printed as JSON.
+happen to them on their way, and how many are found in other photographs, where all that is found is wrong or
+a copy in the published data. The same is measured for a comparison of looks that is told where to look: the
+grey cells of an instance's box, as whole pictures are compared. On drawn pictures: CPU time as the number of
+samples grows. Figures are printed as JSON.
 """
 
 from __future__ import annotations

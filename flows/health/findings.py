@@ -119,8 +119,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "several-parts": Kind(
         "Instances in several parts",
         "The mask falls into parts of comparable size, and other instances of the class do not: several "
-        "objects in one annotation, or one object hidden behind another. The score is the area of the second "
-        "largest part by that of the largest, times the share of the class that is in one part.",
+        "objects in one annotation, or one object behind something without a label. The score is the area of "
+        "the second largest part by that of the largest, times the share of the class that is in one part.",
         "If they are several objects, draw each by itself; one object with something in front of it stays. "
         f"{_RELABEL}",
     ),
@@ -291,7 +291,7 @@ def tell_several_parts(found: Sequence[SeveralParts], class_names: Sequence[str]
             (),
             f"{_name(one.picture, one.label, class_names)} is in {one.num_parts} parts, as "
             f"{one.share:.1%} of its class; the second largest has {one.relative_area:.0%} of the largest "
-            "one's area: several objects in one annotation, or one object hidden behind another",
+            "one's area: several objects in one annotation, or one object behind something without a label",
         )
         for one in found
     ]

@@ -77,7 +77,7 @@ def test_an_instance_in_several_parts_is_told_with_both_causes() -> None:
     assert (finding.kind, finding.score, finding.labels) == ("several-parts", 0.8 * 0.75, (1,))
     assert finding.said == (
         "nut is in 2 parts, as 25.0% of its class; the second largest has 80% of the largest one's area: "
-        "several objects in one annotation, or one object hidden behind another"
+        "several objects in one annotation, or one object behind something without a label"
     )
 
 
