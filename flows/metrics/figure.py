@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from maskloop.records.kinds import DriftJudged, QualityMeasured, VerdictReached
 from maskloop.settings.workspace_settings import Settings
@@ -59,6 +60,9 @@ class Reading:
         baseline: What it is to be compared with.
         baseline_name: What that is.
         is_met: Whether the target is kept; None without a target.
+        class_name: Of the class it is of, in M5; empty elsewhere.
+        origin: In M5, how it was come by: ``verdict`` on test pictures, or in production ``estimate`` without
+            labels, or ``labels``; empty elsewhere.
     """
 
     of: str
@@ -68,6 +72,8 @@ class Reading:
     baseline: float | None = None
     baseline_name: str = ""
     is_met: bool | None = None
+    class_name: str = ""
+    origin: Literal["", "verdict", "estimate", "labels"] = ""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ def measure_class_iou(found: Gathered) -> Figure:
                 row.champion_iou if row else None,
                 _BEFORE if row and row.champion_iou is not None else "",
                 is_met=value >= floor,
+                class_name=subject,
+                origin="verdict",
             )
         )
     checks, labelled_in = _checked_readings(found, gates)
@@ -82,11 +84,13 @@ def _estimated_readings(found: Gathered, gates: GateSettings) -> Iterator[Readin
         of, baseline = f"class {one.class_name}, estimated in production", judged.get(one.class_name)
         said = "when it was judged" if baseline is not None else ""
         if one.value is None or one.low is None or one.high is None:
-            refused = f"{of}: refused, {one.refused_because}"
-            yield Reading(refused, None, baseline=baseline, baseline_name=said)
-            continue
-        is_met = _keeps_floor(one.class_name, one.low, one.high, gates)
-        yield Reading(of, one.value, one.low, f"lower end ({one.confidence:.0%})", baseline, said, is_met)
+            reading = Reading(f"{of}: refused, {one.refused_because}", None)
+        else:
+            is_met = _keeps_floor(one.class_name, one.low, one.high, gates)
+            tail_name = f"lower end ({one.confidence:.0%})"
+            reading = Reading(of, one.value, one.low, tail_name, is_met=is_met)
+        compared = replace(reading, baseline=baseline, baseline_name=said)
+        yield replace(compared, class_name=one.class_name, origin="estimate")
 
 
 def _checked_readings(found: Gathered, gates: GateSettings) -> tuple[list[Reading], str]:
@@ -103,12 +107,13 @@ def _checked_readings(found: Gathered, gates: GateSettings) -> tuple[list[Readin
         of = f"class {one.class_name}, by labels of production"
         said = "estimated before" if one.estimate is not None else ""
         if one.value is None or one.low is None or one.high is None:
-            refused = f"{of}: refused, {one.refused_because}"
-            readings.append(Reading(refused, None, baseline=one.estimate, baseline_name=said))
-            continue
-        is_met = _keeps_floor(one.class_name, one.low, one.high, gates)
-        tail_name = f"lower end ({CONFIDENCE:.0%}, {count(one.num_labelled, 'picture')})"
-        readings.append(Reading(of, one.value, one.low, tail_name, one.estimate, said, is_met))
+            reading = Reading(f"{of}: refused, {one.refused_because}", None)
+        else:
+            is_met = _keeps_floor(one.class_name, one.low, one.high, gates)
+            tail_name = f"lower end ({CONFIDENCE:.0%}, {count(one.num_labelled, 'picture')})"
+            reading = Reading(of, one.value, one.low, tail_name, is_met=is_met)
+        compared = replace(reading, baseline=one.estimate, baseline_name=said)
+        readings.append(replace(compared, class_name=one.class_name, origin="labels"))
     pictures = count(newest.num_random, "production picture")
     return readings, f"{pictures} drawn at random, labelled in {newest.data_tag}, measured {write_when(at)}"
 

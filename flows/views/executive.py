@@ -58,7 +58,8 @@ class Executive:
         serves_since: UTC.
         figures: M1 to M10.
         budgets: What is promised and how much of each error budget is left; None if it was not asked.
-        classes: The readings of M5, the lowest first.
+        classes: The readings of M5 on test pictures, the lowest first.
+        labelled: Those by labels of production, by class.
         estimates: By class, how good its masks probably are in production; of the newest window of the
             champion that has any.
         estimated_at: When that window was judged, UTC.
@@ -85,6 +86,7 @@ class Executive:
     figures: tuple[Figure, ...]
     budgets: Budgets | None
     classes: tuple[Reading, ...]
+    labelled: Mapping[str, Reading]
     estimates: Mapping[str, QualityEstimate]
     estimated_at: datetime | None
     versions: tuple[JudgedVersion, ...]
@@ -120,7 +122,13 @@ def make_executive(found: Gathered) -> Executive:
         serves_since=serving.since if serving else None,
         figures=found.figures,
         budgets=found.budgets,
-        classes=tuple(sorted(classes, key=lambda one: (one.value is None, one.value or 0.0))),
+        classes=tuple(
+            sorted(
+                (one for one in classes if one.origin == "verdict"),
+                key=lambda one: (one.value is None, one.value or 0.0),
+            )
+        ),
+        labelled={one.class_name: one for one in classes if one.origin == "labels"},
         estimates=estimates,
         estimated_at=estimated_at,
         versions=history.newest_verdicts,

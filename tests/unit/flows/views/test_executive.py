@@ -79,11 +79,25 @@ def test_the_view_adds_up_hours_and_sorts_classes_by_iou() -> None:
     story = Story()
     tell(story, "cycle-1", training(), candidate("1", seconds=7200.0), verdict("1"))
     story.serve("1")
-    readings = (Reading("class nut", 0.9), Reading("class bolt", 0.7), Reading("class gear", None))
+    measured = {"nut": 0.9, "bolt": 0.7, "gear": None}
+    readings = tuple(
+        Reading(f"class {name}", value, class_name=name, origin="verdict") for name, value in measured.items()
+    )
     view = make_executive(facts_of(story, figures=(Figure("M5", "", "", "", "", "", "", readings),)))
     assert (view.training_hours, view.wasted_hours) == (2.0, 0.0)
     assert [one.of for one in view.classes] == ["class bolt", "class nut", "class gear"]
     assert (view.champion, view.serves_since) == ("1", story.clock.now())
+
+
+def test_estimates_and_labels_of_production_are_no_classes_of_their_own() -> None:
+    readings = (
+        Reading("class bolt", 0.9, class_name="bolt", origin="verdict"),
+        Reading("class bolt, estimated in production", 0.7, class_name="bolt", origin="estimate"),
+        Reading("class bolt, by labels of production", 0.6, 0.5, class_name="bolt", origin="labels"),
+    )
+    view = make_executive(facts_of(Story(), figures=(Figure("M5", "", "", "", "", "", "", readings),)))
+    assert [one.of for one in view.classes] == ["class bolt"]
+    assert {name: one.value for name, one in view.labelled.items()} == {"bolt": 0.6}
 
 
 def test_the_newest_estimates_of_what_serves_stand_beside_its_verdict() -> None:
