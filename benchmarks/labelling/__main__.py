@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="curves of each kind (default: 3)")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), action="append", help="default: all")
     parser.add_argument("--labels", type=int, action="append", help=f"beside {MANY} (default: {NUMBERS})")
+    parser.add_argument("--way", choices=[*WAYS], action="append", help="of choosing (default: all)")
     parser.add_argument("--steps", type=int, help="of each training (default: the preset's)")
     parser.add_argument("--tables", action="store_true", help="print what is measured already")
     wanted = parser.parse_args()
@@ -47,7 +48,10 @@ def main() -> None:
         rows = json.loads(file.read_text())["rows"] if file.exists() else []
         seeds = range(0 if wanted.tables else wanted.seeds)
         numbers = wanted.labels or NUMBERS
-        for row in measure_curves(rows, seeds=seeds, numbers=numbers, name=name, steps=wanted.steps):
+        ways = wanted.way or list(WAYS)
+        for row in measure_curves(
+            rows, seeds=seeds, numbers=numbers, ways=ways, name=name, steps=wanted.steps
+        ):
             rows.append(row)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps({"made": describe_run(), "rows": rows}, indent=1) + "\n")
@@ -58,14 +62,20 @@ def main() -> None:
 
 
 def measure_curves(
-    rows: Sequence[Row], *, seeds: Sequence[int], numbers: Sequence[int], name: str, steps: int | None
+    rows: Sequence[Row],
+    *,
+    seeds: Sequence[int],
+    numbers: Sequence[int],
+    ways: Sequence[str],
+    name: str,
+    steps: int | None,
 ) -> Iterator[Row]:
     """Yield a row for each training in a scenario that ``rows`` does not hold yet.
 
     The way ``none`` measures the champion itself. Without ``steps``, trainings have the preset's number.
     """
     known = {(row["steps"], row["seed"], row["way"], row["labels"]) for row in rows}
-    wanted = [(way, num) for num in (*numbers, MANY) for way in WAYS if num < MANY or way == "random"]
+    wanted = [(way, num) for num in (*numbers, MANY) for way in ways if num < MANY or way == "random"]
     scenario = SCENARIOS[name]
     for seed in seeds:
         settings = scenario.settings(seed, **({"retrain_steps": steps} if steps else {}))

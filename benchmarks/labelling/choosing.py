@@ -29,6 +29,7 @@ from monitoring.selection.candidates import (
     rate_candidates,
     with_uncertainty,
 )
+from monitoring.selection.carriers import find_carriers
 from monitoring.selection.choice import divide, draw_at_random, pick_best
 from monitoring.selection.class_need import rate_classes
 from monitoring.selection.uncertainty import measure_uncertainty
@@ -47,11 +48,13 @@ class Production:
         candidates: All pictures, rated by views, by digest.
         stored: The same, rated by what the sample log would hold.
         verdict: The drift verdict as a sentence.
+        carriers: The pictures of the window that carry the alarm, the first ones most, by digest.
     """
 
     candidates: tuple[Candidate, ...]
     stored: tuple[Candidate, ...]
     verdict: str
+    carriers: tuple[str, ...] = ()
 
 
 def look_at_production(champion: Path, pictures: Pictures, settings: Settings, *, seed: int) -> Production:
@@ -71,7 +74,13 @@ def look_at_production(champion: Path, pictures: Pictures, settings: Settings, *
     viewed = [
         _view(predictor, one, by_digest[one.sample.picture_digest], pictures, context) for one in stored
     ]
-    return Production(tuple(viewed), tuple(stored), f"{verdict.outcome}: {verdict.cause or verdict.reason}")
+    carriers = find_carriers(drifted, baseline, window.samples)
+    return Production(
+        tuple(viewed),
+        tuple(stored),
+        f"{verdict.outcome}: {verdict.cause or verdict.reason}",
+        tuple(one.sample_id for one in carriers.samples) if carriers else (),
+    )
 
 
 def choose_at_random(production: Production, num: int, seed: int) -> list[str]:
@@ -99,7 +108,7 @@ def choose_diverse(production: Production, num: int, seed: int) -> list[str]:
 
 
 def choose_combined(production: Production, num: int, seed: int) -> list[str]:
-    """Choose as `maskloop label request` does."""
+    """Choose as `maskloop label request` does without an alarm."""
     drawn, shortlist = _shortlist(production, num, seed)
     best = pick_best(shortlist, num - len(drawn), take=lambda _: True)
     return [*drawn, *(one.sample.picture_digest for one in best)]
@@ -112,6 +121,35 @@ def choose_distant(production: Production, num: int, seed: int) -> list[str]:
     names = [one.sample.picture_digest for one in shortlist]
     scores = np.array([one.score for one in shortlist])
     return [*drawn, *(names[index] for index in pick_diverse(scores, points, names, num - len(drawn)))]
+
+
+def choose_carriers(production: Production, num: int, seed: int) -> list[str]:
+    """Choose as `choose_combined`, but first the pictures that carry most of the alarm, the most first."""
+    drawn, first = _draw_and_carriers(production, num, seed)
+    return _fill_up(production, [*drawn, *first][:num], num)
+
+
+def choose_rated_carriers(production: Production, num: int, seed: int) -> list[str]:
+    """Choose as `maskloop label request` does: first, of the carriers, those with the highest scores."""
+    drawn, first = _draw_and_carriers(production, num, seed)
+    viewed = {one.sample.picture_digest: one for one in production.candidates}
+    best = best_candidates([viewed[one] for one in first], num - len(drawn))
+    return _fill_up(production, [*drawn, *(one.sample.picture_digest for one in best)], num)
+
+
+def _draw_and_carriers(production: Production, num: int, seed: int) -> tuple[list[str], list[str]]:
+    drawn, _ = _shortlist(production, num, seed)
+    return drawn, [one for one in production.carriers if one not in drawn]
+
+
+def _fill_up(production: Production, chosen: list[str], num: int) -> list[str]:
+    """Add the best by the usual rule until there are enough."""
+    left = [one for one in production.stored if one.sample.picture_digest not in chosen]
+    viewed = {one.sample.picture_digest: one for one in production.candidates}
+    missing = num - len(chosen)
+    shortlist = [viewed[one.sample.picture_digest] for one in best_candidates(left, POOL_FACTOR * missing)]
+    best = pick_best(shortlist, missing, take=lambda _: True)
+    return [*chosen, *(one.sample.picture_digest for one in best)]
 
 
 def _shortlist(production: Production, num: int, seed: int) -> tuple[list[str], list[Candidate]]:
@@ -133,6 +171,8 @@ WAYS: Final[dict[str, Callable[[Production, int, int], list[str]]]] = {
     "diversity": choose_diverse,
     "combination": choose_combined,
     "with distance": choose_distant,
+    "carriers": choose_carriers,
+    "rated carriers": choose_rated_carriers,
 }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED, load_references
-from monitoring.drift.sources import judge_window
+from monitoring.drift.sources import JudgedSources, judge_window
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.windows import WINDOW_FILE, Window
+from monitoring.selection.carriers import find_carriers_of
 from monitoring.selection.class_need import ClassNeed, rate_classes
 from monitoring.signals.feature_signal import FeatureSignal
 
@@ -33,12 +34,15 @@ class Alarm:
         signals: Of the verdict; empty if production has not drifted.
         window_id: Of the drifted window; empty without one.
         cause: In plain words; empty if production has not drifted.
+        carried: The percentage of the alarm that each picture carries, of those that carry most of it, by
+            digest.
     """
 
     baseline: Baseline
     signals: tuple[FeatureSignal, ...] = ()
     window_id: str = ""
     cause: str = ""
+    carried: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_alarm(
@@ -65,10 +69,26 @@ def read_alarm(
     window = Window(weights_digest, tuple(one for name in ids if (one := samples.get(name))))
     settings = workspace.settings.monitoring
     known = count_known_sources(data.open(state.data_of(weights_digest)), settings.min_window_samples)
-    closest = judge_window(references, window, settings, known=known).deciding
+    found = judge_window(references, window, settings, known=known)
+    closest = found.deciding
     if closest.verdict.outcome != "drift":  # most of its samples are forgotten
         return quiet
-    return Alarm(closest.baseline, closest.verdict.signals, drift.window_id, f"drift: {drift.reason}")
+    return Alarm(
+        closest.baseline,
+        closest.verdict.signals,
+        drift.window_id,
+        f"drift: {drift.reason}",
+        _tell_carried(found, window),
+    )
+
+
+def _tell_carried(found: JudgedSources, window: Window) -> dict[str, float]:
+    carriers = find_carriers_of(found, window)
+    digests = {sample.sample_id: sample.picture_digest for sample in window.samples}
+    carried: defaultdict[str, float] = defaultdict(float)  # of a picture that came twice the parts are added
+    for one in carriers.samples if carriers else ():
+        carried[digests[one.sample_id]] += one.percent
+    return dict(carried)
 
 
 def rate_needs(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,8 @@ def request_labels(
 ) -> Requested:
     """Choose kept production pictures that are worth a label, and record the request.
 
+    Those that carry the newest alarm come first, beside the share that is drawn at random.
+
     The same pictures, data, champion and settings give the same request, which is recorded once.
 
     Args:
@@ -95,7 +97,9 @@ def request_labels(
     max_mpx = settings.data.max_picture_mpx
     with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), predictor.conversion) as decoder:
         pictures = KeptPictures(app.samples, decoder)
-        chooser = make_chooser(settings, context, predictor, pictures, num=num, fast=fast)
+        chooser = make_chooser(
+            settings, context, predictor, pictures, num=num, fast=fast, carried=alarm.carried
+        )
         num_kept = settings.monitoring.keep_pictures
         unlabelled = find_unlabelled(app.samples, app.corrections, version, served.weights_digest, num_kept)
         open_ids = [one.requested.request_id for one in state.open_requests]
@@ -129,6 +133,7 @@ class Chooser:
         predictor: The champion.
         views: In which it sees the shortlist; none to rate by what was stored alone.
         pictures: Opens kept pictures.
+        carried: The percentage of an alarm that each picture carries, by digest: these come first.
     """
 
     settings: LabellingSettings
@@ -137,6 +142,7 @@ class Chooser:
     predictor: Predictor
     views: Sequence[View]
     pictures: KeptPictures
+    carried: Mapping[str, float] = field(default_factory=dict)
 
     def identify(
         self,
@@ -174,7 +180,7 @@ class Chooser:
         identity: str,
         progress: Callable[[int, int], None],
     ) -> list[ChosenPicture]:
-        """Return the chosen pictures: those at random first, then the best ones.
+        """Return the chosen pictures: some at random, then the best of what carries an alarm, then the best.
 
         Args:
             eligible: Kept, neither labelled nor asked for.
@@ -191,13 +197,31 @@ class Chooser:
         rated = rate_candidates(eligible, self.context)
         ids = {one.sample_id for one in drawn}
         left = [one for one in rated if one.sample.sample_id not in ids]
-        shortlist = self._view(best_candidates(left, self.settings.shortlist_factor * num_best), progress)
-        best = pick_best(shortlist, num_best, take=take)
+        first = [one for one in left if one.sample.picture_digest in self.carried]
+        best = self._pick(first, num_best, take, progress)
+        others = [one for one in left if one.sample.picture_digest not in self.carried]
+        best += self._pick(others, num_best - len(best), take, progress)
         of_sample = {one.sample.sample_id: one for one in rated}
         return [
             *(_choose(of_sample[one.sample_id], AT_RANDOM, is_random=True) for one in drawn),
-            *(_choose(one, one.reason(self.context, self.predictor.class_names)) for one in best),
+            *(_choose(one, self._tell(one)) for one in best),
         ]
+
+    def _pick(
+        self,
+        candidates: Sequence[Candidate],
+        num: int,
+        take: Callable[[Sample], bool],
+        progress: Callable[[int, int], None],
+    ) -> list[Candidate]:
+        """Return up to ``num`` of the candidates: a shortlist is looked at again, and the best are taken."""
+        shortlist = best_candidates(candidates, self.settings.shortlist_factor * num)
+        return pick_best(self._view(shortlist, progress), num, take=take) if shortlist else []
+
+    def _tell(self, candidate: Candidate) -> str:
+        reason = candidate.reason(self.context, self.predictor.class_names)
+        percent = self.carried.get(candidate.sample.picture_digest)
+        return f"it carries {percent:.1f} % of the alarm; {reason}" if percent is not None else reason
 
     def _view(
         self, shortlist: Sequence[Candidate], progress: Callable[[int, int], None]
@@ -221,8 +245,9 @@ def make_chooser(
     *,
     num: int,
     fast: bool,
+    carried: Mapping[str, float],
 ) -> Chooser:
-    """Return what chooses ``num`` pictures, or as many as settings say if it is 0."""
+    """Return what chooses ``num`` pictures, or as many as settings say if it is 0; see `Chooser.carried`."""
     views = choose_views(may_mirror=not settings.training.augmentation.mirrored_classes)
     return Chooser(
         settings=settings.labelling,
@@ -231,6 +256,7 @@ def make_chooser(
         predictor=predictor,
         views=() if fast else views,
         pictures=pictures,
+        carried=carried,
     )
 
 

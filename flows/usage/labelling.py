@@ -14,10 +14,10 @@ LABEL_REQUEST: Final = make_command(
     "flows.command.intake:label_request",
     """Choose production pictures that are worth a label, each with its reason.
 
-Most are those that carry a drift alarm, that the champion is unsure about, and that show classes with few
-labels or a low IoU; a share is drawn at random. Labelled pictures, those of open requests, and pictures that
-look like one of these or like each other are left out. While nothing has changed, the same request is shown
-again.
+While a drift alarm is the newest verdict, those that carry most of it come first. Then come those that the
+champion is unsure about and that show classes with few labels or a low IoU. A share is drawn at random.
+Labelled pictures, those of open requests, and pictures that look like one of these or like each other are
+left out. While nothing has changed, the same request is shown again.
 """,
     click.Option(["--num"], type=click.IntRange(min=1), help="How many. Default: labelling.num_pictures."),
     click.Option(

@@ -129,6 +129,37 @@ def test_an_alarm_brings_the_pictures_that_carry_it(world: World) -> None:
     assert all(one.parts["drift"] > 0.95 for one in best)
 
 
+def test_what_carries_an_alarm_comes_first_and_a_larger_request_is_filled_up_by_the_usual_rule(
+    world: World,
+) -> None:
+    answer(world, range(1000, 1040))
+    monitor(world.app())
+    answer(world, range(2000, 2040), brighter=60)
+    judged = monitor(world.app()).judged
+    assert judged is not None
+    page = world.workspace.root / judged.report
+    carriers = json.loads(page.with_name("carriers.json").read_text())["samples"]
+    percent_of = {one["sample_id"]: one["percent"] for one in carriers}
+    chosen = request_labels(world.app(), num=70).record.chosen
+    at_random = {one.sample_id for one in chosen if one.is_random}
+    best = [one.sample_id for one in chosen if not one.is_random]
+    num_first = len(percent_of.keys() - at_random)
+    assert 0 < num_first < len(best)
+    assert set(best[:num_first]) == percent_of.keys() - at_random
+    for one in chosen:
+        if not one.is_random and one.sample_id in percent_of:
+            assert one.reason.startswith(f"it carries {percent_of[one.sample_id]:.1f} % of the alarm; ")
+        else:
+            assert "of the alarm" not in one.reason
+
+
+def test_without_an_alarm_no_picture_carries_one(world: World) -> None:
+    answer(world, range(1000, 1040))
+    monitor(world.app())
+    chosen = request_labels(world.app()).record.chosen
+    assert not [one for one in chosen if "of the alarm" in one.reason]
+
+
 def test_of_pictures_that_look_alike_one_is_chosen(world: World) -> None:
     answer(world, range(1000, 1003))
     answer(world, range(1000, 1003), brighter=2)  # other bytes, the same look
