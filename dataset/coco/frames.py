@@ -7,12 +7,15 @@ So whatever turns or stretches masks is told as a warning, with a way to say oth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol
 
 from dataset.coco.document import identifier
+from dataset.labelled_pictures import LabelledInstance
+from dataset.pictures.decoding import orient
 from dataset.pictures.orientation import is_sideways
 from dataset.problems import DataProblem
+from maskloop.masks import decode_masks, encode_masks
 
 Frame = Literal["stored", "upright"]
 FRAME_HINT: Final = (
@@ -161,3 +164,16 @@ def _mismatch(record: Mapping[str, Any], picture: TurnedPicture, where: str) -> 
     )
     hint = "name the folder of the pictures that were labelled; these were scaled, cut or exchanged since"
     return DataProblem("error", "size-mismatch", where, message, hint, picture.name)
+
+
+def turn_upright(instances: tuple[LabelledInstance, ...], orientation: int) -> tuple[LabelledInstance, ...]:
+    """Return instances drawn on the file as stored as they lie on the upright picture.
+
+    Args:
+        instances: Of one picture.
+        orientation: Its EXIF orientation, 1 to 8.
+    """
+    if not instances:
+        return ()
+    masks = encode_masks(orient(decode_masks([instance.mask for instance in instances]), orientation))
+    return tuple(replace(instance, mask=mask) for instance, mask in zip(instances, masks, strict=True))

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from dataset.coco.document import CocoFile, Identifier, box_is_sound, crowd_flag, identifier
-from dataset.coco.frames import DrawnOn, Frame, find_frame, leaves_guessed_frame
+from dataset.coco.frames import DrawnOn, Frame, find_frame, leaves_guessed_frame, turn_upright
 from dataset.coco.labels import read_batch_classes, read_categories
 from dataset.coco.listing import Listed, ReadAnnotation, group_annotations, list_pictures, name_place
 from dataset.coco.outlines import UnusableMaskError, read_mask
@@ -23,9 +23,7 @@ from dataset.coco.whole_batch import CrowdRule, judge_classes, judge_lists, judg
 from dataset.label_json import unfolded
 from dataset.labelled_pictures import LabelledInstance
 from dataset.origin import Origin, most_frequent, read_origin
-from dataset.pictures.decoding import orient
 from dataset.problems import DataProblem, collapsed
-from maskloop.masks import decode_masks, encode_masks
 
 
 @dataclass(frozen=True)
@@ -288,7 +286,7 @@ class _Reader:
             message = "the picture told where it was taken; that was removed"
             problems.append(DataProblem("info", "location-removed", entry.name, message))
         if drawn_on.frame == "stored" and picture.orientation != 1:
-            instances = _upright(instances, picture.orientation)
+            instances = turn_upright(instances, picture.orientation)
         group = entry.record.get("group")
         declared_group = str(group) if isinstance(group, str | int) and not isinstance(group, bool) else ""
         origin = read_origin(entry.record.get("origin")) or most_frequent(one.origin for one in instances)
@@ -370,13 +368,6 @@ def _harmless_oddities(annotation: dict[str, Any]) -> list[DataProblem]:
         message = "the box is not finite, negative or not four numbers; boxes are taken from the masks"
         odd.append(DataProblem("warning", "bad-box", "", message))
     return odd
-
-
-def _upright(instances: tuple[LabelledInstance, ...], orientation: int) -> tuple[LabelledInstance, ...]:
-    if not instances:
-        return ()
-    masks = encode_masks(orient(decode_masks([instance.mask for instance in instances]), orientation))
-    return tuple(replace(instance, mask=mask) for instance, mask in zip(instances, masks, strict=True))
 
 
 def _without_duplicates(pictures: list[UsablePicture], findings: _Findings) -> tuple[UsablePicture, ...]:

@@ -20,13 +20,8 @@ from dataset.coco.picture_files import PictureFolder, locate_pictures
 from dataset.coco.validation import FoundPicture, ValidationReport
 from dataset.health.batch_looks import OtherLook, SeenPicture, compare_batch
 from dataset.ingestion.balance import Balance
-from dataset.ingestion.plan import (
-    BatchRefusedError,
-    IngestOptions,
-    IngestPlan,
-    plan_ingest,
-    refuse_other_schema,
-)
+from dataset.ingestion.plan import IngestOptions, IngestPlan, plan_ingest, refuse_other_schema
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.ingestion.splitting import Resident
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.decoding import DecodedPicture, decode_picture

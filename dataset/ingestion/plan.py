@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dataset.bends.evidence import Batch
 from dataset.bends.mending import Mended, judge_bends
-from dataset.coco.document import COCO, CocoFile
+from dataset.coco.document import CocoFile
 from dataset.coco.frames import Frame
 from dataset.coco.labels import compare_label_distribution, read_batch_classes, read_categories, settle_schema
 from dataset.coco.validation import (
@@ -20,11 +19,10 @@ from dataset.coco.validation import (
     validate_batch,
 )
 from dataset.coco.whole_batch import CrowdRule
-from dataset.health.batch_looks import OtherLook
-from dataset.ingestion.animations import warn_of_unread_frames
 from dataset.ingestion.audit import warn_of_names
 from dataset.ingestion.balance import Balance, Fates, draw_balance
-from dataset.ingestion.depth import judge_unused_bits
+from dataset.ingestion.partly_read import judge_unused_bits, warn_of_unread_frames
+from dataset.ingestion.refusal import BatchRefusedError, refuse_if_unusable
 from dataset.ingestion.relabelling import (
     Relabelling,
     compare_labels,
@@ -35,39 +33,10 @@ from dataset.ingestion.relabelling import (
 )
 from dataset.ingestion.splitting import Newcomer, Place, Resident, SplitPlan, assign_splits
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture, LabelOrigin, Split
-from dataset.problems import DataProblem, by_kind
+from dataset.problems import DataProblem
 from dataset.raw.conversion import conversion_of
 from dataset.versions.catalog import Catalog, picture_file
-from maskloop.errors import DataError
 from maskloop.settings.workspace_settings import Settings
-from maskloop.wording import count
-
-
-class BatchRefusedError(DataError):
-    """The batch as a whole cannot be used; nothing has changed.
-
-    Attributes:
-        report: Everything that was found.
-        balance: What came, and what could have been kept; None if its pictures were not read.
-        images_dir: The folder the pictures were looked for in, once that is known.
-        annotations: The file, folder or archive of the labels, once that is known.
-        images_place: What to call that folder if it goes after the ingest, as an unpacked one does.
-        read_as: The format the labels were read in, and the tool that wrote them.
-        looks: Classes that look otherwise in it than in the data.
-        page: The report of the batch, once it is written.
-    """
-
-    def __init__(
-        self, headline: str, report: ValidationReport, balance: Balance | None, *, where: str, hint: str = ""
-    ) -> None:
-        super().__init__(headline, where=where, hint=hint)
-        self.report, self.balance = report, balance
-        self.images_dir: Path | None = None
-        self.annotations: Path | None = None
-        self.images_place: Path | None = None
-        self.read_as = COCO
-        self.looks: tuple[OtherLook, ...] = ()
-        self.page: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +144,7 @@ def plan_ingest(
     new = tuple(usable.found for usable in report.usable if usable.found.digest not in old)
     fates = Fates(len(new), len(labels.changed), labels.num_known, splits.group_sizes)
     balance = draw_balance(report, fates)
-    _refuse_if_unusable(report, balance, settings.data.max_quarantined_percent, str(coco.path))
+    refuse_if_unusable(report, balance, settings.data.max_quarantined_percent, str(coco.path))
     catalog = _next_catalog(
         report.usable, labels.changed, options, mended, splits.places, old, previous, class_names, tag
     )
@@ -196,7 +165,7 @@ def refuse_other_schema(
     read_categories(coco.categories, problems)
     class_names, schema_problems = _settle_schema(coco, options, settings, previous_names)
     report = ValidationReport((*problems, *schema_problems), class_names, (), ())
-    _refuse_if_unusable(report, None, settings.data.max_quarantined_percent, str(coco.path))
+    refuse_if_unusable(report, None, settings.data.max_quarantined_percent, str(coco.path))
 
 
 def _settle_schema(
@@ -327,35 +296,6 @@ def _merged(report: ValidationReport, problems: Sequence[DataProblem]) -> Valida
         usable=tuple(picture for picture in report.usable if picture.found.name not in left_out),
         quarantined=tuple(sorted({*report.quarantined, *left_out})),
     )
-
-
-def _refuse_if_unusable(
-    report: ValidationReport, balance: Balance | None, max_percent: float, where: str
-) -> None:
-    if report.blocking:
-        first = report.blocking[0]
-        others = len(by_kind(report.blocking)) - 1
-        more = f", and there are problems of {count(others, 'other kind')}" if others else ""
-        raise BatchRefusedError(f"{first.message}{more}", report, balance, where=where, hint=first.hint)
-    if report.quarantined_percent > max_percent:
-        worst = by_kind(problem for problem in report.problems if problem.severity == "error")
-        hint = "; ".join(map(_tell_kind, worst))
-        raise BatchRefusedError(_too_many(report, max_percent), report, balance, where=where, hint=hint)
-
-
-def _too_many(report: ValidationReport, max_percent: float) -> str:
-    num_bad, most = len(report.quarantined), f"at most {max_percent:g} % may be bad"
-    listed = count(num_bad + len(report.usable), "picture")
-    if not report.usable:
-        return f"none of the {listed} can be used ({most})"
-    return f"{num_bad} of {listed} cannot be used ({report.quarantined_percent:.1f} %; {most})"
-
-
-def _tell_kind(first: DataProblem) -> str:
-    """Say what is wrong, how often and where first, and what to do."""
-    place = first.where if first.picture in ("", first.where) else f"{first.picture}, {first.where}"
-    advice = f" ({first.hint})" if first.hint else ""
-    return f"{first.count} x {first.code}, first in {place}: {first.message}{advice}"
 
 
 def _next_catalog(

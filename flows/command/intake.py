@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
+from dataset.ingestion.refusal import BatchRefusedError
 from flows.console.output import Output, open_workspace, with_output
 from flows.intake.batch_intake import ingest as ingest_batch
 from flows.intake.feedback import ingest_corrections

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from dataset.coco.document import COCO
 from dataset.formats.archives import open_source
 from dataset.ingestion.ingest import ingest_batch
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.raw.conversion import conversion_of
 from dataset.readers.table import read_labels
 from dataset.version_store import DatasetStore

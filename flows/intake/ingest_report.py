@@ -13,7 +13,7 @@ from dataset.coco.validation import ValidationReport
 from dataset.health.batch_looks import OtherLook
 from dataset.ingestion.balance import Balance
 from dataset.ingestion.ingest import IngestResult
-from dataset.ingestion.plan import BatchRefusedError
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.problems import DataProblem, by_kind
 from dataset.raw.conversion import PictureConversion
 from flows.intake.batch_pictures import draw_examples, draw_looks

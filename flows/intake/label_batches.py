@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset.coco.frames import Frame
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
+from dataset.ingestion.refusal import BatchRefusedError
 from maskloop.masks import Rle
 
 if TYPE_CHECKING:

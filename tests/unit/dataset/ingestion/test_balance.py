@@ -14,7 +14,8 @@ from dataset.coco.document import CocoFile
 from dataset.coco.listing import picture_names
 from dataset.coco.validation import FoundPicture
 from dataset.ingestion.balance import Balance, ClassBalance
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions, plan_ingest
+from dataset.ingestion.plan import IngestOptions, plan_ingest
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.problems import DataProblem
 from maskloop.settings.workspace_settings import parse_settings
 from tests.fakes.coco_batches import HEIGHT_PX, WIDTH_PX, annotation, coco_content, rectangle

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dataset.coco.document import read_coco
-from dataset.ingestion.plan import BatchRefusedError
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.pictures.decoding import decode_picture, encode_png
 from dataset.versions.difference import compare_versions
 from maskloop.errors import DataError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataset.ingestion.name_groups import suggest_pattern
-from dataset.ingestion.plan import BatchRefusedError
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.pictures.decoding import encode_png
 from dataset.versions.catalog import read_catalog
 from maskloop.settings.workspace_settings import parse_settings

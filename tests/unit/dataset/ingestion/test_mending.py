@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dataset.ingestion.ingest import IngestResult
-from dataset.ingestion.plan import BatchRefusedError
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.labelled_pictures import LabelledPicture
 from maskloop.masks import areas_px
 from tests.fakes.bent_batches import Write, as_contours, as_rle, box_of

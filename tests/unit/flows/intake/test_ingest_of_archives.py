@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
+from dataset.ingestion.refusal import BatchRefusedError
 from flows.intake.batch_intake import ingest
 from tests.fakes.coco_batches import coco_content, rectangle, write_batch
 from tests.fakes.loop_world import World

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.pictures.decoding import encode_png
 from flows.intake.batch_intake import ingest
 from maskloop.errors import DataError

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.pictures.decoding import encode_png
 from dataset.raw.conversion import DEFAULT_CONVERSION
 from flows.intake.batch_intake import ingest

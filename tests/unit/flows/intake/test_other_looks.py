@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from dataset.health.batch_looks import CODE
-from dataset.ingestion.plan import BatchRefusedError, IngestOptions
+from dataset.ingestion.plan import IngestOptions
+from dataset.ingestion.refusal import BatchRefusedError
 from dataset.pictures.decoding import encode_png
 from flows.intake.batch_intake import ingest
 from tests.fakes.coco_batches import rectangle

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from dataset.ingestion.depth import judge_unused_bits
+from dataset.ingestion.partly_read import judge_unused_bits
 from dataset.problems import DataProblem
 
 

@@ -1,7 +1,8 @@
-"""Pictures of 16 bits a value that are read over their full range, but do not use it.
+"""Pictures of which a part alone is read: the first frame of an animation, the upper bits of 16.
 
-A camera of 12 bits that writes its values into the lower bits leaves 16 grey levels of 256. No file is
-stretched by itself: the next one, or the service's, would be stretched otherwise. The setting is named.
+Animated PNG and WebP files are read so in training and in the service alike. A camera of 12 bits that writes
+its values into the lower bits leaves 16 grey levels of 256. No file is stretched by itself: the next one, or
+the service's, would be stretched otherwise. The setting is named.
 """
 
 from __future__ import annotations
@@ -57,3 +58,27 @@ def judge_unused_bits(
         "are read"
     )
     return (DataProblem("warning", "bits-unused", deep[0].name, message, hint),)
+
+
+class FramedPicture(Protocol):
+    """What is asked of a picture."""
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        ...
+
+    @property
+    def num_frames(self) -> int:
+        """See `dataset.pictures.decoding.DecodedPicture`."""
+        ...
+
+
+def warn_of_unread_frames(pictures: Sequence[FramedPicture]) -> tuple[DataProblem, ...]:
+    """Say so if a batch holds animations."""
+    animated = [picture for picture in pictures if picture.num_frames > 1]
+    if not animated:
+        return ()
+    message = f"the first frame is read of {count(len(animated), 'animation')}, and no other frame"
+    hint = "if other frames are to be learned from, save them as pictures and label those"
+    return (DataProblem("warning", "frames-unread", animated[0].name, message, hint),)
