@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flows.answering.model_source import LedgerModelSource
+from flows.answering.view_pages import ViewPages
 from flows.intake.feedback import take_feedback
 from flows.rollouts.rollout import advance_rollout
 from flows.workspace.wiring import App, open_app
@@ -107,6 +108,7 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
             app.samples, app.corrections, said, by=by, now=app.clock.now(), observer=metrics
         ),
         render_metrics=metrics.render,
+        read_page=ViewPages(app.workspace, metrics.render).read,
     )
 
     def measure_quality(state: LoopState) -> Sequence[QualityBudget]:

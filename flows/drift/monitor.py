@@ -31,7 +31,7 @@ from flows.workspace.wiring import App
 from maskloop.clock import Clock
 from maskloop.files import write_text
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
-from maskloop.settings.workspace_settings import Settings
+from maskloop.settings.workspace_settings import MonitoringSettings, Settings
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from monitoring.drift.references import POOLED, ClosestReference
@@ -86,7 +86,7 @@ def monitor(app: App) -> Monitored:
     )
     keep_sketches(app.samples, app.sketches, app.clock, app.teller)
     _finish_last_window(app.samples, app.state(), app.workspace.root)
-    pending, remarks = _find_pending(app, weights_digest)
+    pending, remarks = _find_pending(app.samples, weights_digest, settings, app.state(), app.clock.now())
     app.samples.prune(app.clock.now())
     app.corrections.prune(app.clock.now())
     for remark in remarks:
@@ -128,13 +128,14 @@ def monitor(app: App) -> Monitored:
     return Monitored(judged, 0, trigger, judged.sentence(), watched, remarks)
 
 
-def _find_pending(app: App, weights_digest: str) -> tuple[list[Sample], tuple[str, ...]]:
+def _find_pending(
+    samples: SampleLog, weights_digest: str, settings: MonitoringSettings, state: LoopState, now: datetime
+) -> tuple[list[Sample], tuple[str, ...]]:
     """Return the champion's newest samples to judge, and what is odd about these and about all others."""
-    settings, now, state = app.settings.monitoring, app.clock.now(), app.state()
     limit, oldest = 10 * settings.window_samples, now - timedelta(days=settings.retention_days)
-    own = app.samples.newest(limit, weights_digest=weights_digest, pending_only=True)
+    own = samples.newest(limit, weights_digest=weights_digest, pending_only=True)
     fresh = [sample for sample in own if sample.received_at >= oldest]
-    everything = app.samples.newest(limit, pending_only=True)
+    everything = samples.newest(limit, pending_only=True)
     return fresh, (
         *tell_other_versions(everything, weights_digest, state.version_of),
         *tell_clocks(fresh[: settings.window_samples], now),

@@ -29,19 +29,22 @@ _MAX_WINDOWS: Final = 200
 _CONTAINER_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
-def measure_workspace(app: App, *, url: str = "", key: str = "") -> tuple[Figure, ...]:
+def measure_workspace(
+    app: App, *, url: str = "", key: str = "", service: ServiceFigures | None = None
+) -> tuple[Figure, ...]:
     """Return the ten figures.
 
     Args:
         app: The workspace.
         url: Of the service; empty: the one that `maskloop up` runs for this workspace, if it does.
         key: An API key that may read figures.
+        service: What the service counts, where that is known already.
 
     Raises:
         UnavailableError: if a service that was named does not answer.
         DataError: if what it answers are no figures.
     """
-    service, why = ask_service(app.workspace, url, key)
+    service, why = (service, "") if service else ask_service(app.workspace, url, key)
     found = Gathered(
         now=app.clock.now(),
         settings=app.settings,

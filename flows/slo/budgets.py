@@ -64,13 +64,14 @@ class Budgets:
     freeze: Freeze | None
 
 
-def read_budgets(app: App, *, url: str = "", key: str = "") -> Budgets:
+def read_budgets(app: App, *, url: str = "", key: str = "", service: ServiceFigures | None = None) -> Budgets:
     """Return how every objective is kept.
 
     Args:
         app: The workspace.
         url: Of the service; empty: the one that `maskloop up` runs for this workspace, if it does.
         key: An API key that may read figures.
+        service: What the service counts, where that is known already.
 
     Raises:
         UnavailableError: if a service that was named does not answer.
@@ -78,7 +79,7 @@ def read_budgets(app: App, *, url: str = "", key: str = "") -> Budgets:
         ConfigurationError: if two objectives have one name.
     """
     objectives, now, state = find_objectives(app.settings), app.clock.now(), app.state()
-    service, why = ask_service(app.workspace, url, key)
+    service, why = (service, "") if service else ask_service(app.workspace, url, key)
     by_quality = {one.objective.name: one for one in find_quality_budgets(state, app.settings, now)}
     readings = []
     for one in objectives:

@@ -16,6 +16,7 @@ from flows.workspace.wiring import App
 from maskloop.errors import UnavailableError
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
+from serving.telemetry.reading import ServiceFigures
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,16 @@ class Gathered:
         return {one.id: one for one in self.figures}
 
 
-def gather_facts(app: App, *, url: str = "", key: str = "") -> Gathered:
+def gather_facts(
+    app: App, *, url: str = "", key: str = "", service: ServiceFigures | None = None
+) -> Gathered:
     """Read ledger, sample log, corrections and the service's figures. Changes nothing.
 
     Args:
         app: The workspace.
         url: Of the service; empty: the one that `maskloop up` runs for this workspace, if it does.
         key: An API key that may read figures.
+        service: What the service counts, where that is known already.
 
     Raises:
         IntegrityError: if the ledger was changed by hand.
@@ -71,7 +75,8 @@ def gather_facts(app: App, *, url: str = "", key: str = "") -> Gathered:
     missing: tuple[str, ...] = ()
     now, status = app.clock.now(), describe_status(app)
     try:
-        figures, budgets = measure_workspace(app, url=url, key=key), read_budgets(app, url=url, key=key)
+        figures = measure_workspace(app, url=url, key=key, service=service)
+        budgets = read_budgets(app, url=url, key=key, service=service)
     except UnavailableError as error:  # the views show the rest
         missing = (str(error),)
         figures, budgets = measure_workspace(app), read_budgets(app)

@@ -37,6 +37,7 @@ from registry.evidence.approval_page import TEMPLATE as APPROVAL_TEMPLATE
 from registry.evidence.diagnosis import KINDS_IN_WORDS, MAX_CURVES, calibration_in_words
 from registry.evidence.judged_evidence import SIGNS, worst_checks_first
 from registry.wording import figure, sentence, signed, when
+from serving.telemetry.reading import ServiceFigures
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -97,6 +98,7 @@ def write_views(
     cycle: str = "",
     url: str = "",
     key: str = "",
+    figures: ServiceFigures | None = None,
 ) -> dict[ViewName, Written]:
     """Write views from facts that are gathered once, and return what they say.
 
@@ -108,12 +110,13 @@ def write_views(
         cycle: That the debug view shows; not together with ``version``.
         url: Of the service whose figures are shown; empty: the one that `maskloop up` runs.
         key: An API key that may read figures.
+        figures: What the service counts, where that is known already.
 
     Raises:
         NotFoundError: if there is no such version or cycle.
         StorageError: if a page cannot be written.
     """
-    found = gather_facts(app, url=url, key=key)
+    found = gather_facts(app, url=url, key=key, service=figures)
     views: dict[ViewName, View] = {}
     for name in names:
         if name == "executive":

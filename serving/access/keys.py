@@ -29,8 +29,8 @@ from maskloop.errors import (
 from maskloop.files import locked, written_atomically
 from maskloop.schema import refuse_newer
 
-Scope = Literal["predict", "feedback", "metrics"]
-ALL_SCOPES: Final[tuple[Scope, ...]] = ("predict", "feedback", "metrics")
+Scope = Literal["predict", "feedback", "metrics", "views"]
+ALL_SCOPES: Final[tuple[Scope, ...]] = ("predict", "feedback", "metrics", "views")
 _PREFIX: Final = "mlk"
 _SCHEMA_VERSION: Final = 1
 

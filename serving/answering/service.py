@@ -78,6 +78,7 @@ class Service:
         observer: Is told about everything.
         give_feedback: Takes what people say.
         render_metrics: Returns the metrics page and its content type.
+        read_page: Returns a page for people and its kind, by its path; None where there are none.
     """
 
     model_name: str
@@ -90,6 +91,7 @@ class Service:
     observer: Observer
     give_feedback: GiveFeedback
     render_metrics: Callable[[], tuple[bytes, str]]
+    read_page: Callable[[str], tuple[bytes, str]] | None = None
 
     async def predict(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> PredictAnswer:
         """Answer one picture.

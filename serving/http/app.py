@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskloop.errors import MaskloopError
 from serving.answering.service import Service
-from serving.http.endpoints import make_picture_router, make_public_router, make_router
+from serving.http.endpoints import add_views, make_picture_router, make_public_router, make_router
 from serving.http.intake import BodyLimit
 from serving.http.picture_routes import PictureRoutes
 from serving.http.problems import (
@@ -76,6 +76,7 @@ def create_app(
     app.include_router(pictures)
     app.include_router(make_router(service, needs_keys=needs_keys))
     app.include_router(make_public_router(service, needs_keys=needs_keys))
+    add_views(app, service, needs_keys=needs_keys)
     _answer_errors(app)
     app.add_middleware(PictureRoutes, routes=pictures.routes)
     max_bytes = int(service.settings.max_body_mb * 1e6)

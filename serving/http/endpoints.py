@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 
@@ -18,6 +18,7 @@ from serving.http.intake import ClientLeftError, read_form, read_picture
 from serving.http.openapi_examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.http.picture_routes import Caller, PictureRoute, recognise
 from serving.http.problems import PROBLEMS, problem_of, status_of
+from serving.http.view_routes import make_view_router
 from serving.schemas import (
     Asked,
     BatchAnswer,
@@ -175,13 +176,28 @@ def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:
     return router
 
 
+def add_views(app: FastAPI, service: Service, *, needs_keys: bool) -> None:
+    """Add the pages for people, where there are any; a key that shows them has the scope ``views``."""
+    if service.read_page is None:
+        return
+
+    def admit(request: Request) -> None:
+        authorise(service, request, "views", needs_keys=needs_keys, is_page=True)
+
+    app.include_router(make_view_router(service.read_page, security=_security(needs_keys), authorise=admit))
+
+
 def _security(needs_keys: bool) -> list[Any]:
     """Say in the documentation that a key is needed; `authorise` looks at it."""
     return [Depends(HTTPBearer(auto_error=False, description="An API key."))] if needs_keys else []
 
 
-def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: bool) -> None:
+def authorise(
+    service: Service, request: Request, scope: Scope, *, needs_keys: bool, is_page: bool = False
+) -> None:
     """Admit a request, count it, and keep its key, if it has one, as ``request.state.key``.
+
+    A page may be opened from a link in a message or on another site, which sees nothing of it.
 
     Raises:
         UnauthorisedError: if it has none and needs one, or it is not valid.
@@ -197,7 +213,8 @@ def authorise(service: Service, request: Request, scope: Scope, *, needs_keys: b
         return
     if needs_keys:
         raise UnauthorisedError("an API key is needed", hint="send Authorization: Bearer KEY")
-    if request.headers.get("sec-fetch-site") == "cross-site":
+    is_opened = is_page and request.headers.get("sec-fetch-dest") == "document"
+    if request.headers.get("sec-fetch-site") == "cross-site" and not is_opened:
         raise ForbiddenError("a page of another web site asks", hint="it needs an API key")
     service.limiter.count(request.client.host if request.client else "unknown")
 

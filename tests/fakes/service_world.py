@@ -125,6 +125,7 @@ class ServiceWorld:
         self.needs_keys, self.sandboxed = needs_keys, sandboxed
         self.trusted_hosts: tuple[str, ...] = ("*",)
         self.tracer: Tracer = NO_TRACER
+        self.read_page: Callable[[str], tuple[bytes, str]] | None = None
         self.service: Service | None = None
 
     def make_app(self) -> FastAPI:
@@ -149,6 +150,7 @@ class ServiceWorld:
             observer=self.observer,
             give_feedback=lambda said, by: self._give_feedback(said, by),
             render_metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
+            read_page=self.read_page,
         )
 
         @asynccontextmanager
