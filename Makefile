@@ -39,7 +39,7 @@ test-labels: environment  ## what labelling tools write, by the tools themselves
 test-studio: environment  ## labels through a real Label Studio server, in an environment of its own (1 GB)
 	$(BIN)/python -m tests.label_tools.environments install label-studio-server
 	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_labelling_tools.py \
-	  tests/contracts/test_labelling_story.py
+	  tests/contracts/test_labelling_story.py tests/contracts/test_local_files.py
 
 test-cvat: environment  ## what is said to CVAT, by its own client and published schema, in an environment of its own (150 MB)
 	$(BIN)/python -m tests.label_tools.environments install cvat-sdk

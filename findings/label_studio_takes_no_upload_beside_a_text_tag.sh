@@ -26,8 +26,8 @@ with socket.socket() as free:
 url, token = f"http://127.0.0.1:{port}", "0123456789abcdef0123456789abcdef01234567"
 quiet = {"COLLECT_ANALYTICS": "false", "LATEST_VERSION_CHECK": "false", "SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": ""}
 command = [Path(sys.executable).parent / "label-studio", "start", "--no-browser", "--data-dir", "data", "--host", url,
-           "-p", str(port), "--username", "a@example.org", "--password", "a-test-1", "--enable-legacy-api-token",
-           "--user-token", token]
+           "--internal-host", "127.0.0.1", "-p", str(port), "--username", "a@example.org", "--password", "a-test-1",
+           "--enable-legacy-api-token", "--user-token", token]
 with open("log", "wb") as log:
     server = subprocess.Popen(command, env={**os.environ, **quiet}, stdout=log, stderr=log, start_new_session=True)
 try:

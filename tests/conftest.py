@@ -30,6 +30,10 @@ MAY_SKIP: Final = {
         "needs Label Studio (1 GB): `make test-studio` runs the suite against a real server; everywhere, "
         "tests/contracts/test_labelling_tools.py runs it against a fake of its HTTP interface"
     ),
+    "test_every_kind_of_object_comes_back_from_local_files_to_the_pixel_by_the_documented_lines": (
+        "needs Label Studio (1 GB): `make test-studio` runs it; everywhere, "
+        "tests/unit/dataset/exports/test_version_export.py reads the export back without the server"
+    ),
     "test_what_is_said_to_cvat_and_answered_is_as_its_published_schema_has_it": _CVAT,
     "test_cvat_s_own_client_sees_what_was_pushed_and_what_it_draws_is_pulled": _CVAT,
     "test_every_answer_is_one_that_the_document_promises": (

@@ -6,6 +6,7 @@ crowd regions: as objects they would be taught as such, so they are left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from dataset.exports.port import (
 )
 from dataset.formats.brushes import write_brush
 from dataset.labelled_pictures import LabelledInstance
+from maskloop.pages.class_colours import class_colour
 
 _TASKS: Final = "tasks.json"
 _ADDRESS: Final = "/data/local-files/?d="
@@ -33,13 +35,32 @@ def write(version: ExportedVersion, folder: Path) -> tuple[str, ...]:
         for number, picture in enumerate(version.pictures, start=1)
     ]
     write_json(folder / _TASKS, tasks)
-    labels = "".join(f"<Label value={quoteattr(name)}/>" for name in version.class_names)
-    write_label_text(
-        folder / "interface.xml",
-        '<View><Image name="image" value="$image" zoom="true" zoomControl="true"/>'
-        f'<BrushLabels name="brush" toName="image">{labels}</BrushLabels></View>',
-    )
+    write_label_text(folder / "interface.xml", f"<View>{write_controls(version.class_names)}</View>")
     return (_TASKS,)
+
+
+def write_controls(class_names: Sequence[str]) -> str:
+    """Return what a labelling interface draws with: brush and polygon for every class, then the picture.
+
+    Classes stand above the picture, where they need no scrolling, in the colours that pages give them:
+    Label Studio's own are hard to tell apart.
+    """
+    labels = "".join(
+        f'<Label value={quoteattr(name)} background="#{bytes(class_colour(index)).hex()}"/>'
+        for index, name in enumerate(class_names)
+    )
+    return (
+        '<View style="display: flex; flex-wrap: wrap; align-items: center; column-gap: 1rem">'
+        f'{write_line("Brush")}<BrushLabels name="brush" toName="image">{labels}</BrushLabels>'
+        f'{write_line("Polygon")}<PolygonLabels name="polygon" toName="image">{labels}</PolygonLabels>'
+        '</View><Image name="image" value="$image" zoom="true" zoomControl="true"/>'
+    )
+
+
+def write_line(text: str) -> str:
+    """Return a line of ordinary size: with large ones the picture begins below the middle of a screen."""
+    style = "font-size: 0.9rem; font-weight: 400; margin: 0 0 0.25rem"
+    return f'<Header value="{text}" size="6" style="{style}"/>'
 
 
 WRITER: Final = LabelWriter(

@@ -66,8 +66,14 @@ def write_brush(mask: Rle) -> list[int]:
 def decode_brush(data: bytes, num_values: int) -> NDArray[np.uint8]:
     """Return the values of a stream, uint8 (N,). Raises MaskError if it is broken or holds another number."""
     head = int.from_bytes(data[:_HEAD_BYTES], "big")
-    if len(data) < _HEAD_BYTES or head >> (8 * _HEAD_BYTES - 32) != num_values:
-        raise MaskError(f"the brush mask is not one of {num_values} values, as its picture has them")
+    if len(data) < _HEAD_BYTES:
+        raise MaskError("the brush mask is cut off before its first value")
+    told = head >> (8 * _HEAD_BYTES - 32)
+    if told != num_values:
+        raise MaskError(
+            f"the brush mask has {told} values, not the {num_values} of its picture: it was drawn on one of "
+            "another size"
+        )
     if (head >> (8 * _HEAD_BYTES - 37) & 31) + 1 != _VALUE_BITS:
         raise MaskError("the brush mask's values are not of 8 bits")
     sizes = [(head >> (8 * _HEAD_BYTES - 41 - 4 * number) & 15) + 1 for number in range(4)]

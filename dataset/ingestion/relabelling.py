@@ -30,12 +30,15 @@ class ClassChange:
         before: Its instances in the relabelled pictures so far.
         after: Its instances in them from now on.
         pictures_without: Names of pictures that had the class and have it no more.
+        pictures_without_crowd: Names of pictures that have fewer crowd regions of the class from now on, and
+            no object in place of the missing ones.
     """
 
     name: str
     before: int
     after: int
     pictures_without: tuple[str, ...]
+    pictures_without_crowd: tuple[str, ...] = ()
 
 
 def compare_labels(
@@ -56,6 +59,11 @@ def compare_labels(
                 for picture in pictures
                 if before[picture.digest][index] and not after[picture.digest][index]
             ),
+            tuple(
+                picture.name
+                for picture in pictures
+                if _lacks_crowds(picture, instances[picture.digest], index)
+            ),
         )
         for index, name in enumerate(class_names)
     )
@@ -63,7 +71,7 @@ def compare_labels(
 
 def judge_relabelling(changes: Sequence[ClassChange], rule: Relabelling) -> tuple[DataProblem, ...]:
     """Refuse a relabelling that takes a class from pictures that had it, unless somebody agreed to it."""
-    return (*_taken_away(changes, rule), *_fewer(changes))
+    return (*_taken_away(changes, rule), *_fewer(changes), *_without_crowds(changes))
 
 
 def judge_undone_mends(
@@ -142,6 +150,27 @@ def _fewer(changes: Sequence[ClassChange]) -> tuple[DataProblem, ...]:
     told = ", ".join(f"{change.name!r} {change.before} to {change.after}" for change in fewer)
     message = f"pictures that are in the data already have fewer instances now: {told}"
     return (DataProblem("warning", "fewer-instances", "/annotations", message, _STILL_THERE),)
+
+
+def _without_crowds(changes: Sequence[ClassChange]) -> tuple[DataProblem, ...]:
+    """Warn that what a tool without crowd regions left out is gone: its pixels become background."""
+    names = [name for change in changes for name in change.pictures_without_crowd]
+    if not names:
+        return ()
+    told = ", ".join(repr(change.name) for change in changes if change.pictures_without_crowd)
+    where = count(len(set(names)), "picture")
+    message = f"crowd regions of {told} are gone from {where}: what they covered is learned as background"
+    hint = "if the tool has no crowd regions, outline the objects in it, or take the new labels with --add; "
+    gone = DataProblem("warning", "crowd-regions-gone", "/annotations", message, hint + _STILL_THERE)
+    return (replace(gone, example=names[0]),)
+
+
+def _lacks_crowds(known: LabelledPicture, new: Sequence[LabelledInstance], class_index: int) -> bool:
+    """Tell whether a picture has fewer crowd regions of a class than before, and no object in their place."""
+    own = [one for one in new if one.class_index == class_index]
+    objects = {one.mask for one in own if not one.is_crowd}
+    crowds = [one.mask for one in known.instances if one.is_crowd and one.class_index == class_index]
+    return sum(mask not in objects for mask in crowds) > sum(one.is_crowd for one in own)
 
 
 def _first(changes: Sequence[ClassChange]) -> str:

@@ -50,7 +50,7 @@ class LabelStudio:
         found = self._find()
         if found is None:
             interface = write_interface(class_names)
-            description = "Pictures that maskloop asks labels for"
+            description = "Pictures for which maskloop asks for labels"
             content = {"title": self._title, "label_config": interface, "description": description}
             self._api.post("/api/projects", json=content)
             found = self._find()
@@ -93,8 +93,10 @@ class LabelStudio:
         found = self._find()
         if found is None:
             raise NotFoundError(f"Label Studio has no project {self._title!r}", hint="push again")
+        uploaded = self._list_uploads(found["id"])
         for task in tasks:
-            address = self._upload(found["id"], task)
+            known = uploaded.get((_name_upload(task), len(task.picture)))
+            address = known or self._upload(found["id"], task)
             content = [write_task(task, address, self._outlines)]
             self._api.post(f"/api/projects/{found['id']}/import", json=content)
             yield task
@@ -157,18 +159,24 @@ class LabelStudio:
             "labelling.project",
         )
 
+    def _list_uploads(self, project: int) -> dict[tuple[str, int], str]:
+        """Return the addresses of the pictures that were uploaded, by name and size in bytes.
+
+        The server puts a random prefix before each name.
+        """
+        listed = self._api.get(f"/api/projects/{project}/file-uploads", {"all": "true"})
+        return {
+            (own_name(one["file"]).rpartition("-")[2], one.get("size")): _data_path(one["file"])
+            for one in (listed if isinstance(listed, list) else ())
+        }
+
     def _upload(self, project: int, task: LabelTask) -> str:
-        """Return the address of the uploaded picture."""
-        name = f"{task.picture_digest}{task.extension}"
-        uploads = self._api.get(f"/api/projects/{project}/file-uploads", {"all": "true"})
-        for upload in uploads if isinstance(uploads, list) else ():
-            if own_name(upload["file"]).endswith(name) and upload.get("size") == len(task.picture):
-                return _data_path(upload["file"])
+        """Upload a picture and return its address."""
         media_type = _MEDIA_TYPES.get(task.extension, f"image/{task.extension.removeprefix('.')}")
         answer = self._api.post(
             f"/api/projects/{project}/import",
             query={"commit_to_project": "false"},
-            files={"file": (name, task.picture, media_type)},
+            files={"file": (_name_upload(task), task.picture, media_type)},
         )
         number = answer["file_upload_ids"][0]
         upload = self._api.get(f"/api/import/file-upload/{number}")
@@ -230,7 +238,7 @@ def _annotation(
         instances=tuple(drawing.instances),
         is_ground_truth=bool(one.get("ground_truth")),
         is_unchanged=model is not None and is_unchanged(drawing, model),
-        trouble=drawing.trouble,
+        trouble=drawing.trouble.removeprefix(f"task {task['id']}, "),
     )
 
 
@@ -249,6 +257,10 @@ def _placed(task: Mapping[str, Any]) -> PlacedTask:
         num_finished=int(task.get("total_annotations") or 0),
         version=str(task.get("updated_at") or ""),
     )
+
+
+def _name_upload(task: LabelTask) -> str:
+    return f"{task.picture_digest}{task.extension}"
 
 
 def _data_path(file: str) -> str:

@@ -19,9 +19,9 @@ class LabelStudioApi(ServerApi):
 
     product = "Label Studio"
     usual_variable = "LABEL_STUDIO_API_KEY"
-    access_menu = "Account & Settings"
+    access_menu = "Account & Settings > Personal Access Token"
     access_hint = (
-        "create a personal access token under Account & Settings; a legacy token works only where the "
+        f"create a personal access token under {access_menu}; a legacy token works only where the "
         "organisation allows it"
     )
     _bearer = ""

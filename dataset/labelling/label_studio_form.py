@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
 
 from dataset.exports.edges import trace_outline
+from dataset.exports.label_studio import write_controls, write_line
 from dataset.formats.brushes import write_brush
 from dataset.labelling.port import DrawnInstance, LabelTask
 from maskloop.errors import DataError
-from maskloop.pages.class_colours import class_colour
 
 Outlines = Literal["brush", "polygon"]
 _BRUSH: Final = "brush"
@@ -22,28 +21,12 @@ _MAX_CONFIG_CHARACTERS: Final = 1_000_000
 
 
 def write_interface(class_names: Sequence[str]) -> str:
-    """Return the labelling interface: the reason, brush and polygon for every class, then the picture.
+    """Return the labelling interface: the reason, then what people draw with, and the picture.
 
-    Classes stand above the picture, where they need no scrolling, in the colours that pages give them.
     A server takes uploads only while one named tag shows task data: here the picture; headers have no name.
     """
-    labels = "".join(
-        f'<Label value={quoteattr(name)} background="#{bytes(class_colour(index)).hex()}"/>'
-        for index, name in enumerate(class_names)
-    )
-    return (
-        f"<View>{_small('Why this picture: $reason')}{_small('Why labels are asked for: $cause')}"
-        '<View style="display: flex; flex-wrap: wrap; align-items: center; column-gap: 1rem">'
-        f'{_small("Brush")}<BrushLabels name="{_BRUSH}" toName="{_IMAGE}">{labels}</BrushLabels>'
-        f'{_small("Polygon")}<PolygonLabels name="{_POLYGON}" toName="{_IMAGE}">{labels}</PolygonLabels>'
-        f'</View><Image name="{_IMAGE}" value="$image" zoom="true" zoomControl="true"/></View>'
-    )
-
-
-def _small(text: str) -> str:
-    """Return a line of ordinary size: with large ones the picture begins below the middle of a screen."""
-    style = "font-size: 0.9rem; font-weight: 400; margin: 0 0 0.25rem"
-    return f'<Header value="{text}" size="6" style="{style}"/>'
+    told = f"{write_line('Why this picture: $reason')}{write_line('Why labels are asked for: $cause')}"
+    return f"<View>{told}{write_controls(class_names)}</View>"
 
 
 def read_classes(interface: str) -> frozenset[str]:

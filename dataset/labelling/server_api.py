@@ -100,7 +100,7 @@ class ServerApi:
             raise UnavailableError(
                 f"{self.product} does not answer: {type(error).__name__}",
                 where=self.url,
-                hint="start the server, or correct labelling.url",
+                hint="start the server, or correct labelling.url, and run the command again",
             ) from error
 
     def _json(self, response: httpx.Response) -> Any:

@@ -178,7 +178,7 @@ class Demo:
         with self._step(6, "the pictures that the alarm asked for are labelled: retraining"):
             annotator = employ_annotator(truth, settings, self.app.workspace.root)
             num_labelled = annotator.label(tool)
-            self.teller.say(f"A stand-in for a person labels {num_labelled} pictures in {tool.find_project()}")
+            self.teller.say(f"A stand-in for a person labelled {num_labelled} pictures in {tool.find_project()}")
             self._reconcile()
 
     def _reconcile(self) -> None:

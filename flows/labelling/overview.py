@@ -11,6 +11,7 @@ from dataset.labelling.port import LabellingTool, PlacedTask
 from flows.workspace.wiring import App
 from maskloop.errors import MaskloopError
 from maskloop.state.loop_state import LabelRequest
+from maskloop.wording import count
 from maskloop.workspace import Workspace
 
 
@@ -61,10 +62,10 @@ def describe_requests(app: App) -> LabellingOverview:
     if not any(one.pushed for one in requests):
         return LabellingOverview(tuple(describe(one, None) for one in requests), ())
     try:
-        tasks = app.labelling_tool.list_tasks()
+        project, tasks = app.labelling_tool.find_project(), app.labelling_tool.list_tasks()
     except MaskloopError as error:
         return LabellingOverview(tuple(describe(one, None) for one in requests), (str(error),))
-    remarks = _remark(requests, tasks, app.labelling_tool.name)
+    remarks = _remark(requests, tasks, app.labelling_tool.name, project)
     progress = []
     for request in requests:
         own = _tasks_of(request, tasks)
@@ -111,7 +112,9 @@ def _describe(
     )
 
 
-def _remark(requests: Sequence[LabelRequest], tasks: Sequence[PlacedTask], tool: str) -> list[str]:
+def _remark(
+    requests: Sequence[LabelRequest], tasks: Sequence[PlacedTask], tool: str, project: str
+) -> list[str]:
     times = Counter(one.picture_digest for one in tasks)
     remarks = []
     for request in requests:
@@ -125,17 +128,29 @@ def _remark(requests: Sequence[LabelRequest], tasks: Sequence[PlacedTask], tool:
                 f"`maskloop label push {requested.request_id}` sends its pictures to {tool} too"
             )
             continue
-        num_gone = request.pushed.num_pictures - sum(one.picture_digest in times for one in requested.chosen)
-        if num_gone > 0:
+        pushed, again = request.pushed, f"`maskloop label push {requested.request_id}`"
+        num_gone = pushed.num_pictures - sum(one.picture_digest in times for one in requested.chosen)
+        if num_gone == pushed.num_pictures and project != pushed.project:
+            now = f"the settings name {project} now" if project else "there is no project of this title now"
             remarks.append(
-                f"request {requested.request_id}: {num_gone} of its tasks were deleted in the tool; "
-                f"`maskloop label push {requested.request_id}` adds them again"
+                f"request {requested.request_id} was pushed to {pushed.project}, and {now}: set "
+                f"labelling.project to what it was, or {again} sends its pictures anew"
+            )
+        elif num_gone > 0:
+            gone = count(num_gone, "task")
+            remarks.append(
+                f"request {requested.request_id}: {gone} deleted in the tool; {again} adds what is missing"
+            )
+        if request.pulled and request.pulled.num_left_out:
+            reasons = "; ".join(request.pulled.reasons)
+            remarks.append(
+                f"request {requested.request_id}: {reasons}; what is corrected in the tool is pulled again"
             )
     known = {one.picture_digest for request in requests for one in request.requested.chosen}
     num_foreign = sum((one.num_finished or 0) > 0 and one.picture_digest not in known for one in tasks)
     if num_foreign:
         remarks.append(
-            f"{num_foreign} finished tasks are of no request at hand and are not pulled; "
-            "export them and use `maskloop ingest`, or name an older request in `maskloop label pull`"
+            f"{count(num_foreign, 'finished task')} of no request at hand left alone: "
+            "export and `maskloop ingest` them, or name an older request in `maskloop label pull`"
         )
     return remarks

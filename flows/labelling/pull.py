@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dataset.ingestion.ingest import IngestResult
 
 _MAX_REASONS: Final = 20
+_TASKS_NAMED: Final = 5
 
 
 def pull_labels(app: App, request_id: str = "", *, open_only: bool = False) -> list[LabelsPulled]:
@@ -204,7 +205,7 @@ class _Pull:
             data_tag="",
             pictures=tuple(now[digest] for digest in sorted(now)),
             seen=seen,
-            reasons=(*_tell_reasons(self.left_out), *warnings, *_tell_agreement(settled)),
+            reasons=(*_tell_reasons(self.left_out, self.tasks), *warnings, *_tell_agreement(settled)),
         )
 
     @property
@@ -323,10 +324,24 @@ def _returned(one: Settled) -> ReturnedPicture:
     )
 
 
-def _tell_reasons(left_out: Mapping[str, str]) -> tuple[str, ...]:
-    """Return each reason with the number of pictures, the most frequent first."""
-    counted = Counter(left_out.values()).most_common(_MAX_REASONS)
-    return tuple(f"{count(number, 'picture')} left out: {reason}" for reason, number in counted)
+def _tell_reasons(left_out: Mapping[str, str], tasks: Mapping[str, Sequence[PlacedTask]]) -> tuple[str, ...]:
+    """Return each reason with the number of pictures and their tasks, the most frequent first."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for digest, reason in left_out.items():
+        by_reason[reason].append(digest)
+    ranked = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    return tuple(
+        f"{count(len(digests), 'picture')} left out: {reason}{_name_tasks(digests, tasks)}"
+        for reason, digests in ranked[:_MAX_REASONS]
+    )
+
+
+def _name_tasks(digests: Sequence[str], tasks: Mapping[str, Sequence[PlacedTask]]) -> str:
+    """Return where people find these pictures in the tool, in brackets; empty if they are there no more."""
+    ids = [task.task_id for digest in digests for task in tasks.get(digest, ())]
+    more = f" and {len(ids) - _TASKS_NAMED} more" if len(ids) > _TASKS_NAMED else ""
+    plural = "s" if len(ids) > 1 else ""
+    return f" (task{plural} {', '.join(ids[:_TASKS_NAMED])}{more})" if ids else ""
 
 
 def _tell_agreement(settled: Sequence[Settled | LeftOut]) -> tuple[str, ...]:

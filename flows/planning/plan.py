@@ -194,7 +194,8 @@ def _plan_wait_for_labels(
     waiting = CycleWaiting(
         waiting_for="labels",
         reason=f"{count(missing, 'more labelled picture')} from after the drift {verb} needed",
-        way_out="label kept production pictures and `maskloop ingest` them",
+        way_out="`maskloop label request` and `label push` send pictures to a labelling tool, `label status` "
+        "tells how far they are; `maskloop ingest` takes labels made elsewhere",
     )
     return None if cycle.waiting == waiting else Wait(cycle.id, waiting)
 

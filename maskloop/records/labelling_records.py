@@ -135,8 +135,9 @@ class LabelsPulled(Record):
         """Return the pull in plain words."""
         relabelled = f", {self.num_relabelled} relabelled" if self.num_relabelled else ""
         left_out = f", {self.num_left_out} left out" if self.num_left_out else ""
+        where = f", now in {self.data_tag}" if self.data_tag and self.num_returned else ""
         reasons = f": {'; '.join(self.reasons)}" if self.reasons else ""
         return (
             f"request {self.request_id}: labels of {count(self.num_new, 'new picture')} came from {self.tool}"
-            f"{relabelled}{left_out}, now in {self.data_tag or 'no version'}{reasons}"
+            f"{relabelled}{left_out}{where}{reasons}"
         )

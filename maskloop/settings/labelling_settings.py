@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -49,11 +50,13 @@ class LabellingSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _holds_no_credentials(cls, url: str) -> str:
+    def _is_a_server_s(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("begins with http:// or https://")
         if "@" in url.partition("://")[2].partition("/")[0]:
             raise ValueError("must not contain a user or password; token_variable names where the token is")
+        if re.search(r"/(projects|tasks|jobs)(/|$)", url):
+            raise ValueError("is the address of the server, without the path of a project or task")
         return url
 
     @model_validator(mode="after")

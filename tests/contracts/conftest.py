@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import make_url
 
 from maskloop.database.database import Database
+from tests.fakes.label_studio_server import LEGACY_TOKEN
 from tests.fakes.postgresql import PostgresqlServer, postgresql_server
-from tests.fakes.real_label_studio import real_label_studio
+from tests.fakes.real_label_studio import RealServer, real_label_studio
 from tests.fakes.stores import STORES
 
 
@@ -37,10 +39,25 @@ def mlflow_uri(mlflow_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def label_studio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A real Label Studio server, started when the first test asks for it."""
-    with real_label_studio(tmp_path_factory.mktemp("label-studio")) as url:
-        yield url
+    with real_label_studio(tmp_path_factory.mktemp("label-studio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server_url(label_studio_server: RealServer) -> str:
+    """The address of the real Label Studio server."""
+    return label_studio_server.url
+
+
+@pytest.fixture(scope="session")
+def personal_token(server_url: str) -> str:
+    """A personal access token for it; a server shows each whole only once."""
+    headers = {"Authorization": f"Token {LEGACY_TOKEN}"}
+    made = httpx.post(f"{server_url}/api/token/", headers=headers)
+    made.raise_for_status()
+    return str(made.json()["token"])
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,22 +28,41 @@ _QUIET: Final = {
 }
 
 
+@dataclass(frozen=True)
+class RealServer:
+    """A server that runs.
+
+    Attributes:
+        url: Its address.
+        served: The folder from which it serves local files (`LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT`).
+    """
+
+    url: str
+    served: Path
+
+
 @contextmanager
-def real_label_studio(folder: Path) -> Iterator[str]:
-    """Run a server and give its address; it takes one or two minutes to start."""
+def real_label_studio(folder: Path) -> Iterator[RealServer]:
+    """Run a server; it takes one or two minutes to start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
+    address, served = f"http://127.0.0.1:{port}", folder / "served"
+    served.mkdir()
+    serving = {
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(served),
+    }
     command = [
         *(str(EXECUTABLE), "start", "--no-browser", "--data-dir", str(folder / "data"), "--host", address),
+        *("--internal-host", "127.0.0.1"),  # its own default listens on every address
         *("-p", str(port), "--username", "a@example.org", "--password", "a-test-1"),
         *("--enable-legacy-api-token", "--user-token", LEGACY_TOKEN),
     ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command,
-            env={**os.environ, **_QUIET, "HOME": str(folder)},
+            env={**os.environ, **_QUIET, **serving, "HOME": str(folder)},
             stdout=log,
             stderr=log,
             start_new_session=True,  # it has a child, which is to end with it
@@ -52,7 +72,7 @@ def real_label_studio(folder: Path) -> Iterator[str]:
         second = {"email": PEOPLE[2], "username": "b", "first_name": "b", "last_name": "b"}
         headers = {"Authorization": f"Token {LEGACY_TOKEN}"}
         httpx.post(f"{address}/api/users/", headers=headers, json=second).raise_for_status()
-        yield address
+        yield RealServer(address, served)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)

@@ -102,6 +102,36 @@ def test_crowd_regions_are_neither_counted_nor_missed() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("new", "is_gone"),
+    [
+        ([bar(4, row=1)], True),
+        ([bar(4, row=1), bar(3, 1, is_crowd=True)], True),
+        ([bar(4, row=1), bar(2, is_crowd=True)], False),
+        ([bar(4, row=1), bar(3)], False),
+    ],
+    ids=["left out", "of another class", "drawn anew", "one object"],
+)
+def test_a_crowd_region_that_nothing_stands_in_for_is_gone(
+    new: list[LabelledInstance], is_gone: bool
+) -> None:
+    one = picture("one.png", bar(3, is_crowd=True), bar(4, row=1))
+    changes = compare_labels([one], {one.digest: tuple(new)}, CLASSES)
+    assert changes[0].pictures_without_crowd == (("one.png",) if is_gone else ())
+    codes = [problem.code for problem in judge_relabelling(changes, "ask")]
+    assert codes == (["crowd-regions-gone"] if is_gone else [])
+
+
+def test_crowd_regions_that_are_gone_are_a_warning_that_says_what_becomes_of_them() -> None:
+    gone = ClassChange("bolt", 1, 1, (), ("a.png", "b.png"))
+    (problem,) = judge_relabelling([gone], "replace")
+    assert (problem.severity, problem.example) == ("warning", "a.png")
+    assert problem.message == (
+        "crowd regions of 'bolt' are gone from 2 pictures: what they covered is learned as background"
+    )
+    assert "--add" in problem.hint
+
+
 # --- judging -------------------------------------------------------------------------------------
 
 LOST = (ClassChange("bolt", 5, 3, ("b.png", "c.png")), ClassChange("nut", 2, 0, ("a.png",)))

@@ -7,7 +7,7 @@ import pytest
 
 from dataset.labelling.label_studio import LabelStudio, read_export
 from dataset.labelling.label_studio_api import LabelStudioApi
-from dataset.labelling.port import PlacedTask
+from dataset.labelling.port import LabelTask, PlacedTask
 from maskloop.digest import digest_bytes
 from tests.fakes.label_scene import SCENE
 from tests.fakes.label_studio_files import annotation, brushed, task
@@ -33,6 +33,23 @@ def test_the_token_goes_to_no_address_that_a_person_wrote_into_a_task(
     placed = PlacedTask("4", digest_bytes(b""), "r1", 1)
     assert LabelStudio(api, title="t").fetch_picture(placed) is None
     assert asked == ["http://studio/api/tasks/4"]
+
+
+def test_uploads_are_listed_once_for_a_push_of_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDIO_TOKEN", LEGACY_TOKEN)
+    server = FakeLabelStudio()
+    tool = LabelStudio(LabelStudioApi("http://studio", "STUDIO_TOKEN", transport=server.transport), title="t")
+    tool.open_project(["nut"])
+    pictures = [bytes([number]) for number in range(5)]
+    list(tool.add_tasks(task_of(picture) for picture in pictures))
+    assert [one for one in server.requests if one.endswith("/file-uploads")] == [
+        "GET /api/projects/1/file-uploads"
+    ]
+    assert {one.picture_digest for one in tool.list_tasks()} == {*map(digest_bytes, pictures)}
+
+
+def task_of(picture: bytes) -> LabelTask:
+    return LabelTask("s", digest_bytes(picture), picture, ".png", (4, 4), "belt", "r", "drift", "dark")
 
 
 def test_people_are_named_by_their_address_where_the_token_may_see_it() -> None:

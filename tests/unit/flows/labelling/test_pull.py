@@ -177,18 +177,6 @@ def test_an_idle_pull_from_a_folder_reads_no_labels(labelling: LabellingWorld, t
     assert (pull(labelling).num_new, tool.num_reads) == (1, 2)
 
 
-def test_labels_in_a_folder_that_cannot_be_read_are_told_by_status(
-    labelling: LabellingWorld, tmp_path: Path
-) -> None:
-    labelling.world.labelling_tool = FolderTool(tmp_path / "labelling")
-    request = pushed(labelling, 100)
-    assert describe_requests(labelling.world.app()).requests[0].finished == 0
-    (tmp_path / "labelling" / request / "labels" / "labels.json").write_text('{"images": [')
-    overview = describe_requests(labelling.world.app())
-    assert (overview.requests[0].in_tool, overview.requests[0].finished) == (1, None)
-    assert f"request {request}: its labels cannot be read" in overview.remarks[0]
-
-
 def test_labels_that_cannot_be_read_cost_only_their_request(
     labelling: LabellingWorld, tmp_path: Path
 ) -> None:
@@ -229,15 +217,6 @@ def test_labels_in_a_folder_that_no_request_asked_for_are_told_once_and_cost_the
         "keep the names that images/ has",
     )
     assert pull_labels(labelling.world.app(), request) == []
-
-
-def test_a_request_that_went_to_another_tool_than_the_settings_name_now_is_not_called_deleted(
-    labelling: LabellingWorld, tmp_path: Path
-) -> None:
-    request = pushed(labelling, 100)
-    labelling.world.labelling_tool = FolderTool(tmp_path / "labelling")
-    (remark,) = describe_requests(labelling.world.app()).remarks
-    assert f"request {request} was pushed to label-studio, and labelling.tool is folder now" in remark
 
 
 class CountingFolder(FolderTool):
@@ -290,9 +269,11 @@ def test_annotators_who_disagree_leave_a_picture_out_until_one_is_marked(
     for number, rows in ((100, 5), (101, 1)):
         labelling.label(number, shrunk(truth(number), rows))
         labelling.label(number, by=2)
-    record = pull(labelling)
+    record, task_id = pull(labelling), labelling.task(100).task_id
     assert (record.num_new, record.num_left_out) == (1, 1)
-    assert "1 picture left out: annotators disagree about bolt: IoU 0.50, below 0.75" in record.reasons
+    why = f"1 picture left out: annotators disagree about bolt: IoU 0.50, below 0.75 (task {task_id})"
+    assert why in record.reasons
+    assert why in describe_requests(labelling.world.app()).remarks[0]
     assert labelling.is_labelled(101)
     first = min(labelling.server.annotations)
     labelling.bench.api.ask("PATCH", f"/api/annotations/{first}/", json={"ground_truth": True})
@@ -311,8 +292,11 @@ def test_predictions_accepted_unchanged_are_marked_and_their_share_is_capped(
     labelling.label(100)
     record = pull(labelling)
     assert (record.num_new, record.num_left_out) == (2, 2)
-    assert record.reasons == (
-        "2 pictures left out: accepted as the model drew them, beyond 50 % (labelling.max_accepted_percent)",
+    tasks = ", ".join(labelling.task(number).task_id for number in (102, 103))
+    (told,) = record.reasons
+    assert told == (
+        "2 pictures left out: accepted as the model drew them, beyond 50 % (labelling.max_accepted_percent) "
+        f"(tasks {tasks})"
     )
     assert labelling.labels_of(100).label_origin == "corrected"
     assert labelling.labels_of(101).label_origin == "model-reviewed"
@@ -366,27 +350,9 @@ def test_a_picture_that_the_sample_log_lost_is_taken_from_the_tool(labelling: La
     upload["data"] = b"something else"
     record = pull(labelling)
     assert (record.num_new, record.num_left_out) == (1, 1)
-    assert record.reasons == ("1 picture left out: its picture is not kept any more",)
+    why = f"its picture is not kept any more (task {labelling.task(101).task_id})"
+    assert record.reasons == (f"1 picture left out: {why}",)
     assert labelling.labels_of(100).instances
-
-
-def test_deleted_and_foreign_tasks_are_told_and_lose_nothing(labelling: LabellingWorld) -> None:
-    request = pushed(labelling, 100, 101)
-    labelling.label(100)
-    pull(labelling)
-    labelling.bench.delete(labelling.task(100))
-    project = next(iter(labelling.server.projects))
-    labelling.server._add_task(project, {"data": {"image": "/data/upload/9/foreign.png"}})
-    (foreign,) = [one for one in labelling.tool.list_tasks() if not one.picture_digest]
-    labelling.bench.submit(foreign, truth(100))
-    assert pull_labels(labelling.world.app()) == []
-    assert labelling.is_labelled(100)
-    overview = describe_requests(labelling.world.app())
-    (one,) = overview.requests
-    assert (one.request, one.in_tool, one.finished, one.in_data) == (request, 1, 0, 1)
-    deleted, not_ours = overview.remarks
-    assert "1 of its tasks were deleted" in deleted
-    assert "1 finished tasks are of no request" in not_ours
 
 
 @pytest.mark.slow

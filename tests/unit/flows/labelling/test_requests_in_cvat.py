@@ -113,7 +113,7 @@ def test_a_deleted_task_loses_no_labels_and_comes_back_if_the_request_is_named(l
     assert pull_labels(labelling.world.app()) == []
     assert labelling.is_labelled(100)
     overview = describe_requests(labelling.world.app())
-    assert "1 of its tasks were deleted" in overview.remarks[0]
+    assert "1 task deleted in the tool" in overview.remarks[0]
     (pushed,) = push_labels(labelling.world.app(), request)
     assert (pushed.num_there, pushed.num_added) == (2, 1)
     assert len(labelling.tool.list_tasks()) == 2

@@ -11,6 +11,8 @@ from maskloop.settings.workspace_settings import parse_settings
     [
         ({"tool": "label-studio"}, "url is missing"),
         ({"url": "https://anna:secret@studio.example"}, "must not contain a user or password"),
+        ({"url": "http://studio.example:8080/projects/3/data?tab=1"}, "without the path of a project"),
+        ({"url": "https://cvat.example/tasks/12"}, "without the path of a project"),
         ({"url": "studio.example"}, "begins with http"),
         ({"token_variable": "a b"}, "token_variable"),
         ({"tool": "crayons"}, "tool"),
