@@ -91,7 +91,7 @@ def tell_people(app: App) -> list[str]:
 
 
 def send_test(app: App, names: Sequence[str] = ()) -> tuple[Outcome, ...]:
-    """Send a test message to each channel, or to some; nothing is recorded.
+    """Send a test message to each channel, or to some, in the order of the settings; nothing is recorded.
 
     Raises:
         NotFoundError: if there is no channel, or none of a name.
@@ -105,7 +105,9 @@ def send_test(app: App, names: Sequence[str] = ()) -> tuple[Outcome, ...]:
         raise NotFoundError(f"there is no channel {unknown[0]}", hint=f"there are {', '.join(channels)}")
     place = find_place(app.workspace)
     messages = {name: [("test", write_test_message(place, name))] for name in names or channels}
-    return tuple(Sender(channels, app.settings.notifications.timeout_s).send(messages))
+    outcomes = Sender(channels, app.settings.notifications.timeout_s).send(messages)
+    order = list(messages)
+    return tuple(sorted(outcomes, key=lambda one: order.index(one.channel)))
 
 
 def find_place(workspace: Workspace) -> Place:

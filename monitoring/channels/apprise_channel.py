@@ -67,7 +67,7 @@ def _explain(lines: list[str]) -> str:
     if statuses:
         return f"its server answered {statuses[-1]}"
     if any("onnection" in line or "ocket" in line for line in lines):
-        return "its server cannot be reached"
+        return "its server cannot be reached or does not answer in time"
     return "its server refused it or cannot be reached"
 
 

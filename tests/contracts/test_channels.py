@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -132,6 +133,16 @@ def test_an_address_is_read_with_every_message(receiver: Receiver, monkeypatch: 
     monkeypatch.setenv(VARIABLE, receiver.address.replace(TOKEN, "another"))
     channel.send(MESSAGE)
     assert receiver.paths == ["/another"]
+
+
+def test_a_server_that_takes_the_message_and_never_answers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"json://127.0.0.1:{silent.getsockname()[1]}/{TOKEN}?rto=0.2&cto=0.2"
+        monkeypatch.setenv(VARIABLE, address)
+        with pytest.raises(UnavailableError, match="cannot be reached or does not answer in time") as told:
+            AppriseChannel(VARIABLE).send(MESSAGE)
+    assert TOKEN not in str(told.value)
 
 
 def test_a_server_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
