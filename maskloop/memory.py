@@ -8,6 +8,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,18 +73,18 @@ def use_large_pages() -> int:
     return sum(madvise(start, size, _MADV_COLLAPSE) == 0 for start, size in stretches if size)
 
 
+@cache
 def spare_the_collector() -> None:
-    """Let the garbage collector pass over everything that is there now, when that is for the first time.
+    """Let the garbage collector pass over everything that is there now; only the first call does anything.
 
     Modules and models stay; looking through them took a tenth of what a service computes besides its model.
     What is spared still goes when its last reference does; only rings of references stay, until the process
     ends. Then all is looked at again: libraries that count what is left of them (nanobind, below triton)
     would otherwise report every one of their types and functions as leaked.
     """
-    if gc.get_freeze_count() == 0:
-        gc.collect()
-        gc.freeze()
-        atexit.register(gc.unfreeze)
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 def _is_own_data(mapping: str) -> bool:

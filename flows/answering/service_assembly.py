@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from flows.answering.feedback import take_feedback
 from flows.answering.model_source import LedgerModelSource
 from flows.answering.view_pages import ViewPages
-from flows.intake.feedback import take_feedback
 from flows.rollouts.rollout import advance_rollout
 from flows.workspace.wiring import App, open_app
 from maskloop.clock import Clock
@@ -83,7 +83,7 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     metrics = Metrics(app.settings.model_name)
     cores = _Cores(lambda: app.machine, app.settings.training.device)
     source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace)
-    host = ModelHost(source, metrics, cores=cores, settle=_settle)
+    host = ModelHost(source, metrics, cores=cores, settle=partial(_settle, alone=settings.workers == 1))
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
     batcher = MicroBatcher(settings, metrics, cores=cores)
     sampler = Sampler(
@@ -118,9 +118,10 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     return RunningService(advance, app.state, measure_quality, service, host, sampler, recorder, metrics)
 
 
-def _settle() -> None:
+def _settle(*, alone: bool) -> None:
     spare_the_collector()
-    use_large_pages()
+    if alone:  # a large page is one process's own, and workers share most of the small ones
+        use_large_pages()
 
 
 @dataclass(frozen=True)
@@ -169,12 +170,15 @@ class RunningService:
             if settings.workers > 1:
                 await self._look_before_accepting()
             with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
-                async with running(
+                beside = [
                     self.service.decoders.warm_up(),
                     repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
                     repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
-                    repeat("large pages", in_thread(use_large_pages), every_s=_LARGE_PAGES_EVERY_S),
-                ):
+                ]
+                if settings.workers == 1:
+                    large_pages = in_thread(use_large_pages)
+                    beside.append(repeat("large pages", large_pages, every_s=_LARGE_PAGES_EVERY_S))
+                async with running(*beside):
                     yield
         finally:
             await engine.close()

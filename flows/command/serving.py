@@ -52,7 +52,8 @@ def serve(root: Path, out: Output, **named: Any) -> None:
         click.echo("Ctrl-C stops it.")
 
     out.answer(where, show)
-    run_server(partial(make_application, app.workspace.root, settings), settings, listener)
+    application = partial(make_application, app.workspace.root, settings)
+    run_server(application, settings, listener, preload=("flows.answering.preload",))
     click.echo(f"The service at {url} has stopped.", err=True)
 
 

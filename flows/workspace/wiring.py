@@ -26,6 +26,7 @@ from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace, refuse_unusable_place
+from models.imports import without_compiler
 from models.ports import Exporter, Machine, Predictors, Trainer
 from monitoring.channels.port import Channel
 from monitoring.pages.evidently_report import EvidentlyReports
@@ -201,7 +202,8 @@ class App:
     @cached_property
     def predictors(self) -> Predictors:
         """Loads models: torch."""
-        from models.answering.predictors import TorchPredictors
+        with without_compiler():
+            from models.answering.predictors import TorchPredictors
 
         return TorchPredictors()
 
@@ -215,7 +217,8 @@ class App:
     @cached_property
     def machine(self) -> Machine:
         """What models compute with here, as torch sees it."""
-        from models.machine import TorchMachine
+        with without_compiler():
+            from models.machine import TorchMachine
 
         return TorchMachine()
 

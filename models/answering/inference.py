@@ -162,7 +162,10 @@ def find_regions(
     seen = look_at(model, parts, batch)
     heads, sizes = model.roi_heads, seen.images.image_sizes
     kept = heads.postprocess_detections(seen.logits, seen.deltas, seen.proposals, sizes)
-    found = [tuple(part[own[1] >= min_score] for part in own) for own in zip(*kept, strict=True)]
+    found = [*zip(*kept, strict=True)]
+    if min_score > heads.score_thresh:
+        counts = torch.stack([(own[1] >= min_score).sum() for own in found]).tolist()
+        found = [tuple(part[:count] for part in own) for own, count in zip(found, counts, strict=True)]
     boxes = [own[0] for own in found]
     masks, raw_masks = draw_regions(model, parts, seen, boxes, torch.cat([own[2] for own in found]))
     whole = (batch.shape[-2], batch.shape[-1])

@@ -91,7 +91,7 @@ class TorchPredictor:
             ConfigurationError: if the device does not exist.
         """
         chosen = choose_device(device)
-        model, manifest = load_model(directory, expected_digest=expected_digest)
+        model, manifest = load_model(directory, expected_digest=expected_digest, is_copied_next=True)
         return cls(
             model,
             class_names=manifest.class_names,

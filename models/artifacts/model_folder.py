@@ -5,13 +5,16 @@ No pickled classes: the manifest names the settings the network is built from, a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torchvision.models.detection import MaskRCNN
 
 from maskloop.digest import digest_file
@@ -78,17 +81,26 @@ def verify_artifact(directory: Path, *, expected_digest: str | None = None) -> A
     return _read_verified(directory, expected_digest)[0]
 
 
-def load_model(directory: Path, *, expected_digest: str | None = None) -> tuple[MaskRCNN, ArtifactManifest]:
-    """Verify an artifact and build its network, on the CPU. Raises as `verify_artifact` does."""
-    manifest, state = _read_verified(directory, expected_digest)
-    model = build_model(manifest.model, num_classes=len(manifest.class_names), pretrained=False)
-    model.load_state_dict(state)
+def load_model(
+    directory: Path, *, expected_digest: str | None = None, is_copied_next: bool = False
+) -> tuple[MaskRCNN, ArtifactManifest]:
+    """Verify an artifact and build its network, on the CPU. Raises as `verify_artifact` does.
+
+    Args:
+        directory: Where the artifact lies.
+        expected_digest: The weights digest recorded elsewhere; None if only the manifest vouches for it.
+        is_copied_next: The caller copies the network at once and keeps the copy alone. Until then its
+            weights are pages of the file instead of a copy; whoever keeps them would follow the file.
+    """
+    manifest, state, model = _read_verified(directory, expected_digest)
+    model.load_state_dict(state, assign=is_copied_next)
     return model, manifest
 
 
 def _read_verified(
     directory: Path, expected_digest: str | None
-) -> tuple[ArtifactManifest, dict[str, Tensor]]:
+) -> tuple[ArtifactManifest, dict[str, Tensor], MaskRCNN]:
+    """Return manifest, tensors, and the network that they fill, whose own weights are not initialised."""
     manifest = load_manifest(directory)
     if expected_digest is not None and manifest.weights_digest != expected_digest:
         raise IntegrityError(
@@ -100,17 +112,34 @@ def _read_verified(
         state = load_file(directory / WEIGHTS_FILE)
     except SafetensorError as error:
         raise IntegrityError(f"the weights cannot be read: {error}", where=str(directory)) from error
-    _check_schema(state, manifest, directory)
-    _check_finite(state, directory)
-    return manifest, state
-
-
-def _check_schema(state: dict[str, Tensor], manifest: ArtifactManifest, directory: Path) -> None:
-    with torch.device("meta"):
+    with _Uninitialised():
         model = build_model(manifest.model, num_classes=len(manifest.class_names), pretrained=False)
-    wanted = {name: (tensor.dtype, tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: (tensor.dtype, tensor.shape) for name, tensor in state.items()}
-    if wrong := sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)):
+    _check_schema(state, model.state_dict(), directory)
+    _check_finite(state, directory)
+    return manifest, state, model
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Within it no weight gets its random first value: the loaded one replaces it anyway."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if kwargs and "tensor" in kwargs else args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def _check_schema(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], directory: Path) -> None:
+    wanted_kinds, found_kinds = (
+        {name: (tensor.dtype, tensor.shape) for name, tensor in state.items()} for state in (wanted, found)
+    )
+    names = wanted_kinds.keys() | found_kinds.keys()
+    if wrong := sorted(name for name in names if wanted_kinds.get(name) != found_kinds.get(name)):
         raise IntegrityError(
             f"{len(wrong)} tensors are not those of the network in the manifest: {', '.join(wrong[:3])}",
             where=str(directory),

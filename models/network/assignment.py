@@ -105,3 +105,17 @@ def draw_balanced(
     ranks_BN = torch.where(is_drawn, keys_BN + 2.0, keys_BN.masked_fill(labels_BN != 0, -1.0))
     ranks_BS, drawn_BS = ranks_BN.topk(min(count, size))
     return drawn_BS, ranks_BS >= 0.0
+
+
+def count_by_group(group_N: Tensor, num_groups: int, is_counted_N: Tensor | None = None) -> Tensor:
+    """Return int64 (num_groups,), how many of each group there are.
+
+    Unlike ``bincount`` it does not ask the device for the largest number before it can begin.
+
+    Args:
+        group_N: int64, below ``num_groups``.
+        num_groups: How many groups there can be.
+        is_counted_N: bool; None counts all.
+    """
+    counted_N = torch.ones_like(group_N) if is_counted_N is None else is_counted_N.to(group_N.dtype)
+    return group_N.new_zeros(num_groups).index_add_(0, group_N, counted_N)

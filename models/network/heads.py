@@ -17,10 +17,10 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
-from models.network.assignment import draw_balanced, match_boxes, pad_rows
+from models.network.assignment import count_by_group, draw_balanced, match_boxes, pad_rows
 from models.operations.crowds import leave_out_crowds
 from models.operations.mask_targets import Crops, cut_mask_targets
-from models.operations.suppression import Suppression
+from models.operations.suppression import Suppression, suppress_in_groups
 
 _MIN_SIDE_PX: Final = 1e-2
 """Boxes with a shorter side are empty; torchvision's number."""
@@ -47,7 +47,7 @@ class Regions:
 
     def boxes_by_picture(self, num_pictures: int) -> list[Tensor]:
         """Return each picture's boxes, float32 (K, 4)."""
-        counts = torch.bincount(self.pictures, minlength=num_pictures).tolist()
+        counts = count_by_group(self.pictures, num_pictures).tolist()
         return [*torch.split(self.boxes, counts)]
 
 
@@ -149,10 +149,46 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         """Return each picture's boxes (N, 4) in px, scores (N,) and labels (N,), best score first."""
         said = (class_logits, box_regression, proposals, image_shapes)
         if self.suppression.method == "off":
-            hard: tuple[list[Tensor], list[Tensor], list[Tensor]] = super().postprocess_detections(*said)
-            return hard
+            return self._suppress(*said)
         boxes, scores, labels = zip(*(self.thin_out(*own) for own in self.collect_boxes(*said)), strict=True)
         return [*boxes], [*scores], [*labels]
+
+    def _suppress(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        proposals: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Suppress the boxes of all pictures at once; the device is asked for their numbers alone.
+
+        Args:
+            logits: Of the classes, of all pictures' proposals.
+            deltas: Where each class's box is.
+            proposals: Of each picture, (M, 4) in px.
+            sizes: Each picture's height and width, px.
+        """
+        counts, labels = [len(own) for own in proposals], logits.shape[1]
+        decoded: Tensor = self.box_coder.decode(deltas, [*proposals]).reshape(*logits.shape, 4)
+        clipped = [clip_boxes_to_image(*own) for own in zip(decoded.split(counts), sizes, strict=True)]
+        boxes_RL4, scores_RL = torch.cat(clipped)[:, 1:], F.softmax(logits, -1)[:, 1:]
+        sides_RL2 = boxes_RL4[..., 2:] - boxes_RL4[..., :2]
+        is_candidate_RL = (scores_RL > self.score_thresh) & (sides_RL2 >= _MIN_SIDE_PX).all(dim=2)
+        row_N, label_N = is_candidate_RL.nonzero(as_tuple=True)
+        numbers = [logits.new_full((count,), number, dtype=torch.long) for number, count in enumerate(counts)]
+        picture_N = torch.cat(numbers)[row_N]
+        group_N = picture_N * (labels - 1) + label_N
+        order_N = group_N.argsort(stable=True)
+        boxes_N4, scores_N = boxes_RL4[row_N, label_N], scores_RL[row_N, label_N]
+        groups = count_by_group(group_N, len(counts) * (labels - 1)).tolist()
+        is_kept_N = torch.empty_like(order_N, dtype=torch.bool)
+        is_kept_N[order_N] = suppress_in_groups(boxes_N4[order_N], scores_N[order_N], groups, self.nms_thresh)
+        best_N = scores_N.masked_fill(~is_kept_N, -1.0).argsort(descending=True, stable=True)
+        best_N = best_N[picture_N[best_N].argsort(stable=True)]
+        candidates = [sum(groups[first : first + labels - 1]) for first in range(0, len(groups), labels - 1)]
+        kept = count_by_group(picture_N, len(counts), is_kept_N).clamp(max=self.detections_per_img).tolist()
+        own = [some[:count] for some, count in zip(best_N.split(candidates), kept, strict=True)]
+        return [boxes_N4[at] for at in own], [scores_N[at] for at in own], [label_N[at] + 1 for at in own]
 
     def collect_boxes(
         self,

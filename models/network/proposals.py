@@ -19,10 +19,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops import clip_boxes_to_image
 
-from models.network.assignment import draw_balanced, match_boxes, pad_rows
+from models.network.assignment import count_by_group, draw_balanced, match_boxes, pad_rows
 from models.operations.crowds import leave_out_crowds
+from models.operations.suppression import suppress_in_groups
 
 _BETA: Final = 1 / 9
 """Where torchvision's smooth L1 loss turns from a parabola to a line."""
@@ -71,9 +72,9 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
         self, maps: Sequence[Tensor], anchors_N4: Tensor, sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor]:
         """Choose the best anchors of each level, and only then say where their boxes are."""
-        scores, deltas, anchors, levels = [], [], [], []
+        scores, deltas, anchors = [], [], []
         first = 0
-        for level, (objectness, offsets) in enumerate(zip(*self.head([*maps]), strict=True)):
+        for objectness, offsets in zip(*self.head([*maps]), strict=True):
             flat = objectness.permute(0, 2, 3, 1).flatten(start_dim=1)
             own_anchors, first = anchors_N4[first : first + flat.shape[1]], first + flat.shape[1]
             best = flat.topk(min(self.pre_nms_top_n(), flat.shape[1]), dim=1)
@@ -81,21 +82,57 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
             deltas.append(rows.gather(1, best.indices[:, :, None].expand(-1, -1, 4)))
             anchors.append(own_anchors[best.indices])
             scores.append(best.values)
-            levels.append(torch.full_like(best.indices, level))
         chosen = torch.cat(anchors, dim=1)
         flat_deltas = torch.cat(deltas, dim=1).to(chosen.dtype).flatten(end_dim=1)
         boxes = self.box_coder.decode_single(flat_deltas, chosen.flatten(end_dim=1)).view_as(chosen)
         probabilities = torch.cat(scores, dim=1).to(chosen.dtype).sigmoid()
-        pictures = zip(boxes, probabilities, torch.cat(levels, dim=1), sizes, strict=True)
-        return [self._thin_out(*picture) for picture in pictures]
+        return self._thin_out(boxes, probabilities, [own.shape[1] for own in scores], sizes)[0]
 
-    def _thin_out(self, boxes: Tensor, scores: Tensor, levels: Tensor, size: tuple[int, int]) -> Tensor:
-        boxes = clip_boxes_to_image(boxes, size)
-        kept = remove_small_boxes(boxes, self.min_size)
-        kept = kept[scores[kept] >= self.score_thresh]
-        apart = batched_nms(boxes[kept], scores[kept], levels[kept], self.nms_thresh)
-        thinned: Tensor = boxes[kept[apart[: self.post_nms_top_n()]]]
-        return thinned
+    def filter_proposals(
+        self,
+        proposals: Tensor,
+        objectness: Tensor,
+        image_shapes: Sequence[tuple[int, int]],
+        num_anchors_per_level: Sequence[int],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return each picture's proposals (M, 4) in px and their probabilities (M,), best first.
+
+        Args:
+            proposals: (B, N, 4), the boxes of all anchors, px.
+            objectness: (B x N, 1), their logits.
+            image_shapes: Height and width of each picture, px.
+            num_anchors_per_level: They add up to N.
+        """
+        by_level = objectness.detach().reshape(len(proposals), -1).split([*num_anchors_per_level], dim=1)
+        best = [own.topk(min(self.pre_nms_top_n(), own.shape[1]), dim=1) for own in by_level]
+        firsts = [0, *accumulate(num_anchors_per_level)]
+        at_BN = torch.cat([own.indices + first for own, first in zip(best, firsts, strict=False)], dim=1)
+        scores_BN = torch.cat([own.values for own in best], dim=1).sigmoid()
+        boxes_BN4 = proposals.gather(1, at_BN[:, :, None].expand(-1, -1, 4))
+        return self._thin_out(boxes_BN4, scores_BN, [own.values.shape[1] for own in best], image_shapes)
+
+    def _thin_out(
+        self,
+        boxes_BN4: Tensor,
+        scores_BN: Tensor,
+        level_sizes: Sequence[int],
+        sizes: Sequence[tuple[int, int]],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Keep the best of all pictures at once; the device is asked once, how many there are of each."""
+        boxes_BN4 = torch.stack(
+            [clip_boxes_to_image(own, size) for own, size in zip(boxes_BN4, sizes, strict=True)]
+        )
+        sides_BN2 = boxes_BN4[:, :, 2:] - boxes_BN4[:, :, :2]
+        is_kept_BN = (sides_BN2 >= self.min_size).all(dim=2) & (scores_BN >= self.score_thresh)
+        candidates_N4 = (boxes_BN4 * is_kept_BN[:, :, None]).flatten(end_dim=1)
+        groups = [*level_sizes] * len(boxes_BN4)
+        is_apart_N = suppress_in_groups(candidates_N4, scores_BN.flatten(), groups, self.nms_thresh)
+        is_kept_BN &= is_apart_N.view_as(is_kept_BN)
+        best_BN = scores_BN.masked_fill(~is_kept_BN, -1.0).sort(dim=1, descending=True, stable=True)
+        counts = is_kept_BN.sum(dim=1).clamp(max=self.post_nms_top_n()).tolist()
+        ranked_BN4 = boxes_BN4.gather(1, best_BN.indices[:, :, None].expand(-1, -1, 4))
+        kept = [own[:count] for own, count in zip(ranked_BN4, counts, strict=True)]
+        return kept, [own[:count] for own, count in zip(best_BN.values, counts, strict=True)]
 
     def _learn(
         self,
@@ -183,7 +220,7 @@ def _cut_patches(
     picture_D = torch.arange(len(drawn_BS), device=drawn_D.device).repeat_interleave(drawn_BS.shape[1])
     level_D = torch.bucketize(drawn_D, torch.tensor(ends, device=drawn_D.device), right=True)
     order_D = level_D.argsort(stable=True)
-    counts = torch.bincount(level_D, minlength=len(maps)).tolist()
+    counts = count_by_group(level_D, len(maps)).tolist()
     patches, is_inside = [], []
     for each, first, some in zip(maps, [0, *ends[:-1]], torch.split(order_D, counts), strict=True):
         cell = (drawn_D[some] - first) // kinds

@@ -5,12 +5,14 @@ Shape suffixes: N boxes, K kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, box_iou
+from torchvision.ops import batched_nms, box_iou, nms
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,27 @@ class Suppression:
         if self.method == "linear":
             return torch.where(iou_N > iou_threshold, 1.0 - iou_N, 1.0)
         return torch.exp(-(iou_N**2) / self.sigma)
+
+
+def suppress_in_groups(
+    boxes_N4: Tensor, scores_N: Tensor, sizes: Sequence[int], iou_threshold: float
+) -> Tensor:
+    """Return bool (N,): which boxes no better one of their group overlaps.
+
+    Groups lie one after the other, so nobody has to ask the device which box is of which, as torchvision's
+    ``batched_nms`` does once for each group; nor are boxes moved apart, which rounds them.
+
+    Args:
+        boxes_N4: x0, y0, x1, y1. An empty box suppresses none.
+        scores_N: Theirs.
+        sizes: Of the groups, in order; they add up to N.
+        iou_threshold: Overlap above which the worse box goes.
+    """
+    is_kept_N = torch.ones_like(scores_N, dtype=torch.bool)
+    firsts = [0, *accumulate(sizes)]
+    for first, size in zip(firsts, sizes, strict=False):
+        if size > 1:
+            own = slice(first, first + size)
+            is_kept_N[own] = False
+            is_kept_N[own].index_fill_(0, nms(boxes_N4[own], scores_N[own], iou_threshold), 1)
+    return is_kept_N

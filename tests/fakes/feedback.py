@@ -11,7 +11,7 @@ from PIL import Image
 
 from dataset.labelled_pictures import LabelledPicture
 from dataset.pictures.decoding import orient
-from flows.intake.feedback import take_feedback
+from flows.answering.feedback import take_feedback
 from maskloop.digest import digest_bytes
 from maskloop.masks import Rle, decode_masks, encode_masks
 from monitoring.samples.values import Sample

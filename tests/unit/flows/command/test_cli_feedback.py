@@ -29,7 +29,7 @@ def run(app: App, *arguments: str) -> None:
 
 
 def people_spoke(app: App) -> None:
-    from flows.intake.feedback import take_feedback
+    from flows.answering.feedback import take_feedback
 
     for request_id, verdict in (("r1", "wrong"), ("r2", "right")):
         app.samples.add(Sample(request_id, app.clock.now(), "3", "w", "d", "belt", {}))

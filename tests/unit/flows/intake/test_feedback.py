@@ -109,7 +109,7 @@ def test_more_than_a_service_can_check_is_refused(world: World, monkeypatch: pyt
     zigzag = CorrectedInstance(class_name="nut", mask=[[0.0, 0.0, 15.0, 15.0] * 100_000])
     with pytest.raises(DataError, match="too long"):
         give(world, said(instances=[zigzag]), "rita")
-    monkeypatch.setattr("flows.intake.feedback._MAX_MASK_BYTES", 10)
+    monkeypatch.setattr("flows.answering.feedback._MAX_MASK_BYTES", 10)
     with pytest.raises(DataError, match="too detailed"):
         give(world, said(instances=[one, one]), "rita")
 

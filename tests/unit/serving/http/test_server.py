@@ -156,12 +156,15 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    return [one for one in psutil.Process(process.pid).children() if is_worker(one)]
+    """Return the copies of the process that has imported everything."""
+    return [
+        one for child in psutil.Process(process.pid).children() if forks(child) for one in child.children()
+    ]
 
 
-def is_worker(process: psutil.Process) -> bool:
+def forks(process: psutil.Process) -> bool:
     with suppress(psutil.Error):  # it may be dead, and not yet cleared away
-        return "spawn_main" in " ".join(process.cmdline())
+        return "multiprocessing.forkserver" in " ".join(process.cmdline())
     return False
 
 
@@ -191,6 +194,18 @@ def test_on_sigterm_nothing_more_is_accepted_and_what_was_is_answered(tmp_path: 
         assert process.wait(60) == 0
     assert answers[0].status_code == 200
     assert answers[0].headers["connection"] == "close"
+
+
+@pytest.mark.server
+def test_workers_end_with_the_process_that_they_are_copies_of_and_others_take_their_places(
+    tmp_path: Path,
+) -> None:
+    with served(tmp_path, workers=2, stop_notice_s=0) as (process, url):
+        before = workers_of(process)
+        os.kill(before[0].ppid(), signal.SIGKILL)
+        assert psutil.wait_procs(before, timeout=60)[1] == []
+        wait_until(lambda: len(workers_of(process)) == 2)
+        wait_until(lambda: is_ready(url))
 
 
 @pytest.mark.server
