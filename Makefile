@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo gameday test fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench clean distclean environment
+.PHONY: demo gameday test fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench gpu clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo $(if $(LABELS),--labels $(LABELS))
@@ -66,6 +66,9 @@ bench: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycoco
 	$(BIN)/python -m benchmarks.speed masks evaluate --budget-s 10
 	$(BIN)/python -m benchmarks.speed train judging loading --quick --budget-s 25
 	.venv-export/bin/python -m benchmarks.speed export --batches 1 --min-size-px 320 --budget-s 20
+
+gpu: environment        ## training and prediction on a GPU, beside stock torchvision; in small on a CPU (see docs/results.md)
+	$(BIN)/python -m benchmarks.gpu
 
 PICTURES := --extra tiff --extra dicom --extra heic  # every format of pictures, small beside the rest
 LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev --extra postgresql $(PICTURES) --universal \

@@ -170,7 +170,7 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         """
         counts, labels = [len(own) for own in proposals], logits.shape[1]
         decoded: Tensor = self.box_coder.decode(deltas, [*proposals]).reshape(*logits.shape, 4)
-        clipped = [clip_boxes_to_image(*own) for own in zip(decoded.split(counts), sizes, strict=True)]
+        clipped = [clip_boxes_to_image(*own) for own in zip(torch.split(decoded, counts), sizes, strict=True)]
         boxes_RL4, scores_RL = torch.cat(clipped)[:, 1:], F.softmax(logits, -1)[:, 1:]
         sides_RL2 = boxes_RL4[..., 2:] - boxes_RL4[..., :2]
         is_candidate_RL = (scores_RL > self.score_thresh) & (sides_RL2 >= _MIN_SIDE_PX).all(dim=2)
@@ -187,7 +187,7 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         best_N = best_N[picture_N[best_N].argsort(stable=True)]
         candidates = [sum(groups[first : first + labels - 1]) for first in range(0, len(groups), labels - 1)]
         kept = count_by_group(picture_N, len(counts), is_kept_N).clamp(max=self.detections_per_img).tolist()
-        own = [some[:count] for some, count in zip(best_N.split(candidates), kept, strict=True)]
+        own = [some[:count] for some, count in zip(torch.split(best_N, candidates), kept, strict=True)]
         return [boxes_N4[at] for at in own], [scores_N[at] for at in own], [label_N[at] + 1 for at in own]
 
     def collect_boxes(

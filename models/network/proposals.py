@@ -103,7 +103,8 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
             image_shapes: Height and width of each picture, px.
             num_anchors_per_level: They add up to N.
         """
-        by_level = objectness.detach().reshape(len(proposals), -1).split([*num_anchors_per_level], dim=1)
+        flat_BN = objectness.detach().reshape(len(proposals), -1)
+        by_level = torch.split(flat_BN, [*num_anchors_per_level], dim=1)
         best = [own.topk(min(self.pre_nms_top_n(), own.shape[1]), dim=1) for own in by_level]
         firsts = [0, *accumulate(num_anchors_per_level)]
         at_BN = torch.cat([own.indices + first for own, first in zip(best, firsts, strict=False)], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_a_prediction_reads_from_the_device_as_often_for_eight_pictures_as_for_o
         return sum(len(own.scores) for own in regions)
 
     assert predict(8) > 0
-    alone, together = (reads_of(lambda count=count: predict(count)) for count in (1, 8))
+    alone, together = (reads_of(partial(predict, count)) for count in (1, 8))
     assert together == alone
     assert sum(together.values()) == (4 if min_score == 0.0 else 5)
 
