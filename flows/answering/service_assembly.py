@@ -38,6 +38,8 @@ from serving.telemetry.metrics import Metrics
 from serving.telemetry.periodic import in_thread, repeat, running
 from serving.telemetry.tracing import open_tracer
 
+PRELOADED: Final = (__name__, "models.preload")
+"""What workers of the service share: modules that are imported once for all of them, the last one last."""
 _log = logging.getLogger("maskloop.serving")
 _FIRST_LOOK_S: Final = 60.0
 """A worker without a model by then accepts all the same, to say on /readyz why."""

@@ -13,7 +13,7 @@ import click
 from flows.answering.ask_service import ask_service
 from flows.answering.batch_prediction import predict as predict_pictures
 from flows.answering.incoming import PictureAnswer, balance
-from flows.answering.service_assembly import make_application, open_keys
+from flows.answering.service_assembly import PRELOADED, make_application, open_keys
 from flows.console.output import Output, open_workspace, with_output
 from flows.scheduling.foreground import run_story
 from flows.workspace.telling import TerminalTeller
@@ -53,7 +53,7 @@ def serve(root: Path, out: Output, **named: Any) -> None:
 
     out.answer(where, show)
     application = partial(make_application, app.workspace.root, settings)
-    run_server(application, settings, listener, preload=("flows.answering.preload",))
+    run_server(application, settings, listener, preload=PRELOADED)
     click.echo(f"The service at {url} has stopped.", err=True)
 
 

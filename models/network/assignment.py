@@ -108,14 +108,14 @@ def draw_balanced(
 
 
 def count_by_group(group_N: Tensor, num_groups: int, is_counted_N: Tensor | None = None) -> Tensor:
-    """Return int64 (num_groups,), how many of each group there are.
+    """Return int64 (G,), how many there are of each of G groups.
 
     Unlike ``bincount`` it does not ask the device for the largest number before it can begin.
 
     Args:
-        group_N: int64, below ``num_groups``.
-        num_groups: How many groups there can be.
-        is_counted_N: bool; None counts all.
+        group_N: int64 (N,), below ``num_groups``.
+        num_groups: G.
+        is_counted_N: bool (N,); None counts all.
     """
     counted_N = torch.ones_like(group_N) if is_counted_N is None else is_counted_N.to(group_N.dtype)
     return group_N.new_zeros(num_groups).index_add_(0, group_N, counted_N)

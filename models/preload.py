@@ -1,4 +1,4 @@
-"""All that the workers of a service import, once for all of them: they are copies of the process that did.
+"""torch and the code that answers, imported once for all workers of a service, which begin as copies of it.
 
 Nothing is computed here and no thread is started, so that the copies begin as this process is.
 """
@@ -6,14 +6,12 @@ Nothing is computed here and no thread is started, so that the copies begin as t
 from __future__ import annotations
 
 import gc
-from typing import Final
 
-from flows.answering.service_assembly import make_application
 from models.imports import without_compiler
 
 with without_compiler():
     from models.answering.predictors import TorchPredictors
 
-PRELOADED: Final = (make_application, TorchPredictors)
+__all__ = ["TorchPredictors"]
 
 gc.freeze()  # the collector would write into the pages that all copies share

@@ -20,10 +20,11 @@ _ANSWER_ONE_PICTURE = """
 import sys
 from pathlib import Path
 import numpy as np
-import flows.answering.preload as preloaded
+from importlib import import_module
+from flows.answering.service_assembly import PRELOADED
+preloaded = [import_module(name) for name in PRELOADED][-1]
 threads = len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").is_dir() else 1
-make_application, predictors = preloaded.PRELOADED
-predictor = predictors().load(Path(sys.argv[1]), device="cpu")
+predictor = preloaded.TorchPredictors().load(Path(sys.argv[1]), device="cpu")
 predictor.predict([np.zeros((64, 64, 3), np.uint8)])
 maps = Path("/proc/self/maps")
 print(threads, sum("weights.safetensors" in line for line in maps.open()) if maps.exists() else 0)
