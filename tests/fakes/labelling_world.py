@@ -14,9 +14,11 @@ from dataset.labelled_pictures import LabelledPicture
 from dataset.labelling.label_studio import LabelStudio
 from dataset.labelling.label_studio_api import LabelStudioApi
 from dataset.labelling.port import DrawnInstance, PlacedTask
+from flows.labelling.pull import pull_labels
+from flows.labelling.push import push_labels
 from maskloop.digest import digest_bytes
 from maskloop.masks import decode_masks, encode_masks
-from maskloop.records.kinds import ChosenPicture, LabelsRequested, name_request, write_record
+from maskloop.records.kinds import ChosenPicture, LabelsPulled, LabelsRequested, name_request, write_record
 from tests.fakes.feedback import answer_was_sampled, labelled
 from tests.fakes.label_studio_server import LEGACY_TOKEN, FakeLabelStudio
 from tests.fakes.labelling_benches import StudioBench
@@ -112,3 +114,16 @@ def stretched(number: int) -> tuple[DrawnInstance, ...]:
     """Objects that were drawn on a picture of twice the size."""
     masks = np.kron(decode_masks([one.mask for one in truth(number)]), np.ones((1, 2, 2), dtype=bool))
     return tuple(DrawnInstance("bolt", mask) for mask in encode_masks(masks))
+
+
+def pushed(labelling: LabellingWorld, *numbers: int, **options: str) -> str:
+    """Ask for pictures, push them to the tool, and return the id of the request."""
+    request = labelling.ask(*numbers, **options)  # type: ignore[arg-type]
+    push_labels(labelling.world.app())
+    return request
+
+
+def pull(labelling: LabellingWorld) -> LabelsPulled:
+    """Pull what people finished; there is some."""
+    (record,) = pull_labels(labelling.world.app())
+    return record

@@ -3,17 +3,10 @@
 import json
 import os
 import shutil
-import subprocess
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from dataset.coco.document import read_coco
-from dataset.ingestion.ingest import ingest_batch
-from dataset.ingestion.plan import IngestOptions
 from dataset.storage import dvc_objects, dvc_remote, known_files
 from dataset.storage.dvc import prepare_repository, run_dvc
 from dataset.storage.dvc_objects import damaged_objects, md5_of, object_file, store_file
@@ -24,69 +17,20 @@ from dataset.versions.revision import DvcDatasetStore, init_workspace_repository
 from maskloop.errors import (
     ConfigurationError,
     IntegrityError,
-    RefusedError,
     StorageError,
     UnavailableError,
 )
 from maskloop.files import locked
-from maskloop.settings.workspace_settings import Settings
 from maskloop.workspace import Workspace
-from tests.fakes.coco_batches import write_batch
 from tests.fakes.dvc_hash import directory_md5
-
-
-def ingest(root: Path, numbers: range):
-    annotations, images_dir = write_batch(root / ".maskloop" / "batch", numbers)
-    return ingest_batch(
-        DvcDatasetStore(Workspace(root)),
-        coco=read_coco(annotations),
-        images_dir=images_dir,
-        options=IngestOptions("here"),
-        settings=Settings(),
-    )
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("template")
-    (root / "maskloop.toml").write_text("")
-    ingest(root, range(5))
-    return root
-
-
-@pytest.fixture
-def root(template: Path, tmp_path: Path) -> Path:
-    """A workspace with data-v1."""
-    shutil.copytree(template, tmp_path / "workspace", symlinks=True)
-    return tmp_path / "workspace"
-
-
-@pytest.fixture
-def store(root) -> DvcDatasetStore:
-    return DvcDatasetStore(Workspace(root))
-
-
-def git(root: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-def remote_objects(root: Path) -> list[Path]:
-    """Every stored file: pictures, which later versions share, before the catalogs."""
-    folder = root / ".maskloop" / "remote" / "files" / "md5"
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".dir")
-    return sorted(files, key=lambda path: (path.read_bytes().startswith(b"{"), path))
-
-
-def alter(path: Path) -> None:
-    path.chmod(0o644)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-
-
-def forget_local_copies(root: Path) -> None:
-    shutil.rmtree(root / ".dvc" / "cache")
-    shutil.rmtree(root / ".maskloop" / "datasets")
+from tests.unit.dataset.versions.conftest import (
+    alter,
+    contents,
+    forget_local_copies,
+    git,
+    ingest,
+    remote_objects,
+)
 
 
 def test_a_lost_or_altered_remote_object_is_found_by_name(store, root):
@@ -322,80 +266,6 @@ def test_versions_share_the_files_of_their_pictures(root):
     assert newer.path(version.pictures[0]).samefile(version.path(version.pictures[0]))
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    found = (Path(above) / name for above, _, names in os.walk(folder, followlinks=True) for name in names)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
-
-
-def keep_own_file(root: Path) -> None:
-    (root / "data" / "new_from_camera").mkdir()
-    (root / "data" / "new_from_camera" / "0001.png").write_bytes(b"unlabelled")
-
-
-def edit_catalog(root: Path) -> None:
-    catalog = root / "data" / "instances.json"
-    catalog.write_text(catalog.read_text().replace('"nut"', '"wing nut"'))
-
-
-@pytest.mark.parametrize(
-    ("touch", "named"),
-    [(keep_own_file, "new_from_camera/0001.png"), (edit_catalog, "1 file edited .* instances.json")],
-)
-def test_what_a_user_keeps_in_data_is_named_and_stays(store, root, touch, named):
-    touch(root)
-    before, tags = contents(root / "data"), git(root, "tag")
-    for attempt in (lambda: ingest(root, range(7)), lambda: store.restore("data-v1")):
-        with pytest.raises(RefusedError, match=named) as caught:
-            attempt()
-        assert "Move them out of data/" in str(caught.value)
-        assert contents(root / "data") == before
-        assert git(root, "tag") == tags
-        assert git(root, "status", "--porcelain", "data.dvc") == ""
-
-
-def test_moved_out_of_data_they_hold_up_nothing_even_if_a_file_is_missing_then(store, root):
-    edit_catalog(root)
-    (root / "data" / "instances.json").rename(root / "mine.json")
-    assert store.restore("data-v1").tag == "data-v1"
-    assert contents(root / "data") == contents(store.current().root)
-
-
-def test_data_without_a_version_are_the_users(tmp_path):
-    (tmp_path / "maskloop.toml").write_text("")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "notes.txt").write_text("which camera took what")
-    with pytest.raises(RefusedError, match=r"notes\.txt"):
-        ingest(tmp_path, range(3))
-    assert contents(tmp_path / "data") == {"notes.txt": b"which camera took what"}
-
-
-def test_data_that_git_tracks_are_refused_before_anything_is_written(tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "a.txt").write_text("tracked")
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "add", "data")
-    with pytest.raises(RefusedError, match="git tracks 1 file"):
-        init_workspace_repository(Workspace(tmp_path))
-    assert {path.name for path in tmp_path.iterdir()} == {"data", ".git"}
-
-
-def test_a_version_that_cannot_be_committed_leaves_data_as_they_were(store, root):
-    before = contents(root / "data")
-    (root / ".git" / "index.lock").write_text("")
-    with pytest.raises(UnavailableError, match=r"index\.lock") as caught:
-        ingest(root, range(7))
-    assert "if none is, delete that file" in caught.value.hint
-    assert contents(root / "data") == before
-    assert git(root, "status", "--porcelain", "data.dvc") == ""
-    (root / ".git" / "index.lock").unlink()
-    assert ingest(root, range(7)).version.tag == "data-v2"
-
-
-def test_a_lost_cache_does_not_make_the_data_look_foreign(store, root):
-    shutil.rmtree(root / ".dvc" / "cache")
-    assert store.restore("data-v1").tag == "data-v1"
-
-
 def test_a_folder_of_another_user_names_the_cure(root, monkeypatch):
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     with pytest.raises(ConfigurationError, match="belongs to another user") as caught:
@@ -418,76 +288,6 @@ def test_all_that_dvc_says_is_passed_on(root):
     with pytest.raises(StorageError, match="dvc status failed") as caught:
         run_dvc(Workspace(root), root, "status")
     assert len(str(caught.value).splitlines()) > 1
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        """Say nothing."""
-
-
-@pytest.fixture
-def served_remote(root):
-    """The remote, readable at a loopback URL."""
-    remote = root / ".maskloop" / "remote"
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(remote))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.server
-def test_a_remote_given_as_a_url_is_verified_by_fetching_it_back(root, served_remote):
-    (root / "maskloop.toml").write_text(f'[data]\nremote = "{served_remote}"\n')
-    store = DvcDatasetStore(Workspace(root))
-    assert store.verify("data-v1") == ()
-    remote_objects(root)[0].unlink()
-    assert store.verify("data-v1") != ()
-
-
-@pytest.mark.slow
-def test_a_remote_that_is_no_folder_is_mended_from_the_cache(store, root, monkeypatch):
-    """DVC itself calls such a remote in sync; an altered object it never replaces."""
-    monkeypatch.setattr(dvc_remote, "local_remote", lambda _: None)
-    lost, altered = remote_objects(root)[:2]
-    lost.unlink()
-    alter(altered)
-    assert lost.parent.name + lost.name in store.verify("data-v1")
-    store.mend("data-v1")
-    assert store.verify("data-v1") == ()
-    remote_objects(root)[0].unlink()
-    assert ingest(root, range(7)).version.tag == "data-v2"
-    assert store.verify("data-v1") == store.verify("data-v2") == ()
-
-
-def test_a_version_comes_back_from_data_when_cache_and_remote_have_lost_it(store, root):
-    before = store.current().pictures
-    forget_local_copies(root)
-    remote_objects(root)[0].unlink()
-    again = DvcDatasetStore(Workspace(root))
-    assert again.open("data-v1").pictures == before
-    again.mend("data-v1")
-    assert again.verify("data-v1") == ()
-
-
-def test_a_remote_that_does_not_answer_is_not_called_damaged(root, monkeypatch):
-    """`dvc fetch` exits 0 when the server is not there, saying that everything is up to date."""
-    shutil.rmtree(root / "data")
-    (root / "maskloop.toml").write_text('[data]\nremote = "https://not.answering.invalid"\n')
-    monkeypatch.setattr(dvc_remote, "run_dvc", lambda *_: None)
-    store = DvcDatasetStore(Workspace(root))
-    with pytest.raises(UnavailableError, match="nothing could be fetched"):
-        store.verify("data-v1")
-    forget_local_copies(root)
-    with pytest.raises(UnavailableError, match="nothing could be fetched"):
-        store.open("data-v1")
-
-
-def test_a_file_url_is_a_local_remote(root):
-    (root / "maskloop.toml").write_text(f'[data]\nremote = "file://{root}/.maskloop/remote"\n')
-    remote_objects(root)[0].unlink()
-    assert len(DvcDatasetStore(Workspace(root)).verify("data-v1")) == 1
 
 
 def test_nobody_else_can_write_into_the_workspaces_own_folder(root):

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dataset.labelling.folder_tool import FolderTool
-from dataset.labelling.port import Annotation, DrawnInstance, PlacedTask
+from dataset.labelling.port import DrawnInstance
 from dataset.origin import annotator_key
 from flows.labelling.overview import describe_requests
 from flows.labelling.pull import pull_labels
 from flows.labelling.push import push_labels
 from flows.loop.cycles import record_trigger
 from flows.loop.reconcile import reconcile
-from maskloop.digest import digest_bytes
-from maskloop.errors import DataError, UnavailableError
-from maskloop.files import write_text
+from maskloop.errors import UnavailableError
 from maskloop.masks import decode_masks, encode_masks
 from maskloop.records.kinds import LabelsPulled
 from tests.fakes.crashing import every_crash_point
-from tests.fakes.labelling_benches import FolderBench, brushed
-from tests.fakes.labelling_world import LabellingWorld, shrunk, stretched, truth
+from tests.fakes.labelling_benches import brushed
+from tests.fakes.labelling_world import LabellingWorld, pull, pushed, shrunk, stretched, truth
 from tests.fakes.loop_stories import first_champion
 from tests.fakes.model_ports import draw_picture
 
@@ -32,24 +28,8 @@ ALL = "[labelling]\nmax_accepted_percent = 100.0\n"
 AGREE = '[labelling]\ntwo_annotators = "agree-or-skip"\nmin_agreement = 0.75\n'
 
 
-@pytest.fixture
-def labelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabellingWorld:
-    return LabellingWorld.made(tmp_path / "workspace", monkeypatch)
-
-
 def with_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> LabellingWorld:
     return LabellingWorld.made(tmp_path / "other", monkeypatch, settings=settings)
-
-
-def pushed(labelling: LabellingWorld, *numbers: int, **options: str) -> str:
-    request = labelling.ask(*numbers, **options)  # type: ignore[arg-type]
-    push_labels(labelling.world.app())
-    return request
-
-
-def pull(labelling: LabellingWorld) -> LabelsPulled:
-    (record,) = pull_labels(labelling.world.app())
-    return record
 
 
 def test_finished_pictures_are_labelled_data_with_their_source_and_the_rest_waits(
@@ -88,145 +68,6 @@ def test_pulling_again_changes_nothing(labelling: LabellingWorld) -> None:
     assert pull_labels(labelling.world.app()) == []
     assert labelling.world.data.versions() == ("data-v1", "data-v2")
     assert labelling.world.state.open_requests == ()
-
-
-def num_downloads(labelling: LabellingWorld) -> int:
-    return sum(request.endswith("/export") for request in labelling.server.requests)
-
-
-def test_what_did_not_change_is_not_downloaded_again(labelling: LabellingWorld) -> None:
-    pushed(labelling, 100, 101, 102)
-    assert pull_labels(labelling.world.app()) == []
-    assert num_downloads(labelling) == 0
-    labelling.label(100)
-    pull(labelling)
-    assert num_downloads(labelling) == 1
-    for _ in range(3):
-        assert pull_labels(labelling.world.app()) == []
-    assert num_downloads(labelling) == 1
-    labelling.label(101)
-    assert pull(labelling).num_new == 1
-    assert num_downloads(labelling) == 2
-
-
-def test_what_is_left_out_is_not_downloaded_again_until_something_changes(
-    labelling: LabellingWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pushed(labelling, 100, 101)
-    labelling.label(100)
-    labelling.label(101, [replace(truth(101)[0], class_name="gear")])
-    assert pull(labelling).num_left_out == 1
-    assert pull_labels(labelling.world.app()) == []
-    assert num_downloads(labelling) == 1
-    labelling.bench.redraw(labelling.task(101), truth(101))
-    assert pull(labelling).num_new == 1
-
-
-def test_a_request_that_is_named_is_looked_at_whatever_is_known(labelling: LabellingWorld) -> None:
-    request = pushed(labelling, 100)
-    labelling.label(100)
-    pull(labelling)
-    assert pull_labels(labelling.world.app(), request) == []
-    assert num_downloads(labelling) == 2
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"x": ', None])
-def test_a_lost_or_broken_watermark_costs_only_a_download(
-    labelling: LabellingWorld, content: str | None
-) -> None:
-    pushed(labelling, 100)
-    labelling.label(100)
-    pull(labelling)
-    file = labelling.world.app().workspace.state_dir / "seen-labels.json"
-    file.unlink()
-    if content is not None:
-        file.write_text(content)
-    assert pull_labels(labelling.world.app()) == []
-    assert num_downloads(labelling) == 2
-    assert pull_labels(labelling.world.app()) == []
-    assert num_downloads(labelling) == 2
-
-
-def test_a_watermark_of_another_ledger_hides_no_label(
-    labelling: LabellingWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A workspace that was restored from before the pull, with the file from after it."""
-    request = pushed(labelling, 100)
-    labelling.label(100)
-    pull(labelling)
-    file = labelling.world.app().workspace.state_dir / "seen-labels.json"
-    restored = LabellingWorld.made(tmp_path / "restored", monkeypatch)
-    restored.server.__dict__.update(labelling.server.__dict__)
-    assert restored.ask(100) == request
-    push_labels(restored.world.app())
-    write_text(restored.world.app().workspace.state_dir / "seen-labels.json", file.read_text())
-    assert pull(restored).num_new == 1
-
-
-def test_an_idle_pull_from_a_folder_reads_no_labels(labelling: LabellingWorld, tmp_path: Path) -> None:
-    root = tmp_path / "labelling"
-    tool = CountingFolder(root)
-    labelling.world.labelling_tool = tool
-    pushed(labelling, 100, 101)
-    bench = FolderBench(tool, root)
-    by_digest = {one.picture_digest: one for one in tool.list_tasks()}
-    bench.submit(by_digest[digest_bytes(labelling.pictures[100])], truth(100))
-    pull(labelling)
-    assert (tool.num_reads, pull_labels(labelling.world.app()), tool.num_reads) == (1, [], 1)
-    bench.submit(by_digest[digest_bytes(labelling.pictures[101])], truth(101))
-    assert (pull(labelling).num_new, tool.num_reads) == (1, 2)
-
-
-def test_labels_that_cannot_be_read_cost_only_their_request(
-    labelling: LabellingWorld, tmp_path: Path
-) -> None:
-    root = tmp_path / "labelling"
-    tool = FolderTool(root)
-    labelling.world.labelling_tool = tool
-    broken, whole = pushed(labelling, 100), pushed(labelling, 101)
-    (root / broken / "labels" / "labels.json").write_text('{"images": [')
-    (task,) = [one for one in tool.list_tasks() if one.request_id == whole]
-    FolderBench(tool, root).submit(task, truth(101))
-    with pytest.raises(DataError, match="not JSON"):
-        pull_labels(labelling.world.app())
-    assert labelling.is_labelled(101)
-    (root / broken / "labels" / "labels.json").unlink()
-    (task,) = [one for one in tool.list_tasks() if one.request_id == broken]
-    FolderBench(tool, root).submit(task, truth(100))
-    assert pull(labelling).num_new == 1
-
-
-def test_labels_in_a_folder_that_no_request_asked_for_are_told_once_and_cost_the_others_nothing(
-    labelling: LabellingWorld, tmp_path: Path
-) -> None:
-    root = tmp_path / "labelling"
-    tool = FolderTool(root)
-    labelling.world.labelling_tool = tool
-    request = pushed(labelling, 100)
-    (task,) = tool.list_tasks()
-    FolderBench(tool, root).submit(task, truth(100))
-    labels = root / request / "labels"
-    (file,) = labels.glob("*/*")
-    write_text(
-        labels / "ben" / "labels.json", file.read_text().replace(task.task_id.rpartition("/")[2], "holiday")
-    )
-    record = pull(labelling)
-    assert (record.num_new, record.num_left_out) == (1, 0)
-    assert record.reasons == (
-        "labels in labels/ben left out: the request did not ask for 1 picture (holiday.png); "
-        "keep the names that images/ has",
-    )
-    assert pull_labels(labelling.world.app(), request) == []
-
-
-class CountingFolder(FolderTool):
-    """Counts how often labels are read."""
-
-    num_reads = 0
-
-    def pull(self, tasks: Sequence[PlacedTask]) -> Iterator[Annotation]:
-        self.num_reads += 1
-        return super().pull(tasks)
 
 
 def test_a_label_that_is_changed_in_the_tool_is_a_relabelling(labelling: LabellingWorld) -> None:

@@ -14,11 +14,6 @@ from tests.fakes.labelling_world import LabellingWorld
 from tests.fakes.loop_stories import first_champion
 
 
-@pytest.fixture
-def labelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabellingWorld:
-    return LabellingWorld.made(tmp_path / "workspace", monkeypatch)
-
-
 def test_a_request_becomes_tasks_that_tell_cause_reason_and_picture(labelling: LabellingWorld) -> None:
     request = labelling.ask(100, 101)
     (pushed,) = push_labels(labelling.world.app())
