@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from maskloop.array_file import Arrays, read_array_file, write_array_file
 from maskloop.digest import canonical_json, digest_bytes
-from maskloop.errors import DataError, IntegrityError, NotFoundError
-from maskloop.files import write_bytes
-from maskloop.schema import refuse_newer
+from maskloop.errors import DataError, NotFoundError
 from monitoring.features.observation import Observation, Observed
 
 SCHEMA_VERSION: Final = 3
@@ -173,15 +169,12 @@ def embedding_matrix(observations: Sequence[Observed]) -> NDArray[np.float32]:
 
 def save_baseline(baseline: Baseline, file: Path) -> None:
     """Write a baseline as one .npz file, atomically. Raises StorageError."""
-    head = canonical_json(baseline._head() | {"digest": baseline.digest})
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"values": baseline.values, "embeddings": baseline.embeddings}
+    arrays: dict[str, NDArray[Any]] = {"values": baseline.values, "embeddings": baseline.embeddings}
     if baseline._has_scenes:
         arrays |= {name: getattr(baseline, name) for name in _OF_SCENES}
     if baseline.picture_digests.size:
         arrays[_OF_PICTURES] = baseline.picture_digests
-    np.savez_compressed(buffer, head=np.array(head), **arrays)
-    write_bytes(file, buffer.getvalue())
+    write_array_file(file, baseline._head() | {"digest": baseline.digest}, arrays)
 
 
 def load_baseline(file: Path) -> Baseline:
@@ -196,20 +189,20 @@ def load_baseline(file: Path) -> Baseline:
         raise NotFoundError(
             "there is no baseline", where=str(file), hint="it is made when a champion is promoted"
         )
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-            head = json.loads(str(arrays["head"]))
-            values, embeddings = arrays["values"], arrays["embeddings"]
-            besides = {name: arrays[name] for name in (*_OF_SCENES, _OF_PICTURES) if name in arrays}
-        names = tuple(head["feature_names"])
-        loaded = Baseline(
-            head["weights_digest"], head["data_fingerprint"], names, values, embeddings, **besides
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise IntegrityError(f"the baseline cannot be read: {error}", where=str(file)) from error
-    refuse_newer(head["schema_version"], SCHEMA_VERSION, what="the baseline", where=str(file))
+    return read_array_file(file, _build, known=SCHEMA_VERSION, what="the baseline")
+
+
+def _build(head: Mapping[str, Any], arrays: Arrays) -> Baseline:
+    loaded = Baseline(
+        head["weights_digest"],
+        head["data_fingerprint"],
+        tuple(head["feature_names"]),
+        arrays["values"],
+        arrays["embeddings"],
+        **{name: arrays[name] for name in (*_OF_SCENES, _OF_PICTURES) if name in arrays},
+    )
     if head["schema_version"] != loaded._head()["schema_version"] or loaded.digest != head["digest"]:
-        raise IntegrityError("the baseline does not match its digest", where=str(file))
+        raise ValueError("it does not match its digest")
     return loaded
 
 

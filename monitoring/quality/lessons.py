@@ -5,10 +5,7 @@ Shape suffixes: L windows, C classes, K signs of a window, P pictures, E embeddi
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +16,8 @@ from numpy.typing import NDArray
 from evaluation.average_precision import measure_average_precision
 from evaluation.instances import Detections, GroundTruth, ScoreThreshold
 from evaluation.iou import measure_mask_iou
-from maskloop.digest import canonical_json
-from maskloop.errors import IntegrityError
-from maskloop.files import write_bytes
+from maskloop.array_file import Arrays, read_array_file, write_array_file
 from maskloop.records.kinds import QualityMetric
-from maskloop.schema import refuse_newer
 from monitoring.quality.signs import Signs
 
 METRICS: Final[tuple[QualityMetric, ...]] = ("mask_iou", "mask_ap")
@@ -189,12 +183,9 @@ def save_lessons(lessons: Lessons, file: Path) -> None:
         "kinds": list(lessons.kinds),
         "num_pictures": lessons.num_pictures,
     }
-    held = {name: getattr(lessons, name, None) for name in _ARRAYS[:3]}
+    held = {name: getattr(lessons, name) for name in _ARRAYS[:3]}
     held |= {name: getattr(lessons.reference, name) for name in _ARRAYS[3:]}
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"head": np.array(canonical_json(head)), **held}
-    np.savez_compressed(buffer, **arrays)
-    write_bytes(file, buffer.getvalue())
+    write_array_file(file, head, held)
 
 
 def load_lessons(file: Path) -> Lessons | None:
@@ -206,27 +197,27 @@ def load_lessons(file: Path) -> Lessons | None:
     """
     if not file.is_file():
         return None
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-            head = json.loads(str(arrays["head"]))
-            windows, figures, num_instances, *reference = (arrays[name] for name in _ARRAYS)
-        loaded = Lessons(
-            head["weights_digest"],
-            tuple(head["class_names"]),
-            tuple(head["kinds"]),
-            windows,
-            figures,
-            num_instances,
-            head["num_pictures"],
-            Reference(*reference),
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        hint = "delete the file: `maskloop monitor` makes it again"
-        raise IntegrityError(
-            f"what the estimate of quality learned cannot be read: {error}", where=str(file), hint=hint
-        ) from error
-    refuse_newer(head["schema_version"], SCHEMA_VERSION, what="the estimate of quality", where=str(file))
-    return loaded
+    return read_array_file(
+        file,
+        _build,
+        known=SCHEMA_VERSION,
+        what="what the estimate of quality learned",
+        hint="delete the file: `maskloop monitor` makes it again",
+    )
+
+
+def _build(head: Mapping[str, Any], arrays: Arrays) -> Lessons:
+    windows, figures, num_instances, *reference = (arrays[name] for name in _ARRAYS)
+    return Lessons(
+        head["weights_digest"],
+        tuple(head["class_names"]),
+        tuple(head["kinds"]),
+        windows,
+        figures,
+        num_instances,
+        head["num_pictures"],
+        Reference(*reference),
+    )
 
 
 def _choose_rows(num: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:

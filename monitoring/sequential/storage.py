@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
+from numpy.typing import NDArray
 
-from maskloop.digest import canonical_json, digest_bytes
-from maskloop.errors import IntegrityError
-from maskloop.files import write_bytes
-from maskloop.schema import refuse_newer
+from maskloop.array_file import Arrays, read_array_file, write_array_file
 from monitoring.sequential.detector import Detector
 from monitoring.sequential.evidence import Alarm, Evidence
 
@@ -25,26 +20,21 @@ _ARRAYS: Final = ("counts", "values", "num_missing")
 
 def save_detector(detector: Detector, file: Path) -> None:
     """Write the state, atomically. Raises StorageError."""
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for number, evidence in enumerate(detector.evidence.values()):
         arrays |= {f"{name} {number}": getattr(evidence, name) for name in _ARRAYS}
-    head = canonical_json(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "weights_digest": detector.weights_digest,
-            "baseline_digest": detector.baseline_digest,
-            "seen": list(detector.seen),
-            "since_counted": dict(detector.since_counted),
-            "clock": _write_time(detector.clock),
-            "began": _write_time(detector.began),
-            "cycle_ended": _write_time(detector.cycle_ended),
-            "sources": [_describe(evidence) for evidence in detector.evidence.values()],
-            "arrays_digest": _digest(arrays),
-        }
-    )
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, head=np.array(head), **arrays)
-    write_bytes(file, buffer.getvalue())
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "weights_digest": detector.weights_digest,
+        "baseline_digest": detector.baseline_digest,
+        "seen": list(detector.seen),
+        "since_counted": dict(detector.since_counted),
+        "clock": _write_time(detector.clock),
+        "began": _write_time(detector.began),
+        "cycle_ended": _write_time(detector.cycle_ended),
+        "sources": [_describe(evidence) for evidence in detector.evidence.values()],
+    }
+    write_array_file(file, head, arrays)
 
 
 def load_detector(file: Path) -> Detector | None:
@@ -56,30 +46,27 @@ def load_detector(file: Path) -> Detector | None:
     """
     if not file.is_file():
         return None
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as found:
-            head = json.loads(str(found["head"]))
-            arrays = {name: found[name] for name in found.files if name != "head"}
-        refuse_newer(head["schema_version"], SCHEMA_VERSION, what="the drift detector", where=str(file))
-        if head["arrays_digest"] != _digest(arrays):
-            raise ValueError("its digest does not match")
-        evidence = [_read(one, number, arrays) for number, one in enumerate(head["sources"])]
-        return Detector(
-            head["weights_digest"],
-            head["baseline_digest"],
-            {one.source: one for one in evidence},
-            tuple(head["seen"]),
-            head["since_counted"],
-            _read_time(head["clock"]),
-            _read_time(head["began"]),
-            _read_time(head["cycle_ended"]),
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise IntegrityError(
-            f"the drift detector's state cannot be read: {error}",
-            where=str(file),
-            hint="delete the file; the detector then begins anew with the newest samples",
-        ) from error
+    return read_array_file(
+        file,
+        _build,
+        known=SCHEMA_VERSION,
+        what="the drift detector's state",
+        hint="delete the file; the detector then begins anew with the newest samples",
+    )
+
+
+def _build(head: Mapping[str, Any], arrays: Arrays) -> Detector:
+    evidence = [_read(one, number, arrays) for number, one in enumerate(head["sources"])]
+    return Detector(
+        head["weights_digest"],
+        head["baseline_digest"],
+        {one.source: one for one in evidence},
+        tuple(head["seen"]),
+        head["since_counted"],
+        _read_time(head["clock"]),
+        _read_time(head["began"]),
+        _read_time(head["cycle_ended"]),
+    )
 
 
 def _describe(evidence: Evidence) -> dict[str, Any]:
@@ -92,7 +79,7 @@ def _describe(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _read(head: dict[str, Any], number: int, arrays: dict[str, Any]) -> Evidence:
+def _read(head: Mapping[str, Any], number: int, arrays: Arrays) -> Evidence:
     alarm = head["alarm"]
     return Evidence(
         source=head["source"],
@@ -101,11 +88,6 @@ def _read(head: dict[str, Any], number: int, arrays: dict[str, Any]) -> Evidence
         alarm=Alarm(**{**alarm, "at": datetime.fromisoformat(alarm["at"])}) if alarm else None,
         **{name: arrays[f"{name} {number}"] for name in _ARRAYS},
     )
-
-
-def _digest(arrays: dict[str, Any]) -> str:
-    parts = (np.ascontiguousarray(arrays[name]).tobytes() for name in sorted(arrays))
-    return digest_bytes(b"".join(parts))
 
 
 def _write_time(at: datetime | None) -> str:
