@@ -43,6 +43,10 @@ def main() -> None:
         for shift in PICTURE_SHIFTS
     }
     scorer = fit_scorer(build_baseline(usual, weights_digest="w", data_fingerprint="f"))
+    if not scorer.columns:
+        raise SystemExit(
+            f"{len(usual)} pictures are too few to watch anything: take more, --pictures says how many"
+        )
     began = time.process_time()
     alarms = simulate_runs(
         make_groups(scorer, usual, usual),
