@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,42 +22,26 @@ USUAL = draw(np.random.default_rng(0), 60)
 SCORER = fit_scorer(baseline_of(USUAL))
 
 
-def simulate(
-    shift_sd: float = 0.0, *, num_runs: int = 60, num_scenes: int = 400, share: float = 1.0
-) -> np.ndarray:
-    """Run with a change after 100 scenes."""
-    changed = draw(np.random.default_rng(0), 60, shift_sd=shift_sd)
-    return simulate_runs(
-        make_groups(SCORER, USUAL, changed),
-        num_runs=num_runs,
-        num_scenes=num_scenes,
-        changes_at=100,
-        changed_share=share,
-        scenes_per_day=100.0,
-        max_per_quarter=1.0,
-        seed=1,
-    )
+def simulate(groups: Sequence[Pictures], **wanted: Any) -> np.ndarray:
+    """Run 60 times over 400 scenes, 100 a day, without a change and with one false alarm a quarter."""
+    usual = {"num_runs": 60, "num_scenes": 400, "changes_at": 0, "changed_share": 0.0, "seed": 0}
+    return simulate_runs(groups, **{**usual, "scenes_per_day": 100.0, "max_per_quarter": 1.0, **wanted})
 
 
 def test_false_alarms_keep_the_budget() -> None:
     """Ten alarms a quarter are allowed, so at most half of the runs of a tenth of a quarter may have one."""
-    found = simulate_runs(
-        make_groups(SCORER, USUAL, USUAL),
-        num_runs=100,
-        num_scenes=913,
-        changes_at=0,
-        changed_share=0.0,
-        scenes_per_day=100.0,
-        max_per_quarter=10.0,
-        seed=0,
-    )
+    groups = make_groups(SCORER, USUAL, USUAL)
+    found = simulate(groups, num_runs=100, num_scenes=913, max_per_quarter=10.0)
     assert 0 < (found != NEVER).sum() <= 50
 
 
 def test_a_change_is_seen_sooner_the_larger_it_is_and_the_more_pictures_have_it() -> None:
     medians = []
     for shift_sd, share in ((2.0, 1.0), (1.0, 1.0), (4.0, 0.2)):
-        delay = measure_delay("x", simulate(shift_sd, share=share), changes_at=100, scenes_per_day=100.0)
+        changed = draw(np.random.default_rng(0), 60, shift_sd=shift_sd)
+        groups = make_groups(SCORER, USUAL, changed)
+        found = simulate(groups, changes_at=100, changed_share=share, seed=1)
+        delay = measure_delay("x", found, changes_at=100, scenes_per_day=100.0)
         assert delay.median_scenes is not None
         medians.append(delay.median_scenes)
     assert medians == sorted(medians)
@@ -65,20 +51,8 @@ def test_a_change_is_seen_sooner_the_larger_it_is_and_the_more_pictures_have_it(
 def test_the_same_seed_gives_the_same_runs_and_progress_reaches_the_end() -> None:
     told: list[tuple[int, int]] = []
     groups = make_groups(SCORER, USUAL, USUAL)
-    first, second = (
-        simulate_runs(
-            groups,
-            num_runs=250,
-            num_scenes=60,
-            changes_at=0,
-            changed_share=0.0,
-            scenes_per_day=10.0,
-            max_per_quarter=20.0,
-            seed=3,
-            progress=lambda *one: told.append(one),
-        )
-        for _ in range(2)
-    )
+    wanted = {"num_runs": 250, "num_scenes": 60, "scenes_per_day": 10.0, "max_per_quarter": 20.0, "seed": 3}
+    first, second = (simulate(groups, **wanted, progress=lambda *one: told.append(one)) for _ in range(2))
     assert np.array_equal(first, second)
     assert told[-1] == (250, 250)
 
@@ -86,16 +60,7 @@ def test_the_same_seed_gives_the_same_runs_and_progress_reaches_the_end() -> Non
 def test_a_simulated_run_is_what_the_detector_does_scene_by_scene() -> None:
     """A reference that is one value n times leaves nothing to draw but lots; another value is above all."""
     groups = [Pictures(np.zeros((30, 1)), np.ones((5, 1)))]
-    found = simulate_runs(
-        groups,
-        num_runs=3,
-        num_scenes=40,
-        changes_at=0,
-        changed_share=1.0,
-        scenes_per_day=24.0,
-        max_per_quarter=1.0,
-        seed=0,
-    )
+    found = simulate(groups, num_runs=3, num_scenes=40, changed_share=1.0, scenes_per_day=24.0)
     column = fit_scorer(baseline_of(USUAL)).columns[0]
     scorer = Scorer(
         "r", (type(column)("x", np.zeros(30), np.sort(np.random.default_rng(0).random(30))),), ("x",), None
@@ -116,16 +81,7 @@ def test_a_simulated_run_is_what_the_detector_does_scene_by_scene() -> None:
 def test_missing_values_and_a_constant_column_are_simulated_too() -> None:
     values = np.random.default_rng(0).normal(size=(40, 3))
     values[::2, 0], values[:, 1] = np.nan, 7.0
-    found = simulate_runs(
-        [Pictures(values, values)],
-        num_runs=20,
-        num_scenes=200,
-        changes_at=0,
-        changed_share=0.0,
-        scenes_per_day=100.0,
-        max_per_quarter=1.0,
-        seed=0,
-    )
+    found = simulate([Pictures(values, values)], num_runs=20, num_scenes=200)
     assert (found == NEVER).sum() >= 19
 
 
