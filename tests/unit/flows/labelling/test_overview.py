@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from dataset.labelling.folder_tool import FolderTool
 from dataset.labelling.label_studio import LabelStudio
 from flows.labelling.overview import describe_requests
 from flows.labelling.pull import pull_labels
-from flows.labelling.push import push_labels
-from tests.fakes.labelling_world import LabellingWorld, truth
-
-
-@pytest.fixture
-def labelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabellingWorld:
-    return LabellingWorld.made(tmp_path / "workspace", monkeypatch)
-
-
-def pushed(labelling: LabellingWorld, *numbers: int) -> str:
-    request = labelling.ask(*numbers)
-    push_labels(labelling.world.app())
-    return request
+from tests.fakes.labelling_world import LabellingWorld, pushed, truth
 
 
 def test_labels_in_a_folder_that_cannot_be_read_are_told_by_status(
