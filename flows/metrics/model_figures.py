@@ -14,6 +14,7 @@ from registry.evidence.diagnosis import ClassFindings
 from registry.gates.own_figures import CLASS_IOU, MEAN_IOU
 
 _FALSE_POSITIVES: Final = "false_positives"
+_NOTHING_SERVES: Final = ("nothing serves yet", "`maskloop train`, then approve")
 _BEFORE: Final = "the champion before, on the same pictures"
 
 
@@ -153,9 +154,17 @@ def measure_drift(found: Gathered) -> Figure:
         window,
         "the newest drift verdict in the ledger",
         tuple(readings),
-        "" if readings else "no window of this champion was judged yet",
-        "" if readings else "`maskloop monitor`, once there are enough samples",
+        *_tell_unjudged(found, has_readings=bool(readings)),
     )
+
+
+def _tell_unjudged(found: Gathered, *, has_readings: bool) -> tuple[str, str]:
+    """Return why there is no drift score, and how to get one; nothing if there is."""
+    if has_readings:
+        return "", ""
+    if not found.champion:
+        return _NOTHING_SERVES
+    return "no window of this champion was judged yet", "`maskloop monitor`, once there are enough samples"
 
 
 def measure_false_positives(found: Gathered) -> Figure:
@@ -204,8 +213,8 @@ def _of_verdict(
     if found.verdict and found.judged_at:
         pictures = f"{count(found.evidence.num_pictures, 'test picture')} of " if found.evidence else ""
         window = f"{pictures}{found.verdict.data_tag}, judged {write_when(found.judged_at)}"
-    missing = "" if readings else "nothing serves yet" if not found.champion else "it was not measured"
-    how = "" if readings else "`maskloop train`, then approve" if not found.champion else "`maskloop judge`"
+    unmeasured = ("it was not measured", "`maskloop judge`") if found.champion else _NOTHING_SERVES
+    missing, how = ("", "") if readings else unmeasured
     source = "the champion's verdict"
     return Figure(name, title, tells, unit, target, window, source, tuple(readings), missing, how)
 

@@ -99,7 +99,9 @@ def send_test(app: App, names: Sequence[str] = ()) -> tuple[Outcome, ...]:
     channels = app.channels
     if not channels:
         raise NotFoundError(
-            "no channel is configured", where="[notifications] in maskloop.toml", hint="docs/operations.md"
+            "no channel is configured",
+            where="[notifications] in maskloop.toml",
+            hint="docs/operations.md, Notifications, shows how",
         )
     if unknown := [name for name in names if name not in channels]:
         raise NotFoundError(f"there is no channel {unknown[0]}", hint=f"there are {', '.join(channels)}")

@@ -30,7 +30,7 @@ def metrics(root: Path, out: Output, *, url: str, key: str, output: Path | None)
         out.table([row for figure in figures for row in _rows(figure)], "M1 to M10")
         for figure in figures:
             if figure.missing:
-                click.echo(f"{figure.id} {figure.name}: not measured, {figure.missing}. {figure.how_to_get}")
+                click.echo(f"{figure.id} {figure.name}: not measured, {figure.missing}; {figure.how_to_get}")
         click.echo(f"The page: {page}")
 
     out.answer({"figures": figures, "page": str(page)}, show)
