@@ -58,6 +58,16 @@ def test_people_are_named_by_their_address_where_the_token_may_see_it() -> None:
     assert [one.annotator for one in read_export(export, {5: "e@x.org"})] == ["e@x.org", "6"]
 
 
+def test_what_cannot_be_used_is_told_without_the_task_that_the_annotation_names_itself() -> None:
+    broken = brushed(1, "nut", SCENE[0].mask)
+    broken["value"]["rle"] = broken["value"]["rle"][:4]
+    (found,) = read_export([task(3, "/data/upload/1/a.png", annotation(1, [broken], 5))], {})
+    assert (found.task_id, found.trouble) == (
+        "3",
+        f"region {broken['id']}: the brush mask is cut off before its first value",
+    )
+
+
 def test_what_began_with_another_prediction_than_it_ended_with_is_changed() -> None:
     ring, dot = brushed(1, "nut", SCENE[0].mask), brushed(2, "gear", SCENE[2].mask)
     cases = {
