@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskloop.array_file import Arrays, read_array_file, write_array_file
 from maskloop.digest import canonical_json, digest_bytes
 from maskloop.errors import DataError, NotFoundError
+from monitoring.array_file import Arrays, read_array_file, write_array_file
 from monitoring.features.observation import Observation, Observed
 
 SCHEMA_VERSION: Final = 3

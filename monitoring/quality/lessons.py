@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from evaluation.average_precision import measure_average_precision
 from evaluation.instances import Detections, GroundTruth, ScoreThreshold
 from evaluation.iou import measure_mask_iou
-from maskloop.array_file import Arrays, read_array_file, write_array_file
 from maskloop.records.kinds import QualityMetric
+from monitoring.array_file import Arrays, read_array_file, write_array_file
 from monitoring.quality.signs import Signs
 
 METRICS: Final[tuple[QualityMetric, ...]] = ("mask_iou", "mask_ap")

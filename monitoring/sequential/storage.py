@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from maskloop.array_file import Arrays, read_array_file, write_array_file
+from monitoring.array_file import Arrays, read_array_file, write_array_file
 from monitoring.sequential.detector import Detector
 from monitoring.sequential.evidence import Alarm, Evidence
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskloop.array_file import Arrays, read_array_file, write_array_file
 from maskloop.errors import ConfigurationError, IntegrityError
+from monitoring.array_file import Arrays, read_array_file, write_array_file
 
 HEAD = {"schema_version": 1, "name": "left camera"}
 ARRAYS = {"values": np.array([[1.5, np.nan]]), "names": np.array(["ä", "b"]), "none": np.zeros((0, 3))}
