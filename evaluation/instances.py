@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskloop.masks import Rle, decode_masks
+
+NUM_INSIDES: Final = 8
+"""Numbers that say what the network's features are like inside a mask."""
 
 ScoreThreshold = float | tuple[float, ...]
 """The score from which on a detection counts, 0..1: one for all classes, or each class's own."""
@@ -29,6 +33,8 @@ class Detections:
         scores: float32 (N,), 0..1, not increasing.
         class_indices: int64 (N,), from 0.
         masks: N masks of the picture's size.
+        insides: float32 (N, `NUM_INSIDES`), what the network's features are like inside each mask; None where
+            that was not kept: in answers that were read back from a record, or made by something else.
 
     Raises:
         ValueError: if the lengths differ or a number is not finite. Such a model must not look like a
@@ -41,9 +47,12 @@ class Detections:
     scores: NDArray[np.float32]
     class_indices: NDArray[np.int64]
     masks: tuple[Rle, ...]
+    insides: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.masks)
+        if self.insides is not None and self.insides.shape != (count, NUM_INSIDES):
+            raise ValueError(f"{count} masks, insides {self.insides.shape}")
         if self.boxes_xyxy.shape != (count, 4) or self.scores.shape != (count,):
             raise ValueError(f"{count} masks, boxes {self.boxes_xyxy.shape}, scores {self.scores.shape}")
         if self.class_indices.shape != (count,):
@@ -71,6 +80,7 @@ class Detections:
             self.scores[kept],
             indices[kept],
             tuple(self.masks[number] for number in kept),
+            None if self.insides is None else self.insides[kept],
         )
 
     def masks_NHW(self) -> NDArray[np.bool_]:  # noqa: N802
@@ -92,6 +102,7 @@ class Detections:
             self.scores[keep],
             self.class_indices[keep],
             tuple(mask for mask, kept in zip(self.masks, keep, strict=True) if kept),
+            None if self.insides is None else self.insides[keep],
         )
 
 

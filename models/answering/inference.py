@@ -22,6 +22,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_p
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import MultiScaleRoIAlign
 
+from models.answering.insides import describe_insides
 from models.network.parts import Parts, parts_of
 from models.operations.convolutions import fold_norms, use_fewer_products
 from models.operations.gathering import GatheringRoIAlign
@@ -36,12 +37,14 @@ class FoundRegions:
         scores: float32 (N,).
         labels: int64 (N,), from 1.
         masks: float32 (N, S, S), probabilities inside the boxes.
+        insides: float32 (N, `NUM_INSIDES`), see `models.answering.insides`.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     masks: Tensor
+    insides: Tensor
 
 
 def copy_for_inference(model: MaskRCNN, device: torch.device, *, bf16: bool = False) -> MaskRCNN:
@@ -167,13 +170,14 @@ def find_regions(
         counts = torch.stack([(own[1] >= min_score).sum() for own in found]).tolist()
         found = [tuple(part[:count] for part in own) for own, count in zip(found, counts, strict=True)]
     boxes = [own[0] for own in found]
-    masks, raw_masks = draw_regions(model, parts, seen, boxes, torch.cat([own[2] for own in found]))
-    whole = (batch.shape[-2], batch.shape[-1])
+    drawn = draw_regions(model, parts, seen, boxes, torch.cat([own[2] for own in found]))
+    whole, counts = (batch.shape[-2], batch.shape[-1]), [len(own) for own in boxes]
+    by_picture = zip(*(torch.split(each, counts) for each in (drawn.masks, drawn.insides)), strict=True)
     regions = [
-        FoundRegions(resize_boxes(own[0], seen.size, whole), own[1], own[2], part)
-        for own, part in zip(found, torch.split(masks, [len(own) for own in boxes]), strict=True)
+        FoundRegions(resize_boxes(own[0], seen.size, whole), own[1], own[2], masks, insides)
+        for own, (masks, insides) in zip(found, by_picture, strict=True)
     ]
-    is_finite = torch.stack([each.sum() for each in [*seen.watched(), raw_masks]]).isfinite().all()
+    is_finite = torch.stack([each.sum() for each in [*seen.watched(), drawn.logits]]).isfinite().all()
     return regions, mean_of_finest_map(seen), is_finite
 
 
@@ -193,10 +197,25 @@ def look_at(model: MaskRCNN, parts: Parts, batch: Tensor, prepare: nn.Module | N
     return Seen(images, features, proposals, logits, deltas, [*objectness, *offsets])
 
 
+@dataclass(frozen=True)
+class DrawnRegions:
+    """What was drawn in the boxes of all pictures.
+
+    Attributes:
+        masks: float32 (N, S, S), each region's probabilities of its own class.
+        logits: The same before they became probabilities.
+        insides: float32 (N, `NUM_INSIDES`), see `models.answering.insides`.
+    """
+
+    masks: Tensor
+    logits: Tensor
+    insides: Tensor
+
+
 def draw_regions(
     model: MaskRCNN, parts: Parts, seen: Seen, boxes: list[Tensor], labels_N: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return float32 (N, S, S), each region's probabilities of its own class, and their logits.
+) -> DrawnRegions:
+    """Draw the mask of each region, and describe the inside.
 
     Args:
         model: Which has seen the pictures.
@@ -207,7 +226,8 @@ def draw_regions(
     """
     regions = model.roi_heads.mask_roi_pool(seen.features, boxes, padded_sizes(seen.images))
     logits = parts.outline(regions, labels_N)
-    return logits.sigmoid(), logits
+    masks = logits.sigmoid()
+    return DrawnRegions(masks, logits, describe_insides(regions, masks))
 
 
 def _propose(

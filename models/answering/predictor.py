@@ -164,6 +164,7 @@ def _to_detections(regions: FoundRegions, height_px: int, width_px: int) -> Dete
         scores=scores.numpy(),
         class_indices=regions.labels.cpu().numpy() - 1,  # torchvision's label 0 is the background
         masks=paste_masks(masks, boxes, height_px, width_px),
+        insides=regions.insides.float().cpu().numpy(),
     )
 
 

@@ -8,14 +8,21 @@ the mask, and the probabilities are averaged: a mask is never taken from one box
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from models.answering.inference import FoundRegions, Seen, draw_regions, look_at, mean_of_finest_map
+from models.answering.inference import (
+    DrawnRegions,
+    FoundRegions,
+    Seen,
+    draw_regions,
+    look_at,
+    mean_of_finest_map,
+)
 from models.network.parts import Parts, parts_of
 from models.network.preparation import Preparation, View
 
@@ -71,7 +78,8 @@ def find_regions_in_views(
         parts: Networks to run instead of the model's own.
 
     Returns:
-        The regions of each picture; the mean of the finest map of the first view, float32 (B, C); and
+        The regions of each picture, their insides as the first view shows them; the mean of the finest map of
+        the first view, float32 (B, C); and
         whether all the networks in every view computed finite numbers, bool ().
     """
     whole = (batch.shape[-2], batch.shape[-1])
@@ -79,12 +87,12 @@ def find_regions_in_views(
     looks = [_look(model, parts, batch, view, whole) for view in model.transform.views]
     candidates = [_collect(model, look) for look in looks]
     found = [_merge(model, [own[at] for own in candidates], min_score) for at in range(len(batch))]
-    masks, raw_masks = _draw(model, parts, looks, found)
-    regions = [
-        FoundRegions(*own, part)
-        for own, part in zip(found, torch.split(masks, [len(own[0]) for own in found]), strict=True)
-    ]
-    watched = [*(each for look in looks for each in look.seen.watched()), *raw_masks]
+    drawn = _draw(model, parts, looks, found)
+    masks, insides = torch.stack([each.masks for each in drawn]).mean(dim=0), drawn[0].insides
+    counts = [len(own[0]) for own in found]
+    by_picture = zip(torch.split(masks, counts), torch.split(insides, counts), strict=True)
+    regions = [FoundRegions(*own, *part) for own, part in zip(found, by_picture, strict=True)]
+    watched = [*(each for look in looks for each in look.seen.watched()), *(one.logits for one in drawn)]
     is_finite = torch.stack([each.sum() for each in watched]).isfinite().all()
     return regions, mean_of_finest_map(looks[0].seen), is_finite
 
@@ -112,13 +120,12 @@ def _merge(model: MaskRCNN, by_view: Sequence[Found], min_score: float) -> Found
 
 def _draw(
     model: MaskRCNN, parts: Parts, looks: Sequence[_Look], found: Sequence[Found]
-) -> tuple[Tensor, list[Tensor]]:
-    """Return the mean of all views' masks (N, S, S) of the boxes of all pictures, and each view's logits."""
+) -> list[DrawnRegions]:
+    """Return what each view drew in the boxes of all pictures, turned back."""
     labels_N = torch.cat([labels for _, _, labels in found])
-    masks, raw = [], []
+    every = []
     for look in looks:
         boxes = [look.from_picture(own) for own, _, _ in found]
-        drawn, logits = draw_regions(model, parts, look.seen, boxes, labels_N)
-        masks.append(drawn.flip(-1) if look.view.is_mirrored else drawn)
-        raw.append(logits)
-    return torch.stack(masks).mean(dim=0), raw
+        drawn = draw_regions(model, parts, look.seen, boxes, labels_N)
+        every.append(replace(drawn, masks=drawn.masks.flip(-1)) if look.view.is_mirrored else drawn)
+    return every

@@ -1,8 +1,8 @@
 """The table of all features, and how a picture is measured by it.
 
-A new feature is a row beside its function in `pictures`, `answers` or `class_masks`, or a file of rows named
-here. Stored samples and baselines name their features: a baseline made before a feature existed is compared
-without it, and one that is not measured any more is passed over.
+A new feature is a row beside its function in `pictures`, `answers`, `class_masks` or `class_insides`, or a
+file of rows named here. Stored samples and baselines name their features: a baseline made before a feature
+existed is compared without it, and one that is not measured any more is passed over.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from evaluation.instances import Detections
 from monitoring.features.answered_picture import AnsweredPicture
 from monitoring.features.answers import ANSWER_FEATURES, CLASS_FEATURES
+from monitoring.features.class_insides import INSIDE_FEATURES
 from monitoring.features.class_masks import MASK_FEATURES
 from monitoring.features.feature import Feature, FeatureTable
 from monitoring.features.observation import Observation, Pause, finite_embedding, go_on
 from monitoring.features.pictures import PICTURE_FEATURES
 
-FEATURES: Final = FeatureTable((*PICTURE_FEATURES, *ANSWER_FEATURES), (*CLASS_FEATURES, *MASK_FEATURES))
+FEATURES: Final = FeatureTable(
+    (*PICTURE_FEATURES, *ANSWER_FEATURES), (*CLASS_FEATURES, *MASK_FEATURES, *INSIDE_FEATURES)
+)
 
 EMBEDDING: Final = Feature(
     "embedding",

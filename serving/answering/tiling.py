@@ -87,6 +87,7 @@ def _move(tile: Tile, detections: Detections, height_px: int, width_px: int) -> 
         detections.scores,
         detections.class_indices,
         tuple(_move_mask(tile, mask, height_px, width_px) for mask in detections.masks),
+        detections.insides,
     )
 
 
@@ -116,6 +117,7 @@ def _touches_inner_border(
 
 
 def _concatenate(parts: list[Detections], height_px: int, width_px: int) -> Detections:
+    insides = [part.insides for part in parts if part.insides is not None]
     return Detections(
         height_px,
         width_px,
@@ -123,6 +125,7 @@ def _concatenate(parts: list[Detections], height_px: int, width_px: int) -> Dete
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.class_indices for part in parts]),
         tuple(mask for part in parts for mask in part.masks),
+        np.concatenate(insides) if len(insides) == len(parts) else None,
     )
 
 
@@ -147,4 +150,5 @@ def _best_first(detections: Detections) -> Detections:
         detections.scores[order],
         detections.class_indices[order],
         tuple(detections.masks[index] for index in order),
+        None if detections.insides is None else detections.insides[order],
     )

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from evaluation.instances import NUM_INSIDES
 from maskloop.errors import ConfigurationError
 from maskloop.settings.model_settings import ModelSettings
-from models.answering.inference import copy_for_inference, find_regions
+from models.answering.inference import DrawnRegions, copy_for_inference, find_regions
 from models.answering.predictor import TorchPredictor
 from models.answering.views import find_regions_in_views, mirror_boxes
 from models.artifacts.manifest import ArtifactFacts
@@ -96,13 +97,14 @@ def test_masks_are_the_mean_of_what_the_views_draw(monkeypatch):
         masks = torch.full((len(given[4]), 28, 28), 0.2 + 0.6 * len(drawn))
         masks[..., 0] = 0.0
         drawn.append(masks)
-        return masks, masks
+        return DrawnRegions(masks, masks, torch.full((len(masks), NUM_INSIDES), float(len(drawn))))
 
     monkeypatch.setattr("models.answering.views.draw_regions", remember)
     (found,), _, _ = answer(model, batch, MIRRORED)
     assert found.masks[..., 1:-1].unique().tolist() == pytest.approx([0.5])
     assert found.masks[..., 0].unique().tolist() == pytest.approx([0.4])  # 0 here, 0.8 in the mirror
     assert found.masks[..., -1].unique().tolist() == pytest.approx([0.1])
+    assert found.insides.unique().tolist() == [1.0]  # as the first view, which is not mirrored, shows them
 
 
 def test_a_scaled_view_sees_the_picture_larger_and_answers_in_its_px():

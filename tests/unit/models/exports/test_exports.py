@@ -102,6 +102,7 @@ def calibration_of(shapes):
 def assert_same(ours, theirs, *, atol=1e-4):
     assert len(theirs) > 0
     np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, atol=10 * atol)
+    np.testing.assert_allclose(ours.insides, theirs.insides, rtol=1e-3, atol=100 * atol)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=atol)
     np.testing.assert_array_equal(ours.class_indices, theirs.class_indices)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evaluation.instances import NUM_INSIDES
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.families import ClassVerdict, divide_features
 from monitoring.drift.verdict import DriftVerdict, judge_drift
@@ -42,6 +43,50 @@ def test_masks_of_one_class_that_changed_are_drift_and_the_class_is_named(rng: n
     assert [of_class(verdict, name).outcome for name in ("bolt", "gear")] == ["quiet", "quiet"]
     assert "masks of class nut: 2 of 8 signals drifted" in verdict.reason
     assert "class nut" in verdict.cause
+
+
+def with_insides(rng: np.random.Generator, drawn: list[Observation], **moved: float) -> list[Observation]:
+    """Add the numbers about the insides of masks; those of the nut are moved by ``n1`` and so on."""
+
+    def draw(name: str, number: int) -> float:
+        return rng.normal() + (moved.get(f"n{number}", 0.0) if name == "nut" else 0.0)
+
+    def add(one: Observation) -> Observation:
+        shown = [name for name in MIX if one.features[f"count of {name}"]]
+        added = {
+            f"inside {at} of {name}": draw(name, at) for name in shown for at in range(1, NUM_INSIDES + 1)
+        }
+        return replace(one, features={**one.features, **added})
+
+    return [add(one) for one in drawn]
+
+
+def test_a_class_that_changed_inside_its_masks_alone_is_named_in_words(rng: np.random.Generator) -> None:
+    before = with_insides(rng, draw_answers(rng, 150, MIX))
+    after = with_insides(rng, draw_answers(rng, 100, MIX), n2=2.0, n4=-2.0)
+    verdict = judge(before, after)
+    assert (verdict.outcome, of_class(verdict, "nut").outcome) == ("drift", "drift")
+    assert [of_class(verdict, name).outcome for name in ("bolt", "gear")] == ["quiet", "quiet"]
+    assert "masks of class nut: 2 of 16 signals drifted" in verdict.reason
+    assert verdict.cause.startswith("class nut looks different inside its masks (inside ")
+
+
+def test_samples_without_the_insides_of_masks_are_named_and_never_quiet_about_the_class(
+    rng: np.random.Generator,
+) -> None:
+    before = with_insides(rng, draw_answers(rng, 150, MIX))
+    verdict = judge(before, draw_answers(rng, 100, MIX))
+    assert {one.outcome for one in verdict.classes} == {"inconclusive"}
+    assert "inside 1 of bolt is missing in 100 % of the samples" in verdict.reason
+
+
+def test_a_baseline_from_before_the_insides_of_masks_gives_the_verdict_of_before(
+    rng: np.random.Generator,
+) -> None:
+    before, plain = draw_answers(rng, 150, MIX), draw_answers(rng, 100, MIX)
+    verdicts = [judge(before, after) for after in (plain, with_insides(rng, plain, n1=9.0, n2=9.0))]
+    assert verdicts[0].signals == verdicts[1].signals
+    assert verdicts[0].classes == verdicts[1].classes
 
 
 def test_one_changed_property_of_a_class_is_not_enough(rng: np.random.Generator) -> None:

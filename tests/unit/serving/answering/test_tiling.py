@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.instances import Detections
+from evaluation.instances import NUM_INSIDES, Detections
 from maskloop.errors import DataError
 from maskloop.masks import encode_masks
 from serving.answering.tiling import MAX_TILES, Tile, cut_tiles, merge_tiles
@@ -88,6 +90,21 @@ def test_an_object_larger_than_the_overlap_stays_in_parts_rather_than_being_lost
     merged = find_by_tiles(labels, 50, 10)
     assert len(merged) >= 2
     assert merged.masks_NHW().any(axis=0).sum() == 800
+
+
+def test_what_was_found_in_tiles_keeps_its_numbers_about_the_inside() -> None:
+    labels = np.zeros((32, 60), np.uint8)
+    labels[4:12, 4:12], labels[4:12, 48:56] = 1, 2
+    tiles = cut_tiles(np.repeat(labels[..., None], 3, axis=2), tile_px=32, overlap_px=4)
+    answers = [(tile, find_boxes(tile.pixels)) for tile in tiles]
+    told = [
+        (tile, replace(one, insides=np.repeat(one.class_indices[:, None], NUM_INSIDES, 1).astype(np.float32)))
+        for tile, one in answers
+    ]
+    merged = merge_tiles(told, height_px=32, width_px=60)
+    assert merged.insides is not None
+    assert merged.insides[:, 0].tolist() == merged.class_indices.tolist() == [1, 0]
+    assert merge_tiles([told[0], *answers[1:]], height_px=32, width_px=60).insides is None
 
 
 def test_two_classes_on_one_spot_are_two_objects() -> None:
