@@ -36,13 +36,15 @@ def describe_insides(regions_NCPP: Tensor, masks_NSS: Tensor) -> Tensor:
     weights_NPP = F.adaptive_avg_pool2d(masks_NSS.float()[:, None], (height, width))[:, 0]
     summed_NC = torch.einsum("nchw,nhw->nc", regions, weights_NPP)
     means_NC = summed_NC / weights_NPP.sum(dim=(1, 2)).clamp_min(_LEAST_WEIGHT)[:, None]
-    return means_NC @ _draw_signs(regions.shape[1]).to(regions.device)
+    return means_NC @ _draw_signs(regions.shape[1], regions.device)
 
 
 @cache
-def _draw_signs(num_channels: int) -> Tensor:
-    """Return float32 (C, `NUM_INSIDES`) of equal sizes and random signs."""
+def _draw_signs(num_channels: int, device: torch.device) -> Tensor:
+    """Return float32 (C, `NUM_INSIDES`) of equal sizes and random signs, kept on the device."""
     num = num_channels * NUM_INSIDES
     drawn = hashlib.shake_256(b"insides of masks").digest(-(-num // 8))
     signs = 2.0 * np.unpackbits(np.frombuffer(drawn, np.uint8))[:num].astype(np.float32) - 1.0
-    return torch.from_numpy(signs.reshape(num_channels, NUM_INSIDES) / np.float32(math.sqrt(NUM_INSIDES)))
+    scaled = signs.reshape(num_channels, NUM_INSIDES) / np.float32(math.sqrt(NUM_INSIDES))
+    with torch.inference_mode(False):  # else what is cached could not be used outside of it
+        return torch.from_numpy(scaled).to(device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ NAMES = ["bolt", "nut", "gear"]
 TABLE = FeatureTable((), INSIDE_FEATURES)
 
 
-def answer(insides: list[list[float]] | None) -> AnsweredPicture:
+def answer(insides: Sequence[Sequence[float]] | None) -> AnsweredPicture:
     """Return two bolts and a nut."""
     masks = np.ones((3, 20, 20), bool)
     boxes = np.array([[0, 0, 20, 20]] * 3, np.float32)
