@@ -57,7 +57,7 @@ def describe_verdict(
         baseline_digest=baseline_digest,
         weights_digest=verdict.weights_digest,
         threshold_digest=verdict.threshold_digest,
-        drifted_features=tuple(signal.name for signal in verdict.signals if signal.drifted),
+        drifted_features=tuple(signal.name for signal in verdict.carrying if signal.drifted),
         report=page,
         sources=tuple(sorted({sample.source for sample in window.samples})),
         score=max((signal.effect for signal in verdict.signals), default=None),

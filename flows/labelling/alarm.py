@@ -75,7 +75,7 @@ def read_alarm(
         return quiet
     return Alarm(
         closest.baseline,
-        closest.verdict.signals,
+        closest.verdict.carrying,
         drift.window_id,
         f"drift: {drift.reason}",
         _tell_carried(found, window),

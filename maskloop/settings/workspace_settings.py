@@ -113,6 +113,8 @@ class MonitoringSettings(Section):
     min_effect: Share = 0.3
     """Smallest Kolmogorov-Smirnov distance that matters, however certain it is."""
     min_drifted_features: Count = 2
+    min_new_share: Share = 0.1
+    """Smallest share of a window's pictures that are unlike all others, to count as drift by itself."""
     max_missing_percent: Percent = 10.0
     confirm_windows: Annotated[int, Field(ge=1, le=MAX_CONFIRM_WINDOWS)] = 1
     """Drift must be seen in this many windows in a row, each with new samples."""

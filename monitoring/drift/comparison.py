@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from monitoring.features.feature import Feature
 from monitoring.features.table import EMBEDDING
 from monitoring.samples.values import Sample
 from monitoring.signals.feature_signal import FeatureSignal
+from monitoring.signals.newcomers import Newcomers, find_newcomers
 from monitoring.signals.two_sample import TestResult, energy_test, ks_test
+
+_MAX_FILLED_SHARE: Final = 0.1
 
 
 def compare_features(
@@ -72,6 +75,35 @@ def compare_embeddings(
     result = energy_test(reference, current, smallest_p_value=smallest_p_value, seed=seed)
     missing_percent = _missing_percent(len(samples), num_known)
     return _unjudged(EMBEDDING, (len(reference), len(current)), missing_percent, result, (None, None))
+
+
+def look_for_newcomers(
+    baseline: Baseline,
+    columns: Mapping[int, Feature],
+    judged_samples: Sequence[Sample],
+    *,
+    smallest_p_value: float,
+    seed: int,
+) -> Newcomers:
+    """Ask whether a part of the pictures is unlike all of the baseline's.
+
+    Properties that more than a tenth of the pictures of either side lack are passed over; where few lack one,
+    the median of both sides takes its place.
+
+    Args:
+        baseline: Of the champion.
+        columns: Properties of pictures, by column of the baseline's values.
+        judged_samples: One of each scene.
+        smallest_p_value: That must be reachable.
+        seed: For lots and permutations.
+    """
+    own = baseline.scene_values[:, list(columns)]
+    current = feature_matrix(judged_samples, [feature.name for feature in columns.values()])
+    is_known = [np.isfinite(side).mean(axis=0) >= 1.0 - _MAX_FILLED_SHARE for side in (own, current)]
+    sides = np.concatenate([own, current])[:, is_known[0] & is_known[1]]
+    if sides.shape[1]:
+        sides = np.where(np.isfinite(sides), sides, np.nanmedian(sides, axis=0))
+    return find_newcomers(sides[: len(own)], sides[len(own) :], smallest_p_value=smallest_p_value, seed=seed)
 
 
 def _missing_percent(num_expected: int, num_known: int) -> float:

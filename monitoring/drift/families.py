@@ -1,8 +1,9 @@
-"""Three families of signals, each with its part of the false-alarm rate: so many tests lose little power.
+"""Four families of signals, each with its part of the false-alarm rate: so many tests lose little power.
 
-Half the rate belongs to the *pictures* as a whole: their own features, those of the answer, the embedding. A
-quarter belongs to the *counts* of each class, a quarter to the *masks*, which are judged class by class. A
-family that a baseline does not have leaves its part to the others. The parts are added (Bonferroni), so how
+Two fifths of the rate belong to the *pictures* as a whole: their own features, those of the answer, the
+embedding. A fifth belongs to *newcomers*, a part of the pictures that is unlike all others; a fifth to the
+*counts* of each class, a fifth to the *masks*, which are judged class by class. A family that a baseline does
+not have leaves its part to the others. The parts are added (Bonferroni), so how
 the families depend on each other does not matter. Within pictures and counts the correction is Holm's. Each
 class's masks are a family of their own (`family_corrected`): eighty classes with eight features each are not
 640 tests, and the classes that are named are right but for the rate.
@@ -23,7 +24,7 @@ import numpy as np
 from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
 from monitoring.drift.baseline import Baseline
-from monitoring.drift.comparison import compare_embeddings, compare_features
+from monitoring.drift.comparison import compare_embeddings, compare_features, look_for_newcomers
 from monitoring.features.feature import COUNT_OF, Feature, FeatureTable
 from monitoring.samples.values import Sample
 from monitoring.signals.corrections import family_corrected, holm_corrected
@@ -37,7 +38,9 @@ MIN_CLASS_SCENES: Final = 20
 """A class whose masks fewer scenes show, on either side, is not judged."""
 MAX_DETECTABLE_EFFECT: Final = 0.7
 """A comparison that could not even see an effect of this size is inconclusive."""
-_WEIGHTS: Final = {"pictures": 2.0, "counts": 1.0, "masks": 1.0}
+_WEIGHTS: Final = {"pictures": 2.0, "newcomers": 1.0, "counts": 1.0, "masks": 1.0}
+_FEWEST_PROPERTIES: Final = 3
+"""Of pictures; with fewer, nothing shows that single properties do not."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,19 @@ class Families:
     masks: Mapping[str, Columns]
 
     @property
+    def properties(self) -> Columns:
+        """The properties of the pictures themselves, which every picture has."""
+        return {column: one for column, one in self.pictures.items() if one.needs == "picture"}
+
+    @property
     def parts(self) -> Mapping[str, float]:
         """The part of the false-alarm rate of each family, 0..1."""
-        has = {"pictures": True, "counts": bool(self.counts), "masks": bool(self.masks)}
+        has = {
+            "pictures": True,
+            "newcomers": len(self.properties) >= _FEWEST_PROPERTIES,
+            "counts": bool(self.counts),
+            "masks": bool(self.masks),
+        }
         total = sum(_WEIGHTS[name] for name in has if has[name])
         return {name: _WEIGHTS[name] / total if has[name] else 0.0 for name in has}
 
@@ -81,6 +94,24 @@ class ClassVerdict:
     num_reference: int
     num_current: int
     num_drifted: int = 0
+
+
+@dataclass(frozen=True)
+class NewcomersVerdict:
+    """What was found of pictures that are unlike all of the champion's own.
+
+    Attributes:
+        share: Of the window, 0..1, an estimate.
+        corrected_p_value: To be compared with the false-alarm rate.
+        drifted: Certain, enough, and unlike the champion's own in ``min_drifted_features`` properties.
+        signals: Of those that are certain and enough, each property beside the champion's own pictures; it
+            drifted where the effect is large.
+    """
+
+    share: float
+    corrected_p_value: float
+    drifted: bool
+    signals: tuple[FeatureSignal, ...] = ()
 
 
 def divide_features(baseline: Baseline, table: FeatureTable) -> Families:
@@ -122,6 +153,37 @@ def judge_pictures(
         *_judge(pictures, holm_corrected([one.p_value for one in pictures]), parts["pictures"], settings),
         *_judge(counts, holm_corrected([one.p_value for one in counts]), parts["counts"], settings),
     ]
+
+
+def judge_newcomers(
+    baseline: Baseline,
+    families: Families,
+    judged_samples: Sequence[Sample],
+    settings: MonitoringSettings,
+    *,
+    seed: int,
+) -> NewcomersVerdict | None:
+    """Judge whether a part of the pictures is unlike all others; None if that cannot be asked."""
+    part = families.parts["newcomers"]
+    if not part:
+        return None
+    found = look_for_newcomers(
+        baseline,
+        families.properties,
+        judged_samples,
+        smallest_p_value=settings.false_alarm_rate * part,
+        seed=seed,
+    )
+    corrected = min(1.0, found.p_value / part)
+    if corrected > settings.false_alarm_rate or found.share < settings.min_new_share:
+        return NewcomersVerdict(found.share, corrected, False)
+    new = [judged_samples[place] for place in found.places]
+    signals = tuple(
+        replace(one, drifted=one.effect >= settings.min_effect, needed_effect=settings.min_effect)
+        for one in compare_features(baseline, families.properties, new, new)
+    )
+    has_drifted = sum(one.drifted for one in signals) >= settings.min_drifted_features
+    return NewcomersVerdict(found.share, corrected, has_drifted, signals)
 
 
 def judge_classes(

@@ -1,8 +1,8 @@
 """How many scenes a window shows: pictures of one scene, or taken in a row, are not independent samples.
 
 Two things tie samples of one source. Their looks are closer than those of unrelated pictures (hashes of near
-duplicates, in whatever order they came), or samples that came one after the other are more alike than samples
-that came far apart. A verdict counts one sample of each scene.
+duplicates, or hashes and embeddings together, in whatever order they came), or samples that came one after
+the other are more alike than samples that came far apart. A verdict counts one sample of each scene.
 
 Method of the second: autocorrelation in order of arrival, of every feature and of the leading components of
 features and embedding, after ranks were replaced by normal scores. The samples are thinned to the smallest
@@ -31,6 +31,14 @@ NEAR_BITS: Final = 10
 """Frames of one scene differ in at most so many bits of the difference hash."""
 MAX_CHANCE_NEIGHBOURS: Final = 0.1
 """Hashes tie samples only within a distance at which so few unrelated pictures lie around each."""
+TWIN_BITS: Final = 20
+"""Frames of dark, even scenes, whose hashes are mostly noise, differ in up to so many bits, and in their
+embeddings by less than all but `TWIN_SHARE` of unrelated pictures."""
+TWIN_SHARE: Final = 0.01
+_FEWEST_VALUES: Final = 8
+"""Of an embedding; one of fewer says too little of what a picture shows."""
+_TOGETHER: Final = 10.0
+"""Unrelated pictures near in one of both are so many times as often near in the other, at most."""
 DEPENDENCE_P_VALUE: Final = 0.01
 """Samples count as dependent from this p-value on. Measured: 2 to 4 % of windows of independent pictures."""
 MIN_OWN_SEQUENCE: Final = 50
@@ -39,6 +47,7 @@ _MIN_LAGS: Final = 4
 _MAX_MODE_SHARE: Final = 0.5
 _MAX_LOOKS: Final = 500
 _LEADING: Final = (1, 2, 4, 8)
+_SMALLEST_SPREAD: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,9 @@ def find_scenes(samples: Sequence[Sample], baseline: Baseline) -> Scenes:
 
 def find_first_looks(samples: Sequence[Sample], baseline: Baseline) -> list[int]:
     """Return the positions of samples that no earlier one of their source looks like, in rising order."""
-    return _first_of_each_look(samples, _near_bits(baseline, len(samples)))
+    near = _near_in_hash(samples, _near_bits(baseline, len(samples), NEAR_BITS))
+    twin_bits = _near_bits(baseline, _TOGETHER * TWIN_SHARE * len(samples), TWIN_BITS)
+    return _first_of_each(samples, np.concatenate([near, _near_in_both(samples, baseline, twin_bits)]))
 
 
 def independent_spacing(
@@ -242,30 +253,73 @@ def _autocovariance(values_NC: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.fft.irfft(spectrum, axis=0)[: len(values_NC)], dtype=np.float64)
 
 
-def _near_bits(baseline: Baseline, num_samples: int) -> int:
-    """Return within how many bits hashes tie samples; -1 for never, as where a camera sees one background."""
+def _near_bits(baseline: Baseline, num_others: float, most: int) -> int:
+    """Return within how many bits hashes tie samples; -1 for never, as where a camera sees one background.
+
+    Args:
+        baseline: Says how close unrelated pictures are.
+        num_others: Of which at most `MAX_CHANCE_NEIGHBOURS` unrelated ones may be so close.
+        most: Bits.
+    """
     looks = baseline.looks
     if len(looks) < 2:
         return -1
     if len(looks) > _MAX_LOOKS:
         looks = looks[np.random.default_rng(0).choice(len(looks), _MAX_LOOKS, replace=False)]
     distances = np.bitwise_count(looks[:, np.newaxis] ^ looks[np.newaxis])[np.triu_indices(len(looks), 1)]
-    for bits in range(NEAR_BITS, -1, -1):
-        if float((distances <= bits).mean()) * num_samples <= MAX_CHANCE_NEIGHBOURS:
+    for bits in range(most, -1, -1):
+        if float((distances <= bits).mean()) * num_others <= MAX_CHANCE_NEIGHBOURS:
             return bits
     return -1
 
 
-def _first_of_each_look(samples: Sequence[Sample], near_bits: int) -> list[int]:
-    """Return the first position of each set of near duplicates of one source, and samples without a look."""
+def _near_in_hash(samples: Sequence[Sample], near_bits: int) -> NDArray[np.int64]:
+    """Return the positions of samples whose hashes are near, int64 (P, 2)."""
+    known = np.array([i for i, one in enumerate(samples) if one.difference_hash is not None], np.int64)
+    looks = np.array([samples[i].difference_hash for i in known.tolist()], np.uint64)
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *near_pairs(looks, near_bits)])
+    return np.asarray(known[pairs], dtype=np.int64)
+
+
+def _near_in_both(samples: Sequence[Sample], baseline: Baseline, twin_bits: int) -> NDArray[np.int64]:
+    """Return the positions of samples near in their embeddings and not far in their hashes, int64 (P, 2)."""
+    from scipy.spatial import KDTree
+    from scipy.spatial.distance import pdist
+
+    own = baseline.scene_embeddings.astype(np.float64)
+    known = np.array(
+        [
+            place
+            for place, one in enumerate(samples)
+            if one.difference_hash is not None and one.embedding and len(one.embedding) == own.shape[1]
+        ],
+        np.int64,
+    )
+    if twin_bits < 0 or len(own) < 2 or len(known) < 2:
+        return np.zeros((0, 2), np.int64)
+    if len(own) > _MAX_LOOKS:
+        own = own[np.random.default_rng(0).choice(len(own), _MAX_LOOKS, replace=False)]
+    spread = np.maximum(own.std(axis=0), _SMALLEST_SPREAD)
+    apart = pdist(own / spread)
+    limit = float(np.quantile(apart, TWIN_SHARE, method="lower"))
+    if own.shape[1] < _FEWEST_VALUES or (apart <= limit).mean() > 2.0 * TWIN_SHARE:
+        return np.zeros((0, 2), np.int64)  # unrelated pictures are as near: they tell nothing
+    points = np.array([samples[place].embedding for place in known.tolist()], np.float64) / spread
+    is_finite = np.isfinite(points).all(axis=1)
+    known, points = known[is_finite], points[is_finite]
+    pairs = known[KDTree(points).query_pairs(limit, output_type="ndarray").reshape(-1, 2)]
+    looks = np.array([one.difference_hash or 0 for one in samples], np.uint64)
+    differing = np.bitwise_count(looks[pairs[:, 0]] ^ looks[pairs[:, 1]])
+    return np.asarray(pairs[differing <= twin_bits], dtype=np.int64)
+
+
+def _first_of_each(samples: Sequence[Sample], pairs: NDArray[np.int64]) -> list[int]:
+    """Return the first position of each set of samples of one source that pairs tie, directly or not."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    known = np.array([i for i, one in enumerate(samples) if one.difference_hash is not None], np.int64)
-    looks = np.array([samples[i].difference_hash for i in known.tolist()], np.uint64)
-    sources = np.array([samples[i].source for i in known.tolist()])
-    pairs = np.concatenate([np.zeros((0, 2), np.int64), *near_pairs(looks, near_bits)])
-    pairs = known[pairs[sources[pairs[:, 0]] == sources[pairs[:, 1]]]] if len(pairs) else pairs
+    sources = np.array([sample.source for sample in samples])
+    pairs = pairs[sources[pairs[:, 0]] == sources[pairs[:, 1]]] if len(pairs) else pairs
     ties = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(samples),) * 2)
     _, labels = connected_components(ties, directed=False)
     return sorted(np.unique(labels, return_index=True)[1].tolist())

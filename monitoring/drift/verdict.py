@@ -2,9 +2,10 @@
 
 A window drifts when at least ``min_drifted_features`` signals, of the pictures as a whole or of the masks of
 one class, are both certain (corrected for all of them together, see `families`) and large (an effect of at
-least ``min_effect``). The correction keeps the chance of any certain signal in a quiet window at or below
-``false_alarm_rate``; the rest only makes alarms rarer. What could not be measured never counts as quiet; a
-class whose masks cannot be judged is named, and the window is judged without them.
+least ``min_effect``), or when a part of the pictures, of at least ``min_new_share``, is unlike all others.
+The correction keeps the chance of any certain signal in a quiet window at or below ``false_alarm_rate``; the
+rest only makes alarms rarer. What could not be measured never counts as quiet; a class whose masks cannot be
+judged is named, and the window is judged without them.
 
 A quiet window is one whose scenes are drawn independently from the same distribution as the baseline's.
 Pictures of one scene, or taken in a row, are not independent: one sample of each scene is judged (`scenes`),
@@ -27,8 +28,10 @@ from monitoring.drift.families import (
     MAX_DETECTABLE_EFFECT,
     ClassVerdict,
     Families,
+    NewcomersVerdict,
     divide_features,
     judge_classes,
+    judge_newcomers,
     judge_pictures,
     tell_unjudged,
 )
@@ -43,9 +46,18 @@ from monitoring.signals.evidence import weigh_evidence
 from monitoring.signals.feature_signal import FeatureSignal as FeatureSignal
 from monitoring.signals.two_sample import detectable_distance
 
-METHOD: Final = "scenes-families-ks-energy/3"
+METHOD: Final = "scenes-families-ks-energy-newcomers/4"
 SCENE_SHARE: Final = 0.9
 """A window needs so many scenes as a share of ``min_window_samples``: a few pictures look alike by chance."""
+
+MIN_UNMISTAKABLE_SCENES: Final = 15
+UNMISTAKABLE_EFFECT: Final = 0.9
+"""A window of fewer scenes than it needs is drift if one of the signals that drifted has such an effect:
+another camera, and not another place. Pictures of one walk, or of ten scenes, stayed below it."""
+
+MIN_NEWCOMERS_SCENES: Final = 100
+"""In a window of fewer, or where more than a tenth of the samples show a scene again, one place that was
+photographed several times is a part that is unlike all others, too."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ class DriftVerdict:
         num_reference_scenes: In the baseline, the same.
         classes: What was found in each class's masks; none for a baseline from before they were measured.
         is_mix: A new mix of classes explains the whole drift.
+        newcomers: What was found of pictures that are unlike all others; None if that could not be asked.
     """
 
     outcome: Outcome
@@ -91,6 +104,14 @@ class DriftVerdict:
     num_reference_scenes: int
     classes: tuple[ClassVerdict, ...] = ()
     is_mix: bool = False
+    newcomers: NewcomersVerdict | None = None
+
+    @property
+    def carrying(self) -> tuple[FeatureSignal, ...]:
+        """The signals that tell which samples carry the alarm: of the newcomers, where only they drifted."""
+        if self.newcomers and self.newcomers.drifted and not any(one.drifted for one in self.signals):
+            return self.newcomers.signals
+        return self.signals
 
 
 def judge_drift(
@@ -115,18 +136,28 @@ def judge_drift(
     families = divide_features(baseline, table)
     num_features = len(families.pictures) + len(families.counts)
     found = scenes or find_scenes(window.samples, baseline)
-    refusal = _why_not_comparable(baseline, window, settings, found.num_scenes, num_features=num_features)
+    refusal = _why_not_comparable(baseline, window, settings, num_features=num_features)
+    too_few = "" if refusal else _tell_too_few(len(window.samples), found.num_scenes, settings)
     judged = tuple(window.samples[position] for position in found.positions)
     of_pictures: list[FeatureSignal] = []
     of_masks: list[FeatureSignal] = []
     classes: tuple[ClassVerdict, ...] = ()
-    if not refusal:
+    newcomers: NewcomersVerdict | None = None
+    if too_few and len(judged) >= MIN_UNMISTAKABLE_SCENES:
+        of_pictures = judge_pictures(baseline, families, window.samples, judged, settings, seed=seed)
+        too_few = "" if _is_unmistakable(of_pictures, settings) else too_few
+        of_pictures = [] if too_few else of_pictures
+    elif not refusal and not too_few:
         of_pictures = judge_pictures(baseline, families, window.samples, judged, settings, seed=seed)
         of_masks, classes = judge_classes(baseline, families, window.samples, judged, settings)
+        if len(judged) >= max(MIN_NEWCOMERS_SCENES, SCENE_SHARE * len(window.samples)):
+            newcomers = judge_newcomers(baseline, families, judged, settings, seed=seed)
     signals = tuple(sorted([*of_pictures, *of_masks], key=lambda signal: (-signal.effect, signal.name)))
     detectable = _detectable_effect(baseline, found.num_scenes, settings, families)
-    outcome, reason = _decide(refusal, of_pictures, classes, detectable, settings)
+    outcome, reason = _decide(refusal or too_few, of_pictures, classes, newcomers, detectable, settings)
     cause = likely_cause(signals, _weigh(baseline, families, judged)) if outcome == "drift" else ""
+    if newcomers and newcomers.drifted and not cause:
+        cause = f"a part of the pictures is new: {likely_cause(newcomers.signals)}"
     mix = explain_by_mix(baseline, judged, signals, classes, settings) if outcome == "drift" else ""
     if mix:
         reason = f"{mix}; each class's masks are as they were, and the mix explains the rest: {reason}"
@@ -149,6 +180,7 @@ def judge_drift(
         num_reference_scenes=len(baseline.scene_values),
         classes=classes,
         is_mix=bool(mix),
+        newcomers=newcomers,
     )
 
 
@@ -166,13 +198,13 @@ def waits_for_scenes(verdict: DriftVerdict, settings: MonitoringSettings) -> boo
 
 def threshold_digest(settings: MonitoringSettings) -> str:
     """Return a digest of the method and of every setting a verdict depends on."""
-    names = ("min_window_samples", "false_alarm_rate", "min_effect", "min_drifted_features")
+    names = ("min_window_samples", "false_alarm_rate", "min_effect", "min_drifted_features", "min_new_share")
     values = {name: getattr(settings, name) for name in (*names, "max_missing_percent")}
     return digest_value(values | {"method": METHOD, "max_detectable_effect": MAX_DETECTABLE_EFFECT})
 
 
 def _why_not_comparable(
-    baseline: Baseline, window: Window, settings: MonitoringSettings, num_scenes: int, *, num_features: int
+    baseline: Baseline, window: Window, settings: MonitoringSettings, *, num_features: int
 ) -> str:
     """Return why these two cannot be compared at all, or an empty string."""
     digests = {window.weights_digest, *(sample.weights_digest for sample in window.samples)}
@@ -184,12 +216,19 @@ def _why_not_comparable(
         )
     if not num_features:
         return "the baseline has no features"
-    if num_scenes < min_scenes(settings):
-        return _tell_scenes(len(window.samples), num_scenes, settings)
     return ""
 
 
-def _tell_scenes(num_samples: int, num_scenes: int, settings: MonitoringSettings) -> str:
+def _is_unmistakable(of_pictures: Sequence[FeatureSignal], settings: MonitoringSettings) -> bool:
+    """Say whether pictures have so little in common with the champion's own that few scenes suffice."""
+    effects = [one.effect for one in of_pictures if one.drifted]
+    return len(effects) >= settings.min_drifted_features and max(effects) >= UNMISTAKABLE_EFFECT
+
+
+def _tell_too_few(num_samples: int, num_scenes: int, settings: MonitoringSettings) -> str:
+    """Say that a window shows too few scenes, and what to do; nothing if it does not."""
+    if num_scenes >= min_scenes(settings):
+        return ""
     num_wanted = math.ceil(min_scenes(settings) * num_samples / num_scenes)
     remedy = f"about {num_wanted} samples like these would do"
     if num_wanted > settings.window_samples:
@@ -204,6 +243,7 @@ def _decide(
     refusal: str,
     of_pictures: Sequence[FeatureSignal],
     classes: Sequence[ClassVerdict],
+    newcomers: NewcomersVerdict | None,
     detectable: float,
     settings: MonitoringSettings,
 ) -> tuple[Outcome, str]:
@@ -215,8 +255,9 @@ def _decide(
     unjudged = tell_unjudged(classes)
     besides = f"; {unjudged}" if unjudged else ""
     drifted = [one for one in classes if one.outcome == "drift"]
-    if num_drifted >= required or drifted:
-        return "drift", f"{_tell_drift(share, of_pictures, drifted, required)}{besides}"
+    has_newcomers = newcomers is not None and newcomers.drifted
+    if num_drifted >= required or drifted or has_newcomers:
+        return "drift", f"{_tell_drift(share, of_pictures, drifted, newcomers, required)}{besides}"
     missing = [signal for signal in of_pictures if signal.missing_percent > settings.max_missing_percent]
     if missing:
         worst = max(missing, key=lambda signal: signal.missing_percent)
@@ -245,13 +286,19 @@ def _weigh(baseline: Baseline, families: Families, judged: Sequence[Sample]) -> 
 
 
 def _tell_drift(
-    share: str, of_pictures: Sequence[FeatureSignal], classes: Sequence[ClassVerdict], required: int
+    share: str,
+    of_pictures: Sequence[FeatureSignal],
+    classes: Sequence[ClassVerdict],
+    newcomers: NewcomersVerdict | None,
+    required: int,
 ) -> str:
     told = []
     largest = max((one for one in of_pictures if one.drifted), key=lambda one: one.effect, default=None)
     if largest and sum(one.drifted for one in of_pictures) >= required:
         told.append(f"{share}; the largest effect is {largest.effect:.2f} in {largest.name}")
     told += [f"masks of class {one.class_name}: {one.reason}" for one in classes]
+    if newcomers and newcomers.drifted:
+        told.append(f"about {newcomers.share:.0%} of the pictures are unlike the champion's own")
     return "; ".join(told)
 
 

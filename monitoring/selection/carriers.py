@@ -149,7 +149,7 @@ def find_carriers_of(found: JudgedSources, window: Window) -> Carriers | None:
         return None
     sources = {one.source for one in found.drifted} or {sample.source for sample in window.samples}
     concerned = [sample for sample in window.samples if sample.source in sources]
-    return find_carriers(closest.verdict.signals, closest.baseline, concerned)
+    return find_carriers(closest.verdict.carrying, closest.baseline, concerned)
 
 
 def _find_nearest(baseline: Baseline, samples: Sequence[Sample]) -> tuple[list[str], str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,8 +85,7 @@ def energy_test(
     """Compare two samples of embeddings, float32 (., E), by their energy distance (Székely and Rizzo 2004).
 
     Both are first projected on the leading principal components of their union, which does not know who is
-    who, so that the permutation p-value is exact. As many permutations are drawn as a p-value of
-    ``smallest_p_value`` needs, fewer once it can only be large (Besag and Clifford 1991).
+    who, so that the permutation p-value is exact.
 
     The effect is the one-sided Kolmogorov-Smirnov distance between the two samples' witness values: how much
     farther an observation lies from the other reference ones than from the other current ones.
@@ -98,7 +98,12 @@ def energy_test(
     distances_NN = _pairwise_distances(_leading_components(np.concatenate([reference, current])))
     is_current_N = np.arange(len(distances_NN)) >= len(reference)
     observed = float(_energy_distances(distances_NN, is_current_N[np.newaxis])[0])
-    p_value = _permutation_p_value(distances_NN, is_current_N, observed, smallest_p_value, rng)
+    p_value = permutation_p_value(
+        is_current_N,
+        lambda labels_BN: _energy_distances(distances_NN, labels_BN),
+        smallest_p_value=smallest_p_value,
+        rng=rng,
+    )
     return TestResult(max(observed, 0.0), p_value, _witness_effect(distances_NN, is_current_N))
 
 
@@ -128,21 +133,32 @@ def _energy_distances(
     return np.asarray(between - within_current / num_current**2 - within_reference / num_reference**2)
 
 
-def _permutation_p_value(
-    distances_NN: NDArray[np.float64],
+def permutation_p_value(
     is_current_N: NDArray[np.bool_],
-    observed: float,
+    statistic: Callable[[NDArray[np.bool_]], NDArray[np.float64]],
+    *,
     smallest_p_value: float,
     rng: np.random.Generator,
 ) -> float:
+    """Return the share of permutations whose statistic is as large as the observed one, 0..1, above 0.
+
+    As many are drawn as a p-value of ``smallest_p_value`` needs, fewer once it can only be large (Besag and
+    Clifford 1991).
+
+    Args:
+        is_current_N: bool (N,), the observed labels.
+        statistic: Of labels, bool (B, N): float64 (B,).
+        smallest_p_value: That must be reachable, above 0.
+        rng: Draws.
+    """
+    observed = float(statistic(is_current_N[np.newaxis])[0])
     num_wanted = math.ceil(2.0 / smallest_p_value)
     tolerance = 1e-9 * (1.0 + abs(observed))
     num_done = num_as_large = 0
     while num_done < num_wanted:
         batch = min(_PERMUTATIONS_PER_BATCH, num_wanted - num_done)
         shuffled_BN = rng.permuted(np.tile(is_current_N, (batch, 1)), axis=1)
-        energies = _energy_distances(distances_NN, shuffled_BN)
-        num_as_large += int((energies >= observed - tolerance).sum())
+        num_as_large += int((statistic(shuffled_BN) >= observed - tolerance).sum())
         num_done += batch
         if num_as_large >= _HOPELESS_P_VALUE * num_wanted:  # the final p-value cannot be below this any more
             break

@@ -9,6 +9,7 @@ import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline
+from monitoring.drift.scenes import Scenes
 from monitoring.drift.verdict import DriftVerdict, judge_drift, threshold_digest
 from monitoring.features.observation import Observation
 from tests.fakes.drift_data import baseline_of, draw, window_of
@@ -176,3 +177,57 @@ def test_the_threshold_digest_follows_the_thresholds_alone() -> None:
 def test_every_sample_more_or_less_empty_of_features_is_inconclusive() -> None:
     nothing = [Observation({}) for _ in range(60)]
     assert judge(baseline_of(nothing), nothing).outcome == "inconclusive"
+
+
+def blurred(observation: Observation) -> Observation:
+    """Return a picture without the sharpness that its contrast would have brought; noise goes with it."""
+    contrast = observation.features["contrast"] or 0.0
+    return with_features(observation, sharpness=contrast - 3.0, noise=contrast - 3.5)
+
+
+def sharp(rng: np.random.Generator, num: int) -> list[Observation]:
+    """Return pictures whose sharpness and noise follow their contrast, which differs much."""
+    seen = [with_features(one, contrast=2.0 * (one.features["contrast"] or 0.0)) for one in draw(rng, num)]
+    return [
+        with_features(one, sharpness=one.features["contrast"], noise=(one.features["contrast"] or 0.0) + 0.1)
+        for one in seen
+    ]
+
+
+def test_a_fifth_of_new_pictures_is_drift_although_no_property_moved_by_enough() -> None:
+    rng = np.random.default_rng(3)
+    baseline = baseline_of(sharp(rng, 150))
+    mixed = [*sharp(rng, 160), *map(blurred, sharp(rng, 40))]
+    window = [mixed[place] for place in rng.permutation(200)]
+    verdict = judge(baseline, window)
+    assert (verdict.outcome, verdict.num_drifted) == ("drift", 0)
+    assert verdict.newcomers is not None
+    assert verdict.newcomers.share == pytest.approx(0.2, abs=0.1)
+    assert "of the pictures are unlike the champion's own" in verdict.reason
+    assert verdict.cause.startswith("a part of the pictures is new: the pictures are")
+    assert {one.name for one in verdict.carrying if one.drifted} >= {"sharpness", "noise"}
+    assert judge(baseline, window, min_new_share=0.5).outcome == "quiet"
+    assert judge(baseline, sharp(rng, 200)).outcome == "quiet"
+
+
+def test_newcomers_are_not_asked_for_in_small_windows_nor_in_bursts() -> None:
+    rng = np.random.default_rng(3)
+    baseline = baseline_of(sharp(rng, 150))
+    small = [*sharp(rng, 64), *map(blurred, sharp(rng, 16))]
+    assert judge(baseline, small).newcomers is None
+    window = window_of([*sharp(rng, 160), *map(blurred, sharp(rng, 40))])
+    half = Scenes(tuple(range(0, 200, 2)), {"": 2})
+    assert judge_drift(baseline, window, SETTINGS, scenes=half).newcomers is None
+
+
+def test_few_scenes_are_drift_only_if_they_have_almost_nothing_in_common(rng: np.random.Generator) -> None:
+    baseline = baseline_of(draw(rng, 150))
+    every_third = Scenes(tuple(range(0, 60, 3)), {"": 3})
+    outcomes = {}
+    for shift in (0.0, 0.7, 5.0):
+        window = window_of(draw(rng, 60, shift_sd=shift))
+        outcomes[shift] = judge_drift(baseline, window, SETTINGS, scenes=every_third).outcome
+    assert outcomes == {0.0: "inconclusive", 0.7: "inconclusive", 5.0: "drift"}
+    few = Scenes(tuple(range(0, 60, 6)), {"": 6})
+    far = window_of(draw(rng, 60, shift_sd=5.0))
+    assert judge_drift(baseline, far, SETTINGS, scenes=few).outcome == "inconclusive"

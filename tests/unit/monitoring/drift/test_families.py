@@ -168,10 +168,10 @@ def test_constant_masks_are_fine(rng: np.random.Generator) -> None:
 
 def test_families_share_the_whole_rate_and_a_missing_one_leaves_its_part(rng: np.random.Generator) -> None:
     parts = divide_features(baseline_of(draw_answers(rng, 5, MIX)), FEATURES).parts
-    assert parts == {"pictures": 0.5, "counts": 0.25, "masks": 0.25}
+    assert parts == {"pictures": 0.4, "newcomers": 0.2, "counts": 0.2, "masks": 0.2}
     alone = divide_features(baseline_of(draw_answers(rng, 5, {"bolt": 3.0})), FEATURES)
     assert not alone.counts
-    assert alone.parts == pytest.approx({"pictures": 2 / 3, "counts": 0.0, "masks": 1 / 3})
+    assert alone.parts == pytest.approx({"pictures": 0.5, "newcomers": 0.25, "counts": 0.0, "masks": 0.25})
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8])

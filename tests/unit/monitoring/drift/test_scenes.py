@@ -10,7 +10,7 @@ import pytest
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.drift.references import POOLED
-from monitoring.drift.scenes import find_scenes, independent_spacing
+from monitoring.drift.scenes import find_first_looks, find_scenes, independent_spacing
 from monitoring.drift.sources import judge_window
 from monitoring.drift.verdict import judge_drift, waits_for_scenes
 from monitoring.features.observation import Observation
@@ -178,3 +178,21 @@ def test_the_scenes_of_a_window_do_not_depend_on_the_reference_it_is_compared_wi
     window: Window = window_of(frames(rng, 60, 3, likeness=0.8))
     found = judge_window(references, window, SETTINGS).deciding
     assert found.verdict.num_scenes == find_scenes(window.samples, references[POOLED]).num_scenes
+
+
+def test_frames_whose_hashes_are_mostly_noise_are_tied_by_their_embeddings(rng: np.random.Generator) -> None:
+    baseline = baseline_of(with_looks(rng, draw(rng, 100)))
+    scenes = with_looks(rng, draw(rng, 20))
+    frames_of_dark_scenes = [
+        replace(
+            one,
+            embedding=tuple((np.asarray(one.embedding) + 0.01 * rng.normal(size=8)).tolist()),
+            difference_hash=(one.difference_hash or 0) ^ (0b1111111 << 7 * frame),
+        )
+        for one in scenes
+        for frame in range(5)
+    ]
+    shuffled = [frames_of_dark_scenes[place] for place in rng.permutation(100)]
+    assert find_scenes(window_of(shuffled).samples, baseline).num_scenes == 20
+    unlike = [replace(one, embedding=None) for one in shuffled]
+    assert len(find_first_looks(window_of(unlike).samples, baseline)) == 100
