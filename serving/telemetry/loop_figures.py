@@ -62,10 +62,22 @@ def _describe_quality(state: LoopState) -> Iterable[Metric]:
 
 
 def _describe_drift(state: LoopState) -> Iterable[Metric]:
-    """Tell the newest verdict about what the present champion sees; a new champion has none yet."""
-    champion = state.champion.weights_digest if state.champion else ""
-    judged = state.last_drift[1] if state.last_drift else None
-    if judged is None or judged.weights_digest != champion:
+    """Tell the newest verdict about what the present champion sees; a new champion has none yet.
+
+    The time is told beside it: where nothing judges any more, the last verdict would stay for ever.
+    """
+    if not state.serving:
+        return
+    serving = state.serving[-1]
+    judged_at, judged = state.last_drift or (serving.since, None)
+    if judged is None or judged.weights_digest != serving.change.weights_digest:
+        judged_at, judged = serving.since, None
+    yield GaugeMetricFamily(
+        "maskloop_drift_judged_timestamp_seconds",
+        "When; before the first verdict, since when the champion serves.",
+        value=judged_at.timestamp(),
+    )
+    if judged is None:
         return
     outcomes = GaugeMetricFamily("maskloop_drift", "1: the newest verdict.", labels=["outcome"])
     for outcome in _DRIFT_OUTCOMES:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -229,6 +229,18 @@ def test_the_champions_iou_is_that_of_its_verdict(figures: Figures) -> None:
     assert figures.get("champion_mean_iou") == 0.8
     assert figures.get("champion_class_iou", class_name="bolt.m8") == 0.75
     assert len(figures.labels("champion_class_iou")) == 1
+
+
+def test_the_time_of_the_verdict_is_shown_and_before_the_first_since_when_the_champion_serves(
+    figures: Figures,
+) -> None:
+    figures.metrics.show_loop(judged_state())
+    assert figures.get("drift_judged_timestamp_seconds") == NOON.timestamp()
+    later = NOON + timedelta(hours=3)
+    figures.metrics.show_loop(replace(judged_state(), last_drift=(later, drifted("w1"))))
+    assert figures.get("drift_judged_timestamp_seconds") == later.timestamp()
+    figures.metrics.show_loop(replace(judged_state(), last_drift=(later, drifted("w0"))))
+    assert figures.get("drift_judged_timestamp_seconds") == NOON.timestamp()
 
 
 def test_the_newest_drift_verdict_on_the_champion_is_shown(figures: Figures) -> None:
