@@ -9,21 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
 from flows.views.page import VIEWS, ViewName, write_views
 from flows.workspace.wiring import open_app
-from maskloop.errors import NotFoundError, UnavailableError
+from maskloop.errors import MaskloopError, NotFoundError, UnavailableError
 from maskloop.workspace import Workspace
 from serving.telemetry.reading import read_service_figures
 
 MAX_AGE_S: Final = 60.0
 """A view younger than this is shown as it is, so that reloading a page costs nothing."""
 _TIMEOUT_S: Final = 120.0
+_MOST_NAMED: Final = 200
 SHOWN: Final = (".html", ".js", ".json", ".png", ".jpg", ".svg")
 
 Make = Callable[[Path, ViewName, str], None]
@@ -57,9 +57,13 @@ class ViewPages:
             StorageError: if it could not be written.
         """
         folder = self._workspace.reports_dir.resolve()
-        file = (folder / name).resolve()
-        if not file.is_relative_to(folder) or file.suffix not in SHOWN:
-            raise NotFoundError("there is no such page", where=name)
+        try:
+            file = (folder / name).resolve()
+            is_shown = file.is_relative_to(folder) and file.suffix in SHOWN and not file.is_dir()
+        except (OSError, ValueError):  # no file has such a name: too long, or with a zero byte
+            is_shown = False
+        if not is_shown:
+            raise NotFoundError("there is no such page", where=name[:_MOST_NAMED])
         view = next((one for one in VIEWS if file == self._workspace.view_page(one).resolve()), None)
         if view is not None:
             with self._lock:  # whoever waited finds it young
@@ -72,19 +76,44 @@ class ViewPages:
         return file.read_bytes(), file.suffix
 
 
-def make_in_own_process(root: Path, view: ViewName, figures: str) -> None:
-    """Write a view, in a process that ends afterwards. Raises UnavailableError if that takes too long."""
-    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+def make_in_own_process(root: Path, view: ViewName, figures: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+    """Write a view, in a process that ends afterwards, or is ended.
+
+    Raises:
+        UnavailableError: if that takes too long, or the process ends before it has said anything.
+        MaskloopError: what the process raised.
+    """
+    context = get_context("spawn")
+    heard, said = context.Pipe(duplex=False)
+    child = context.Process(target=_write_and_tell, args=(said, root, view, figures), daemon=True)
+    child.start()
+    said.close()  # else the end of the process would not be heard
     try:
-        pool.submit(write_one_view, root, view, figures).result(_TIMEOUT_S)
-    except (TimeoutError, BrokenProcessPool) as error:
+        if not heard.poll(timeout_s):
+            raise EOFError
+        error = heard.recv()
+    except EOFError as nothing:
         raise UnavailableError(
             f"the {view} view could not be made", hint=f"`maskloop report {view}` says why"
-        ) from error
+        ) from nothing
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        child.kill()
+        child.join()
+        child.close()
+        heard.close()
+    if error is not None:
+        raise error
 
 
 def write_one_view(root: Path, view: ViewName, figures: str) -> None:
     """Write a view of a workspace with the figures of its service."""
     write_views(open_app(root, actor="service"), (view,), figures=read_service_figures(figures))
+
+
+def _write_and_tell(said: Connection, root: Path, view: ViewName, figures: str) -> None:
+    error: MaskloopError | None = None
+    try:
+        write_one_view(root, view, figures)
+    except MaskloopError as raised:
+        error = raised
+    said.send(error)

@@ -22,6 +22,8 @@ _MEDIA_TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 _FIRST: Final = "on-call.html"
+_READ_AT_ONCE: Final = 2
+"""Who waits for a view that is being made holds no thread, which answers of the service need."""
 
 
 def make_view_router(
@@ -34,6 +36,7 @@ def make_view_router(
         security: Says in the documentation that a key is needed.
         authorise: Refuses who may not look.
     """
+    few = asyncio.Semaphore(_READ_AT_ONCE)
     router = APIRouter(prefix="/views", tags=["service"], dependencies=security)
 
     @router.get("", include_in_schema=False)
@@ -52,7 +55,8 @@ def make_view_router(
     async def page(request: Request, name: str) -> Response:
         """Show `executive.html`, `on-call.html` or `debug.html`, a minute old at most, or what they name."""
         authorise(request)
-        body, kind = await asyncio.to_thread(read_page, name)
+        async with few:
+            body, kind = await asyncio.to_thread(read_page, name)
         headers = {
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "SAMEORIGIN",

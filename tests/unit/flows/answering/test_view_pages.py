@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.answering.view_pages import MAX_AGE_S, ViewPages, make_in_own_process
 from flows.views.page import ViewName
-from maskloop.errors import DataError, NotFoundError
+from maskloop.errors import DataError, NotFoundError, UnavailableError
 from maskloop.workspace import Workspace
 from serving.telemetry.metrics import Metrics
 
@@ -77,13 +80,27 @@ def test_other_pages_are_shown_as_they_lie_there(
 
 
 @pytest.mark.parametrize(
-    "name", ["../maskloop.toml", "../../secret.html", "/etc/hostname", "nothing.html", "drift", "", "a.toml"]
+    "name",
+    [
+        "../maskloop.toml",
+        "../../secret.html",
+        "/etc/hostname",
+        "nothing.html",
+        "drift",
+        "folder.html",
+        "",
+        "a.toml",
+        "\0.html",
+        "\ud800.html",
+        "a" * 300 + ".html",
+    ],
 )
 def test_nothing_outside_the_reports_and_no_other_kind_of_file_is_shown(
     pages: ViewPages, workspace: Workspace, name: str
 ) -> None:
     (workspace.root.parent / "secret.html").write_text("secret")
     (workspace.reports_dir / "a.toml").write_text("key = 1")
+    (workspace.reports_dir / "folder.html").mkdir()
     with pytest.raises(NotFoundError, match="there is no such page"):
         pages.read(name)
 
@@ -105,3 +122,22 @@ def test_a_process_of_its_own_makes_the_view_of_a_workspace_in_which_nothing_ser
     assert "no service of this workspace runs here" not in text
     with pytest.raises(DataError, match="no page of figures"):
         make_in_own_process(workspace.root, "executive", "{not figures")
+
+
+def test_a_view_that_takes_too_long_is_given_up_and_its_process_ended(workspace: Workspace) -> None:
+    with pytest.raises(UnavailableError, match="the debug view could not be made"):
+        make_in_own_process(workspace.root, "debug", "", timeout_s=0.01)
+    assert multiprocessing.active_children() == []
+
+
+def test_making_a_view_leaves_nothing_open_without_the_collector(workspace: Workspace) -> None:
+    with pytest.raises(UnavailableError):  # what the first process of all opens stays
+        make_in_own_process(workspace.root, "debug", "", timeout_s=0.01)
+    gc.disable()
+    try:
+        before = psutil.Process().num_fds()
+        with pytest.raises(UnavailableError):
+            make_in_own_process(workspace.root, "debug", "", timeout_s=0.01)
+        assert psutil.Process().num_fds() == before
+    finally:
+        gc.enable()

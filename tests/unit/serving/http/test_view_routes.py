@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import httpx
@@ -88,3 +90,22 @@ def test_a_page_may_be_opened_from_a_link_in_a_message_and_not_framed_or_fetched
 
 def test_a_service_without_pages_has_no_such_route(tmp_path: Path) -> None:
     assert get(ServiceWorld(tmp_path), "/views/on-call.html").status_code == 404
+
+
+def test_many_who_wait_for_a_page_hold_nothing_else_up(world: ServiceWorld) -> None:
+    is_made = threading.Event()
+
+    def make(name: str) -> tuple[bytes, str]:
+        assert is_made.wait(60)
+        return name.encode(), ".html"
+
+    world.read_page = make
+
+    async def story(client: httpx.AsyncClient) -> tuple[int, list[int]]:
+        waiting = [asyncio.create_task(client.get("/views/debug.html")) for _ in range(40)]
+        await asyncio.sleep(0)
+        figures = await asyncio.wait_for(client.get("/metrics"), 30)
+        is_made.set()
+        return figures.status_code, [one.status_code for one in await asyncio.gather(*waiting)]
+
+    assert world.run(story) == (200, [200] * 40)
