@@ -51,7 +51,12 @@ def server(mlflow_template: Path, tmp_path: Path) -> Iterator[str]:
     ]
     with (tmp_path / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=tmp_path, env={**os.environ}, start_new_session=True
+            command,
+            stdout=log,
+            stderr=log,
+            cwd=tmp_path,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            start_new_session=True,
         )
     url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
     while not is_healthy(url):
