@@ -267,8 +267,8 @@ def tell_sent_instances(found: Sequence[SentInstances], samples: Sequence[Sample
     for one in found:
         instances, when = count(len(one.labels), "instance"), _when(one.num_sent, samples[one.row])
         said = (
-            f"production sent {instances} of this picture, the same to the pixel, {when}, there with a box "
-            f"from {one.left_px}, {one.top_px} px on, to a model whose data held it"
+            f"production sent {instances} of this picture, the same to the pixel, {when}, to a model whose "
+            f"data held it; the first one's box begins there at {one.left_px}, {one.top_px} px"
         )
         kind = "sent-instance-trained" if one.picture.split == "train" else "sent-instance-held-out"
         told.append(Finding(kind, 1.0, one.picture, one.labels, (), said, samples[one.row].sample_id))
@@ -276,8 +276,8 @@ def tell_sent_instances(found: Sequence[SentInstances], samples: Sequence[Sample
 
 
 def _when(num_sent: int, last: Sample) -> str:
-    times = "once" if num_sent == 1 else f"{num_sent} times"
-    return f"{times}, the last time from {last.source!r} ({last.received_at:%Y-%m-%d %H:%M} UTC)"
+    times = "once," if num_sent == 1 else f"{num_sent} times, the last time"
+    return f"{times} from {last.source!r} ({last.received_at:%Y-%m-%d %H:%M} UTC)"
 
 
 def tell_several_parts(found: Sequence[SeveralParts], class_names: Sequence[str]) -> list[Finding]:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dataset.health.sent_again import SentAgain
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture, Split
 from dataset.pictures.decoding import encode_png
 from dataset.pictures.looks import difference_hash
 from dataset.versions.catalog import Catalog
 from flows.answering.batch_prediction import predict
 from flows.health.check import DataCheck, check_data
+from flows.health.findings import tell_sent_again
 from flows.health.page import write_check_page
 from flows.health.production import compare_with_production, describe_sent
 from maskloop.digest import digest_bytes
@@ -94,9 +96,20 @@ def test_pictures_that_were_trained_on_and_held_out_ones_are_told_apart(world: W
     assert check.basis_of_production == "The data were compared with 4 kept production pictures"
     (held_out,) = check.of_kind("sent-held-out")
     assert held_out.picture.name == f"{tested[0]:03d}.png"
-    assert held_out.said.startswith("production sent this very file once, the last time from 'line-2' (20")
+    assert held_out.said.startswith("production sent this very file once, from 'line-2' (20")
     assert world.samples.get(held_out.sample) is not None
     assert check.to_json()["findings"][0]["sample"] == held_out.sample
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(1, "once, from 'camera 1'"), (2, "2 times, the last time from 'camera 1'")]
+)
+def test_how_often_a_picture_was_sent_is_told(number: int, said: str) -> None:
+    picture = LabelledPicture(
+        "d", "images/d.png", "d.png", 8, 8, "belt", "d", "train", "data-v1", "human", ()
+    )
+    (found,) = tell_sent_again([SentAgain(picture, 0, number, True, 1.0)], [sample_of("s")])
+    assert found.said.startswith(f"production sent this very file {said} (")
 
 
 def test_a_picture_that_is_in_the_data_because_production_sent_it_is_not_told(world: World) -> None:
@@ -140,13 +153,14 @@ def test_an_object_of_the_data_in_another_picture_is_told_with_its_place_and_sho
     (cropped,), (moved,) = (check.of_kind(kind) for kind in found_in(check))
     assert (cropped.picture.name, cropped.labels, moved.picture.name) == ("held-out.png", (0,), "trained.png")
     assert cropped.said.startswith(
-        "production sent 1 instance of this picture, the same to the pixel, once, the last time from 'line-2'"
+        "production sent 1 instance of this picture, the same to the pixel, once, from 'line-2'"
     )
-    assert "there with a box from 3, 6 px on" in cropped.said
-    assert "there with a box from 18, 44 px on" in moved.said
+    assert cropped.said.endswith("the first one's box begins there at 3, 6 px")
+    assert moved.said.endswith("the first one's box begins there at 18, 44 px")
     assert not check.is_clean
     page = write_check_page(tmp_path / "page.html", check, 1.0).read_text()
     assert page.count("data:image/jpeg;base64,") == 4
+    assert "at 3, 6 px. The second picture is what production sent." in page
     for finding in (cropped, moved):
         assert f"what production sent, sample {finding.sample}" in page
 

@@ -117,5 +117,11 @@ def test_a_page_names_the_source_that_drifted_and_shows_its_samples_alone(tmp_pa
     file = write_drift_page(tmp_path, verdict, baseline, judged, sources=found.sources)
     page = re.sub(r"\s+", " ", file.read_text())
     assert "gate (30 of 90 samples, 33 %, since 2026-03-01 12:00 UTC or earlier, version 3): " in page
-    assert "<td>belt</td> <td>quiet, compared with all sources<small></small></td> <td>60</td>" in page
-    assert "<td>gate</td> <td>drift, compared with all sources<small>there is more noise (noise" in page
+    assert (
+        '<td>belt</td> <td class="words">quiet, compared with all sources<small></small></td> <td>60</td>'
+        in page
+    )
+    assert (
+        '<td>gate</td> <td class="words">drift, compared with all sources<small>there is more noise (noise'
+        in page
+    )
