@@ -50,7 +50,7 @@ class Size:
 
 
 FULL: Final = Size(800, 1344, (2, 8, 16), (1, 8), 8)
-SMALL: Final = Size(64, 64, (1,), (1,), 1)
+SMALL: Final = Size(96, 160, (1,), (1,), 1)
 """Proves on a CPU that everything runs; its figures mean nothing."""
 
 
