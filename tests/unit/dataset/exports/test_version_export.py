@@ -276,7 +276,7 @@ def test_label_studio_gets_the_interface_that_its_brushes_need(
     regions = [region for task in tasks for region in task["annotations"][0]["result"]]
     assert {(region["from_name"], region["to_name"]) for region in regions} == {("brush", "image")}
     assert '<BrushLabels name="brush" toName="image">' in interface
-    assert all(f'<Label value="{name}"/>' in interface for name in CLASSES)
+    assert all(f'<Label value="{name}" background="#' in interface for name in CLASSES)
     addresses = {task["data"]["image"] for task in tasks}
     assert "/data/local-files/?d=images/scene.png" in addresses
 

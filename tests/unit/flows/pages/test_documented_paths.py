@@ -99,7 +99,7 @@ SHOWN_BY = {
     "samples/pictures": ("../../../contracts/test_sample_log.py", "picture"),
     "known-files.json": ("../../dataset/versions/test_revision.py", "known-files.json"),
     "processes.json": ("../workspace/test_leftovers.py", "processes.json"),
-    "seen-labels.json": ("../labelling/test_pull.py", "seen-labels.json"),
+    "seen-labels.json": ("../labelling/test_pull_unchanged.py", "seen-labels.json"),
     "servers.json": ("../workspace/test_servers.py", "servers.json"),
 }
 """Written by what costs a story of its own: the test that shows it."""
