@@ -27,7 +27,7 @@ KEYS_ADD: Final = make_command(
     click.Argument(["name"]),
     click.Option(
         ["--scope", "scopes"],
-        type=click.Choice(["predict", "feedback", "metrics"]),
+        type=click.Choice(["predict", "feedback", "metrics", "views"]),
         multiple=True,
         help="What the key may do; repeat the option to allow several. Default: everything.",
     ),

@@ -117,7 +117,10 @@ class KeyStore:
         if prefix != _PREFIX or key is None or not is_right or not key.is_valid_at(self._clock.now()):
             raise UnauthorisedError("this API key is not valid", hint="ask the service's owner for one")
         if scope not in key.scopes:
-            raise ForbiddenError(f"this API key may not {scope}")
+            raise ForbiddenError(
+                f"this API key does not have the scope {scope}",
+                hint=f"the service's owner makes one that has: `maskloop keys add NAME --scope {scope}`",
+            )
         return key
 
     @contextmanager

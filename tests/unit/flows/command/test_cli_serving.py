@@ -15,7 +15,7 @@ import pytest
 
 from flows.command.main import main
 from flows.workspace.wiring import REPOSITORY
-from serving.access.keys import KeyStore
+from serving.access.keys import ALL_SCOPES, KeyStore, Scope
 from tests.fakes.live_service import live
 from tests.fakes.service_world import PNG, ServiceWorld, write_picture
 
@@ -46,6 +46,15 @@ def test_a_key_alone_is_on_standard_output_so_that_it_can_go_into_a_file(run: An
     assert keys_of(workspace).check(out.strip(), "predict").name == "line 7"
     assert "only time" in err
     assert out.strip() not in err
+
+
+@pytest.mark.parametrize("scope", ALL_SCOPES)
+def test_a_key_can_be_made_for_each_scope_that_the_service_asks_for(
+    run: Any, workspace: Path, scope: Scope
+) -> None:
+    code, out, _ = run("keys", "add", "control-room", "--scope", scope, "-w", workspace)
+    assert code == 0
+    assert keys_of(workspace).check(out.strip(), scope).scopes == (scope,)
 
 
 def test_a_key_is_made_as_asked_for_and_listed_without_its_secret(run: Any, workspace: Path) -> None:

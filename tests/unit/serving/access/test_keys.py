@@ -97,8 +97,9 @@ def test_every_check_compares_digests_in_constant_time(
 def test_a_key_may_only_do_what_its_scopes_say(store: KeyStore) -> None:
     key = store.add("prometheus", scopes=("metrics",))
     assert store.check(key, "metrics").scopes == ("metrics",)
-    with pytest.raises(ForbiddenError, match="may not predict"):
+    with pytest.raises(ForbiddenError, match="does not have the scope predict") as refused:
         store.check(key, "predict")
+    assert "maskloop keys add NAME --scope predict" in refused.value.hint
 
 
 def test_a_rotated_key_works_beside_its_successor_until_the_grace_ends(
