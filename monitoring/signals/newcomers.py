@@ -28,6 +28,7 @@ MAX_PICTURES: Final = 500
 _RIDGE: Final = 0.02
 _LARGEST_SHARE: Final = 1 / 3
 """Of all pictures, to be looked at for an excess; more newcomers move single properties by enough."""
+_SUREST_SHARE: Final = 1 / 3
 _FEWEST: Final = 5
 _SMALLEST_SPREAD: Final = 1e-6
 
@@ -40,11 +41,14 @@ class Newcomers:
         p_value: 0..1, of all pictures coming from one distribution.
         share: Of the current pictures, 0..1: an estimate from below of how many are new, plus chance.
         places: Rows of the current pictures that look new, the surest first.
+        familiarity: Of the surest third, 0 or more: their like as a share of the reference, by the same share
+            of the current pictures. About 0 for what the reference lacks.
     """
 
     p_value: float
     share: float
     places: tuple[int, ...]
+    familiarity: float
 
 
 def find_newcomers(
@@ -62,7 +66,7 @@ def find_newcomers(
     reference, (rows, current) = _draw(reference, rng)[1], _draw(current, rng)
     whitened_NC = _whiten(np.concatenate([reference, current]))
     if not whitened_NC.shape[1] or min(len(reference), len(current)) <= _FEWEST:
-        return Newcomers(1.0, 0.0, ())
+        return Newcomers(1.0, 0.0, (), 1.0)
     hat_NN = _hat_matrix(whitened_NC)
     leverage_N = np.diag(hat_NN).copy()
     is_current_N = np.arange(len(hat_NN)) >= len(reference)
@@ -77,7 +81,10 @@ def find_newcomers(
     gain_N = ordered.cumsum() / len(current) - (~ordered).cumsum() / len(reference)
     cut = int(gain_N.argmax())
     chosen = order[: cut + 1][ordered[: cut + 1]] - len(reference)
-    return Newcomers(p_value, max(0.0, float(gain_N[cut])), tuple(rows[chosen].tolist()))
+    surest = ordered[: max(_FEWEST, round(_SUREST_SHARE * (cut + 1)))]
+    new, known = np.count_nonzero(surest) / len(current), np.count_nonzero(~surest) / len(reference)
+    familiarity = float(known / new) if new else 1.0
+    return Newcomers(p_value, max(0.0, float(gain_N[cut])), tuple(rows[chosen].tolist()), familiarity)
 
 
 def _draw(

@@ -23,7 +23,21 @@ def test_a_fifth_that_only_two_properties_together_betray_is_found_and_named() -
         found = find_newcomers(pictures(rng, 150), window, smallest_p_value=0.002, seed=0)
         assert found.p_value <= 0.002
         assert found.share == pytest.approx(0.2, abs=0.1)
+        assert found.familiarity <= 1 / 8
         assert np.mean(np.array(found.places[:30]) >= 160) >= 0.9
+
+
+def test_more_of_what_the_reference_has_already_is_certain_and_familiar() -> None:
+    """A fifth of the reference and half of the window: the like is 0.4 times as common."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        known, now = (
+            np.concatenate([pictures(rng, others), pictures(rng, blurred, is_blurred=True)])
+            for others, blurred in ((160, 40), (100, 100))
+        )
+        found = find_newcomers(known, now, smallest_p_value=0.002, seed=0)
+        assert found.p_value <= 0.002
+        assert found.familiarity >= 1 / 4
 
 
 def test_pictures_of_one_distribution_reach_a_p_value_as_often_as_it_says() -> None:
@@ -49,7 +63,7 @@ def test_too_few_pictures_on_one_side_say_nothing(num_reference: int, num_curren
     rng = np.random.default_rng(0)
     sides = pictures(rng, num_reference), pictures(rng, num_current) + 9.0
     found = find_newcomers(*sides, smallest_p_value=0.01, seed=0)
-    assert (found.p_value, found.share, found.places) == (1.0, 0.0, ())
+    assert (found.p_value, found.share, found.places, found.familiarity) == (1.0, 0.0, (), 1.0)
 
 
 def test_properties_that_never_change_say_nothing() -> None:
@@ -61,5 +75,5 @@ def test_a_window_that_is_new_as_a_whole_is_new_in_every_picture() -> None:
     rng = np.random.default_rng(0)
     found = find_newcomers(pictures(rng, 100), pictures(rng, 60) + 20.0, smallest_p_value=0.01, seed=0)
     assert found.p_value <= 0.01
-    assert found.share == 1.0
+    assert (found.share, found.familiarity) == (1.0, 0.0)
     assert len(found.places) == 60
