@@ -69,9 +69,8 @@ def request_labels(
 ) -> Requested:
     """Choose kept production pictures that are worth a label, and record the request.
 
-    Those that carry the newest alarm come first, beside the share that is drawn at random.
-
-    The same pictures, data, champion and settings give the same request, which is recorded once.
+    Those that carry the newest alarm come first, beside the share that is drawn at random. The same pictures,
+    data, champion and settings give the same request, which is recorded once.
 
     Args:
         app: The workspace.

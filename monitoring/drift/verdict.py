@@ -139,27 +139,19 @@ def judge_drift(
     refusal = _why_not_comparable(baseline, window, settings, num_features=num_features)
     too_few = "" if refusal else _tell_too_few(len(window.samples), found.num_scenes, settings)
     judged = tuple(window.samples[position] for position in found.positions)
-    of_pictures: list[FeatureSignal] = []
-    of_masks: list[FeatureSignal] = []
-    classes: tuple[ClassVerdict, ...] = ()
-    newcomers: NewcomersVerdict | None = None
-    if too_few and len(judged) >= MIN_UNMISTAKABLE_SCENES:
-        of_pictures = judge_pictures(baseline, families, window.samples, judged, settings, seed=seed)
-        too_few = "" if _is_unmistakable(of_pictures, settings) else too_few
-        of_pictures = [] if too_few else of_pictures
-    elif not refusal and not too_few:
-        of_pictures = judge_pictures(baseline, families, window.samples, judged, settings, seed=seed)
-        of_masks, classes = judge_classes(baseline, families, window.samples, judged, settings)
-        if len(judged) >= max(MIN_NEWCOMERS_SCENES, SCENE_SHARE * len(window.samples)):
-            newcomers = judge_newcomers(baseline, families, judged, settings, seed=seed)
-    signals = tuple(sorted([*of_pictures, *of_masks], key=lambda signal: (-signal.effect, signal.name)))
+    found_in = _Judged()
+    if not refusal:
+        found_in, too_few = _judge_families(baseline, families, window, judged, settings, too_few, seed=seed)
+    of_pictures, classes, newcomers = found_in.of_pictures, found_in.classes, found_in.newcomers
+    signals = tuple(
+        sorted([*of_pictures, *found_in.of_masks], key=lambda signal: (-signal.effect, signal.name))
+    )
     detectable = _detectable_effect(baseline, found.num_scenes, settings, families)
     outcome, reason = _decide(refusal or too_few, of_pictures, classes, newcomers, detectable, settings)
     cause = likely_cause(signals, _weigh(baseline, families, judged)) if outcome == "drift" else ""
     if newcomers and newcomers.drifted and not cause:
         cause = f"a part of the pictures is new: {likely_cause(newcomers.signals)}"
-    mix = explain_by_mix(baseline, judged, signals, classes, settings) if outcome == "drift" else ""
-    if mix:
+    if mix := explain_by_mix(baseline, judged, signals, classes, settings) if outcome == "drift" else "":
         reason = f"{mix}; each class's masks are as they were, and the mix explains the rest: {reason}"
     return DriftVerdict(
         outcome=outcome,
@@ -175,13 +167,51 @@ def judge_drift(
         detectable_effect=detectable,
         num_drifted=sum(signal.drifted for signal in signals),
         min_drifted_features=settings.min_drifted_features,
-        signals=signals,
+        signals=tuple(signals),
         num_scenes=found.num_scenes,
         num_reference_scenes=len(baseline.scene_values),
         classes=classes,
         is_mix=bool(mix),
         newcomers=newcomers,
     )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What was found in each family; nothing where nothing could be judged."""
+
+    of_pictures: Sequence[FeatureSignal] = ()
+    of_masks: Sequence[FeatureSignal] = ()
+    classes: tuple[ClassVerdict, ...] = ()
+    newcomers: NewcomersVerdict | None = None
+
+
+def _judge_families(
+    baseline: Baseline,
+    families: Families,
+    window: Window,
+    judged: Sequence[Sample],
+    settings: MonitoringSettings,
+    too_few: str,
+    *,
+    seed: int,
+) -> tuple[_Judged, str]:
+    """Judge one sample of each scene. With too few scenes only what is unmistakable counts.
+
+    Returns:
+        What was found, and why the scenes are too few; empty if they are not, or need not be more.
+    """
+    if too_few and len(judged) < MIN_UNMISTAKABLE_SCENES:
+        return _Judged(), too_few
+    of_pictures = judge_pictures(baseline, families, window.samples, judged, settings, seed=seed)
+    if too_few:
+        is_clear = _is_unmistakable(of_pictures, settings)
+        return (_Judged(of_pictures), "") if is_clear else (_Judged(), too_few)
+    of_masks, classes = judge_classes(baseline, families, window.samples, judged, settings)
+    newcomers = None
+    if len(judged) >= max(MIN_NEWCOMERS_SCENES, SCENE_SHARE * len(window.samples)):
+        newcomers = judge_newcomers(baseline, families, judged, settings, seed=seed)
+    return _Judged(of_pictures, of_masks, classes, newcomers), ""
 
 
 def min_scenes(settings: MonitoringSettings) -> int:

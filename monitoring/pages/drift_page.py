@@ -71,10 +71,10 @@ def write_drift_page(
         baseline: What the window was compared with.
         window: The window.
         reference_pictures: Some of the champion's validation pictures, uint8 (H, W, 3); twelve are shown.
-        current_pictures: Some of the window's pictures; twelve are shown.
+        current_pictures: Some of the window's; twelve are shown.
         sources: What was found in each source; none for a window of one source.
         estimates: How good the champion probably is in the window.
-        no_estimate: Why that is unknown, in words.
+        no_estimate: Why that is unknown.
         labels_said: What labels have said about the champion, as sentences.
         evidence: What the sequential detector says; empty without one.
         carriers: What carries the alarm; None without one.
@@ -93,10 +93,7 @@ def write_drift_page(
         sources=Counter(sample.source for sample in window.samples).most_common(),
         received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
         charts=_charts(verdict, baseline, _drifted_part(window, sources)),
-        galleries={
-            "The champion's validation pictures": _embed(reference_pictures),
-            "This window": _embed(current_pictures),
-        },
+        galleries=_galleries(reference_pictures, current_pictures),
         pairs=show_pairs(carrier_pictures),
         estimates=estimates,
         no_estimate=no_estimate,
@@ -111,6 +108,15 @@ def write_drift_page(
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
+
+
+def _galleries(
+    reference_pictures: Sequence[NDArray[np.uint8]], current_pictures: Sequence[NDArray[np.uint8]]
+) -> dict[str, list[str]]:
+    return {
+        "The champion's validation pictures": _embed(reference_pictures),
+        "This window": _embed(current_pictures),
+    }
 
 
 def _carried(carriers: Carriers | None) -> dict[str, list[tuple[str, float]]]:

@@ -234,13 +234,10 @@ def test_the_champions_iou_is_that_of_its_verdict(figures: Figures) -> None:
 def test_the_time_of_the_verdict_is_shown_and_before_the_first_since_when_the_champion_serves(
     figures: Figures,
 ) -> None:
-    figures.metrics.show_loop(judged_state())
-    assert figures.get("drift_judged_timestamp_seconds") == NOON.timestamp()
     later = NOON + timedelta(hours=3)
-    figures.metrics.show_loop(replace(judged_state(), last_drift=(later, drifted("w1"))))
-    assert figures.get("drift_judged_timestamp_seconds") == later.timestamp()
-    figures.metrics.show_loop(replace(judged_state(), last_drift=(later, drifted("w0"))))
-    assert figures.get("drift_judged_timestamp_seconds") == NOON.timestamp()
+    for last, shown in ((None, NOON), ((later, drifted("w1")), later), ((later, drifted("w0")), NOON)):
+        figures.metrics.show_loop(replace(judged_state(), last_drift=last))
+        assert figures.get("drift_judged_timestamp_seconds") == shown.timestamp()
 
 
 def test_the_newest_drift_verdict_on_the_champion_is_shown(figures: Figures) -> None:
