@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.drift.pictures import measure_scenes
+from benchmarks.drift.pictures import find_pictures, measure_scenes
 from benchmarks.drift.streams import LINES, draw_window
 from benchmarks.provenance import describe_run
 from maskloop.settings.workspace_settings import MonitoringSettings
@@ -28,8 +28,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=300, help="for each line")
     parser.add_argument("--line", nargs="*", default=[""], help="only lines that contain one of these")
     wanted = parser.parse_args()
-    files = sorted(file for file in wanted.folder.iterdir() if file.suffix in (".png", ".jpg"))
-    scenes = measure_scenes(files, wanted.cache)
+    scenes = measure_scenes(find_pictures(wanted.folder), wanted.cache)
     print(json.dumps(describe_run() | {"pictures": str(len(scenes.values))}))
     settings = MonitoringSettings(window_samples=1000)
     for line in LINES:

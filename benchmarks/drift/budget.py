@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.drift.pictures import cut_parts, draw_network, observe_view
+from benchmarks.drift.pictures import cut_parts, draw_network, find_pictures, observe_view
 from maskloop.settings.workspace_settings import RetrainingSettings
 from monitoring.drift.baseline import build_baseline
 from monitoring.features.observation import Observation
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--quarters", type=int, default=1000)
     parser.add_argument("--per-quarter", type=float, default=1.0, help="the budget")
     wanted = parser.parse_args()
-    files = sorted(file for file in wanted.folder.iterdir() if file.suffix in (".png", ".jpg"))
+    files = find_pictures(wanted.folder)
     chosen = np.random.default_rng(0).permutation(len(files))[: wanted.pictures].tolist()
     parts = [cut_parts(np.asarray(Image.open(files[one]).convert("RGB")))[0] for one in chosen]
     network, rng = draw_network(), np.random.default_rng(0)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.drift.pictures import NUM_PARTS, measure_scenes
+from benchmarks.drift.pictures import NUM_PARTS, find_pictures, measure_scenes
 from benchmarks.provenance import describe_run
 from monitoring.signals.two_sample import ks_test, ordinary_effect
 
@@ -28,8 +28,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="its pictures, each a scene of its own")
     parser.add_argument("--cache", type=Path, required=True, help="measurements, kept from run to run")
     wanted = parser.parse_args()
-    files = sorted(file for file in wanted.folder.iterdir() if file.suffix in (".png", ".jpg"))
-    scenes = measure_scenes(files, wanted.cache)
+    scenes = measure_scenes(find_pictures(wanted.folder), wanted.cache)
     print(json.dumps(describe_run()), flush=True)
     rng = np.random.default_rng(0)
     for first, second in SIZES:

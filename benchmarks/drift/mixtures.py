@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.drift.__main__ import interval
-from benchmarks.drift.pictures import CHANGED, NUM_PARTS, Scenes, measure_scenes
+from benchmarks.drift.pictures import CHANGED, NUM_PARTS, Scenes, find_pictures, measure_scenes
 from benchmarks.drift.streams import window_of
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.baseline import Baseline, build_baseline
@@ -42,8 +42,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="measurements, kept from run to run")
     parser.add_argument("--windows", type=int, default=100, help="for each case")
     wanted = parser.parse_args()
-    files = sorted(file for file in wanted.folder.iterdir() if file.suffix in (".png", ".jpg"))
-    scenes = measure_scenes(files, wanted.cache)
+    scenes = measure_scenes(find_pictures(wanted.folder), wanted.cache)
     for name, case in CASES.items():
         drawn = (_draw_new_camera(scenes, case, seed) for seed in range(wanted.windows))
         _tell(name, [({POOLED: baseline}, window) for baseline, window in drawn])

@@ -58,6 +58,11 @@ class Scenes:
         return Observation(dict(values), embedding, scene_name, int(self.looks[scene, view]))
 
 
+def find_pictures(folder: Path) -> list[Path]:
+    """Return the PNG and JPEG files of a folder, by name."""
+    return sorted(file for file in folder.iterdir() if file.suffix in (".png", ".jpg"))
+
+
 def measure_scenes(files: list[Path], cache: Path) -> Scenes:
     """Measure every view of every picture; a cache that is there is read instead."""
     if not cache.exists():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.drift.__main__ import interval
-from benchmarks.drift.pictures import measure_scenes
+from benchmarks.drift.pictures import find_pictures, measure_scenes
 from benchmarks.drift.streams import Line, draw_window
 from benchmarks.provenance import describe_run
 from maskloop.settings.workspace_settings import MonitoringSettings
@@ -52,8 +52,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="measurements, kept from run to run")
     parser.add_argument("--runs", type=int, default=100, help="for each kind")
     wanted = parser.parse_args()
-    files = sorted(file for file in wanted.folder.iterdir() if file.suffix in (".png", ".jpg"))
-    scenes = measure_scenes(files, wanted.cache)
+    scenes = measure_scenes(find_pictures(wanted.folder), wanted.cache)
     settings = MonitoringSettings()
     print(json.dumps(describe_run() | {"pictures": str(len(scenes.values))}), flush=True)
     for line in STREAMS:

@@ -80,16 +80,7 @@ def _train(size: Size, device: torch.device, batch: int) -> Found:
     found: dict[str, Any] = {}
     for name, step in make_contestants(case, device).items():
         with _failing_alone(found, name):
-            seconds = _best_seconds(step, size, device)
-            seen = profile_once(step)
-            found[name] = {
-                "pictures_per_second": batch / seconds,
-                "step_ms": 1e3 * seconds,
-                "peak_bytes": peak_bytes({name: step}, device)[name],
-                "loss": step(),
-                "waits": seen.waits,
-                "launches": seen.launches,
-            }
+            found[name] = {**_measure(step, size, device, batch), "loss": step()}
     return found
 
 
@@ -109,16 +100,19 @@ def _predict(size: Size, device: torch.device, batch: int) -> Found:
     found: dict[str, Any] = {}
     for name, run in contestants.items():
         with _failing_alone(found, name):
-            seconds = _best_seconds(run, size, device)
-            seen = profile_once(run)
-            found[name] = {
-                "pictures_per_second": batch / seconds,
-                "ms": 1e3 * seconds,
-                "peak_bytes": peak_bytes({name: run}, device)[name],
-                "waits": seen.waits,
-                "launches": seen.launches,
-            }
+            found[name] = _measure(run, size, device, batch)
     return found
+
+
+def _measure(run: Callable[[], Any], size: Size, device: torch.device, batch: int) -> dict[str, Any]:
+    seconds, seen = _best_seconds(run, size, device), profile_once(run)
+    return {
+        "pictures_per_second": batch / seconds,
+        "ms": 1e3 * seconds,
+        "peak_bytes": peak_bytes({"": run}, device)[""],
+        "waits": seen.waits,
+        "launches": seen.launches,
+    }
 
 
 def _predictor(

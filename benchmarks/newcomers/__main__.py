@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from benchmarks.drift.pictures import CHANGED, NUM_PARTS, Scenes, measure_scenes
+from benchmarks.drift.pictures import CHANGED, NUM_PARTS, Scenes, find_pictures, measure_scenes
 from benchmarks.newcomers.statistics import STATISTICS
 from benchmarks.provenance import describe_run
 
@@ -35,8 +35,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="measurements, kept from run to run")
     parser.add_argument("--windows", type=int, default=40, help="for each number")
     wanted = parser.parse_args()
-    files = sorted(file for file in wanted.folder.iterdir() if file.suffix in (".png", ".jpg"))
-    scenes = measure_scenes(files, wanted.cache)
+    scenes = measure_scenes(find_pictures(wanted.folder), wanted.cache)
     print(json.dumps(describe_run()), flush=True)
     for num_new in NEW:
         found: dict[str, list[float]] = {}

@@ -20,6 +20,7 @@ from maskloop.records.kinds import ChosenPicture, LabelsRequested, name_request,
 from maskloop.settings.labelling_settings import LabellingSettings
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
+from maskloop.workspace import Workspace
 from models.ports import Predictor
 from monitoring.pages.request_page import write_request_page
 from monitoring.samples.corrections import CorrectionLog
@@ -91,8 +92,7 @@ def request_labels(
     predictor = app.copies.load(served.directory, served.weights_digest)
     version = app.data.current()
     alarm = read_alarm(state, served.weights_digest, app.samples, app.data, app.workspace)
-    needs = rate_needs(version, app.workspace, served.version)
-    context = Context(alarm.baseline, alarm.signals, needs, lower_bound(predictor.score_threshold))
+    context = _gather_context(app.workspace, alarm, version, served.version, predictor)
     max_mpx = settings.data.max_picture_mpx
     with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), predictor.conversion) as decoder:
         pictures = KeptPictures(app.samples, decoder)
@@ -101,11 +101,10 @@ def request_labels(
         )
         num_kept = settings.monitoring.keep_pictures
         unlabelled = find_unlabelled(app.samples, app.corrections, version, served.weights_digest, num_kept)
-        open_ids = [one.requested.request_id for one in state.open_requests]
-        identity = chooser.identify(unlabelled, version, alarm, open_ids if more else ())
+        open_ids = [one.requested.request_id for one in state.open_requests] if more else ()
+        identity = chooser.identify(unlabelled, version, alarm, open_ids)
         key = f"labels-requested:{trigger_key or identity}"
-        record = find_recorded(app.ledger, key)
-        is_new = record is None
+        is_new = (record := find_recorded(app.ledger, key)) is None
         if record is None:
             looks = Looks(settings.data.near_duplicate_distance_bits, labelled_looks(version, max_mpx))
             with app.teller.progress(f"version {served.version} looks at kept pictures") as progress:
@@ -119,6 +118,18 @@ def request_labels(
     write_request_page(page, record, shown, model_version=served.version)
     labels = write_pre_labels(out_dir, answered, version, settings.classes) if out_dir else None
     return Requested(record, is_new, page, labels)
+
+
+def _gather_context(
+    workspace: Workspace,
+    alarm: Alarm,
+    version: DatasetVersion | None,
+    served_version: str,
+    predictor: Predictor,
+) -> Context:
+    """Return what candidates are rated by."""
+    needs = rate_needs(version, workspace, served_version)
+    return Context(alarm.baseline, alarm.signals, needs, lower_bound(predictor.score_threshold))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
@@ -87,11 +87,9 @@ def write_drift_page(
     page = open_template(_TEMPLATE).render(
         verdict=verdict,
         headline=_HEADLINES[verdict.outcome],
-        versions=sorted({sample.model_version for sample in window.samples}),
+        **_describe(window),
         judged_sources=sources,
         likely_cause=lambda one: one.closest.verdict.cause if one.has_drifted else "",
-        sources=Counter(sample.source for sample in window.samples).most_common(),
-        received=sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
         charts=_charts(verdict, baseline, _drifted_part(window, sources)),
         galleries=_galleries(reference_pictures, current_pictures),
         pairs=show_pairs(carrier_pictures),
@@ -108,6 +106,14 @@ def write_drift_page(
     )
     write_text(directory / PAGE_FILE, page)
     return directory / PAGE_FILE
+
+
+def _describe(window: Window) -> dict[str, Any]:
+    return {
+        "versions": sorted({sample.model_version for sample in window.samples}),
+        "sources": Counter(sample.source for sample in window.samples).most_common(),
+        "received": sorted(f"{sample.received_at:%Y-%m-%d %H:%M}" for sample in window.samples),
+    }
 
 
 def _galleries(

@@ -14,6 +14,7 @@ from flows.loop.turn import run_turn
 from flows.pages.status import describe_status
 from maskloop.records.kinds import DriftJudged, TriggerRecorded
 from monitoring.drift.references import load_references
+from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World, draw_under_lamp
 from tests.fakes.sample_log import FakeSampleLog
 
@@ -42,9 +43,7 @@ def teach_camera_2(root: Path, *, keep_pictures: int) -> World:
     made = World(root, settings="\n[monitoring]\nwindow_samples = 80\nmin_window_samples = 30\n")
     made.samples = FakeSampleLog(keep_pictures=keep_pictures)
     made.label(range(180))
-    run_turn(made.app(), starts_from="first-weights")
-    made.tag_version("1", "approved")
-    reconcile(made.app())
+    first_champion(made)
     assert judge(made, {"camera 2": range(1000, 1040)}, brighter=LAMP).outcome == "drift"
     reconcile(made.app())
     made.label(range(2000, 2048), source="camera 2", brighter=LAMP)

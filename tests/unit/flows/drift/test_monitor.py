@@ -16,11 +16,11 @@ from flows.answering.batch_prediction import predict
 from flows.drift.monitor import monitor
 from flows.evidence.reference_pictures import choose_reference_pictures
 from flows.loop.reconcile import reconcile
-from flows.loop.turn import run_turn
 from flows.pages.status import describe_status, tell_history
 from flows.workspace.telling import SilentTeller
 from maskloop.errors import DataError, NotFoundError
 from maskloop.records.kinds import DriftJudged, TriggerJoined, TriggerRecorded, TriggerSuppressed
+from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World, draw_under_lamp
 from tests.fakes.model_ports import draw_picture
 from tests.fakes.sample_log import FakeSampleLog
@@ -34,9 +34,7 @@ def world(tmp_path: Path) -> World:
     """A workspace whose first model serves."""
     made = World(tmp_path / "workspace", settings=WINDOW)
     made.label(range(180))
-    run_turn(made.app(), starts_from="first-weights")
-    made.tag_version("1", "approved")
-    reconcile(made.app())
+    first_champion(made)
     return made
 
 

@@ -14,11 +14,10 @@ import pytest
 from flows.answering.batch_prediction import predict
 from flows.command.main import main
 from flows.drift.monitor import monitor
-from flows.loop.reconcile import reconcile
-from flows.loop.turn import run_turn
 from maskloop.records.kinds import DriftJudged
 from monitoring.drift.references import load_references, save_references
 from monitoring.samples.values import Sample
+from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World, draw_under_lamp
 from tests.fakes.opened import opens
 from tests.fakes.sample_log import FakeSampleLog
@@ -32,9 +31,7 @@ def world(tmp_path: Path) -> World:
     """A workspace whose first model serves and has answered 40 pictures of the known camera."""
     made = World(tmp_path / "workspace", settings=WINDOW)
     made.label(range(180))
-    run_turn(made.app(), starts_from="first-weights")
-    made.tag_version("1", "approved")
-    reconcile(made.app())
+    first_champion(made)
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(1000, 1040):

@@ -8,10 +8,9 @@ import pytest
 
 from flows.answering.batch_prediction import predict
 from flows.drift.monitor import monitor
-from flows.loop.reconcile import reconcile
-from flows.loop.turn import run_turn
 from flows.pages.status import describe_status
 from maskloop.records.kinds import CheckedQuality, DriftJudged, QualityMeasured, write_record
+from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World
 from tests.unit.flows.drift.test_monitor import photograph
 
@@ -21,9 +20,7 @@ WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\nestimate
 def serve(folder: Path, *, estimate_pictures: int = 25) -> World:
     made = World(folder / "workspace", settings=WINDOW.format(estimate_pictures))
     made.label(range(180))
-    run_turn(made.app(), starts_from="first-weights")
-    made.tag_version("1", "approved")
-    reconcile(made.app())
+    first_champion(made)
     return made
 
 

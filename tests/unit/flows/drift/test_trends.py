@@ -12,8 +12,6 @@ import pytest
 
 from flows.drift.monitor import monitor
 from flows.drift.trends import keep_sketches, open_references, show_trends
-from flows.loop.reconcile import reconcile
-from flows.loop.turn import run_turn
 from maskloop.errors import DataError, StorageError
 from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.drift.references import POOLED, save_references
@@ -22,6 +20,7 @@ from monitoring.samples.values import Sample
 from monitoring.sketches.fourier import FourierBasis
 from monitoring.sketches.sketch_log import SqlSketchLog
 from tests.fakes.ledger import FakeClock
+from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World
 from tests.fakes.sample_log import FakeSampleLog
 
@@ -114,9 +113,7 @@ def test_hours_of_long_ago_are_said_to_be_days(world: World) -> None:
 def serve(world: World) -> str:
     """Promote a first model; return its weights digest."""
     world.label(range(180))
-    run_turn(world.app(), starts_from="first-weights")
-    world.tag_version("1", "approved")
-    reconcile(world.app())
+    first_champion(world)
     champion = world.state.champion
     assert champion is not None
     return champion.weights_digest

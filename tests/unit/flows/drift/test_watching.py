@@ -14,12 +14,12 @@ from flows.drift.monitor import Monitored, monitor
 from flows.drift.simulation import simulate_monitoring
 from flows.loop.cycles import abandon_cycle
 from flows.loop.reconcile import reconcile
-from flows.loop.turn import run_turn
 from flows.pages.status import describe_status
 from maskloop.errors import RefusedError
 from maskloop.records.kinds import DriftJudged, TriggerRecorded
 from monitoring.pages.simulation_page import write_simulation_page
 from monitoring.sequential.storage import load_detector
+from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World, draw_under_lamp
 
 WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
@@ -29,9 +29,7 @@ def make_world(root: Path, settings: str = "") -> World:
     """Make a workspace whose first model serves."""
     made = World(root, settings=f"{WINDOW}{settings}")
     made.label(range(180))
-    run_turn(made.app(), starts_from="first-weights")
-    made.tag_version("1", "approved")
-    reconcile(made.app())
+    first_champion(made)
     return made
 
 
