@@ -29,7 +29,7 @@ from serving.answering.rendering import (
     render_instances,
     render_novelty,
 )
-from serving.answering.tiling import cut_tiles, merge_tiles
+from serving.answering.tiling import cut_tiles, merge_best
 from serving.answers import Answer, RequestPicture
 from serving.observing import Observer, Stage
 from serving.schemas import (
@@ -172,7 +172,7 @@ class Service:
             answers = await self._ask_parts(parts, lambda part: self.engine.ask_model(champion, part))
         found = [(tile, answer.prediction.detections) for tile, answer in zip(tiles, answers, strict=True)]
         height_px, width_px = picture.pixels.shape[:2]
-        merged = await asyncio.to_thread(merge_tiles, found, height_px=height_px, width_px=width_px)
+        merged = await asyncio.to_thread(merge_best, found, height_px=height_px, width_px=width_px)
         return _join(answers, merged, time.perf_counter() - started)
 
     async def _ask_parts(
