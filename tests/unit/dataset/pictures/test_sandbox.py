@@ -189,6 +189,7 @@ def test_a_picture_whose_child_died_is_decoded_by_another(monkeypatch: pytest.Mo
         assert np.array_equal(decoder.open(PNG).pixels, PIXELS)
 
 
+@pytest.mark.usefixtures("children_of_their_own")
 def test_what_never_answers_is_tried_later_and_not_called_broken(
     make_decoder: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +216,7 @@ def children_stopped_once_ready(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
     return children
 
 
+@pytest.mark.usefixtures("children_of_their_own")
 def test_a_child_takes_pictures_only_when_it_is_ready_and_its_start_costs_them_no_time(
     make_decoder: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +281,7 @@ def test_the_child_cannot_cut_off_memory_that_this_process_reads(decoder: Decode
         os.ftruncate(decoder._child._memory_fd, 10)
 
 
+@pytest.mark.usefixtures("children_of_their_own")
 @pytest.mark.parametrize(
     "said", [(100_000, 100_000, 1), (10, 10, 0), (10, 10, 9)], ids=["too large", "unknown", "unknown, too"]
 )
@@ -297,6 +300,7 @@ def test_what_cannot_be_is_taken_for_a_crash(
         decoder.open(PNG)
 
 
+@pytest.mark.usefixtures("children_of_their_own")
 def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -333,6 +337,7 @@ def test_a_file_that_the_shared_memory_cannot_hold_is_refused(monkeypatch: pytes
         assert decoder._child is child
 
 
+@pytest.mark.usefixtures("children_of_their_own")
 def test_nothing_is_left_open_after_the_end(make_decoder: Callable[..., Decoder]) -> None:
     before = set(Path("/dev/fd").iterdir())
     for _ in range(3):

@@ -164,6 +164,7 @@ def num_bytes_unread(sender: socket.socket) -> int:
     return int(struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, b"\0" * 4))[0])
 
 
+@pytest.mark.usefixtures("children_of_their_own")
 def test_the_pool_leaves_no_children_behind() -> None:
     async def story() -> list[psutil.Process]:
         pool = DecoderPool(ServingSettings(decoders=2), max_mpx=1.0)
