@@ -20,7 +20,10 @@ from maskloop.settings.workspace_settings import ServingSettings
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
-YAML_FILES = sorted([*DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.yml")])
+TEMPLATES = DEPLOY / "chart/templates"  # YAML once Helm has rendered them: tests/unit/test_chart.py
+YAML_FILES = sorted(
+    file for kind in ("*.yaml", "*.yml") for file in DEPLOY.rglob(kind) if TEMPLATES not in file.parents
+)
 YAML_STYLE = """
 extends: default
 rules: {line-length: {max: 120}, document-start: disable}
@@ -36,9 +39,17 @@ def load(file: Path) -> Any:
 # --- the container ---------------------------------------------------------------------------------------
 
 
-def instructions(name: str) -> list[str]:
+STAGES = {
+    head.partition(" AS ")[2] or head: f"{head}\n{rest}"
+    for head, _, rest in (part.partition("\n") for part in re.split(r"^FROM ", CONTAINERFILE, flags=re.M)[1:])
+}
+"""The text of each stage, by its name."""
+ROLES = ("service", "worker", "trainer")
+
+
+def instructions(name: str, text: str = CONTAINERFILE) -> list[str]:
     """Return the arguments of every instruction of one kind, in order."""
-    lines = re.sub(r"\\\n|^\s*#.*$", "", CONTAINERFILE, flags=re.MULTILINE).splitlines()
+    lines = re.sub(r"\\\n|^\s*#.*$", "", text, flags=re.MULTILINE).splitlines()
     return [line.removeprefix(name).strip() for line in lines if line.startswith(f"{name} ")]
 
 
@@ -63,31 +74,87 @@ def test_every_package_is_copied() -> None:
 
 def test_images_are_pinned_to_complete_versions() -> None:
     from_images = [line.split()[0] for line in instructions("FROM")]
+    outside = [image for image in from_images if image not in STAGES]
     composed = [service["image"] for service in load(DEPLOY / "compose.yaml")["services"].values()]
 
-    assert [image for image in from_images + composed if not PINNED.match(image)] == []
-    assert len(set(from_images)) == 1
+    assert [image for image in outside + composed if not PINNED.match(image)] == []
+    assert len(set(outside)) == 1
+
+
+def test_each_role_builds_on_the_one_before_and_adds_to_it() -> None:
+    names = [line.partition(" AS ") for line in instructions("FROM")]
+    assert {role: base for base, _, role in names if role in ROLES[1:]} == {
+        "worker": "service",
+        "trainer": "worker",
+    }
+    assert list(STAGES) == ["build", *ROLES]
 
 
 def test_what_is_installed_is_checked_against_hashes() -> None:
     installs = [part for line in instructions("RUN") for part in line.split("&&") if "pip install" in part]
     unchecked = [part for part in installs if "--require-hashes" not in part]
 
-    assert len(installs) == 3
+    assert len(installs) == 5
     assert len(unchecked) == 1
     assert "--no-deps" in unchecked[0], "only our own folder has no hash"
     assert "--hash=sha256:" in (DEPLOY / "installer.lock").read_text()
 
 
-def test_the_service_runs_as_nobody_special_and_stops_and_is_watched_as_it_should() -> None:
-    assert instructions("USER")[-1] == "10001:10001"
-    assert instructions("STOPSIGNAL") == ["SIGTERM"]
-    assert "/healthz" in instructions("HEALTHCHECK")[0]
+def extras_of(role: str) -> set[str]:
+    text = STAGES["build" if role == "service" else role]
+    return set(re.findall(r"--extra (\w+)", text))
+
+
+def test_a_role_has_the_extras_of_the_one_before_or_it_would_lose_their_pins() -> None:
+    known = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+
+    assert extras_of("service") < extras_of("worker") < extras_of("trainer") <= known
+    assert {"kubernetes", "cluster"} & extras_of("service") == set()
+
+
+def test_what_each_role_installs_is_in_the_lock() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.M))
+    wanted = [*project["dependencies"]]
+    for extra in extras_of("trainer"):
+        wanted += project["optional-dependencies"][extra]
+    names = {re.split(r"[\[<>=!; ]", line)[0].lower() for line in wanted}
+
+    assert names - pinned == set()
+
+
+def test_packages_of_debian_come_from_one_day() -> None:
+    (run,) = (line for line in instructions("RUN") if "apt-get" in line)
+    (day,) = (line for line in instructions("ARG") if line.startswith("DEBIAN_OF="))
+
+    assert re.fullmatch(r"DEBIAN_OF=20\d{6}T\d{6}Z", day)
+    assert "snapshot.debian.org" in run
+    assert "rm -f /etc/apt/sources.list.d/debian.sources" in run, "nothing else is asked"
+    assert "--no-install-recommends" in run
+
+
+def test_the_service_has_nothing_that_builds_or_installs() -> None:
+    assert not re.search(r"apt-get|gcc|pip install|uv ", STAGES["service"])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_runs_as_nobody_special(role: str) -> None:
+    assert instructions("USER", STAGES[role])[-1] == "10001:10001"
+
+
+def test_the_service_stops_and_is_watched_as_it_should() -> None:
+    service = STAGES["service"]
     port = str(ServingSettings().port)
-    assert instructions("EXPOSE") == [port]
-    assert json.loads(instructions("CMD")[-1]) == ["maskloop", "serve", "--host", "0.0.0.0", "--port", port]
-    last_stage = CONTAINERFILE.rpartition("\nFROM ")[2]
-    assert not re.search(r"apt-get|gcc|pip install|uv ", last_stage)
+
+    assert instructions("STOPSIGNAL", service) == ["SIGTERM"]
+    assert "/healthz" in instructions("HEALTHCHECK", service)[0]
+    assert instructions("EXPOSE", service) == [port]
+    command = json.loads(instructions("CMD", service)[-1])
+    assert command == ["maskloop", "serve", "--host", "0.0.0.0", "--port", port]
+
+
+def test_roles_without_an_endpoint_inherit_no_health_check() -> None:
+    assert instructions("HEALTHCHECK", STAGES["worker"]) == ["NONE"]
 
 
 def test_a_pattern_of_the_ignore_file_never_hides_what_is_copied() -> None:
