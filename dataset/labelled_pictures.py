@@ -73,19 +73,21 @@ class LabelledPicture:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything a data version holds: what its `instances.json` says.
+    """Everything a data version holds: what its `instances.json`, and the files beside it, say.
 
     Attributes:
         class_names: In the order of `LabelledInstance.class_index`.
         pictures: Sorted by digest.
         difference_hashes: 64-bit hash of each picture's look, by digest.
         conversion: How values that are no 8-bit RGB became it, in every picture.
+        files: Digests of the pictures in each of its files; empty if it was never written.
     """
 
     class_names: tuple[str, ...]
     pictures: tuple[LabelledPicture, ...]
     difference_hashes: Mapping[str, int]
     conversion: PictureConversion = DEFAULT_CONVERSION
+    files: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class DatasetVersion:
         root: The folder that `LabelledPicture.file` is relative to.
         conversion: How values that are no 8-bit RGB became it, in every picture.
         difference_hashes: 64-bit hash of each picture's look, by digest (`dataset.pictures.looks`).
+        catalog_files: Digests of the pictures in each file of its catalog.
     """
 
     tag: str
@@ -113,11 +116,14 @@ class DatasetVersion:
     root: Path
     conversion: PictureConversion = DEFAULT_CONVERSION
     difference_hashes: Mapping[str, int] = field(default_factory=dict)
+    catalog_files: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
 
     @property
     def catalog(self) -> Catalog:
         """Everything it holds."""
-        return Catalog(self.class_names, self.pictures, self.difference_hashes, self.conversion)
+        return Catalog(
+            self.class_names, self.pictures, self.difference_hashes, self.conversion, self.catalog_files
+        )
 
     @cached_property
     def by_split(self) -> dict[Split, tuple[LabelledPicture, ...]]:

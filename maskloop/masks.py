@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,8 +31,7 @@ _MAX_AT_ONCE: Final = 255  # pycocotools 2.0.11 puts the number of masks into a 
 _FIRST_CHARACTER: Final = 48
 
 
-@dataclass(frozen=True, slots=True)
-class Rle:
+class Rle(msgspec.Struct, frozen=True, gc=False):
     """One binary mask, compressed the way COCO does it (column-major runs, first run is background).
 
     Build it with `encode_masks`, `rle_from_coco` or `Rle.checked`; those guarantee that the runs add up.

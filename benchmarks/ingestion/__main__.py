@@ -2,9 +2,9 @@
 
 Each build runs its own command, ``maskloop ingest``, in a process of its own: into a workspace as
 ``maskloop init`` leaves it, and into others that hold thousands of pictures already. CPU seconds count every
-child process; peak memory is the largest process's. ``--beside`` names checkouts of other builds with an
-environment in ``.venv``, which take turns with this one. Figures are printed as JSON and kept in
-``benchmarks/ingestion/runs/``; workspaces that are complete are used again.
+child process, after bytecode was compiled; peak memory is the largest process's. ``--beside`` names checkouts
+of other builds with an environment in ``.venv``, which take turns with this one. Figures are printed as JSON
+and kept in ``benchmarks/ingestion/runs/``; workspaces that are complete are used again.
 """
 
 from __future__ import annotations
@@ -39,10 +39,20 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=RUNS, help="where workspaces and figures are kept")
     wanted = parser.parse_args()
     builds = {checkout.resolve().name: checkout.resolve() for checkout in (OWN, *wanted.beside)}
+    for name, checkout in builds.items():
+        warm_up(wanted.folder / name, checkout, wanted.folder)
     rows = [measure(size, builds, wanted.turns, wanted.folder) for size in wanted.sizes]
     figures = {**describe_run(), "new pictures": NUM_NEW, "rows": rows, "growth": growth(rows, list(builds))}
     (wanted.folder / "figures.json").write_text(json.dumps(figures, indent=1))
     print(json.dumps(figures, indent=1))
+
+
+def warm_up(own: Path, checkout: Path, folder: Path) -> None:
+    """Ingest twice, so that a build's bytecode is there."""
+    if not (own / "warm-up" / "ready.json").exists():
+        prepare(own / "warm-up", NUM_NEW, checkout, folder, {})
+        later = range(NUM_NEW, 2 * NUM_NEW)
+        ingest(checkout, own / "warm-up", write_batch(folder / "warm-up", later))
 
 
 def measure(size: int, builds: Mapping[str, Path], turns: int, folder: Path) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def prepare(workspace: Path, size: int, checkout: Path, folder: Path, row: dict[
     ready = workspace / "ready.json"
     if not ready.exists():
         workspace.mkdir(parents=True, exist_ok=True)
-        run(checkout, "init", str(workspace))
+        run(checkout, workspace.parent, "init", str(workspace))
         spent = (
             ingest(checkout, workspace, write_batch(folder / f"first-{size}", range(size))) if size else {}
         )
@@ -85,16 +95,20 @@ def prepare(workspace: Path, size: int, checkout: Path, folder: Path, row: dict[
 
 def ingest(checkout: Path, workspace: Path, batch: Path) -> dict[str, float]:
     """Run ``maskloop ingest`` and return what it and its children spent."""
-    return run(checkout, "ingest", str(batch), "--workspace", str(workspace), "--source", batch.parent.name)
+    source = batch.parent.name
+    return run(
+        checkout, workspace.parent, "ingest", str(batch), "--workspace", str(workspace), "--source", source
+    )
 
 
-def run(checkout: Path, *arguments: str) -> dict[str, float]:
-    """Run a build's command and return what it and its children spent."""
+def run(checkout: Path, folder: Path, *arguments: str) -> dict[str, float]:
+    """Run a build's command, whose bytecode is kept in a folder; return what it and its children spent."""
+    bytecode = folder / "bytecode"
     command = [str(checkout / ".venv" / "bin" / "maskloop"), *arguments]
     start = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=checkout, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": str(bytecode)}
+    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.DEVNULL, env=environment)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{command} failed")

@@ -11,6 +11,7 @@ from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import find_pictures, stage
 from dataset.ingestion.plan import IngestOptions, plan_ingest
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture, Split
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.versions.catalog import fingerprint, read_catalog, write_catalog
 from maskloop.settings.workspace_settings import Settings
 
@@ -63,11 +64,11 @@ def join_pictures(
 def take_batch(folder: Path, annotations: Path, settings: Settings) -> None:
     """Take drawn pictures into a folder of their own, with its catalog, as an ingest does."""
     coco, images_dir = read_coco(annotations), annotations.parent / "images"
-    max_mpx = settings.data.max_picture_mpx
-    found = find_pictures(coco, images_dir, max_mpx=max_mpx)
     options = IngestOptions(source="drawn")
-    plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
-    stage(folder, plan, images_dir, max_mpx=max_mpx)
+    with SandboxedDecoder(DecodingLimits(max_mpx=settings.data.max_picture_mpx)) as decoder:
+        found = find_pictures(coco, images_dir, decoder)
+        plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
+        stage(folder, plan, images_dir, decoder)
     write_catalog(folder, plan.catalog)
 
 

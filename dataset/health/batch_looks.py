@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,7 +21,7 @@ _GROUPS_OF_A_CLASS: Final = 40
 _MOST_PICTURES: Final = 240
 _EXAMPLES: Final = 3
 
-ReadPixels = Callable[[Path], NDArray[np.uint8]]
+ReadPixels = Callable[[str], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,13 @@ class SeenPicture:
 
     Attributes:
         name: The file name it came with.
-        file: Where it lies.
+        file: Where it lies, as text: a Path for each of 100,000 pictures costs as much as an ingest.
         group: Pictures of one group count as one.
         instances: Its labels.
     """
 
     name: str
-    file: Path
+    file: str
     group: str
     instances: tuple[LabelledInstance, ...]
 

@@ -6,7 +6,7 @@ change the label schema unasked, is refused as a whole with the full report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -23,15 +23,16 @@ from dataset.ingestion.balance import Balance
 from dataset.ingestion.plan import IngestOptions, IngestPlan, plan_ingest, refuse_other_schema
 from dataset.ingestion.refusal import BatchRefusedError
 from dataset.ingestion.splitting import Resident
-from dataset.labelled_pictures import DatasetVersion, LabelledPicture
+from dataset.labelled_pictures import DatasetVersion
 from dataset.pictures.decoding import DecodedPicture, decode_picture
 from dataset.pictures.location import tells_place
 from dataset.pictures.looks import difference_hash, grey_cells, near_pairs_between
 from dataset.pictures.metadata import without_metadata
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem
-from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion, conversion_of
+from dataset.raw.conversion import PictureConversion, conversion_of
 from dataset.version_store import DatasetStore, next_tag
+from dataset.versions.catalog import picture_file
 from maskloop.digest import digest_bytes
 from maskloop.errors import PictureError, RefusedError, StorageError
 from maskloop.files import storage_error
@@ -118,8 +119,22 @@ def ingest_batch(
     refuse_other_conversion(present, conversion)
     refuse_other_schema(coco, options, settings, present.class_names if present else ())
     images_dir = images_dir or coco.images_dir or locate_pictures(coco.path, picture_names(coco))
-    max_mpx = settings.data.max_picture_mpx
-    found = find_pictures(coco, images_dir, max_mpx=max_mpx, conversion=conversion, progress=progress)
+    limits = DecodingLimits(max_mpx=settings.data.max_picture_mpx)
+    with SandboxedDecoder(limits, conversion) as decoder:
+        found = find_pictures(coco, images_dir, decoder, progress)
+        return _take_in(store, coco, images_dir, found, options, settings, decoder)
+
+
+def _take_in(
+    store: DatasetStore,
+    coco: CocoFile,
+    images_dir: Path,
+    found: Mapping[str, FoundPicture | DataProblem],
+    options: IngestOptions,
+    settings: Settings,
+    decoder: SandboxedDecoder,
+) -> IngestResult:
+    """Decide what the next version holds, and make it."""
     with store.staging() as folder:
         previous, versions = store.current(), store.versions()
         residents = _residents(store, previous, versions, found.values(), settings.data)
@@ -133,14 +148,14 @@ def ingest_batch(
                 residents=residents,
                 tag=next_tag(versions),
             )
-            looks = look_at_classes(plan, previous, images_dir, settings.data)
+            looks = look_at_classes(plan, previous, images_dir, settings.data, decoder)
             plan = with_other_looks(plan, looks, settings.data, str(coco.path))
         except BatchRefusedError as refused:
             refused.images_dir = images_dir
             raise
         version = previous
         if plan.changes_something:
-            stage(folder, plan, images_dir, max_mpx=max_mpx)
+            stage(folder, plan, images_dir, decoder)
             num_new, num_relabelled = len(plan.added), len(plan.updated)
             message = f"{num_new} pictures added and {num_relabelled} relabelled from {options.source}"
             version = store.commit(folder, plan.catalog, message)
@@ -175,7 +190,11 @@ def _result(
 
 
 def look_at_classes(
-    plan: IngestPlan, previous: DatasetVersion | None, images_dir: Path, settings: DataSettings
+    plan: IngestPlan,
+    previous: DatasetVersion | None,
+    images_dir: Path,
+    settings: DataSettings,
+    decoder: SandboxedDecoder,
 ) -> tuple[OtherLook, ...]:
     """Return the classes that look otherwise in a batch than in the version before it."""
     if previous is None or not plan.added or rule_of(settings.check_policy, "look") == "ignore":
@@ -185,14 +204,12 @@ def look_at_classes(
     new: list[SeenPicture] = []
     for picture in plan.catalog.pictures:
         found = added.get(picture.digest)
-        file = images_dir / found.path if found else previous.root / picture.file
+        file = f"{images_dir}/{found.path}" if found else f"{previous.root}/{picture.file}"
         seen = SeenPicture(picture.name, file, picture.group, picture.instances)
         (new if found else old).append(seen)
-    limits = DecodingLimits(max_mpx=settings.max_picture_mpx)
-    with SandboxedDecoder(limits, plan.catalog.conversion) as decoder:
-        return compare_batch(
-            old, new, plan.catalog.class_names, lambda file: decoder.open(file.read_bytes()).pixels
-        )
+    return compare_batch(
+        old, new, plan.catalog.class_names, lambda file: decoder.open(Path(file).read_bytes()).pixels
+    )
 
 
 def with_other_looks(
@@ -232,21 +249,15 @@ def refuse_other_conversion(present: DatasetVersion | None, stated: PictureConve
 
 
 def find_pictures(
-    coco: CocoFile,
-    images_dir: Path,
-    *,
-    max_mpx: float,
-    conversion: PictureConversion = DEFAULT_CONVERSION,
-    progress: Progress | None = None,
+    coco: CocoFile, images_dir: Path, decoder: SandboxedDecoder, progress: Progress | None = None
 ) -> dict[str, FoundPicture | DataProblem]:
-    """Look at every picture the COCO file lists; decode it in a child process."""
+    """Look at every picture the COCO file lists."""
     names, folder = picture_names(coco), PictureFolder(images_dir, place=coco.images_place)
     found: dict[str, FoundPicture | DataProblem] = {}
-    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), conversion) as decoder:
-        for number, name in enumerate(names, start=1):
-            found[name] = _find(name, folder, decoder)
-            if progress:
-                progress(number, len(names))
+    for number, name in enumerate(names, start=1):
+        found[name] = _find(name, folder, decoder)
+        if progress:
+            progress(number, len(names))
     return found
 
 
@@ -311,25 +322,25 @@ def _residents(
     Those whose hash is near a new picture's are looked at more closely.
     """
     tags = dict.fromkeys(([previous.tag] if previous else []) + list(versions[-1:]))
-    residents: dict[str, tuple[Resident, DatasetVersion, LabelledPicture]] = {}
-    for version in map(store.open, tags):
-        hashes = version.difference_hashes
-        for one in version.pictures:
-            if one.digest not in residents:
-                resident = Resident(one.digest, one.name, one.group, one.split, hashes[one.digest])
-                residents[one.digest] = resident, version, one
-    looks = {p.difference_hash for p in found if isinstance(p, FoundPicture) and p.digest not in residents}
+    opened = [store.open(tag) for tag in tags]
+    holders = {one.digest: (version, one) for version in reversed(opened) for one in version.pictures}
+    known = [version.difference_hashes[one.digest] for version, one in holders.values()]
+    hashes = np.array(known, np.uint64)
+    looks = {p.difference_hash for p in found if isinstance(p, FoundPicture) and p.digest not in holders}
     pairs = near_pairs_between(
-        np.array([resident.difference_hash for resident, *_ in residents.values()], np.uint64),
-        np.array(sorted(looks), np.uint64),
-        settings.near_duplicate_distance_bits,
+        hashes, np.array(sorted(looks), np.uint64), settings.near_duplicate_distance_bits
     )
     near = set(pairs[:, 0].tolist())
     return tuple(
-        replace(resident, cells=read_cells(version.path(picture), settings.max_picture_mpx))
-        if number in near
-        else resident
-        for number, (resident, version, picture) in enumerate(residents.values())
+        Resident(
+            one.digest,
+            one.name,
+            one.group,
+            one.split,
+            look,
+            read_cells(version.path(one), settings.max_picture_mpx) if number in near else None,
+        )
+        for number, ((version, one), look) in enumerate(zip(holders.values(), known, strict=True))
     )
 
 
@@ -341,21 +352,19 @@ def read_cells(file: Path, max_mpx: float) -> bytes | None:
         return None
 
 
-def stage(folder: Path, plan: IngestPlan, images_dir: Path, *, max_mpx: float) -> None:
+def stage(folder: Path, plan: IngestPlan, images_dir: Path, decoder: SandboxedDecoder) -> None:
     """Write the files of the pictures that the next version adds into a folder.
 
     Raises:
         StorageError: if a picture changed since it was looked at, or the disk is full.
     """
-    files = {picture.digest: picture.file for picture in plan.catalog.pictures}
-    with SandboxedDecoder(DecodingLimits(max_mpx=max_mpx), plan.catalog.conversion) as decoder:
-        for found in plan.added:
-            target = folder / files[found.digest]
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_stored_bytes(found, images_dir, decoder))
-            except OSError as error:
-                raise storage_error(error, target) from error
+    for found in plan.added:
+        target = folder / picture_file(found.digest, found.extension)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(_stored_bytes(found, images_dir, decoder))
+        except OSError as error:
+            raise storage_error(error, target) from error
 
 
 def _stored_bytes(found: FoundPicture, images_dir: Path, decoder: SandboxedDecoder) -> bytes:

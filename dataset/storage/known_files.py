@@ -14,9 +14,14 @@ import msgspec
 
 from dataset.storage.dvc_objects import md5_of
 from maskloop.files import write_bytes
+from maskloop.memory import collector_paused
 
+_Known = tuple[int, int, str]
+"""Size in bytes, time of change in ns, md5."""
+_KnownByPlace = dict[int, dict[int, _Known]]
+"""By device and inode."""
 _Row = tuple[int, int, int, int, str]
-"""Device, inode, size in bytes, time of change in ns, md5."""
+"""As the version before wrote one: device, inode and the rest."""
 
 
 class KnownFiles:
@@ -28,13 +33,13 @@ class KnownFiles:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._md5s: dict[tuple[int, int], tuple[int, int, str]] | None = None
+        self._md5s: _KnownByPlace | None = None
         self._is_changed = False
 
     def md5(self, path: str | Path) -> str:
         """Return a file's md5, read only if the file is not as it was. Raises OSError."""
         seen = os.stat(path)  # noqa: PTH116 - asked for each of 100,000 files, a Path costs as much again
-        known = self._known.get((seen.st_dev, seen.st_ino))
+        known = self._known.get(seen.st_dev, {}).get(seen.st_ino)
         if known and known[0] == seen.st_size and known[1] == seen.st_mtime_ns:
             return known[2]
         return self.read(path)
@@ -46,7 +51,8 @@ class KnownFiles:
         md5 = md5_of(path)
         after = path.stat()
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            self._known[after.st_dev, after.st_ino] = (after.st_size, after.st_mtime_ns, md5)
+            of_device = self._known.setdefault(after.st_dev, {})
+            of_device[after.st_ino] = (after.st_size, after.st_mtime_ns, md5)
             self._is_changed = True
         return md5
 
@@ -57,20 +63,26 @@ class KnownFiles:
     def save(self) -> None:
         """Keep what is known for the next command. Raises StorageError."""
         if self._is_changed:
-            rows: list[_Row] = [(*key, *value) for key, value in self._known.items()]
-            write_bytes(self._file, msgspec.json.encode(rows))
+            write_bytes(self._file, msgspec.json.encode(self._known))
             self._is_changed = False
 
     @property
-    def _known(self) -> dict[tuple[int, int], tuple[int, int, str]]:
+    def _known(self) -> _KnownByPlace:
         if self._md5s is None:
-            self._md5s = {(one[0], one[1]): one[2:] for one in _read_rows(self._file)}
+            self._md5s = _read_known(self._file)
         return self._md5s
 
 
-def _read_rows(file: Path) -> list[_Row]:
+@collector_paused()
+def _read_known(file: Path) -> _KnownByPlace:
     """Return what was kept; nothing if there is none, or none that can be read."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=list[_Row])
+        kept = msgspec.json.decode(file.read_bytes(), type=_KnownByPlace | list[_Row])
     except (OSError, msgspec.DecodeError):
-        return []
+        return {}
+    if isinstance(kept, dict):
+        return kept
+    known: _KnownByPlace = {}
+    for device, inode, size_bytes, time_ns, md5 in kept:
+        known.setdefault(device, {})[inode] = (size_bytes, time_ns, md5)
+    return known

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import find_pictures, stage
 from dataset.ingestion.plan import IngestOptions, plan_ingest
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.synthetic.parts import CLASS_NAMES
 from dataset.synthetic.scene import photograph_scene
 from dataset.versions.catalog import write_catalog
@@ -101,11 +102,11 @@ def build_demo_catalog(root: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         coco = read_coco(generate(Path(folder)))
         images_dir, settings = Path(folder) / "images", Settings()
-        max_mpx = settings.data.max_picture_mpx
-        found = find_pictures(coco, images_dir, max_mpx=max_mpx)
         options = IngestOptions(source=DEMO_SOURCE)
-        plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
-        stage(root, plan, images_dir, max_mpx=max_mpx)
+        with SandboxedDecoder(DecodingLimits(max_mpx=settings.data.max_picture_mpx)) as decoder:
+            found = find_pictures(coco, images_dir, decoder)
+            plan = plan_ingest(coco, found, options, settings, previous=None, residents=(), tag="data-v1")
+            stage(root, plan, images_dir, decoder)
         write_catalog(root, plan.catalog)
 
 

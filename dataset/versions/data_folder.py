@@ -228,8 +228,7 @@ def sort_out(
     >>> sort_out({"a": "1", "b": "2", "c": "3"}, [{"a": "1", "b": "9", "d": "4"}])
     (('c',), ('b',))
     """
-    unknown = set(found.items()).difference(*(each.items() for each in known))
-    lost = sorted(name for name, _ in unknown)
+    lost = sorted(name for name, md5 in found.items() if all(each.get(name) != md5 for each in known))
     edited = tuple(name for name in lost if any(name in each for each in known))
     return tuple(name for name in lost if name not in edited), edited
 

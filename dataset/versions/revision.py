@@ -38,8 +38,8 @@ from dataset.storage.known_files import KnownFiles
 from dataset.version_store import DatasetStore as DatasetStore
 from dataset.version_store import next_tag
 from dataset.versions.catalog import (
-    ANNOTATIONS_FILE,
     Catalog,
+    catalog_file,
     fingerprint,
     in_order,
     read_catalog,
@@ -71,6 +71,7 @@ class DvcDatasetStore:
         self._remote = DvcRemote(workspace, self._known)
         self._opened: dict[str, DatasetVersion] = {}
         self._held = threading.local()
+        self._has_looked = False
 
     def current(self) -> DatasetVersion | None:
         """Return the newest version that `data.dvc` pins; if it pins none, the newest of all."""
@@ -119,6 +120,7 @@ class DvcDatasetStore:
         refuse_tracked_data(self._root)
         self._bring_lists()  # without its list of files all would look foreign
         self._folder.refuse_to_lose()
+        self._has_looked = True
 
     def commit(self, staged_dir: Path, catalog: Catalog, message: str) -> DatasetVersion:
         """Make a catalog the next version: store what is new, push, verify, change `data/`, commit, tag.
@@ -136,6 +138,7 @@ class DvcDatasetStore:
             content = fingerprint(catalog.class_names, catalog.pictures)
             if current and current.fingerprint == content:
                 return current
+            catalog = write_catalog(staged_dir, catalog, before=current.catalog if current else None)
             pin = self._store(staged_dir, catalog, current)
             self._remote.push(find_md5(pin), self._cache)
             tag = next_tag(self.versions())
@@ -198,7 +201,9 @@ class DvcDatasetStore:
     def _prepare(self) -> None:
         init_workspace_repository(self._workspace)
         self._finish_interrupted()
-        self.refuse_to_lose()
+        if not self._has_looked:  # just before; `DataFolder.replaced` looks again before it touches a file
+            self.refuse_to_lose()
+        self._has_looked = False
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -223,17 +228,18 @@ class DvcDatasetStore:
 
     def _store(self, staged_dir: Path, catalog: Catalog, current: DatasetVersion | None) -> str:
         """Put what a version has and the current one has not into the cache; return its pin."""
-        write_catalog(staged_dir, catalog)
         old: Mapping[str, str] = {}
         if current:
             self._bring(self._releases.named(current.tag), ())
             old = manifest(self._cache, current.dvc_md5)
+        lists = [catalog_file(number) for number in range(len(catalog.files))]
+        written = [name for name in lists if (staged_dir / name).exists()]
         names = [picture.file for picture in catalog.pictures]
-        files = {name: old[name] for name in names if name in old}
+        files = {name: old[name] for name in (*names, *lists) if name in old and name not in written}
         pin = self._root / "data.dvc"
         told = pin.read_text() if pin.exists() else ""
         size_bytes = _kept_bytes(current, old, files, told) if current else 0
-        for name in (ANNOTATIONS_FILE, *(name for name in names if name not in old)):
+        for name in (*written, *(name for name in names if name not in old)):
             try:
                 staged = staged_dir / name
                 files[name] = md5_of(staged)
@@ -376,4 +382,5 @@ def _version(release: Release, folder: Path, catalog: Catalog) -> DatasetVersion
         root=folder,
         conversion=catalog.conversion,
         difference_hashes=catalog.difference_hashes,
+        catalog_files=catalog.files,
     )

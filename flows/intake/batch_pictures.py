@@ -98,7 +98,7 @@ def _draw_shown(
 ) -> Iterator[dict[str, Any]]:
     for one in shown:
         try:
-            pixels = decoder.open(one.picture.file.read_bytes()).pixels
+            pixels = decoder.open(Path(one.picture.file).read_bytes()).pixels
         except (OSError, PictureError):  # it changed or disappeared since it was read
             continue
         instance = one.picture.instances[one.label]

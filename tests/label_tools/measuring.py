@@ -23,6 +23,7 @@ from dataset.coco.validation import FoundPicture, Reading, ValidationReport, val
 from dataset.formats.archives import open_source
 from dataset.ingestion.ingest import find_pictures
 from dataset.labelled_pictures import LabelledInstance
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.problems import DataProblem, by_kind
 from dataset.readers.table import read_labels
 from maskloop.errors import DataError
@@ -100,7 +101,12 @@ def _read(name: str) -> tuple[CocoFile, dict[str, FoundPicture | DataProblem]]:
     ):
         coco = read_labels(source)
         images_dir = coco.images_dir or locate_pictures(coco.path, picture_names(coco))
-        return coco, find_pictures(coco, images_dir, max_mpx=_MAX_MPX)
+        return coco, _find_pictures(coco, images_dir)
+
+
+def _find_pictures(coco: CocoFile, images_dir: Path) -> dict[str, FoundPicture | DataProblem]:
+    with SandboxedDecoder(DecodingLimits(max_mpx=_MAX_MPX)) as decoder:
+        return find_pictures(coco, images_dir, decoder)
 
 
 def lay_out(name: str, folder: Path) -> Path:
@@ -125,7 +131,7 @@ def measure_export(key: str) -> Measured:
     with open_source(documents[0] if documents else folder) as source:
         coco = read_labels(source)
         assert coco.images_dir
-        found = find_pictures(coco, coco.images_dir, max_mpx=_MAX_MPX)
+        found = _find_pictures(coco, coco.images_dir)
     return _measured(coco, found, OBJECTS, SCENE, is_mending=False)
 
 

@@ -18,6 +18,7 @@ from dataset.exports.version_export import ExportReport, export_version
 from dataset.formats.archives import open_source
 from dataset.ingestion.ingest import find_pictures
 from dataset.labelled_pictures import DatasetVersion, LabelledInstance
+from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.readers.table import FORMATS as READ_FORMATS
 from dataset.readers.table import read_labels
 from maskloop.errors import NotFoundError, RefusedError, StorageError
@@ -55,7 +56,8 @@ def validated(key: str, target: Path) -> dict[str, tuple[LabelledInstance, ...]]
     kept = {}
     for coco in batches(key, target):
         assert coco.images_dir
-        found = find_pictures(coco, coco.images_dir, max_mpx=1.0)
+        with SandboxedDecoder(DecodingLimits(max_mpx=1.0)) as decoder:
+            found = find_pictures(coco, coco.images_dir, decoder)
         report = validate_batch(coco, found)
         assert [problem for problem in report.all_problems if problem.severity == "error"] == []
         for picture in report.usable:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import mannwhitneyu
 
 from dataset.health.instance_looks import BACKGROUND_FEATURES, LOOK_FEATURES, PictureLooks
-from dataset.health.look_changes import find_look_changes
+from dataset.health.look_changes import compare_ranks, find_look_changes
 
 NUM_FEATURES = len(LOOK_FEATURES)
 NAMES = [feature.name for feature in LOOK_FEATURES]
@@ -103,3 +106,22 @@ def test_the_same_objects_are_hardly_ever_told() -> None:
 def test_without_pictures_there_is_nothing_to_tell() -> None:
     assert find_look_changes([], [], 4) == ()
     assert find_look_changes(draw(20, 1), [], 4) == ()
+
+
+SAMPLES = st.lists(st.one_of(st.integers(0, 6), st.floats(-9, 9)), min_size=1, max_size=30)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SAMPLES, SAMPLES)
+def test_the_p_value_and_the_delta_are_those_of_scipy(new, old):
+    p_value, delta = compare_ranks(np.array(new, float), np.array(old, float))
+    expected = mannwhitneyu(new, old, alternative="two-sided")
+    told = 1.0 if np.isnan(expected.pvalue) else expected.pvalue
+    assert p_value == pytest.approx(told, rel=1e-9, abs=1e-12)
+    assert delta == pytest.approx(2 * expected.statistic / (len(new) * len(old)) - 1, abs=1e-12)
+
+
+def test_the_smallest_p_value_of_eight_and_forty_is_two_orders_of_all():
+    p_value, delta = compare_ranks(np.arange(8.0) + 100, np.arange(40.0))
+    assert p_value == pytest.approx(2 / 377348994, rel=1e-9)  # 48 choose 8
+    assert delta == 1.0

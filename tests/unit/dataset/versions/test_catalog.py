@@ -1,5 +1,7 @@
 import dataclasses
+import itertools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ from dataset.coco.labels import BatchClasses, compare_label_distribution, read_b
 from dataset.labelled_pictures import LabelledInstance, LabelledPicture
 from dataset.origin import Origin
 from dataset.raw.conversion import PictureConversion
+from dataset.versions import catalog as catalog_module
 from dataset.versions.catalog import (
     Catalog,
+    arrange_files,
     fingerprint,
     in_order,
     picture_file,
@@ -117,6 +121,81 @@ def test_pycocotools_reads_it_and_finds_every_mask(tmp_path):
     assert [int(coco.annToMask(record).sum()) for record in coco.loadAnns([1, 2])] == [6, 6]
     assert [record["area"] for record in coco.loadAnns([1, 2])] == [6, 6]
     assert coco.anns[1]["bbox"] == [1, 1, 3, 2]
+
+
+class TestSeveralFiles:
+    @pytest.fixture(autouse=True)
+    def _few_in_a_file(self, monkeypatch):
+        monkeypatch.setattr(catalog_module, "PICTURES_PER_FILE", 2)
+
+    def written(self, root: Path) -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in root.iterdir()}
+
+    def test_more_pictures_than_one_holds_are_in_several_and_are_read_back_in_order(self, tmp_path):
+        whole = catalog(*map(picture, (5, 1, 4, 2, 3)))
+        kept = write_catalog(tmp_path, whole)
+        assert sorted(self.written(tmp_path)) == [
+            "instances-002.json",
+            "instances-003.json",
+            "instances.json",
+        ]
+        assert read_catalog(tmp_path) == in_order(whole)
+        assert read_catalog(tmp_path).files == kept.files
+        assert [len(digests) for digests in kept.files] == [2, 2, 1]
+
+    @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+    def test_each_is_a_coco_file_of_its_own(self, tmp_path):
+        write_catalog(tmp_path, catalog(*map(picture, range(1, 4))))
+        coco = COCO(str(tmp_path / "instances-002.json"))
+        assert [int(coco.annToMask(record).sum()) for record in coco.loadAnns([1, 2])] == [6, 6]
+        assert coco.imgs[1]["file_name"] == picture(3).file
+
+    def test_new_pictures_change_the_last_one_alone(self, tmp_path):
+        before = write_catalog(tmp_path / "old", catalog(*map(picture, (1, 3, 5))))
+        after = catalog(*before.pictures, picture(2), picture(4))
+        write_catalog(tmp_path / "new", after, before=before)
+        assert sorted(self.written(tmp_path / "new")) == ["instances-002.json", "instances-003.json"]
+        shutil.copy(tmp_path / "old" / "instances.json", tmp_path / "new")
+        assert read_catalog(tmp_path / "new") == in_order(after)
+
+    def test_a_relabelled_picture_changes_the_one_that_holds_it(self, tmp_path):
+        before = write_catalog(tmp_path / "old", catalog(*map(picture, range(1, 6))))
+        changed = dataclasses.replace(before.pictures[2], instances=())
+        after = dataclasses.replace(before, pictures=(*before.pictures[:2], changed, *before.pictures[3:]))
+        write_catalog(tmp_path / "new", after, before=before)
+        assert sorted(self.written(tmp_path / "new")) == ["instances-002.json"]
+
+    def test_another_class_a_conversion_and_the_second_file_change_all_of_them(self, tmp_path):
+        before = write_catalog(tmp_path / "old", catalog(*map(picture, range(1, 4))))
+        for number, change in enumerate(
+            [{"class_names": ("a", "b")}, {"conversion": PictureConversion((0.0, 1.0))}]
+        ):
+            write_catalog(tmp_path / str(number), dataclasses.replace(before, **change), before=before)
+            assert sorted(self.written(tmp_path / str(number))) == sorted(self.written(tmp_path / "old"))
+        one = write_catalog(tmp_path / "one", catalog(picture(1), picture(2)))
+        write_catalog(tmp_path / "two", catalog(*one.pictures, picture(3)), before=one)
+        assert sorted(self.written(tmp_path / "two")) == ["instances-002.json", "instances.json"]
+
+    def test_an_older_maskloop_is_told_that_it_cannot_read_several(self, tmp_path):
+        write_catalog(tmp_path, catalog(picture(1)))
+        assert b'"schema_version":1' in (tmp_path / "instances.json").read_bytes()
+        write_catalog(tmp_path, catalog(*map(picture, range(1, 4))))
+        assert all(b'"schema_version":2' in content for content in self.written(tmp_path).values())
+
+    @settings(deadline=None)
+    @given(st.lists(st.sets(st.integers(1, 40)), max_size=6))
+    def test_every_picture_is_in_one_file_and_stays_there(self, batches):
+        files: list[list[str]] = []
+        there: set[int] = set()
+        for batch in batches:
+            there |= batch
+            arranged = arrange_files(map(picture, there), files)
+            digests = [[one.digest for one in some] for some in arranged]
+            assert sorted(itertools.chain(*digests)) == sorted(picture(number).digest for number in there)
+            assert all(len(some) <= 2 and some == sorted(some) for some in digests)
+            assert all(set(old) <= set(new) for old, new in zip(files, digests, strict=False) if old)
+            assert all(len(some) == 2 for some in digests[:-1])
+            files = digests
 
 
 CHANGES = [

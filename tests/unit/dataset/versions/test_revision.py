@@ -10,7 +10,8 @@ import pytest
 from dataset.storage import dvc_objects, dvc_remote, known_files
 from dataset.storage.dvc import prepare_repository, run_dvc
 from dataset.storage.dvc_objects import damaged_objects, md5_of, object_file, store_file
-from dataset.versions import revision
+from dataset.storage.known_files import KnownFiles
+from dataset.versions import catalog, revision
 from dataset.versions.catalog import read_picture_file
 from dataset.versions.releases import Releases
 from dataset.versions.revision import DvcDatasetStore, init_workspace_repository
@@ -206,6 +207,41 @@ def test_an_ingest_reads_as_many_files_for_the_same_new_pictures_whatever_lies_t
     ingest(root, range(10, 50))
     many = count_files_read(root, range(50, 54), monkeypatch)
     assert many == few
+
+
+@pytest.mark.slow
+def test_of_a_catalog_of_several_files_those_that_changed_are_stored(root, monkeypatch):
+    monkeypatch.setattr(catalog, "PICTURES_PER_FILE", 4)
+    second, third = ingest(root, range(7)).version, ingest(root, range(7, 9)).version
+    assert [len(digests) for digests in third.catalog_files] == [5, 4]
+    names = ("instances.json", "instances-002.json")
+    old, new = ([(version.root / name).stat() for name in names] for version in (second, third))
+    assert old[0].st_ino == new[0].st_ino
+    assert old[1].st_ino != new[1].st_ino
+    store = DvcDatasetStore(Workspace(root))
+    for version in (second, third):
+        assert store.verify(version.tag) == ()
+        assert store.open(version.tag).pictures == version.pictures
+    store.restore("data-v1")
+    assert not (root / "data" / "instances-002.json").exists()
+
+
+@pytest.mark.slow
+def test_an_ingest_asks_the_file_system_four_times_for_each_old_picture(root, monkeypatch):
+    asked: list[str] = []
+
+    class Counting(KnownFiles):
+        def md5(self, path):
+            asked.append(str(path))
+            return super().md5(path)
+
+    monkeypatch.setattr(revision, "KnownFiles", Counting)
+    numbers = []
+    for new in (range(6, 8), range(8, 28), range(28, 30)):
+        asked.clear()
+        ingest(root, new)
+        numbers.append(len(asked))
+    assert numbers[2] - numbers[0] == 4 * 22  # data/ before the batch and before the change, remote, shelf
 
 
 @pytest.mark.slow
