@@ -1,7 +1,9 @@
-"""Cost over growing sizes: ``python -m benchmarks.growth [pictures|versions]``, CPU seconds.
+"""Cost over growing sizes: ``python -m benchmarks.growth [SUBJECT]``, CPU seconds.
 
 ``pictures`` judges two drawn models on test pictures with 80 classes, and writes the approval page;
-``versions`` lists all versions of a registered model in a database of MLflow.
+``versions`` lists all versions of a registered model in a database of MLflow; ``replay`` makes the request of
+a retraining; ``near`` looks for near-duplicates; ``verdict`` judges 200 samples of a log that holds more;
+``reconcile`` is a turn of the loop with nothing due.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.growth.loop import grow_near_duplicates, grow_reconcile, grow_replay, grow_verdict
 from benchmarks.provenance import describe_run
 from benchmarks.speed.evaluate import draw_instances
 from evaluation.model_evaluation import evaluate
@@ -35,11 +38,22 @@ _PANEL_PX: Final = 480
 
 def main() -> None:
     """Print what was measured at, then a line of JSON for each size."""
-    subjects = {"pictures": grow_pictures, "versions": grow_versions}
+    subjects = {
+        "pictures": grow_pictures,
+        "versions": grow_versions,
+        "replay": grow_replay,
+        "near": grow_near_duplicates,
+        "verdict": grow_verdict,
+        "reconcile": grow_reconcile,
+    }
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
-    parser.add_argument("subject", nargs="?", choices=[*subjects], help="default: both")
+    parser.add_argument("subject", nargs="?", choices=[*subjects], help="default: all")
     parser.add_argument("--pictures", type=int, nargs="+", default=[100, 1000, 5000])
     parser.add_argument("--versions", type=int, nargs="+", default=[10, 100, 1000])
+    for subject in ("replay", "near"):
+        parser.add_argument(f"--{subject}", type=int, nargs="+", default=[8_000, 32_000, 118_000])
+    parser.add_argument("--verdict", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--reconcile", type=int, nargs="+", default=[100, 1_000, 5_000])
     wanted = parser.parse_args()
     print(json.dumps(describe_run()), flush=True)
     for subject in [wanted.subject] if wanted.subject else subjects:

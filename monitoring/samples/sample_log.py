@@ -301,7 +301,8 @@ class SqlSampleLog:
 
         A new file may belong to a sample that is just being added, so it is kept.
         """
-        used = set(connection.execute(select(_samples.c.picture_file)).scalars())
+        has_picture = _samples.c.picture_file.is_not(None)  # so that the others' rows are not read
+        used = set(connection.execute(select(_samples.c.picture_file).where(has_picture)).scalars())
         oldest_fresh = time.time() - _FRESH_S
         files = {
             file.relative_to(self._directory).as_posix(): file.stat().st_mtime

@@ -1,4 +1,8 @@
+import numpy as np
+
 from benchmarks.growth.__main__ import grow_pictures, grow_versions
+from benchmarks.growth.loop import WINDOW, fill_log, grow_near_duplicates, grow_replay, grow_verdict
+from monitoring.samples.sample_log import SqlSampleLog
 
 
 def test_an_approval_page_over_many_test_pictures_is_no_larger_than_over_few():
@@ -8,3 +12,19 @@ def test_an_approval_page_over_many_test_pictures_is_no_larger_than_over_few():
 
 def test_versions_are_counted_at_each_size():
     assert [figures["size"] for figures in grow_versions([1, 3])] == [1, 3]
+
+
+def test_what_the_loop_repeats_is_measured_at_each_size():
+    for grow in (grow_replay, grow_near_duplicates, grow_verdict):
+        few, many = grow([220, 260])
+        assert (few.pop("size"), many.pop("size")) == (220, 260)
+        assert few.keys() == many.keys()
+        assert all(seconds >= 0.0 for seconds in [*few.values(), *many.values()])
+
+
+def test_a_drawn_log_has_one_window_to_judge(tmp_path):
+    log = SqlSampleLog(tmp_path, keep_pictures=0)
+    fill_log(log, WINDOW + 30, np.random.default_rng(0))
+    assert len(log.newest(10 * WINDOW, pending_only=True)) == WINDOW
+    assert log.counts().received == WINDOW + 30
+    log.close()
