@@ -167,10 +167,12 @@ class TestSeveralFiles:
 
     def test_another_class_a_conversion_and_the_second_file_change_all_of_them(self, tmp_path):
         before = write_catalog(tmp_path / "old", catalog(*map(picture, range(1, 4))))
-        for number, change in enumerate(
-            [{"class_names": ("a", "b")}, {"conversion": PictureConversion((0.0, 1.0))}]
-        ):
-            write_catalog(tmp_path / str(number), dataclasses.replace(before, **change), before=before)
+        others = (
+            dataclasses.replace(before, class_names=("a", "b")),
+            dataclasses.replace(before, conversion=PictureConversion((0.0, 1.0))),
+        )
+        for number, other in enumerate(others):
+            write_catalog(tmp_path / str(number), other, before=before)
             assert sorted(self.written(tmp_path / str(number))) == sorted(self.written(tmp_path / "old"))
         one = write_catalog(tmp_path / "one", catalog(picture(1), picture(2)))
         write_catalog(tmp_path / "two", catalog(*one.pictures, picture(3)), before=one)
