@@ -71,7 +71,7 @@ gpu: environment        ## training and prediction on a GPU, beside stock torchv
 	$(BIN)/python -m benchmarks.gpu
 
 PICTURES := --extra tiff --extra dicom --extra heic  # every format of pictures, small beside the rest
-SERVERS := --extra postgresql --extra kubernetes --extra cluster
+SERVERS := --extra postgresql --extra s3 --extra kubernetes --extra cluster
 LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev $(SERVERS) $(PICTURES) --universal \
 	  --generate-hashes --no-header --no-annotate $(UPGRADE)
 lock: environment       ## pin what pyproject.toml asks for, hashes without addresses; pinned versions stay

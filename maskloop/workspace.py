@@ -70,9 +70,14 @@ class Workspace:
         """Pictures that rollouts failed on, one folder per slice."""
         return self.state_dir / "slices"
 
+    @property
+    def baselines_dir(self) -> Path:
+        """What each champion's own pictures look like, one folder per weights digest."""
+        return self.state_dir / "baselines"
+
     def baseline_dir(self, weights_digest: str) -> Path:
         """Return the folder of what a model's own held-out pictures look like; the pooled one sorts first."""
-        return self.state_dir / "baselines" / weights_digest
+        return self.baselines_dir / weights_digest
 
     def quality_file(self, weights_digest: str) -> Path:
         """Return what the estimate of a model's quality without labels learned from."""

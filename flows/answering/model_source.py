@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.workspace.served import ModelCopies
+from maskloop.blobs.shared_files import SharedFiles
 from maskloop.errors import MaskloopError
 from maskloop.ledger.port import Entry, Ledger
 from maskloop.state.loop_state import LoopState, Rollout
@@ -20,13 +23,18 @@ from registry.champion.serving_copy import ServedModel
 from serving.answers import HostedModel, Role, Traffic, Wanted
 
 _log = logging.getLogger("maskloop.serving")
+_LOOK_AGAIN_S: Final = 60.0
+"""Another host measures a model's own pictures some minutes after it was promoted."""
 
 
 class NoveltyOnceMeasured:
     """Tells strange pictures as soon as a model's own were measured, which the monitor does later."""
 
-    def __init__(self, baseline_dir: Path, *, out_of_distribution_percent: float) -> None:
+    def __init__(
+        self, baseline_dir: Path, shared: SharedFiles, *, out_of_distribution_percent: float
+    ) -> None:
         self._baseline_dir, self._percent = baseline_dir, out_of_distribution_percent
+        self._shared, self._next_look = shared, 0.0
         self._scorer: NoveltyScorer | None = None
         self._is_settled = False
 
@@ -36,8 +44,11 @@ class NoveltyOnceMeasured:
 
     def look(self) -> None:
         """Look whether they were measured in the meantime. Blocking."""
+        if self._is_settled or time.monotonic() < self._next_look:
+            return
         files = sorted(self._baseline_dir.glob("*.npz"))
-        if self._is_settled or not files:
+        if not files:
+            self._next_look = time.monotonic() + self._bring()
             return
         self._is_settled = True
         try:
@@ -50,14 +61,29 @@ class NoveltyOnceMeasured:
                 "strange pictures cannot be told: the model has too few held-out pictures of its own"
             )
 
+    def _bring(self) -> float:
+        """Look whether another host has measured them; return in how many seconds to look again."""
+        try:
+            is_shared = self._shared.bring(self._baseline_dir) > 0
+        except MaskloopError as error:
+            _log.warning("strange pictures cannot be told yet: %s", error)
+            is_shared = False
+        return 0.0 if is_shared or not self._shared.is_shared else _LOOK_AGAIN_S
+
 
 class LedgerModelSource:
     """Says what should serve. Cheap to ask every second: while the ledger is unchanged nothing is read."""
 
     def __init__(
-        self, ledger: Ledger, state: Callable[[], LoopState], copies: ModelCopies, workspace: Workspace
+        self,
+        ledger: Ledger,
+        state: Callable[[], LoopState],
+        copies: ModelCopies,
+        workspace: Workspace,
+        shared: SharedFiles,
     ) -> None:
         self._ledger, self._state, self._copies, self._workspace = ledger, state, copies, workspace
+        self._shared = shared
         self._novelty: dict[str, NoveltyOnceMeasured] = {}
         self._last_sequence = -1
         self._wanted: Wanted | None = None
@@ -81,6 +107,7 @@ class LedgerModelSource:
         predictor = self._copies.load(served.directory, served.weights_digest)
         novelty = NoveltyOnceMeasured(
             self._workspace.baseline_dir(served.weights_digest),
+            self._shared,
             out_of_distribution_percent=self._workspace.settings.serving.out_of_distribution_percent,
         )
         self._novelty = {**self._novelty, served.weights_digest: novelty}

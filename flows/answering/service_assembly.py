@@ -84,7 +84,7 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     """Put the parts together. Nothing is loaded yet, and no process is started."""
     metrics = Metrics(app.settings.model_name)
     cores = _Cores(lambda: app.machine, app.settings.training.device)
-    source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace)
+    source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files)
     host = ModelHost(source, metrics, cores=cores, settle=partial(_settle, alone=settings.workers == 1))
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
     batcher = MicroBatcher(settings, metrics, cores=cores)

@@ -11,7 +11,8 @@ import click
 from flows.console.output import Output, open_workspace, with_output
 from flows.scheduling.up import run_servers
 from flows.workspace.creation import init_workspace
-from flows.workspace.databases import upgrade_databases
+from flows.workspace.databases import send_own_files, upgrade_databases
+from maskloop.wording import count
 
 
 @with_output
@@ -41,10 +42,18 @@ def init(directory: Path, out: Output, *, preset: Any, model_name: str) -> None:
 
 @with_output
 def upgrade(root: Path, out: Output) -> None:
-    """Create the databases of the workspace, or upgrade them."""
-    versions = upgrade_databases(open_workspace(root))
-    said = ", ".join(f"{name} {version}" for name, version in versions.items())
-    out.answer(versions, lambda: click.echo(f"Every database is at the newest version: {said}."))
+    """Create the databases of the workspace, or upgrade them, and send its files to a shared store."""
+    app = open_workspace(root)
+    versions = upgrade_databases(app)
+    num_sent = send_own_files(app)
+
+    def show() -> None:
+        said = ", ".join(f"{name} {version}" for name, version in versions.items())
+        click.echo(f"Every database is at the newest version: {said}.")
+        if num_sent:
+            click.echo(f"{count(num_sent, 'file')} of this workspace went to {app.blobs.where}.")
+
+    out.answer(versions, show)
 
 
 @with_output

@@ -23,6 +23,7 @@ from flows.evidence.reference_pictures import choose_reference_pictures, count_k
 from flows.labelling.kept_pictures import KeptPictures
 from flows.workspace.served import ModelCopies
 from flows.workspace.telling import Teller
+from maskloop.blobs.shared_files import SharedFiles
 from maskloop.errors import DataError
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState
@@ -65,6 +66,7 @@ class ServingChampion:
         samples: Hold production's samples and pictures.
         copies: Load it.
         workspace: Holds its references and the settings.
+        shared: Holds the references for all hosts.
         teller: Shows progress.
     """
 
@@ -74,6 +76,7 @@ class ServingChampion:
     samples: SampleLog
     copies: ModelCopies
     workspace: Workspace
+    shared: SharedFiles
     teller: Teller
 
     @property
@@ -88,7 +91,13 @@ class ServingChampion:
 
     @cached_property
     def compared(self) -> ChampionReferences:
-        """What production is compared with, measured the first time. Raises DataError without pictures."""
+        """What production is compared with, measured by the first host that asks for it.
+
+        Raises:
+            DataError: if there are no held-out pictures.
+        """
+        directory = self.workspace.baseline_dir(self.weights_digest)
+        self.shared.bring(directory)
         version = self.data.open(self.state.data_of(self.weights_digest))
         teaching = find_teaching(
             self.state, self.weights_digest, version, self.data, self.settings.retraining
@@ -96,9 +105,13 @@ class ServingChampion:
         own = ChampionPictures(
             self.served, version, teaching, self.samples, self.copies, self.settings, self.teller
         )
-        references = own.open_references(self.workspace.baseline_dir(self.weights_digest))
+        references = own.open_references(directory)
         known = count_known_sources(version, self.settings.monitoring.min_window_samples)
         return ChampionReferences(version, own.held_out, references, known)
+
+    def share(self) -> None:
+        """Let all hosts have what is kept about the champion here."""
+        self.shared.send(self.workspace.baseline_dir(self.weights_digest))
 
     def load(self) -> Predictor:
         """Load the model. Raises IntegrityError if its weights have another digest."""

@@ -92,7 +92,14 @@ def monitor(app: App) -> Monitored:
     for remark in remarks:
         app.teller.say(remark)
     champion = ServingChampion(
-        served, app.state(), app.data, app.samples, app.copies, app.workspace, app.teller
+        served,
+        app.state(),
+        app.data,
+        app.samples,
+        app.copies,
+        app.workspace,
+        app.shared_files,
+        app.teller,
     )
     watched = watch_production(champion, app.clock.now())
     planned = choose_window(pending, weights_digest=weights_digest, settings=settings)
@@ -107,6 +114,7 @@ def monitor(app: App) -> Monitored:
     found = judge_window(compared.references, planned.window, settings, known=compared.known)
     found = confirm(found, planned.window, watched)
     quality = _estimate(champion, planned.window).beside(tell_checks(app.state(), weights_digest))
+    champion.share()
     evidence = watched.sentence() if watched else ""
     directory = _write_pages(champion, found, quality, planned.window, app.feature_report, evidence=evidence)
     judged = describe_verdict(

@@ -102,6 +102,7 @@ def show_trends(
     else:
         own = [one for one in kept if one.bucket.weights_digest == champion.weights_digest]
         basis = app.sketches.basis_of(champion.weights_digest)
+        app.shared_files.bring(app.workspace.baseline_dir(champion.weights_digest))
         references = open_references(app.workspace.baseline_dir(champion.weights_digest), basis)
         if not references:
             remarks.append(

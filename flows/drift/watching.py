@@ -52,6 +52,7 @@ def watch_production(champion: ServingChampion, now: datetime) -> Watched | None
         left_out=frozenset(left_out),
     )
     save_detector(detector, champion.workspace.detector_file(champion.weights_digest))
+    champion.share()
     pooled = scorers[POOLED]
     watched = Watched(budget, detector, pooled.unwatched, is_blind=not pooled.columns)
     known = {(alarm.source, alarm.at) for alarm in before.alarms}

@@ -91,6 +91,7 @@ def request_labels(
     served = app.copies.fetch_champion(state)
     predictor = app.copies.load(served.directory, served.weights_digest)
     version = app.data.current()
+    app.shared_files.bring(app.workspace.baseline_dir(served.weights_digest))
     alarm = read_alarm(state, served.weights_digest, app.samples, app.data, app.workspace)
     context = _gather_context(app.workspace, alarm, version, served.version, predictor)
     max_mpx = settings.data.max_picture_mpx

@@ -67,6 +67,7 @@ def train_candidate(
     write_record(app.ledger, started, actor=app.actor, cycle_id=cycle.id)
     app.teller.say(started.sentence())
     _log_origins(app.tracker, app.machine, app.settings, version, started)
+    app.shared_files.bring(app.workspace.slices_dir)
     failed_on = kept_pictures(app.workspace.slices_dir, app.state().slices)
     weight = app.settings.training.sampling.hard_example_weight
     request = make_request(

@@ -72,6 +72,7 @@ def judge_candidate(app: App, cycle: Cycle, check_lease: Callable[[], None]) -> 
         write_record(app.ledger, record, cycle_id=cycle.id, key=agreement_key(record, contest.version))
     more_checks: list[Check] = []
     if slices := app.state().slices:
+        app.shared_files.bring(app.workspace.slices_dir)
         more_checks = _ask_about_slices(slices, contest, app.copies, app.corrections, app.workspace)
     verdict = reach_verdict(contest, gates, seed=seed, more_checks=more_checks)
     examples = draw_examples(

@@ -16,6 +16,7 @@ from flows.deciding.promotion import promote_cycle
 from flows.rollouts.slices import keep_slice
 from flows.workspace.journal import Journal
 from flows.workspace.wiring import App
+from maskloop.blobs.shared_files import SharedFiles
 from maskloop.digest import digest_value
 from maskloop.errors import NotFoundError, RefusedError, UnavailableError
 from maskloop.folding.history import recall_cycles
@@ -74,7 +75,7 @@ def advance_rollout(app: App) -> list[str]:
         analysis = app.rollout_watcher.analyse(rollout)
         freeze = find_freeze(state, app.settings, app.clock.now())
         if rollout.phase == "aborting":
-            move = _withdraw(app.ledger, app.pairs, app.workspace, rollout, analysis)
+            move = _withdraw(app.ledger, app.pairs, app.workspace, app.shared_files, rollout, analysis)
         elif due := next_move(
             rollout,
             analysis,
@@ -191,12 +192,19 @@ def _find_rollout(state: LoopState) -> Rollout:
 
 
 def _withdraw(
-    ledger: Ledger, pairs: PairLog, workspace: Workspace, rollout: Rollout, analysis: Analysis
+    ledger: Ledger,
+    pairs: PairLog,
+    workspace: Workspace,
+    shared: SharedFiles,
+    rollout: Rollout,
+    analysis: Analysis,
 ) -> RolloutMoved:
     """Keep what the challenger failed on, and return the move that ends its rollout."""
     max_pictures = workspace.settings.rollout.max_slice_pictures
+    shared.bring(workspace.slices_dir)  # another host may have kept it, and then died
     kept = keep_slice(pairs, workspace.slices_dir, rollout, max_pictures=max_pictures)
     if kept:
+        shared.send(workspace.slices_dir / kept.slice_id)
         write_record(ledger, kept, cycle_id=rollout.cycle_id, key=f"slice:{kept.slice_id}")
     reason = rollout.moved.reason if rollout.moved else "it was stopped"
     return make_move(rollout, "withdrawn", reason, analysis)

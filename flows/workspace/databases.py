@@ -1,4 +1,4 @@
-"""The databases of a workspace, created or upgraded all at once."""
+"""The databases of a workspace, created or upgraded all at once; its files, sent to where hosts share them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,17 @@ def upgrade_databases(app: App) -> Mapping[str, int]:
         open_log()
         versions[store.name] = store.newest_version
     return versions
+
+
+def send_own_files(app: App) -> int:
+    """Send what this workspace kept before it shared its files, where the store has not got it.
+
+    Returns:
+        How many files were sent; 0 if nothing is shared.
+
+    Raises:
+        MaskloopError: as `maskloop.blobs.port.Blobs` does.
+    """
+    workspace = app.workspace
+    folders = (workspace.samples_dir / "pictures", workspace.slices_dir, workspace.baselines_dir)
+    return sum(app.shared_files.send(folder) for folder in folders)

@@ -17,6 +17,9 @@ from flows.workspace.journal import Journal
 from flows.workspace.served import ModelCopies
 from flows.workspace.servers import running_server_url
 from flows.workspace.telling import SilentTeller, Teller
+from maskloop.blobs.opening import open_blobs
+from maskloop.blobs.port import Blobs
+from maskloop.blobs.shared_files import SharedFiles
 from maskloop.clock import Clock, SystemClock
 from maskloop.database.address import sqlite_url
 from maskloop.errors import ConfigurationError, UnavailableError
@@ -80,6 +83,16 @@ class App:
         return ledger
 
     @cached_property
+    def blobs(self) -> Blobs:
+        """Files that several hosts share: in the workspace, or where the settings say."""
+        return open_blobs(self.settings.servers.blob_url, self.workspace.state_dir)
+
+    @cached_property
+    def shared_files(self) -> SharedFiles:
+        """Brings this workspace's copies of shared files up to date, and sends them."""
+        return SharedFiles(self.workspace.state_dir, self.blobs if self.settings.servers.blob_url else None)
+
+    @cached_property
     def data(self) -> DatasetStore:
         """The data versions, in git and DVC."""
         return DvcDatasetStore(self.workspace)
@@ -115,6 +128,7 @@ class App:
         return SqlSampleLog(
             self.workspace.samples_dir,
             url=self.settings.servers.database_url,
+            pictures=self.blobs.below("samples") if self.settings.servers.blob_url else None,
             keep_pictures=monitoring.keep_pictures,
             retention_days=monitoring.retention_days,
             clock=self.clock,
@@ -242,6 +256,7 @@ class App:
         """The verified local copies of registered models."""
         return ModelCopies(
             self.workspace.models_dir,
+            self.shared_files,
             lambda: self.models,
             lambda: self.predictors,
             self.settings.training.device,

@@ -285,6 +285,8 @@ class ServerSettings(Section):
     """Of every store that lives in a database; empty means: SQLite files in the workspace."""
     ledger_url: str = ""
     """Of the ledger and the pairs of rollouts alone; empty means: `database_url`."""
+    blob_url: str = ""
+    """Of files that several hosts share, ``s3://bucket/prefix`` or a folder; empty means: the workspace."""
     mlflow_port: Annotated[int, Field(ge=0, le=65535)] = 5000
     prefect_port: Annotated[int, Field(ge=0, le=65535)] = 4200
 

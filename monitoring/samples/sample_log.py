@@ -1,4 +1,4 @@
-"""The sample log in SQLite and a folder of pictures.
+"""The sample log in a database, its pictures in a store of blobs.
 
 ``received = scored + skipped + pending`` always holds, also after pruning: pruned rows stay in the counts.
 Samples are ordered by arrival, not by clock. The newest pictures are kept, up to a quota, because labels are
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
@@ -33,12 +32,13 @@ from sqlalchemy import (
     update,
 )
 
+from maskloop.blobs.folder import FolderBlobs
+from maskloop.blobs.port import Blobs
 from maskloop.clock import Clock, SystemClock
 from maskloop.database.address import sqlite_url
 from maskloop.database.database import Database
 from maskloop.database.store import Store
 from maskloop.digest import canonical_json
-from maskloop.files import write_bytes
 from monitoring.samples.values import (
     EXPIRED,
     Arrival,
@@ -107,11 +107,13 @@ STORE: Final = Store("samples", "the sample log", _metadata)
 
 
 class SqlSampleLog:
-    """The sample log: `samples.db` in a folder, or the database of an address, and `pictures/` in the folder.
+    """The sample log: `samples.db` in a folder, or the database of an address, and `pictures/` in a store.
 
     Args:
         directory: Created if it is missing.
-        url: Of the database; empty for the file. Pictures stay on this machine either way.
+        url: Of the database; empty for the file.
+        pictures: Where pictures are kept; None for the folder. A picture that it has not got is looked for in
+            the folder, where it was kept before there was a store.
         keep_pictures: The newest this many pictures are kept; 0 keeps none.
         retention_days: Older samples are forgotten by `prune`.
         clock: Tells `prune` the time.
@@ -125,11 +127,13 @@ class SqlSampleLog:
         directory: Path,
         *,
         url: str = "",
+        pictures: Blobs | None = None,
         keep_pictures: int = 2000,
         retention_days: float = 90.0,
         clock: Clock | None = None,
     ) -> None:
-        self._directory = directory
+        self._own = FolderBlobs(directory)
+        self._pictures = pictures or self._own
         self._keep_pictures = keep_pictures
         self._retention = timedelta(days=retention_days)
         self._clock = clock or SystemClock()
@@ -144,23 +148,25 @@ class SqlSampleLog:
     def add(self, sample: Sample, picture_bytes: bytes | None = None, *, skip_reason: str = "") -> bool:
         """Write a sample down; False, and nothing changed, if its id is already there.
 
-        A sample with a ``skip_reason`` is skipped from the start. The picture is on disk before its row
-        becomes visible.
+        A sample with a ``skip_reason`` is skipped from the start. The picture is kept before its row is
+        written; no other writer waits for it.
 
         Raises:
             StorageError: if it cannot be written.
-            UnavailableError: if the database stays locked.
+            UnavailableError: if the database stays locked, or the store of pictures is away.
+            MaskloopError: as `Blobs` does.
         """
         name = picture_file_name(picture_bytes) if picture_bytes and self._keep_pictures else None
         row = _to_row(dataclasses.replace(sample, picture_file=name), skip_reason)
         dropped: Sequence[str] = ()
+        if name and picture_bytes:
+            self._pictures.put(name, picture_bytes)
         with self._database.writing() as connection:
             if connection.execute(self._insert_sample, row).first() is None:
                 return False
-            if name and picture_bytes:
-                self._keep(name, picture_bytes)
+            if name:
                 dropped = self._drop_pictures_over_quota(connection)
-        self._unlink(dropped)
+        self._pictures.delete(dropped)
         return True
 
     def newest(
@@ -207,13 +213,17 @@ class SqlSampleLog:
             return _from_row(row) if row else None
 
     def picture_bytes(self, sample: Sample) -> bytes | None:
-        """Return the picture as it was received, if it is still kept."""
-        if sample.picture_file is None:
+        """Return the picture as it was received; None if it is not kept, or its bytes have changed since.
+
+        Raises:
+            MaskloopError: as `Blobs` does.
+        """
+        if (name := sample.picture_file) is None:
             return None
-        try:
-            return (self._directory / sample.picture_file).read_bytes()
-        except FileNotFoundError:  # dropped by the quota since the sample was read
-            return None
+        kept = self._pictures.get(name)
+        if kept is None and self._pictures is not self._own:
+            kept = self._own.get(name)
+        return kept if kept is not None and picture_file_name(kept) == name else None
 
     def mark_scored(self, detector: str, sample_ids: Sequence[str]) -> tuple[str, ...]:
         """Record that a detector judged these; return the ids it had not judged before."""
@@ -252,7 +262,7 @@ class SqlSampleLog:
             connection.execute(delete(_scores).where(_scores.c.sample_id.in_(ids)))
             num_samples = connection.execute(delete(_samples).where(expired)).rowcount
             unused = self._unused_files(connection, pictures)
-        self._unlink(unused)
+        self._pictures.delete(unused)
         return Pruned(num_samples, len(unused))
 
     def _mark_one_scored(self, connection: Connection, detector: str, sample_id: str) -> bool:
@@ -274,10 +284,6 @@ class SqlSampleLog:
                     index_elements=["status", "reason"], set_={"num_samples": total}
                 )
             )
-
-    def _keep(self, name: str, picture_bytes: bytes) -> None:
-        if not (self._directory / name).is_file():
-            write_bytes(self._directory / name, picture_bytes)
 
     def _drop_pictures_over_quota(self, connection: Connection) -> list[str]:
         """Forget the oldest kept pictures beyond the quota; return the files without a sample."""
@@ -303,20 +309,11 @@ class SqlSampleLog:
         """
         has_picture = _samples.c.picture_file.is_not(None)  # so that the others' rows are not read
         used = set(connection.execute(select(_samples.c.picture_file).where(has_picture)).scalars())
-        oldest_fresh = time.time() - _FRESH_S
-        files = {
-            file.relative_to(self._directory).as_posix(): file.stat().st_mtime
-            for file in (self._directory / "pictures").glob("*/*")
-        }
         return sorted(
-            name
-            for name, written_at in files.items()
-            if name not in used and (name in of_expired or written_at < oldest_fresh)
+            blob.name
+            for blob in self._pictures.list("pictures")
+            if blob.name not in used and (blob.name in of_expired or blob.age_s > _FRESH_S)
         )
-
-    def _unlink(self, names: Sequence[str]) -> None:
-        for name in names:
-            (self._directory / name).unlink(missing_ok=True)
 
 
 def _insert_new(database: Database, table: Table) -> Any:

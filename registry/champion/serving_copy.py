@@ -16,8 +16,9 @@ from maskloop.files import directory_written_atomically, locked
 from maskloop.records.kinds import ChampionChanged, VerdictReached
 from maskloop.state.loop_state import LoopState, Rollout
 from registry.gates.blessing import check_approval, check_blessing
-from registry.ports import ModelStore
 
+Fetch = Callable[[str, str, Path], None]
+"""Puts the files of a version with a weights digest into a folder; raises as `ModelStore.fetch` does."""
 Verify = Callable[[Path, str], None]
 """Checks a folder against a weights digest; raises IntegrityError."""
 
@@ -32,12 +33,12 @@ class ServedModel:
     blessing_id: str
 
 
-def champion_copy(state: LoopState, store: ModelStore, models_dir: Path, verify: Verify) -> ServedModel:
+def champion_copy(state: LoopState, fetch: Fetch, models_dir: Path, verify: Verify) -> ServedModel:
     """Return the ledger's champion as a verified folder, fetching it the first time.
 
     Args:
         state: Of the ledger: says which version serves, and why it may.
-        store: Asked only when the folder is missing or damaged.
+        fetch: Asked only when the folder is missing or damaged.
         models_dir: One folder per weights digest lies here.
         verify: Checks a folder against the weights digest; raises IntegrityError.
 
@@ -52,7 +53,7 @@ def champion_copy(state: LoopState, store: ModelStore, models_dir: Path, verify:
     verdict = blessing_of(state)
     directory = models_dir / champion.weights_digest
     with locked(models_dir / ".lock", what="the copy of the champion", timeout_s=600.0):
-        _make_sure(directory, champion.version, champion.weights_digest, store, verify)
+        _make_sure(directory, champion.version, champion.weights_digest, fetch, verify)
     return ServedModel(directory, champion.version, champion.weights_digest, verdict.blessing_id)
 
 
@@ -64,7 +65,7 @@ def require_champion(state: LoopState) -> ChampionChanged:
 
 
 def challenger_copy(
-    state: LoopState, rollout: Rollout, store: ModelStore, models_dir: Path, verify: Verify
+    state: LoopState, rollout: Rollout, fetch: Fetch, models_dir: Path, verify: Verify
 ) -> ServedModel:
     """Return a rollout's challenger as a verified folder, fetching it the first time.
 
@@ -83,7 +84,7 @@ def challenger_copy(
         check_approval(state, verdict)
     directory = models_dir / started.weights_digest
     with locked(models_dir / ".lock", what="the copy of the challenger", timeout_s=600.0):
-        _make_sure(directory, started.version, started.weights_digest, store, verify)
+        _make_sure(directory, started.version, started.weights_digest, fetch, verify)
     return ServedModel(directory, started.version, started.weights_digest, verdict.blessing_id)
 
 
@@ -104,15 +105,15 @@ def blessing_of(state: LoopState) -> VerdictReached:
     return verdict
 
 
-def _make_sure(directory: Path, version: str, digest: str, store: ModelStore, verify: Verify) -> None:
+def _make_sure(directory: Path, version: str, digest: str, fetch: Fetch, verify: Verify) -> None:
     """Leave a verified folder, fetching it if it is missing or damaged."""
     if not directory.exists():
-        return _fetch(directory, version, digest, store, verify)
+        return _replace(directory, version, digest, fetch, verify)
     try:
         verify(directory, digest)
     except IntegrityError as damage:
         try:
-            _fetch(directory, version, digest, store, verify)
+            _replace(directory, version, digest, fetch, verify)
         except (UnavailableError, NotFoundError) as error:
             raise IntegrityError(
                 f"the copy of version {version} is damaged ({damage.headline}) and cannot be fetched again",
@@ -121,9 +122,9 @@ def _make_sure(directory: Path, version: str, digest: str, store: ModelStore, ve
             ) from error
 
 
-def _fetch(directory: Path, version: str, digest: str, store: ModelStore, verify: Verify) -> None:
+def _replace(directory: Path, version: str, digest: str, fetch: Fetch, verify: Verify) -> None:
     with directory_written_atomically(directory) as beside:
-        store.fetch(version, beside)
+        fetch(version, digest, beside)
         verify(beside, digest)
         if directory.exists():  # the damaged one
             shutil.rmtree(directory)

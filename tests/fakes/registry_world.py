@@ -141,6 +141,9 @@ class RegistryWorld:
             clock=self.clock,
         )
 
+    def fetch(self, version: str, _weights_digest: str, directory: Path) -> None:
+        self.store.fetch(version, directory)
+
     def alias(self, alias: str) -> str:
         found = self.store.with_alias(alias)
         return found.version if found else ""

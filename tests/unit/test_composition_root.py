@@ -73,7 +73,7 @@ STORIES: Final = {
     "flows.slo.budgets": {"read_budgets"},
     "flows.views.gathered": {"gather_facts"},
     "flows.views.page": {"write_views"},
-    "flows.workspace.databases": {"upgrade_databases"},
+    "flows.workspace.databases": {"send_own_files", "upgrade_databases"},
 }
 """By module: what the command line, the loop, the service or a Prefect flow begins with.
 

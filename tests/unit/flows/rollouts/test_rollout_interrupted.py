@@ -48,7 +48,7 @@ def world(tmp_path: Path) -> World:
 
 def model_source(world: World) -> LedgerModelSource:
     app = world.app()
-    return LedgerModelSource(app.ledger, app.state, app.copies, app.workspace)
+    return LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files)
 
 
 def test_no_traffic_pauses_then_rolls_back(world: World) -> None:

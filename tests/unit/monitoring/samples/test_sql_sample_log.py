@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from maskloop.blobs.folder import FolderBlobs
 from maskloop.errors import StorageError
 from monitoring.samples.sample_log import Sample, SqlSampleLog, picture_file_name, sample_key
 from tests.fakes.drift_data import NOON, sample_of
@@ -166,3 +167,46 @@ def test_a_sample_needs_an_id_and_a_time_zone() -> None:
 
 def test_the_key_of_a_sample_is_that_of_picture_and_model() -> None:
     assert sample_key("p", "w") == sample_key("p", "w") != sample_key("w", "p")
+
+
+def test_pictures_go_to_a_shared_store_and_those_from_before_are_found_in_the_folder(tmp_path: Path) -> None:
+    before = SqlSampleLog(tmp_path / "own")
+    before.add(sample_of("old"), b"\x89PNG old")
+    before.close()
+    store = FolderBlobs(tmp_path / "shared")
+    log = SqlSampleLog(tmp_path / "own", pictures=store)
+    log.add(sample_of("new"), b"\x89PNG new")
+    assert pictures_in(tmp_path / "own") == [b"\x89PNG old"]
+    assert pictures_in(tmp_path / "shared") == [b"\x89PNG new"]
+    kept = {one.sample_id: log.picture_bytes(one) for one in log.newest(2)}
+    assert kept == {"new": b"\x89PNG new", "old": b"\x89PNG old"}
+    log.close()
+
+
+def test_a_picture_whose_bytes_have_changed_is_not_given_out(tmp_path: Path, log: SqlSampleLog) -> None:
+    log.add(sample_of("a"), b"as received")
+    (tmp_path / (log.newest(1)[0].picture_file or "")).write_bytes(b"as bent")
+    assert log.picture_bytes(log.newest(1)[0]) is None
+    log.add(sample_of("b"), b"as received")
+    assert log.picture_bytes(log.newest(1)[0]) == b"as received"
+
+
+def test_a_store_that_takes_no_picture_takes_no_sample_and_the_next_is_well(tmp_path: Path) -> None:
+    store = FullStore(tmp_path / "shared")
+    log = SqlSampleLog(tmp_path / "own", pictures=store)
+    with pytest.raises(StorageError, match="full"):
+        log.add(sample_of("a"), b"x")
+    assert log.counts().received == 0
+    store.is_full = False
+    assert log.add(sample_of("a"), b"x")
+    assert log.picture_bytes(log.newest(1)[0]) == b"x"
+    log.close()
+
+
+class FullStore(FolderBlobs):
+    is_full = True
+
+    def put(self, name: str, data: bytes) -> None:
+        if self.is_full:
+            raise StorageError("the disk is full", where=name)
+        super().put(name, data)

@@ -171,7 +171,7 @@ class Promotions(RuleBasedStateMachine):
         champion = self.world.state.champion
         was_on_disk = champion is not None and self.on_disk(champion.weights_digest)
         try:
-            served = champion_copy(self.world.state, self.world.store, self.models_dir, verify_weights)
+            served = champion_copy(self.world.state, self.world.fetch, self.models_dir, verify_weights)
         except IntegrityError:
             raise
         except MaskloopError:

@@ -17,7 +17,7 @@ def world() -> RegistryWorld:
 
 
 def copy(world: RegistryWorld, models_dir: Path) -> ServedModel:
-    return champion_copy(world.state, world.store, models_dir, verify_weights)
+    return champion_copy(world.state, world.fetch, models_dir, verify_weights)
 
 
 def test_the_champion_is_fetched_once_and_then_served_without_the_registry(
