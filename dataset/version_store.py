@@ -51,8 +51,13 @@ class DatasetStore(Protocol):
         """Make an older version the current one again, byte for byte."""
         ...
 
-    def verify(self, tag: str) -> tuple[str, ...]:
-        """Re-hash everything the version stored; return what is missing or altered."""
+    def verify(self, tag: str, *, sample: int | None = None) -> tuple[str, ...]:
+        """Re-hash everything the version stored; return what is missing or altered.
+
+        Args:
+            tag: Of the version.
+            sample: Only so many files, drawn at random; the others are judged by what the store says of them.
+        """
         ...
 
     def mend(self, tag: str) -> None:

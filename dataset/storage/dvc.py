@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset.storage.git import environment, read_complaint, run
+from maskloop.blobs.failures import name_s3_failure
 from maskloop.errors import StorageError, UnavailableError
 from maskloop.files import write_text
 from maskloop.workspace import Workspace
 
 REMOTE: Final = "'remote \"maskloop\"'"
+_CODE: Final = re.compile(r"\b[A-Z][A-Za-z]+\b")
 _LOCKED: Final = re.compile(r"\block(ed)?\b", re.IGNORECASE)
 
 
@@ -29,7 +31,8 @@ def run_dvc(workspace: Workspace, folder: Path, *arguments: str) -> None:
 
     Raises:
         StorageError: if DVC refuses, or the disk is full.
-        UnavailableError: if another DVC command holds its lock.
+        UnavailableError: if another DVC command holds its lock, or S3 does not answer.
+        ConfigurationError: if S3 knows neither bucket nor credentials.
     """
     _run(workspace, folder, ("-m", "dvc", *arguments), what=f"dvc {arguments[0]}")
 
@@ -45,7 +48,8 @@ def ask_dvc(workspace: Workspace, folder: Path, script: str, question: Any) -> A
 
     Raises:
         StorageError: if the script fails, or the disk is full.
-        UnavailableError: if another DVC command holds its lock.
+        UnavailableError: if another DVC command holds its lock, or S3 does not answer.
+        ConfigurationError: if S3 knows neither bucket nor credentials.
     """
     said = _run(workspace, folder, ("-c", script), what="DVC", given=json.dumps(question))
     return json.loads(said.splitlines()[-1])
@@ -68,6 +72,11 @@ def _run(
             "the disk is full", where=str(folder), hint="Free some space and run the same command again"
         )
     reason, advice = read_complaint("DVC", said)
+    remote = workspace.settings.data.remote
+    if remote.startswith("s3://"):
+        told = " ".join(line for line in said.splitlines() if not line.startswith(" "))  # no lines of code
+        if named := name_s3_failure(frozenset(_CODE.findall(told)), reason, remote):
+            raise named
     problem = UnavailableError if _LOCKED.search(reason) else StorageError
     raise problem(f"{what} failed: {reason}", where=workspace.settings.data.remote, hint=advice)
 

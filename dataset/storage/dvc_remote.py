@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Final
 
 from dataset.storage.dvc import ask_dvc, local_remote, run_dvc, throwaway_repository
@@ -22,51 +23,12 @@ from dataset.storage.dvc_objects import (
     store_file,
 )
 from dataset.storage.known_files import KnownFiles
+from dataset.storage.remote_scripts import EXCHANGE, SAMPLE
 from maskloop.errors import StorageError, UnavailableError
 from maskloop.files import storage_error
 from maskloop.wording import count
 from maskloop.workspace import Workspace
 
-_EXCHANGE: Final = """
-import json, os, sys
-from dvc.repo import Repo
-from dvc_objects.fs.local import LocalFileSystem
-
-asked = json.load(sys.stdin)
-sizes, altered = asked["sizes"], set(asked["altered"])
-with Repo(".") as repository:
-    objects = repository.cloud.get_remote_odb(command="push")
-    try:
-        listed = objects.fs.fs.find(objects.path, detail=True)
-        if not isinstance(listed, dict):  # DVC's own file system tells no details here
-            listed = {path: objects.fs.info(path) for path in listed}
-        there = {objects.path_to_oid(path): one["size"] for path, one in listed.items()}
-    except FileNotFoundError:
-        there = {}
-    except (NotImplementedError, ValueError):  # a remote of this kind cannot be listed
-        there = {name: sizes.get(name) for name in objects.list_oids_exists(asked["names"])}
-    lacking = [
-        name for name in asked["names"]
-        if name in altered or name not in there or there[name] not in (None, sizes.get(name, there[name]))
-    ]
-    sent = [name for name in lacking if name in sizes]
-    for name in sent:
-        if name in there:
-            objects.fs.remove(objects.oid_to_path(name))
-    for is_list in (False, True):  # the list of files comes last
-        if names := [name for name in sent if name.endswith(".dir") == is_list]:
-            files, back = (
-                [os.path.join(asked[place], name[:2], name[2:]) for name in names]
-                for place in ("cache", "back")
-            )
-            objects.add(files, LocalFileSystem(), names, check_exists=False)
-            for file in back:
-                os.makedirs(os.path.dirname(file), exist_ok=True)
-            objects.fs.get([objects.oid_to_path(name) for name in names], back)
-    print()
-    print(json.dumps(lacking))
-"""
-"""DVC has no command that takes single objects out of a remote, or pushes some without asking for others."""
 _ATTEMPTS: Final = 2
 
 
@@ -81,15 +43,22 @@ class DvcRemote:
     def __init__(self, workspace: Workspace, known: KnownFiles) -> None:
         self._workspace, self._known = workspace, known
 
-    def damage(self, dvc_md5: str) -> tuple[str, ...]:
+    def damage(self, dvc_md5: str, *, sample: int | None = None) -> tuple[str, ...]:
         """Re-hash a version's objects in the remote; return those that are missing or altered.
+
+        Args:
+            dvc_md5: The version's list of files.
+            sample: So many are re-hashed, drawn at random, and the others judged by what the remote says of
+                them: that they are there, their size, and in S3 the md5 they were sent with. None for all.
 
         Raises:
             UnavailableError: if the remote gives nothing at all.
         """
         folder = local_remote(self._workspace)
         if folder is not None:
-            return damaged_objects(folder / "files" / "md5", dvc_md5, self._known.read)
+            return self._damage_of_folder(folder / "files" / "md5", dvc_md5, sample)
+        if sample is not None:
+            return self._damage_of_sample(dvc_md5, sample)
         with throwaway_repository(self._workspace, Path("cache")) as repository:
             cache = repository / ".dvc" / "cache"
             self._fetch_into(repository, dvc_md5, cache)
@@ -101,6 +70,30 @@ class DvcRemote:
                 listed = sorted(set(manifest(own, dvc_md5).values()))
                 damage = not_intact(cache / "files" / "md5", listed) or damage
             return damage
+
+    def _damage_of_folder(self, objects: Path, dvc_md5: str, sample: int | None) -> tuple[str, ...]:
+        if sample is None or not is_intact(objects, dvc_md5):
+            return damaged_objects(objects, dvc_md5, self._known.read)
+        names = sorted(set(manifest(objects, dvc_md5).values()))
+        drawn = SystemRandom().sample(names, min(sample, len(names)))
+        damage = {*not_intact(objects, names, self._known.md5), *not_intact(objects, drawn, self._known.read)}
+        return tuple(sorted(damage))
+
+    def _damage_of_sample(self, dvc_md5: str, sample: int) -> tuple[str, ...]:
+        """Judge a remote's objects by what it says of them, and read a sample of them."""
+        own = self._workspace.root / ".dvc" / "cache" / "files" / "md5"
+        names = sorted(set(manifest(own, dvc_md5).values())) if is_intact(own, dvc_md5) else []
+        files = {name: object_file(own, name) for name in names}
+        with throwaway_repository(self._workspace, Path("cache")) as repository:
+            back = repository / "back"
+            question = {
+                "list": dvc_md5,
+                "sizes": {name: file.stat().st_size for name, file in files.items() if file.is_file()},
+                "sample": sample,
+                "back": str(back),
+            }
+            answer = ask_dvc(self._workspace, repository, SAMPLE, question)
+            return tuple(sorted({*answer["missing"], *not_intact(back, answer["read"])}))
 
     def fetch(self, dvc_md5: str, cache: Path) -> None:
         """Bring a version's objects into a cache folder, as far as the remote has them.
@@ -154,7 +147,7 @@ class DvcRemote:
         return not_intact(objects, lacking, self._known.md5)
 
     def _exchange(self, names: Sequence[str], cache: Path, altered: Collection[str]) -> tuple[str, ...]:
-        """Send what a remote lacks and read that back; return what is missing or altered there afterwards."""
+        """Send what a remote lacks and judge that; return what is missing or altered there afterwards."""
         files = ((name, object_file(cache, name)) for name in names)
         sizes = {name: file.stat().st_size for name, file in files if file.is_file()}
         with throwaway_repository(self._workspace, Path("cache")) as repository:
@@ -166,7 +159,9 @@ class DvcRemote:
                 "cache": str(cache),
                 "back": str(back),
             }
-            return not_intact(back, ask_dvc(self._workspace, repository, _EXCHANGE, question))
+            answer = ask_dvc(self._workspace, repository, EXCHANGE, question)
+            told = {*answer["told"]}
+            return not_intact(back, [name for name in answer["lacking"] if name not in told])
 
     def _fetch_into(self, repository: Path, dvc_md5: str, cache: Path) -> None:
         _pin(repository, dvc_md5)

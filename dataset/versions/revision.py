@@ -164,9 +164,9 @@ class DvcDatasetStore:
                 pass
         return version
 
-    def verify(self, tag: str) -> tuple[str, ...]:
-        """Re-hash everything the version has in the remote; return what is missing or altered."""
-        return self._remote.damage(self._releases.named(tag).dvc_md5)
+    def verify(self, tag: str, *, sample: int | None = None) -> tuple[str, ...]:
+        """Re-hash what the version has in the remote, all or a sample; return what is missing or altered."""
+        return self._remote.damage(self._releases.named(tag).dvc_md5, sample=sample)
 
     def mend(self, tag: str) -> None:
         """Make a version whole: in the remote, in DVC's cache and where it lies ready, all of it read again.

@@ -139,17 +139,18 @@ def describe_picture(picture: LabelledPicture) -> dict[str, str | int]:
 
 
 @with_output
-def data_verify(root: Path, out: Output, *, tag: str, mend: bool) -> None:
+def data_verify(root: Path, out: Output, *, tag: str, mend: bool, sample: int | None) -> None:
     """Re-hash everything the remote holds for a version, and name what is missing or altered."""
     app = open_workspace(root)
     if mend:
         app.data.mend(tag)
-    damage = find_damage(app.data, tag)
+    damage = find_damage(app.data, tag, sample=sample)
 
     def show() -> None:
         out.table(damage, f"missing or altered in the remote: {tag}")
+        by_sample = f", by a sample of {sample} and what the remote says" if sample is not None else ""
         cure = f"Mend it from the files at hand: maskloop data verify {tag} --mend"
-        click.echo(cure if damage else f"{tag} is whole")
+        click.echo(cure if damage else f"{tag} is whole{by_sample}")
 
     out.answer(damage, show)
     if damage:

@@ -42,7 +42,7 @@ def init(directory: Path, out: Output, *, preset: Any, model_name: str) -> None:
 
 @with_output
 def upgrade(root: Path, out: Output) -> None:
-    """Create the databases of the workspace, or upgrade them, and send its files to a shared store."""
+    """Create the databases of the workspace, or upgrade them."""
     app = open_workspace(root)
     versions = upgrade_databases(app)
     num_sent = send_own_files(app)

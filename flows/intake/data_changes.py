@@ -97,10 +97,10 @@ def change_classes(
     return record
 
 
-def find_damage(store: DatasetStore, tag: str) -> list[dict[str, str]]:
+def find_damage(store: DatasetStore, tag: str, *, sample: int | None = None) -> list[dict[str, str]]:
     """Return what the remote has lost of a version, with the file and the picture it is, where known."""
     files = store.files_of(tag)
-    damage = [(name, files.get(name, "")) for name in store.verify(tag)]
+    damage = [(name, files.get(name, "")) for name in store.verify(tag, sample=sample)]
     if not damage:
         return []
     try:

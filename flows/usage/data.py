@@ -76,6 +76,11 @@ DATA_VERIFY: Final = make_command(
     click.Option(
         ["--mend"], is_flag=True, help="Push again what the remote lacks, from DVC's cache or data/."
     ),
+    click.Option(
+        ["--sample"],
+        type=click.IntRange(min=0),
+        help="Re-hash only so many files, drawn at random; compare sizes and checksums of the others.",
+    ),
 )
 
 DATA_AUDIT: Final = make_command(

@@ -29,10 +29,11 @@ INIT: Final = make_command(
 UPGRADE: Final = make_command(
     "upgrade",
     "flows.command.workspace:upgrade",
-    """Create the databases of the workspace, or upgrade them; send its files to where hosts share them.
+    """Create the databases of the workspace, or upgrade them.
 
 Every command does that for the databases it opens. Where PostgreSQL's tables belong to another user, run
-this as that user after each upgrade of maskloop. Run it once after setting servers.blob_url.
+this as that user after each upgrade of maskloop. Run it too after setting servers.blob_url: it
+sends what was kept before.
 """,
 )
 

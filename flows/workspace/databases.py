@@ -1,4 +1,4 @@
-"""The databases of a workspace, created or upgraded all at once; its files, sent to where hosts share them."""
+"""The databases of a workspace, created or upgraded at once; its files, sent to where hosts share them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, TypeVar
 
 from maskloop.blobs.failures import explain_s3
@@ -96,13 +96,15 @@ class S3Blobs:
         keys = [{"Key": self._key(name)} for name in names]
         for start in range(0, len(keys), _MAX_DELETED_AT_ONCE):
             some = {"Objects": keys[start : start + _MAX_DELETED_AT_ONCE], "Quiet": True}
-            self._ask(
-                lambda files, some=some: files._call_s3("delete_objects", Bucket=self._bucket, Delete=some)
-            )
+            self._ask(partial(self._delete_some, some))
 
     def below(self, folder: str) -> S3Blobs:
         """Return a longer prefix; see `Blobs.below`."""
         return S3Blobs(self._bucket, self._key(folder), lambda: self._files)
+
+    def _delete_some(self, some: Any, files: Any) -> Coroutine[Any, Any, Any]:
+        asked: Coroutine[Any, Any, Any] = files._call_s3("delete_objects", Bucket=self._bucket, Delete=some)
+        return asked
 
     @cached_property
     def _files(self) -> Any:

@@ -92,7 +92,7 @@ class FakeDatasetStore:
         self._current = tag
         return version
 
-    def verify(self, tag: str) -> tuple[str, ...]:
+    def verify(self, tag: str, *, sample: int | None = None) -> tuple[str, ...]:
         now = self._digests(self.open(tag).root)
         return tuple(name for name, digest in self._file_digests[tag].items() if now.get(name) != digest)
 
