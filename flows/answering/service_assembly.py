@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from serving.answering.engine import Engine
 from serving.answering.hosting import ModelHost
 from serving.answering.service import Service
 from serving.http.app import create_app
+from serving.http.managed import find_platform
 from serving.http.server import choose_trusted_hosts, decide_on_keys, stop_noticed
 from serving.rollout.comparing import PairRecorder
 from serving.sampling.sampler import Sampler
@@ -72,6 +74,7 @@ def make_application(root: Path, settings: ServingSettings) -> Any:
         needs_keys=decide_on_keys(settings, running.service.keys),
         trusted_hosts=choose_trusted_hosts(settings),
         tracer=tracer,
+        platform=find_platform(settings.platform, os.environ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from maskloop.state.loop_state import LoopState
 from serving.access.keys import ALL_SCOPES, KeyStore
 from serving.access.limits import read_rate_limit
 from serving.client import Client
+from serving.http.managed import find_platform, listen_for
 from serving.http.server import address_of, decide_on_keys, open_listener, run_server
 
 _ROWS_SHOWN: Final = 50
@@ -33,6 +35,7 @@ def serve(root: Path, out: Output, **named: Any) -> None:
     app = open_workspace(root, actor="service")
     changes = {name: value for name, value in named.items() if value is not None}
     settings = app.settings.serving.model_copy(update=changes)
+    settings = listen_for(find_platform(settings.platform, os.environ), settings, changes)
     read_rate_limit(settings.rate_limit)
     needs_keys = decide_on_keys(settings, open_keys(app.workspace, app.clock))
     listener = open_listener(settings.host, settings.port)

@@ -18,6 +18,12 @@ SERVE: Final = make_command(
     click.Option(
         ["--workers"], type=click.IntRange(1), help="Processes that answer. Default: serving.workers."
     ),
+    click.Option(
+        ["--platform"],
+        type=click.Choice(["sagemaker", "vertex"]),
+        envvar="MASKLOOP_PLATFORM",
+        help="Answer a managed endpoint by its own routes, on its own port. Default: serving.platform.",
+    ),
 )
 
 KEYS_ADD: Final = make_command(

@@ -203,6 +203,8 @@ class ServingSettings(Section):
     decoders: Count = 1
     """Processes that decode pictures."""
     require_keys: bool = False
+    platform: Literal["", "sagemaker", "vertex"] = ""
+    """A managed endpoint that asks by routes of its own, without keys: it has checked who asks."""
     trusted_hosts: tuple[str, ...] = ()
     """Names the service may be asked by (`*.example.com` too). Empty: on loopback its names, else any."""
     rate_limit: str = "6000/minute"

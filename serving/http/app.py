@@ -20,10 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from maskloop.errors import MaskloopError
+from maskloop.errors import ConfigurationError, MaskloopError
 from serving.answering.service import Service
 from serving.http.endpoints import add_views, make_picture_router, make_public_router, make_router
 from serving.http.intake import BodyLimit
+from serving.http.managed import Platform, make_managed_router
 from serving.http.picture_routes import PictureRoutes
 from serving.http.problems import (
     UnknownHostError,
@@ -55,6 +56,7 @@ def create_app(
     needs_keys: bool,
     trusted_hosts: Sequence[str] = ("*",),
     tracer: Tracer = NO_TRACER,
+    platform: Platform | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -64,6 +66,10 @@ def create_app(
         needs_keys: Without a valid API key nothing but health is answered.
         trusted_hosts: Host headers that are accepted.
         tracer: Opens spans.
+        platform: A managed endpoint that asks by routes of its own, and has checked who asks.
+
+    Raises:
+        ConfigurationError: if the platform's routes are routes of ours.
     """
     app = FastAPIOffline(
         title=f"maskloop: {service.model_name}",
@@ -77,13 +83,29 @@ def create_app(
     app.include_router(make_router(service, needs_keys=needs_keys))
     app.include_router(make_public_router(service, needs_keys=needs_keys))
     add_views(app, service, needs_keys=needs_keys)
+    counted, open_to_all = ["/v1/"], ["/healthz", "/readyz"]
+    if platform:
+        _add_platform(app, service, platform)
+        counted.append(platform.predict_route)
+        open_to_all.append(platform.health_route)
     _answer_errors(app)
     app.add_middleware(PictureRoutes, routes=pictures.routes)
     max_bytes = int(service.settings.max_body_mb * 1e6)
     app.add_middleware(BodyLimit, max_bytes=max_bytes, timeout_s=_BODY_TIMEOUT_S)
-    app.add_middleware(TrustedHosts, allowed_hosts=list(trusted_hosts))
-    app.add_middleware(RequestLog, service=service, tracer=tracer)
+    app.add_middleware(TrustedHosts, allowed_hosts=list(trusted_hosts), open_to_all=open_to_all)
+    app.add_middleware(RequestLog, service=service, tracer=tracer, counted=tuple(counted))
     return app
+
+
+def _add_platform(app: FastAPI, service: Service, platform: Platform) -> None:
+    ours = set(app.openapi()["paths"])
+    app.openapi_schema = None
+    if taken := sorted(ours & {platform.health_route, platform.predict_route}):
+        raise ConfigurationError(
+            f"the managed endpoint asks by {taken[0]}, which is a route of the service",
+            hint="give it other routes, such as /health and /predict",
+        )
+    app.include_router(make_managed_router(service, platform))
 
 
 class TrustedHosts:
@@ -92,14 +114,14 @@ class TrustedHosts:
     Starlette decides; its own refusal is plain text and goes nowhere.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str]) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str], open_to_all: Sequence[str]) -> None:
+        self._app, self._open_to_all = app, frozenset(open_to_all)
         self._guard = TrustedHostMiddleware(_trust, allowed_hosts=allowed_hosts)
         self._known: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse other hosts."""
-        if scope["type"] == "http" and scope["path"] not in ("/healthz", "/readyz"):
+        if scope["type"] == "http" and scope["path"] not in self._open_to_all:
             host = next((value for name, value in scope["headers"] if name == b"host"), b"")
             if host not in self._known:
                 await self._check(scope, receive)
@@ -133,8 +155,8 @@ class RequestLog:
     Unhandled errors are answered here, so that their responses carry all of this too.
     """
 
-    def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer) -> None:
-        self._app, self._service, self._tracer = app, service, tracer
+    def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer, counted: tuple[str, ...]) -> None:
+        self._app, self._service, self._tracer, self._counted = app, service, tracer, counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and tell how it ended."""
@@ -170,7 +192,7 @@ class RequestLog:
                 self._tell(state, scope["path"], status, time.perf_counter() - started)
 
     def _tell(self, state: dict[str, Any], path: str, status: int, seconds: float) -> None:
-        if not path.startswith("/v1/"):
+        if not path.startswith(self._counted):
             return
         cause, version = state.get("cause", ""), state.get("version", "")
         self._service.observer.request_ended(status=status, cause=cause, version=version, seconds=seconds)

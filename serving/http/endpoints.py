@@ -85,7 +85,7 @@ def _add_pictures(router: APIRouter, service: Service, may: list[Any]) -> None:
         """Find the instances in one JPEG, PNG or WebP picture."""
         data = await read_picture(request)
         answering = service.predict(data, asked, request_id=caller.request_id, key=caller.sticky_key)
-        answer = await _unless_client_leaves(request, answering)
+        answer = await unless_client_leaves(request, answering)
         request.state.version = answer.model.version
         return answer
 
@@ -99,10 +99,10 @@ def _add_pictures(router: APIRouter, service: Service, may: list[Any]) -> None:
         """Find the instances in several pictures; one that cannot be answered costs only itself."""
         files = await read_form(request, "pictures", max_files=service.settings.max_pictures_per_request)
         one_by_one = (
-            _answer_one(service, f"{caller.request_id}.{number}", caller.sticky_key, asked, *file)
+            answer_one(service, f"{caller.request_id}.{number}", caller.sticky_key, asked, *file)
             for number, file in enumerate(files)
         )
-        results = await _unless_client_leaves(request, asyncio.gather(*one_by_one))
+        results = await unless_client_leaves(request, asyncio.gather(*one_by_one))
         request.state.version = next((item.answer.model.version for item in results if item.answer), "")
         return BatchAnswer(results=results)
 
@@ -118,7 +118,7 @@ def _add_pictures(router: APIRouter, service: Service, may: list[Any]) -> None:
         """Draw what was found onto the picture, upright and for people: large pictures are made smaller."""
         data = await read_picture(request)
         drawing = service.draw(data, asked, request_id=caller.request_id, key=caller.sticky_key)
-        png, model = await _unless_client_leaves(request, drawing)
+        png, model = await unless_client_leaves(request, drawing)
         request.state.version = model.version
         named = {"X-Model-Version": model.version, "X-Blessing-Id": model.blessing_id}
         return Response(png, media_type="image/png", headers=named)
@@ -219,9 +219,10 @@ def authorise(
     service.limiter.count(request.client.host if request.client else "unknown")
 
 
-async def _answer_one(
+async def answer_one(
     service: Service, request_id: str, sticky_key: str, asked: Asked, file: str, data: bytes
 ) -> BatchItem:
+    """Answer one picture of several; what goes wrong belongs to it alone."""
     try:
         answer = await service.predict(data, asked, request_id=request_id, key=sticky_key)
     except Exception as error:  # noqa: BLE001 - it belongs to this picture alone
@@ -231,7 +232,7 @@ async def _answer_one(
     return BatchItem(file=file, answer=answer)
 
 
-async def _unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _Answer:
+async def unless_client_leaves(request: Request, work: Awaitable[_Answer]) -> _Answer:
     """Do the work, and cancel it once the client has disconnected."""
     mine = asyncio.current_task()
     assert mine is not None  # noqa: S101 - every request is answered in a task

@@ -30,6 +30,7 @@ from serving.answering.hosting import ModelHost
 from serving.answering.service import Service
 from serving.answers import Answer, PairedAnswer, RequestPicture
 from serving.http.app import create_app
+from serving.http.managed import Platform
 from serving.schemas import FeedbackRequest
 from serving.telemetry.periodic import repeat, running
 from serving.telemetry.spans import NO_TRACER, Tracer
@@ -125,6 +126,7 @@ class ServiceWorld:
         self.needs_keys, self.sandboxed = needs_keys, sandboxed
         self.trusted_hosts: tuple[str, ...] = ("*",)
         self.tracer: Tracer = NO_TRACER
+        self.platform: Platform | None = None
         self.read_page: Callable[[str], tuple[bytes, str]] | None = None
         self.service: Service | None = None
 
@@ -168,6 +170,7 @@ class ServiceWorld:
             needs_keys=self.needs_keys,
             trusted_hosts=self.trusted_hosts,
             tracer=self.tracer,
+            platform=self.platform,
         )
 
     def run(self, story: Callable[[httpx.AsyncClient], Awaitable[Any]], *, key: str = "") -> Any:

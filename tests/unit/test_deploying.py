@@ -12,6 +12,7 @@ import click
 import pytest
 
 from flows.command.main import cli, main
+from flows.usage.serving import SERVE
 from maskloop.database.address import read_url
 from maskloop.settings.workspace_settings import parse_settings
 from tests.fakes.chart import NAMESPACE, RELEASE, ROOT, containers, load_values, pods, rendered
@@ -124,3 +125,14 @@ def test_objects_on_the_page_are_made() -> None:
     there = {one["metadata"]["name"] for found in rendered().values() for one in found.objects}
     assert named <= there
     assert len(named) == 7
+
+
+def test_a_managed_image_is_the_service_with_a_workspace_and_a_command_that_exists() -> None:
+    (text,) = (text for kind, text in BLOCKS if kind == "dockerfile")
+    said = dict(line.split(" ", 1) for line in text.splitlines())
+    variable, _, value = said["ENV"].partition("=")
+
+    assert said["FROM"] == load_images()["service"]
+    assert (said["ENTRYPOINT"], said["CMD"]) == ('["maskloop"]', '["serve"]')
+    (platform,) = (one for one in SERVE.params if one.envvar == variable)
+    assert platform.type_cast_value(click.Context(SERVE), value) == value
