@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.features.feature import Feature
 from monitoring.features.table import EMBEDDING
 from monitoring.samples.values import Sample
+from monitoring.signals.classifier import joint_effect
 from monitoring.signals.feature_signal import FeatureSignal
 from monitoring.signals.newcomers import Newcomers, find_newcomers
 from monitoring.signals.two_sample import TestResult, energy_test, ks_test
@@ -97,13 +99,35 @@ def look_for_newcomers(
         smallest_p_value: That must be reachable.
         seed: For lots and permutations.
     """
+    own, current = _without_gaps(baseline, columns, judged_samples)
+    return find_newcomers(own, current, smallest_p_value=smallest_p_value, seed=seed)
+
+
+def measure_joint_effect(
+    baseline: Baseline, columns: Mapping[int, Feature], judged_samples: Sequence[Sample], *, seed: int
+) -> float:
+    """Return how different the pictures are in all properties together, 0..1; missing values as above.
+
+    Args:
+        baseline: Of the champion.
+        columns: Properties of pictures, by column of the baseline's values.
+        judged_samples: One of each scene.
+        seed: For lots.
+    """
+    own, current = _without_gaps(baseline, columns, judged_samples)
+    return joint_effect(own, current, seed=seed)
+
+
+def _without_gaps(
+    baseline: Baseline, columns: Mapping[int, Feature], judged_samples: Sequence[Sample]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     own = baseline.scene_values[:, list(columns)]
     current = feature_matrix(judged_samples, [feature.name for feature in columns.values()])
     is_known = [np.isfinite(side).mean(axis=0) >= 1.0 - _MAX_FILLED_SHARE for side in (own, current)]
     sides = np.concatenate([own, current])[:, is_known[0] & is_known[1]]
     if sides.shape[1]:
         sides = np.where(np.isfinite(sides), sides, np.nanmedian(sides, axis=0))
-    return find_newcomers(sides[: len(own)], sides[len(own) :], smallest_p_value=smallest_p_value, seed=seed)
+    return sides[: len(own)], sides[len(own) :]
 
 
 def _missing_percent(num_expected: int, num_known: int) -> float:

@@ -45,8 +45,9 @@ def find_closest(
     """Judge a window against every reference and keep the mildest verdict that says something.
 
     Asking several references can only make an alarm rarer, so the false-alarm rate holds. A quiet verdict
-    against any of them is quiet; otherwise an inconclusive one against the pooled reference stays
-    inconclusive; otherwise the drift against the reference with the fewest drifted signals is reported.
+    against any of them is quiet; otherwise one that may be a place stays inconclusive, and so does an
+    inconclusive one against the pooled reference; otherwise the drift against the reference with the fewest
+    drifted signals is reported.
 
     Args:
         references: By source name, with the pooled one under `POOLED`.
@@ -62,6 +63,9 @@ def find_closest(
     quiet = [closest for closest in judged if closest.verdict.outcome == "quiet"]
     if quiet:
         return min(quiet, key=lambda closest: closest.verdict.num_drifted)
+    doubtful = [closest for closest in judged if closest.verdict.may_be_place]
+    if doubtful:
+        return min(doubtful, key=lambda closest: closest.verdict.num_drifted)
     pooled = next(closest for closest in judged if closest.name == POOLED)
     drifted = [closest for closest in judged if closest.verdict.outcome == "drift"]
     if pooled.verdict.outcome == "inconclusive" or not drifted:

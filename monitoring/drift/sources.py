@@ -268,10 +268,11 @@ def _decide(
             ),
         )
     judged = tuple(one for one in sources if one.source in entered)
-    if verdict.outcome == "drift" and _is_change_of_mix(judged, references):
+    has_moved = verdict.outcome == "drift" or verdict.may_be_place
+    if has_moved and _is_change_of_mix(judged, references):
         mix = _tell_mix(judged, references, num_held_out)
         reason = f"the mix of known sources changed ({mix}), and each is as it was"
-        verdict = replace(verdict, outcome="quiet", cause="", reason=reason)
+        verdict = replace(verdict, outcome="quiet", cause="", reason=reason, may_be_place=False)
     return replace(whole, verdict=verdict)
 
 

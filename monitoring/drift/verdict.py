@@ -24,6 +24,7 @@ from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.class_mix import explain_by_mix
+from monitoring.drift.comparison import measure_joint_effect
 from monitoring.drift.families import (
     MAX_DETECTABLE_EFFECT,
     ClassVerdict,
@@ -44,9 +45,9 @@ from monitoring.samples.windows import Window
 from monitoring.signals.causes import likely_cause
 from monitoring.signals.evidence import weigh_evidence
 from monitoring.signals.feature_signal import FeatureSignal as FeatureSignal
-from monitoring.signals.two_sample import detectable_distance
+from monitoring.signals.two_sample import detectable_distance, ordinary_effect
 
-METHOD: Final = "scenes-families-ks-energy-newcomers/4"
+METHOD: Final = "scenes-families-ks-energy-newcomers-places/5"
 SCENE_SHARE: Final = 0.9
 """A window needs so many scenes as a share of ``min_window_samples``: a few pictures look alike by chance."""
 
@@ -54,6 +55,10 @@ MIN_UNMISTAKABLE_SCENES: Final = 15
 UNMISTAKABLE_EFFECT: Final = 0.9
 """A window of fewer scenes than it needs is drift if one of the signals that drifted has such an effect:
 another camera, and not another place. Pictures of one walk, or of ten scenes, stayed below it."""
+UNSEEN_SPACING: Final = 7.0
+"""Dependence up to which so many scenes count as one may go unseen in a window: a slow walk. An effect counts
+only above what chance gives between the champion's own scenes and a seventh as many as the window's: 0.52 for
+50 scenes and 150 of the champion's own, ``min_effect`` from 170 scenes on."""
 
 MIN_NEWCOMERS_SCENES: Final = 100
 """In a window of fewer, or where more than a tenth of the samples show a scene again, one place that was
@@ -84,6 +89,7 @@ class DriftVerdict:
         classes: What was found in each class's masks; none for a baseline from before they were measured.
         is_mix: A new mix of classes explains the whole drift.
         newcomers: What was found of pictures that are unlike all others; None if that could not be asked.
+        may_be_place: What drifted is no larger than what pictures of one place may show: inconclusive.
     """
 
     outcome: Outcome
@@ -105,6 +111,7 @@ class DriftVerdict:
     classes: tuple[ClassVerdict, ...] = ()
     is_mix: bool = False
     newcomers: NewcomersVerdict | None = None
+    may_be_place: bool = False
 
     @property
     def carrying(self) -> tuple[FeatureSignal, ...]:
@@ -148,6 +155,9 @@ def judge_drift(
     )
     detectable = _detectable_effect(baseline, found.num_scenes, settings, families)
     outcome, reason = _decide(refusal or too_few, of_pictures, classes, newcomers, detectable, settings)
+    doubt = _doubt(baseline, families, judged, found_in, settings, seed=seed) if outcome == "drift" else ""
+    if doubt:
+        outcome, reason = "inconclusive", f"{reason}; {doubt}"
     cause = likely_cause(signals, _weigh(baseline, families, judged)) if outcome == "drift" else ""
     if newcomers and newcomers.drifted and not cause:
         cause = f"a part of the pictures is new: {likely_cause(newcomers.signals)}"
@@ -173,6 +183,7 @@ def judge_drift(
         classes=classes,
         is_mix=bool(mix),
         newcomers=newcomers,
+        may_be_place=bool(doubt),
     )
 
 
@@ -220,10 +231,14 @@ def min_scenes(settings: MonitoringSettings) -> int:
 
 
 def waits_for_scenes(verdict: DriftVerdict, settings: MonitoringSettings) -> bool:
-    """Say whether a window's samples are judged again with later ones: they show too few scenes so far."""
+    """Say whether a window's samples are judged again with later ones.
+
+    They show too few scenes so far, or what drifted may be one place.
+    """
     is_large = verdict.num_samples >= settings.min_window_samples
     has_too_few = is_large and verdict.num_scenes < min_scenes(settings)
-    return verdict.outcome == "inconclusive" and has_too_few and verdict.num_samples < settings.window_samples
+    is_open = verdict.may_be_place or (verdict.outcome == "inconclusive" and has_too_few)
+    return is_open and verdict.num_samples < settings.window_samples
 
 
 def threshold_digest(settings: MonitoringSettings) -> str:
@@ -266,6 +281,34 @@ def _tell_too_few(num_samples: int, num_scenes: int, settings: MonitoringSetting
     return (
         f"{count(num_samples, 'sample')}, about {count(num_scenes, 'scene')}, and a verdict needs"
         f" {min_scenes(settings)} scenes: {remedy}"
+    )
+
+
+def _doubt(
+    baseline: Baseline,
+    families: Families,
+    judged: Sequence[Sample],
+    found: _Judged,
+    settings: MonitoringSettings,
+    *,
+    seed: int,
+) -> str:
+    """Say that what drifted may be one place; nothing if it is too large for that, in one signal or together.
+
+    Newcomers are asked for among many scenes only, and windows of few scenes only for what is unmistakable.
+    """
+    if (found.newcomers and found.newcomers.drifted) or len(judged) < min_scenes(settings):
+        return ""
+    needed = ordinary_effect(len(baseline.scene_values), len(judged) / UNSEEN_SPACING)
+    largest = max(one.effect for one in [*found.of_pictures, *found.of_masks] if one.drifted)
+    if needed <= settings.min_effect or largest >= needed:
+        return ""
+    together = measure_joint_effect(baseline, families.properties, judged, seed=seed)
+    if together >= needed:
+        return ""
+    return (
+        f"{count(len(judged), 'scene')} of one place can differ as much: the effect is {together:.2f} in all"
+        f" properties together, {needed:.2f} is needed, less with more scenes"
     )
 
 

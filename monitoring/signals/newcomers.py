@@ -4,11 +4,10 @@ A new camera that sends a fifth of a window moves the distribution of every prop
 pictures are told apart by several properties together: less sharpness than other pictures of such contrast.
 
 Method: a classifier two-sample test (D. Lopez-Paz and M. Oquab, 2017). Kernel ridge regression tells current
-pictures from reference ones; each gets its score from a fit without itself (the leverage formula of D. M.
-Allen's PRESS, 1974). If the newcomers are few, only the highest scores tell, so the statistic is the largest
-standardised excess of current pictures among the highest scores (as higher criticism, D. Donoho and J. Jin,
-2004). Labels are permuted, and everything that comes before them does not know the labels, so the p-value is
-exact whatever the distribution.
+pictures from reference ones (`classifier`). If the newcomers are few, only the highest scores tell, so the
+statistic is the largest standardised excess of current pictures among the highest (as higher criticism,
+D. Donoho and J. Jin, 2004). Labels are permuted, and everything that comes before them does not know the
+labels, so the p-value is exact whatever the distribution.
 
 Shape suffixes: N pooled pictures, C properties, B permutations.
 """
@@ -21,16 +20,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.signals.classifier import draw_rows, hat_matrix, left_out_scores, whiten
 from monitoring.signals.two_sample import permutation_p_value
 
-MAX_PICTURES: Final = 500
-"""Of each side; more are drawn by lot, because the cost grows with the cube."""
-_RIDGE: Final = 0.02
 _LARGEST_SHARE: Final = 1 / 3
 """Of all pictures, to be looked at for an excess; more newcomers move single properties by enough."""
 _SUREST_SHARE: Final = 1 / 3
 _FEWEST: Final = 5
-_SMALLEST_SPREAD: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -63,19 +59,20 @@ def find_newcomers(
         seed: For lots and permutations.
     """
     rng = np.random.default_rng(seed)
-    reference, (rows, current) = _draw(reference, rng)[1], _draw(current, rng)
-    whitened_NC = _whiten(np.concatenate([reference, current]))
+    reference, rows = reference[draw_rows(len(reference), rng)], draw_rows(len(current), rng)
+    current = current[rows]
+    whitened_NC = whiten(np.concatenate([reference, current]))
     if not whitened_NC.shape[1] or min(len(reference), len(current)) <= _FEWEST:
         return Newcomers(1.0, 0.0, (), 1.0)
-    hat_NN = _hat_matrix(whitened_NC)
+    hat_NN = hat_matrix(whitened_NC)
     leverage_N = np.diag(hat_NN).copy()
     is_current_N = np.arange(len(hat_NN)) >= len(reference)
 
     def excesses(labels_BN: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return _largest_excess(_scores(hat_NN, leverage_N, labels_BN), labels_BN)
+        return _largest_excess(left_out_scores(hat_NN, leverage_N, labels_BN), labels_BN)
 
     p_value = permutation_p_value(is_current_N, excesses, smallest_p_value=smallest_p_value, rng=rng)
-    scores_N = _scores(hat_NN, leverage_N, is_current_N[np.newaxis])[0]
+    scores_N = left_out_scores(hat_NN, leverage_N, is_current_N[np.newaxis])[0]
     order = np.argsort(-scores_N, kind="stable")
     ordered = is_current_N[order]
     gain_N = ordered.cumsum() / len(current) - (~ordered).cumsum() / len(reference)
@@ -85,50 +82,6 @@ def find_newcomers(
     new, known = np.count_nonzero(surest) / len(current), np.count_nonzero(~surest) / len(reference)
     familiarity = float(known / new) if new else 1.0
     return Newcomers(p_value, max(0.0, float(gain_N[cut])), tuple(rows[chosen].tolist()), familiarity)
-
-
-def _draw(
-    values: NDArray[np.float64], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    rows = np.arange(len(values))
-    if len(values) > MAX_PICTURES:
-        rows = np.sort(rng.choice(len(values), MAX_PICTURES, replace=False))
-    return rows, values[rows]
-
-
-def _whiten(values_NC: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return normal scores turned on their principal components, each of unit spread: small ones tell too."""
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    scores_NC = np.asarray(ndtri((rankdata(values_NC, axis=0) - 0.5) / max(1, len(values_NC))))
-    spread_C = scores_NC.std(axis=0) if len(scores_NC) else np.zeros(scores_NC.shape[1])
-    told = spread_C > _SMALLEST_SPREAD
-    if not told.any():
-        return values_NC[:, :0]
-    left, sizes, _ = np.linalg.svd(scores_NC[:, told] / spread_C[told], full_matrices=False)
-    return np.asarray(left[:, sizes > _SMALLEST_SPREAD * sizes[0]] * np.sqrt(len(left)), dtype=np.float64)
-
-
-def _hat_matrix(points_NC: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what turns labels into fitted labels, float64 (N, N), with a Gaussian kernel of median width."""
-    from scipy.spatial.distance import pdist, squareform
-
-    distances = pdist(points_NC, "sqeuclidean")
-    kernel_NN = np.exp(-squareform(distances) / max(float(np.median(distances)), _SMALLEST_SPREAD))
-    means_N = kernel_NN.mean(axis=0)
-    kernel_NN += kernel_NN.mean() - means_N - means_N[:, np.newaxis]
-    num = len(kernel_NN)
-    hat_NN = np.linalg.solve(kernel_NN + _RIDGE * num * np.eye(num), kernel_NN)
-    return np.asarray((hat_NN + hat_NN.T) / 2.0 + 1.0 / num)
-
-
-def _scores(
-    hat_NN: NDArray[np.float64], leverage_N: NDArray[np.float64], labels_BN: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return each picture's label as the others tell it, float64 (B, N)."""
-    fitted_BN = labels_BN.astype(np.float64) @ hat_NN
-    return np.asarray((fitted_BN - leverage_N * labels_BN) / (1.0 - leverage_N))
 
 
 def _largest_excess(scores_BN: NDArray[np.float64], labels_BN: NDArray[np.bool_]) -> NDArray[np.float64]:

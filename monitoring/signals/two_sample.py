@@ -58,7 +58,7 @@ def ks_test(reference: NDArray[np.float64], current: NDArray[np.float64]) -> Tes
     return TestResult(distance, float(result.pvalue), distance)
 
 
-def detectable_distance(num_reference: int, num_current: int, p_value: float) -> float:
+def detectable_distance(num_reference: float, num_current: float, p_value: float) -> float:
     """Return the smallest Kolmogorov-Smirnov distance that reaches ``p_value``; above 1 means none does.
 
     From the first term of Kolmogorov's asymptotic series, ``p = 2 exp(-2 D² n m / (n + m))``.
@@ -69,7 +69,7 @@ def detectable_distance(num_reference: int, num_current: int, p_value: float) ->
     return math.sqrt(-math.log(p_value / 2.0) / (2.0 * effective))
 
 
-def ordinary_effect(num_reference: int, num_current: int) -> float:
+def ordinary_effect(num_reference: float, num_current: float) -> float:
     """Return what the effect between two random chunks of one sample stays below in 95 % of cases, 0..1.
 
     The quantile of Kolmogorov's distribution holds for any continuous number; ties make effects smaller. It

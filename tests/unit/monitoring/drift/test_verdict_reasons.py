@@ -91,8 +91,8 @@ def test_an_effect_as_large_as_the_least_one_counts() -> None:
         after[step] = Observation({"noise": 5.0 + step / 100})
     (signal,) = judge(before, after).signals
     assert signal.effect == pytest.approx(0.3)
-    assert judge(before, after, min_effect=signal.effect).outcome == "drift"
-    assert judge(before, after, min_effect=signal.effect + 1e-9).outcome == "quiet"
+    assert judge(before, after, min_effect=signal.effect).num_drifted == 1
+    assert judge(before, after, min_effect=signal.effect + 1e-9).num_drifted == 0
 
 
 @pytest.mark.parametrize(
