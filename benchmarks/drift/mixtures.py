@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ from monitoring.drift.baseline import Baseline, build_baseline
 from monitoring.drift.references import POOLED
 from monitoring.drift.sources import judge_window
 from monitoring.samples.windows import Window
+from monitoring.sequential.confirmation import NEWCOMERS_SHARE
+from monitoring.sequential.evidence import QUARTER
 
 Case = tuple[int, ...]
 CASES: Final[Mapping[str, Case]] = {
@@ -33,6 +36,12 @@ CASES: Final[Mapping[str, Case]] = {
 """Samples of four cameras that see alike, and of one that is blurred, darker and noisier."""
 SHARES: Final = {"as in the data (80 : 20)": 0.2, "50 : 50": 0.5, "20 : 80": 0.8}
 """Of the blurred camera, where both cameras are known."""
+
+LEVELS: Final = {
+    f"after {name}": NEWCOMERS_SHARE * MonitoringSettings().max_false_alarms_per_quarter * (passed / QUARTER)
+    for name, passed in (("an hour", timedelta(hours=1)), ("a day", timedelta(days=1)))
+}
+"""Of the p-value of newcomers, so long after they were last asked about (`level_of_newcomers`)."""
 
 
 def main() -> None:
@@ -56,14 +65,22 @@ def _tell(name: str, drawn: list[tuple[dict[str, Baseline], Window]]) -> None:
     settings = MonitoringSettings()
     found: dict[str, Counter[str]] = {"with sources": Counter(), "without": Counter()}
     named = 0
+    alone: Counter[str] = Counter()
     for seed, (references, window) in enumerate(drawn):
         judged = judge_window(references, window, settings, seed=seed)
         found["with sources"][judged.deciding.verdict.outcome] += 1
         named += bool(judged.drifted)
-        alone = Window(window.weights_digest, tuple(replace(one, source="") for one in window.samples))
-        found["without"][judge_window(references, alone, settings, seed=seed).deciding.verdict.outcome] += 1
+        mixed = Window(window.weights_digest, tuple(replace(one, source="") for one in window.samples))
+        without = judge_window(references, mixed, settings, seed=seed).deciding
+        found["without"][without.verdict.outcome] += 1
+        alone.update(name for name, level in LEVELS.items() if without.newcomers_p_value <= level)
     rates = {key: interval(counts["drift"], len(drawn)) for key, counts in found.items()}
-    print(json.dumps({"case": name, "found": found, "source named": named, "drift, 95 %": rates}), flush=True)
+    print(
+        json.dumps(
+            {"case": name, "found": found, "alarm alone": alone, "source named": named, "drift, 95 %": rates}
+        ),
+        flush=True,
+    )
 
 
 def _draw_new_camera(scenes: Scenes, case: Case, seed: int) -> tuple[Baseline, Window]:

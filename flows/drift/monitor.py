@@ -21,7 +21,7 @@ from flows.drift.publication import (
 )
 from flows.drift.quality import SWITCHED_OFF, QualityEyes, WindowQuality, estimate_window
 from flows.drift.trends import keep_sketches
-from flows.drift.watching import watch_production
+from flows.drift.watching import note_asked, watch_production
 from flows.evidence.estimate_check import tell_checks
 from flows.loop.cycles import record_trigger
 from flows.pages.loop_report import refresh_report
@@ -101,7 +101,8 @@ def monitor(app: App) -> Monitored:
         app.shared_files,
         app.teller,
     )
-    watched = watch_production(champion, app.clock.now())
+    now = app.clock.now()
+    watched = watch_production(champion, now)
     planned = choose_window(pending, weights_digest=weights_digest, settings=settings)
     if not planned.is_complete:
         waiting = len(planned.window.samples)
@@ -112,6 +113,7 @@ def monitor(app: App) -> Monitored:
         return _without_verdict(app.teller, len(planned.window.samples), decide(), said, watched, remarks)
     compared = champion.compared
     found = judge_window(compared.references, planned.window, settings, known=compared.known)
+    note_asked(champion, watched, found, now)
     found = confirm(found, planned.window, watched)
     quality = _estimate(champion, planned.window).beside(tell_checks(app.state(), weights_digest))
     champion.share()

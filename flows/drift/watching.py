@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,8 @@ from flows.drift.taught_sources import as_taught
 from maskloop.errors import IntegrityError
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED
-from monitoring.sequential.confirmation import Watched
+from monitoring.drift.sources import JudgedSources
+from monitoring.sequential.confirmation import Watched, level_of_newcomers
 from monitoring.sequential.detector import Detector, watch
 from monitoring.sequential.scoring import fit_scorer
 from monitoring.sequential.storage import load_detector, save_detector
@@ -54,12 +55,34 @@ def watch_production(champion: ServingChampion, now: datetime) -> Watched | None
     save_detector(detector, champion.workspace.detector_file(champion.weights_digest))
     champion.share()
     pooled = scorers[POOLED]
-    watched = Watched(budget, detector, pooled.unwatched, is_blind=not pooled.columns)
+    watched = Watched(
+        budget,
+        detector,
+        pooled.unwatched,
+        is_blind=not pooled.columns,
+        newcomers_level=level_of_newcomers(detector, budget, now),
+    )
     known = {(alarm.source, alarm.at) for alarm in before.alarms}
     for alarm in watched.alarms:
         if (alarm.source, alarm.at) not in known:
             champion.teller.say(f"evidence over time: {alarm.sentence()}")
     return watched
+
+
+def note_asked(
+    champion: ServingChampion, watched: Watched | None, found: JudgedSources, now: datetime
+) -> None:
+    """Write down that the newcomers of a window were asked about, before anybody hears what was found.
+
+    Args:
+        champion: Whose window it is.
+        watched: The evidence over time; None without a budget.
+        found: The verdict.
+        now: UTC.
+    """
+    if watched and watched.newcomers_level and found.deciding.verdict.newcomers:
+        detector = replace(watched.detector, newcomers_asked=now)
+        save_detector(detector, champion.workspace.detector_file(champion.weights_digest))
 
 
 def _reference_of(source: str, references: Mapping[str, Baseline]) -> str:
@@ -91,6 +114,8 @@ def _open_detector(champion: ServingChampion, baseline_digest: str) -> Detector:
     except IntegrityError as error:
         champion.teller.say(f"{error}; it begins anew")
         return fresh
-    if found is None or found.baseline_digest != baseline_digest:
+    if found is None:
         return fresh
+    if found.baseline_digest != baseline_digest:
+        return replace(fresh, newcomers_asked=found.newcomers_asked)
     return found.after_cycle(ended_at)

@@ -106,6 +106,7 @@ class NewcomersVerdict:
     Attributes:
         share: Of the window, 0..1, an estimate.
         corrected_p_value: To be compared with the false-alarm rate.
+        surer_p_value: Not corrected, of more permutations; see `newcomers.Newcomers`.
         drifted: Certain, enough, not only more of what the champion's own pictures have already, and unlike
             these in ``min_drifted_features`` properties.
         signals: Of those that are certain and enough, each property beside the champion's own pictures; it
@@ -114,6 +115,7 @@ class NewcomersVerdict:
 
     share: float
     corrected_p_value: float
+    surer_p_value: float
     drifted: bool
     signals: tuple[FeatureSignal, ...] = ()
 
@@ -181,14 +183,14 @@ def judge_newcomers(
     corrected = min(1.0, found.p_value / part)
     is_new = found.share >= settings.min_new_share and found.familiarity <= MAX_FAMILIARITY
     if corrected > settings.false_alarm_rate or not is_new:
-        return NewcomersVerdict(found.share, corrected, False)
+        return NewcomersVerdict(found.share, corrected, found.surer_p_value, False)
     new = [judged_samples[place] for place in found.places]
     signals = tuple(
         replace(one, drifted=one.effect >= settings.min_effect, needed_effect=settings.min_effect)
         for one in compare_features(baseline, families.properties, new, new)
     )
     has_drifted = sum(one.drifted for one in signals) >= settings.min_drifted_features
-    return NewcomersVerdict(found.share, corrected, has_drifted, signals)
+    return NewcomersVerdict(found.share, corrected, found.surer_p_value, has_drifted, signals)
 
 
 def judge_classes(

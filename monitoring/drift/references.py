@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,11 +27,20 @@ _COMPLETE: Final = "complete"
 
 @dataclass(frozen=True)
 class ClosestReference:
-    """The reference a window is most like, and the verdict against it."""
+    """The reference a window is most like, and the verdict against it.
+
+    Attributes:
+        name: Of the reference.
+        baseline: The reference.
+        verdict: Against it.
+        newcomers_p_value: 0..1, of there being newcomers, the largest against any reference: exact if the
+            window is like one of them. 1 where they are not drift against each.
+    """
 
     name: str
     baseline: Baseline
     verdict: DriftVerdict
+    newcomers_p_value: float = 1.0
 
 
 def find_closest(
@@ -70,7 +79,13 @@ def find_closest(
     drifted = [closest for closest in judged if closest.verdict.outcome == "drift"]
     if pooled.verdict.outcome == "inconclusive" or not drifted:
         return pooled
-    return min(drifted, key=lambda closest: closest.verdict.num_drifted)
+    mildest = min(drifted, key=lambda closest: closest.verdict.num_drifted)
+    return replace(mildest, newcomers_p_value=max(_newcomers_p_value(one.verdict) for one in judged))
+
+
+def _newcomers_p_value(verdict: DriftVerdict) -> float:
+    found = verdict.newcomers
+    return found.surer_p_value if found and found.drifted else 1.0
 
 
 def save_references(directory: Path, references: Mapping[str, Baseline]) -> None:

@@ -2,6 +2,12 @@
 
 Windows keep a rate of false alarms for each window, so the more windows there are, the more false alarms. The
 detector keeps a budget in time. A false alarm needs both to be wrong, so the budget holds for them together.
+
+Newcomers, a part of the window unlike all known pictures, move each number by little, and the evidence over
+time may never see them. So a window may be an alarm alone if the exact p-value of its newcomers is at most
+what has come together since they were last asked about: `NEWCOMERS_SHARE` of the budget times the time that
+has passed, which is known before the window is. Each time it is spent, whatever comes out. The expected
+number of false alarms is at most the sum of what is spent, however windows overlap.
 """
 
 from __future__ import annotations
@@ -9,12 +15,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from maskloop.wording import count
 from monitoring.drift.sources import JudgedSources
 from monitoring.samples.windows import Window
 from monitoring.sequential.detector import Detector
-from monitoring.sequential.evidence import CREDIT, Alarm, Evidence, needed_evidence
+from monitoring.sequential.evidence import CREDIT, LONGEST_GAP, QUARTER, Alarm, Evidence, needed_evidence
+from monitoring.signals.newcomers import SUREST_P_VALUE
+
+NEWCOMERS_SHARE: Final = 0.25
+"""Of the budget; see `monitoring.sequential.evidence.EVIDENCE_SHARE`."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +38,15 @@ class Watched:
         detector: Its state.
         unwatched: Why a number of the pooled reference is not watched, by name.
         is_blind: No number of the pooled reference can be watched.
+        newcomers_level: The p-value, 0..1, up to which newcomers are an alarm without evidence over time; 0
+            if they are not asked about now.
     """
 
     max_per_quarter: float
     detector: Detector
     unwatched: Mapping[str, str] = field(default_factory=dict)
     is_blind: bool = False
+    newcomers_level: float = 0.0
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:
@@ -73,6 +88,20 @@ class Watched:
         return min(1.0, math.log(strongest / CREDIT) / math.log(needed / CREDIT))
 
 
+def level_of_newcomers(detector: Detector, max_per_quarter: float, now: datetime) -> float:
+    """Return the p-value up to which newcomers are an alarm by themselves; 0 while it is too small to ask.
+
+    Args:
+        detector: Says when that was last asked, or when the first scene came.
+        max_per_quarter: The budget.
+        now: UTC. At most `LONGEST_GAP` counts, in case a clock jumps.
+    """
+    since = max((at for at in (detector.began, detector.newcomers_asked) if at), default=now)
+    passed = min(max(now - since, timedelta(0)), LONGEST_GAP)
+    level = NEWCOMERS_SHARE * max_per_quarter * (passed / QUARTER)
+    return level if level >= SUREST_P_VALUE else 0.0
+
+
 def confirm(found: JudgedSources, window: Window, watched: Watched | None) -> JudgedSources:
     """Make a drifted window inconclusive as long as the evidence over time does not keep the budget. Pure.
 
@@ -90,6 +119,9 @@ def confirm(found: JudgedSources, window: Window, watched: Watched | None) -> Ju
     drifted = {one.source for one in found.drifted} or {sample.source for sample in window.samples}
     if any(alarm.source in drifted for alarm in watched.alarms):
         return found
+    if not found.sources and found.deciding.newcomers_p_value <= watched.newcomers_level:
+        reason = f"{verdict.reason}, so surely that no evidence over time is needed"
+        return replace(found, deciding=replace(found.deciding, verdict=replace(verdict, reason=reason)))
     reason = (
         f"{verdict.reason}; such windows also come without a change, and {watched.sentence()}: no alarm yet"
     )

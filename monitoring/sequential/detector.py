@@ -39,6 +39,7 @@ class Detector:
         clock: The latest time at which a counted scene came; None before the first.
         began: When the first scene came that was counted.
         cycle_ended: When the last cycle had ended, as of the last look; an alarm from before it is answered.
+        newcomers_asked: When a window last was asked whether its newcomers are an alarm by themselves.
     """
 
     weights_digest: str
@@ -49,6 +50,7 @@ class Detector:
     clock: datetime | None = None
     began: datetime | None = None
     cycle_ended: datetime | None = None
+    newcomers_asked: datetime | None = None
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:
@@ -78,7 +80,13 @@ class Detector:
             return self
         if not self.alarms:
             return replace(self, cycle_ended=ended_at)
-        return Detector(self.weights_digest, self.baseline_digest, seen=self.seen, cycle_ended=ended_at)
+        return Detector(
+            self.weights_digest,
+            self.baseline_digest,
+            seen=self.seen,
+            cycle_ended=ended_at,
+            newcomers_asked=self.newcomers_asked,
+        )
 
 
 def watch(

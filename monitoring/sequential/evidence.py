@@ -29,6 +29,9 @@ SHORTEST_GAP: Final = timedelta(seconds=1)
 """Scenes that came at the same time count as this far apart, in case a clock stands still."""
 LONGEST_GAP: Final = timedelta(days=1)
 """A longer time between two scenes counts as this much, in case a clock jumps."""
+EVIDENCE_SHARE: Final = 0.5
+"""Of the budget. A fourth is for newcomers, which a window may be sure of alone (`confirmation`). The bounds
+on a quarter with a false alarm add up to half of the budget: half of this (Doob), and that fourth."""
 CREDIT: Final = LONGEST_GAP / QUARTER
 """The evidence that a detector begins with, in quarters, so that a change at its start is seen too."""
 
@@ -112,15 +115,17 @@ def begin_evidence(source: str, scorer: Scorer, *, credit: float) -> Evidence:
 def needed_evidence(max_per_quarter: float, num_numbers: int) -> float:
     """Return the evidence of one number at which there is an alarm, in quarters.
 
-    With D numbers and a budget of b per quarter it is ``2 a D / b``. By Doob's inequality the evidence of one
-    number reaches it within h quarters with a chance of at most ``(h + c) b / (2 a D)``, c being `CREDIT`; of
-    all D with at most D times this. The mean time to a false alarm, the integral of the chance of none,
-    is then at least ``a (1 - c b / (2 a)) ** 2 / b``. The factor a, a little above 1, makes that 1 / b.
+    `EVIDENCE_SHARE` of the budget is the evidence's, called b per quarter here. With D numbers it is
+    ``2 a D / b``. By Doob's inequality the evidence of one number reaches it within h quarters with a chance
+    of at most ``(h + c) b / (2 a D)``, c being `CREDIT`; of all D with at most D times this. The mean time to
+    a false alarm, the integral of the chance of none, is then at least ``a (1 - c b / (2 a)) ** 2 / b``. The
+    factor a, a little above 1, makes that 1 / b.
 
     Args:
-        max_per_quarter: b, above 0.
+        max_per_quarter: The whole budget, above 0.
         num_numbers: D, that are watched beside each other.
     """
+    max_per_quarter *= EVIDENCE_SHARE
     x = CREDIT * max_per_quarter / 2.0
     factor = (2.0 * x + 1.0 + np.sqrt(4.0 * x + 1.0)) / 2.0
     return float(2.0 * factor * max(1, num_numbers) / max_per_quarter)

@@ -32,6 +32,7 @@ def save_detector(detector: Detector, file: Path) -> None:
         "clock": _write_time(detector.clock),
         "began": _write_time(detector.began),
         "cycle_ended": _write_time(detector.cycle_ended),
+        "newcomers_asked": _write_time(detector.newcomers_asked),
         "sources": [_describe(evidence) for evidence in detector.evidence.values()],
     }
     write_array_file(file, head, arrays)
@@ -66,6 +67,7 @@ def _build(head: Mapping[str, Any], arrays: Arrays) -> Detector:
         _read_time(head["clock"]),
         _read_time(head["began"]),
         _read_time(head["cycle_ended"]),
+        _read_time(head.get("newcomers_asked", "")),
     )
 
 

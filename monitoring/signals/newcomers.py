@@ -26,6 +26,8 @@ from monitoring.signals.two_sample import permutation_p_value
 _LARGEST_SHARE: Final = 1 / 3
 """Of all pictures, to be looked at for an excess; more newcomers move single properties by enough."""
 _SUREST_SHARE: Final = 1 / 3
+SUREST_P_VALUE: Final = 1e-4
+"""What an alarm without other evidence may need: 20,000 permutations."""
 _FEWEST: Final = 5
 
 
@@ -35,6 +37,8 @@ class Newcomers:
 
     Attributes:
         p_value: 0..1, of all pictures coming from one distribution.
+        surer_p_value: The same of as many new permutations as `SUREST_P_VALUE` needs, if the first ones left
+            no doubt; else ``p_value``. Exact as well, because the first ones do not enter.
         share: Of the current pictures, 0..1: an estimate from below of how many are new, plus chance.
         places: Rows of the current pictures that look new, the surest first.
         familiarity: Of the surest third, 0 or more: their like as a share of the reference, by the same share
@@ -42,6 +46,7 @@ class Newcomers:
     """
 
     p_value: float
+    surer_p_value: float
     share: float
     places: tuple[int, ...]
     familiarity: float
@@ -63,7 +68,7 @@ def find_newcomers(
     current = current[rows]
     whitened_NC = whiten(np.concatenate([reference, current]))
     if not whitened_NC.shape[1] or min(len(reference), len(current)) <= _FEWEST:
-        return Newcomers(1.0, 0.0, (), 1.0)
+        return Newcomers(1.0, 1.0, 0.0, (), 1.0)
     hat_NN = hat_matrix(whitened_NC)
     leverage_N = np.diag(hat_NN).copy()
     is_current_N = np.arange(len(hat_NN)) >= len(reference)
@@ -72,6 +77,9 @@ def find_newcomers(
         return _largest_excess(left_out_scores(hat_NN, leverage_N, labels_BN), labels_BN)
 
     p_value = permutation_p_value(is_current_N, excesses, smallest_p_value=smallest_p_value, rng=rng)
+    surer_p_value = p_value
+    if p_value <= smallest_p_value:
+        surer_p_value = permutation_p_value(is_current_N, excesses, smallest_p_value=SUREST_P_VALUE, rng=rng)
     scores_N = left_out_scores(hat_NN, leverage_N, is_current_N[np.newaxis])[0]
     order = np.argsort(-scores_N, kind="stable")
     ordered = is_current_N[order]
@@ -81,7 +89,8 @@ def find_newcomers(
     surest = ordered[: max(_FEWEST, round(_SUREST_SHARE * (cut + 1)))]
     new, known = np.count_nonzero(surest) / len(current), np.count_nonzero(~surest) / len(reference)
     familiarity = float(known / new) if new else 1.0
-    return Newcomers(p_value, max(0.0, float(gain_N[cut])), tuple(rows[chosen].tolist()), familiarity)
+    share = max(0.0, float(gain_N[cut]))
+    return Newcomers(p_value, surer_p_value, share, tuple(rows[chosen].tolist()), familiarity)
 
 
 def _largest_excess(scores_BN: NDArray[np.float64], labels_BN: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -10,10 +10,10 @@ import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.references import POOLED
-from monitoring.drift.sources import judge_window
-from monitoring.sequential.confirmation import Watched, confirm
+from monitoring.drift.sources import JudgedSources, judge_window
+from monitoring.sequential.confirmation import NEWCOMERS_SHARE, Watched, confirm, level_of_newcomers
 from monitoring.sequential.detector import Detector
-from monitoring.sequential.evidence import CREDIT, Alarm, begin_evidence, needed_evidence
+from monitoring.sequential.evidence import CREDIT, QUARTER, Alarm, begin_evidence, needed_evidence
 from monitoring.sequential.scoring import fit_scorer
 from tests.fakes.drift_data import NOON, baseline_of, draw, window_of
 
@@ -82,3 +82,66 @@ def test_the_evidence_is_told_in_plain_words_before_the_first_scene_too() -> Non
     assert "brightness rises in pictures of camera 1, certain since 2026-03-01 12:00 UTC" in (
         watched("camera 1").sentence()
     )
+
+
+# --- newcomers without evidence over time --------------------------------------------------------
+
+
+def with_newcomers() -> JudgedSources:
+    """Judge 200 scenes, every fifth of which is far out in three properties."""
+    rng = np.random.default_rng(5)
+    moved = dict.fromkeys(("contrast", "noise", "entropy"), 8.0)
+    seen = [
+        replace(one, features=dict(one.features) | moved) if number % 5 == 0 else one
+        for number, one in enumerate(draw(rng, 200))
+    ]
+    return judge_window({POOLED: baseline_of(draw(rng, 150))}, window_of(seen), MonitoringSettings())
+
+
+NEW = with_newcomers()
+
+
+def test_newcomers_that_are_sure_enough_for_the_budget_are_an_alarm_alone() -> None:
+    assert (NEW.deciding.verdict.outcome, NEW.deciding.newcomers_p_value < 1e-4) == ("drift", True)
+    verdict = confirm(NEW, WINDOW, replace(watched(), newcomers_level=1e-4)).deciding.verdict
+    assert verdict.outcome == "drift"
+    assert "no evidence over time is needed" in verdict.reason
+
+
+def test_newcomers_are_no_alarm_alone_before_there_is_budget_for_it() -> None:
+    assert confirm(NEW, WINDOW, watched()).deciding.verdict.outcome == "inconclusive"
+
+
+def test_newcomers_beside_a_reference_that_has_them_are_no_alarm() -> None:
+    rng = np.random.default_rng(8)
+    window = window_of([*draw(rng, 160), *draw(rng, 40, shift_sd=6.0)])
+    near = baseline_of([*draw(rng, 120), *draw(rng, 30, shift_sd=6.0)])
+    found = judge_window({POOLED: BASELINE, "both": near}, window, MonitoringSettings())
+    assert found.deciding.newcomers_p_value == 1.0
+
+
+def test_another_drift_than_newcomers_still_needs_evidence_over_time() -> None:
+    held = confirm(DRIFTED, WINDOW, replace(watched(), newcomers_level=0.01))
+    assert held.deciding.verdict.outcome == "inconclusive"
+
+
+def test_what_newcomers_may_spend_grows_with_the_time_since_they_were_asked_about() -> None:
+    detector = Detector("w1", "b", began=NOON)
+    day = NEWCOMERS_SHARE * (timedelta(days=1) / QUARTER)
+    later = NOON + timedelta(hours=12)
+    assert level_of_newcomers(detector, 1.0, later) == pytest.approx(day / 2)
+    assert level_of_newcomers(detector, 2.0, later) == pytest.approx(day)
+    asked = replace(detector, newcomers_asked=NOON + timedelta(hours=6))
+    assert level_of_newcomers(asked, 1.0, later) == pytest.approx(day / 4)
+    assert level_of_newcomers(detector, 1.0, NOON + timedelta(days=900)) == pytest.approx(day)
+
+
+@pytest.mark.parametrize("passed", [timedelta(days=-1), timedelta(0), timedelta(minutes=50)])
+def test_too_little_to_be_asked_for_is_kept_for_later(passed: timedelta) -> None:
+    assert level_of_newcomers(Detector("w1", "b", began=NOON), 1.0, NOON + passed) == 0.0
+    assert level_of_newcomers(Detector("w1", "b"), 1.0, NOON) == 0.0
+
+
+def test_a_detector_that_begins_anew_after_a_cycle_remembers_what_was_spent() -> None:
+    before = replace(watched("camera 1").detector, newcomers_asked=NOON)
+    assert before.after_cycle(NOON + timedelta(days=3)).newcomers_asked == NOON

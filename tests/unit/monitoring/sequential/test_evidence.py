@@ -16,6 +16,7 @@ from monitoring.drift.baseline import Baseline
 from monitoring.sequential.bets import NUM_BETS, SHAPES, cell_probabilities, shape_of
 from monitoring.sequential.evidence import (
     CREDIT,
+    EVIDENCE_SHARE,
     LONGEST_GAP,
     QUARTER,
     SHORTEST_GAP,
@@ -170,10 +171,10 @@ def test_the_mean_time_to_a_false_alarm_is_at_least_what_the_budget_asks() -> No
     for budget in (0.25, 1.0, 4.0, 20.0):
         for num_numbers in (1, 17, 60):
             needed = needed_evidence(budget, num_numbers)
-            quarters = np.linspace(0.0, 20.0 / budget, 200_001)
+            quarters = np.linspace(0.0, 40.0 / budget, 400_001)
             chance = np.minimum(1.0, num_numbers * (quarters + CREDIT) / needed)
             mean_quarters = float(np.trapezoid(1.0 - chance, quarters))
-            assert mean_quarters == pytest.approx(1.0 / budget, rel=1e-3)
+            assert mean_quarters == pytest.approx(1.0 / (EVIDENCE_SHARE * budget), rel=1e-3)
 
 
 def test_a_stricter_budget_and_more_numbers_ask_for_more_evidence() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitoring.signals.newcomers import find_newcomers
+from monitoring.signals.newcomers import SUREST_P_VALUE, find_newcomers
 
 
 def pictures(rng: np.random.Generator, num: int, *, is_blurred: bool = False) -> NDArray[np.float64]:
@@ -77,3 +77,12 @@ def test_a_window_that_is_new_as_a_whole_is_new_in_every_picture() -> None:
     assert found.p_value <= 0.01
     assert (found.share, found.familiarity) == (1.0, 0.0)
     assert len(found.places) == 60
+
+
+def test_what_is_beyond_doubt_gets_a_p_value_of_more_permutations() -> None:
+    rng = np.random.default_rng(0)
+    sides = pictures(rng, 100), np.concatenate([pictures(rng, 50), pictures(rng, 25) + 9.0])
+    found = find_newcomers(*sides, smallest_p_value=0.01, seed=0)
+    assert found.surer_p_value <= SUREST_P_VALUE < found.p_value
+    usual = find_newcomers(pictures(rng, 60), pictures(rng, 60), smallest_p_value=0.01, seed=0)
+    assert usual.surer_p_value == usual.p_value
