@@ -1,8 +1,8 @@
 """Can one place be told from another camera? What 50 scenes of a slow walk differ by, and what changes do.
 
 ``python -m benchmarks.drift.places FOLDER --cache FILE.npz --shifts OTHER.npz``. Of each kind of window: how
-it is judged, by how much it differs in one signal and in all properties together where signals drifted, and how
-far it spreads beside the reference. Seeds are others than those of ``benchmarks.drift``.
+it is judged, by how much it differs in one signal and in all properties together where signals drifted, and
+how far it spreads beside the reference. Seeds are others than those of ``benchmarks.drift``.
 """
 
 from __future__ import annotations
