@@ -195,7 +195,7 @@ def signal_rows(closest: ClosestReference) -> list[Mapping[str, Any]]:
     """Lay the strongest signals of a verdict out as a table's rows."""
     return [
         {
-            "signal": signal.name,
+            "signal": signal.feature.label,
             "effect": signal.effect,
             "p (corrected)": write_p_value(signal.corrected_p_value),
             "reference": signal.reference_mean,

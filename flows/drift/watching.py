@@ -13,7 +13,7 @@ from maskloop.errors import IntegrityError
 from monitoring.drift.baseline import Baseline
 from monitoring.drift.references import POOLED
 from monitoring.drift.sources import JudgedSources
-from monitoring.sequential.confirmation import Watched, level_of_newcomers
+from monitoring.sequential.confirmation import Watched, after_asking, level_of_newcomers
 from monitoring.sequential.detector import Detector, watch
 from monitoring.sequential.scoring import fit_scorer
 from monitoring.sequential.storage import load_detector, save_detector
@@ -80,8 +80,8 @@ def note_asked(
         found: The verdict.
         now: UTC.
     """
-    if watched and watched.newcomers_level and found.deciding.verdict.newcomers:
-        detector = replace(watched.detector, newcomers_asked=now)
+    detector = after_asking(watched, found, now) if watched else None
+    if watched and detector and detector is not watched.detector:
         save_detector(detector, champion.workspace.detector_file(champion.weights_digest))
 
 

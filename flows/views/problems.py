@@ -15,6 +15,7 @@ from flows.pages.status import Status
 from maskloop.settings.notification_settings import NoticeEvent
 from maskloop.state.incident_state import Incident
 from maskloop.wording import count
+from monitoring.features.table import FEATURES
 
 FIGURE_RUNBOOKS: Final[Mapping[str, str]] = {
     "M1": "docs/runbooks/latency.md#answers-take-too-long",
@@ -82,7 +83,7 @@ def _describe_incident(incident: Incident, notices: Sequence[Notice]) -> Problem
         ("model", f"version {incident.version}" if incident.version else ""),
         ("class", ", ".join(classes_of(incident.signals))),
         ("source", ", ".join(incident.sources)),
-        ("shows in", ", ".join(incident.signals)),
+        ("shows in", ", ".join(_in_words(name) for name in incident.signals)),
         ("alarms", str(incident.num_alarms)),
         ("acknowledged", looked),
         ("answered by", ", ".join(incident.cycles)),
@@ -95,6 +96,11 @@ def _describe_incident(incident: Incident, notices: Sequence[Notice]) -> Problem
         INCIDENT_RUNBOOKS[incident.kind],
         incident.id,
     )
+
+
+def _in_words(signal: str) -> str:
+    feature = FEATURES.find(signal)
+    return feature.label if feature else signal
 
 
 def _is_about(notice: Notice, incident: Incident) -> bool:

@@ -262,8 +262,8 @@ def _tell_missing(signals: Sequence[FeatureSignal], settings: MonitoringSettings
     if worst.missing_percent <= settings.max_missing_percent:
         return ""
     return (
-        f"{worst.name} is missing in {worst.missing_percent:.0f} % of the samples that show it: they are"
-        " of an earlier version, or it is no longer sent"
+        f"{worst.feature.label} is missing in {worst.missing_percent:.0f} % of the samples that show it: they"
+        " are of an earlier version, or it is no longer sent"
     )
 
 

@@ -335,7 +335,7 @@ def _decide(
     if missing:
         worst = max(missing, key=lambda signal: signal.missing_percent)
         return "inconclusive", (
-            f"{worst.name} is missing in {worst.missing_percent:.0f} % of the samples,"
+            f"{worst.feature.label} is missing in {worst.missing_percent:.0f} % of the samples,"
             f" at most {settings.max_missing_percent:.0f} % are accepted"
         )
     if detectable > MAX_DETECTABLE_EFFECT:
@@ -368,7 +368,7 @@ def _tell_drift(
     told = []
     largest = max((one for one in of_pictures if one.drifted), key=lambda one: one.effect, default=None)
     if largest and sum(one.drifted for one in of_pictures) >= required:
-        told.append(f"{share}; the largest effect is {largest.effect:.2f} in {largest.name}")
+        told.append(f"{share}; the largest effect is {largest.effect:.2f} in {largest.feature.label}")
     told += [f"masks of class {one.class_name}: {one.reason}" for one in classes]
     if newcomers and newcomers.drifted:
         told.append(f"about {newcomers.share:.0%} of the pictures are unlike the champion's own")

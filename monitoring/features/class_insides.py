@@ -39,6 +39,7 @@ INSIDE_FEATURES: Final = tuple(
         measure=_measure(number),
         lower=_LOOKS_LESS_USUAL,
         higher=_LOOKS_LESS_USUAL,
+        shown_as=f"texture of {{}} no. {number + 1}",
     )
     for number in range(NUM_INSIDES)
 )

@@ -38,6 +38,7 @@ class Feature:
         lower: What one picture with a lower value is, compared with others: ``is darker``; ``than`` follows.
         higher: What one with a higher value is.
         class_name: The class it is about; empty if it is about all.
+        shown_as: The name as people read it, where it is not ``name``.
     """
 
     name: str
@@ -50,11 +51,12 @@ class Feature:
     lower: str
     higher: str
     class_name: str = ""
+    shown_as: str = ""
 
     @property
     def label(self) -> str:
         """The name as people read it."""
-        return self.name.replace("_", " ")
+        return self.shown_as or self.name.replace("_", " ")
 
     def is_expected(self, features: Mapping[str, float | None]) -> bool:
         """Tell whether a picture with these features should have a value for this one."""
@@ -77,6 +79,7 @@ class ClassFeature:
         measure: Returns the value for the class with an index.
         lower: As in `Feature`, with ``{}`` for the class's name.
         higher: The same for a higher value.
+        shown_as: As in `Feature`, with ``{}`` for the class's name.
     """
 
     prefix: str
@@ -88,6 +91,7 @@ class ClassFeature:
     measure: Callable[[AnsweredPicture, int], float | None]
     lower: str
     higher: str
+    shown_as: str = ""
 
     def names(self, feature_name: str) -> bool:
         """Tell whether a feature of that name is one of these."""
@@ -106,6 +110,7 @@ class ClassFeature:
             lower=self.lower.format(class_name),
             higher=self.higher.format(class_name),
             class_name=class_name,
+            shown_as=self.shown_as.format(class_name),
         )
 
     def of_index(self, class_index: int) -> _Measure:

@@ -202,6 +202,6 @@ def _charts(verdict: DriftVerdict, baseline: Baseline, window: Window) -> list[_
         before, after = (
             values[np.isfinite(values)] for values in (baseline.values[:, column], current[:, column])
         )
-        title = f"{signal.name}: baseline and window"
+        title = f"{signal.feature.label}: baseline and window"
         charts.append(_Chart(signal, describe_change(signal), histogram_svg(before, after, title=title)))
     return charts

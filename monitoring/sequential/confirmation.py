@@ -102,6 +102,18 @@ def level_of_newcomers(detector: Detector, max_per_quarter: float, now: datetime
     return level if level >= SUREST_P_VALUE else 0.0
 
 
+def after_asking(watched: Watched, found: JudgedSources, now: datetime) -> Detector:
+    """Return the detector after a window was judged: it remembers when newcomers were asked about. Pure.
+
+    Args:
+        watched: What it said before.
+        found: The verdict, not confirmed yet.
+        now: UTC.
+    """
+    was_asked = watched.newcomers_level > 0.0 and not found.sources and found.deciding.verdict.newcomers
+    return replace(watched.detector, newcomers_asked=now) if was_asked else watched.detector
+
+
 def confirm(found: JudgedSources, window: Window, watched: Watched | None) -> JudgedSources:
     """Make a drifted window inconclusive as long as the evidence over time does not keep the budget. Pure.
 

@@ -68,7 +68,7 @@ def test_a_class_that_changed_inside_its_masks_alone_is_named_in_words(rng: np.r
     assert (verdict.outcome, of_class(verdict, "nut").outcome) == ("drift", "drift")
     assert [of_class(verdict, name).outcome for name in ("bolt", "gear")] == ["quiet", "quiet"]
     assert "masks of class nut: 2 of 16 signals drifted" in verdict.reason
-    assert verdict.cause.startswith("class nut looks different inside its masks (inside ")
+    assert verdict.cause.startswith("class nut looks different inside its masks (texture of nut no. ")
 
 
 def test_samples_without_the_insides_of_masks_are_named_and_never_quiet_about_the_class(
@@ -77,7 +77,7 @@ def test_samples_without_the_insides_of_masks_are_named_and_never_quiet_about_th
     before = with_insides(rng, draw_answers(rng, 150, MIX))
     verdict = judge(before, draw_answers(rng, 100, MIX))
     assert {one.outcome for one in verdict.classes} == {"inconclusive"}
-    assert "inside 1 of bolt is missing in 100 % of the samples" in verdict.reason
+    assert "texture of bolt no. 1 is missing in 100 % of the samples" in verdict.reason
 
 
 def test_a_baseline_from_before_the_insides_of_masks_gives_the_verdict_of_before(

@@ -46,6 +46,12 @@ def test_an_answer_without_the_numbers_has_none_of_the_features_and_they_are_mis
     assert {row.class_name for row in rows if row.is_expected(features)} == {"bolt", "nut"}
 
 
+def test_people_read_what_a_number_is_about() -> None:
+    seventh = FEATURES.find("inside 7 of nut")
+    assert seventh is not None
+    assert seventh.label == "texture of nut no. 7"
+
+
 def test_numbers_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match="insides"):
         answer([[1.0] * (NUM_INSIDES + 1)] * 3)

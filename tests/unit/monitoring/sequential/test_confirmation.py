@@ -11,7 +11,13 @@ import pytest
 from maskloop.settings.workspace_settings import MonitoringSettings
 from monitoring.drift.references import POOLED
 from monitoring.drift.sources import JudgedSources, judge_window
-from monitoring.sequential.confirmation import NEWCOMERS_SHARE, Watched, confirm, level_of_newcomers
+from monitoring.sequential.confirmation import (
+    NEWCOMERS_SHARE,
+    Watched,
+    after_asking,
+    confirm,
+    level_of_newcomers,
+)
 from monitoring.sequential.detector import Detector
 from monitoring.sequential.evidence import CREDIT, QUARTER, Alarm, begin_evidence, needed_evidence
 from monitoring.sequential.scoring import fit_scorer
@@ -140,6 +146,16 @@ def test_what_newcomers_may_spend_grows_with_the_time_since_they_were_asked_abou
 def test_too_little_to_be_asked_for_is_kept_for_later(passed: timedelta) -> None:
     assert level_of_newcomers(Detector("w1", "b", began=NOON), 1.0, NOON + passed) == 0.0
     assert level_of_newcomers(Detector("w1", "b"), 1.0, NOON) == 0.0
+
+
+def test_asking_spends_whatever_comes_out_and_only_when_there_was_budget_to_ask() -> None:
+    window = window_of(draw(np.random.default_rng(3), 120))
+    quiet = judge_window({POOLED: BASELINE}, window, MonitoringSettings())
+    able = replace(watched(), newcomers_level=1e-3)
+    later = NOON + timedelta(hours=9)
+    assert [after_asking(able, found, later).newcomers_asked for found in (NEW, quiet)] == [later, later]
+    assert after_asking(watched(), NEW, later).newcomers_asked is None
+    assert after_asking(able, DRIFTED, later) is able.detector  # of 60 scenes newcomers are not asked about
 
 
 def test_a_detector_that_begins_anew_after_a_cycle_remembers_what_was_spent() -> None:
