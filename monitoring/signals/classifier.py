@@ -46,14 +46,20 @@ def joint_effect(reference: NDArray[np.float64], current: NDArray[np.float64], *
 
 
 def draw_rows(num: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return at most `MAX_ROWS` of ``num`` rows, rising."""
+    """Return at most `MAX_ROWS` of ``num`` rows by lot, int64 (N,), rising."""
     if num <= MAX_ROWS:
         return np.arange(num)
     return np.sort(rng.choice(num, MAX_ROWS, replace=False))
 
 
 def whiten(values_NC: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return normal scores turned on their principal components, each of unit spread: small ones tell too."""
+    """Return normal scores, float64 (N, C), turned on their principal components, each of unit spread.
+
+    Small components tell as much as large ones; those without any spread are left out.
+
+    Args:
+        values_NC: float64, finite.
+    """
     from scipy.special import ndtri
     from scipy.stats import rankdata
 

@@ -190,7 +190,7 @@ def test_the_state_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         "quiet": quiet(40),
         "alarmed": arrive(draw(np.random.default_rng(1), 40, shift_sd=4.0)),
     }.items():
-        detector = look(fresh(), arrived)
+        detector = replace(look(fresh(), arrived), newcomers_asked=NOON)
         save_detector(detector, tmp_path / name)
         found = load_detector(tmp_path / name)
         assert found is not None
