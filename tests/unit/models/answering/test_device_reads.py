@@ -66,7 +66,14 @@ def reads_of(run: Callable[[], object]) -> Mapping[str, int]:
 def crowded() -> MaskRCNN:
     """A network that finds something of every class everywhere."""
     torch.manual_seed(0)
-    settings = ModelSettings(backbone="small", weights="scratch", min_size_px=64, max_size_px=64)
+    settings = ModelSettings(
+        backbone="small",
+        weights="scratch",
+        min_size_px=64,
+        max_size_px=64,
+        test_proposals=100,
+        max_detections=20,
+    )
     model = build_model(settings, num_classes=7)
     model.roi_heads.score_thresh = 0.0
     return model

@@ -25,7 +25,10 @@ MIRRORED = (View(), View(is_mirrored=True))
 def build(backbone="small", **changes):
     torch.manual_seed(0)
     sizes = {"min_size_px": HEIGHT_PX, "max_size_px": WIDTH_PX, "test_proposals": 100, "max_detections": 20}
-    settings = ModelSettings(backbone=backbone, weights="scratch", norm="batch", **{**sizes, **changes})
+    heads = {"fpn_channels": 64, "box_head_width": 128, "mask_head_layers": (64, 64), "mask_head_width": 64}
+    settings = ModelSettings(
+        backbone=backbone, weights="scratch", norm="batch", **{**sizes, **heads, **changes}
+    )
     return build_model(settings, num_classes=3).eval()
 
 
@@ -132,7 +135,13 @@ def test_nothing_wanted_is_nothing_and_numbers_that_are_not_finite_are_told():
 def test_settings_choose_the_views_and_an_artifact_keeps_them(tmp_path):
     wanted = {"mirrored": True, "extra_scales": (1.5,), "soft_nms": "linear"}
     settings = ModelSettings(
-        backbone="small", weights="scratch", min_size_px=48, max_size_px=96, prediction=wanted
+        backbone="small",
+        weights="scratch",
+        min_size_px=48,
+        max_size_px=96,
+        test_proposals=100,
+        max_detections=20,
+        prediction=wanted,
     )
     model = build_model(settings, num_classes=2)
     views = (View(), View(is_mirrored=True), View(1.5), View(1.5, is_mirrored=True))
@@ -172,7 +181,8 @@ def test_what_torchvisions_own_parts_cannot_do_is_refused(wanted, left_out):
 
 @pytest.mark.parametrize("method", ["linear", "gaussian"])
 def test_soft_suppression_tells_more_and_no_score_rises(method):
-    hard, soft = (build(prediction={"soft_nms": each}, max_detections=300) for each in ("off", method))
+    wide = {"fpn_channels": 256, "box_head_width": 1024, "max_detections": 300}
+    hard, soft = (build(prediction={"soft_nms": each}, **wide) for each in ("off", method))
     with torch.inference_mode():
         (few,), (many,) = (find_regions(model, draw(1), 0.0)[0] for model in (hard, soft))
         forward = soft([draw(1)[0]])[0]
