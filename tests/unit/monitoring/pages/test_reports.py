@@ -91,6 +91,32 @@ def test_evidently_compares_every_column_with_values_and_needs_no_network(tmp_pa
     assert json.loads(report.summary_file.read_text())["num_current"] == 30
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of Evidently, about the value that is infinite
+def test_the_p_values_are_those_that_evidently_computes_and_its_page_shows_every_column(
+    tmp_path: Path,
+) -> None:
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+    from pandas import DataFrame
+
+    rng = np.random.default_rng(4)
+    reference, current = (
+        [one.features for one in draw(rng, num, shift_sd=sd)] for num, sd in ((40, 0), (30, 1))
+    )
+    current[0] = {**current[0], "noise": None, "sharpness": float("inf")}
+    columns = sorted(reference[0])
+    numeric = DataDefinition(numerical_columns=columns)
+    before, after = (
+        Dataset.from_pandas(DataFrame(rows, columns=columns, dtype="float64"), data_definition=numeric)
+        for rows in (reference, current)
+    )
+    theirs = Report([DataDriftPreset(num_method="ks")]).run(after, before).dict()["metrics"][1:]
+    report = write_drift_report(reference, current, tmp_path)
+    assert report.p_values == pytest.approx({one["config"]["column"]: one["value"] for one in theirs})
+    page = report.html_file.read_text()
+    assert all(f'"{column}"' in page for column in columns)
+
+
 def test_evidently_is_not_asked_when_nothing_can_be_compared(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         write_drift_report([{"a": None}], [{"a": 1.0}], tmp_path)
