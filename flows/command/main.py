@@ -67,6 +67,7 @@ SECTIONS: Final = {
         labelling.LABEL,
         on_call.NOTIFY,
         serving.KEYS,
+        serving.PLAN,
         workspace.UPGRADE,
     ),
     "Data and models": (

@@ -26,6 +26,79 @@ SERVE: Final = make_command(
     ),
 )
 
+PLAN: Final = make_command(
+    "plan",
+    "flows.command.capacity:plan",
+    """Work out replicas, GPUs, storage and cost for a load.
+
+Figures come from this workspace's own judging, service and files where there are any, else from
+docs/results.md; a plan names those that it extrapolates from. Name what you measured on another machine:
+--pictures-per-s and --p95-alone-ms, for example of a GPU. Prices are in any currency.
+""",
+    click.Option(["--pictures-per-day"], type=click.FloatRange(0), required=True, help="On a usual day."),
+    click.Option(
+        ["--peak-factor"],
+        type=click.FloatRange(1),
+        default=3.0,
+        show_default=True,
+        help="The busiest minutes as a multiple of the day's mean rate.",
+    ),
+    click.Option(
+        ["--p95-ms"],
+        type=click.FloatRange(0, min_open=True),
+        help="95 % of the answers may take so long at the peak. Default: serving.slo.p95_ms.",
+    ),
+    click.Option(
+        ["--spare-replicas"],
+        type=click.IntRange(0),
+        default=1,
+        show_default=True,
+        help="That may be lost at the peak.",
+    ),
+    click.Option(["--gpus-per-replica"], type=click.IntRange(0), default=0, show_default=True, help="Cards."),
+    click.Option(
+        ["--max-load"],
+        type=click.FloatRange(0.05, 0.95),
+        default=0.7,
+        show_default=True,
+        help="Share of the time in which a replica may work at the peak.",
+    ),
+    click.Option(
+        ["--variation"],
+        type=click.FloatRange(0),
+        default=1.0,
+        show_default=True,
+        help="Squared coefficient of variation of the time for a picture: 0 if all take as long.",
+    ),
+    click.Option(
+        ["--labels-per-month"], type=click.FloatRange(0), default=500.0, show_default=True, help="Pictures."
+    ),
+    click.Option(
+        ["--versions-per-month"],
+        type=click.FloatRange(0),
+        default=4.0,
+        show_default=True,
+        help="Trained models.",
+    ),
+    click.Option(["--replica-hour-price"], type=click.FloatRange(0), default=0.0, help="With its cards."),
+    click.Option(["--gb-month-price"], type=click.FloatRange(0), default=0.0, help="Of storage."),
+    click.Option(
+        ["--pictures-per-s"],
+        type=click.FloatRange(0, min_open=True),
+        help="Of one replica at its limit, as measured by you.",
+    ),
+    click.Option(
+        ["--p95-alone-ms"],
+        type=click.FloatRange(0, min_open=True),
+        help="Of an answer while nothing else is asked, as measured by you.",
+    ),
+    click.Option(["--picture-kb"], type=click.FloatRange(0, min_open=True), help="Size of a picture."),
+    click.Option(
+        ["--url"], default="", help="The service's address. Default: the one that `maskloop up` runs."
+    ),
+    click.Option(["--key"], default="", envvar="MASKLOOP_API_KEY", help="An API key with the scope metrics."),
+)
+
 KEYS_ADD: Final = make_command(
     "add",
     "flows.command.serving:keys_add",

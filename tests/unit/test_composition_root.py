@@ -15,6 +15,7 @@ from tests.unit.test_layers import PACKAGES, REPOSITORY
 STORIES: Final = {
     "flows.answering.batch_prediction": {"predict"},
     "flows.answering.service_assembly": {"create_service"},
+    "flows.capacity.measuring": {"measure_figures"},
     "flows.deciding.decisions": {"decide_by_hand"},
     "flows.demo.story": {"Demo"},
     "flows.drift.simulation": {"simulate_monitoring"},

@@ -150,7 +150,7 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     promised = "init ingest train retrain distil judge approve reject promote rollback reconcile status"
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade metrics"
-    promised += " gameday trends"
+    promised += " gameday trends plan"
     groups = {
         "data": "classes list report restore diff verify preview anchors audit check export",
         "feedback": "list ingest",
@@ -189,6 +189,7 @@ ARGUMENTS = {
     "reject": ["1"],
     "rollback": ["--why", "it is slow"],
     "abandon": ["cycle-1", "--why", "it waits for nothing"],
+    "plan": ["--pictures-per-day", "1000"],
     "predict": ["picture.png"],
     "data restore": ["data-v1"],
     "data diff": ["data-v1", "data-v2"],

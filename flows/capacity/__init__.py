@@ -1,0 +1,1 @@
+"""How many replicas, cards, gigabytes and how much money a load takes, from measured figures."""
