@@ -12,7 +12,7 @@ from dataset.raw.raw_picture import RawPicture, choose_page, refuse_large, with_
 from maskloop.errors import PictureError
 
 if TYPE_CHECKING:
-    from tifffile import TiffPage
+    from tifffile import TiffFile, TiffPage
 
 _MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION, _GDAL_NODATA = 274, 42113
@@ -31,7 +31,7 @@ def read_tiff(data: bytes, *, page: int | None, max_mpx: float) -> RawPicture:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = [one for one in file.pages if not (one.is_reduced or one.is_mask)]
+        pages = list_full_pages(file)
         chosen = pages[choose_page(len(pages), page, called="page")]
         width, height, num_bands = chosen.imagewidth, chosen.imagelength, chosen.samplesperpixel
         refuse_large(width, height, num_bands * chosen.bitspersample / 8, max_mpx=max_mpx)
@@ -43,6 +43,11 @@ def read_tiff(data: bytes, *, page: int | None, max_mpx: float) -> RawPicture:
             is_white_zero=chosen.photometric == _WHITE_IS_ZERO,
             declared_nodata=_tag(chosen, _GDAL_NODATA, None, float),
         )
+
+
+def list_full_pages(file: TiffFile) -> list[TiffPage]:
+    """Return the pages of a file that do not repeat another one smaller, or mask one."""
+    return [one for one in file.pages if not (one.is_reduced or one.is_mask)]
 
 
 def _refuse_other_colours(page: TiffPage) -> None:

@@ -61,6 +61,7 @@ SECTIONS: Final = {
     "Production": (
         serving.SERVE,
         serving.PREDICT,
+        serving.BATCH,
         loop.MONITOR,
         loop.TRENDS,
         intake.FEEDBACK,

@@ -1,4 +1,4 @@
-"""`maskloop serve`, `keys` and `predict`: the service, who may ask it, and asking it."""
+"""`maskloop serve`, `keys`, `predict` and `batch`: the service, who may ask it, and answers without it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from flows.answering.ask_service import ask_service
 from flows.answering.batch_prediction import predict as predict_pictures
 from flows.answering.incoming import PictureAnswer, balance
 from flows.answering.service_assembly import PRELOADED, make_application, open_keys
+from flows.batch.story import BatchReport, BatchRequest
+from flows.batch.story import batch as answer_batch
 from flows.console.output import Output, open_workspace, with_output
 from flows.scheduling.foreground import run_story
 from flows.workspace.telling import TerminalTeller
@@ -149,6 +151,32 @@ def predict(
     _show_answers(out, answers)
     if all(answer.error for answer in answers):
         sys.exit(DataError.exit_code)
+
+
+@with_output
+def batch(root: Path, out: Output, **asked: Any) -> None:
+    """Answer every picture of INPUT, in one resumable run, into OUTPUT."""
+    app = open_workspace(root)
+    report = run_story(app, "batch", answer_batch, request=BatchRequest(**asked))
+    out.answer(report, lambda: _show_report(report))
+
+
+def _show_report(report: BatchReport) -> None:
+    """Say what a run did, where it lies, and what it cost."""
+    click.echo(
+        f"{report.num_pictures} pictures: {report.num_answered} answered in {report.num_tiles} passes, "
+        f"{report.num_instances} instances; {report.num_set_aside} set aside, "
+        f"{report.num_passed_over} passed over"
+    )
+    click.echo(f"version {report.version}, {report.pictures_per_s:g} a second")
+    if report.cost is not None and report.cost_per_picture is not None and report.cost_per_tile is not None:
+        click.echo(
+            f"cost: {report.cost:.4f} {report.currency}, {report.cost_per_picture:.6f} a picture, "
+            f"{report.cost_per_tile:.6f} a tile"
+        )
+    click.echo(report.file)
+    if report.num_set_aside:
+        click.echo(f"set aside, with the reasons: {report.set_aside_file}", err=True)
 
 
 def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:

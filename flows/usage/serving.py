@@ -1,4 +1,4 @@
-"""What `maskloop serve`, `keys` and `predict` take."""
+"""What `maskloop serve`, `keys`, `predict` and `batch` take."""
 
 from __future__ import annotations
 
@@ -171,6 +171,46 @@ nothing could be answered.
         ["--url"], default="", help="Ask the service at this address instead of loading the model here."
     ),
     click.Option(["--key"], default="", envvar="MASKLOOP_API_KEY", help="An API key for --url."),
+)
+
+BATCH: Final = make_command(
+    "batch",
+    "flows.command.serving:batch",
+    """Answer every picture of INPUT, in one resumable run, into OUTPUT.
+
+INPUT is a folder, a list of pictures (.txt, .csv or .parquet), or an address such as s3://bucket/prefix.
+OUTPUT is a folder. Pictures too large to be answered whole, such as GeoTIFFs, are cut into overlapping
+tiles, and what tiles found is merged. A run that was killed goes on when the same command is given again:
+nothing finished is repeated. No picture becomes a production sample. Exit code 65: nothing could be answered.
+""",
+    click.Argument(["place"], metavar="INPUT"),
+    click.Argument(["output"], type=click.Path(path_type=Path, file_okay=False)),
+    click.Option(["--version"], default="", help="The version that answers. Default: the champion."),
+    click.Option(
+        ["--format", "wanted"],
+        type=click.Choice(["coco", "geojson", "parquet"]),
+        default="coco",
+        show_default=True,
+        help="Of the answers. Another format later repeats nothing.",
+    ),
+    click.Option(
+        ["--tile", "tile_px"],
+        type=click.IntRange(32),
+        help="Cut every larger picture into tiles of this side, in px. Default: only what is too large.",
+    ),
+    click.Option(
+        ["--overlap", "overlap_px"],
+        type=click.IntRange(0),
+        help="What tiles share, in px. Default: batch.overlap_px, or a quarter of --tile.",
+    ),
+    click.Option(
+        ["--min-score"],
+        type=click.FloatRange(0, 1),
+        help="Leave out instances with a lower score. Default: the model's own threshold.",
+    ),
+    click.Option(
+        ["--workers"], type=click.IntRange(1), help="Processes that answer. Default: batch.workers."
+    ),
 )
 
 KEYS: Final = CommandGroup(

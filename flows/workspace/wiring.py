@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -216,10 +216,7 @@ class App:
     @cached_property
     def predictors(self) -> Predictors:
         """Loads models: torch."""
-        with without_compiler():
-            from models.answering.predictors import TorchPredictors
-
-        return TorchPredictors()
+        return self.open_models()[0]
 
     @cached_property
     def exporter(self) -> Exporter:
@@ -228,13 +225,15 @@ class App:
 
         return TorchExporter()
 
+    @property
+    def open_models(self) -> Callable[[], tuple[Predictors, Machine]]:
+        """Opens the ports of `predictors` and `machine` in another process, to which it is sent."""
+        return open_models
+
     @cached_property
     def machine(self) -> Machine:
         """What models compute with here, as torch sees it."""
-        with without_compiler():
-            from models.machine import TorchMachine
-
-        return TorchMachine()
+        return self.open_models()[1]
 
     @property
     def feature_report(self) -> FeatureReport:
@@ -313,6 +312,15 @@ class App:
     def state_reader(self) -> StateReader:
         """Reads the ledger without reading anything twice."""
         return StateReader(self.ledger)
+
+
+def open_models() -> tuple[Predictors, Machine]:
+    """Open the ports that load models and count cores, in this process, which need not have the workspace."""
+    with without_compiler():
+        from models.answering.predictors import TorchPredictors
+        from models.machine import TorchMachine
+
+    return TorchPredictors(), TorchMachine()
 
 
 def open_app(root: Path, *, teller: Teller | None = None, actor: str = "") -> App:

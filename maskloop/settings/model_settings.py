@@ -1,10 +1,10 @@
-"""Settings of the network, and of how it is trained."""
+"""Settings of the network: how it is trained, and how it answers very many pictures."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from maskloop.settings.backbones import BackboneName
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
@@ -27,6 +27,38 @@ class PredictionSettings(Section):
     """Look at each picture scaled by these factors too, and join the answers."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the networks compute in."""
+
+
+class BatchSettings(Section):
+    """How `maskloop batch` cuts pictures, shares them out, and what an hour costs."""
+
+    tile_px: Count = 1024
+    """Side of the tiles of pictures that are too large to be answered whole."""
+    overlap_px: Annotated[int, Field(ge=0)] = 256
+    """What neighbouring tiles share at least."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that answer; 0: one for each core, or one for an accelerator."""
+    shard_pictures: Count = 16
+    """Pictures and tiles that are kept together, the most that a kill costs each worker."""
+    price_per_hour: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of everything that a run uses for an hour; 0: costs are not told."""
+    currency: str = "EUR"
+
+    @model_validator(mode="after")
+    def _tiles_are_larger_than_their_overlap(self) -> BatchSettings:
+        if self.overlap_px >= self.tile_px:
+            raise ValueError("overlap_px must be below tile_px")
+        return self
+
+    def overlap_of(self, tile_px: int | None, overlap_px: int | None) -> int:
+        """Return the overlap that was asked for, or the default of such tiles.
+
+        >>> BatchSettings().overlap_of(None, None), BatchSettings().overlap_of(512, None)
+        (256, 128)
+        """
+        if overlap_px is not None:
+            return overlap_px
+        return self.overlap_px if tile_px is None else tile_px // 4
 
 
 class ModelSettings(Section):

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from maskloop.errors import ConfigurationError
 from maskloop.settings.check_settings import CheckedKind, Rule
 from maskloop.settings.labelling_settings import LabellingSettings
-from maskloop.settings.model_settings import ModelSettings, TrainingSettings
+from maskloop.settings.model_settings import BatchSettings, ModelSettings, TrainingSettings
 from maskloop.settings.network_rules import find_contradictions
 from maskloop.settings.notification_settings import NotificationSettings
 from maskloop.settings.picture_settings import PictureSettings
@@ -320,6 +320,7 @@ class Settings(Section):
     serving: ServingSettings = ServingSettings()
     rollout: RolloutSettings = RolloutSettings()
     export: ExportSettings = ExportSettings()
+    batch: BatchSettings = BatchSettings()
     slo: tuple[ObjectiveSettings, ...] = ()
     """Objectives beside, or instead of, the default ones."""
     servers: ServerSettings = ServerSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -140,6 +141,10 @@ class FakeApp(App):
     def machine(self) -> Any:
         return self._world.machine
 
+    @property
+    def open_models(self) -> Any:
+        return self._world.open_models
+
     @cached_property
     def feature_report(self) -> Any:
         return FakeFeatureReport()
@@ -194,6 +199,7 @@ class World:
         self.predictors = FakePredictors()
         self.exporter = FakeExporter()
         self.machine = FakeMachine()
+        self.open_models: Callable[[], tuple[Any, Any]] = lambda: (self.predictors, self.machine)
         self.artist: Artist = BlankArtist()
 
     def app(self, *, actor: str = "rita", countdown: Countdown | None = None) -> App:

@@ -191,6 +191,7 @@ ARGUMENTS = {
     "abandon": ["cycle-1", "--why", "it waits for nothing"],
     "plan": ["--pictures-per-day", "1000"],
     "predict": ["picture.png"],
+    "batch": ["pictures", "answers"],
     "data restore": ["data-v1"],
     "data diff": ["data-v1", "data-v2"],
     "data verify": ["data-v1"],
@@ -223,6 +224,7 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
     [
         (["ingest", "nowhere.json"], 66, "the annotation file does not exist"),
         (["predict", "nowhere.png"], 66, "nothing serves yet"),
+        (["batch", ".", "answers"], 66, "nothing serves yet"),
         (["monitor"], 66, "nothing serves yet"),
         (["lineage"], 66, "nothing serves yet"),
         (["history", "--at", "2026-01-01"], 66, "nothing served at 2026-01-01"),
