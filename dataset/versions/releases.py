@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from dataset.storage.git import git, identity
 from dataset.version_store import tag_number
 from maskloop.digest import canonical_json
-from maskloop.errors import NotFoundError
+from maskloop.errors import IntegrityError, NotFoundError, RefusedError
 
 _RECORD_LINE: Final = "maskloop-data: "
 _COMMITTED: Final = ("data.dvc", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
@@ -32,18 +33,66 @@ class Release:
         return canonical_json({name: getattr(self, name) for name in fields})
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What all hosts know of the releases, wherever they were made.
+
+    Attributes:
+        releases: By tag.
+        current: The tag of the current one; empty for none.
+    """
+
+    releases: Mapping[str, Release] = field(default_factory=dict)
+    current: str = ""
+
+
 class Releases:
-    """The releases in the git repository of a workspace.
+    """The releases in the git repository of a workspace, and those that other hosts have made.
 
     Args:
         root: The workspace.
+        read_recorded: Says what all hosts know; None if there is only this one.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, read_recorded: Callable[[], Recorded] | None = None) -> None:
+        self._root, self._read_recorded = root, read_recorded or Recorded
 
     def all(self) -> dict[str, Release]:
-        """Return every release by its tag, oldest first."""
+        """Return every release by its tag, oldest first.
+
+        Raises:
+            IntegrityError: if one here is not the one that was recorded by this tag.
+        """
+        own, recorded = self._own(), self._read_recorded().releases
+        for tag, release in own.items():
+            if tag in recorded and recorded[tag].fingerprint != release.fingerprint:
+                raise IntegrityError(
+                    f"two hosts have made different versions {tag}, and the record has the other one",
+                    where=str(self._root),
+                    hint=f"`git tag -d {tag}` here, and ingest the batch again on the host that ingests",
+                )
+        everything = {**recorded, **own}
+        return {tag: everything[tag] for tag in sorted(everything, key=tag_number)}
+
+    def current_elsewhere(self) -> tuple[str, ...]:
+        """Return the current tag if another host has made versions that are not here; else nothing."""
+        recorded = self._read_recorded()
+        return (recorded.current,) if recorded.releases.keys() - self._own().keys() else ()
+
+    def refuse_if_behind(self) -> None:
+        """Make sure that a next version can build on all others.
+
+        Raises:
+            RefusedError: if another host has made some that this host's git has not got.
+        """
+        if lacking := sorted(self._read_recorded().releases.keys() - self._own().keys(), key=tag_number):
+            raise RefusedError(
+                f"{lacking[-1]} was made on another host, and git has not got it here",
+                where=str(self._root),
+                hint="Run it on that host, or bring its commits and tags here: `git pull --tags`",
+            )
+
+    def _own(self) -> dict[str, Release]:
         if not (self._root / ".git").exists():
             return {}
         form = "%(refname:short)%09%(*objectname)%09%(contents:subject)"
@@ -81,7 +130,7 @@ class Releases:
         records = [line.removeprefix(_RECORD_LINE) for line in log if line.startswith(_RECORD_LINE)]
         if records:
             release = Release(**json.loads(records[-1]))
-            if release.tag not in self.all():
+            if release.tag not in self._own():
                 self.tag(release, log[0])
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import shutil
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +46,7 @@ from dataset.versions.catalog import (
     write_catalog,
 )
 from dataset.versions.data_folder import DataFolder
-from dataset.versions.releases import Release, Releases
+from dataset.versions.releases import Recorded, Release, Releases
 from dataset.versions.shelf import Shelf
 from maskloop.errors import IntegrityError, MaskloopError, RefusedError, StorageError, UnavailableError
 from maskloop.files import locked, storage_error, write_bytes, write_text
@@ -57,12 +57,23 @@ _IGNORED: Final = ("/data", "/.maskloop/")
 
 
 class DvcDatasetStore:
-    """Data versions of one workspace, through git and DVC."""
+    """Data versions of one workspace, through git and DVC.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    Args:
+        workspace: Whose.
+        read_recorded: Says what versions other hosts have made; None if there is only this one.
+        writing_alone: Keeps other hosts from making versions.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        read_recorded: Callable[[], Recorded] | None = None,
+        writing_alone: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._workspace, self._writing_alone = workspace, writing_alone
         self._root = workspace.root
-        self._releases = Releases(workspace.root)
+        self._releases = Releases(workspace.root, read_recorded)
         self._cache_dir = self._root / ".dvc" / "cache"
         self._cache = self._cache_dir / "files" / "md5"
         self._known = KnownFiles(workspace.state_dir / "known-files.json")
@@ -76,11 +87,10 @@ class DvcDatasetStore:
     def current(self) -> DatasetVersion | None:
         """Return the newest version that `data.dvc` pins; if it pins none, the newest of all."""
         releases = self._releases.all()
-        if not releases:
-            return None
         pinned = pinned_md5(self._root / "data.dvc")
         matching = [tag for tag, release in releases.items() if release.dvc_md5 == pinned]
-        return self.open(matching[-1] if matching else list(releases)[-1])
+        found = self._releases.current_elsewhere() or [*releases, *matching][-1:]
+        return self.open(*found) if found else None
 
     def versions(self) -> tuple[str, ...]:
         """Return all tags, oldest first."""
@@ -106,6 +116,7 @@ class DvcDatasetStore:
     def staging(self) -> Iterator[Path]:
         """Be the only writer, with an empty folder; what an interrupted writer left is cleared away."""
         with self._writing():
+            self._releases.refuse_if_behind()
             staging_dir = self._workspace.state_dir / "staging"
             shutil.rmtree(staging_dir, ignore_errors=True)
             folder = staging_dir / uuid.uuid4().hex[:8]
@@ -158,6 +169,7 @@ class DvcDatasetStore:
         """
         version = self.open(tag)
         with self._writing():
+            self._releases.refuse_if_behind()
             self._bring(self._releases.named(tag))
             pin = git(self._root, "show", f"{version.git_commit}:data.dvc")
             with self._folder.replaced(pin):
@@ -210,7 +222,7 @@ class DvcDatasetStore:
         if getattr(self._held, "writing", False):
             yield
             return
-        with locked(self._workspace.locks_dir / "data.lock", what="the data set"):
+        with locked(self._workspace.locks_dir / "data.lock", what="the data set"), self._writing_alone():
             self._held.writing = True
             try:
                 self._prepare()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dataset.labelling.port import LabellingTool
 from dataset.storage.git import describe_revision
+from dataset.versions.releases import Recorded, Release
 from dataset.versions.revision import DatasetStore, DvcDatasetStore
 from evaluation import overlays
 from evaluation.overlays import Artist
@@ -24,6 +25,7 @@ from maskloop.clock import Clock, SystemClock
 from maskloop.database.address import sqlite_url
 from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.folding.reader import StateReader
+from maskloop.ledger.leases import leased
 from maskloop.ledger.port import Ledger
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.workspace_settings import Settings
@@ -95,7 +97,21 @@ class App:
     @cached_property
     def data(self) -> DatasetStore:
         """The data versions, in git and DVC."""
-        return DvcDatasetStore(self.workspace)
+        if not self.settings.servers.shared_url:
+            return DvcDatasetStore(self.workspace)
+
+        def read_recorded() -> Recorded:
+            state = self.state()
+            made = (
+                Release(one.tag, one.fingerprint, one.dvc_md5, one.sentence(), one.git_commit)
+                for one in state.versions
+            )
+            return Recorded({one.tag: one for one in made}, state.data_tag)
+
+        lease_s = self.settings.retraining.lease_s
+        return DvcDatasetStore(
+            self.workspace, read_recorded, lambda: leased(self.ledger, "ingest", ttl_s=lease_s)
+        )
 
     @cached_property
     def models(self) -> ModelStore:

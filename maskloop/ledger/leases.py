@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,8 +15,8 @@ from maskloop.ledger.port import Ledger
 def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], None]]:
     """Hold a lease for the body; a heartbeat renews it until the body or the process ends.
 
-    Gives a function that raises UnavailableError once the lease is lost to another process: call it between
-    steps of long work.
+    Gives a function that raises UnavailableError once the lease is lost to another process, or could not be
+    renewed for as long as it lasts, so that another may have it: call it between steps of long work.
 
     Raises:
         BusyError: if somebody else holds it.
@@ -28,19 +29,23 @@ def leased(ledger: Ledger, name: str, *, ttl_s: float) -> Iterator[Callable[[], 
             f"{name} is already running{where}", hint="Wait for it to end; `maskloop status` shows it"
         )
     ended, lost = threading.Event(), threading.Event()
+    renewed_at = time.monotonic()
 
     def keep_alive() -> None:
+        nonlocal renewed_at
         while not ended.wait(ttl_s / 3):
+            begun_at = time.monotonic()
             try:
                 if not ledger.renew_lease(lease, ttl_s=ttl_s):
                     lost.set()
                     return
+                renewed_at = begun_at
             except MaskloopError:  # the ledger is busy: there are two more heartbeats
                 continue
 
     def check() -> None:
-        if lost.is_set():
-            raise UnavailableError(f"the lease on {name} was lost to another process")
+        if lost.is_set() or time.monotonic() - renewed_at >= ttl_s:
+            raise UnavailableError(f"the lease on {name} was lost to another process, or to a silent ledger")
 
     heartbeat = threading.Thread(target=keep_alive, name=f"lease on {name}", daemon=True)
     heartbeat.start()

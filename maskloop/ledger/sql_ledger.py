@@ -15,6 +15,7 @@ import psutil
 from sqlalchemy import (
     URL,
     Column,
+    Connection,
     Integer,
     MetaData,
     Select,
@@ -33,7 +34,7 @@ from maskloop.database.address import sqlite_url
 from maskloop.database.database import Database
 from maskloop.database.store import Store
 from maskloop.digest import canonical_json
-from maskloop.errors import UnavailableError
+from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.ledger.port import (
     FIRST_PREVIOUS,
     SCHEMA_VERSION,
@@ -81,15 +82,35 @@ _snapshots = Table(
     Column("body_digest", String(64), nullable=False),
 )
 _NUM_SNAPSHOTS_KEPT: Final = 2
+_MAX_SKEW_S: Final = 300.0
 STORE: Final = Store("ledger", "the ledger", _metadata, synchronous="FULL")
 
 
 class SqlLedger:
-    """The ledger in SQLite (WAL) or, by URL, in PostgreSQL."""
+    """The ledger in SQLite (WAL) or, by URL, in PostgreSQL.
 
-    def __init__(self, url: str | URL, *, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
+    Args:
+        url: Of the database.
+        clock: Stamps entries.
+        lease_clock: Tells when leases expire; None for PostgreSQL's own, so that hosts need not agree on the
+            time, and for ``clock`` with a file.
+
+    Raises:
+        ConfigurationError: if this machine's clock and PostgreSQL's are more than five minutes apart: then
+            approvals and schedules would not mean what they say.
+        MaskloopError: as `Database` does.
+    """
+
+    def __init__(
+        self, url: str | URL, *, clock: Clock | None = None, lease_clock: Clock | None = None
+    ) -> None:
+        self._clock, self._lease_clock = clock or SystemClock(), lease_clock
         self._database = Database(url, STORE)
+        try:
+            self._refuse_another_time()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def at(cls, path: Path, *, clock: Clock | None = None) -> SqlLedger:
@@ -187,8 +208,10 @@ class SqlLedger:
 
         A holder on this machine whose process has ended is not alive, whatever its lease says.
         """
-        owner, expires = _this_process(), write_time(self._clock.now() + timedelta(seconds=ttl_s))
+        owner, ttl = _this_process(), timedelta(seconds=ttl_s)
         with self._database.writing() as connection:
+            now = self._lease_time(connection)
+            expires = write_time(now + ttl)
             row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
             if row is None:
                 try:
@@ -198,7 +221,7 @@ class SqlLedger:
                 except UniqueViolation:
                     return None
                 return Lease(name, owner, 1)
-            if _is_alive(row["owner"]) and _read_time(row["expires_at"]) > self._clock.now():
+            if _is_alive(row["owner"]) and _read_time(row["expires_at"]) > now:
                 return None
             taken = connection.execute(
                 update(_leases)
@@ -211,29 +234,42 @@ class SqlLedger:
         """Say who holds a lease, without touching it; None if it was never taken or was given back."""
         with self._database.reading() as connection:
             row = connection.execute(select(_leases).where(_leases.c.name == name)).mappings().first()
+            now = self._lease_time(connection)
         if row is None or _read_time(row["expires_at"]) == _FREED:
             return None
         host, pid, _created = row["owner"].rsplit("/", 2)
-        is_alive = _is_alive(row["owner"]) and _read_time(row["expires_at"]) > self._clock.now()
+        is_alive = _is_alive(row["owner"]) and _read_time(row["expires_at"]) > now
         return LeaseHolder(host, int(pid), is_alive)
 
     def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
         """Prolong a lease; False if it was lost to another holder."""
-        expires = write_time(self._clock.now() + timedelta(seconds=ttl_s))
-        return self._set_expiry(lease, expires)
+        with self._database.writing() as connection:
+            expires = self._lease_time(connection) + timedelta(seconds=ttl_s)
+            return _set_expiry(connection, lease, write_time(expires))
 
     def free_lease(self, lease: Lease) -> None:
         """Give a lease back, if it is still held."""
-        self._set_expiry(lease, write_time(_FREED))
-
-    def _set_expiry(self, lease: Lease, expires_at: str) -> bool:
         with self._database.writing() as connection:
-            changed = connection.execute(
-                update(_leases)
-                .where(_leases.c.name == lease.name, _leases.c.epoch == lease.epoch)
-                .values(expires_at=expires_at)
+            _set_expiry(connection, lease, write_time(_FREED))
+
+    def _lease_time(self, connection: Connection) -> datetime:
+        if self._lease_clock is not None:
+            return self._lease_clock.now()
+        return self._database.now(connection) or self._clock.now()
+
+    def _refuse_another_time(self) -> None:
+        if self._lease_clock is not None:
+            return
+        with self._database.reading() as connection:
+            theirs = self._database.now(connection)
+        ahead_s = (self._clock.now() - theirs).total_seconds() if theirs else 0.0
+        if abs(ahead_s) > _MAX_SKEW_S:
+            way = "ahead of" if ahead_s > 0 else "behind"
+            raise ConfigurationError(
+                f"this machine's clock is {abs(ahead_s) / 60:.0f} minutes {way} the database's",
+                where=self._database.where,
+                hint="Set the clocks of both, for example by NTP, and run the same command again",
             )
-            return bool(changed.rowcount == 1)
 
     def _find_by_key(self, key: str) -> Entry | None:
         with self._database.reading() as connection:
@@ -292,6 +328,11 @@ def _from_row(row: Any) -> Entry:
 
 def _read_time(written: str) -> datetime:
     return datetime.fromisoformat(written)
+
+
+def _set_expiry(connection: Connection, lease: Lease, expires_at: str) -> bool:
+    is_ours = (_leases.c.name == lease.name) & (_leases.c.epoch == lease.epoch)
+    return connection.execute(update(_leases).where(is_ours).values(expires_at=expires_at)).rowcount == 1
 
 
 def _this_process() -> str:

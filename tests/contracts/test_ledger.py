@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from maskloop.database.address import sqlite_url
-from maskloop.errors import UnavailableError
+from maskloop.errors import ConfigurationError, UnavailableError
 from maskloop.ledger.leases import leased
-from maskloop.ledger.port import Ledger, Snapshot, check_chain, newest_first
+from maskloop.ledger.port import Lease, Ledger, Snapshot, check_chain, newest_first
 from maskloop.ledger.sql_ledger import SqlLedger
 from tests.fakes.ledger import FakeClock, FakeLedger
 
@@ -30,7 +34,7 @@ def ledger(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> 
         return
     is_file = request.param == "sqlite"
     url = sqlite_url(tmp_path / "ledger.db") if is_file else request.getfixturevalue("postgresql_url")
-    made = SqlLedger(url, clock=clock)
+    made = SqlLedger(url, clock=clock, lease_clock=clock)
     yield made
     made.close()
 
@@ -233,3 +237,64 @@ def test_dropped_snapshots_take_no_entry_along(told: Ledger) -> None:
     told.drop_snapshots()
     assert told.newest_snapshot("1") is None
     assert len(told.entries()) == 6
+
+
+def test_a_lease_lasts_by_postgresql_s_clock_whatever_the_hosts_clocks_say(postgresql_url: str) -> None:
+    first = SqlLedger(postgresql_url)
+    assert first.take_lease("training", ttl_s=60)
+    with closing(ShiftedHost(postgresql_url)) as other:
+        assert other.take_lease("training", ttl_s=60) is None
+        holder = other.lease_holder("training")
+        assert holder is not None
+        assert holder.is_alive
+    first.close()
+
+
+class ShiftedHost(SqlLedger):
+    """A host four minutes ahead, which is refused nothing yet."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, clock=ShiftedClock(timedelta(minutes=4)))
+
+
+class ShiftedClock:
+    def __init__(self, by: timedelta) -> None:
+        self._by = by
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._by
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(3, "4320 minutes ahead of the database"), (-3, "4320 minutes behind the database")]
+)
+def test_a_host_whose_clock_is_days_off_is_told_so_and_writes_nothing(
+    postgresql_url: str, days: int, said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        SqlLedger(postgresql_url, clock=ShiftedClock(timedelta(days=days)))
+
+
+def test_a_lease_that_could_not_be_renewed_for_its_time_counts_as_lost(clock: FakeClock) -> None:
+    ledger = SilentLedger(clock)
+    with leased(ledger, "training", ttl_s=0.15) as check:
+        check()
+        assert ledger.has_been_asked.wait(30)
+        time.sleep(0.2)  # real time is what a lease lasts by
+        with pytest.raises(UnavailableError, match="silent ledger"):
+            check()
+
+
+class SilentLedger(FakeLedger):
+    """Gives leases, and answers no more from then on."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.has_been_asked = threading.Event()
+
+    def renew_lease(self, lease: Lease, *, ttl_s: float) -> bool:
+        self.has_been_asked.set()
+        raise UnavailableError("no answer")
+
+    def free_lease(self, lease: Lease) -> None:
+        pass

@@ -146,7 +146,7 @@ def test_a_ledger_in_postgresql_keeps_its_entries_and_becomes_append_only(dumped
     """The version before had no triggers there."""
     before = Database(dumped_url, sql_ledger.STORE)
     table = sql_ledger.STORE.metadata.tables["entries"]
-    ledger = SqlLedger(dumped_url, clock=FakeClock())
+    ledger = SqlLedger(dumped_url, clock=FakeClock(), lease_clock=FakeClock())
     assert len(ledger.entries()) == 24
     assert_ledger_goes_on(ledger)
     with pytest.raises(BrokenConstraint, match="append-only"), before.writing() as connection:

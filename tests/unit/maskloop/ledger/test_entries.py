@@ -137,7 +137,7 @@ def test_a_ledger_that_is_busy_for_a_moment_costs_no_lease() -> None:
             renewed.set()
             return True
 
-    with leased(Busy(), "training of c2", ttl_s=0.01) as check:
+    with leased(Busy(), "training of c2", ttl_s=1.5) as check:
         assert renewed.wait(timeout=10)
         check()
 
