@@ -56,6 +56,9 @@ MAY_SKIP: Final = {
         "CI runs the test unless they cannot be fetched"
     ),
     "test_the_owner_and_the_present_user_are_named": "only root can become another user",
+    "test_hosts_with_addresses_of_their_own_hold_what_must_hold": (
+        "only root may make network namespaces; everywhere, the contract suites show what each store promises"
+    ),
     "test_memory_is_put_onto_large_pages_and_stays_what_it_was": "needs a kernel that gives large pages",
 }
 """By a test's name, without parameters: why it may be skipped, and where its claim is proven instead."""

@@ -26,7 +26,7 @@ _NETWORK_TIMEOUTS: Final = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""Of libpq, in s, the second in ms. Without them a host that is cut off waits a quarter of an hour for an answer."""
+"""Of libpq, in s, the second in ms. Without them a host that is cut off waits a quarter of an hour."""
 _IDLE_TIMEOUT_S: Final = 60
 _LOCKS: Final = 0x6D61736B
 """Sets our advisory locks in PostgreSQL apart from those of others."""

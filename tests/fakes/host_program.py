@@ -32,6 +32,9 @@ class Host:
         """Work under the lease whenever it is free, step by step, until told to stop."""
         self._worker.start()
 
+    def worked_so_far(self) -> list[tuple[float, float]]:
+        return [*self.worked]
+
     def stop(self) -> list[tuple[float, float]]:
         self._stop.set()
         self._worker.join(60)
@@ -52,10 +55,10 @@ class Host:
     def look(self, names: list[str]) -> dict[str, Any]:
         """What this host knows: kept pictures, counts, the champion and the entries' keys."""
         kept = [self.app.samples.get(name) for name in names]
-        whole = [one for one in kept if one and self.app.samples.picture_bytes(one) == picture_of(one.sample_id)]
+        held = {one.sample_id: self.app.samples.picture_bytes(one) for one in kept if one}
         counts, state = self.app.samples.counts(), self.app.state()
         return {
-            "whole": [one.sample_id for one in whole],
+            "whole": [name for name, picture in held.items() if picture == picture_of(name)],
             "counts": [counts.received, counts.scored, counts.skipped, counts.pending],
             "champion": state.champion.version if state.champion else "",
             "keys": [entry.key for entry in self.app.ledger.entries() if entry.key.startswith("trigger")],

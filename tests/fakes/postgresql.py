@@ -29,7 +29,6 @@ _SETTINGS: Final = (  # nothing here outlives the tests: no disk is waited for
     "synchronous_commit=off",
     "autovacuum=off",
     "shared_buffers=16MB",
-    "listen_addresses=",
 )
 
 
@@ -72,8 +71,11 @@ class PostgresqlServer:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    """Run a server in a temporary folder. PostgreSQL refuses to run as root: it then runs as nobody."""
+def postgresql_server(address: str = "", network: str = "") -> Iterator[PostgresqlServer]:
+    """Run a server in a temporary folder. PostgreSQL refuses to run as root: it then runs as nobody.
+
+    With an address it listens there too, for all of a network.
+    """
     identity = _identity()
     with tempfile.TemporaryDirectory(prefix="maskloop-pg-") as name:
         folder = Path(name)
@@ -88,7 +90,12 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
             cwd=folder,
             **_as(identity),
         )
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        if network:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} trust\n")
+        settings = [
+            part for setting in (*_SETTINGS, f"listen_addresses={address}") for part in ("-c", setting)
+        ]
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
                 [programs / "postgres", "-D", data, "-k", folder, *settings],

@@ -31,13 +31,14 @@ class S3Server:
     """A server that runs. While ``refusal`` is set it answers everything with that status and code."""
 
     port: int
+    host: str = "127.0.0.1"
     asked: list[Asked] = field(default_factory=list)
     refusal: tuple[int, str] | None = None
     _numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,7 +59,7 @@ class S3Server:
 
 @contextmanager
 def s3_server(host: str = "127.0.0.1", port: int = 0) -> Iterator[S3Server]:
-    server = S3Server(port)
+    server = S3Server(port, host)
     dispatcher = DomainDispatcherApplication(create_backend_app)
     http = make_server(host, port, _counted(dispatcher, server), threaded=True, request_handler=_Quiet)
     server.port = http.server_port
