@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo gameday test fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench gpu cluster clean distclean environment
+.PHONY: demo gameday test tests fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench gpu cluster clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo $(if $(LABELS),--labels $(LABELS))
@@ -16,8 +16,10 @@ demo: environment       ## one whole turn of the loop, on a laptop CPU
 gameday: environment    ## the failures F1 to F8, played in copies of the demo's workspace (`make demo` first)
 	$(BIN)/maskloop gameday all -w demo
 
+test: check tests       ## everything proven; `make -j 2 test` checks while it tests
+
 # Tests of one file stay together and share what is slow to start; the longest begin (tests/e2e/conftest.py).
-test: environment check  ## everything proven, in a process for each core
+tests: environment      ## the tests alone, in a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Left out: DVC, decoders that die, training, exports, whole workflows and real servers; `make test` runs them.

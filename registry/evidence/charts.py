@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from markupsafe import Markup
@@ -103,6 +104,11 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> Markup:
         y: From bottom to top.
         lines: Each with a colour of its own, see `Line.style`.
     """
+    return _draw_line_chart(title, x, y, tuple(lines))
+
+
+@lru_cache(maxsize=64)  # the pages of one version show the same charts, and are written again and again
+def _draw_line_chart(title: str, x: Axis, y: Axis, lines: tuple[Line, ...]) -> Markup:
     drawn = Markup("").join(_draw_line(line, index, x, y) for index, line in enumerate(lines))
     svg = Markup(
         '<svg viewBox="0 0 {w} {h}" role="img" aria-label="{title}"><title>{title}</title>{axes}{lines}</svg>'
