@@ -15,6 +15,10 @@ MirrorOutcome = Literal["compared", "challenger_failed", "champion_failed", "dro
 class Observer(Protocol):
     """Told from the event loop and from threads; never blocks, never raises."""
 
+    def requests_in_flight(self, number: int) -> None:
+        """So many requests are being received, answered or sent by this process."""
+        ...
+
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """A request was answered; ``cause`` is empty, or a short name such as ``overloaded``."""
         ...
@@ -58,6 +62,9 @@ class Observer(Protocol):
 
 class SilentObserver:
     """Discards everything it observes."""
+
+    def requests_in_flight(self, number: int) -> None:
+        """Do nothing."""
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """Do nothing."""

@@ -157,6 +157,7 @@ class RequestLog:
 
     def __init__(self, app: ASGIApp, *, service: Service, tracer: Tracer, counted: tuple[str, ...]) -> None:
         self._app, self._service, self._tracer, self._counted = app, service, tracer, counted
+        self._num_in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and tell how it ended."""
@@ -179,6 +180,7 @@ class RequestLog:
 
         with self._tracer.span(f"{scope['method']} {scope['path']}", headers=scope["headers"]) as span:
             state["trace_id"] = span.trace_id
+            self._count(scope["path"], 1)
             try:
                 await self._app(scope, receive, watched)
             except Exception as error:
@@ -189,7 +191,13 @@ class RequestLog:
             finally:
                 span.set("http.response.status_code", status)
                 span.set("maskloop.model_version", state.get("version", ""))
+                self._count(scope["path"], -1)
                 self._tell(state, scope["path"], status, time.perf_counter() - started)
+
+    def _count(self, path: str, change: int) -> None:
+        if path.startswith(self._counted):
+            self._num_in_flight += change
+            self._service.observer.requests_in_flight(self._num_in_flight)
 
     def _tell(self, state: dict[str, Any], path: str, status: int, seconds: float) -> None:
         if not path.startswith(self._counted):

@@ -103,6 +103,7 @@ class Metrics:
         self._stage_s = self._histogram(
             "stage_seconds", "Time in a stage.", LATENCY_BOUNDS_S, "stage", "version"
         )
+        self._in_flight = self._gauge("in_flight", "Requests that are not answered yet.", "livesum")
         self._queue_length = self._gauge("queue_length", "Pictures that wait for the model.", "livesum")
         self._queue_wait_s = self._gauge("queue_wait_seconds", "What a new picture would wait.", "livemax")
         self._mirrored = self._counter("mirrored", "Pictures meant for both models.", "outcome")
@@ -146,6 +147,10 @@ class Metrics:
     def show_loop(self, state: LoopState, quality: Sequence[QualityBudget] = ()) -> None:
         """Show from now on what the ledger says: rollout, drift, and how good the champion is."""
         self._loop.show(state, quality)
+
+    def requests_in_flight(self, number: int) -> None:
+        """Show how many requests are not answered yet."""
+        self._in_flight.set(number)
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """Count an answer and its time."""

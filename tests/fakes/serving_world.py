@@ -152,6 +152,9 @@ class RememberingObserver(SilentObserver):
     def stage_ended(self, stage: str, **facts: Any) -> None:
         self.told.append(("stage", {"stage": stage, **facts}))
 
+    def requests_in_flight(self, number: int) -> None:
+        self.told.append(("in flight", {"number": number}))
+
     def request_ended(self, **facts: Any) -> None:
         self.told.append(("request", facts))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -163,6 +164,21 @@ def test_a_request_is_told_once_with_its_version_and_without_its_key(
     assert key.split("_", 2)[2] not in caplog.text
     (told,) = world.observer.of("request")
     assert (told["status"], told["version"], told["cause"]) == (200, "1", "")
+
+
+def test_requests_that_are_not_answered_yet_are_told_and_probes_are_not(world: ServiceWorld) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        posts = [
+            client.post("/v1/predict", content=PNG, headers={"content-type": "image/png"}) for _ in range(3)
+        ]
+        await asyncio.gather(*posts, client.post("/v1/predict", content=b"no picture"))
+        await client.get("/readyz")
+
+    world.run(story)
+    numbers = [facts["number"] for told, facts in world.observer.told if told == "in flight"]
+    assert max(numbers) == 4
+    assert numbers[-1] == 0
+    assert len(numbers) == 8
 
 
 def test_a_refused_request_is_told_with_its_cause(world: ServiceWorld) -> None:

@@ -109,11 +109,13 @@ def test_pictures_the_model_does_not_know_are_counted(figures: Figures) -> None:
 
 def test_queue_samples_mirrors_and_feedback_are_shown(figures: Figures) -> None:
     figures.metrics.queue_changed(length=3, waiting_s=0.25)
+    figures.metrics.requests_in_flight(5)
     figures.metrics.sampled("kept")
     figures.metrics.sample_log_lagged(waiting=7, oldest_s=1.5)
     figures.metrics.mirrored("compared")
     figures.metrics.feedback_given("wrong", version="1")
     assert (figures.get("queue_length"), figures.get("queue_wait_seconds")) == (3, 0.25)
+    assert figures.get("in_flight") == 5
     assert figures.get("samples_total", outcome="kept") == 1
     assert (figures.get("samples_waiting"), figures.get("samples_oldest_seconds")) == (7, 1.5)
     assert figures.get("mirrored_total", outcome="compared") == 1
