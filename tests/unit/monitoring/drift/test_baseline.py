@@ -20,6 +20,8 @@ from monitoring.drift.baseline import (
 from monitoring.features.observation import Observation
 from tests.fakes.drift_data import baseline_of, draw
 
+RECORDS = Path(__file__).parents[3] / "records"
+
 
 @pytest.fixture
 def baseline() -> Baseline:
@@ -80,6 +82,21 @@ def test_a_baseline_without_picture_digests_has_the_digest_that_it_had_before_th
     plain = baseline_of([Observation({"a": 1.0}, (1.0,)), Observation({"a": 2.0}, (2.0,))])
     assert plain.picture_digests.size == 0
     assert plain.digest == "823dceee46e5f40510d5ea0a922591a526bc33df99bf12ad61081df1f5fc4507"
+
+
+def test_a_baseline_of_schema_3_that_was_written_once_stays_readable() -> None:
+    kept = load_baseline(RECORDS / "baseline-3.npz")
+    assert kept.digest == "0c5b4c6a4f89c9edab188e7deb5e32639e81d6744cfa6c03c4c09e052468a7bf"
+    assert (kept.weights_digest, kept.data_fingerprint) == ("weights", "data")
+    assert kept.rows()[1:] == [
+        {"brightness": 0.5, "count": 1.0},
+        {"brightness": 0.75, "count": 2.0},
+        {"brightness": 1.0},
+    ]
+    assert kept.scene_values[:, 0].tolist() == [0.5, 0.75]
+    assert kept.looks.tolist() == [4, 8]
+    assert kept.embeddings.tolist() == [[float(number), 0.5] for number in range(4)]
+    assert kept.picture_digests.tolist() == [f"picture {number}" for number in range(4)]
 
 
 def test_no_pictures_are_no_baseline() -> None:
