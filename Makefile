@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo gameday test tests fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench gpu cluster clean distclean environment
+.PHONY: demo gameday test tests fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench gpu workers cluster clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo $(if $(LABELS),--labels $(LABELS))
@@ -72,9 +72,13 @@ bench: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycoco
 gpu: environment        ## training and prediction on a GPU, beside stock torchvision; in small on a CPU (see docs/results.md)
 	$(BIN)/python -m benchmarks.gpu
 
-cluster: environment    ## three hosts in network namespaces, one cut off and one killed in each of 20 rounds; needs root
+cluster: environment    ## three hosts in network namespaces, one cut off and one killed in each of 20 rounds (needs root); workers of a training, killed
 	MASKLOOP_SKIPS=none MASKLOOP_CLUSTER_ROUNDS=20 OMP_NUM_THREADS=1 \
 	  $(BIN)/python -m pytest tests/contracts/test_several_hosts.py
+	MASKLOOP_CLUSTER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+
+workers: environment    ## one worker and several, on all GPUs or, without any, on the cores of a CPU (see docs/results.md)
+	$(BIN)/python -m benchmarks.workers
 
 PICTURES := --extra tiff --extra dicom --extra heic  # every format of pictures, small beside the rest
 SERVERS := --extra postgresql --extra s3 --extra kubernetes --extra cluster

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from maskloop.errors import ConfigurationError
+from maskloop.settings.network_rules import check_cluster, refuse
 from maskloop.settings.workspace_settings import Settings, load_settings
 
 
@@ -26,6 +27,16 @@ def refuse_unusable_place(root: Path) -> None:
         )
 
 
+def _with_workers(settings: Settings, workers: int) -> Settings:
+    """Return the settings with another number of workers. Raises ConfigurationError if it cannot be."""
+    cluster = settings.training.cluster
+    least = min(cluster.least_workers, workers)
+    changed = cluster.model_copy(update={"workers": workers, "least_workers": least})
+    training = settings.training.model_copy(update={"cluster": changed})
+    refuse(check_cluster(training))
+    return settings.model_copy(update={"training": training})
+
+
 @dataclass(frozen=True)
 class Workspace:
     """One folder with `maskloop.toml`, the data and everything the loop writes.
@@ -34,11 +45,14 @@ class Workspace:
     """
 
     root: Path
+    workers: int | None = None
+    """Processes of a training, in place of what `maskloop.toml` says."""
 
     @cached_property
     def settings(self) -> Settings:
         """The parsed settings. Raises ConfigurationError on first use if they are wrong."""
-        return load_settings(self.settings_file)
+        settings = load_settings(self.settings_file)
+        return settings if self.workers is None else _with_workers(settings, self.workers)
 
     @property
     def settings_file(self) -> Path:

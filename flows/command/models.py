@@ -23,21 +23,21 @@ from maskloop.state.cycle_state import Cycle
 
 
 @with_output
-def train(root: Path, out: Output, *, by: str) -> None:
+def train(root: Path, out: Output, *, by: str, workers: int | None) -> None:
     """Train a model on the newest data, judge it, ask for approval."""
-    _turn(root, out, by, "first-weights")
+    _turn(root, out, by, "first-weights", workers=workers)
 
 
 @with_output
-def retrain(root: Path, out: Output, *, by: str) -> None:
+def retrain(root: Path, out: Output, *, by: str, workers: int | None) -> None:
     """Train on from the champion with old and new pictures, and judge."""
-    _turn(root, out, by, "champion")
+    _turn(root, out, by, "champion", workers=workers)
 
 
 @with_output
-def distil(root: Path, out: Output, *, by: str) -> None:
+def distil(root: Path, out: Output, *, by: str, workers: int | None) -> None:
     """Train a new network taught by labels and champion, and judge."""
-    _turn(root, out, by, "first-weights", is_taught=True)
+    _turn(root, out, by, "first-weights", workers=workers, is_taught=True)
 
 
 @with_output
@@ -76,8 +76,16 @@ def benchmark(root: Path, out: Output, *, model: str, images: Path | None, round
     out.answer(found, lambda: out.table([asdict(row) for row in found.rows], title))
 
 
-def _turn(root: Path, out: Output, by: str, starts_from: StartsFrom, *, is_taught: bool = False) -> None:
-    app = open_workspace(root, actor=by or user_name())
+def _turn(
+    root: Path,
+    out: Output,
+    by: str,
+    starts_from: StartsFrom,
+    *,
+    workers: int | None,
+    is_taught: bool = False,
+) -> None:
+    app = open_workspace(root, actor=by or user_name(), workers=workers)
     if starts_from == "champion" or is_taught:
         refuse_without_champion(app.state())
     name = "retrain" if starts_from == "champion" else "train"

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,11 +91,17 @@ def with_output(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def open_workspace(root: Path, *, actor: str = "", teller: Teller | None = None) -> App:
-    """Open the workspace of a command, telling its story on standard error unless to another teller."""
+def open_workspace(
+    root: Path, *, actor: str = "", teller: Teller | None = None, workers: int | None = None
+) -> App:
+    """Open the workspace of a command, telling its story on standard error unless to another teller.
+
+    ``workers`` takes the place of the settings' own number of them.
+    """
     context = click.get_current_context(silent=True)
     opener: WorkspaceOpener = (context and context.obj) or open_app
-    return opener(root, teller=teller or TerminalTeller(), actor=actor)
+    app = opener(root, teller=teller or TerminalTeller(), actor=actor)
+    return app if workers is None else replace(app, workspace=replace(app.workspace, workers=workers))
 
 
 def is_one_stream() -> bool:

@@ -135,6 +135,7 @@ def describe_attempt(
         run_id=run_id,
         device=device,
         teacher_digest=start.teacher_digest,
+        workers=settings.training.cluster.workers,
     )
 
 
@@ -202,6 +203,7 @@ def describe_parameters(settings: Settings, started: TrainingStarted, *, is_bf16
         "parent_digest": started.parent_digest,
         "teacher_digest": started.teacher_digest,
         "device": started.device,
+        "workers": started.workers,
         "computed_in": "bf16" if is_bf16 else "fp32",
     }
 

@@ -10,11 +10,21 @@ import click
 from flows.console.command_line import make_command
 from flows.console.parameters import by
 
+
+def _workers() -> click.Option:
+    return click.Option(
+        ["--workers"],
+        type=click.IntRange(1),
+        help="Processes that train together, on Ray. Default: as [training.cluster] says.",
+    )
+
+
 TRAIN: Final = make_command(
     "train",
     "flows.command.models:train",
     "Train a model on the newest data, judge it, ask for approval.",
     by("asks for it"),
+    _workers(),
 )
 
 RETRAIN: Final = make_command(
@@ -22,6 +32,7 @@ RETRAIN: Final = make_command(
     "flows.command.models:retrain",
     "Train on from the champion with old and new pictures, and judge.",
     by("asks for it"),
+    _workers(),
 )
 
 DISTIL: Final = make_command(
@@ -33,6 +44,7 @@ It starts from first weights. For a faster network than the champion: make [mode
 smaller first.
 """,
     by("asks for it"),
+    _workers(),
 )
 
 JUDGE: Final = make_command(

@@ -31,6 +31,7 @@ from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace, refuse_unusable_place
+from models.cluster.versions import refuse_without_ray
 from models.imports import without_compiler
 from models.ports import Exporter, Machine, Predictors, Trainer
 from monitoring.channels.port import Channel
@@ -224,7 +225,12 @@ class App:
 
     @cached_property
     def trainer(self) -> Trainer:
-        """Makes models: torch, which takes a second to import."""
+        """Makes models: torch, which takes a second to import, or several of it that Ray starts."""
+        if self.settings.training.cluster.workers > 1:
+            refuse_without_ray()
+            from models.cluster.ray_trainer import RayTrainer
+
+            return RayTrainer()
         from models.training.trainer import TorchTrainer
 
         return TorchTrainer()

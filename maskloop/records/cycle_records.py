@@ -121,13 +121,16 @@ class TrainingStarted(Record):
     device: str
     teacher_digest: str = ""
     """Weights it learns from beside the labels; empty for none."""
+    workers: int = 1
+    """Processes that train together."""
 
     def sentence(self) -> str:
         """Say it in plain words."""
         start = f"from the weights {self.parent_digest[:12]}" if self.parent_digest else "from first weights"
         if self.teacher_digest:
             start = f"{start}, taught by the weights {self.teacher_digest[:12]}"
-        attempt = f"attempt {self.attempt}, run {self.run_id[:8]}"
+        together = f", {self.workers} workers" if self.workers > 1 else ""
+        attempt = f"attempt {self.attempt}, run {self.run_id[:8]}{together}"
         return f"training on {self.data_tag}, {start} ({attempt})"
 
 

@@ -164,11 +164,26 @@ class DistillationSettings(Section):
     """The champion teaches only where it gives what the label says at least this score."""
 
 
+class ClusterSettings(Section):
+    """How many processes train one network together. That changes what is computed by rounding alone."""
+
+    workers: Count = 1
+    """Processes, each with a GPU of its own where there is one; 1 trains in this process, without Ray."""
+    least_workers: Annotated[int, Field(ge=0)] = 0
+    """Go on with as few as this when hosts are lost; 0 waits until there is room for all."""
+    address: str = ""
+    """Of a Ray cluster that this machine belongs to, `host:6379` or `auto`; empty starts Ray here."""
+    max_failures: Annotated[int, Field(ge=0)] = 3
+    """Losses of workers in one attempt before it fails; each goes on from the last checkpoint."""
+
+
 class TrainingSettings(Section):
     """How the network is trained, from its first weights and again from the champion's."""
 
     steps: Count = 2000
     batch_size: Count = 2
+    batch_parts: Count = 1
+    """A batch goes through the network in so many parts, one after the other, which need less memory."""
     learning_rate: Positive = 2e-4
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
@@ -205,6 +220,16 @@ class TrainingSettings(Section):
     augmentation: AugmentationSettings = AugmentationSettings()
     sampling: PictureSamplingSettings = PictureSamplingSettings()
     distillation: DistillationSettings = DistillationSettings()
+    cluster: Annotated[ClusterSettings, Field(exclude=True)] = ClusterSettings()
+    """Where it is trained does not shape the model, so no digest of the settings holds it."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_newer_keys_at_their_defaults(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Settings that do not use them keep their digests."""
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if (name, value) != ("batch_parts", 1)}
 
     @field_validator("fast_parts")
     @classmethod

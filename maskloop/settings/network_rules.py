@@ -39,6 +39,7 @@ def find_contradictions(model: ModelSettings, training: TrainingSettings) -> tup
         *check_picture_size(model),
         *check_weights(model),
         *check_prediction(model.prediction, training.fast_parts),
+        *check_cluster(training),
     )
 
 
@@ -102,6 +103,29 @@ def check_prediction(
         said = "torchvision's own parts know neither soft suppression nor several views"
         hint = f"leave {' and '.join(sorted(left_out))} in training.fast_parts"
         yield Contradiction("model.prediction", said, hint)
+
+
+def check_cluster(training: TrainingSettings) -> Iterator[Contradiction]:
+    """Find what several workers, or a batch in parts, cannot be trained with."""
+    workers, parts = training.cluster.workers, training.batch_parts
+    if workers * parts > training.batch_size:
+        yield Contradiction(
+            "training.batch_size",
+            f"a batch of {training.batch_size} pictures has none for each of {workers} workers in each of "
+            f"{parts} parts",
+            f"make it at least {workers * parts}, or lower training.cluster.workers or training.batch_parts",
+        )
+    if training.cluster.least_workers > workers:
+        said = f"{training.cluster.least_workers} workers cannot be the least of {workers}"
+        yield Contradiction("training.cluster.least_workers", said, f"make it at most {workers}")
+    left_out = {"heads", "preparation", "proposals"} - {*training.fast_parts}
+    if workers > 1 and left_out:
+        said = "torchvision's own parts take means over one worker's pictures, not over the batch"
+        hint = f"leave {', '.join(sorted(left_out))} in training.fast_parts"
+        yield Contradiction("training.fast_parts", said, hint)
+    if workers > 1 and training.evaluate_beside:
+        said = "several workers evaluate together, between their steps"
+        yield Contradiction("training.evaluate_beside", said, "set it to false")
 
 
 def alternatives_to_weights(backbone: str | None = None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -42,6 +43,14 @@ class TrainingBatch:
     images: list[Tensor]
     targets: list[dict[str, Tensor]]
     names: tuple[str, ...]
+
+    def cut(self, sizes: Sequence[int]) -> list[TrainingBatch]:
+        """Return so many pictures at a time, as they follow one another."""
+        ends = [*accumulate(sizes, initial=0)]
+        return [
+            TrainingBatch(self.images[start:end], self.targets[start:end], self.names[start:end])
+            for start, end in pairwise(ends)
+        ]
 
     def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch on a device, without waiting for it."""
@@ -98,9 +107,23 @@ class BatchStream:
     """
 
     def __init__(
-        self, cache: PictureCache, plan: Sequence[Sequence[LabelledPicture]], settings: TrainingSettings
+        self,
+        cache: PictureCache,
+        plan: Sequence[Sequence[LabelledPicture]],
+        settings: TrainingSettings,
+        *,
+        places: Sequence[int] | None = None,
     ) -> None:
-        self._cache, self._plan, self._settings = cache, plan, settings
+        """Make batches.
+
+        Args:
+            cache: Where pixels come from.
+            plan: The pictures of each batch.
+            settings: How pictures are varied, and by how many threads.
+            places: The places in a batch that are made, which look as they do in the whole batch; None makes
+                all.
+        """
+        self._cache, self._plan, self._settings, self._places = cache, plan, settings, places
         pairs = settings.augmentation.mirrored_classes
         self._mirrored = mirrored_labels(cache.dataset.class_names, pairs) if pairs else None
 
@@ -121,6 +144,8 @@ class BatchStream:
     def make(self, step: int) -> TrainingBatch:
         """Make the batch of one step."""
         pictures = self._plan[step]
+        places = range(len(pictures)) if self._places is None else self._places
+        own = [(place, pictures[place]) for place in places]
         examples = [
             make_example(
                 picture,
@@ -130,12 +155,12 @@ class BatchStream:
                 mirrored=self._mirrored,
                 lend=self._lend,
             )
-            for place, picture in enumerate(pictures)
+            for place, picture in own
         ]
         return TrainingBatch(
             [image for image, _ in examples],
             [target for _, target in examples],
-            tuple(picture.name for picture in pictures),
+            tuple(picture.name for _, picture in own),
         )
 
     def _lend(self, random: np.random.Generator) -> TrainingExample:

@@ -16,6 +16,9 @@ from torch import Tensor
 from torchvision.models.detection._utils import Matcher
 
 _PAIRS_AT_ONCE: Final = 2**24
+_GOLDEN_STEP: Final = 0x9E3779B97F4A7C15 - 2**64
+_MIXING: Final = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
+"""SplitMix64's constants, as int64 holds them."""
 
 
 def pad_rows(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -79,7 +82,11 @@ def _iou(truth_BG4: Tensor, boxes_BN4: Tensor) -> Tensor:
 
 
 def draw_balanced(
-    labels_BN: Tensor, count: int, positive_share: float, generator: torch.Generator | None = None
+    labels_BN: Tensor,
+    count: int,
+    positive_share: float,
+    generator: torch.Generator | None = None,
+    picture_seeds: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Draw boxes at random: at most a share of objects, the rest background, none of what is neither.
 
@@ -91,12 +98,17 @@ def draw_balanced(
         count: Boxes for each picture.
         positive_share: Of the objects among them, 0..1.
         generator: On the device of the labels; None draws from torch's own.
+        picture_seeds: int64 (B,). What is drawn in a picture follows from its seed alone, whatever the other
+            pictures are; see `keys_of`.
 
     Returns:
         int64 (B, S), objects first, and bool (B, S): which of them were really drawn, where a picture has
         too few. S is ``count``, or N if that is less.
     """
-    keys_BN = torch.rand(labels_BN.shape, device=labels_BN.device, generator=generator)
+    if picture_seeds is None:
+        keys_BN = torch.rand(labels_BN.shape, device=labels_BN.device, generator=generator)
+    else:
+        keys_BN = keys_of(picture_seeds, labels_BN.shape[1])
     is_object = labels_BN >= 1
     size = labels_BN.shape[1]
     limit = min(int(count * positive_share), size)
@@ -105,6 +117,28 @@ def draw_balanced(
     ranks_BN = torch.where(is_drawn, keys_BN + 2.0, keys_BN.masked_fill(labels_BN != 0, -1.0))
     ranks_BS, drawn_BS = ranks_BN.topk(min(count, size))
     return drawn_BS, ranks_BS >= 0.0
+
+
+def keys_of(seeds_B: Tensor, count: int) -> Tensor:
+    """Return float32 (B, N), random numbers in 0..1 that follow from a row's seed and the place in it alone.
+
+    SplitMix64 (Steele et al., "Fast Splittable Pseudorandom Number Generators", 2014), whose n-th number
+    needs none before it: the same on every device, for every number of rows and of places.
+
+    Args:
+        seeds_B: int64.
+        count: N.
+    """
+    mixed = seeds_B[:, None] + torch.arange(1, count + 1, device=seeds_B.device) * _GOLDEN_STEP
+    for shift, factor in _MIXING:
+        mixed = (mixed ^ _shift_right(mixed, shift)) * factor
+    mixed = mixed ^ _shift_right(mixed, 31)
+    return _shift_right(mixed, 40).to(torch.float32) * 2.0**-24
+
+
+def _shift_right(bits: Tensor, places: int) -> Tensor:
+    """Shift int64 as if it had no sign."""
+    return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
 def count_by_group(group_N: Tensor, num_groups: int, is_counted_N: Tensor | None = None) -> Tensor:

@@ -24,6 +24,8 @@ from models.operations.suppression import Suppression, suppress_in_groups
 
 _MIN_SIDE_PX: Final = 1e-2
 """Boxes with a shorter side are empty; torchvision's number."""
+_LOSSES_OF_OBJECTS: Final = ("loss_mask", "loss_taught_mask")
+"""Means over the regions that hold an instance; the other losses are means over all regions."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,15 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
     Attributes:
         lesson: Makes other losses of what was drawn in a step and its losses; see `training.distillation`.
         generator: Draws the regions that are learned from; None takes torch's own.
+        picture_seeds: int64 (B,), draw them instead, in each picture from its own seed.
+        mean_counts: Makes of the numbers of regions and of objects, int64 (2,), the mean numbers of several
+            ranks.
     """
 
     suppression = Suppression()
     generator: torch.Generator | None = None
+    picture_seeds: Tensor | None = None
+    mean_counts: Callable[[Tensor], Tensor] | None = None
     lesson: Callable[[Drawn, dict[str, Tensor]], dict[str, Tensor]] | None = None
 
     @classmethod
@@ -136,8 +143,21 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         losses = {"loss_classifier": of_class, "loss_box_reg": of_box, "loss_mask": of_mask}
         if self.lesson:
             drawn = Drawn(regions, logits, deltas, objects, mask_logits, image_shapes)
-            return [], self.lesson(drawn, losses)
-        return [], losses
+            losses = self.lesson(drawn, losses)
+        return [], self._weigh(losses, len(regions.labels), len(mask_logits))
+
+    def _weigh(self, losses: dict[str, Tensor], num_regions: int, num_objects: int) -> dict[str, Tensor]:
+        """Make of means over this rank's regions shares of the mean over all ranks' regions.
+
+        Their mean over the ranks is then what one process, with all pictures, would have computed.
+        """
+        if self.mean_counts is None:
+            return losses
+        of_all = self.mean_counts(torch.tensor([num_regions, num_objects])).tolist()
+        regions, objects = num_regions / max(of_all[0], 1e-9), num_objects / max(of_all[1], 1e-9)
+        return {
+            name: loss * (objects if name in _LOSSES_OF_OBJECTS else regions) for name, loss in losses.items()
+        }
 
     def postprocess_detections(
         self,
@@ -243,7 +263,11 @@ class CropHeads(RoIHeads):  # type: ignore[misc]
         leave_out_crowds(labels_BN, boxes_BN4, targets, sizes)
         sampler = self.fg_bg_sampler
         drawn_BS, is_drawn_BS = draw_balanced(
-            labels_BN, sampler.batch_size_per_image, sampler.positive_fraction, self.generator
+            labels_BN,
+            sampler.batch_size_per_image,
+            sampler.positive_fraction,
+            self.generator,
+            self.picture_seeds,
         )
         picture_K, place_K = is_drawn_BS.nonzero(as_tuple=True)
         at = picture_K, drawn_BS[picture_K, place_K]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,9 +36,11 @@ class Preparation(GeneralizedRCNNTransform):  # type: ignore[misc]
 
     Attributes:
         views: Those a prediction is made from; see `answering.views`. Training has the picture as it is.
+        largest_size: Makes of the height and width of a batch, px, those of all ranks' batches together.
     """
 
     views: tuple[View, ...] = (View(),)
+    largest_size: Callable[[tuple[int, int], torch.device], tuple[int, ...]] | None = None
 
     def __init__(self, min_size_px: int, max_size_px: int) -> None:
         super().__init__(min_size_px, max_size_px, [*_MEAN], [*_SPREAD])
@@ -77,6 +79,8 @@ class Preparation(GeneralizedRCNNTransform):  # type: ignore[misc]
     def _normalise_at_once(self, images: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Tensor:
         device, each = images[0].device, self.size_divisible
         height, width = (-(-max(sides) // each) * each for sides in zip(*sizes, strict=True))
+        if self.largest_size:
+            height, width = self.largest_size((height, width), device)
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
         raw = torch.empty(
             (len(images), 3, height, width), dtype=self._scale.dtype, device=device, memory_format=layout

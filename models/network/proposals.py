@@ -10,7 +10,7 @@ around one, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -34,9 +34,13 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
 
     Attributes:
         generator: Draws the anchors that are learned from; None takes torch's own.
+        picture_seeds: int64 (B,), draw them instead, in each picture from its own seed.
+        mean_count: Makes of a number of anchors, int64, the mean number of several ranks.
     """
 
     generator: torch.Generator | None = None
+    picture_seeds: Tensor | None = None
+    mean_count: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
     def like(cls, rpn: RegionProposalNetwork) -> SparseProposals:
@@ -149,7 +153,11 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
         leave_out_crowds(labels_BN, anchors_N4[None], targets, sizes)
         sampler = self.fg_bg_sampler
         drawn_BS, is_drawn_BS = draw_balanced(
-            labels_BN, sampler.batch_size_per_image, sampler.positive_fraction, self.generator
+            labels_BN,
+            sampler.batch_size_per_image,
+            sampler.positive_fraction,
+            self.generator,
+            self.picture_seeds,
         )
         objectness, deltas = answer_at(self.head, maps, drawn_BS)
         is_object_BS = (labels_BN.gather(1, drawn_BS) == 1) & is_drawn_BS
@@ -158,20 +166,23 @@ class SparseProposals(RegionProposalNetwork):  # type: ignore[misc]
         wanted = truth_BG4.gather(1, instance_BS[:, :, None].expand(-1, -1, 4))
         wanted = torch.where(is_object_BS[:, :, None], wanted, own)
         goal = self.box_coder.encode_single(wanted.flatten(end_dim=1), own.flatten(end_dim=1))
-        return _losses(objectness, deltas, is_drawn_BS, is_object_BS, goal.view_as(own))
+        count = is_drawn_BS.sum()
+        if self.mean_count:
+            count = self.mean_count(count)
+        sums = _summed_losses(objectness, deltas, is_drawn_BS, is_object_BS, goal.view_as(own))
+        return {name: total / count for name, total in sums.items()}
 
 
-def _losses(
+def _summed_losses(
     objectness_BS: Tensor, deltas_BS4: Tensor, is_drawn_BS: Tensor, is_object_BS: Tensor, goal_BS4: Tensor
 ) -> dict[str, Tensor]:
-    count = is_drawn_BS.sum()
     unsure = F.binary_cross_entropy_with_logits(
         objectness_BS, is_object_BS.to(objectness_BS.dtype), reduction="none"
     )
     off = F.smooth_l1_loss(deltas_BS4, goal_BS4, beta=_BETA, reduction="none")
     return {
-        "loss_objectness": (unsure * is_drawn_BS).sum() / count,
-        "loss_rpn_box_reg": (off * is_object_BS[:, :, None]).sum() / count,
+        "loss_objectness": (unsure * is_drawn_BS).sum(),
+        "loss_rpn_box_reg": (off * is_object_BS[:, :, None]).sum(),
     }
 
 

@@ -12,11 +12,11 @@ from maskloop.settings.backbones import BACKBONES
 
 
 @contextmanager
-def seeded(seed: int, step: int) -> Iterator[None]:
-    """Make torch's random numbers in the body depend on seed and step alone; restore its state after."""
+def seeded(seed: int, step: int, *more: int) -> Iterator[None]:
+    """Make torch's random numbers in the body depend on these numbers alone; restore its state after."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(int(np.random.SeedSequence([seed, step, *more]).generate_state(1, np.uint64)[0]))
         yield
 
 

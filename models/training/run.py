@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from maskloop.errors import ConfigurationError, TrainingError
+from maskloop.settings.network_rules import check_cluster, refuse
 from models.artifacts.model_folder import load_model
 from models.devices import uses_bf16
 from models.loading.batches import BatchStream, LoadPicture, PictureCache, TrainingBatch
@@ -22,6 +23,9 @@ from models.loading.request import OnEvaluation, OnStep, TrainingRequest, identi
 from models.network.build import build_model
 from models.network.fast_parts import feed
 from models.network.weights import load_weights
+from models.ranks.group import ALONE, Ranks
+from models.ranks.learning import Classroom
+from models.ranks.places import share_places
 from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.determinism import seeded
 from models.training.distillation import Teacher
@@ -38,8 +42,15 @@ _COMPILER: Final = "inductor"
 class Run:
     """The network, the optimiser, the average and the judge of a run. Where it stands is its ``state``."""
 
-    def __init__(self, request: TrainingRequest, device: torch.device, load_picture: LoadPicture) -> None:
-        self.request, self.device = request, device
+    def __init__(
+        self,
+        request: TrainingRequest,
+        device: torch.device,
+        load_picture: LoadPicture,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        refuse(check_cluster(request.settings.training))
+        self.request, self.device, self.ranks = request, device, ranks
         self.training = request.settings.training
         self.model = _first_model(request).to(device).train()
         if device.type != "mps":
@@ -51,10 +62,15 @@ class Run:
         self.optimizer = _build_optimizer(self.trained, request)
         limit_bytes = self.training.picture_cache_mb * 2**20
         self.cache = PictureCache(request.dataset, load_picture, limit_bytes=limit_bytes)
-        self.stream = BatchStream(self.cache, plan_training(request), self.training)
+        self.places = share_places(
+            self.training.batch_size, parts=self.training.batch_parts, count=ranks.count, rank=ranks.rank
+        )
+        own = [place for part in self.places for place in part]
+        self.stream = BatchStream(self.cache, plan_training(request), self.training, places=own)
         self.waiting = WaitMeter()
         self.average = copy.deepcopy(self.model.state_dict()) if self.training.ema_decay else None
-        examiner = Examiner(self.model, request, self.cache, device)
+        examiner = Examiner(self.model, request, self.cache, device, ranks)
+        self.classroom = Classroom(self.model, ranks, self.training)
         self.judge = make_judge(examiner, beside=self.training.evaluate_beside)
         self.state = RunState()
 
@@ -62,25 +78,38 @@ class Run:
         """Learn from one batch. Raises TrainingError if a loss or the gradient is not finite."""
         start = time.perf_counter()
         rate = self._set_rates()
-        with seeded(self.training.seed, self.state.step), self._autocast():
-            on_device = feed(batch.to(self.device), self.training.fast_parts)
-            with self._teaching(on_device):
-                losses = self.model(on_device.images, on_device.targets)
-            loss = torch.stack([*losses.values()]).sum()
-        values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
-        self._refuse_unless(all(map(math.isfinite, values.values())), "the loss", values, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(torch.nn.utils.clip_grad_norm_(self.trained, self.training.clip_norm))
-        self._refuse_unless(math.isfinite(norm), "the gradient", values, batch)
+        values: dict[str, float] = {}
+        for number, part in enumerate(batch.cut([*map(len, self.places)])):
+            for name, value in self._learn_from(part, number).items():
+                values[name] = values.get(name, 0.0) + value
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.training.clip_norm)
+        self._refuse_unless(math.isfinite(float(norm)), "the gradient", values, batch, norm)
         self.optimizer.step()
         self._follow_average()
         seconds = time.perf_counter() - start
         self.state = self.state.after_step(sum(values.values()), seconds=seconds)
         if on_step:
             waited_percent = self.waiting.share_percent(seconds)
-            speed = len(batch.images) / seconds
+            speed = self.training.batch_size / seconds
             on_step(self.state.step, name_losses(values), rate, speed, waited_percent)
+
+    def _learn_from(self, part: TrainingBatch, number: int) -> dict[str, float]:
+        """Add the gradient of a part of the batch; return its losses, shares of the whole batch's."""
+        step, rank = self.state.step, self.ranks.rank
+        is_last = number == len(self.places) - 1
+        apart = (number, rank) if number or rank else ()  # what is dropped at random differs
+        with self.classroom.in_session(step, self.places[number], is_last_part=is_last):
+            with seeded(self.training.seed, step, *apart), self._autocast():
+                on_device = feed(part.to(self.device), self.training.fast_parts)
+                with self._teaching(on_device):
+                    losses = self.classroom.learner(on_device.images, on_device.targets)
+                own = torch.stack([*losses.values()]) * self._share_of_batch(number)
+                loss = own.sum()
+            values = dict(zip(losses, self.ranks.mean(own).tolist(), strict=True))
+            self._refuse_unless(all(map(math.isfinite, values.values())), "the loss", values, part, own)
+            loss.backward()  # type: ignore[no-untyped-call]
+        return values
 
     def evaluate(self, on_evaluation: OnEvaluation | None) -> None:
         """Have the (averaged) weights judged on the validation pictures; the best ones are kept.
@@ -96,7 +125,9 @@ class Run:
             self._hear(on_evaluation)
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint: the first rank does, all have the same."""
+        if not self.ranks.is_first:
+            return
         saved = {
             "request": identify(self.request),
             "model": self.model.state_dict(),
@@ -107,8 +138,13 @@ class Run:
         save_checkpoint(self.request.checkpoint_dir, self.state.step, saved)
 
     def resume(self) -> None:
-        """Go on from the newest intact checkpoint of this very request, if there is one."""
-        saved = load_checkpoint(self.request.checkpoint_dir)
+        """Go on from the newest intact checkpoint of this very request, if there is one.
+
+        The first rank reads it. How many ranks wrote it does not matter.
+        """
+        saved = self.ranks.spread(
+            load_checkpoint(self.request.checkpoint_dir) if self.ranks.is_first else None
+        )
         if saved is None:
             return
         if saved["request"] != identify(self.request):
@@ -133,6 +169,11 @@ class Run:
     def _load(self, state: dict[str, Tensor] | None) -> None:
         if state is not None:
             self.model.load_state_dict(state)
+
+    def _share_of_batch(self, number: int) -> float:
+        """Return the share of the batch's pictures, of all ranks, that lie in a part, 0..1."""
+        size, parts = self.training.batch_size, self.training.batch_parts
+        return len(share_places(size, parts=parts, count=1, rank=0)[number]) / size
 
     def _autocast(self) -> torch.autocast:
         enabled = uses_bf16(self.training.precision, self.device)
@@ -191,14 +232,16 @@ class Run:
             on_evaluation(judged.step, self.state.so_far.history[-1])
 
     def _refuse_unless(
-        self, is_finite: bool, what: str, values: Mapping[str, float], batch: TrainingBatch
+        self, is_finite: bool, what: str, values: Mapping[str, float], batch: TrainingBatch, own: Tensor
     ) -> None:
+        """Raise TrainingError, on all ranks alike, with the pictures of those whose own value is to blame."""
         if is_finite:
             return
+        names = self.ranks.gather(() if own.isfinite().all() else batch.names)
         losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         raise TrainingError(
             f"{what} is not finite at step {self.state.step + 1} ({losses})",
-            where=f"pictures {', '.join(batch.names)}",
+            where=f"pictures {', '.join(name for some in names for name in some)}",
             hint="look at these pictures' labels, or lower learning_rate or clip_norm",
         )
 

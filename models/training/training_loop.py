@@ -24,6 +24,7 @@ from models.artifacts.model_folder import save_artifact
 from models.devices import choose_device, peak_memory_bytes
 from models.loading.batches import LoadPicture
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest
+from models.ranks.group import ALONE, Ranks
 from models.training.determinism import deterministic, threads_for
 from models.training.run import Run
 from models.validation.class_iou import PixelsOf, calibrate_model
@@ -88,6 +89,7 @@ def train(
     on_checkpoint: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     load_picture: LoadPicture | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingResult:
     """Train, or go on where a killed run with the same request stood.
 
@@ -100,6 +102,8 @@ def train(
         on_checkpoint: Called with the steps done once their checkpoint is safely on disk.
         should_stop: Asked after each step; when true, a checkpoint is written and StoppedError raised.
         load_picture: Reads a picture file as uint8 (H, W, 3); the default is the data set's decoder.
+        ranks: The processes that train it together. All call this with equal requests and get equal models;
+            the first writes the checkpoints, and is the one that is asked to stop.
 
     Raises:
         TrainingError: if a loss or a gradient is not finite, naming the step and its pictures, or if there
@@ -112,7 +116,7 @@ def train(
     with (
         deterministic(device),
         threads_for(request.settings.model.backbone),
-        closing(Run(request, device, load)) as run,
+        closing(Run(request, device, load, ranks)) as run,
     ):
         run.resume()
         for batch in run.waiting.watch(run.stream.from_step(run.state.step)):
@@ -123,7 +127,8 @@ def train(
                 progress(run.state.step, request.steps)
             if run.state.is_evaluation_due(request):
                 run.evaluate(on_evaluation)
-            stop = should_stop is not None and should_stop() and not run.state.is_finished(request)
+            is_asked = should_stop is not None and should_stop()
+            stop = ranks.spread(is_asked) and not run.state.is_finished(request)
             if stop or run.state.is_checkpoint_due(request):
                 run.save()
                 if on_checkpoint:

@@ -15,6 +15,8 @@ from evaluation.iou import measure_mask_iou
 from evaluation.thresholds import calibrate_thresholds
 from models.answering.predictor import TorchPredictor
 from models.loading.ground_truth import ground_truth
+from models.ranks.group import ALONE, Ranks
+from models.ranks.places import share_items
 
 _PICTURES_AT_ONCE = 32
 PixelsOf = Callable[[LabelledPicture], NDArray[np.uint8]]
@@ -29,17 +31,21 @@ def measure_class_iou(
     class_names: tuple[str, ...],
     score_threshold: float,
     device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """Return each class's mask IoU, 0..1; a class without instances has no entry.
 
-    The model is left in evaluation mode. What ``pixels_of`` raises, this raises.
+    The model is left in evaluation mode. What ``pixels_of`` raises, this raises. Each picture is looked at by
+    one of the ranks, and all return the same.
 
     Raises:
         IntegrityError: if the model computes numbers that are not finite.
     """
     predictor = TorchPredictor(model, class_names=class_names, device=device)
+    own = [pictures[at] for at in share_items(len(pictures), count=ranks.count, rank=ranks.rank)]
+    found = ranks.gather(_detect(predictor, own, pixels_of, min_score=score_threshold))
     table = measure_mask_iou(
-        _detect(predictor, pictures, pixels_of, min_score=score_threshold),
+        {digest: each for one in found for digest, each in one.items()},
         [ground_truth(picture) for picture in pictures],
         class_names=class_names,
         score_threshold=score_threshold,

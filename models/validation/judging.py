@@ -26,6 +26,7 @@ from maskloop.errors import ConfigurationError
 from maskloop.settings.workspace_settings import GateSettings
 from models.loading.batches import PictureCache
 from models.loading.request import TrainingRequest
+from models.ranks.group import ALONE, Ranks
 from models.validation.class_iou import measure_class_iou
 from models.validation.loss import measure_losses
 
@@ -112,14 +113,21 @@ class Examiner:
     """Measures weights on a network of its own. The one that is trained is not touched, nothing is random."""
 
     def __init__(
-        self, model: MaskRCNN, request: TrainingRequest, cache: PictureCache, device: torch.device
+        self,
+        model: MaskRCNN,
+        request: TrainingRequest,
+        cache: PictureCache,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.device = device
+        self.device, self._ranks = device, ranks
         self._model = copy.deepcopy(model).requires_grad_(False).eval()
         self._request, self._cache, self._is_given_up = request, cache, Event()
 
     def measure(self, weights: Mapping[str, Tensor]) -> Measured:
         """Return what weights, by name, any shape and any dtype, achieve on the validation pictures.
+
+        The ranks share the pictures, each of which counts once, and all return the same.
 
         Raises:
             IntegrityError: if the network computes numbers that are not finite.
@@ -134,15 +142,18 @@ class Examiner:
             class_names=dataset.class_names,
             score_threshold=(settings.gates or GateSettings()).score_threshold,
             device=self.device,
+            ranks=self._ranks,
         )
-        losses = measure_losses(
-            self._model,
-            dataset.by_split["val"],
-            self._pixels,
-            training=settings.training,
-            device=self.device,
-        )
-        return Measured(class_iou, losses)
+        losses: dict[str, float] = {}
+        if self._ranks.is_first:
+            losses = measure_losses(
+                self._model,
+                dataset.by_split["val"],
+                self._pixels,
+                training=settings.training,
+                device=self.device,
+            )
+        return Measured(class_iou, self._ranks.spread(losses))
 
     def give_up(self) -> None:
         """Stop a measurement in another thread; its result is no longer needed."""

@@ -35,3 +35,13 @@ def test_settings_are_read_once_and_only_when_asked_for(tmp_path: Path) -> None:
     assert workspace.settings.model_name == "bolts"
     workspace.settings_file.unlink()
     assert workspace.settings.model_name == "bolts"
+
+
+def test_a_number_of_workers_takes_the_place_of_the_settings_own(tmp_path: Path) -> None:
+    cluster = "[training]\nbatch_size = 4\n[training.cluster]\nworkers = 3\nleast_workers = 3\n"
+    (tmp_path / "maskloop.toml").write_text(cluster)
+    assert Workspace(tmp_path).settings.training.cluster.workers == 3
+    other = Workspace(tmp_path, workers=2).settings.training.cluster
+    assert (other.workers, other.least_workers) == (2, 2)
+    with pytest.raises(ConfigurationError, match="has none for each of 5 workers"):
+        Workspace(tmp_path, workers=5).settings  # noqa: B018

@@ -10,10 +10,16 @@ from hypothesis import strategies as st
 
 from maskloop.errors import ConfigurationError
 from maskloop.settings.backbones import BACKBONES
-from maskloop.settings.model_settings import ModelSettings, PredictionSettings, TrainingSettings
+from maskloop.settings.model_settings import (
+    ClusterSettings,
+    ModelSettings,
+    PredictionSettings,
+    TrainingSettings,
+)
 from maskloop.settings.network_rules import (
     Contradiction,
     alternatives_to_weights,
+    check_cluster,
     check_network,
     check_picture_size,
     check_prediction,
@@ -179,6 +185,39 @@ def test_fast_parts_are_all_of_them_in_one_order_by_default() -> None:
     assert parts == tuple(sorted(parts))
     assert TrainingSettings(fast_parts=parts[::-1]).fast_parts == parts
     assert TrainingSettings(fast_parts=()).fast_parts == ()
+
+
+def test_where_it_is_trained_is_in_no_digest_and_parts_of_batches_only_if_there_are_several() -> None:
+    plain = TrainingSettings().model_dump(mode="json")
+    elsewhere = TrainingSettings(cluster=ClusterSettings(workers=8, address="auto"))
+    assert elsewhere.model_dump(mode="json") == plain
+    assert "batch_parts" not in plain
+    assert TrainingSettings(batch_parts=2).model_dump(mode="json") == {**plain, "batch_parts": 2}
+
+
+# --- several workers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("training", "key"),
+    [
+        ({"batch_size": 8, "cluster": {"workers": 8}}, None),
+        ({"batch_size": 7, "cluster": {"workers": 8}}, "training.batch_size"),
+        ({"batch_size": 8, "batch_parts": 3, "cluster": {"workers": 2}}, None),
+        ({"batch_size": 8, "batch_parts": 3, "cluster": {"workers": 3}}, "training.batch_size"),
+        ({"batch_size": 2, "batch_parts": 3}, "training.batch_size"),
+        ({"cluster": {"workers": 2, "least_workers": 2}}, None),
+        ({"cluster": {"workers": 2, "least_workers": 3}}, "training.cluster.least_workers"),
+        ({"cluster": {"workers": 2}, "fast_parts": ["heads", "preparation"]}, "training.fast_parts"),
+        ({"cluster": {"workers": 2}, "evaluate_beside": True}, "training.evaluate_beside"),
+        ({"evaluate_beside": True, "fast_parts": []}, None),
+    ],
+)
+def test_what_several_workers_cannot_do_is_said_before_they_start(
+    training: dict[str, Any], key: str | None
+) -> None:
+    found = [one.key for one in check_cluster(TrainingSettings.model_validate(training))]
+    assert found == ([key] if key else [])
 
 
 # --- single rules of networks ---------------------------------------------------------------------

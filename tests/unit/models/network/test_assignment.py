@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -6,7 +7,7 @@ from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou
 
 from models.network import assignment
-from models.network.assignment import draw_balanced, match_boxes, pad_rows
+from models.network.assignment import draw_balanced, keys_of, match_boxes, pad_rows
 
 
 def draw_boxes(random, count, side=40.0):
@@ -92,3 +93,22 @@ def test_each_box_is_drawn_equally_often():
 def test_a_picture_with_nothing_to_draw_gives_nothing(share):
     _, is_drawn = draw_balanced(torch.full((2, 7), -1), 4, share)
     assert not is_drawn.any()
+
+
+def test_what_is_drawn_in_a_picture_follows_from_its_seed_whatever_the_other_pictures_are():
+    labels = torch.from_numpy(np.random.default_rng(0).integers(-1, 3, (3, 60)))
+    seeds = torch.tensor([7, -(2**62), 11])
+    whole = draw_balanced(labels, 12, 0.25, picture_seeds=seeds)
+    for row in range(3):
+        alone = draw_balanced(labels[row : row + 1], 12, 0.25, picture_seeds=seeds[row : row + 1])
+        assert torch.equal(alone[0][0], whole[0][row])
+    padded = torch.cat([labels, torch.full((3, 20), -1)], dim=1)
+    assert torch.equal(draw_balanced(padded, 12, 0.25, picture_seeds=seeds)[0], whole[0])
+
+
+def test_keys_are_splitmix64_and_spread_evenly():
+    """The first number of the seed 1234567 is 6457827717110365317, as published with the algorithm."""
+    assert float(keys_of(torch.tensor([1234567]), 1)) == (6457827717110365317 >> 40) * 2.0**-24
+    keys = keys_of(torch.arange(8), 4000)
+    assert 0.0 <= float(keys.min()) < float(keys.max()) < 1.0
+    assert float((keys.mean(dim=1) - 0.5).abs().max()) < 0.02

@@ -1,0 +1,1 @@
+"""Several processes train one network together: what they agree on, and who has which pictures."""
