@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 import tomllib
 import uuid
 from typing import Any
@@ -309,8 +310,22 @@ def test_prefect_makes_jobs_from_the_template_that_kubernetes_accepts() -> None:
     assert complaints({**job, "metadata": {**job["metadata"], "name": "brave-nut"}}) == []
     assert flow["resources"]["limits"] == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": 2}
     assert flow["image"] == "maskloop-trainer:0.1.0"
+    assert flow["args"][:2] == ["prefect", "flow-run"]
     assert env["PGPASSWORD"]["valueFrom"]["secretKeyRef"]["name"] == "maskloop-postgresql"
     assert job["metadata"]["namespace"] == NAMESPACE
+
+
+def test_a_flow_joins_the_ray_cluster_before_its_command_runs() -> None:
+    found = rendered()["gpu-cloud"]
+    (flow,) = pods(found)["flow"]["spec"]["containers"]
+    shell, option, script, name = flow["command"]
+    head = f"{found.of('RayCluster')[0]['metadata']['name']}-head-svc:6379"  # as KubeRay names it
+    without_ray = script.replace("ray start", ": ray start")
+    ran = subprocess.run([shell, option, without_ray, name, "echo", "a b"], capture_output=True, text=True)
+
+    assert f"--address={head} --num-cpus=0" in script
+    assert ran.stdout == "a b\n"
+    assert "command" not in pods(rendered()["team"])["flow"]["spec"]["containers"][0]
 
 
 def test_every_variable_of_the_job_template_is_declared_and_used() -> None:

@@ -89,7 +89,7 @@ def test_ray_which_has_no_login_is_asked_by_neither_strangers_nor_the_service() 
     inside = {name for name, labels in labels_of(found).items() if selects(labels, policy["podSelector"])}
     let_in = {name for name, labels in labels_of(found).items() if selects(labels, peer["podSelector"])}
 
-    assert inside == {"ray-head", "ray-worker"}
+    assert inside == {"flow", "ray-head", "ray-worker"}, "a flow joins the cluster as a node"
     assert let_in == {"loop", "flow", "ray-head", "ray-worker"}
 
 
