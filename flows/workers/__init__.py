@@ -1,1 +1,1 @@
-"""Work shared out to processes: of this machine, or of a Ray cluster."""
+"""Work shared out to processes of this machine, behind a port."""

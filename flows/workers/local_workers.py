@@ -56,9 +56,10 @@ class LocalWorkers:
         return self._count
 
     @property
-    def process_ids(self) -> list[int]:
-        """Of the processes that are there now."""
-        return [worker.process.pid for worker in self._workers if worker.process.pid]
+    def ready_process_ids(self) -> list[int]:
+        """Of the processes that have begun."""
+        workers = [*self._workers]
+        return [worker.process.pid for worker in workers if worker.is_ready and worker.process.pid]
 
     def submit(self, number: int, task: bytes) -> None:
         """See the port."""

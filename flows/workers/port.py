@@ -1,6 +1,6 @@
-"""What shares out work: the port that processes of this machine and Ray's actors stand behind.
+"""What shares out work: the port that processes of this machine stand behind.
 
-One contract suite, `tests/contracts/test_workers.py`, holds for both.
+`tests/contracts/test_workers.py` holds them and their fake to one suite.
 """
 
 from __future__ import annotations

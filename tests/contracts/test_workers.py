@@ -1,13 +1,9 @@
-"""What shares out work keeps one contract: this process as a fake, processes, and Ray's actors."""
+"""What shares out work keeps one contract, whether the workers are this process or processes."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,52 +11,20 @@ import pytest
 
 from flows.workers.local_workers import LocalWorkers
 from flows.workers.port import Outcome, Work, Workers
-from maskloop.errors import DataError, MaskloopError, UnavailableError
+from maskloop.errors import MaskloopError, UnavailableError
 from tests.fakes.batch_world import InlineWorkers
+from tests.fakes.echo_work import Echo, Stillborn, Unfit
 
 WAIT_S = 60.0
 Opener = Callable[[Work, int], Workers]
+APART = {"processes": LocalWorkers}
+"""Workers that can die."""
+ALL = {"fake": InlineWorkers, **APART}
 
 
-@dataclass(frozen=True)
-class Echo:
-    """Answers a task with itself, the number of tasks of its worker, and fails or dies when told to."""
-
-    folder: Path
-
-    @contextmanager
-    def begin(self) -> Iterator[Callable[[bytes], bytes]]:
-        (self.folder / f"began-{os.getpid()}-{time.monotonic_ns()}").touch()
-        yield self.answer
-
-    def answer(self, task: bytes) -> bytes:
-        if task == b"fail":
-            raise DataError("the task is bad", where="here")
-        if task == b"die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return b"done " + task
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """Cannot begin."""
-
-    def begin(self) -> AbstractContextManager[Callable[[bytes], bytes]]:
-        raise DataError("the model is not there", where="a folder", hint="put it there")
-
-
-@dataclass(frozen=True)
-class Stillborn:
-    """Dies before it begins."""
-
-    def begin(self) -> AbstractContextManager[Callable[[bytes], bytes]]:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
-
-@pytest.fixture(params=[InlineWorkers, LocalWorkers], ids=["fake", "processes"])
+@pytest.fixture(params=ALL)
 def opener(request: pytest.FixtureRequest) -> Any:
-    return request.param
+    return ALL[request.param]
 
 
 def wait_for(workers: Workers) -> Outcome:
@@ -106,10 +70,10 @@ def test_work_that_cannot_begin_is_an_error_of_the_whole_run(opener: Opener) -> 
             wait_for(workers)
 
 
-@pytest.fixture(params=[LocalWorkers], ids=["processes"])
+@pytest.fixture(params=APART)
 def apart(request: pytest.FixtureRequest) -> Any:
     """Workers in processes of their own, which can die."""
-    return request.param
+    return APART[request.param]
 
 
 def test_a_worker_that_dies_costs_its_task_and_is_replaced(apart: Opener, tmp_path: Path) -> None:
