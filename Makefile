@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 UPGRADE :=
 unexport PYTHONDONTWRITEBYTECODE  # dozens of processes import torch, MLflow and Prefect: compile them once
 
-.PHONY: demo gameday test tests fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench gpu workers cluster clean distclean environment
+.PHONY: demo gameday test tests fast test-export test-labels test-studio test-cvat check site lock upgrade real load bench speed gpu workers cluster clean distclean environment
 
 demo: environment       ## one whole turn of the loop, on a laptop CPU
 	$(BIN)/maskloop demo demo $(if $(LABELS),--labels $(LABELS))
@@ -63,7 +63,10 @@ real: environment       ## the loop on real photographs (see benchmarks/real/REA
 load: environment       ## the service under load, beside other servers (see benchmarks/serving/README.md)
 	$(BIN)/python -m benchmarks.serving
 
-bench: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
+bench: environment       ## the table of speed and growth, row by row; 15 minutes at most on two quiet cores
+	$(BIN)/python -m benchmarks.table
+
+speed: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycocotools (see benchmarks/speed/README.md)
 	$(BIN)/python -m benchmarks.speed predict --min-size-px 320 --budget-s 12
 	$(BIN)/python -m benchmarks.speed masks evaluate --budget-s 10
 	$(BIN)/python -m benchmarks.speed train judging loading --quick --budget-s 25

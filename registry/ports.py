@@ -76,10 +76,6 @@ class ModelStore(Protocol):
         """Upload an artifact folder as a new version; the same run and weights give the same version back."""
         ...
 
-    def versions(self) -> Sequence[RegisteredVersion]:
-        """Return all versions, oldest first."""
-        ...
-
     def version(self, version: str) -> RegisteredVersion:
         """Return one version. Raises NotFoundError."""
         ...

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from benchmarks.gpu.cases import FULL, SMALL, Found, name_cases
-from benchmarks.provenance import describe_run
+from benchmarks.provenance import describe_run, identify_run
 from maskloop.files import write_text
 from models.devices import choose_device
 
@@ -46,7 +46,7 @@ def measure(
     start = time.monotonic()
     results: dict[str, Any] = {"machine": dict(machine), "cases": {}}
     before = json.loads(path.read_text()) if path.exists() else results
-    if _identity(before["machine"]) == _identity(machine):
+    if identify_run(before["machine"]) == identify_run(machine):
         results = before
     for name, run in cases.items():
         if name in results["cases"]:
@@ -62,10 +62,6 @@ def measure(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(results, indent=1) + "\n")
     return results
-
-
-def _identity(machine: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: value for name, value in machine.items() if name != "command"}
 
 
 if __name__ == "__main__":

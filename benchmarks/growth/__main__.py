@@ -1,19 +1,16 @@
 """Cost over growing sizes: ``python -m benchmarks.growth [SUBJECT]``, CPU seconds.
 
 ``pictures`` judges two drawn models on test pictures with 80 classes, and writes the approval page;
-``versions`` lists all versions of a registered model in a database of MLflow; ``replay`` makes the request of
-a retraining; ``near`` looks for near-duplicates; ``verdict`` judges 200 samples of a log that holds more;
-``reconcile`` is a turn of the loop with nothing due.
+``replay`` makes the request of a retraining; ``near`` looks for near-duplicates; ``verdict`` judges 200
+samples of a log that holds more; ``reconcile`` is a turn of the loop with nothing due.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -27,9 +24,6 @@ from maskloop.settings.workspace_settings import GateSettings
 from registry.evidence.approval_page import render_page
 from registry.evidence.diagnosis import diagnose
 from registry.evidence.judged_evidence import MAX_SIDE_PX, Panel, ShownPicture, class_rows, source_rows
-from registry.mlflow_adapter.connection import connect
-from registry.mlflow_adapter.model_store import MlflowModelStore
-from registry.ports import DIGEST_TAG
 from tests.fakes.approval_pages import approval_page, evidence
 
 _CLASS_NAMES: Final = [f"class {index}" for index in range(80)]
@@ -40,7 +34,6 @@ def main() -> None:
     """Print what was measured at, then a line of JSON for each size."""
     subjects = {
         "pictures": grow_pictures,
-        "versions": grow_versions,
         "replay": grow_replay,
         "near": grow_near_duplicates,
         "verdict": grow_verdict,
@@ -49,7 +42,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("subject", nargs="?", choices=[*subjects], help="default: all")
     parser.add_argument("--pictures", type=int, nargs="+", default=[100, 1000, 5000])
-    parser.add_argument("--versions", type=int, nargs="+", default=[10, 100, 1000])
     for subject in ("replay", "near"):
         parser.add_argument(f"--{subject}", type=int, nargs="+", default=[8_000, 32_000, 118_000])
     parser.add_argument("--verdict", type=int, nargs="+", default=[1_000, 10_000, 100_000])
@@ -88,28 +80,6 @@ def grow_pictures(sizes: list[int]) -> Iterator[dict[str, float]]:
             "page_s": time.process_time() - evaluated,
             "page_mb": len(page.encode()) / 1e6,
         }
-
-
-def grow_versions(sizes: list[int]) -> Iterator[dict[str, float]]:
-    """List ever more versions of one model."""
-    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
-        uri = f"sqlite:///{folder}/mlflow.db"
-        client = connect(uri)
-        client.create_registered_model("drawn")
-        run_id = client.create_run(client.create_experiment("drawn")).info.run_id
-        store, num_made = MlflowModelStore(uri, "drawn", Path(folder)), 0
-        store.versions()
-        for size in sizes:
-            for number in range(num_made, size):
-                tags = {DIGEST_TAG: f"{number:064}", "status": "judged"}
-                client.create_model_version("drawn", f"{folder}/{number}", run_id=run_id, tags=tags)
-            num_made = size
-            seconds = []
-            for _ in range(3):
-                began = time.process_time()
-                num_listed = len(store.versions())
-                seconds.append(time.process_time() - began)
-            yield {"size": num_listed, "list_s": min(seconds)}
 
 
 if __name__ == "__main__":

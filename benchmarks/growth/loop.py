@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,8 @@ _FEATURES: Final = ("brightness", "contrast", "saturation", "sharpness", "noise"
 _EMBEDDING: Final = 64
 _CHAMPION: Final = "w"
 _NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)
-_ASK_LEDGER: Final = Path(__file__).resolve().parents[1] / "ledger" / "measure.py"
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_ASK_LEDGER: Final = _ROOT / "benchmarks" / "ledger" / "measure.py"
 
 
 def grow_replay(sizes: Sequence[int]) -> Iterator[dict[str, float]]:
@@ -102,7 +104,10 @@ def grow_reconcile(sizes: Sequence[int]) -> Iterator[dict[str, float]]:
             root = Path(folder) / str(size)
             write_story(root, size)
             command = [sys.executable, str(_ASK_LEDGER), str(warm), str(root), "reconcile", "3"]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+            done = subprocess.run(
+                command, cwd=_ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
+            )
             told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
             yield {"size": size, "reconcile_s": told["reconcile"]}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -88,12 +88,6 @@ class MlflowModelStore:
                 description=description,
             )
             return self.version(str(made.version))
-
-    def versions(self) -> Sequence[RegisteredVersion]:
-        """Return all versions, oldest first."""
-        with plain_errors(self._uri):
-            found = self._search(f"name = '{self._name}'")
-        return tuple(sorted(found, key=lambda one: int(one.version)))
 
     def version(self, version: str) -> RegisteredVersion:
         """Return one version. Raises NotFoundError."""

@@ -50,7 +50,8 @@ def artifact(tmp_path: Path) -> Path:
 
 
 def test_an_empty_store_has_nothing(store: ModelStore) -> None:
-    assert list(store.versions()) == []
+    with pytest.raises(NotFoundError):
+        store.version("1")
     assert store.with_alias("champion") is None
     store.delete_alias("champion")
 
@@ -64,14 +65,13 @@ def test_a_registered_version_says_where_it_comes_from(
     assert made.aliases == ()
     assert made.created_at.tzinfo is not None
     assert store.version("1") == made
-    assert list(store.versions()) == [made]
 
 
 def test_registering_again_gives_the_same_version(store: ModelStore, run_id: str, artifact: Path) -> None:
     first = store.register(artifact, run_id=run_id, weights_digest="d" * 64, tags={})
     assert store.register(artifact, run_id=run_id, weights_digest="d" * 64, tags={}) == first
     other = store.register(artifact, run_id=run_id, weights_digest="e" * 64, tags={})
-    assert [one.version for one in store.versions()] == [first.version, other.version]
+    assert (first.version, other.version) == ("1", "2")
 
 
 def test_an_alias_points_at_one_version_and_can_move(store: ModelStore, run_id: str, artifact: Path) -> None:

@@ -47,6 +47,7 @@ class FakeModelStore:
         return self.version(version)
 
     def versions(self) -> Sequence[RegisteredVersion]:
+        """All of them, for tests to look at."""
         self._answer()
         return tuple(self.version(version) for version in self._versions)
 

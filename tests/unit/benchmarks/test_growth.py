@@ -1,6 +1,6 @@
 import numpy as np
 
-from benchmarks.growth.__main__ import grow_pictures, grow_versions
+from benchmarks.growth.__main__ import grow_pictures
 from benchmarks.growth.loop import WINDOW, fill_log, grow_near_duplicates, grow_replay, grow_verdict
 from monitoring.samples.sample_log import SqlSampleLog
 
@@ -8,10 +8,6 @@ from monitoring.samples.sample_log import SqlSampleLog
 def test_an_approval_page_over_many_test_pictures_is_no_larger_than_over_few():
     few, many = grow_pictures([10, 100])
     assert many["page_mb"] < 1.05 * few["page_mb"]
-
-
-def test_versions_are_counted_at_each_size():
-    assert [figures["size"] for figures in grow_versions([1, 3])] == [1, 3]
 
 
 def test_what_the_loop_repeats_is_measured_at_each_size():

@@ -46,7 +46,7 @@ def test_a_new_mlflow_database_may_begin_until_the_ledger_names_a_version(app: A
 
 def test_a_lost_mlflow_database_is_not_replaced_by_an_empty_one(app: App) -> None:
     register_a_candidate(app)
-    for use in (app.models.versions, lambda: app.tracker.open_run("k", name="n", tags={})):
+    for use in (lambda: app.models.version("1"), lambda: app.tracker.open_run("k", name="n", tags={})):
         with pytest.raises(UnavailableError, match="database is gone"):
             use()
     assert not (app.workspace.mlflow_dir / "mlflow.db").exists()
