@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,47 @@ def every_sample_is_taken_and_scored_once(told: dict[str, Any], num_so_far: int)
     for look in told["looks"]:
         assert sorted(look["whole"]) == sorted(told["names"]), "every host reads every picture"
         assert look["counts"] == [num_so_far, num_so_far, 0, 0]
+
+
+def test_a_shared_disk_that_is_full_is_named_and_loses_nothing(tmp_path: Path) -> None:
+    if not may_make_networks():
+        pytest.skip("only root may mount a small disk")
+    mounted = f"mount -t tmpfs -o size=256k full {tmp_path} && exec {sys.executable} -c '{FILL}' {tmp_path}"
+    filled = ["unshare", "--mount", "sh", "-c", mounted]
+    done = subprocess.run(filled, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["said"].startswith("the disk is full (")
+    assert told["said"].endswith("Free some space and run the same command again")
+    assert told["whole"] == told["taken"] > 0, "every sample that was taken has its whole picture"
+    assert told["received"] == told["taken"], "a sample whose picture found no room is not counted as taken"
+    assert told["files"] == told["taken"], "no half-written file is left"
+    assert told["after"], "with space again the next sample is taken"
+
+
+FILL = """
+import json, sys
+from pathlib import Path
+from maskloop.blobs.folder import FolderBlobs
+from maskloop.errors import StorageError
+from monitoring.samples.sample_log import SqlSampleLog
+from tests.fakes.host_program import picture_of, sample
+
+own = Path(sys.argv[1]).with_name("own")
+store = FolderBlobs(Path(sys.argv[1]))
+log, names, said = SqlSampleLog(own, pictures=store), [], ""
+while not said:
+    name = f"sample {len(names)}" + 500 * "x"
+    try:
+        log.add(sample(str(len(names))), picture_of(name))
+        names.append(name)
+    except StorageError as error:
+        said = str(error)
+kept = {one.sample_id: log.picture_bytes(one) for one in log.newest(1000)}
+whole = sum(kept[str(number)] == picture_of(name) for number, name in enumerate(names))
+blobs = store.list("pictures")
+received = log.counts().received
+store.delete([blobs[0].name])
+after = log.add(sample("after"), b"small")
+told = dict(said=said, taken=len(names), whole=whole, received=received, files=len(blobs), after=after)
+print(json.dumps(told))
+"""
