@@ -75,10 +75,11 @@ speed: environment $(EXPORT_STAMP)  ## speed beside stock torchvision and pycoco
 gpu: environment        ## training and prediction on a GPU, beside stock torchvision; in small on a CPU (see docs/results.md)
 	$(BIN)/python -m benchmarks.gpu
 
-cluster: environment    ## three hosts in network namespaces, one cut off and one killed in each of 20 rounds (needs root); workers of a training, killed
+cluster: environment    ## three hosts in network namespaces, one cut off and one killed in each of 20 rounds (needs root); workers of a training, and of a batch of 10,000 tiles, killed
 	MASKLOOP_SKIPS=none MASKLOOP_CLUSTER_ROUNDS=20 OMP_NUM_THREADS=1 \
 	  $(BIN)/python -m pytest tests/contracts/test_several_hosts.py
 	MASKLOOP_CLUSTER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+	$(BIN)/python -m benchmarks.batch kills
 
 workers: environment    ## one worker and several, on all GPUs or, without any, on the cores of a CPU (see docs/results.md)
 	$(BIN)/python -m benchmarks.workers
