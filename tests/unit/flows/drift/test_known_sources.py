@@ -40,7 +40,9 @@ def keeping(tmp_path: Path) -> World:
 
 def teach_camera_2(root: Path, *, keep_pictures: int) -> World:
     """Learn the belt's pictures; camera 2 alarms, and 48 labels of it are learned then."""
-    made = World(root, settings="\n[monitoring]\nwindow_samples = 80\nmin_window_samples = 30\n")
+    made = World(
+        root, settings="\n[monitoring]\nwindow_samples = 80\nmin_window_samples = 30\nestimate_pictures = 0\n"
+    )
     made.samples = FakeSampleLog(keep_pictures=keep_pictures)
     made.label(range(180))
     first_champion(made)

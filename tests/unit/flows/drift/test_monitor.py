@@ -26,7 +26,7 @@ from tests.fakes.model_ports import draw_picture
 from tests.fakes.sample_log import FakeSampleLog
 
 KINDS = ("training", "drift check")
-WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
+WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\nestimate_pictures = 0\n"
 
 
 @pytest.fixture

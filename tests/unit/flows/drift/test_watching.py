@@ -22,7 +22,7 @@ from monitoring.sequential.storage import load_detector
 from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World, draw_under_lamp
 
-WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\n"
+WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\nestimate_pictures = 0\n"
 
 
 def make_world(root: Path, settings: str = "") -> World:

@@ -32,6 +32,7 @@ SETTINGS = """
 [monitoring]
 window_samples = 40
 min_window_samples = 30
+estimate_pictures = 0
 
 [labelling]
 num_pictures = 10
