@@ -31,6 +31,7 @@ fast: environment check  ## the checks and the quick tests, below two minutes on
 
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 .venv-export/bin/python -m pytest tests/unit/models/exports/test_exports.py \
+	  tests/unit/models/engines/test_engines.py \
 	  tests/unit/flows/exporting/test_model_export.py tests/contracts/test_model_ports.py
 
 test-labels: environment  ## what labelling tools write, by the tools themselves, each in an environment of its own (3 GB)

@@ -141,6 +141,11 @@ class Workspace:
         return self.state_dir / "exports"
 
     @property
+    def engines_dir(self) -> Path:
+        """Which engine runs each model on this machine, and the exports it runs; by weights digest."""
+        return self.state_dir / "engines"
+
+    @property
     def reports_dir(self) -> Path:
         """Drift and loop reports as HTML."""
         return self.state_dir / "reports"

@@ -6,7 +6,7 @@ The parts behind them are built in `flows.workspace.wiring` alone; tests hand in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from evaluation.instances import GroundTruth, ScoreThreshold
 from maskloop.settings.model_settings import ModelSettings
 from models.answering.prediction import Prediction
 from models.artifacts.manifest import ArtifactFacts, ArtifactManifest
+from models.engines.choice import EngineKey, EngineName, Trial, TrialRequest, WantedEngine
 from models.exports.manifest import ExportFormat, ExportManifest
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest
 from models.training.anchor_fit import AnchorShapes
@@ -217,6 +218,41 @@ class Exporter(Protocol):
         Raises:
             NotFoundError, IntegrityError: as `verify` does.
             ConfigurationError: if a package that runs it is not installed.
+        """
+        ...
+
+
+class Engines(Protocol):
+    """Libraries that could run a model's networks in torch's place, on a CPU."""
+
+    def installed(self) -> tuple[EngineName, ...]:
+        """Return those that are installed, torch aside."""
+        ...
+
+    def key(self, weights_digest: str, wanted: WantedEngine, min_parity: float, threads: int) -> EngineKey:
+        """Return what a decision made here and now holds for."""
+        ...
+
+    def try_out(self, request: TrialRequest, *, timeout_s: float, should_stop: Callable[[], bool]) -> Trial:
+        """Hold an engine against torch in a process of its own; whatever fails there is in the outcome.
+
+        Args:
+            request: What to try.
+            timeout_s: After so much time the process is ended.
+            should_stop: Asked ten times a second; once true, the process is ended.
+        """
+        ...
+
+    def load(self, directory: Path, *, expected_digest: str, thread_counts: Collection[int]) -> Predictor:
+        """Verify an export and make it ready to answer.
+
+        Args:
+            directory: Where it lies.
+            expected_digest: sha256 of its manifest.
+            thread_counts: See `models.exports.formats.load_export`.
+
+        Raises:
+            NotFoundError, IntegrityError, ConfigurationError: as `Exporter` does.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,22 @@ class RequestPicture:
     trace_id: str = ""
 
 
+@dataclass(frozen=True)
+class EngineUse:
+    """What runs a model's networks, and why.
+
+    Attributes:
+        name: ``torch``, or another library.
+        reason: A sentence.
+    """
+
+    name: str = "torch"
+    reason: str = ""
+
+
+IN_TORCH: Final = EngineUse()
+
+
 @dataclass(frozen=True, eq=False)
 class HostedModel:
     """A verified model in memory, warmed.
@@ -50,12 +66,14 @@ class HostedModel:
         served: Which version, from which folder, under which blessing.
         predictor: Answers.
         novelty: Tells how far a picture lies from the model's own; None if nothing ever can.
+        engine: What runs its networks.
     """
 
     role: Role
     served: ServedModel
     predictor: Predictor
     novelty: NoveltyScorer | None = None
+    engine: EngineUse = IN_TORCH
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +170,14 @@ class ModelSource(Protocol):
         """
         ...
 
+    def find_engine(self, served: ServedModel) -> EngineUse | None:
+        """Return what should run a model's networks; None while that is being found out."""
+        ...
+
     def load(self, served: ServedModel, role: Role) -> HostedModel:
-        """Load a model into memory, verified once more. Raises IntegrityError, ConfigurationError."""
+        """Load a model into memory, verified once more, in torch while no engine is decided on.
+
+        Raises:
+            IntegrityError, ConfigurationError: from the model.
+        """
         ...

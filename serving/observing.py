@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from evaluation.instances import ScoreThreshold
-from serving.answers import Answer, Role, Wanted
+from serving.answers import Answer, HostedModel, Role, Wanted
 
 Stage = Literal["decode", "queue", "model", "encode", "total"]
 Judgement = Literal["right", "wrong"]
+EngineTrouble = Literal["trial", "load", "answer"]
 MirrorOutcome = Literal["compared", "challenger_failed", "champion_failed", "dropped"]
 
 
@@ -45,6 +47,14 @@ class Observer(Protocol):
 
     def serving_changed(self, wanted: Wanted) -> None:
         """Another champion, challenger or share is in force."""
+        ...
+
+    def engines_changed(self, models: Sequence[HostedModel]) -> None:
+        """Of the models that are in force now, which all are given, one has another engine."""
+        ...
+
+    def engine_failed(self, engine: str, trouble: EngineTrouble) -> None:
+        """An engine may not, or cannot, run a model in torch's place; ``torch`` if none could be tried."""
         ...
 
     def sampled(self, outcome: str) -> None:
@@ -85,6 +95,12 @@ class SilentObserver:
         """Do nothing."""
 
     def serving_changed(self, wanted: Wanted) -> None:
+        """Do nothing."""
+
+    def engines_changed(self, models: Sequence[HostedModel]) -> None:
+        """Do nothing."""
+
+    def engine_failed(self, engine: str, trouble: EngineTrouble) -> None:
         """Do nothing."""
 
     def sampled(self, outcome: str) -> None:

@@ -15,6 +15,7 @@ _EXAMPLE_MODEL: dict[str, Any] = {
     "weights_digest": "58fb1fe94e718abc9403f9addbac3feaef2afcdaf760a0cee3f4cd8b90039456",
     "blessing_id": "4e52d57cae118d7980e1753e2fc423e9415ac05b4814d6ce9ae0fb84ae56dff0",
     "role": "champion",
+    "engine": "torch",
 }
 _EXAMPLE_RLE: dict[str, Any] = {
     "size": [128, 128],
@@ -97,6 +98,7 @@ class ModelName(Message):
     weights_digest: str
     blessing_id: str
     role: Literal["champion", "challenger"]
+    engine: str = Field(default="torch", description="The library that ran the model's networks.")
 
 
 class PictureSize(Message):
@@ -237,6 +239,9 @@ class ModelAnswer(Message):
     )
     picture_conversion: str = Field(
         default="", description="How values of more than 8 bits, or of many bands, become 8-bit RGB."
+    )
+    engine_reason: str = Field(
+        default="", description="Why this library runs the model's networks; empty while it is tried."
     )
     rollout: dict[str, Any] | None = Field(
         default=None, description="While a challenger is on its way: whose, how far, and its share."

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,12 @@ from maskloop.errors import MaskloopError
 from maskloop.ledger.port import Entry, Ledger
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace
+from models.engines.choice import EngineChoice
+from models.ports import Predictor
 from monitoring.drift.baseline import load_baseline
 from monitoring.drift.novelty import Novelty, NoveltyScorer, fit_novelty
 from registry.champion.serving_copy import ServedModel
-from serving.answers import HostedModel, Role, Traffic, Wanted
+from serving.answers import IN_TORCH, EngineUse, HostedModel, Role, Traffic, Wanted
 
 _log = logging.getLogger("maskloop.serving")
 _LOOK_AGAIN_S: Final = 60.0
@@ -71,6 +73,18 @@ class NoveltyOnceMeasured:
         return 0.0 if is_shared or not self._shared.is_shared else _LOOK_AGAIN_S
 
 
+class ChoosesEngines(Protocol):
+    """Says what runs a model's networks: see `flows.answering.engine_book.EngineBook`."""
+
+    def find(self, served: ServedModel) -> EngineChoice | None:
+        """Return what is decided about a model; None while its trial is under way."""
+        ...
+
+    def load(self, served: ServedModel) -> Predictor | None:
+        """Load a model into the chosen engine; None if that is torch."""
+        ...
+
+
 class LedgerModelSource:
     """Says what should serve. Cheap to ask every second: while the ledger is unchanged nothing is read."""
 
@@ -81,9 +95,10 @@ class LedgerModelSource:
         copies: ModelCopies,
         workspace: Workspace,
         shared: SharedFiles,
+        engines: ChoosesEngines,
     ) -> None:
         self._ledger, self._state, self._copies, self._workspace = ledger, state, copies, workspace
-        self._shared = shared
+        self._shared, self._engines = shared, engines
         self._novelty: dict[str, NoveltyOnceMeasured] = {}
         self._last_sequence = -1
         self._wanted: Wanted | None = None
@@ -102,16 +117,25 @@ class LedgerModelSource:
             self._last_sequence = state.last_sequence if is_complete else -1  # else: read again, try again
         return self._wanted
 
+    def find_engine(self, served: ServedModel) -> EngineUse | None:
+        """Return what should run a model's networks; see `serving.answers.ModelSource`."""
+        choice = self._engines.find(served)
+        return EngineUse(choice.engine, choice.reason) if choice else None
+
     def load(self, served: ServedModel, role: Role) -> HostedModel:
         """Load a model, and its out-of-distribution detector once its own pictures were measured."""
-        predictor = self._copies.load(served.directory, served.weights_digest)
+        predictor = self._engines.load(served)
+        engine = self.find_engine(served) or IN_TORCH
+        if predictor is None:
+            predictor = self._copies.load(served.directory, served.weights_digest)
+            engine = engine if engine.name == IN_TORCH.name else IN_TORCH  # decided since
         novelty = NoveltyOnceMeasured(
             self._workspace.baseline_dir(served.weights_digest),
             self._shared,
             out_of_distribution_percent=self._workspace.settings.serving.out_of_distribution_percent,
         )
         self._novelty = {**self._novelty, served.weights_digest: novelty}
-        return HostedModel(role, served, predictor, novelty)
+        return HostedModel(role, served, predictor, novelty, engine)
 
     @staticmethod
     def _expects_challenger(state: LoopState) -> bool:

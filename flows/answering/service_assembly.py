@@ -7,14 +7,20 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset.version_store import DatasetStore
+from flows.answering.engine_book import EngineBook, EngineWish, choose_test_pictures
 from flows.answering.feedback import take_feedback
 from flows.answering.model_source import LedgerModelSource
 from flows.answering.view_pages import ViewPages
+from flows.evidence.evaluate import load_picture
 from flows.rollouts.rollout import advance_rollout
 from flows.workspace.wiring import App, open_app
 from maskloop.clock import Clock
@@ -22,11 +28,13 @@ from maskloop.memory import spare_the_collector, use_large_pages
 from maskloop.settings.workspace_settings import ServingSettings
 from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
+from models.artifacts.manifest import ArtifactManifest
 from models.ports import Machine
 from monitoring.slo.label_quality import QualityBudget, find_quality_budgets
+from registry.champion.serving_copy import ServedModel
 from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter
-from serving.answering.batching import MicroBatcher
+from serving.answering.batching import MicroBatcher, count_threads
 from serving.answering.decoding import DecoderPool
 from serving.answering.engine import Engine
 from serving.answering.hosting import ModelHost
@@ -87,7 +95,20 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     """Put the parts together. Nothing is loaded yet, and no process is started."""
     metrics = Metrics(app.settings.model_name)
     cores = _Cores(lambda: app.machine, app.settings.training.device)
-    source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files)
+    engines = EngineBook(
+        app.workspace.engines_dir,
+        app.workspace.models_dir,
+        open_engines=lambda: app.engines,
+        find_wish=partial(_find_wish, settings, app.settings.export.min_parity, cores),
+        find_pictures=partial(
+            _find_pictures,
+            open_data=lambda: replace(app).data,  # of an app of its own: what is opened is not kept in memory
+            verify=lambda folder, digest: app.predictors.verify(folder, expected_digest=digest),
+            max_mpx=app.settings.data.max_picture_mpx,
+        ),
+        observer=metrics,
+    )
+    source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files, engines)
     host = ModelHost(source, metrics, cores=cores, settle=partial(_settle, alone=settings.workers == 1))
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
     batcher = MicroBatcher(settings, metrics, cores=cores)
@@ -120,7 +141,26 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
         return find_quality_budgets(state, app.settings, app.clock.now())
 
     advance = partial(advance_rollout, app)
-    return RunningService(advance, app.state, measure_quality, service, host, sampler, recorder, metrics)
+    return RunningService(
+        advance, app.state, measure_quality, service, host, sampler, recorder, metrics, engines
+    )
+
+
+def _find_wish(settings: ServingSettings, min_parity: float, cores: _Cores) -> EngineWish:
+    device = cores.open_machine().device(cores.device)
+    return EngineWish(settings.engine, min_parity, device, count_threads(cores.count()))
+
+
+def _find_pictures(
+    served: ServedModel,
+    *,
+    open_data: Callable[[], DatasetStore],
+    verify: Callable[[Path, str], ArtifactManifest],
+    max_mpx: float,
+) -> Sequence[NDArray[np.uint8]]:
+    """Return test pictures of the data version that a model was trained on."""
+    tag = verify(served.directory, served.weights_digest).dataset_tag
+    return choose_test_pictures(open_data().open(tag), lambda file: load_picture(file, max_mpx))
 
 
 def _settle(*, alone: bool) -> None:
@@ -156,6 +196,7 @@ class RunningService:
         sampler: Keeps samples of what was answered.
         recorder: Keeps pairs of answers during a rollout.
         metrics: Counts requests and answers.
+        engines: Finds out what runs the models fastest.
     """
 
     advance: Callable[[], Sequence[str]]
@@ -166,6 +207,7 @@ class RunningService:
     sampler: Sampler
     recorder: PairRecorder
     metrics: Metrics
+    engines: EngineBook
 
     @asynccontextmanager
     async def for_as_long_as_it_serves(self) -> AsyncIterator[None]:
@@ -206,3 +248,4 @@ class RunningService:
         self.recorder.close()
         self.sampler.close()
         self.host.close()
+        self.engines.close()

@@ -33,7 +33,7 @@ from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace, refuse_unusable_place
 from models.cluster.versions import refuse_without_ray
 from models.imports import without_compiler
-from models.ports import Exporter, Machine, Predictors, Trainer
+from models.ports import Engines, Exporter, Machine, Predictors, Trainer
 from monitoring.channels.port import Channel
 from monitoring.pages.evidently_report import EvidentlyReports
 from monitoring.pages.feature_report import FeatureReport
@@ -251,6 +251,14 @@ class App:
     def open_models(self) -> Callable[[], tuple[Predictors, Machine]]:
         """Opens the ports of `predictors` and `machine` in another process, to which it is sent."""
         return open_models
+
+    @cached_property
+    def engines(self) -> Engines:
+        """Runs models in other libraries than torch: OpenVINO, ONNX Runtime."""
+        with without_compiler():
+            from models.engines.engines import LocalEngines
+
+        return LocalEngines()
 
     @cached_property
     def machine(self) -> Machine:

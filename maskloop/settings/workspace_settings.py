@@ -186,6 +186,8 @@ class ServingSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Count = 1
     """Processes that answer; each holds the model. On a CPU small networks gain from one for each core."""
+    engine: Literal["auto", "torch", "openvino", "onnx"] = "auto"
+    """What runs the networks on a CPU: the fastest that answers as torch does, or a named one if it does."""
     max_batch: Count = 8
     batch_wait_ms: Annotated[float, Field(ge=0.0)] = 0.0
     """How long an idle model waits for company; while it is busy, a batch gathers by itself."""

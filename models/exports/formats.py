@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from importlib.util import find_spec
@@ -33,7 +33,7 @@ from models.exports import onnx_format, openvino_format
 from models.exports.graphs import GRAPHS, SCAN, Graph, graphs_of, level_names
 from models.exports.manifest import EXPORT_FILE, ExportFormat, ExportManifest
 from models.exports.quantisation_samples import Samples, gather_samples
-from models.exports.running import parts_running
+from models.exports.running import Run, parts_running
 from models.network.build import build_model
 
 _MAX_MANIFEST_BYTES: Final = 2**20
@@ -130,14 +130,18 @@ def verify_export(directory: Path, *, expected_digest: str | None = None) -> Exp
 
 
 def load_export(
-    directory: Path, *, expected_digest: str | None = None, num_threads: int | None = None
+    directory: Path, *, expected_digest: str | None = None, thread_counts: Collection[int] = ()
 ) -> TorchPredictor:
     """Verify an export and make it ready to answer, on a CPU.
+
+    A thread that predicts computes with as many threads as it has set for torch, if the export was made ready
+    for that number, otherwise with the next lower one.
 
     Args:
         directory: Where it lies.
         expected_digest: See `verify_export`.
-        num_threads: To compute with; None takes as many as torch.
+        thread_counts: Numbers to be ready for, the largest for one prediction at a time; each takes memory of
+            its own. None given: that of the calling thread in torch.
 
     Raises:
         NotFoundError, IntegrityError: as `verify_export` does.
@@ -146,8 +150,8 @@ def load_export(
     manifest = verify_export(directory, expected_digest=expected_digest)
     form, source = _form(manifest.format), manifest.model
     _check_runtime(manifest.format)
-    threads = num_threads or torch.get_num_threads()
-    runs = {name: form.load(directory / _file(name, manifest.format), threads) for name in GRAPHS}
+    counts = sorted({*thread_counts} or {torch.get_num_threads()})
+    runs = {name: _ready_for(counts, form, directory / _file(name, manifest.format)) for name in GRAPHS}
     skeleton = build_model(source.model, num_classes=len(source.class_names), pretrained=False)
     return TorchPredictor(
         keep_choosing_alone(skeleton),
@@ -159,6 +163,19 @@ def load_export(
         shortcuts=False,
         parts=parts_running(runs, manifest.levels),
     )
+
+
+def _ready_for(counts: Sequence[int], form: ModuleType, file: Path) -> Run:
+    """Return what runs a graph with as many threads as the calling thread may use."""
+    by_count: dict[int, Run] = {count: form.load(file, count, counts[-1] // count) for count in counts}
+    if len(by_count) == 1:
+        return by_count[counts[0]]
+
+    def run(array: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
+        allowed = torch.get_num_threads()
+        return by_count[max((count for count in counts if count <= allowed), default=counts[0])](array)
+
+    return run
 
 
 def _samples(

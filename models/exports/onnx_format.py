@@ -29,8 +29,8 @@ def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | N
     torch.onnx.export(graph.capture(), (), str(file), dynamo=True, external_data=False, verbose=False)
 
 
-def load(file: Path, num_threads: int) -> Run:
-    """Return what runs a graph. Safe to call from several threads."""
+def load(file: Path, num_threads: int, num_beside: int = 1) -> Run:
+    """Return what runs a graph. Safe to call from several threads, ``num_beside`` or more."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -44,16 +44,22 @@ def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | N
     openvino.save_model(model, file, compress_to_fp16=False)
 
 
-def load(file: Path, num_threads: int) -> Run:
+def load(file: Path, num_threads: int, num_beside: int = 1) -> Run:
     """Return what runs a graph. Safe to call from several threads; each has buffers of its own.
 
     What a call returns is overwritten by the same thread's next call.
+
+    Args:
+        file: The graph.
+        num_threads: Of one call.
+        num_beside: Calls that run side by side; further ones wait.
     """
     openvino = _import_silenced("openvino")
     wanted = {
         "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": num_threads,
-        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": num_threads * num_beside,
+        "NUM_STREAMS": num_beside,
+        "ENABLE_CPU_PINNING": False,  # other processes would have their threads pinned to the same cores
     }
     compiled = openvino.Core().compile_model(str(file), "CPU", wanted)
     own = threading.local()

@@ -75,6 +75,16 @@ class _Lane:
         return len(self.batch) + len(self.again)
 
 
+def count_threads(num_cores: int) -> tuple[int, ...]:
+    """Return the numbers of threads that passes compute with: one at a time, and side by side.
+
+    >>> count_threads(1), count_threads(2), count_threads(16)
+    ((1,), (2, 1), (16, 4))
+    """
+    beside = num_cores // min(num_cores, _MAX_BESIDE)
+    return (num_cores,) if beside == num_cores else (num_cores, beside)
+
+
 class MicroBatcher:
     """Runs models on its own threads. Belongs to one event loop.
 

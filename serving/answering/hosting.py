@@ -107,6 +107,7 @@ class ModelHost:
             return now
         answering = wanted.challenger if challenger else None
         self._observer.serving_changed(Wanted(wanted.champion, answering, traffic))
+        self._observer.engines_changed([champion, *([challenger] if challenger else [])])
         return Hosted(champion, challenger, traffic)
 
     def _load_challenger(self, served: ServedModel | None, champion: HostedModel) -> HostedModel | None:
@@ -114,6 +115,8 @@ class ModelHost:
             return None
         if served.weights_digest == self._given_up and time.monotonic() < self._try_again_at:
             return None
+        if self._source.find_engine(served) is None:
+            return None  # in another engine than the champion's it would look slow
         try:
             challenger = self._find_or_load(served, "challenger")
             _refuse_other_conversion(challenger, champion)
@@ -125,14 +128,18 @@ class ModelHost:
 
     def _find_or_load(self, served: ServedModel, role: Role) -> HostedModel:
         known = (self._hosted.champion, self._hosted.challenger) if self._hosted else ()
+        engine = self._source.find_engine(served)
         for model in known:
             if model and model.served.weights_digest == served.weights_digest:
-                same = model.role == role and model.served == served
-                return model if same else replace(model, role=role, served=served)
+                wanted = engine or model.engine
+                if wanted.name != model.engine.name:
+                    break
+                same = (model.role, model.served, model.engine) == (role, served, wanted)
+                return model if same else replace(model, role=role, served=served, engine=wanted)
         model = self._source.load(served, role)
         warm_up(model)
         self._settle()
-        _log.info("version %s is loaded as %s", served.version, role)
+        _log.info("version %s is loaded as %s, in %s", served.version, role, model.engine.name)
         return model
 
     def _say(self, error: Exception) -> None:

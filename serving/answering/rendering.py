@@ -98,6 +98,7 @@ def name_model(model: HostedModel, model_name: str) -> ModelName:
         weights_digest=served.weights_digest,
         blessing_id=served.blessing_id,
         role=model.role,
+        engine=model.engine.name,
     )
 
 

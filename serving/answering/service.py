@@ -239,6 +239,7 @@ class Service:
             score_threshold=min(own) if isinstance(threshold, tuple) else threshold,
             class_score_thresholds=dict(zip(predictor.class_names, own, strict=False)),
             picture_conversion=predictor.conversion.sentence(),
+            engine_reason=hosted.champion.engine.reason,
             rollout=describe_traffic(hosted.traffic) if hosted.challenger else None,
         )
 

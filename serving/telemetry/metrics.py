@@ -25,8 +25,8 @@ from prometheus_client.registry import Collector
 from evaluation.instances import ScoreThreshold
 from maskloop.state.loop_state import LoopState
 from monitoring.slo.label_quality import QualityBudget
-from serving.answers import Answer, Role, Wanted
-from serving.observing import Judgement, MirrorOutcome, Stage
+from serving.answers import Answer, HostedModel, Role, Wanted
+from serving.observing import EngineTrouble, Judgement, MirrorOutcome, Stage
 from serving.telemetry.gpu import GpuFigures
 from serving.telemetry.loop_figures import LoopFigures
 
@@ -80,7 +80,7 @@ class Metrics:
         folder = os.environ.get(_FOLDER_VARIABLE)
         self._folder = Path(folder) if folder else None
         self._loop, self._versions, self._is_unreadable = LoopFigures(model_name), tuple[str, ...](), False
-        self._served: set[tuple[Role, str, str]] = set()
+        self._served, self._engines = set[tuple[str, ...]](), set[tuple[str, ...]]()
         self._rows: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}
         self._registry = CollectorRegistry()
         if self._folder:
@@ -122,6 +122,12 @@ class Metrics:
         )
         self._serving = self._gauge(
             "serving_info", "1: in service.", "livemax", "role", "version", "weights_digest"
+        )
+        self._engine = self._gauge(
+            "engine_info", "1: runs the model's networks.", "livemax", "role", "version", "engine"
+        )
+        self._engine_failures = self._counter(
+            "engine_failures", "Engines that may not, or could not, answer as torch.", "engine", "trouble"
         )
         self._feedback = self._counter("feedback", "Answers people judged.", "verdict", "version")
 
@@ -192,17 +198,20 @@ class Metrics:
     def serving_changed(self, wanted: Wanted) -> None:
         """Show who serves now."""
         champion, challenger = wanted.champion, wanted.challenger
-        now: set[tuple[Role, str, str]] = {("champion", champion.version, champion.weights_digest)}
+        now: set[tuple[str, ...]] = {("champion", champion.version, champion.weights_digest)}
         if challenger:
             now.add(("challenger", challenger.version, challenger.weights_digest))
-        for gone in self._served - now:
-            self._serving.labels(*gone).set(0)
-            if not self._folder:  # rows cannot be taken out of shared files
-                self._serving.remove(*gone)
-        for row in now:
-            self._serving.labels(*row).set(1)
-        self._served = now
+        self._served = self._show_only(self._serving, now, before=self._served)
         self._remember_versions([version for _, version, _ in now])
+
+    def engines_changed(self, models: Sequence[HostedModel]) -> None:
+        """Show what runs the models."""
+        now: set[tuple[str, ...]] = {(one.role, one.served.version, one.engine.name) for one in models}
+        self._engines = self._show_only(self._engine, now, before=self._engines)
+
+    def engine_failed(self, engine: str, trouble: EngineTrouble) -> None:
+        """Count an engine that is not used."""
+        self._engine_failures.labels(engine, trouble).inc()
 
     def sampled(self, outcome: str) -> None:
         """Count what became of an answer as a sample."""
@@ -216,6 +225,18 @@ class Metrics:
     def feedback_given(self, verdict: Judgement, *, version: str) -> None:
         """Count what a person said."""
         self._feedback.labels(verdict, version).inc()
+
+    def _show_only(
+        self, gauge: Gauge, now: set[tuple[str, ...]], *, before: set[tuple[str, ...]]
+    ) -> set[tuple[str, ...]]:
+        """Set the rows of these labels to 1, and no others; return them."""
+        for gone in before - now:
+            gauge.labels(*gone).set(0)
+            if not self._folder:  # rows cannot be taken out of shared files
+                gauge.remove(*gone)
+        for row in now:
+            gauge.labels(*row).set(1)
+        return now
 
     def _known(self, version: str) -> str:
         """Return the version if it was in service here; other versions share one row."""

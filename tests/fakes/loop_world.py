@@ -30,6 +30,7 @@ from tests.fakes.channels import FakeChannel
 from tests.fakes.correction_log import FakeCorrectionLog
 from tests.fakes.crashing import Countdown, crashing
 from tests.fakes.dataset_store import FakeDatasetStore
+from tests.fakes.engines import FakeEngines
 from tests.fakes.ledger import FakeClock, FakeLedger
 from tests.fakes.model_ports import (
     CLASS_NAMES,
@@ -138,6 +139,10 @@ class FakeApp(App):
         return self._world.exporter
 
     @cached_property
+    def engines(self) -> Any:
+        return self._world.engines
+
+    @cached_property
     def machine(self) -> Any:
         return self._world.machine
 
@@ -198,7 +203,7 @@ class World:
         self.trainer = FakeTrainer()
         self.predictors = FakePredictors()
         self.exporter = FakeExporter()
-        self.machine = FakeMachine()
+        self.machine, self.engines = FakeMachine(), FakeEngines()
         self.open_models: Callable[[], tuple[Any, Any]] = lambda: (self.predictors, self.machine)
         self.artist: Artist = BlankArtist()
 

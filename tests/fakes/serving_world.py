@@ -17,7 +17,7 @@ from maskloop.masks import encode_masks
 from maskloop.records.record import RolloutPhase
 from models.answering.prediction import Prediction
 from registry.champion.serving_copy import ServedModel
-from serving.answers import Answer, HostedModel, RequestPicture, Role, Traffic, Wanted
+from serving.answers import IN_TORCH, Answer, EngineUse, HostedModel, RequestPicture, Role, Traffic, Wanted
 from serving.observing import SilentObserver
 
 CLASS_NAMES = ("bolt", "nut")
@@ -117,6 +117,11 @@ class FakeSource:
     novelty: Any = None
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of each version's predictor."""
+    engines: dict[str, EngineUse | None] = field(default_factory=dict)
+    """What should run each version; torch where nothing is said, None while that is being found out."""
+
+    def find_engine(self, served: ServedModel) -> EngineUse | None:
+        return self.engines.get(served.version, IN_TORCH)
 
     def wanted(self) -> Wanted:
         if self.trouble:
@@ -129,7 +134,8 @@ class FakeSource:
             raise self.load_trouble
         self.loaded.append(served.version)
         made = make_model(served.version, role, **self.options.get(served.version, {}))
-        return replace(made, novelty=self.novelty)
+        engine = self.find_engine(served) or IN_TORCH
+        return replace(made, novelty=self.novelty, engine=engine)
 
     def roll_out(self, version: str, *, share_percent: float, mirror_percent: float = 0.0) -> None:
         phase: RolloutPhase = "progressing" if share_percent else "shadow"

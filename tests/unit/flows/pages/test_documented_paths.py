@@ -81,6 +81,7 @@ def workspace_paths(world: World) -> set[str]:
         workspace.slices_dir,
         workspace.datasets_dir,
         workspace.exports_dir,
+        workspace.engines_dir,
         workspace.mlflow_dir,
         workspace.prefect_dir,
         workspace.locks_dir,

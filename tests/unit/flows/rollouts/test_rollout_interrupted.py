@@ -26,6 +26,7 @@ from maskloop.records.kinds import (
     SliceRecorded,
 )
 from tests.fakes.crashing import Countdown, Killed
+from tests.fakes.engines import TorchAlone
 from tests.fakes.loop_world import World
 from tests.fakes.rollout_world import (
     ROLLOUT,
@@ -48,7 +49,7 @@ def world(tmp_path: Path) -> World:
 
 def model_source(world: World) -> LedgerModelSource:
     app = world.app()
-    return LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files)
+    return LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files, TorchAlone())
 
 
 def test_no_traffic_pauses_then_rolls_back(world: World) -> None:

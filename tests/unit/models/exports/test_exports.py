@@ -64,7 +64,7 @@ class ArrayFormat:
         self.graphs[file.stem], self.samples[file.stem] = graph, samples
         file.write_text(file.stem)
 
-    def load(self, file, num_threads):
+    def load(self, file, num_threads, num_beside=1):
         return run_in_torch(self.graphs[file.read_text()])
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from dataset.raw.conversion import PictureConversion
 from maskloop.errors import IntegrityError, UnavailableError
 from serving.answering.hosting import ModelHost
-from serving.answers import HostedModel, Role, Wanted
+from serving.answers import EngineUse, HostedModel, Role, Wanted
 from serving.observing import SilentObserver
 from serving.telemetry.periodic import in_thread, repeat, running
 from tests.fakes.serving_world import FakeSource
@@ -23,9 +23,13 @@ from tests.fakes.serving_world import FakeSource
 class Watching(SilentObserver):
     def __init__(self) -> None:
         self.changes: list[Wanted] = []
+        self.engines: list[list[str]] = []
 
     def serving_changed(self, wanted: Wanted) -> None:
         self.changes.append(wanted)
+
+    def engines_changed(self, models: Sequence[HostedModel]) -> None:
+        self.engines.append([model.engine.name for model in models])
 
 
 class PickySource(FakeSource):
@@ -149,6 +153,63 @@ def test_whatever_a_model_raises_while_it_is_loaded_is_told_without_its_words() 
         return host.problem
 
     assert tell(source, story)[0] == "the model cannot be loaded"
+
+
+def test_a_champion_answers_in_torch_until_its_engine_is_known_and_is_then_loaded_into_that() -> None:
+    source = FakeSource(engines={"1": None})
+
+    async def story(host: ModelHost) -> list[str]:
+        seen = []
+        for engine in (None, EngineUse("openvino", "twice as fast"), EngineUse("openvino", "twice as fast")):
+            source.engines["1"] = engine
+            await host.refresh()
+            seen.append(host.hosted.champion.engine.name)
+        return seen
+
+    seen, watching = tell(source, story)
+    assert seen == ["torch", "openvino", "openvino"]
+    assert source.loaded == ["1", "1"]
+    assert watching.engines == [["torch"], ["openvino"]]
+
+
+def test_why_torch_answers_is_learned_without_loading_the_model_again() -> None:
+    source = FakeSource(engines={"1": None})
+
+    async def story(host: ModelHost) -> str:
+        await host.refresh()
+        source.engines["1"] = EngineUse("torch", "openvino is slower")
+        await host.refresh()
+        return host.hosted.champion.engine.reason
+
+    assert tell(source, story)[0] == "openvino is slower"
+    assert source.loaded == ["1"]
+
+
+def test_a_challenger_waits_for_its_engine_and_the_champion_serves_on() -> None:
+    source = FakeSource(engines={"2": None})
+    source.roll_out("2", share_percent=5.0)
+
+    async def story(host: ModelHost) -> list[Any]:
+        await host.refresh()
+        before = (host.hosted.challenger, host.hosted.traffic.share_percent)
+        source.engines["2"] = EngineUse("openvino", "")
+        await host.refresh()
+        challenger = host.hosted.challenger
+        return [*before, challenger and challenger.engine.name, host.hosted.traffic.share_percent]
+
+    assert tell(source, story)[0] == [None, 0.0, "openvino", 5.0]
+
+
+def test_an_engine_that_fails_is_replaced_by_torch_at_the_next_look() -> None:
+    source = FakeSource(engines={"1": EngineUse("openvino", "")})
+
+    async def story(host: ModelHost) -> str:
+        await host.refresh()
+        source.engines["1"] = EngineUse("torch", "openvino failed")
+        await host.refresh()
+        return host.hosted.champion.engine.name
+
+    assert tell(source, story)[0] == "torch"
 
 
 def test_a_replaced_champion_leaves_memory() -> None:

@@ -57,6 +57,7 @@ def test_an_answer_says_who_gave_it_and_how_long_each_stage_took(world: ServiceW
         "weights_digest": "1" * 64,
         "blessing_id": "b" * 64,
         "role": "champion",
+        "engine": "torch",
     }
     assert list(answer.timings_ms) == ["decode", "queue", "model", "encode"]
     assert all(milliseconds >= 0 for milliseconds in answer.timings_ms.values())

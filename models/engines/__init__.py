@@ -1,0 +1,1 @@
+"""Which library runs a model's networks on this machine, found by measuring."""
