@@ -285,10 +285,12 @@ def _leave_out(found: JudgedSources, too_few: Mapping[str, str], *, is_whole: bo
         is_whole: Their samples were in the window that was judged: then that it differs says nothing.
     """
     verdict = found.deciding.verdict
-    if not too_few or (is_whole and verdict.outcome != "drift"):
+    has_moved = verdict.outcome == "drift" or verdict.may_be_place
+    if not too_few or (is_whole and not has_moved):
         return found
     if is_whole and not found.drifted:
-        verdict = replace(verdict, outcome="inconclusive", cause="", reason="; ".join(too_few.values()))
+        reason = "; ".join(too_few.values())
+        verdict = replace(verdict, outcome="inconclusive", cause="", reason=reason, may_be_place=False)
     else:
         verdict = replace(verdict, reason="; ".join([verdict.reason, *too_few.values()]))
     return replace(found, deciding=replace(found.deciding, verdict=verdict), left_out=tuple(too_few))

@@ -98,7 +98,7 @@ def test_the_other_camera_is_judged_without_the_samples_of_the_one_that_cannot_b
 
 
 def test_an_unknown_camera_still_alarms_and_the_alarm_is_read_again_for_labels(world: World) -> None:
-    judged = judge(world, {"camera 2": range(3000, 3040), "camera 3": range(5000, 5040)}, brighter=LAMP)
+    judged = judge(world, {"camera 2": range(3000, 3040), "camera 3": range(5000, 5040)}, brighter=2 * LAMP)
     assert (judged.outcome, judged.drifted_sources) == ("drift", ("camera 3",))
     app = world.app()
     alarm = read_alarm(app.state(), judged.weights_digest, app.samples, app.data, app.workspace)
