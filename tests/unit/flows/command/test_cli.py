@@ -245,8 +245,9 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
     ],
 )
 def test_what_cannot_be_done_is_said_with_its_exit_code(
-    arguments: list[str], code: int, says: str, run: Any, workspace: Path
+    arguments: list[str], code: int, says: str, run: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(workspace.parent)  # where a batch would put its folder
     ran = run(*arguments, "-w", workspace)
     assert (ran.code, ran.out) == (code, "")
     assert says in ran.err
