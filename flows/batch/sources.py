@@ -79,7 +79,7 @@ def list_pictures(place: str, *, left_out: Path) -> tuple[Pictures, Iterator[str
 
     Args:
         place: A folder; a file that is itself a picture; a list, one picture a line (.txt) or in a column
-            (.csv, .parquet); or a URL.
+            (.csv, .parquet); or a URL of a picture or of what they lie below.
         left_out: A folder that may lie inside.
 
     Raises:
@@ -118,7 +118,9 @@ def _list_url(url: str) -> Iterator[str]:
         raise NotFoundError("there is nothing here", where=url, hint="is the bucket or the prefix misspelt?")
     for one in found:
         name = os.path.relpath(one, path)
-        if not any(part.startswith(".") for part in name.split("/")):
+        if name == ".":  # the address of a picture itself
+            yield url
+        elif not any(part.startswith(".") for part in name.split("/")):
             yield name
 
 
