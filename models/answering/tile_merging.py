@@ -18,15 +18,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import DisjointSet
 
 from evaluation.instances import Detections
 from maskloop.masks import MAX_AREA_PX, MAX_SIDE_PX, Rle, crop_mask, encode_masks, place_masks
 from models.answering.tile_grid import TileBox, TileGrid
+
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
 
 SAME_IOU: Final = 0.5
 CONTAINED: Final = 0.8
@@ -301,7 +303,7 @@ class _Underway:
     """Pieces of which more may come."""
 
     pieces: list[Piece] = field(default_factory=list)
-    joined: DisjointSet = field(default_factory=DisjointSet)
+    joined: DisjointSet = field(default_factory=lambda: _start_groups([]))
     next_key: int = 0
     keys: dict[int, int] = field(default_factory=dict)
     """By identity of a piece: its key in the set."""
@@ -345,10 +347,16 @@ class _Underway:
         self.joined.merge(self.keys[id(one)], self.keys[id(other)])
 
     def _forget_others(self, kept: dict[int, int]) -> None:
-        old, self.joined, self.keys = self.joined, DisjointSet(kept.values()), kept
+        old, self.joined, self.keys = self.joined, _start_groups(kept.values()), kept
         first: dict[int, int] = {}
         for key in kept.values():
             self.joined.merge(key, first.setdefault(old[key], key))
+
+
+def _start_groups(keys: Iterable[int]) -> DisjointSet:
+    from scipy.cluster.hierarchy import DisjointSet  # a second of CPU: services seldom see large pictures
+
+    return DisjointSet(keys)
 
 
 def _unite(group: Sequence[Piece]) -> MergedInstance:

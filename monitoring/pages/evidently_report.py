@@ -15,8 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from scipy.stats import ks_2samp
-
 from maskloop.errors import DataError
 from maskloop.files import write_text, written_atomically
 from monitoring.pages.feature_report import HTML_FILE, Row
@@ -138,6 +136,8 @@ def _preset_drawn_once() -> Any:
 
 def _p_value(column: str, reference: Sequence[Row], current: Sequence[Row]) -> float:
     """Return what Evidently's method ``ks`` computes."""
+    from scipy.stats import ks_2samp  # a service that answers has no use for SciPy
+
     before, after = (
         [value for row in rows if (value := row.get(column)) is not None and math.isfinite(value)]
         for rows in (reference, current)

@@ -27,6 +27,7 @@ _CODE: Final = ("maskloop", "dataset", "evaluation", "models")
 """Packages a loaded model imports; they travel with it."""
 _REQUIREMENTS: Final = (
     "filelock",
+    "msgspec",
     "numpy",
     "pandas",
     "pillow",
