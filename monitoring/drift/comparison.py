@@ -19,6 +19,9 @@ from monitoring.signals.newcomers import Newcomers, find_newcomers
 from monitoring.signals.two_sample import TestResult, energy_test, ks_test
 
 _MAX_FILLED_SHARE: Final = 0.1
+_FEWEST_EMBEDDINGS: Final = 10
+_LEADING: Final = 4
+_SMALLEST_SPREAD: Final = 1e-6
 
 
 def compare_features(
@@ -116,6 +119,30 @@ def measure_joint_effect(
     """
     own, current = _without_gaps(baseline, columns, judged_samples)
     return joint_effect(own, current, seed=seed)
+
+
+def measure_spread(baseline: Baseline, judged_samples: Sequence[Sample]) -> float:
+    """Return how far apart pictures lie in the embedding's leading components, as a share of the baseline's.
+
+    It is the geometric mean of the ratios of standard deviations; 1 where either side has too few embeddings.
+
+    Args:
+        baseline: Of the champion.
+        judged_samples: One of each scene.
+    """
+    own = baseline.scene_embeddings.astype(np.float64)
+    rows = [one.embedding for one in judged_samples if one.embedding and len(one.embedding) == own.shape[1]]
+    current = np.asarray(rows, np.float64).reshape(len(rows), own.shape[1])
+    current = current[np.isfinite(current).all(axis=1)]
+    if min(len(own), len(current)) < _FEWEST_EMBEDDINGS:
+        return 1.0
+    scale, centre = np.maximum(own.std(axis=0), _SMALLEST_SPREAD), own.mean(axis=0)
+    _, sizes, directions = np.linalg.svd((own - centre) / scale, full_matrices=False)
+    leading = directions[:_LEADING][sizes[:_LEADING] > _SMALLEST_SPREAD * max(sizes[0], 1.0)].T
+    if not leading.shape[1]:
+        return 1.0
+    before, now = (((side - centre) / scale @ leading).std(axis=0) for side in (own, current))
+    return float(np.exp(np.log(np.maximum(now, _SMALLEST_SPREAD) / before).mean()))
 
 
 def _without_gaps(

@@ -24,7 +24,7 @@ from maskloop.settings.workspace_settings import MonitoringSettings
 from maskloop.wording import count
 from monitoring.drift.baseline import Baseline, feature_matrix
 from monitoring.drift.class_mix import explain_by_mix
-from monitoring.drift.comparison import measure_joint_effect
+from monitoring.drift.comparison import measure_joint_effect, measure_spread
 from monitoring.drift.families import (
     MAX_DETECTABLE_EFFECT,
     ClassVerdict,
@@ -47,7 +47,7 @@ from monitoring.signals.evidence import weigh_evidence
 from monitoring.signals.feature_signal import FeatureSignal as FeatureSignal
 from monitoring.signals.two_sample import detectable_distance, ordinary_effect
 
-METHOD: Final = "scenes-families-ks-energy-newcomers-places/5"
+METHOD: Final = "scenes-families-ks-energy-newcomers-places/6"
 SCENE_SHARE: Final = 0.9
 """A window needs so many scenes as a share of ``min_window_samples``: a few pictures look alike by chance."""
 
@@ -59,6 +59,9 @@ UNSEEN_SPACING: Final = 7.0
 """Dependence up to which so many scenes count as one may go unseen in a window: a slow walk. An effect counts
 only above what chance gives between the champion's own scenes and a seventh as many as the window's: 0.52 for
 50 scenes and 150 of the champion's own, ``min_effect`` from 170 scenes on."""
+NARROW_SPREAD: Final = 0.6
+"""Few scenes that lie so much closer together than the champion's own are of one place, unless what drifted
+is unmistakable. Independent windows of 50 spread 0.66 times as far or more, changed cameras 0.58 or more."""
 
 MIN_NEWCOMERS_SCENES: Final = 100
 """In a window of fewer, or where more than a tenth of the samples show a scene again, one place that was
@@ -300,6 +303,8 @@ def _doubt(
     if (found.newcomers and found.newcomers.drifted) or len(judged) < min_scenes(settings):
         return ""
     needed = ordinary_effect(len(baseline.scene_values), len(judged) / UNSEEN_SPACING)
+    if measure_spread(baseline, judged) < NARROW_SPREAD:
+        needed = max(needed, UNMISTAKABLE_EFFECT)
     largest = max(one.effect for one in [*found.of_pictures, *found.of_masks] if one.drifted)
     if needed <= settings.min_effect or largest >= needed:
         return ""

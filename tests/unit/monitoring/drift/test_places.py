@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from maskloop.settings.workspace_settings import MonitoringSettings
+from monitoring.drift.comparison import measure_spread
 from monitoring.drift.references import POOLED
 from monitoring.drift.sources import judge_window
-from monitoring.drift.verdict import judge_drift, waits_for_scenes
+from monitoring.drift.verdict import DriftVerdict, judge_drift, waits_for_scenes
 from tests.fakes.drift_data import baseline_of, draw, window_of
 
 SETTINGS = MonitoringSettings()
@@ -41,3 +45,29 @@ def test_what_may_be_a_place_of_one_reference_is_no_drift() -> None:
     assert judge_drift(far, window, SETTINGS).outcome == "drift"
     found = judge_window({POOLED: far, "camera 1": near}, window, SETTINGS).deciding
     assert (found.name, found.verdict.outcome) == ("camera 1", "inconclusive")
+
+
+def test_scenes_that_lie_close_together_are_of_one_place_unless_they_are_unmistakable() -> None:
+    rng = np.random.default_rng(3)
+    baseline = baseline_of(draw(rng, 150))
+
+    def near(scale: float, shift_sd: float) -> DriftVerdict:
+        drawn = [
+            replace(one, embedding=tuple(scale * value for value in one.embedding or ()))
+            for one in draw(rng, 50, shift_sd=shift_sd)
+        ]
+        return judge_drift(baseline, window_of(drawn), SETTINGS)
+
+    assert (near(1.0, 0.7).outcome, near(0.4, 0.7).may_be_place) == ("drift", True)
+    assert near(0.4, 3.0).outcome == "drift"
+
+
+def test_the_spread_is_a_share_of_the_baselines_and_needs_embeddings() -> None:
+    rng = np.random.default_rng(4)
+    baseline = baseline_of(draw(rng, 400))
+    halved = [
+        replace(one, embedding=tuple(0.5 * value for value in one.embedding or ())) for one in draw(rng, 400)
+    ]
+    assert measure_spread(baseline, window_of(halved).samples) == pytest.approx(0.5, abs=0.05)
+    assert measure_spread(baseline, window_of(draw(rng, 50, embedded=False)).samples) == 1.0
+    assert measure_spread(baseline_of(draw(rng, 50, embedded=False)), window_of(halved).samples) == 1.0
