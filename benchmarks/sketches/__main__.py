@@ -72,7 +72,8 @@ def _write_samples(file: Path, num_rows: int, width: int) -> Path:
 def _run(name: str, file: Path, num_rows: int, limit_s: float, limit_gb: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.sketches.contestants", name, str(file), str(num_rows)]
     limited = ["prlimit", f"--as={int(limit_gb * 1e9)}", *command]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    # One thread for each: of two, one spins while the products of an hour are too small to share.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             limited, capture_output=True, text=True, timeout=limit_s, env=environment, check=False
