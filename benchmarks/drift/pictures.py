@@ -6,6 +6,7 @@ without being near duplicates. A frame is one part, moved by up to a pixel, with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,15 +68,24 @@ def measure_scenes(files: list[Path], cache: Path) -> Scenes:
     """Measure every view of every picture; a cache that is there is read instead."""
     if not cache.exists():
         rng, network = np.random.default_rng(0), draw_network()
-        rows = [[observe_view(view, network) for view in _views(file, rng)] for file in files]
-        names = tuple(rows[0][0].features)
-        np.savez(
-            cache,
-            names=np.array(names),
-            values=np.array([[[one.features[name] for name in names] for one in row] for row in rows], float),
-            embeddings=np.array([[one.embedding for one in row] for row in rows], np.float32),
-            looks=np.array([[one.difference_hash for one in row] for row in rows], np.uint64),
-        )
+        keep_scenes(cache, [[observe_view(view, network) for view in _views(file, rng)] for file in files])
+    return read_scenes(cache)
+
+
+def keep_scenes(cache: Path, rows: Sequence[Sequence[Observation]]) -> None:
+    """Write down every view of every scene."""
+    names = tuple(rows[0][0].features)
+    np.savez(
+        cache,
+        names=np.array(names),
+        values=np.array([[[one.features[name] for name in names] for one in row] for row in rows], float),
+        embeddings=np.array([[one.embedding for one in row] for row in rows], np.float32),
+        looks=np.array([[one.difference_hash for one in row] for row in rows], np.uint64),
+    )
+
+
+def read_scenes(cache: Path) -> Scenes:
+    """Read what `keep_scenes` wrote."""
     with np.load(cache) as found:
         return Scenes(tuple(found["names"].tolist()), found["values"], found["embeddings"], found["looks"])
 

@@ -23,8 +23,10 @@ from benchmarks.drift.pictures import (
     cut_parts,
     draw_network,
     find_pictures,
+    keep_scenes,
     measure_scenes,
     observe_view,
+    read_scenes,
 )
 from benchmarks.drift.streams import NUM_REFERENCE, Line, draw_window, window_of
 from benchmarks.provenance import describe_run
@@ -120,16 +122,8 @@ def _measure_changed(files: list[Path], cache: Path) -> Scenes:
         chosen = [files[one] for one in _order(len(files))[:NUM_SHIFTED].tolist()]
         parts = [cut_parts(np.asarray(Image.open(one).convert("RGB")))[0] for one in chosen]
         rows = [[observe_view(one.change(part, rng), network) for one in PICTURE_SHIFTS] for part in parts]
-        names = tuple(rows[0][0].features)
-        np.savez(
-            cache,
-            names=np.array(names),
-            values=np.array([[[one.features[name] for name in names] for one in row] for row in rows], float),
-            embeddings=np.array([[one.embedding for one in row] for row in rows], np.float32),
-            looks=np.array([[one.difference_hash for one in row] for row in rows], np.uint64),
-        )
-    with np.load(cache) as found:
-        return Scenes(tuple(found["names"].tolist()), found["values"], found["embeddings"], found["looks"])
+        keep_scenes(cache, rows)
+    return read_scenes(cache)
 
 
 if __name__ == "__main__":

@@ -92,14 +92,7 @@ def monitor(app: App) -> Monitored:
     for remark in remarks:
         app.teller.say(remark)
     champion = ServingChampion(
-        served,
-        app.state(),
-        app.data,
-        app.samples,
-        app.copies,
-        app.workspace,
-        app.shared_files,
-        app.teller,
+        served, app.state(), app.data, app.samples, app.copies, app.workspace, app.shared_files, app.teller
     )
     now = app.clock.now()
     watched = watch_production(champion, now)

@@ -66,14 +66,7 @@ def simulate_monitoring(
     budget = _find_budget(app.settings.monitoring)
     served = app.copies.fetch_champion(app.state())
     champion = ServingChampion(
-        served,
-        app.state(),
-        app.data,
-        app.samples,
-        app.copies,
-        app.workspace,
-        app.shared_files,
-        app.teller,
+        served, app.state(), app.data, app.samples, app.copies, app.workspace, app.shared_files, app.teller
     )
     usual, changed = _observe_shifts(champion)
     scorer = fit_scorer(_gather(usual, served.weights_digest))

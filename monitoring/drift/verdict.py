@@ -144,18 +144,15 @@ def judge_drift(
         scenes: Of the window, where they are known already.
     """
     families = divide_features(baseline, table)
-    num_features = len(families.pictures) + len(families.counts)
     found = scenes or find_scenes(window.samples, baseline)
-    refusal = _why_not_comparable(baseline, window, settings, num_features=num_features)
+    refusal = _why_not_comparable(baseline, window, settings, families)
     too_few = "" if refusal else _tell_too_few(len(window.samples), found.num_scenes, settings)
     judged = tuple(window.samples[position] for position in found.positions)
     found_in = _Judged()
     if not refusal:
         found_in, too_few = _judge_families(baseline, families, window, judged, settings, too_few, seed=seed)
     of_pictures, classes, newcomers = found_in.of_pictures, found_in.classes, found_in.newcomers
-    signals = tuple(
-        sorted([*of_pictures, *found_in.of_masks], key=lambda signal: (-signal.effect, signal.name))
-    )
+    signals = sorted([*of_pictures, *found_in.of_masks], key=lambda signal: (-signal.effect, signal.name))
     detectable = _detectable_effect(baseline, found.num_scenes, settings, families)
     outcome, reason = _decide(refusal or too_few, of_pictures, classes, newcomers, detectable, settings)
     doubt = _doubt(baseline, families, judged, found_in, settings, seed=seed) if outcome == "drift" else ""
@@ -252,7 +249,7 @@ def threshold_digest(settings: MonitoringSettings) -> str:
 
 
 def _why_not_comparable(
-    baseline: Baseline, window: Window, settings: MonitoringSettings, *, num_features: int
+    baseline: Baseline, window: Window, settings: MonitoringSettings, families: Families
 ) -> str:
     """Return why these two cannot be compared at all, or an empty string."""
     digests = {window.weights_digest, *(sample.weights_digest for sample in window.samples)}
@@ -262,7 +259,7 @@ def _why_not_comparable(
         return (
             f"{count(len(window.samples), 'sample')} came, and a verdict needs {settings.min_window_samples}"
         )
-    if not num_features:
+    if not len(families.pictures) + len(families.counts):
         return "the baseline has no features"
     return ""
 
