@@ -25,7 +25,8 @@ from flows.batch.sources import Pictures
 from maskloop.errors import PictureError
 from models.answering.instance_json import list_instances
 from models.answering.tile_grid import TileBox, TileGrid, cut_pixels
-from models.answering.tile_merging import find_pieces, merge_tiles
+from models.answering.tile_merging import merge_tiles
+from models.answering.tile_pairing import find_pieces
 from models.ports import Machine, Predictor, Predictors
 
 _VIEWS_AT_ONCE: Final = 8

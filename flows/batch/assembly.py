@@ -13,7 +13,8 @@ from dataset.raw.geo_reference import GeoReference
 from flows.batch.plan import Scene, Shard
 from flows.batch.results import KeptInstance, ShardResult, UnitResult
 from maskloop.masks import Rle, rle_from_coco
-from models.answering.tile_merging import MergedInstance, Piece, merge_rows
+from models.answering.tile_merging import MergedInstance, merge_rows
+from models.answering.tile_pairing import Piece
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,8 @@ def request_labels(
         RefusedError: if the folder holds other labels.
     """
     state, settings = app.state(), app.settings
-    served = app.copies.fetch_champion(state)
+    served, version = app.copies.fetch_champion(state), app.data.current()
     predictor = app.copies.load(served.directory, served.weights_digest)
-    version = app.data.current()
     app.shared_files.bring(app.workspace.baseline_dir(served.weights_digest))
     alarm = read_alarm(state, served.weights_digest, app.samples, app.data, app.workspace)
     context = _gather_context(app.workspace, alarm, version, served.version, predictor)
@@ -114,8 +113,8 @@ def request_labels(
             entry = write_record(app.ledger, record, actor=app.actor, cycle_id=cycle_id, key=key)
             record = as_request(entry) or record  # somebody else may have been first
         answered = answer_chosen(record.chosen, app.samples, pictures, predictor, state)
-    shown = [one.show(app.artist, predictor) for one in answered]
     page = app.workspace.request_page(record.request_id)
+    shown = [one.show(app.artist, predictor) for one in answered]
     write_request_page(page, record, shown, model_version=served.version)
     labels = write_pre_labels(out_dir, answered, version, settings.classes) if out_dir else None
     return Requested(record, is_new, page, labels)

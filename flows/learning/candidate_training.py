@@ -91,12 +91,11 @@ def train_candidate(
         trained = _train(app.trainer, request, log, app.teller, should_stop)
         figures.flush()
     directory = request.checkpoint_dir / "artifact"
-    if directory.exists():  # an earlier attempt ended between saving and registering
-        weights_digest = app.predictors.verify(directory).weights_digest
-    else:
+    if not directory.exists():  # else an earlier attempt ended between saving and registering
         thresholds = calibrate(app.settings, version, trained, figures, app.teller.say)
         facts = describe_artifact(app.settings, version, started, thresholds, created_at=app.clock.now())
-        weights_digest = trained.save(directory, facts).weights_digest
+        trained.save(directory, facts)
+    weights_digest = app.predictors.verify(directory).weights_digest
     registered = _register(app.models, directory, cycle, started, weights_digest)
     record = describe_candidate(cycle, version, registered, app.settings, seconds=trained.seconds)
     key = f"candidate:{cycle.id}:{weights_digest}"

@@ -13,11 +13,11 @@ from maskloop.masks import decode_masks, encode_masks
 from models.answering.tile_grid import TileBox, TileGrid
 from models.answering.tile_merging import (
     MergedInstance,
-    find_pieces,
     merge_detections,
     merge_rows,
     merge_tiles,
 )
+from models.answering.tile_pairing import find_pieces
 from tests.fakes.tiled_scenes import find_in_tiles, find_numbers
 
 
