@@ -33,7 +33,6 @@ _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1"}
 ENVIRONMENTS: Final[Mapping[int, Mapping[str, str]]] = {
     **dict.fromkeys(ROWS, _ONE_THREAD),
     4: _AVX2 | _ONE_THREAD,
-    6: {},
     7: _AVX2 | _ONE_THREAD,
     10: {},
 }

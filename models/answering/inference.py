@@ -20,12 +20,11 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_prediction_layers
 from torchvision.models.detection.transform import resize_boxes
-from torchvision.ops import MultiScaleRoIAlign
 
 from models.answering.insides import describe_insides
 from models.network.parts import Parts, parts_of
 from models.operations.convolutions import fold_norms, use_fewer_products
-from models.operations.gathering import GatheringRoIAlign
+from models.operations.gathering import gather_like
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def copy_for_inference(model: MaskRCNN, device: torch.device, *, bf16: bool = Fa
 def keep_choosing_alone(model: MaskRCNN) -> MaskRCNN:
     """Drop a model's networks, which run elsewhere; what chooses and cuts regions stays, made for a CPU."""
     heads = model.eval().roi_heads
-    heads.box_roi_pool, heads.mask_roi_pool = map(_gathering, (heads.box_roi_pool, heads.mask_roi_pool))
+    heads.box_roi_pool, heads.mask_roi_pool = map(gather_like, (heads.box_roi_pool, heads.mask_roi_pool))
     model.backbone, model.rpn.head = nn.Identity(), nn.Identity()
     for name in ("box_head", "box_predictor", "mask_head", "mask_predictor"):
         setattr(heads, name, nn.Identity())
@@ -82,7 +81,7 @@ def keep_choosing_alone(model: MaskRCNN) -> MaskRCNN:
 def _cut_by_gathering(model: MaskRCNN) -> None:
     """Cut regions with channels last, as the first layer of the box head then wants them."""
     heads = model.roi_heads
-    heads.box_roi_pool, heads.mask_roi_pool = map(_gathering, (heads.box_roi_pool, heads.mask_roi_pool))
+    heads.box_roi_pool, heads.mask_roi_pool = map(gather_like, (heads.box_roi_pool, heads.mask_roi_pool))
     if isinstance(heads.box_head, TwoMLPHead):
         heads.box_head = _ConvolvedMlp(heads.box_head, heads.box_roi_pool.output_size)
 
@@ -93,10 +92,6 @@ def _convolve_for_a_cpu(model: MaskRCNN) -> None:
     for part in (model.backbone.body, model.backbone.fpn.inner_blocks, heads.box_head, heads.mask_predictor):
         part.to(memory_format=torch.channels_last)
     use_fewer_products(model)
-
-
-def _gathering(pool: MultiScaleRoIAlign) -> GatheringRoIAlign:
-    return GatheringRoIAlign(pool.featmap_names, pool.output_size, pool.sampling_ratio)
 
 
 class _ConvolvedMlp(nn.Module):

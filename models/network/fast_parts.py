@@ -21,6 +21,7 @@ from models.network.heads import CropHeads
 from models.network.preparation import Preparation, View
 from models.network.proposals import SparseProposals
 from models.operations.convolutions import train_with_less_work
+from models.operations.gathering import gather_like
 from models.operations.mask_targets import to_dense_masks
 from models.operations.regions import SmallMapRoIAlign
 from models.operations.suppression import Suppression
@@ -66,9 +67,10 @@ def _put_heads(model: MaskRCNN, settings: ModelSettings) -> None:
 
 def _put_pooling(model: MaskRCNN, settings: ModelSettings) -> None:
     spec, heads = BACKBONES[settings.backbone], model.roi_heads
-    if spec.num_roi_levels == 1:
-        heads.box_roi_pool = _pool_one_level(heads.box_roi_pool, spec.strides_px[0])
-        heads.mask_roi_pool = _pool_one_level(heads.mask_roi_pool, spec.strides_px[0])
+    for name in ("box_roi_pool", "mask_roi_pool"):
+        pool = getattr(heads, name)
+        is_alone = spec.num_roi_levels == 1
+        setattr(heads, name, _pool_one_level(pool, spec.strides_px[0]) if is_alone else gather_like(pool))
 
 
 def _pool_one_level(pool: MultiScaleRoIAlign, stride_px: int) -> SmallMapRoIAlign:

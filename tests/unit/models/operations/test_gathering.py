@@ -82,3 +82,27 @@ def test_the_scale_follows_each_call_and_not_the_first_one():
 def test_a_region_without_area_comes_from_the_finest_map():
     boxes = torch.tensor([[5.0, 5.0, 5.0, 5.0], [0.0, 0.0, 112.0, 112.0], [0.0, 0.0, 900.0, 900.0]])
     assert choose_levels(boxes, [4, 8, 16, 32]).tolist() == [0, 1, 3]
+
+
+def test_the_way_back_reaches_every_map_as_in_torchvision():
+    of_all_maps = torch.tensor([[5.0, 5, 60, 60], [9, 9, 150, 120], [0, 0, 300, 300], [-9, -9, 700, 700]])
+    boxes = [torch.cat([of_all_maps, draw_boxes(36, seed=1)]), draw_boxes(3, seed=2)]
+    weigh = torch.randn(43, 5, 7, 7, generator=torch.Generator().manual_seed(4))
+    gradients = []
+    for way in (MultiScaleRoIAlign, GatheringRoIAlign):
+        maps = {name: each.requires_grad_() for name, each in draw_maps().items()}
+        (way([*maps], 7, 2)(maps, boxes, [SIZE_PX] * 2) * weigh).sum().backward()
+        gradients.append([each.grad for each in maps.values()])
+    for theirs, ours in zip(*gradients, strict=True):
+        assert theirs.abs().max() > 0
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_maps_in_bfloat16_are_summed_in_float32_and_come_back_in_bfloat16():
+    maps = {name: each.bfloat16() for name, each in draw_maps().items()}
+    exact = {name: each.float() for name, each in maps.items()}
+    boxes = [draw_boxes(5, seed=1), draw_boxes(5, seed=2)]
+    align = GatheringRoIAlign([*maps], 7, 2)
+    rounded, expected = (align(each, boxes, [SIZE_PX] * 2) for each in (maps, exact))
+    assert rounded.dtype == torch.bfloat16
+    assert torch.equal(rounded, expected.bfloat16())
