@@ -10,7 +10,7 @@ from serving.answers import Answer, HostedModel, Role, Wanted
 
 Stage = Literal["decode", "queue", "model", "encode", "total"]
 Judgement = Literal["right", "wrong"]
-EngineTrouble = Literal["trial", "load", "answer"]
+EngineTrouble = Literal["trial", "load", "answer", "crash"]
 MirrorOutcome = Literal["compared", "challenger_failed", "champion_failed", "dropped"]
 
 

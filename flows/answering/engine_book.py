@@ -1,7 +1,8 @@
 """Which engine runs each model on this machine: decided once by measuring, then kept in the workspace.
 
 While nothing is decided a champion answers in torch. The trial runs beside the requests, in a process of its
-own; several workers and services of a workspace wait for one outcome. Trouble of any kind means torch.
+own; several workers and services of a workspace wait for one outcome. Trouble of any kind means torch, and so
+does a crash of the service: it is noticed at the next start.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -20,11 +23,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from dataset.labelled_pictures import DatasetVersion
 from dataset.raw.conversion import PictureConversion
 from evaluation.instances import ScoreThreshold
+from flows.answering.engine_decisions import EngineDecisions, read_choice
+from flows.answering.engine_journal import EngineJournal, EngineUse, taken_ends
 from maskloop.errors import (
     IntegrityError,
     MaskloopError,
@@ -58,6 +62,8 @@ _TURNS_BUDGET_S: Final = 20.0
 _LOOK_AT_LOCK_S: Final = 0.5
 _MOST_PICTURES: Final = 16
 _MOST_PIXELS: Final = 24_000_000
+_PROVEN_AFTER_S: Final = 600.0
+"""A process that is killed later than this was not killed for an engine's memory or a call of ``_exit``."""
 FindPictures = Callable[[ServedModel], Sequence[NDArray[np.uint8]]]
 """Returns some of a model's own test pictures, uint8 (H, W, 3) each. May raise MaskloopError."""
 
@@ -89,6 +95,9 @@ class EngineBook:
         find_wish: Returns the settings; asked when the first model is loaded, since it needs torch.
         find_pictures: Returns what both engines have to agree on.
         observer: Is told about trouble.
+        journal: Of the engines that this process has in use.
+        now: The time, with its zone.
+        elapsed_s: Seconds of a clock that is never set.
     """
 
     def __init__(
@@ -100,8 +109,15 @@ class EngineBook:
         find_wish: Callable[[], EngineWish],
         find_pictures: FindPictures,
         observer: Observer,
+        journal: EngineJournal | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory, self._models_dir = directory, models_dir
+        self._decisions, self._journal = EngineDecisions(directory), journal or EngineJournal(directory)
+        self._now, self._elapsed_s = now, elapsed_s
+        self._unproven: dict[str, tuple[int, float]] = {}
+        self._knows_ends = False
         self._open_engines, self._find_wish = open_engines, find_wish
         self._find_pictures, self._observer = find_pictures, observer
         self._choices: dict[str, EngineChoice] = {}
@@ -113,10 +129,12 @@ class EngineBook:
         """Return what is decided about a model; None while its trial is under way."""
         digest = served.weights_digest
         if choice := self._choices.get(digest):
+            self._note_if_proven(digest, choice)
             return choice
         wish, engines = self._find_wish(), self._open_engines()
         if reason := explain_no_trial(wish.engine, wish.device, engines.installed()):
             return self._choices.setdefault(digest, EngineChoice(reason=reason))
+        self._learn_from_ends()
         if kept := self._read(self._key(served)):
             _log.info("version %s runs in %s: %s", served.version, kept.engine, kept.reason)
             return self._choices.setdefault(digest, kept)
@@ -128,8 +146,10 @@ class EngineBook:
     def load(self, served: ServedModel) -> Predictor | None:
         """Load a model into the chosen engine; None if that is torch, as it is when loading fails."""
         choice = self.find(served)
-        if choice is None or choice.engine == TORCH:
+        if choice is None or choice.key is None or choice.engine == TORCH:
             return None
+        name = self._decisions.name(choice.key.digest)
+        use = self._journal.note_in_use(EngineUse(served.weights_digest, name, choice.engine))
         try:
             predictor = self._open_engines().load(
                 self._export_dir(self._key(served), choice.engine),
@@ -137,16 +157,55 @@ class EngineBook:
                 thread_counts=self._find_wish().thread_counts,
             )
         except Exception as error:  # noqa: BLE001 - whatever a library raises
-            if isinstance(error, (IntegrityError, NotFoundError)) and choice.key:
+            self._journal.note_put_away(use)
+            if isinstance(error, (IntegrityError, NotFoundError)):
                 self._file(choice.key).unlink(missing_ok=True)  # the next start makes the export again
             self._give_up(served, choice.engine, "load", error)
             return None
-        return _Watched(predictor, lambda error: self._give_up(served, choice.engine, "answer", error))
+        self._unproven[served.weights_digest] = (use, self._elapsed_s())
+        watched = _Watched(predictor, lambda error: self._give_up(served, choice.engine, "answer", error))
+        weakref.finalize(watched, self._journal.note_put_away, use).atexit = False
+        return watched
 
     def close(self) -> None:
-        """End a trial that is under way; nothing of it is kept."""
+        """End a trial that is under way, of which nothing is kept. A stop like this proves the engines."""
         self._stop.set()
         self._thread.shutdown(wait=True, cancel_futures=True)
+        for digest in self._unproven:
+            self._forget_silent_ends(digest, self._choices.get(digest))
+        self._journal.close()
+
+    def _learn_from_ends(self) -> None:
+        """Take engines out of use with which the service ended without a clean stop; once in a process."""
+        if self._knows_ends:
+            return
+        self._knows_ends = True
+        try:
+            with taken_ends(self._directory) as ends:
+                for engine, said in self._decisions.note_ends(ends, self._now()):
+                    _log.warning(
+                        "%s; torch answers in its place. `maskloop engines --retry` has it tried again", said
+                    )
+                    self._observer.engine_failed(engine, "crash")
+        except MaskloopError as error:
+            _log.warning("whether an engine ended the service before is not known: %s", error)
+
+    def _note_if_proven(self, digest: str, choice: EngineChoice) -> None:
+        use, since_s = self._unproven.get(digest, (0, 0.0))
+        if use and self._elapsed_s() - since_s >= _PROVEN_AFTER_S:
+            del self._unproven[digest]
+            self._journal.note_proven(use)
+            self._forget_silent_ends(digest, choice)
+
+    def _forget_silent_ends(self, digest: str, choice: EngineChoice | None) -> None:
+        if choice is None or choice.key is None:
+            return
+        with suppress(MaskloopError):  # then they count for longer
+            self._decisions.change(
+                digest,
+                self._decisions.name(choice.key.digest),
+                lambda kept: kept.model_copy(update={"silent_ends": 0}),
+            )
 
     def _give_up(
         self, served: ServedModel, engine: EngineName, trouble: EngineTrouble, error: Exception
@@ -237,13 +296,13 @@ class EngineBook:
             reason=reason,
             trials=tuple(trials),
             export_digest="" if engine == TORCH else export_digest(self._export_dir(key, engine)),
-            decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            decided_at=self._now().isoformat(timespec="seconds"),
         )
         if engine == TORCH and not all(trial.is_lasting for trial in trials):
             return choice  # the next start tries again
         write_text(self._file(key), choice.model_dump_json(indent=1) + "\n")
         for file in self._file(key).parent.glob("*.json"):
-            before = _read_choice(file)
+            before = read_choice(file)
             if before and before.key and before.key.machine == key.machine and before.key != key:
                 file.unlink(missing_ok=True)
                 shutil.rmtree(self._export_dir(before.key, before.engine), ignore_errors=True)
@@ -251,8 +310,8 @@ class EngineBook:
 
     def _read(self, key: EngineKey) -> EngineChoice | None:
         """Return a decision that was kept and still holds."""
-        choice = _read_choice(self._file(key))
-        if choice is None or choice.key != key:
+        choice = read_choice(self._file(key))
+        if choice is None or choice.key != key or not choice.holds_at(self._now()):
             return None
         is_there = choice.engine == TORCH or self._export_dir(key, choice.engine).is_dir()
         return choice if is_there else None
@@ -269,10 +328,10 @@ class EngineBook:
         )
 
     def _file(self, key: EngineKey) -> Path:
-        return self._directory / key.weights_digest / f"{key.digest[:16]}.json"
+        return self._decisions.file(key.weights_digest, self._decisions.name(key.digest))
 
     def _export_dir(self, key: EngineKey, engine: EngineName) -> Path:
-        return self._file(key).with_name(f"{key.digest[:16]}-{engine}")
+        return self._decisions.export(key.weights_digest, self._decisions.name(key.digest), engine)
 
 
 def choose_test_pictures(
@@ -291,13 +350,6 @@ def choose_test_pictures(
             break
         chosen.append(load(data.path(picture)))
     return chosen
-
-
-def _read_choice(file: Path) -> EngineChoice | None:
-    try:
-        return EngineChoice.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 class _Watched:

@@ -68,6 +68,7 @@ SECTIONS: Final = {
         labelling.LABEL,
         on_call.NOTIFY,
         serving.KEYS,
+        serving.ENGINES,
         serving.PLAN,
         workspace.UPGRADE,
     ),

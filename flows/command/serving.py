@@ -1,4 +1,4 @@
-"""`maskloop serve`, `keys`, `predict` and `batch`: the service, who may ask it, and answers without it."""
+"""`maskloop serve`, `engines`, `keys`, `predict` and `batch`: the service, and answers without it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from flows.answering.ask_service import ask_service
 from flows.answering.batch_prediction import predict as predict_pictures
+from flows.answering.engine_decisions import EngineDecisions
 from flows.answering.incoming import PictureAnswer, balance
 from flows.answering.service_assembly import PRELOADED, make_application, open_keys
 from flows.batch.story import BatchReport, BatchRequest
@@ -22,6 +23,7 @@ from flows.scheduling.foreground import run_story
 from flows.workspace.telling import TerminalTeller
 from maskloop.errors import DataError, MaskloopError
 from maskloop.state.loop_state import LoopState
+from maskloop.wording import count
 from serving.access.keys import ALL_SCOPES, KeyStore
 from serving.access.limits import read_rate_limit
 from serving.client import Client
@@ -60,6 +62,40 @@ def serve(root: Path, out: Output, **named: Any) -> None:
     application = partial(make_application, app.workspace.root, settings)
     run_server(application, settings, listener, preload=PRELOADED)
     click.echo(f"The service at {url} has stopped.", err=True)
+
+
+@with_output
+def engines(root: Path, out: Output, *, retry: bool) -> None:
+    """Show which library runs each model here, and why."""
+    app = open_workspace(root)
+    decisions = EngineDecisions(app.workspace.engines_dir)
+    forgotten = len(decisions.forget_ends()) if retry else 0
+    champion = app.state().champion
+    found = [choice for _, choice in decisions.all()]
+    rows = [
+        {
+            "model": f"version {champion.version}"
+            if champion and choice.key and champion.weights_digest == choice.key.weights_digest
+            else choice.key and choice.key.weights_digest[:12],
+            "engine": choice.engine,
+            "because": choice.reason,
+            "since": choice.decided_at[:16],
+        }
+        for choice in found
+    ]
+
+    def show() -> None:
+        if retry:
+            click.echo(
+                f"{count(forgotten, 'decision')} forgotten: the next start of the service tries again"
+                if forgotten
+                else "No decision was made because the service had ended."
+            )
+        out.table(rows, "what runs each model")
+        if not rows and not retry:
+            click.echo("Nothing was measured here yet: `maskloop serve` does it beside its requests.")
+
+    out.answer({"forgotten": forgotten, "decisions": found}, show)
 
 
 def _say_what_serves(read_state: Callable[[], LoopState], model_name: str) -> str:

@@ -1,4 +1,4 @@
-"""What `maskloop serve`, `keys`, `predict` and `batch` take."""
+"""What `maskloop serve`, `engines`, `keys`, `predict` and `batch` take."""
 
 from __future__ import annotations
 
@@ -211,6 +211,17 @@ nothing finished is repeated. No picture becomes a production sample. Exit code 
     click.Option(
         ["--workers"], type=click.IntRange(1), help="Processes that answer. Default: batch.workers."
     ),
+)
+
+ENGINES: Final = make_command(
+    "engines",
+    "flows.command.serving:engines",
+    """Show which library runs each model here, and why.
+
+`maskloop serve` decides it by measuring. A library that was in use when the service crashed is not used again
+until it has another version; --retry has it tried at the service's next start.
+""",
+    click.Option(["--retry"], is_flag=True, help="Forget what was decided because the service had ended."),
 )
 
 KEYS: Final = CommandGroup(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,6 +16,9 @@ WantedEngine = Literal["auto", "torch", "openvino", "onnx"]
 TORCH: Final = "torch"
 WORTH_IT: Final = 1.05
 """An engine that gains less than this is not worth a second library in the process."""
+MOST_SILENT_ENDS: Final = 3
+"""So many ends in a row that left no trace, each soon after the engine was loaded, mean torch for a while."""
+PAUSE_AFTER_SILENT_ENDS: Final = timedelta(days=1)
 
 
 class EngineKey(BaseModel):
@@ -115,6 +119,9 @@ class EngineChoice(BaseModel):
         trials: What was measured.
         export_digest: Of the export's manifest that the engine runs; empty for torch.
         decided_at: ISO 8601, UTC; empty for a choice that needed no trial.
+        ended: The engine that was chosen until the service ended while it was in use; empty for none.
+        silent_ends: Ends of the service in a row that left no trace, soon after the engine was loaded.
+        until: ISO 8601, UTC: when it is tried again; empty if the choice holds as long as its key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,6 +133,13 @@ class EngineChoice(BaseModel):
     trials: tuple[Trial, ...] = ()
     export_digest: str = ""
     decided_at: str = ""
+    ended: EngineName | Literal[""] = ""
+    silent_ends: int = 0
+    until: str = ""
+
+    def holds_at(self, now: datetime) -> bool:
+        """Tell whether it need not be made again because of the time."""
+        return not self.until or now < datetime.fromisoformat(self.until)
 
 
 def candidates(wanted: WantedEngine, installed: Collection[EngineName]) -> tuple[EngineName, ...]:
@@ -182,3 +196,42 @@ def explain_no_trial(wanted: WantedEngine, device: str, installed: Collection[En
     if not candidates(wanted, installed):
         return "no other engine is installed" if wanted == "auto" else f"{wanted} is not installed"
     return ""
+
+
+def judge_end(choice: EngineChoice, *, fatal_error: str, now: datetime) -> EngineChoice:
+    """Return what is decided after the service ended without a clean stop while an engine was in use.
+
+    A fatal error, such as a segmentation fault, gives the model back to torch for as long as the choice's key
+    holds. A process that is killed (by an operator, for its memory, by a power cut) leaves no trace, and says
+    nothing about the engine unless it happens again and again soon after loading.
+
+    Args:
+        choice: Of an engine other than torch.
+        fatal_error: As Python names it; empty for an end that left no trace.
+        now: With its time zone.
+
+    >>> from datetime import UTC
+    >>> chosen, now = EngineChoice(engine="openvino"), datetime(2026, 12, 1, tzinfo=UTC)
+    >>> judge_end(chosen, fatal_error="Segmentation fault", now=now).reason
+    'openvino was in use when the service ended on 2026-12-01 with "Segmentation fault"'
+    >>> once = judge_end(chosen, fatal_error="", now=now)
+    >>> once.engine, once.silent_ends
+    ('openvino', 1)
+    >>> thrice = judge_end(judge_end(once, fatal_error="", now=now), fatal_error="", now=now)
+    >>> thrice.engine, thrice.until, thrice.holds_at(now)
+    ('torch', '2026-12-02T00:00:00+00:00', True)
+    """
+    in_torch = {"engine": TORCH, "ended": choice.engine, "export_digest": "", "silent_ends": 0}
+    if fatal_error:
+        said = f'{choice.engine} was in use when the service ended on {now:%Y-%m-%d} with "{fatal_error}"'
+        return choice.model_copy(update={**in_torch, "reason": said})
+    if choice.silent_ends + 1 < MOST_SILENT_ENDS:
+        return choice.model_copy(update={"silent_ends": choice.silent_ends + 1})
+    until = now + PAUSE_AFTER_SILENT_ENDS
+    said = (
+        f"the service was killed {MOST_SILENT_ENDS} times in a row soon after {choice.engine} was loaded; "
+        f"it is tried again after {until:%Y-%m-%d %H:%M} UTC"
+    )
+    return choice.model_copy(
+        update={**in_torch, "reason": said, "until": until.isoformat(timespec="seconds")}
+    )

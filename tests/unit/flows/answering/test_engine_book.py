@@ -9,60 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.answering.engine_book import EngineBook, EngineWish, choose_test_pictures
+from flows.answering.engine_book import EngineWish, choose_test_pictures
 from maskloop.errors import IntegrityError, PictureError, UnavailableError
-from models.engines.choice import EngineChoice, Trial
+from models.engines.choice import Trial
 from registry.champion.serving_copy import ServedModel
-from serving.observing import SilentObserver
-from tests.fakes.engines import FakeEngines
+from tests.fakes.engine_shelf import DIGEST, FAST, Shelf
 from tests.fakes.loop_world import World
 from tests.fakes.serving_world import FakePredictor
 
-FAST = Trial(engine="openvino", times_faster=2.3, num_pictures=1, num_instances=3, mask_iou=1.0)
 FASTER = Trial(engine="onnx", times_faster=2.5, num_pictures=1, num_instances=3, mask_iou=1.0)
-DIGEST = "a" * 64
-
-
-class Noting(SilentObserver):
-    def __init__(self) -> None:
-        self.failures: list[tuple[str, str]] = []
-
-    def engine_failed(self, engine: str, trouble: str) -> None:
-        self.failures.append((engine, trouble))
-
-
-class Shelf:
-    """A workspace's folders, one champion, and the services that share them."""
-
-    def __init__(self, root: Path) -> None:
-        self.engines, self.observer = FakeEngines({"openvino": FAST}), Noting()
-        self.directory, self.models_dir = root / "engines", root / "models"
-        self.served = self.add_model(DIGEST)
-        self.pictures: Any = lambda _served: [np.zeros((8, 8, 3), np.uint8)]
-        self.wish = EngineWish("auto", 0.98, "cpu", (2, 1))
-
-    def add_model(self, digest: str) -> ServedModel:
-        folder = self.models_dir / digest
-        folder.mkdir(parents=True)
-        return ServedModel(folder, "1", digest, "b" * 64)
-
-    def open(self) -> EngineBook:
-        return EngineBook(
-            self.directory,
-            self.models_dir,
-            open_engines=lambda: self.engines,
-            find_wish=lambda: self.wish,
-            find_pictures=self.pictures,
-            observer=self.observer,
-        )
-
-    def decide(self, book: EngineBook, served: ServedModel | None = None) -> EngineChoice:
-        """Ask, wait for the trial that this starts, and ask again."""
-        book.find(served or self.served)
-        book._thread.submit(lambda: None).result(20)
-        choice = book.find(served or self.served)
-        assert choice is not None
-        return choice
 
 
 @pytest.fixture

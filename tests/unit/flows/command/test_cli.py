@@ -150,7 +150,7 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     promised = "init ingest train retrain distil judge approve reject promote rollback reconcile status"
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade metrics"
-    promised += " gameday trends plan batch"
+    promised += " gameday trends plan batch engines"
     groups = {
         "data": "classes list report restore diff verify preview anchors audit check export",
         "feedback": "list ingest",

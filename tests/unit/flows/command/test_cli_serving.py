@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from flows.command.main import main
 from flows.workspace.wiring import REPOSITORY
+from maskloop.files import write_text
+from models.engines.choice import EngineChoice, EngineKey, judge_end
 from serving.access.keys import ALL_SCOPES, KeyStore, Scope
 from tests.fakes.live_service import live
 from tests.fakes.service_world import PNG, ServiceWorld, write_picture
@@ -35,6 +38,26 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def keys_of(workspace: Path) -> KeyStore:
     return KeyStore(workspace / ".maskloop" / "keys.json")
+
+
+# --- engines -----------------------------------------------------------------------------------------
+
+
+def test_engines_says_why_a_library_is_not_used_and_has_it_tried_again(run: Any, workspace: Path) -> None:
+    assert "Nothing was measured here yet" in run("engines", "-w", workspace)[1]
+    key = EngineKey(
+        weights_digest="a" * 64, wanted="auto", min_parity=0.98, threads=2, machine="a machine", versions={}
+    )
+    fast = EngineChoice(key=key, engine="openvino", reason="2.30 times as fast as torch")
+    crashed = judge_end(fast, fatal_error="Segmentation fault", now=datetime(2026, 12, 1, tzinfo=UTC))
+    folder = workspace / ".maskloop" / "engines" / key.weights_digest
+    for name, choice in (("0", fast), ("1", crashed)):
+        write_text(folder / f"{name}.json", choice.model_dump_json())
+    found = json.loads(run("engines", "--json", "-w", workspace)[1])["decisions"]
+    assert [(row["engine"], row["ended"]) for row in found] == [("openvino", ""), ("torch", "openvino")]
+    assert "1 decision forgotten" in run("engines", "--retry", "-w", workspace)[1]
+    assert "No decision was made because" in run("engines", "--retry", "-w", workspace)[1]
+    assert [file.name for file in folder.iterdir()] == ["0.json"]
 
 
 # --- keys --------------------------------------------------------------------------------------------
