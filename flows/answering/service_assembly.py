@@ -111,7 +111,7 @@ def create_service(app: App, settings: ServingSettings) -> RunningService:
     source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files, engines)
     host = ModelHost(source, metrics, cores=cores, settle=partial(_settle, alone=settings.workers == 1))
     recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
-    batcher = MicroBatcher(settings, metrics, cores=cores)
+    batcher = MicroBatcher(settings, cores=cores)
     sampler = Sampler(
         app.samples,
         settings.sampling,

@@ -1,8 +1,8 @@
 """Pictures that come at the same time share a pass of the model.
 
 While the model is busy, the next batch collects; an idle model waits for more requests only if the settings
-say so. The queue is bounded by the expected wait, so overload is refused at once. Shadow work (the other
-model of a rollout) starts only while no request waits.
+say so. Each served model has a line (`serving.answering.lines`), bounded by the expected wait, so overload is
+refused at once. Shadow work (the other model of a rollout) starts only while no request waits in any line.
 
 Passes run in lanes: threads with a fixed number of cores each. A few pictures that arrive at an idle service
 are answered fastest by all cores together (the wide lane). Under load, several passes side by side with fewer
@@ -20,38 +20,23 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from maskloop.errors import DeadlineError, OverloadedError, UnavailableError
 from maskloop.settings.workspace_settings import ServingSettings
 from serving.answering.cores import Cores, OneCore, open_thread
-from serving.answers import Answer, HostedModel, RequestPicture, Role
+from serving.answering.lines import Line, Waiting, choose_next
+from serving.answers import Answer, Role
 from serving.observing import Observer
 
 if TYPE_CHECKING:
     from models.answering.prediction import Prediction
 
-_NEWEST_WEIGHT: Final = 0.2
-"""Weight of the latest pass in the moving average of seconds per picture."""
-_MAX_SHADOW: Final = 32
 _MAX_BESIDE: Final = 4
 """Passes of one role at a time; each needs memory for what it computes."""
 _ROLES: Final[tuple[Role, ...]] = ("champion", "challenger")
-
-
-@dataclass(eq=False)
-class _Waiting:
-    model: HostedModel
-    picture: RequestPicture
-    future: asyncio.Future[Answer]
-    since: float
-    expires_at: float
-
-    def is_over(self, now: float) -> bool:
-        return self.future.done() or now >= self.expires_at
 
 
 @dataclass(eq=False)
@@ -61,14 +46,16 @@ class _Lane:
     Attributes:
         thread: Computes.
         role: Whose pass is running, or ran last.
+        line: Whose pictures they are.
         batch: The pass that is running.
         again: Of a pass that failed: each goes once more, alone.
     """
 
     thread: ThreadPoolExecutor
     role: Role
-    batch: Sequence[_Waiting] = ()
-    again: deque[_Waiting] = field(default_factory=deque)
+    line: Line | None = None
+    batch: Sequence[Waiting] = ()
+    again: deque[Waiting] = field(default_factory=deque)
 
     @property
     def num_passing(self) -> int:
@@ -86,30 +73,32 @@ def count_threads(num_cores: int) -> tuple[int, ...]:
 
 
 class MicroBatcher:
-    """Runs models on its own threads. Belongs to one event loop.
+    """Runs models on its own threads, whose pictures stand in lines. Belongs to one event loop.
 
     Args:
         settings: ``max_batch``, ``batch_wait_ms``, ``max_queue_s``.
-        observer: Is told about passes and the queue.
         cores: That models compute with.
     """
 
-    def __init__(self, settings: ServingSettings, observer: Observer, *, cores: Cores | None = None) -> None:
-        self._settings, self._observer = settings, observer
-        self._live: deque[_Waiting] = deque()
-        self._shadow: deque[_Waiting] = deque()
+    def __init__(self, settings: ServingSettings, *, cores: Cores | None = None) -> None:
+        self._settings = settings
+        self._lines: list[Line] = []
         self._cores = cores or OneCore()
         self._wide: _Lane | None = None
         self._lanes: list[_Lane] = []
         self._num_beside = 1
-        self._seconds_per_picture: float | None = None
+        self._now_s = 0.0
         self._gathering: asyncio.TimerHandle | None = None
-        self._is_draining = False
 
-    @property
-    def waiting_s(self) -> float:
-        """About how long a new picture would wait for its turn."""
-        return (len(self._live) + self._num_passing) * (self._seconds_per_picture or 0.0)
+    def open_line(self, observer: Observer) -> Line:
+        """Return a line for one served model; the observer is told about its passes and its length."""
+
+        def others_s() -> list[float]:
+            return [other.backlog_s for other in self._lines if other is not line]
+
+        line = Line(self._settings, observer, changed=self._gather, others_s=others_s)
+        self._lines.append(line)
+        return line
 
     @property
     def is_computing(self) -> bool:
@@ -124,82 +113,32 @@ class MicroBatcher:
     def _num_passing(self) -> int:
         return sum(lane.num_passing for lane in self._all_lanes)
 
-    async def submit(
-        self, model: HostedModel, picture: RequestPicture, *, deadline_s: float, shadow: bool = False
-    ) -> Answer:
-        """Answer one picture. Cancelled while it waits, it costs nothing.
-
-        Args:
-            model: Who shall answer.
-            picture: What it is asked about.
-            deadline_s: From now; an answer that comes later is none.
-            shadow: Nobody waits for the answer: live pictures go first.
-
-        Raises:
-            OverloadedError: if its turn would come too late, or too much shadow work waits.
-            DeadlineError: if it was not answered in time.
-            UnavailableError: if the service is stopping.
-            PictureError: if the model refuses the picture.
-            IntegrityError: if the model computes something that is not finite.
-        """
-        if shadow:
-            self._refuse_if_shadow_is_full()
-        else:
-            self.refuse_if_full(deadline_s)
-        if not self._lanes:
-            self._open_lanes()
-        now = time.monotonic()
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        (self._shadow if shadow else self._live).append(
-            _Waiting(model, picture, future, now, now + deadline_s)
-        )
-        self._tell_queue()
-        timer = asyncio.get_running_loop().call_later(deadline_s, _expire, future, deadline_s)
-        self._gather()
-        try:
-            return await future
-        finally:
-            timer.cancel()
+    @property
+    def _num_live(self) -> int:
+        return sum(len(line.live) for line in self._lines)
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing more, answer what was accepted, and stop."""
-        self._is_draining = True
-        for waiting in self._shadow:
+        for line in self._lines:
+            line.is_draining = True
+        shadows = [waiting for line in self._lines for waiting in line.shadow]
+        for waiting in shadows:
             waiting.future.cancel()
-        accepted = [*self._live, *(waiting for lane in self._all_lanes for waiting in _held(lane))]
+        live = [waiting for line in self._lines for waiting in line.live]
+        accepted = [*live, *(waiting for lane in self._all_lanes for waiting in _held(lane))]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await asyncio.gather(*(waiting.future for waiting in accepted), return_exceptions=True)
-        for waiting in (*accepted, *self._shadow):
+        for waiting in (*accepted, *shadows):
             waiting.future.cancel()
         for lane in self._all_lanes:
             lane.thread.shutdown(wait=False, cancel_futures=True)
 
-    def refuse_if_full(self, deadline_s: float) -> None:
-        """Raise OverloadedError if a picture that came now would have to wait too long for its turn.
-
-        Raises:
-            UnavailableError: if the service is stopping.
-        """
-        self._refuse_if_draining()
-        limit_s = min(self._settings.max_queue_s, deadline_s)
-        never_measured = self._seconds_per_picture is None
-        if self.waiting_s > limit_s or (never_measured and len(self._live) >= 2 * self._settings.max_batch):
-            wait_s = max(1.0, self.waiting_s)
-            raise OverloadedError("more requests come than can be answered", retry_after_s=wait_s)
-
-    def _refuse_if_shadow_is_full(self) -> None:
-        self._refuse_if_draining()
-        if len(self._shadow) >= _MAX_SHADOW:
-            raise OverloadedError("too much shadow work waits", retry_after_s=1.0)
-
-    def _refuse_if_draining(self) -> None:
-        if self._is_draining:
-            raise UnavailableError("the service is stopping")
-
     def _gather(self) -> None:
         """Start passes: at once, or when the time is over that settings let a batch wait for company."""
-        is_alone = 0 < len(self._live) < self._settings.max_batch
+        if not self._lanes:
+            self._open_lanes()
+        is_alone = 0 < self._num_live < self._settings.max_batch
         if not (is_alone and self._settings.batch_wait_ms):
             self._start_passes()
         elif self._gathering is None:
@@ -211,9 +150,9 @@ class MicroBatcher:
             self._gathering.cancel()
             self._gathering = None
         for role in _ROLES:
-            while (lane := self._find_lane(role)) and (batch := self._take_batch(role, lane)):
+            while (lane := self._find_lane(role)) and (taken := self._take_batch(role, lane)):
                 lane.role = role
-                self._start_pass(lane, batch)
+                self._start_pass(lane, *taken)
 
     def _open_lanes(self) -> None:
         """Divide the cores between lanes, now that a model is there and knows its device.
@@ -236,10 +175,10 @@ class MicroBatcher:
 
     def _find_lane(self, role: Role) -> _Lane | None:
         """Return where a role's next pass may run now, if anything waits."""
-        if not self._live and not self._shadow:
+        if not any(line.live or line.shadow for line in self._lines):
             return None
         if self._wide:
-            if not self._num_passing and len(self._live) < self._num_beside:
+            if not self._num_passing and self._num_live < self._num_beside:
                 return self._wide
             if self._wide.num_passing and self._wide.role == role:
                 return None
@@ -250,43 +189,49 @@ class MicroBatcher:
         if lane is self._wide:
             return self._settings.max_batch
         num_free = sum(lane.role == role and not lane.num_passing for lane in self._lanes)
-        return math.ceil(min(len(self._live) / num_free, self._settings.max_batch / self._num_beside))
+        return math.ceil(min(self._num_live / num_free, self._settings.max_batch / self._num_beside))
 
-    def _take_batch(self, role: Role, lane: _Lane) -> list[_Waiting]:
-        """Take what goes into a role's next pass: pictures of one model, the longest waiting first."""
-        now = time.monotonic()
-        batch: list[_Waiting] = []
-        later: deque[_Waiting] = deque()
+    def _take_batch(self, role: Role, lane: _Lane) -> tuple[Line, list[Waiting]] | None:
+        """Take what goes into a role's next pass from the line whose turn it is."""
         max_size = self._max_size(role, lane)
-        while self._live and len(batch) < max_size:
-            waiting = self._live.popleft()
-            if waiting.is_over(now):
-                continue
-            fits = waiting.model.role == role and (not batch or waiting.model is batch[0].model)
-            (batch if fits else later).append(waiting)
-        self._live.extendleft(reversed(later))
-        return batch if batch or self._live else self._take_shadow(role, now)
+        while (line := self._choose(lambda line: line.holds(role))) is not None:
+            if batch := line.take(role, max_size):
+                return line, batch
+        if any(line.live for line in self._lines):
+            return None
+        while (line := self._choose(lambda line: line.holds_shadow(role))) is not None:
+            if batch := line.take_shadow(role):
+                return line, batch
+        return None
 
-    def _take_shadow(self, role: Role, now: float) -> list[_Waiting]:
-        """Take one picture: a live one may come any moment."""
-        left = [waiting for waiting in self._shadow if not waiting.is_over(now)]
-        chosen = next((waiting for waiting in left if waiting.model.role == role), None)
-        self._shadow = deque(waiting for waiting in left if waiting is not chosen)
-        return [chosen] if chosen else []
+    def _choose(self, waits: Callable[[Line], bool]) -> Line | None:
+        """Return the line whose turn it is, of those in which something waits."""
+        times_s = {
+            at: max(line.finished_s, self._now_s) for at, line in enumerate(self._lines) if waits(line)
+        }
+        chosen = choose_next(times_s)
+        return None if chosen is None else self._lines[chosen]
 
-    def _start_pass(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
-        lane.batch = batch
+    def _start_pass(self, lane: _Lane, line: Line, batch: Sequence[Waiting]) -> None:
+        """Charge the line for the pass as long as it will probably take, and begin it."""
+        self._now_s = max(line.finished_s, self._now_s)
+        guessed_s = len(batch) * (line.seconds_per_picture or 0.0)
+        line.finished_s = self._now_s + guessed_s
+        lane.line, lane.batch = line, batch
+        self._count_passing(line)
         loop, started = asyncio.get_running_loop(), time.monotonic()
         pixels = [waiting.picture.pixels for waiting in batch]
         work = lane.thread.submit(batch[0].model.predictor.predict, pixels)
 
         def tell_loop(work: Future[list[Prediction]]) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended
-                loop.call_soon_threadsafe(self._end_pass, lane, started, work)
+                loop.call_soon_threadsafe(self._end_pass, lane, line, started, guessed_s, work)
 
         work.add_done_callback(tell_loop)
 
-    def _end_pass(self, lane: _Lane, started: float, work: Future[list[Prediction]]) -> None:
+    def _end_pass(
+        self, lane: _Lane, line: Line, started: float, guessed_s: float, work: Future[list[Prediction]]
+    ) -> None:
         if work.cancelled():  # the service is stopping
             return
         batch, seconds = lane.batch, time.monotonic() - started
@@ -299,48 +244,40 @@ class MicroBatcher:
             _fail(batch[0].future, error)
         else:
             _answer(batch, work.result(), started, seconds)
+        line.finished_s += seconds / num_beside - guessed_s
         while lane.again and not lane.batch:
             if not (alone := lane.again.popleft()).future.done():
-                self._start_pass(lane, [alone])
+                self._start_pass(lane, line, [alone])
+        self._count_passing(line)
         self._gather()
         if not error:
-            self._learn(seconds / len(batch) / num_beside)
+            line.learn(seconds / len(batch) / num_beside)
         # the event loop sends the answers next; they need not wait for this
-        asyncio.get_running_loop().call_soon(self._tell_pass, batch, seconds, error)
+        model = batch[0].model
+        told = (model.role, model.served.version, len(batch), seconds)
+        asyncio.get_running_loop().call_soon(self._tell_pass, line, None if error else told)
 
-    def _tell_pass(self, batch: Sequence[_Waiting], seconds: float, error: BaseException | None) -> None:
-        if not error:
-            model = batch[0].model
-            self._observer.batch_ended(
-                role=model.role, version=model.served.version, size=len(batch), seconds=seconds
-            )
-        self._tell_queue()
+    def _count_passing(self, line: Line) -> None:
+        line.num_passing = sum(lane.num_passing for lane in self._all_lanes if lane.line is line)
 
-    def _learn(self, seconds: float) -> None:
-        before = self._seconds_per_picture
-        self._seconds_per_picture = (
-            seconds if before is None else before + _NEWEST_WEIGHT * (seconds - before)
-        )
-
-    def _tell_queue(self) -> None:
-        self._observer.queue_changed(length=len(self._live), waiting_s=self.waiting_s)
+    def _tell_pass(self, line: Line, told: tuple[Role, str, int, float] | None) -> None:
+        if told:
+            role, version, size, seconds = told
+            line.observer.batch_ended(role=role, version=version, size=size, seconds=seconds)
+        line.tell()
 
 
-def _held(lane: _Lane) -> Sequence[_Waiting]:
+def _held(lane: _Lane) -> Sequence[Waiting]:
     return [*lane.batch, *lane.again]
 
 
 def _answer(
-    batch: Sequence[_Waiting], predictions: Sequence[Prediction], started: float, seconds: float
+    batch: Sequence[Waiting], predictions: Sequence[Prediction], started: float, seconds: float
 ) -> None:
     for waiting, prediction in zip(batch, predictions, strict=True):
         stages_s = {"queue": started - waiting.since, "model": seconds}
         if not waiting.future.done():
             waiting.future.set_result(Answer(waiting.model, prediction, None, stages_s, len(batch)))
-
-
-def _expire(future: asyncio.Future[Answer], deadline_s: float) -> None:
-    _fail(future, DeadlineError(f"there was no answer within {deadline_s:g} s"))
 
 
 def _fail(future: asyncio.Future[Answer], error: BaseException) -> None:

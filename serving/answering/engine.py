@@ -47,6 +47,7 @@ class Engine:
         on_pair: OnPair,
     ) -> None:
         self._host, self._batcher, self._settings = host, batcher, settings
+        self._line = batcher.open_line(observer)
         self._observer, self._on_pair = observer, on_pair
         self._counted = Counted()
         self._is_stopping = False
@@ -68,7 +69,7 @@ class Engine:
 
     def refuse_if_full(self) -> None:
         """Raise OverloadedError if a picture that came now would wait too long; before it is even decoded."""
-        self._batcher.refuse_if_full(self._settings.request_timeout_s)
+        self._line.refuse_if_full(self._settings.request_timeout_s)
 
     async def answer(self, picture: RequestPicture, *, deadline_s: float | None = None) -> Answer:
         """Answer one picture from one version, which the answer names.
@@ -116,7 +117,7 @@ class Engine:
     async def _ask(
         self, model: HostedModel, picture: RequestPicture, deadline_s: float, *, shadow: bool = False
     ) -> Answer:
-        answer = await self._batcher.submit(model, picture, deadline_s=deadline_s, shadow=shadow)
+        answer = await self._line.submit(model, picture, deadline_s=deadline_s, shadow=shadow)
         if model.novelty is None:
             return answer
         return replace(answer, novelty=model.novelty.score(answer.prediction.embedding))

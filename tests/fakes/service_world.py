@@ -139,7 +139,7 @@ class ServiceWorld:
         ):
             decoders = DecoderPool(self.settings, max_mpx=MAX_MPX)
         host = ModelHost(self.source, self.observer)
-        batcher = MicroBatcher(self.settings, self.observer)
+        batcher = MicroBatcher(self.settings)
         engine = Engine(host, batcher, self.settings, observer=self.observer, on_pair=self.pairs.append)
         self.service = Service(
             model_name="parts",

@@ -123,7 +123,7 @@ def test_over_capacity_the_answer_comes_at_once_and_before_anything_is_decoded(t
     async def story(client: httpx.AsyncClient) -> tuple[list[httpx.Response], list[httpx.Response]]:
         assert world.service is not None
         await client.post("/v1/predict", content=PNG)
-        world.service.engine._batcher._seconds_per_picture = 1.0
+        world.service.engine._line.seconds_per_picture = 1.0
         world.service.engine.host.hosted.champion.predictor.before = gate  # type: ignore[attr-defined]
         first = asyncio.create_task(client.post("/v1/predict", content=PNG))
         assert await asyncio.to_thread(gate.arrived.wait, 20)

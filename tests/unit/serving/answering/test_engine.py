@@ -34,7 +34,7 @@ class World:
     def run(self, story: Callable[[Engine], Awaitable[Any]]) -> Any:
         async def told() -> Any:
             host = ModelHost(self.source, self.observer)
-            batcher = MicroBatcher(self.settings, self.observer)
+            batcher = MicroBatcher(self.settings)
             engine = Engine(host, batcher, self.settings, observer=self.observer, on_pair=self.pairs.append)
             try:
                 await host.refresh()

@@ -160,7 +160,7 @@ def test_a_client_that_leaves_while_it_waits_costs_the_model_nothing(tmp_path: P
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(PNG) + PNG
     with live(world) as url:
         assert world.service is not None
-        batcher, host = world.service.engine._batcher, world.service.engine.host
+        line, host = world.service.engine._line, world.service.engine.host
         predictor: Any = host.hosted.champion.predictor
         predictor.before = gate
         num_passes = len(predictor.passes)
@@ -169,7 +169,7 @@ def test_a_client_that_leaves_while_it_waits_costs_the_model_nothing(tmp_path: P
         assert gate.arrived.wait(30)
         with closing(connect(url)) as leaving:
             leaving.sendall(request)
-            wait_until(lambda: len(batcher._live) == 1)
+            wait_until(lambda: len(line.live) == 1)
         wait_until(lambda: [told["status"] for told in world.observer.of("request")] == [499])
         gate.opened.set()
         first.join(30)
