@@ -380,7 +380,12 @@ def test_a_challenger_that_hangs_on_all_cores_leaves_the_champion_its_own_lanes(
 
 def test_the_pictures_of_one_model_wait_no_longer_because_another_one_has_a_long_line() -> None:
     gate, order = Gate(), list[str]()
-    crowded = make_model("1", before=lambda pictures: (order.append("crowded"), gate(pictures)))
+
+    def crowd(pictures: Sequence[Any]) -> None:
+        order.append("crowded")
+        gate(pictures)
+
+    crowded = make_model("1", before=crowd)
     quiet = make_model("2", before=lambda _pictures: order.append("quiet"))
 
     async def story(batcher: MicroBatcher, line: Line) -> Any:
@@ -419,6 +424,6 @@ def test_a_full_line_refuses_its_own_model_alone() -> None:
         await asyncio.sleep(0)
         gate.opened.set()
         await asyncio.gather(*tasks)
-        return (await answered).model.served.version
+        return str((await answered).model.served.version)
 
     assert run_both(story, max_queue_s=2.0) == "2"
