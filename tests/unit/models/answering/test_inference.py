@@ -9,7 +9,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign, box_iou
 
 from maskloop.settings.model_settings import ModelSettings
-from models.answering.inference import copy_for_inference, find_regions
+from models.answering.inference import convolves_whole_regions, copy_for_inference, find_regions
 from models.network.build import build_model
 from models.operations.convolutions import TransformedConv2d
 from models.operations.gathering import GatheringRoIAlign
@@ -126,6 +126,11 @@ def test_a_resnets_shortcuts_are_all_taken_on_a_cpu():
     parts = {name.partition(".")[0] for name, each in fast.named_modules() if type(each) is TransformedConv2d}
     assert parts == {"backbone", "rpn", "roi_heads"}
     assert sum(type(each) is TransformedConv2d for each in fast.modules()) == 3 + 5 + 2 + 4 + 1 + 4
+
+
+def test_the_box_head_convolves_only_with_instructions_that_make_it_pay():
+    assert convolves_whole_regions("AVX512")
+    assert not any(map(convolves_whole_regions, ("DEFAULT", "NO AVX", "AVX2", "NEON", "SVE256")))
 
 
 def test_masks_are_made_for_wanted_scores_alone():
