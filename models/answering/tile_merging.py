@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,8 +26,29 @@ from models.answering.tile_pairing import (
     pair_pieces,
 )
 
-if TYPE_CHECKING:
-    from scipy.cluster.hierarchy import DisjointSet
+
+class Groups:
+    """Keys that belong together, as a forest: R. E. Tarjan, Efficiency of a good but not linear set union
+    algorithm, Journal of the ACM 22, 1975, with path halving. SciPy's takes a second to import.
+    """
+
+    def __init__(self, keys: Iterable[int]) -> None:
+        self._above = {key: key for key in keys}
+
+    def __getitem__(self, key: int) -> int:
+        """Return the key that stands for all of a group."""
+        while key != (above := self._above[key]):
+            key = self._above[key] = self._above[above]
+        return key
+
+    def add(self, key: int) -> None:
+        """Take a key, alone in its group."""
+        self._above.setdefault(key, key)
+
+    def merge(self, one: int, other: int) -> None:
+        """Make one group of two; the smaller key stands for it."""
+        low, high = sorted((self[one], self[other]))
+        self._above[high] = low
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +132,7 @@ class _Underway:
     """Pieces of which more may come."""
 
     pieces: list[Piece] = field(default_factory=list)
-    joined: DisjointSet = field(default_factory=lambda: _start_groups([]))
+    joined: Groups = field(default_factory=lambda: Groups([]))
     next_key: int = 0
     keys: dict[int, int] = field(default_factory=dict)
     """By identity of a piece: its key in the set."""
@@ -156,16 +176,10 @@ class _Underway:
         self.joined.merge(self.keys[id(one)], self.keys[id(other)])
 
     def _forget_others(self, kept: dict[int, int]) -> None:
-        old, self.joined, self.keys = self.joined, _start_groups(kept.values()), kept
+        old, self.joined, self.keys = self.joined, Groups(kept.values()), kept
         first: dict[int, int] = {}
         for key in kept.values():
             self.joined.merge(key, first.setdefault(old[key], key))
-
-
-def _start_groups(keys: Iterable[int]) -> DisjointSet:
-    from scipy.cluster.hierarchy import DisjointSet  # a second of CPU: services seldom see large pictures
-
-    return DisjointSet(keys)
 
 
 def _unite(group: Sequence[Piece]) -> MergedInstance:

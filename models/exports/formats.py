@@ -30,10 +30,11 @@ from models.answering.predictor import TorchPredictor
 from models.artifacts.environment import describe_environment
 from models.artifacts.manifest import ArtifactManifest, check_files
 from models.exports import onnx_format, openvino_format
-from models.exports.graphs import GRAPHS, SCAN, Graph, graphs_of, level_names
-from models.exports.manifest import EXPORT_FILE, ExportFormat, ExportManifest
+from models.exports.graphs import Graph, graphs_of, level_names, steps_of
+from models.exports.manifest import EXPORT_FILE, GRAPHS, SCAN, ExportFormat, ExportManifest
 from models.exports.quantisation_samples import Samples, gather_samples
-from models.exports.running import Run, parts_running
+from models.exports.running import parts_running
+from models.exports.runtimes import Run
 from models.network.build import build_model
 
 _MAX_MANIFEST_BYTES: Final = 2**20
@@ -88,6 +89,7 @@ def write_export(
             format=wanted,
             model=source,
             levels=level_names(graphs[SCAN]),
+            steps=steps_of(model),
             files={file.name: digest_file(file) for file in sorted(beside.iterdir())},
             calibration_digests=tuple(digest for digest, _ in pictures),
             environment={

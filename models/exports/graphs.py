@@ -18,12 +18,11 @@ from torch.export import Dim, ExportedProgram
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
+from models.exports.manifest import CLASSIFY, OUTLINE, SCAN
+from models.exports.steps import Steps
 from models.operations.convolutions import fold_norms, use_plain_convolutions
+from models.operations.suppression import Suppression
 
-SCAN: Final = "scan"
-CLASSIFY: Final = "classify"
-OUTLINE: Final = "outline"
-GRAPHS: Final = (SCAN, CLASSIFY, OUTLINE)
 _STRIDE_PX: Final = 32
 _MOST_CELLS: Final = 256
 """Largest side of a picture in units of 32 px, so 8192 px."""
@@ -75,6 +74,40 @@ def level_names(scan: Graph) -> tuple[str, ...]:
     backbone: Any = scan.module.backbone
     with torch.no_grad():
         return tuple(backbone(torch.zeros(1, 3, 2 * _STRIDE_PX, 2 * _STRIDE_PX)))
+
+
+def steps_of(model: MaskRCNN) -> Steps:
+    """Return in numbers what a prediction does between a model's networks."""
+    transform, rpn, heads = model.transform, model.rpn, model.roi_heads
+    anchors = rpn.anchor_generator
+    anchors.set_cell_anchors(torch.float32, torch.device("cpu"))
+    box_pool, mask_pool = heads.box_roi_pool, heads.mask_roi_pool
+    suppression = getattr(heads, "suppression", Suppression())
+    return Steps(
+        min_size_px=transform.min_size[0],
+        max_size_px=transform.max_size,
+        mean=tuple(transform.image_mean),
+        spread=tuple(transform.image_std),
+        num_views=len(getattr(transform, "views", (None,))),
+        cell_anchors=tuple(tuple(map(tuple, each.tolist())) for each in anchors.cell_anchors),
+        proposals_before_nms=rpn._pre_nms_top_n["testing"],
+        proposals=rpn._post_nms_top_n["testing"],
+        proposal_nms_iou=rpn.nms_thresh,
+        proposal_min_side_px=rpn.min_size,
+        proposal_min_score=rpn.score_thresh,
+        proposal_weights=rpn.box_coder.weights,
+        box_weights=heads.box_coder.weights,
+        largest_growth=heads.box_coder.bbox_xform_clip,
+        roi_levels=tuple(box_pool.featmap_names),
+        box_bins=box_pool.output_size[0],
+        mask_bins=mask_pool.output_size[0],
+        roi_samples=box_pool.sampling_ratio,
+        min_score=heads.score_thresh,
+        nms_iou=heads.nms_thresh,
+        max_detections=heads.detections_per_img,
+        suppression=suppression.method,
+        suppression_sigma=suppression.sigma,
+    )
 
 
 def _on_pictures(module: nn.Module) -> Graph:

@@ -9,10 +9,16 @@ from pydantic import BaseModel, ConfigDict
 
 from maskloop.digest import digest_file
 from models.artifacts.manifest import ArtifactManifest
+from models.exports.steps import Steps
 
 ExportFormat = Literal["openvino", "openvino-int8", "onnx"]
 EXPORT_FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
 EXPORT_FILE: Final = "export.json"
+SCAN: Final = "scan"
+CLASSIFY: Final = "classify"
+OUTLINE: Final = "outline"
+GRAPHS: Final = (SCAN, CLASSIFY, OUTLINE)
+"""The three networks of a model; see `models.exports.graphs.graphs_of`."""
 
 
 class ExportManifest(BaseModel):
@@ -23,6 +29,7 @@ class ExportManifest(BaseModel):
         format: The files' format and precision.
         model: Manifest of the model it was made from.
         levels: Names of the pyramid's maps, finest first.
+        steps: What lies between the networks, in numbers; None in exports of versions before.
         files: sha256 of every file beside the manifest.
         calibration_digests: sha256 of the pictures that 8-bit ranges were found in; empty without.
         picture_sizes: ``any``: sides are free, and padded to multiples of 32 px.
@@ -36,6 +43,7 @@ class ExportManifest(BaseModel):
     format: ExportFormat
     model: ArtifactManifest
     levels: tuple[str, ...]
+    steps: Steps | None = None
     files: dict[str, str]
     calibration_digests: tuple[str, ...] = ()
     picture_sizes: Literal["any"] = "any"

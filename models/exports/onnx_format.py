@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from maskloop.errors import ConfigurationError
 from models.exports.graphs import Graph
-from models.exports.running import Run
+from models.exports.runtimes import load_onnx
 
+load = load_onnx
 SUFFIX = ".onnx"
 RUNTIME = "onnxruntime"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -27,19 +28,3 @@ def convert(graph: Graph, file: Path, samples: Sequence[NDArray[np.float32]] | N
     if samples is not None:
         raise ConfigurationError("8-bit integers are made in OpenVINO's format alone")
     torch.onnx.export(graph.capture(), (), str(file), dynamo=True, external_data=False, verbose=False)
-
-
-def load(file: Path, num_threads: int, num_beside: int = 1) -> Run:
-    """Return what runs a graph. Safe to call from several threads, ``num_beside`` or more."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-
-    def run(array: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-        found: Sequence[NDArray[np.float32]] = session.run(None, {name: array})
-        return found
-
-    return run

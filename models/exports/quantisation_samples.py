@@ -13,7 +13,7 @@ from torchvision.models.detection import MaskRCNN
 
 from models.answering.inference import copy_for_inference, find_regions
 from models.answering.predictor import to_batch
-from models.exports.graphs import CLASSIFY, OUTLINE, SCAN
+from models.exports.manifest import CLASSIFY, OUTLINE, SCAN
 from models.network.parts import Parts, Scanned, parts_of
 
 _CPU: Final = torch.device("cpu")

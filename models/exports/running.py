@@ -5,18 +5,16 @@ Shape suffixes: K regions to classify, N regions to outline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.exports.graphs import CLASSIFY, OUTLINE, SCAN
+from models.exports.manifest import CLASSIFY, OUTLINE, SCAN
+from models.exports.runtimes import Run
 from models.network.parts import Parts, Scanned
-
-Run = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
-"""Runs one graph (see `models.exports.graphs.graphs_of`) on one array."""
 
 
 def parts_running(runs: Mapping[str, Run], levels: Sequence[str]) -> Parts:

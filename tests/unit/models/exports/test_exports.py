@@ -23,8 +23,8 @@ from models.artifacts.model_folder import load_model
 from models.exports import formats as exports
 from models.exports import onnx_format, openvino_format
 from models.exports.formats import check_format, load_export, verify_export, write_export
-from models.exports.graphs import CLASSIFY, GRAPHS, OUTLINE, SCAN, graphs_of, level_names
-from models.exports.manifest import EXPORT_FORMATS, export_digest
+from models.exports.graphs import graphs_of, level_names
+from models.exports.manifest import CLASSIFY, EXPORT_FORMATS, GRAPHS, OUTLINE, SCAN, export_digest
 from models.exports.quantisation_samples import gather_samples
 from models.exports.running import parts_running
 from models.network.build import build_model

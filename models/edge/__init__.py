@@ -1,0 +1,1 @@
+"""An export run without torch: what lies between its networks, in NumPy."""
