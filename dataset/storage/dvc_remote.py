@@ -1,8 +1,8 @@
 """The DVC remote, judged by what it gives back: DVC calls a remote in sync while objects are gone from it.
 
-A push sends what the remote lacks and reads that back. Objects that were there are not read again: those in a
-folder count as whole while the file is as it was when it was read (`KnownFiles`), others while the remote
-lists them with their size. `damage` reads everything.
+A push sends what the remote lacks and reads that back. Objects that were there are not read again: in a
+folder they have to be there, and those that are due (`Looks`) as they were when they were read
+(`KnownFiles`), and other remotes have to list them with their size. `damage` reads everything.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataset.storage.dvc_objects import (
     store_file,
 )
 from dataset.storage.known_files import KnownFiles
+from dataset.storage.looks import ALL_LOOKS, Looks, list_divided
 from dataset.storage.remote_scripts import EXCHANGE, SAMPLE
 from maskloop.errors import StorageError, UnavailableError
 from maskloop.files import storage_error
@@ -104,13 +105,16 @@ class DvcRemote:
         with throwaway_repository(self._workspace, cache) as repository:
             self._fetch_into(repository, dvc_md5, cache)
 
-    def push(self, dvc_md5: str, cache: Path, *, altered: Collection[str] = ()) -> None:
+    def push(
+        self, dvc_md5: str, cache: Path, *, altered: Collection[str] = (), looks: Looks = ALL_LOOKS
+    ) -> None:
         """Send what the remote lacks of a version until it gives that back; a failure is mended once.
 
         Args:
             dvc_md5: The version's list of files, which lies in the cache.
             cache: The ``files/md5`` folder of DVC's cache.
             altered: Objects that are known to be damaged in the remote.
+            looks: Which objects in a folder are looked at; the others only have to be there.
 
         Raises:
             StorageError: if objects are missing or altered in the remote afterwards.
@@ -121,7 +125,7 @@ class DvcRemote:
         damage: tuple[str, ...] = ()
         for _ in range(_ATTEMPTS):
             if folder is not None:
-                damage = self._send_to_folder(folder / "files" / "md5", names, cache)
+                damage = self._send_to_folder(folder / "files" / "md5", names, cache, looks)
             else:
                 damage = self._exchange(names, cache, altered)
             if not damage:
@@ -133,9 +137,21 @@ class DvcRemote:
             hint="See whether it has space left and may be written, and run the same command again",
         )
 
-    def _send_to_folder(self, objects: Path, names: Sequence[str], cache: Path) -> tuple[str, ...]:
+    def _send_to_folder(
+        self, objects: Path, names: Sequence[str], cache: Path, looks: Looks
+    ) -> tuple[str, ...]:
         """Copy what a folder lacks; return what is missing or altered there afterwards."""
-        lacking = not_intact(objects, names, self._known.md5)
+        due = looks.due(names)
+        there = list_divided(objects) if len(due) < len(names) else set[str]()
+        lacking = tuple(
+            name
+            for name in names
+            if not (
+                is_intact(objects, name, self._known.md5)
+                if name in due
+                else f"{name[:2]}/{name[2:]}" in there
+            )
+        )
         lost = not_intact(cache, lacking, self._known.md5)
         for name in lacking:
             if name in lost or (lost and name == names[-1]):  # the list of files comes when they are there

@@ -1,8 +1,9 @@
 """What files held when they were last read: a file is hashed again only after it has changed.
 
 A file counts as unchanged while its device, inode, size and time of change are those that were recorded, as
-git and DVC have it. A disk that alters bytes by itself is not found this way: `maskloop data verify` reads
-everything, and a training reads every picture it learns from and compares its digest.
+git and DVC have it. Of many old files an ingest asks about some at a time (`Looks`). A disk that alters bytes
+by itself is not found this way: `maskloop data verify` reads everything, and a training reads every picture
+it learns from and compares its digest.
 """
 
 from __future__ import annotations

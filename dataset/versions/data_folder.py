@@ -13,16 +13,19 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from dataset.storage.dvc_objects import find_md5, is_intact, manifest, object_file, pinned_md5
 from dataset.storage.known_files import KnownFiles
+from dataset.storage.looks import ALL_LOOKS, Looks
 from maskloop.errors import RefusedError, StorageError
 from maskloop.files import storage_error, write_text
 from maskloop.workspace import Workspace
 
 _LEFT_BY_DESKTOPS: Final = (".DS_Store", "Thumbs.db", "desktop.ini")
 _NUM_NAMED: Final = 5
+_PICTURES: Final = "images/"
 
 
 class DataFolder:
@@ -40,8 +43,12 @@ class DataFolder:
         self._trash = workspace.state_dir / "staging"
         self._objects, self._known = objects, known
 
-    def refuse_to_lose(self) -> None:
+    def refuse_to_lose(self, looks: Looks = ALL_LOOKS) -> None:
         """Make sure that `data/` could be replaced without losing anything.
+
+        Args:
+            looks: Which pictures may not have been edited. Any other stays where it is: `replaced` looks at
+                every file that it takes away.
 
         Raises:
             RefusedError: naming the files that no data version put there, or that were edited since.
@@ -52,11 +59,16 @@ class DataFolder:
                 where=str(self._data),
                 hint="Move the link out of the workspace and run the same command again",
             )
-        self._refuse(self._data, self._versions(self._pin, self._journal / "next.dvc"))
+        known = self._versions(self._pin, self._journal / "next.dvc")
+        self._refuse(self._data, known, _not_due(known, known[-1:], looks))
 
     @contextmanager
-    def replaced(self, pin: str) -> Iterator[None]:
+    def replaced(self, pin: str, looks: Looks = ALL_LOOKS) -> Iterator[None]:
         """Make `data/` what ``pin`` pins, whose objects lie in the cache; undone if the body raises.
+
+        Args:
+            pin: The text of the new `data.dvc`.
+            looks: Which of the pictures that stay may not have been edited.
 
         Raises:
             RefusedError: if `data/` holds something of the user's.
@@ -65,7 +77,7 @@ class DataFolder:
         self._open_journal(pin)
         try:
             before, after = self._versions(self._pin), manifest(self._objects, find_md5(pin))
-            found = self._refuse(self._data, before)
+            found = self._refuse(self._data, before, _not_due(before, [after], looks))
             self._set_aside(name for name, md5 in found.items() if after.get(name) != md5)
             self._refuse(self._journal / "data", before)  # nobody can edit them from here on
             self._clear_left_by_desktops()
@@ -161,9 +173,17 @@ class DataFolder:
         md5s = [pinned_md5(pin) for pin in pins]
         return [manifest(self._objects, md5) for md5 in md5s if md5 and is_intact(self._objects, md5)]
 
-    def _refuse(self, folder: Path, known: Sequence[Mapping[str, str]]) -> dict[str, str]:
-        """Return the md5 of each file in a folder by its name, if every one is of a version."""
-        found = self._list_files(folder, known)
+    def _refuse(
+        self,
+        folder: Path,
+        known: Sequence[Mapping[str, str]],
+        unasked: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, str]:
+        """Return the md5 of each file in a folder by its name, if every one is of a version.
+
+        Files that are ``unasked`` are taken to hold what is given there, if they are files.
+        """
+        found = self._list_files(folder, known, unasked)
         foreign, edited = sort_out(found, known)
         if foreign or edited:
             raise RefusedError(
@@ -173,14 +193,37 @@ class DataFolder:
             )
         return found
 
-    def _list_files(self, folder: Path, known: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    def _list_files(
+        self, folder: Path, known: Sequence[Mapping[str, str]], unasked: Mapping[str, str]
+    ) -> dict[str, str]:
         """Map what lies in a folder to its md5, or to an empty string if it is not known by name."""
         names = set[str]().union(*known)
         found: dict[str, str] = {}
         for name, entry in _walk(folder):
-            if entry.name not in _LEFT_BY_DESKTOPS:
-                found[name] = self._known.md5(entry.path) if name in names and entry.is_file() else ""
+            if entry.name in _LEFT_BY_DESKTOPS:
+                continue
+            if name not in names or not entry.is_file():
+                found[name] = ""
+            else:
+                found[name] = unasked.get(name) or self._known.md5(entry.path)
         return found
+
+
+def _not_due(
+    known: Sequence[Mapping[str, str]], stays: Sequence[Mapping[str, str]], looks: Looks
+) -> dict[str, str]:
+    """Return the pictures, with their md5, that a version put there, that stay, and that are not due."""
+    due = looks.due(md5 for files in stays for md5 in files.values())
+    kept = [
+        {name: md5 for name, md5 in files.items() if name.startswith(_PICTURES) and md5 not in due}
+        for files in stays
+    ]
+    return {
+        name: md5
+        for files in kept
+        for name, md5 in files.items()
+        if all(version.get(name, md5) == md5 for version in known)
+    }
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

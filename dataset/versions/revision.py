@@ -13,10 +13,8 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Final
 
 from dataset.labelled_pictures import DatasetVersion
-from dataset.storage.dvc import prepare_repository
 from dataset.storage.dvc_objects import (
     find_md5,
     find_size,
@@ -35,8 +33,9 @@ from dataset.storage.dvc_objects import (
 from dataset.storage.dvc_remote import DvcRemote
 from dataset.storage.git import environment, git, run
 from dataset.storage.known_files import KnownFiles
+from dataset.storage.looks import MOST_DUE, Looks
 from dataset.version_store import DatasetStore as DatasetStore
-from dataset.version_store import next_tag
+from dataset.version_store import next_tag, tag_number
 from dataset.versions.catalog import (
     Catalog,
     catalog_file,
@@ -47,13 +46,12 @@ from dataset.versions.catalog import (
 )
 from dataset.versions.data_folder import DataFolder
 from dataset.versions.releases import Recorded, Release, Releases
+from dataset.versions.repository import init_workspace_repository, refuse_tracked_data
 from dataset.versions.shelf import Shelf
-from maskloop.errors import IntegrityError, MaskloopError, RefusedError, StorageError, UnavailableError
-from maskloop.files import locked, storage_error, write_bytes, write_text
+from maskloop.errors import IntegrityError, MaskloopError, StorageError, UnavailableError
+from maskloop.files import locked, storage_error, write_bytes
 from maskloop.wording import count
 from maskloop.workspace import Workspace
-
-_IGNORED: Final = ("/data", "/.maskloop/")
 
 
 class DvcDatasetStore:
@@ -63,6 +61,7 @@ class DvcDatasetStore:
         workspace: Whose.
         read_recorded: Says what versions other hosts have made; None if there is only this one.
         writing_alone: Keeps other hosts from making versions.
+        most_due: About so many old files are looked at in each place when a version is made.
     """
 
     def __init__(
@@ -70,8 +69,10 @@ class DvcDatasetStore:
         workspace: Workspace,
         read_recorded: Callable[[], Recorded] | None = None,
         writing_alone: Callable[[], AbstractContextManager[object]] = nullcontext,
+        most_due: int = MOST_DUE,
     ) -> None:
         self._workspace, self._writing_alone = workspace, writing_alone
+        self._most_due = most_due
         self._root = workspace.root
         self._releases = Releases(workspace.root, read_recorded)
         self._cache_dir = self._root / ".dvc" / "cache"
@@ -130,7 +131,7 @@ class DvcDatasetStore:
         """Make sure that `data/` can be replaced. Raises RefusedError, naming what the user keeps there."""
         refuse_tracked_data(self._root)
         self._bring_lists()  # without its list of files all would look foreign
-        self._folder.refuse_to_lose()
+        self._folder.refuse_to_lose(self._looks_of(next_tag(self.versions())))
         self._has_looked = True
 
     def commit(self, staged_dir: Path, catalog: Catalog, message: str) -> DatasetVersion:
@@ -151,10 +152,11 @@ class DvcDatasetStore:
                 return current
             catalog = write_catalog(staged_dir, catalog, before=current.catalog if current else None)
             pin = self._store(staged_dir, catalog, current)
-            self._remote.push(find_md5(pin), self._cache)
             tag = next_tag(self.versions())
+            looks = self._looks_of(tag)
+            self._remote.push(find_md5(pin), self._cache, looks=looks)
             release = Release(tag, content, find_md5(pin), " ".join(message.split()))
-            with self._folder.replaced(pin):
+            with self._folder.replaced(pin, looks):
                 self._releases.commit(release)
             self._releases.tag(release, "HEAD")
             release = self._releases.named(tag)
@@ -276,11 +278,15 @@ class DvcDatasetStore:
             folder = self._workspace.datasets_dir / release.tag
             if not folder.is_dir():
                 self._bring(release, ())
-                lacking = self._shelf.lacking(manifest(self._cache, release.dvc_md5))
+                files = manifest(self._cache, release.dvc_md5)
+                lacking = self._shelf.lacking(files, self._looks_of(release.tag))
                 self._bring(release, lacking.values())
                 self._shelf.lay_out(release.tag, lacking)
                 self._known.save()
             return folder
+
+    def _looks_of(self, tag: str) -> Looks:
+        return Looks(tag_number(tag), self._most_due)
 
     def _bring(self, release: Release, hashes: Collection[str] | None = None) -> None:
         """Make sure of objects in DVC's cache: from `data/`, or from the remote.
@@ -332,34 +338,6 @@ class DvcDatasetStore:
             if not is_intact(self._cache, dvc_md5):
                 with suppress(MaskloopError):
                     self._remote.fetch(dvc_md5, self._cache_dir)
-
-
-def init_workspace_repository(workspace: Workspace) -> None:
-    """Make the workspace a git and DVC repository with its remote, as far as it is not one yet."""
-    root = workspace.root
-    root.mkdir(parents=True, exist_ok=True)
-    refuse_tracked_data(root)
-    if not (root / ".git").exists():
-        git(root, "init", "--quiet")
-    ignore_file = root / ".gitignore"
-    lines = ignore_file.read_text().splitlines() if ignore_file.exists() else []
-    missing = [line for line in _IGNORED if line not in lines]
-    if missing:
-        write_text(ignore_file, "\n".join([*lines, *missing]) + "\n")
-    prepare_repository(workspace)
-
-
-def refuse_tracked_data(root: Path) -> None:
-    """Raise RefusedError if git tracks files below `data/`, which maskloop keeps in DVC instead."""
-    if not (root / ".git").exists():
-        return
-    tracked = git(root, "ls-files", "-z", "--", "data").split("\0")[:-1]
-    if tracked:
-        raise RefusedError(
-            f"git tracks {len(tracked)} files below data/, which maskloop alone writes: {tracked[0]}, ...",
-            where=str(root),
-            hint="Move them, for example by `git mv data raw` and a commit, and run the same command again",
-        )
 
 
 def _kept_bytes(

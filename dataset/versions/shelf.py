@@ -12,9 +12,11 @@ from typing import Final
 
 from dataset.storage.dvc_objects import link_or_copy, object_file
 from dataset.storage.known_files import KnownFiles
+from dataset.storage.looks import ALL_LOOKS, Looks, list_divided
 from maskloop.files import directory_written_atomically, storage_error
 
 _PICTURES: Final = "images"
+_BELOW: Final = f"{_PICTURES}/"
 
 
 class Shelf:
@@ -29,12 +31,24 @@ class Shelf:
     def __init__(self, root: Path, objects: Path, known: KnownFiles) -> None:
         self._root, self._objects, self._known = root, objects, known
 
-    def lacking(self, files: Mapping[str, str]) -> dict[str, str]:
+    def lacking(self, files: Mapping[str, str], looks: Looks = ALL_LOOKS) -> dict[str, str]:
         """Return those files of a version, with their md5, that do not lie ready and unaltered.
 
         Their objects have to be in the cache before they can be put there.
+
+        Args:
+            files: The md5 of each file by its name.
+            looks: Which pictures may not be altered; the others only have to be there, since whoever reads a
+                picture compares its digest.
         """
-        return {name: md5 for name, md5 in files.items() if not self._is_ready(name, md5)}
+        due = looks.due(files.values())
+        there = list_divided(self._root / _PICTURES) if len(due) < len(files) else set[str]()
+        return {
+            name: md5
+            for name, md5 in files.items()
+            if not _is_picture(name)
+            or not (self._is_ready(name, md5) if md5 in due else name.removeprefix(_BELOW) in there)
+        }
 
     def lay_out(self, tag: str, lacking: Mapping[str, str]) -> None:
         """Make a version's folder in one step, from what `lacking` returned for its files.
@@ -60,7 +74,7 @@ class Shelf:
 
     def _is_ready(self, name: str, md5: str) -> bool:
         try:
-            return _is_picture(name) and self._known.md5(f"{self._root}/{name}") == md5
+            return self._known.md5(f"{self._root}/{name}") == md5
         except OSError:
             return False
 
@@ -77,4 +91,4 @@ class Shelf:
 
 
 def _is_picture(name: str) -> bool:
-    return name.startswith(f"{_PICTURES}/")
+    return name.startswith(_BELOW)

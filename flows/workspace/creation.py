@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from dataset.storage.git import git, identity
-from dataset.versions.revision import init_workspace_repository, refuse_tracked_data
+from dataset.versions.repository import init_workspace_repository, refuse_tracked_data
 from flows.workspace.wiring import REPOSITORY
 from maskloop.errors import RefusedError
 from maskloop.files import write_text

@@ -10,16 +10,17 @@ import pytest
 from dataset.coco.document import read_coco
 from dataset.ingestion.ingest import ingest_batch
 from dataset.ingestion.plan import IngestOptions
+from dataset.storage.looks import MOST_DUE
 from dataset.versions.revision import DvcDatasetStore
 from maskloop.settings.workspace_settings import Settings
 from maskloop.workspace import Workspace
 from tests.fakes.coco_batches import write_batch
 
 
-def ingest(root: Path, numbers: range):
+def ingest(root: Path, numbers: range, *, most_due: int = MOST_DUE):
     annotations, images_dir = write_batch(root / ".maskloop" / "batch", numbers)
     return ingest_batch(
-        DvcDatasetStore(Workspace(root)),
+        DvcDatasetStore(Workspace(root), most_due=most_due),
         coco=read_coco(annotations),
         images_dir=images_dir,
         options=IngestOptions("here"),

@@ -10,11 +10,11 @@ import pytest
 from dataset.storage import dvc_objects, dvc_remote, known_files
 from dataset.storage.dvc import prepare_repository, run_dvc
 from dataset.storage.dvc_objects import damaged_objects, md5_of, object_file, store_file
-from dataset.storage.known_files import KnownFiles
 from dataset.versions import catalog, revision
 from dataset.versions.catalog import read_picture_file
 from dataset.versions.releases import Releases
-from dataset.versions.revision import DvcDatasetStore, init_workspace_repository
+from dataset.versions.repository import init_workspace_repository
+from dataset.versions.revision import DvcDatasetStore
 from maskloop.errors import (
     ConfigurationError,
     IntegrityError,
@@ -224,24 +224,6 @@ def test_of_a_catalog_of_several_files_those_that_changed_are_stored(root, monke
         assert store.open(version.tag).pictures == version.pictures
     store.restore("data-v1")
     assert not (root / "data" / "instances-002.json").exists()
-
-
-@pytest.mark.slow
-def test_an_ingest_asks_the_file_system_four_times_for_each_old_picture(root, monkeypatch):
-    asked: list[str] = []
-
-    class Counting(KnownFiles):
-        def md5(self, path):
-            asked.append(str(path))
-            return super().md5(path)
-
-    monkeypatch.setattr(revision, "KnownFiles", Counting)
-    numbers = []
-    for new in (range(6, 8), range(8, 28), range(28, 30)):
-        asked.clear()
-        ingest(root, new)
-        numbers.append(len(asked))
-    assert numbers[2] - numbers[0] == 4 * 22  # data/ before the batch and before the change, remote, shelf
 
 
 @pytest.mark.slow

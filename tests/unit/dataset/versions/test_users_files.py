@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.versions.revision import init_workspace_repository
+from dataset.versions.repository import init_workspace_repository
 from maskloop.errors import (
     RefusedError,
     UnavailableError,
