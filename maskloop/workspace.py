@@ -126,6 +126,11 @@ class Workspace:
         return self.state_dir / "training"
 
     @property
+    def tuning_dir(self) -> Path:
+        """Searches over training settings, one folder each."""
+        return self.state_dir / "tuning"
+
+    @property
     def datasets_dir(self) -> Path:
         """Materialised, immutable data versions."""
         return self.state_dir / "datasets"

@@ -22,6 +22,7 @@ from models.artifacts.manifest import ArtifactFacts, ArtifactManifest
 from models.engines.choice import EngineKey, EngineName, Trial, TrialRequest, WantedEngine
 from models.exports.manifest import ExportFormat, ExportManifest
 from models.loading.request import OnEvaluation, OnStep, TrainingRequest
+from models.search.trials import SearchPlan, SearchTrial
 from models.training.anchor_fit import AnchorShapes
 
 
@@ -169,6 +170,37 @@ class Trainer(Protocol):
 
         Raises:
             ConfigurationError: if the settings contradict each other.
+        """
+        ...
+
+
+class Searcher(Protocol):
+    """Runs trials of a search over training settings, one or several at a time."""
+
+    def search(
+        self,
+        plan: SearchPlan,
+        *,
+        on_trial: Callable[[SearchTrial], None],
+        may_start: Callable[[], bool],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Run trials until none may start any more and those under way have ended.
+
+        A trial that diverges, or fails for a reason of its own settings, ends with that outcome.
+
+        Args:
+            plan: What to search. Trials that wait begin first.
+            on_trial: Called with a trial as it stands when it begins, is evaluated, and has ended.
+            may_start: Asked before a trial begins.
+            should_stop: Asked several times a second; when true, everything ends now. Trials under way have
+                the outcome ``running`` then, and go on from their checkpoints as those that wait in a plan.
+
+        Raises:
+            ConfigurationError: if hosts lack programs, files or room for the trials.
+            TrainingError: if three trials in a row failed.
+            UnavailableError: if the cluster does not answer, or is lost.
+            MaskloopError: what a callback raised, once everything has ended.
         """
         ...
 

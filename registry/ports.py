@@ -26,7 +26,7 @@ STATUS_TAG: Final = "status"
 """Shows a `VersionStatus`."""
 DIGEST_TAG: Final = "weights_digest"
 EVIDENCE_TAG: Final = "evidence"
-RunKind = Literal["training", "drift check"]
+RunKind = Literal["training", "drift check", "search"]
 """What a run records; each kind has a list of its own for people to look at."""
 
 
@@ -111,12 +111,21 @@ class ModelStore(Protocol):
 
 
 class RunTracker(Protocol):
-    """Records trainings and drift checks for people to look at."""
+    """Records trainings, drift checks and searches for people to look at."""
 
-    def open_run(self, key: str, *, name: str, tags: Mapping[str, str], kind: RunKind = "training") -> str:
+    def open_run(
+        self,
+        key: str,
+        *,
+        name: str,
+        tags: Mapping[str, str],
+        kind: RunKind = "training",
+        parent_id: str = "",
+    ) -> str:
         """Start a run, or open the one with this key again, also after a crash; returns its id.
 
-        A run, or a whole list of them, that somebody deleted is there again.
+        A run, or a whole list of them, that somebody deleted is there again. One with a parent is shown below
+        it.
         """
         ...
 
@@ -126,6 +135,10 @@ class RunTracker(Protocol):
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Record settings. A parameter already recorded keeps its first value."""
+        ...
+
+    def params(self, run_id: str) -> Mapping[str, str]:
+        """Return the settings that were recorded, as text. Raises NotFoundError."""
         ...
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:

@@ -48,6 +48,7 @@ SECTIONS: Final = {
     "Train": (
         models.RETRAIN,
         models.DISTIL,
+        models.TUNE,
         models.JUDGE,
         loop.RECONCILE,
         decisions.ABANDON,

@@ -1,4 +1,4 @@
-"""What `maskloop train`, `retrain`, `distil`, `judge`, `export` and `benchmark` take."""
+"""What `maskloop train`, `retrain`, `distil`, `tune`, `judge`, `export` and `benchmark` take."""
 
 from __future__ import annotations
 
@@ -45,6 +45,39 @@ smaller first.
 """,
     by("asks for it"),
     _workers(),
+)
+
+TUNE: Final = make_command(
+    "tune",
+    "flows.command.tuning:tune",
+    """Search for better training settings, for some hours.
+
+Trials are compared by the mean mask IoU on the validation pictures, which no gate uses; the worse ones end
+early. Earlier trainings and searches on the same data count. The best settings are shown as a difference to
+maskloop.toml. A search that was killed goes on when the same command is given again, with what is left of its
+hours; more --hours continue it. Needs the extra `cluster`.
+""",
+    click.Option(
+        ["--hours"],
+        type=click.FloatRange(0, min_open=True),
+        help="Of the whole search, over all its runs. Default: tune.hours.",
+    ),
+    click.Option(
+        ["--trials"], type=click.IntRange(0), help="The most trials; 0: no limit. Default: tune.max_trials."
+    ),
+    click.Option(
+        ["--concurrent"],
+        type=click.IntRange(1),
+        help="Trials at a time. Default: tune.concurrent_trials, or one for each GPU.",
+    ),
+    click.Option(
+        ["--vary"],
+        multiple=True,
+        metavar="TOML",
+        help="A setting to search, such as 'training.weight_decay = {low = 1e-6, high = 1e-2, log = true}'. "
+        "Can be repeated. Default: tune.space.",
+    ),
+    click.Option(["--apply"], is_flag=True, help="Write the best settings into maskloop.toml."),
 )
 
 JUDGE: Final = make_command(

@@ -31,9 +31,9 @@ from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState, Rollout
 from maskloop.workspace import Workspace, refuse_unusable_place
-from models.cluster.versions import refuse_without_ray
+from models.cluster.versions import refuse_without_ray, refuse_without_search
 from models.imports import without_compiler
-from models.ports import Engines, Exporter, Machine, Predictors, Trainer
+from models.ports import Engines, Exporter, Machine, Predictors, Searcher, Trainer
 from monitoring.channels.port import Channel
 from monitoring.pages.evidently_report import EvidentlyReports
 from monitoring.pages.feature_report import FeatureReport
@@ -234,6 +234,14 @@ class App:
         from models.training.trainer import TorchTrainer
 
         return TorchTrainer()
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        """Runs the trials of a search: Ray Tune, with Optuna."""
+        refuse_without_search()
+        from models.cluster.ray_search import RayTuneSearcher
+
+        return RayTuneSearcher()
 
     @cached_property
     def predictors(self) -> Predictors:

@@ -1,7 +1,8 @@
-"""Settings of the network: how it is trained, and how it answers very many pictures."""
+"""Settings of the network: how it is trained, searched for, and answers very many pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
@@ -235,3 +236,67 @@ class TrainingSettings(Section):
     @classmethod
     def _each_once_and_in_order(cls, parts: tuple[FastPart, ...]) -> tuple[FastPart, ...]:
         return tuple(part for part in get_args(FastPart) if part in parts)
+
+
+class VariedSettings(Section):
+    """What one setting may be: anything between two ends, or one of several values."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    """Draw its logarithm evenly: for what spans powers of ten."""
+    choices: tuple[Any, ...] = ()
+
+    @field_validator("choices", mode="before")
+    @classmethod
+    def _take_a_list(cls, choices: Any) -> Any:
+        return tuple(choices) if isinstance(choices, list) else choices
+
+    @model_validator(mode="after")
+    def _is_a_range_or_choices(self) -> VariedSettings:
+        if self.choices:
+            if (self.low, self.high, self.log) != (None, None, False):
+                raise ValueError("give either low and high, or choices")
+            if len(self.choices) < 2:
+                raise ValueError("there must be two choices at least")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or choices")
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        if self.log and self.low <= 0.0:
+            raise ValueError("low must be above 0 where log is true")
+        return self
+
+
+class TuneSettings(Section):
+    """How `maskloop tune` searches, unless its options say otherwise."""
+
+    hours: Positive = 1.0
+    """Of a search, over all its runs: a killed one goes on with what is left."""
+    max_trials: Annotated[int, Field(ge=0)] = 0
+    """A search ends after so many trials too; 0: when its hours are used."""
+    concurrent_trials: Annotated[int, Field(ge=0)] = 0
+    """Trials at a time; 0: one for each GPU, or one."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """`tpe` learns from the trials before; `random` is what to compare it with."""
+    early_stopping: bool = True
+    """Trials that are worse than others after as many steps end before their last step."""
+    reduction_factor: Annotated[int, Field(ge=2, le=10)] = 3
+    """One of so many trials goes on from each of two rungs: a ninth and a third of the steps for 3."""
+    space: dict[str, VariedSettings] = Field(default_factory=dict)
+    """What may vary, in place of the default: settings such as `training.learning_rate`."""
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _take_tables_as_dotted_names(cls, space: Any) -> Any:
+        return dict(_flatten(space, "")) if isinstance(space, Mapping) else space
+
+
+def _flatten(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """TOML reads ``training.learning_rate = {...}`` as tables within each other, unless it is quoted."""
+    for name, value in table.items():
+        if isinstance(value, Mapping) and value and all(isinstance(one, Mapping) for one in value.values()):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from maskloop.errors import ConfigurationError
 from maskloop.settings.check_settings import CheckedKind, Rule
 from maskloop.settings.labelling_settings import LabellingSettings
-from maskloop.settings.model_settings import BatchSettings, ModelSettings, TrainingSettings
+from maskloop.settings.model_settings import BatchSettings, ModelSettings, TrainingSettings, TuneSettings
 from maskloop.settings.network_rules import find_contradictions
 from maskloop.settings.notification_settings import NotificationSettings
 from maskloop.settings.picture_settings import PictureSettings
@@ -311,6 +311,7 @@ class Settings(Section):
     pictures: PictureSettings = PictureSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    tune: TuneSettings = TuneSettings()
     gates: GateSettings | None = None
     """No default: without a [gates] section nothing can be judged, and nothing is promoted."""
     thresholds: ThresholdSettings = ThresholdSettings()

@@ -1,1 +1,1 @@
-"""Ray starts the processes of one training, on this machine or on a cluster, and starts them again."""
+"""Ray starts the processes of a training, or of a search over settings, and starts them again."""

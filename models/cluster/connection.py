@@ -1,4 +1,4 @@
-"""Ray on this machine for as long as a training takes, or a cluster that is there already."""
+"""Ray on this machine for as long as it is used, or a cluster that is there already."""
 
 from __future__ import annotations
 

@@ -20,11 +20,26 @@ _LEARNING_CODE: Final = ("dataset", "evaluation", "maskloop", "models")
 
 def refuse_without_ray() -> None:
     """Raise ConfigurationError if Ray, which several workers need, is not installed."""
-    if find_spec("ray") is None:
+    _refuse_without(
+        {"Ray": "ray"},
+        "training with several workers",
+        where="[training.cluster] workers",
+        otherwise=", or set workers to 1",
+    )
+
+
+def refuse_without_search() -> None:
+    """Raise ConfigurationError if Ray or Optuna, which a search needs, is not installed."""
+    _refuse_without({"Ray": "ray", "Optuna": "optuna"}, "a search over settings", where="maskloop tune")
+
+
+def _refuse_without(packages: Mapping[str, str], what: str, *, where: str, otherwise: str = "") -> None:
+    missing = [name for name, module in packages.items() if find_spec(module) is None]
+    if missing:
         raise ConfigurationError(
-            "training with several workers needs Ray, which is not installed",
-            where="[training.cluster] workers",
-            hint="run `pip install 'maskloop[cluster]'` in the environment of maskloop, or set workers to 1",
+            f"{what} needs {' and '.join(missing)}, not installed here",
+            where=where,
+            hint=f"run `pip install 'maskloop[cluster]'` in the environment of maskloop{otherwise}",
         )
 
 

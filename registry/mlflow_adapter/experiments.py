@@ -1,4 +1,4 @@
-"""The experiments of MLflow that runs lie in: one for trainings, one for drift checks.
+"""The experiments of MLflow that runs lie in: one each for trainings, drift checks and searches.
 
 Each opens in MLflow's page as one of model trainings, not of prompts and traces, which have other tables.
 """
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _log = logging.getLogger(__name__)
-_SUFFIXES: Final[Mapping[RunKind, str]] = {"training": "", "drift check": " drift checks"}
+_SUFFIXES: Final[Mapping[RunKind, str]] = {
+    "training": "",
+    "drift check": " drift checks",
+    "search": " searches",
+}
 _KIND_TAG: Final = "mlflow.experimentKind"
 _MODEL_TRAINING: Final = "custom_model_development"
 """MLflow's own word, as its page writes it when a person chooses "Machine learning"."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _KEY_TAG: Final = "maskloop.key"
+_PARENT_TAG: Final = "mlflow.parentRunId"
 _PARAMS_AT_ONCE: Final = 100
 _METRICS_AT_ONCE: Final = 1000
 NAMES_FILE: Final = "names.json"
@@ -47,7 +48,7 @@ class MlflowRunTracker:
 
     Args:
         tracking_uri: The server or database.
-        experiment: Of the trainings, made if it is not there; drift checks have one beside it.
+        experiment: Of the trainings, made if it is not there; drift checks and searches have their own.
         server_url: The server people look at, where ``tracking_uri`` is a database.
         model_name: Of the registered model, for the addresses of its versions.
         artifacts_dir: Where a new experiment keeps its files; None leaves it to the server.
@@ -83,16 +84,31 @@ class MlflowRunTracker:
     def _experiments(self) -> MlflowExperiments:
         return MlflowExperiments(self._client, self._experiment, self._artifacts_dir)
 
-    def open_run(self, key: str, *, name: str, tags: Mapping[str, str], kind: RunKind = "training") -> str:
+    def open_run(
+        self,
+        key: str,
+        *,
+        name: str,
+        tags: Mapping[str, str],
+        kind: RunKind = "training",
+        parent_id: str = "",
+    ) -> str:
         """Start a run, or open the one with this key again, also after a crash; returns its id.
 
-        A run, or a whole experiment, that somebody deleted is restored.
+        A run, or a whole experiment, that somebody deleted is restored. A run without a parent
+        records the use of the machine.
         """
+        above = {_PARENT_TAG: parent_id} if parent_id else {}
         with plain_errors(self._uri):
             experiment_id = self._experiments.open(kind)
             found = self._find(key)
-            run_id = self._reopen(found, name) if found else self._create(experiment_id, key, name, tags)
-            self._start_monitor(run_id)
+            run_id = (
+                self._reopen(found, name)
+                if found
+                else self._create(experiment_id, key, name, {**tags, **above})
+            )
+            if not parent_id:
+                self._start_monitor(run_id)
             return run_id
 
     def find_run(self, key: str) -> str:
@@ -112,6 +128,12 @@ class MlflowRunTracker:
             new = [Param(name, value) for name, value in given.items() if name not in known]
             for some in _in_parts(new, _PARAMS_AT_ONCE):
                 self._client.log_batch(run_id, params=some)
+
+    def params(self, run_id: str) -> Mapping[str, str]:
+        """Return the settings that were recorded, as text. Raises NotFoundError."""
+        with self._about(run_id):
+            recorded: Mapping[str, str] = self._client.get_run(run_id).data.params
+        return dict(recorded)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
         """Record figures at a training step."""

@@ -46,6 +46,7 @@ from tests.fakes.model_store import FakeModelStore
 from tests.fakes.pair_log import FakePairLog
 from tests.fakes.run_tracker import FakeRunTracker
 from tests.fakes.sample_log import FakeSampleLog
+from tests.fakes.searcher import FakeSearcher
 
 SETTINGS = """
 [training]
@@ -73,7 +74,7 @@ class CrashingWrites:
         | {"version_url", "refuse_to_lose", "waiting", "num_waiting", "labels", "newest", "newest_sequence"}
         | {"picture_bytes"}
         | {"name", "find_project", "list_tasks", "tell_losses", "pull", "fetch_picture"}
-        | {"counts", "judged", "metric_history"}
+        | {"counts", "judged", "metric_history", "params"}
     )
 
     def __init__(self, part: Any, countdown: Countdown) -> None:
@@ -129,6 +130,10 @@ class FakeApp(App):
     @cached_property
     def trainer(self) -> Any:
         return self._world.trainer
+
+    @cached_property
+    def searcher(self) -> Any:
+        return self._world.searcher
 
     @cached_property
     def predictors(self) -> Any:
@@ -201,6 +206,7 @@ class World:
         self.labelling_tool: LabellingTool = FolderTool(root / "labelling")
         self.channels: dict[str, FakeChannel] = {}
         self.trainer = FakeTrainer()
+        self.searcher = FakeSearcher()
         self.predictors = FakePredictors()
         self.exporter = FakeExporter()
         self.machine, self.engines = FakeMachine(), FakeEngines()

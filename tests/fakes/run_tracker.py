@@ -21,6 +21,7 @@ class FakeRun:
     name: str
     tags: dict[str, str]
     kind: RunKind = "training"
+    parent_id: str = ""
     status: str = "running"
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
@@ -35,10 +36,18 @@ class FakeRunTracker:
         self.is_offline = False
         self.server_url = ""
 
-    def open_run(self, key: str, *, name: str, tags: Mapping[str, str], kind: RunKind = "training") -> str:
+    def open_run(
+        self,
+        key: str,
+        *,
+        name: str,
+        tags: Mapping[str, str],
+        kind: RunKind = "training",
+        parent_id: str = "",
+    ) -> str:
         self._answer()
         run_id = f"run-{key}"
-        run = self.runs.setdefault(run_id, FakeRun(name, dict(tags), kind))
+        run = self.runs.setdefault(run_id, FakeRun(name, dict(tags), kind, parent_id))
         run.status, run.name = "running", name
         return run_id
 
@@ -49,6 +58,9 @@ class FakeRunTracker:
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         known = self._run(run_id).params
         known.update({name: str(value) for name, value in params.items() if name not in known})
+
+    def params(self, run_id: str) -> Mapping[str, str]:
+        return dict(self._run(run_id).params)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
         for name, value in metrics.items():

@@ -73,6 +73,7 @@ STORIES: Final = {
     "flows.scheduling.foreground": {"run_story"},
     "flows.scheduling.up": {"run_servers"},
     "flows.slo.budgets": {"read_budgets"},
+    "flows.tuning.story": {"tune"},
     "flows.views.gathered": {"gather_facts"},
     "flows.views.page": {"write_views"},
     "flows.workspace.databases": {"send_own_files", "upgrade_databases"},

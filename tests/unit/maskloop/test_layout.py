@@ -25,6 +25,7 @@ ROOT = Path("/srv/bolts")
         ("quotas_file", ".maskloop/samples/quotas.db"),
         ("sketches_file", ".maskloop/samples/sketches.db"),
         ("training_dir", ".maskloop/training"),
+        ("tuning_dir", ".maskloop/tuning"),
         ("datasets_dir", ".maskloop/datasets"),
         ("models_dir", ".maskloop/models"),
         ("exports_dir", ".maskloop/exports"),

@@ -148,7 +148,7 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    promised = "init ingest train retrain distil judge approve reject promote rollback reconcile status"
+    promised = "init ingest train retrain distil tune judge approve reject promote rollback reconcile status"
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade metrics"
     promised += " gameday trends plan batch engines"
     groups = {

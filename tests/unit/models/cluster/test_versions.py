@@ -8,6 +8,7 @@ from models.cluster.versions import (
     refuse_other_programs,
     refuse_unseen_files,
     refuse_without_ray,
+    refuse_without_search,
 )
 from models.loading.request import TrainingRequest
 
@@ -48,3 +49,10 @@ def test_without_ray_several_workers_say_how_to_install_it(monkeypatch):
     with pytest.raises(ConfigurationError, match="needs Ray") as raised:
         refuse_without_ray()
     assert "maskloop[cluster]" in raised.value.hint
+
+
+def test_without_optuna_a_search_names_it_and_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ConfigurationError, match="a search over settings needs Optuna") as raised:
+        refuse_without_search()
+    assert "pip install 'maskloop[cluster]'" in raised.value.hint

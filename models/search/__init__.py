@@ -1,0 +1,1 @@
+"""A search over training settings: its space, its trials, and what they are compared by."""
