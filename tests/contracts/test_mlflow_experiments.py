@@ -43,6 +43,17 @@ def names_in(client: MlflowClient, name: str) -> list[str]:
     return [run.info.run_name for run in client.search_runs([experiment_id(client, name)])]
 
 
+def test_trials_lie_below_their_search_apart_from_trainings(
+    tracker: MlflowRunTracker, client: MlflowClient
+) -> None:
+    search = tracker.open_run("search:a", name="search a", tags={}, kind="search")
+    trial = tracker.open_run("search:a:1", name="trial 1", tags={}, kind="search", parent_id=search)
+    assert names_in(client, f"{NAME} searches") == ["trial 1", "search a"]
+    assert client.get_run(trial).data.tags["mlflow.parentRunId"] == search
+    assert tracker.open_run("search:a:1", name="trial 1", tags={}, kind="search", parent_id=search) == trial
+    assert tracker.find_run("search:a") == search
+
+
 def test_drift_checks_lie_apart_from_trainings_and_both_open_as_model_training(
     tracker: MlflowRunTracker, client: MlflowClient
 ) -> None:

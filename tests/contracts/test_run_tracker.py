@@ -122,6 +122,19 @@ def test_params_keep_their_first_value(tracked: Tracked) -> None:
     assert len(view.params(run_id)) == 152
 
 
+def test_recorded_params_are_read_back_as_text(tracked: Tracked) -> None:
+    tracker, _ = tracked
+    run_id = tracker.open_run("k", name="n", tags={})
+    assert tracker.params(run_id) == {}
+    tracker.log_params(run_id, {"training.learning_rate": 2e-4, "training.augmentation": {"crop": 0.5}})
+    assert tracker.params(run_id) == {
+        "training.learning_rate": "0.0002",
+        "training.augmentation": "{'crop': 0.5}",
+    }
+    with pytest.raises(NotFoundError):
+        tracker.params("0" * 32)
+
+
 def test_metrics_keep_their_steps_also_when_not_finite(tracked: Tracked) -> None:
     tracker, view = tracked
     run_id = tracker.open_run("k", name="n", tags={})
