@@ -87,7 +87,8 @@ workers: environment    ## one worker and several, on all GPUs or, without any, 
 
 PICTURES := --extra tiff --extra dicom --extra heic  # every format of pictures, small beside the rest
 SERVERS := --extra postgresql --extra s3 --extra kubernetes --extra cluster
-LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev $(SERVERS) $(PICTURES) --universal \
+VIDEO := --extra video
+LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev $(SERVERS) $(PICTURES) $(VIDEO) --universal \
 	  --generate-hashes --no-header --no-annotate $(UPGRADE)
 lock: environment       ## pin what pyproject.toml asks for, hashes without addresses; pinned versions stay
 	$(LOCKED) --output-file requirements.lock

@@ -72,6 +72,7 @@ def draw_overlay(
     truth: GroundTruth | None,
     class_names: Sequence[str],
     *,
+    labels: Sequence[str] | None = None,
     long_side_px: int | None = None,
 ) -> Pixels:
     """Draw detections, and annotations if given, over a picture.
@@ -83,6 +84,7 @@ def draw_overlay(
         detections: Of the picture's size.
         truth: Likewise.
         class_names: What class indices count into.
+        labels: Of each detection; None: class and score.
         long_side_px: The result's; None enlarges pictures whose long side is below 512 px by a whole number,
             so that text stays legible, and leaves others as they are.
 
@@ -95,8 +97,9 @@ def draw_overlay(
     sizes = {picture.shape[:2], (detections.height_px, detections.width_px)}
     if len(sizes | ({(truth.height_px, truth.width_px)} if truth else set())) > 1:
         raise ValueError(f"picture, detections and annotations differ in size: {sorted(sizes)}")
-    scored = zip(detections.class_indices.tolist(), detections.scores.tolist(), strict=True)
-    labels = [f"{class_names[index]} {score:.2f}" for index, score in scored]
+    if labels is None:
+        scored = zip(detections.class_indices.tolist(), detections.scores.tolist(), strict=True)
+        labels = [f"{class_names[index]} {score:.2f}" for index, score in scored]
     return _draw(picture, detections, labels, truth, _scale(picture, long_side_px))
 
 

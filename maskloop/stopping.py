@@ -30,6 +30,12 @@ class StopRequest:
         """What a shell makes of a program that the signal has ended: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + (self._signal_number or signal.SIGINT)
 
+    def make_error(self, done: str) -> StoppedError:
+        """Return the error that ends the work, with what was done until now and the signal's exit code."""
+        error = StoppedError(done)
+        error.exit_code = self.exit_code
+        return error
+
     def check(self) -> None:
         """Raise StoppedError if it was asked for: for work that has nothing to save half way."""
         if self.is_made():

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.batch.run_folder import RunFolder
+from flows.batch.batch_folder import BatchFolder
 from flows.batch.story import BatchRequest, batch
 from flows.workers.local_workers import LocalWorkers
 from flows.workers.port import Work
@@ -47,7 +47,7 @@ def answer_while_workers_are_killed(side_tiles: int, *, every_s: float) -> dict[
         started = time.monotonic()
         report = batch(world.app(), request, open_workers=killer.open_workers)
         killer.stop.set()
-        run = RunFolder(request.output)
+        run = BatchFolder(request.output)
         answered = Counter(
             unit.tile for number in run.finished() for unit in run.result(number).units if not unit.error
         )

@@ -7,27 +7,17 @@ computing time is what is limited, and a picture whose child died or did not ans
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import mmap
-import os
-import select
-import signal
-import socket
 import struct
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.pictures.child_process import ChildFailedError, ChildProcess, receive, send
 from dataset.pictures.decoding import DecodedPicture, sniff_format, values_of
 from dataset.raw.conversion import DEFAULT_CONVERSION, PictureConversion
 from dataset.raw.raw_file import EXTENSION, MAX_DIRECTORY_BYTES
@@ -46,11 +36,6 @@ follow: none with a picture, which lies in the shared memory; otherwise why ther
 number of bytes behind the picture in the shared memory: of what is kept instead of the file, if anything."""
 _MAX_SHARED_FILE_BYTES: Final = 2**26
 _MAX_REASON_BYTES: Final = 2000
-_CHILD_START_S: Final = 120.0
-"""Python and the libraries, on a machine that is busy with something else."""
-_CHILD_STOP_S: Final = 2.0
-READY: Final = b"R"
-"""The child's first byte: it has imported everything."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +147,9 @@ class SandboxedDecoder:
         child = self.start()
         deadline_s = time.monotonic() + self._limits.timeout_s
         try:
-            _send(child.socket, _pack(data, how, self._conversion), deadline_s)
-            answer = ChildAnswer(*ANSWER.unpack(_receive(child.socket, ANSWER.size, deadline_s)))
-            answer.refuse(_receive(child.socket, answer.num_bytes, deadline_s))
+            send(child.socket, _pack(data, how, self._conversion), deadline_s)
+            answer = ChildAnswer(*ANSWER.unpack(receive(child.socket, ANSWER.size, deadline_s)))
+            answer.refuse(receive(child.socket, answer.num_bytes, deadline_s))
             return child.take(answer, extension)
         except (OSError, EOFError) as error:
             self._child = None
@@ -199,67 +184,15 @@ class ChildAnswer:
             raise to_refusal(reason)
 
 
-class ChildFailedError(Exception):
-    """A child ended, or was ended, while it had a picture.
+class Child(ChildProcess):
+    """One child process, ready for pictures. Raises UnavailableError if it does not get ready."""
 
-    Attributes:
-        exceeded_cpu: It computed for longer than it may, which no other child would do in less.
-        timed_out: It did not answer.
-    """
-
-    def __init__(self, *, exceeded_cpu: bool, timed_out: bool) -> None:
-        super().__init__()
-        self.exceeded_cpu, self.timed_out = exceeded_cpu, timed_out
-
-
-class Child:
-    """One child process, ready for pictures, the socket to it, and the memory it puts pixels into.
-
-    Raises:
-        UnavailableError: if it does not get ready.
-    """
+    module = "dataset.pictures.sandbox_child"
 
     def __init__(self, limits: DecodingLimits) -> None:
         self._file_bytes = limits.file_bytes
-        self._memory_fd = _share_memory(limits.shared_bytes)
-        self._memory = mmap.mmap(self._memory_fd, limits.shared_bytes)
-        self.socket, theirs = socket.socketpair()
-        self.socket.setblocking(False)
-        with theirs:
-            self.process = self._start(limits, theirs)
-        try:
-            _receive(self.socket, len(READY), time.monotonic() + _CHILD_START_S)
-        except (OSError, EOFError) as error:
-            self.kill()
-            raise UnavailableError(
-                "the process that decodes pictures did not start",
-                hint="is the machine busy, or out of memory?",
-            ) from error
-
-    def _start(self, limits: DecodingLimits, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        here = str(Path(__file__).resolve().parents[2])
-        search_path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-        told = (
-            limits.max_mpx,
-            limits.memory_mb,
-            limits.max_frames,
-            limits.cpu_s,
-            self._memory_fd,
-            limits.shared_bytes,
-        )
-        return subprocess.Popen(
-            (sys.executable, "-P", "-m", "dataset.pictures.sandbox_child", *map(str, told)),
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(self._memory_fd,),
-            env={**os.environ, "PYTHONPATH": search_path, "OPENBLAS_NUM_THREADS": "1"},
-        )
-
-    @property
-    def is_running(self) -> bool:
-        """It has not ended."""
-        return self.process.poll() is None
+        told = (limits.max_mpx, limits.memory_mb, limits.max_frames, limits.cpu_s)
+        super().__init__(told, limits.shared_bytes)
 
     def put(self, data: bytes, conversion: PictureConversion) -> bytes:
         """Write a file into the memory that the picture will replace; return the request to the child.
@@ -294,29 +227,6 @@ class Child:
             stored,
         )
 
-    def failed(self, error: Exception) -> ChildFailedError:
-        """End it after an error, and say how it failed."""
-        self.kill()
-        exceeded_cpu = self.process.returncode == -signal.SIGXCPU
-        return ChildFailedError(exceeded_cpu=exceeded_cpu, timed_out=isinstance(error, TimeoutError))
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.stop()
-
-    def stop(self) -> None:
-        """Wait for the child to end, then kill it if it has not."""
-        self.socket.close()
-        try:
-            self.process.wait(_CHILD_STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        with contextlib.suppress(BufferError):  # a picture is being copied, and takes the memory with it
-            self._memory.close()
-        os.close(self._memory_fd)
-
 
 def to_refusal(reason: bytes | bytearray) -> PictureError:
     """Return the error that `refusal_bytes` made these bytes of."""
@@ -341,19 +251,6 @@ def name_failure(failure: ChildFailedError, limits: DecodingLimits) -> MaskloopE
     return PictureError("decoding the picture crashed or ran out of memory")
 
 
-def _share_memory(num_bytes: int) -> int:
-    """Return a descriptor of memory without a name. On Linux nobody can make it smaller (memfd_create(2)):
-    reading what was cut off would end this process."""
-    if not hasattr(os, "memfd_create"):
-        with tempfile.TemporaryFile() as file:
-            os.ftruncate(file.fileno(), num_bytes)
-            return os.dup(file.fileno())
-    descriptor = os.memfd_create("pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, num_bytes)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return descriptor
-
-
 def _pack(data: bytes, how: int, conversion: PictureConversion) -> bytes:
     stated = _pack_conversion(conversion)
     return REQUEST.pack(len(data), how, False, len(stated)) + stated + data
@@ -361,32 +258,3 @@ def _pack(data: bytes, how: int, conversion: PictureConversion) -> bytes:
 
 def _pack_conversion(conversion: PictureConversion) -> bytes:
     return canonical_json(conversion.to_json()).encode("ascii")
-
-
-def _send(to: socket.socket, data: bytes, deadline_s: float) -> None:
-    rest = memoryview(data)
-    while rest:
-        _wait_for(to, select.POLLOUT, deadline_s)
-        rest = rest[to.send(rest) :]
-
-
-def _receive(source: socket.socket, length: int, deadline_s: float) -> bytearray:
-    data = bytearray(length)
-    rest = memoryview(data)
-    while rest:
-        _wait_for(source, select.POLLIN, deadline_s)
-        rest = rest[_count(source.recv_into(rest)) :]
-    return data
-
-
-def _count(received: int) -> int:
-    if received == 0:
-        raise EOFError("the other side of the socket has gone")
-    return received
-
-
-def _wait_for(what: socket.socket, event: int, deadline_s: float) -> None:
-    poll = select.poll()
-    poll.register(what, event)
-    if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
-        raise TimeoutError

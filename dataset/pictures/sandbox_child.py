@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import mmap
 import os
-import resource
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from dataset.pictures.child_process import READY, enter_limits, limited_cpu
 from dataset.pictures.decoding import DecodedPicture, open_picture
-from dataset.pictures.sandbox import ANSWER, AS_VALUES, READY, REQUEST, UPRIGHT, refusal_bytes
+from dataset.pictures.sandbox import ANSWER, AS_VALUES, REQUEST, UPRIGHT, refusal_bytes
 from dataset.raw.conversion import PictureConversion
 from maskloop.errors import PictureError
 from maskloop.memory import keep_freed_memory
@@ -32,8 +29,7 @@ def main() -> None:
     max_mpx, max_frames, cpu_s = float(sys.argv[1]), int(sys.argv[3]), float(sys.argv[4])
     descriptor, shared_bytes = int(sys.argv[5]), int(sys.argv[6])
     memory_bytes = int(sys.argv[2]) * 2**20 + shared_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    enter_limits(memory_bytes)
     keep_freed_memory()
     shared = np.frombuffer(mmap.mmap(descriptor, shared_bytes), np.uint8)
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as parent:
@@ -50,18 +46,9 @@ def main() -> None:
                 as_values=how == AS_VALUES,
                 conversion=conversion,
             )
-            with _limited_cpu(cpu_s):
+            with limited_cpu(cpu_s):
                 answer = _answer(data, shared, open_it)
             parent.sendall(answer)
-
-
-@contextmanager
-def _limited_cpu(seconds: float) -> Iterator[None]:
-    """End this process by SIGXCPU when it has computed for that long, rounded up to a whole second."""
-    last_s = math.ceil(time.process_time() + seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (last_s, resource.RLIM_INFINITY))
-    yield
-    resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def _receive(parent: socket.socket, length: int) -> bytes:

@@ -45,8 +45,8 @@ def photograph_scene(seed: int, index: int, *, side_px: int, shift: str | None) 
     Shifts change the look only: the parts and where they lie are those of the unshifted scene.
     """
     draw, look = Draw(seed, index, 1), Draw(seed, index, 2)
-    light = _light(draw)
-    canvas = _belt(Draw(seed, index, 3), side_px * OVERSAMPLING, new=shift == "new_background")
+    light = choose_light(draw)
+    canvas = draw_belt(Draw(seed, index, 3), side_px * OVERSAMPLING, new=shift == "new_background")
     classes: list[int] = []
     needed_px: list[float] = []  # of each part laid so far, how much must stay visible
     masks = np.zeros((0, side_px, side_px), dtype=bool)
@@ -61,18 +61,20 @@ def photograph_scene(seed: int, index: int, *, side_px: int, shift: str | None) 
         stage_at, masks = placed
         classes.append(class_index)
         needed_px.append(_needed_px(part, int(masks[-1].sum())))
-        _put(canvas, part, stage_at, light)
-    pixels = _expose(Draw(seed, index, 4), canvas, shift)
+        put_part(canvas, part, stage_at, light)
+    pixels = expose(Draw(seed, index, 4), canvas, shift)
     return Scene(pixels, tuple(classes), masks)
 
 
-def _light(draw: Draw) -> tuple[float, float, float]:
+def choose_light(draw: Draw) -> tuple[float, float, float]:
+    """Return the direction the light comes from, x, y, z, of length 1."""
     x, y, z = draw.uniform(-0.6, -0.25), draw.uniform(-0.65, -0.35), 0.8
     length = math.sqrt(x * x + y * y + z * z)
     return x / length, y / length, z / length
 
 
-def _belt(draw: Draw, side: int, *, new: bool) -> Floats:
+def draw_belt(draw: Draw, side: int, *, new: bool) -> Floats:
+    """Draw the empty belt, float64 (side, side, 3), 0..255; ``new`` is the one of another look."""
     shade = 0.92 + 0.22 * (draw.clouds(side, side, 96) - 0.5) + 0.16 * (draw.clouds(side, side, 20) - 0.5)
     shade = shade + 0.22 * (blurred(draw.noise(side, side)) - 0.5)
     rows = np.arange(side) + draw.integer(0, 40)
@@ -120,7 +122,7 @@ def _place(
     half = part.covered.shape[0] // OVERSAMPLING // 2
     for _ in range(_PLACING_ATTEMPTS):
         top, left = (draw.integer(4, side_px - 5) - half for _ in range(2))
-        mask = _mask_of(part, (top, left), side_px)
+        mask = mask_of(part, (top, left), side_px)
         left_over = masks_NHW & ~mask
         kept_px = [int(each.sum()) for each in left_over]
         if int(mask.sum()) >= _full_px(part) * _MIN_INSIDE_SHARE and all(
@@ -139,8 +141,8 @@ def _needed_px(part: Part, inside_px: int) -> float:
     return max(inside_px * _MIN_UNHIDDEN_SHARE, _full_px(part) * _MIN_VISIBLE_SHARE)
 
 
-def _mask_of(part: Part, at_px: tuple[int, int], side_px: int) -> NDArray[np.bool_]:
-    """Return the pixels at least half covered by the part, bool (side, side)."""
+def mask_of(part: Part, at_px: tuple[int, int], side_px: int) -> NDArray[np.bool_]:
+    """Return the pixels at least half covered by the part, bool (H, W)."""
     mask = np.zeros((side_px, side_px), dtype=bool)
     there, here = _windows(part.covered.shape[0] // OVERSAMPLING, at_px, side_px)
     c = part.covered.astype(np.uint8)
@@ -160,7 +162,7 @@ def _windows(stage: int, at: tuple[int, int], side: int) -> tuple[tuple[slice, s
     return (on_canvas[0], on_canvas[1]), (of_stage[0], of_stage[1])
 
 
-def _put(canvas: Floats, part: Part, at_px: tuple[int, int], light: tuple[float, float, float]) -> None:
+def put_part(canvas: Floats, part: Part, at_px: tuple[int, int], light: tuple[float, float, float]) -> None:
     """Darken the canvas by the part's shadow, then paint the part over it."""
     side, stage = canvas.shape[0], part.covered.shape[0]
     at = (at_px[0] * OVERSAMPLING, at_px[1] * OVERSAMPLING)
@@ -175,8 +177,13 @@ def _put(canvas: Floats, part: Part, at_px: tuple[int, int], light: tuple[float,
     canvas[there][covered] = part.colour[here][covered]
 
 
-def _expose(draw: Draw, canvas: Floats, shift: str | None) -> NDArray[np.uint8]:
-    """Apply the effects of lamp, lens and sensor; round to uint8."""
+def expose(
+    draw: Draw, canvas: Floats, shift: str | None, *, grain_draw: Draw | None = None
+) -> NDArray[np.uint8]:
+    """Return a canvas, float64 (2 H, 2 W, 3), as lamp, lens and sensor show it, uint8 (H, W, 3).
+
+    The grain may have chances of its own.
+    """
     side = canvas.shape[0]
     lamp_x, lamp_y = draw.uniform(0.1, 0.5), draw.uniform(0.1, 0.5)
     line = (np.arange(side, dtype=np.float64) + 0.5) / side
@@ -185,7 +192,7 @@ def _expose(draw: Draw, canvas: Floats, shift: str | None) -> NDArray[np.uint8]:
     small = (lit[0::2, 0::2] + lit[0::2, 1::2] + lit[1::2, 0::2] + lit[1::2, 1::2]) * 0.25
     small = small * np.array((1.02, 1.0, 0.97))
     small, noise = _shifted(small, shift)
-    grain = [draw.grain(*small.shape[:2]) for _ in range(3)]
+    grain = [(grain_draw or draw).grain(*small.shape[:2]) for _ in range(3)]
     small = small + np.stack(grain, axis=2) * noise
     return np.floor(np.clip(small, 0.0, 255.0) + 0.5).astype(np.uint8)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,57 @@ def _receive(decoder: SandboxedDecoder, file: IncomingFile) -> IncomingPicture:
         return IncomingPicture(file, data, None, str(error))
 
 
+def log_sample(
+    samples: SampleLog,
+    served: ServedModel,
+    predictor: Predictor,
+    *,
+    received_at: datetime,
+    source: str,
+    data: bytes,
+    answered: tuple[NDArray[np.uint8], Prediction] | None,
+    orientation: int = 1,
+    error: str = "",
+) -> bool:
+    """Log a picture that the champion answered, or could not; False if it was logged before.
+
+    Args:
+        samples: The log.
+        served: The champion.
+        predictor: The same, loaded.
+        received_at: When it came.
+        source: Where it comes from.
+        data: The picture file, as it is kept.
+        answered: Its upright pixels, uint8 (H, W, 3), and everything that the model found; None if it could
+            not be answered.
+        orientation: The EXIF orientation of the file.
+        error: Why it could not be answered.
+    """
+    digest = digest_bytes(data)
+    sample = Sample(
+        sample_id=sample_key(digest, served.weights_digest),
+        received_at=received_at,
+        model_version=served.version,
+        weights_digest=served.weights_digest,
+        picture_digest=digest,
+        source=source,
+        features={},
+        orientation=orientation,
+    )
+    if answered is None:
+        return samples.add(sample, skip_reason=error)
+    pixels, prediction = answered
+    measured = measure(
+        sample,
+        pixels,
+        prediction.detections,
+        predictor.class_names,
+        score_threshold=predictor.score_threshold,
+        embedding=prediction.embedding,
+    )
+    return samples.add(measured, data)
+
+
 @dataclass(frozen=True)
 class _Answering:
     """The model and the settings that every batch is answered with."""
@@ -148,29 +200,18 @@ class _Answering:
         return tuple(one.to_json() for one in told)
 
     def _log_sample(self, picture: IncomingPicture, prediction: Prediction | None) -> None:
-        digest = digest_bytes(picture.data)
-        sample = Sample(
-            sample_id=sample_key(digest, self.served.weights_digest),
+        decoded = picture.decoded
+        log_sample(
+            self.samples,
+            self.served,
+            self.predictor,
             received_at=self.clock.now(),
-            model_version=self.served.version,
-            weights_digest=self.served.weights_digest,
-            picture_digest=digest,
             source=self.source,
-            features={},
-            orientation=picture.decoded.orientation if picture.decoded else 1,
+            data=picture.data,
+            answered=(decoded.pixels, prediction) if decoded and prediction else None,
+            orientation=decoded.orientation if decoded else 1,
+            error=picture.error,
         )
-        if picture.decoded is None or prediction is None:
-            self.samples.add(sample, skip_reason=picture.error)
-            return
-        answered = measure(
-            sample,
-            picture.decoded.pixels,
-            prediction.detections,
-            self.predictor.class_names,
-            score_threshold=self.predictor.score_threshold,
-            embedding=prediction.embedding,
-        )
-        self.samples.add(answered, picture.data)
 
     def _draw(self, directory: Path, name: str, pixels: NDArray[np.uint8], prediction: Prediction) -> None:
         shown = prediction.detections.select(prediction.detections.reach(self.threshold))

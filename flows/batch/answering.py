@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +19,10 @@ from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.raw.tiff_window import TiffScene
 from evaluation.instances import Detections, ScoreThreshold
 from flows.batch.plan import Shard, Stretch
-from flows.batch.results import KeptInstance, ShardResult, UnitResult, pack
+from flows.batch.results import ShardResult, UnitResult
 from flows.batch.sources import Pictures
+from flows.runs.kept import KeptInstance, pack
+from flows.runs.reading_ahead import read_ahead
 from maskloop.errors import PictureError
 from models.answering.instance_json import list_instances
 from models.answering.tile_grid import TileBox, TileGrid, cut_pixels
@@ -221,18 +222,6 @@ class _Answering:
                 KeptInstance(one.class_name, one.score, one.box_xyxy, one.mask.to_coco()) for one in told
             ),
         )
-
-
-def read_ahead(reads: Iterable[Callable[[], list[_Read]]]) -> Iterator[list[_Read]]:
-    """Yield what each reading returns; the next one is done while the last is worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting: Future[list[_Read]] | None = None
-        for read in reads:
-            ready, waiting = waiting, reader.submit(read)
-            if ready is not None:
-                yield ready.result()
-        if waiting is not None:
-            yield waiting.result()
 
 
 def _gather(reads: Iterable[_Read]) -> Iterator[list[_Read]]:

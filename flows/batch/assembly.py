@@ -11,7 +11,8 @@ from itertools import groupby
 
 from dataset.raw.geo_reference import GeoReference
 from flows.batch.plan import Scene, Shard
-from flows.batch.results import KeptInstance, ShardResult, UnitResult
+from flows.batch.results import ShardResult, UnitResult
+from flows.runs.kept import KeptInstance
 from maskloop.masks import Rle, rle_from_coco
 from models.answering.tile_merging import MergedInstance, merge_rows
 from models.answering.tile_pairing import Piece

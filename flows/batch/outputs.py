@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,17 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.batch.assembly import AnsweredPicture, WholeInstance
+from flows.batch.batch_folder import BatchFacts
 from flows.batch.geojson import write_geojson
-from flows.batch.run_folder import RunFacts
+from flows.runs.coco_file import describe_instance, write_coco_file
 from maskloop.errors import DataError
 from maskloop.files import written_atomically
 from maskloop.masks import MAX_AREA_PX, MAX_SIDE_PX, Rle, areas_px, crop_mask, place_mask
 
-Writer = Callable[[IO[bytes], RunFacts, Iterable[AnsweredPicture]], None]
+Writer = Callable[[IO[bytes], BatchFacts, Iterable[AnsweredPicture]], None]
 _ROWS_AT_ONCE: Final = 10_000
 
 
-def write_output(folder: Path, wanted: str, facts: RunFacts, pictures: Iterable[AnsweredPicture]) -> Path:
+def write_output(folder: Path, wanted: str, facts: BatchFacts, pictures: Iterable[AnsweredPicture]) -> Path:
     """Write the answers in a format; return the file.
 
     Args:
@@ -44,36 +43,24 @@ def write_output(folder: Path, wanted: str, facts: RunFacts, pictures: Iterable[
     return path
 
 
-def write_coco(file: IO[bytes], facts: RunFacts, pictures: Iterable[AnsweredPicture]) -> None:
+def write_coco(file: IO[bytes], facts: BatchFacts, pictures: Iterable[AnsweredPicture]) -> None:
     """Write a COCO file: annotations with scores, ids from 1, and the pictures that could be read.
 
     Raises:
         DataError: if a picture is too large for masks of its size.
     """
-    ids = {name: number for number, name in enumerate(facts.class_names, start=1)}
-    categories = [{"id": number, "name": name} for name, number in ids.items()]
-    file.write(b'{"info": ' + _json(describe_run(facts)) + b', "categories": ' + _json(categories))
-    file.write(b', "annotations": [')
-    with tempfile.TemporaryFile() as images:
-        number = image_id = 0
-        for picture in pictures:
-            if not picture.height_px:  # nothing was read of it
-                continue
-            image_id += 1
-            for one in picture.instances:
-                number += 1
-                row = {"id": number, "image_id": image_id, "category_id": ids[one.class_name]}
-                file.write((b"\n" if number == 1 else b",\n") + _json(row | _annotate(picture, one)))
-            image = {"id": image_id, "file_name": picture.name}
-            image |= {"width": picture.width_px, "height": picture.height_px}
-            images.write((b"\n" if image_id == 1 else b",\n") + _json(image | _say_problems(picture)))
-        file.write(b'], "images": [')
-        images.seek(0)
-        shutil.copyfileobj(images, file)
-    file.write(b"]}\n")
+    read = (picture for picture in pictures if picture.height_px)
+    rows = (
+        (
+            {"file_name": one.name, "width": one.width_px, "height": one.height_px} | _say_problems(one),
+            (_annotate(one, instance) for instance in one.instances),
+        )
+        for one in read
+    )
+    write_coco_file(file, describe_run(facts), facts.class_names, rows)
 
 
-def write_parquet(file: IO[bytes], facts: RunFacts, pictures: Iterable[AnsweredPicture]) -> None:
+def write_parquet(file: IO[bytes], facts: BatchFacts, pictures: Iterable[AnsweredPicture]) -> None:
     """Write one row for each instance; see docs/batch.md for the columns."""
     about = {"maskloop": json.dumps(describe_run(facts))}
     with pq.ParquetWriter(file, _COLUMNS.with_metadata(about), compression="zstd") as writer:
@@ -81,7 +68,7 @@ def write_parquet(file: IO[bytes], facts: RunFacts, pictures: Iterable[AnsweredP
             writer.write_table(pa.Table.from_pylist(rows, schema=_COLUMNS))
 
 
-def describe_run(facts: RunFacts) -> dict[str, Any]:
+def describe_run(facts: BatchFacts) -> dict[str, Any]:
     """Return which model answered, and how."""
     return {
         "description": "Answers of maskloop batch",
@@ -94,14 +81,7 @@ def describe_run(facts: RunFacts) -> dict[str, Any]:
 
 
 def _annotate(picture: AnsweredPicture, one: WholeInstance) -> dict[str, Any]:
-    x0, y0, x1, y1 = one.box_xyxy
-    return {
-        "segmentation": _whole_mask(picture, one).to_coco(),
-        "bbox": [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)],
-        "area": int(areas_px([one.mask])[0]),
-        "iscrowd": 0,
-        "score": round(one.score, 4),
-    }
+    return describe_instance(one.class_name, one.score, one.box_xyxy, _whole_mask(picture, one))
 
 
 def _whole_mask(picture: AnsweredPicture, one: WholeInstance) -> Rle:
@@ -180,10 +160,6 @@ def _in_blocks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
             yield block
             block = []
     yield block
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()
 
 
 OUTPUTS: Final[dict[str, tuple[str, Writer]]] = {

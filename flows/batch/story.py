@@ -19,23 +19,21 @@ from dataset.raw.geo_reference import read_geo_reference
 from dataset.raw.tiff_window import TiffScene
 from flows.batch.answering import AnswerWork
 from flows.batch.assembly import AnsweredPicture, assemble
+from flows.batch.batch_folder import BatchFacts, BatchFolder
 from flows.batch.outputs import write_output
 from flows.batch.plan import Scene, plan_shards
 from flows.batch.progress import Schedule, part_of
-from flows.batch.results import ShardResult, unpack
-from flows.batch.run_folder import RunFacts, RunFolder
+from flows.batch.results import ShardResult
 from flows.batch.sources import Pictures, is_url, list_pictures, telling_what_fails
-from flows.exporting.model_export import find_candidate
+from flows.runs.kept import pack, unpack
+from flows.runs.model_choice import choose_model
 from flows.workers.local_workers import LocalWorkers
 from flows.workers.port import Work, Workers
-from flows.workspace.served import ModelCopies
 from flows.workspace.wiring import App
-from maskloop.errors import DataError, PictureError, StoppedError
+from maskloop.errors import DataError, PictureError
 from maskloop.files import write_text
-from maskloop.ledger.port import Ledger
 from maskloop.settings.model_settings import BatchSettings
 from maskloop.settings.workspace_settings import Settings
-from maskloop.state.loop_state import LoopState
 from maskloop.stopping import StopRequest, stop_request
 from models.artifacts.manifest import ArtifactManifest
 from models.ports import Machine, Predictors
@@ -133,18 +131,18 @@ def batch(app: App, request: BatchRequest, *, open_workers: OpenWorkers = LocalW
         StorageError: if the disk is full; what is finished is kept.
     """
     started = time.perf_counter()
-    folder, settings = RunFolder(request.output.absolute()), app.settings
+    folder, settings = BatchFolder(request.output.absolute()), app.settings
     with folder.held(), stop_request() as stop:
         folder.clear_leftovers()
         known = folder.read_facts()
         wanted = request.version or (known.version if known else "")
-        version, weights_digest, directory = _choose_model(app.copies, app.ledger, app.state(), wanted)
+        version, weights_digest, directory = choose_model(app.copies, app.ledger, app.state(), wanted)
         manifest = app.predictors.verify(directory, expected_digest=weights_digest)
         asked = _describe(request, settings.batch, version, manifest, app.code_revision)
         pictures, names = list_pictures(request.place, left_out=folder.path)
         if known is None:
             listed = _look_at(pictures, names, asked, manifest.conversion, settings.data.max_picture_mpx)
-            facts = folder.begin(asked, plan_shards(listed, units_per_shard=settings.batch.shard_pictures))
+            facts = folder.plan(asked, plan_shards(listed, units_per_shard=settings.batch.shard_pictures))
         else:
             folder.refuse_unless_same(known, asked)
             facts = known
@@ -169,28 +167,16 @@ def batch(app: App, request: BatchRequest, *, open_workers: OpenWorkers = LocalW
     return report
 
 
-def _choose_model(
-    copies: ModelCopies, ledger: Ledger, state: LoopState, version: str
-) -> tuple[str, str, Path]:
-    """Return the version that answers, its weights and its verified folder; the champion if none is named."""
-    if not version:
-        served = copies.fetch_champion(state)
-        return served.version, served.weights_digest, served.directory
-    candidate = find_candidate(ledger, state, version)
-    directory = copies.fetch_version(candidate.version, candidate.weights_digest)
-    return candidate.version, candidate.weights_digest, directory
-
-
 def _describe(
     request: BatchRequest,
     settings: BatchSettings,
     version: str,
     manifest: ArtifactManifest,
     code_revision: str,
-) -> RunFacts:
+) -> BatchFacts:
     """Return what is asked for, as a run records it."""
     place = request.place if is_url(request.place) else str(Path(request.place).absolute())
-    return RunFacts(
+    return BatchFacts(
         input=place,
         version=version,
         weights_digest=manifest.weights_digest,
@@ -206,7 +192,7 @@ def _describe(
 def _make_work(
     request: BatchRequest,
     settings: Settings,
-    asked: RunFacts,
+    asked: BatchFacts,
     pictures: Pictures,
     model_dir: Path,
     machine: Machine,
@@ -232,7 +218,7 @@ def _make_work(
 
 
 def _look_at(
-    pictures: Pictures, names: Iterator[str], asked: RunFacts, conversion: PictureConversion, max_mpx: float
+    pictures: Pictures, names: Iterator[str], asked: BatchFacts, conversion: PictureConversion, max_mpx: float
 ) -> Iterator[tuple[str, Scene | None]]:
     """Yield each picture; of a TIFF the header is read, which says where it lies and how it is cut."""
     for name in names:
@@ -241,7 +227,7 @@ def _look_at(
 
 
 def _find_scene(
-    pictures: Pictures, name: str, asked: RunFacts, conversion: PictureConversion, max_mpx: float
+    pictures: Pictures, name: str, asked: BatchFacts, conversion: PictureConversion, max_mpx: float
 ) -> Scene | None:
     """Return how a TIFF is cut; None if it is read whole, or cannot be read, which the worker tells."""
     try:
@@ -261,8 +247,8 @@ def _find_scene(
 def _work_through(
     schedule: Schedule,
     workers: Workers,
-    folder: RunFolder,
-    facts: RunFacts,
+    folder: BatchFolder,
+    facts: BatchFacts,
     num_done: int,
     progress: Callable[[int, int], None],
     stop: StopRequest,
@@ -278,33 +264,31 @@ def _work_through(
         if outcome is not None:
             finished = _note(schedule, outcome.number, outcome.answer, outcome.reason)
             if finished:
-                folder.finish(finished)
+                folder.finish(finished.number, pack(finished))
                 num_done += len(finished.units)
                 progress(num_done, facts.num_units)
         if stop.is_made():
-            raise _stopped(stop, num_done, facts.num_units)
+            raise stop.make_error(f"{num_done} of {facts.num_units} pictures and tiles are answered")
 
 
 def _note(schedule: Schedule, number: int, answer: bytes | None, reason: str) -> ShardResult | None:
-    return schedule.fail(number, reason) if answer is None else schedule.finish(number, unpack(answer))
-
-
-def _stopped(stop: StopRequest, num_done: int, num_units: int) -> StoppedError:
-    error = StoppedError(f"{num_done} of {num_units} pictures and tiles are answered")
-    error.exit_code = stop.exit_code
-    return error
+    return (
+        schedule.fail(number, reason)
+        if answer is None
+        else schedule.finish(number, unpack(answer, ShardResult))
+    )
 
 
 class _Tally:
     """Counts what passes while the answers are written, and notes what is set aside."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: BatchFolder) -> None:
         self._folder = folder
         self._num_answered = self._num_passed_over = self._num_tiles = self._num_instances = 0
         self._worker_seconds = 0.0
         self._set_aside: list[tuple[str, int | None, str]] = []
 
-    def pictures(self, facts: RunFacts) -> Iterator[AnsweredPicture]:
+    def pictures(self, facts: BatchFacts) -> Iterator[AnsweredPicture]:
         """Yield every picture of the run, counted."""
         for picture in assemble(self._folder.shards(), self._result_of, facts.class_names):
             instances = self._count_instances(picture)
@@ -330,7 +314,7 @@ class _Tally:
             yield one
 
     def report(
-        self, settings: BatchSettings, facts: RunFacts, file: Path, num_before: int, seconds: float
+        self, settings: BatchSettings, facts: BatchFacts, file: Path, num_before: int, seconds: float
     ) -> BatchReport:
         """Return the report; writes what was set aside."""
         listed = io.StringIO()
@@ -340,7 +324,7 @@ class _Tally:
         set_aside = self._folder.path / "set-aside.csv"
         write_text(set_aside, listed.getvalue())
         hours = self._worker_seconds / 3600
-        cost = hours * settings.price_per_hour if settings.price_per_hour else None
+        cost = settings.cost_of(hours)
         return BatchReport(
             file=str(file),
             set_aside_file=str(set_aside),

@@ -63,6 +63,7 @@ SECTIONS: Final = {
         serving.SERVE,
         serving.PREDICT,
         serving.BATCH,
+        serving.VIDEO,
         loop.MONITOR,
         loop.TRENDS,
         intake.FEEDBACK,

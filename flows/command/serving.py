@@ -1,4 +1,4 @@
-"""`maskloop serve`, `engines`, `keys`, `predict` and `batch`: the service, and answers without it."""
+"""`maskloop serve`, `engines`, `keys`, `predict`, `batch`, `video`: the service, and answers without it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from flows.batch.story import BatchReport, BatchRequest
 from flows.batch.story import batch as answer_batch
 from flows.console.output import Output, open_workspace, with_output
 from flows.scheduling.foreground import run_story
+from flows.video.report import VideoReport
+from flows.video.story import VideoRequest
+from flows.video.story import video as answer_video
 from flows.workspace.telling import TerminalTeller
 from maskloop.errors import DataError, MaskloopError
 from maskloop.state.loop_state import LoopState
@@ -213,6 +216,48 @@ def _show_report(report: BatchReport) -> None:
     click.echo(report.file)
     if report.num_set_aside:
         click.echo(f"set aside, with the reasons: {report.set_aside_file}", err=True)
+
+
+@with_output
+def video(root: Path, out: Output, **asked: Any) -> None:
+    """Answer every frame of a video, follow its objects, smooth masks."""
+    app = open_workspace(root)
+    report = run_story(app, "video", answer_video, request=VideoRequest(**asked))
+    out.answer(report, lambda: _show_video_report(report))
+
+
+def _show_video_report(report: VideoReport) -> None:
+    """Say what was answered, what was smoothed, and how steady the masks are."""
+    click.echo(
+        f"{report.num_frames} frames, {report.num_answered} answered by version {report.version}: "
+        f"{report.num_instances} instances of {report.num_tracks} objects; "
+        f"{report.num_missed} times an object was missed between two frames"
+    )
+    if report.smoothing_frames:
+        iou = report.smoothed_iou
+        similar = "" if iou is None else f" (mask IoU with the measured ones {iou:.3f})"
+        click.echo(
+            f"smoothed over {report.smoothing_frames} frames on either side: {report.num_smoothed} masks "
+            f"changed{similar}; {report.num_below_threshold} instances below the threshold were told, "
+            "because their track lies above it"
+        )
+    if report.jitter_before is not None and report.jitter_after is not None:
+        click.echo(
+            f"jitter at rest: {report.jitter_before:.4f} before, {report.jitter_after:.4f} after "
+            f"({report.num_rest_pairs} pairs)"
+        )
+    if report.cost is not None:
+        click.echo(f"cost: {report.cost:.4f} {report.currency}")
+    for file in filter(None, [report.file, report.overlay_file, report.tracks_file]):
+        click.echo(file)
+    if 0 < report.num_frames < report.num_frames_stated:
+        click.echo(f"the file states {report.num_frames_stated} frames", err=True)
+    if report.num_set_aside or report.num_doubtful:
+        click.echo(
+            f"{report.num_set_aside} frames or parts set aside: {report.set_aside_file}; "
+            f"{report.num_doubtful} frames behind them may be smeared",
+            err=True,
+        )
 
 
 def _show_answers(out: Output, answers: Sequence[PictureAnswer]) -> None:

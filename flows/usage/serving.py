@@ -1,4 +1,4 @@
-"""What `maskloop serve`, `engines`, `keys`, `predict` and `batch` take."""
+"""What `maskloop serve`, `engines`, `keys`, `predict`, `batch` and `video` take."""
 
 from __future__ import annotations
 
@@ -222,6 +222,57 @@ ENGINES: Final = make_command(
 until it has another version; --retry has it tried at the service's next start.
 """,
     click.Option(["--retry"], is_flag=True, help="Forget what was decided because the service had ended."),
+)
+
+VIDEO: Final = make_command(
+    "video",
+    "flows.command.serving:video",
+    """Answer every frame of a video, follow its objects, smooth masks.
+
+INPUT is a video file, OUTPUT a folder. Every instance gets the number of its track; masks, boxes and scores
+are smoothed over the frames around each, and what the model said is told beside them. The answers are drawn
+into a video too. A run that was killed goes on when the same command is given again; other options for
+smoothing and format ask the model nothing again. Frames apart in time become production samples if the
+champion answers. Needs the extra `video`. Exit code 65: it is no video, or no frame could be answered.
+""",
+    click.Argument(["video"], metavar="INPUT"),
+    click.Argument(["output"], type=click.Path(path_type=Path, file_okay=False)),
+    click.Option(["--version"], default="", help="The version that answers. Default: the champion."),
+    click.Option(
+        ["--format", "wanted"],
+        type=click.Choice(["coco", "jsonl"]),
+        default="coco",
+        show_default=True,
+        help="Of the answers.",
+    ),
+    click.Option(
+        ["--smooth", "smoothing_frames"],
+        type=click.IntRange(0),
+        help="Frames before and behind each that take part in smoothing; 0: none. "
+        "Default: video.smoothing_frames.",
+    ),
+    click.Option(
+        ["--overlay/--no-overlay"],
+        default=True,
+        show_default=True,
+        help="Draw the answers into OUTPUT/overlay.mp4.",
+    ),
+    click.Option(
+        ["--min-score"],
+        type=click.FloatRange(0, 1),
+        help="Leave out instances with a lower score. Default: the model's own threshold.",
+    ),
+    click.Option(
+        ["--source"],
+        default="production",
+        show_default=True,
+        help="Where the video comes from, for the samples.",
+    ),
+    click.Option(
+        ["--sample-gap", "sample_gap_s"],
+        type=click.FloatRange(0),
+        help="Least time between two production samples, in s; 0: none. Default: video.sample_gap_s.",
+    ),
 )
 
 KEYS: Final = CommandGroup(

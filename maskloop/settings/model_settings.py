@@ -51,6 +51,10 @@ class BatchSettings(Section):
             raise ValueError("overlap_px must be below tile_px")
         return self
 
+    def cost_of(self, hours: float) -> float | None:
+        """Return what a run of so many hours costs; None if no price is set."""
+        return hours * self.price_per_hour if self.price_per_hour else None
+
     def overlap_of(self, tile_px: int | None, overlap_px: int | None) -> int:
         """Return the overlap that was asked for, or the default of such tiles.
 

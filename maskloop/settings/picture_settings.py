@@ -1,4 +1,4 @@
-"""How pictures of more than 8 bits, or of other bands than red, green and blue, become 8-bit RGB."""
+"""How pictures of more than 8 bits or of other bands become 8-bit RGB, and how videos are answered."""
 
 from __future__ import annotations
 
@@ -51,3 +51,14 @@ class PictureSettings(Section):
         if self.window and not self.window[1] > 0.0:
             raise ValueError("window is [centre, width], and the width is above 0")
         return self
+
+
+class VideoSettings(Section):
+    """How `maskloop video` follows instances, smooths their masks, and takes samples."""
+
+    smoothing_frames: Annotated[int, Field(ge=0)] = 3
+    """Frames before and behind each that take part in smoothing; 0 tells what was measured."""
+    lost_s: Annotated[float, Field(ge=0.0)] = 1.0
+    """How long an object may stay unseen until its track ends."""
+    sample_gap_s: Annotated[float, Field(ge=0.0)] = 10.0
+    """The least time between two frames that become production samples; 0: none does."""

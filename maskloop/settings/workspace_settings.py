@@ -15,7 +15,7 @@ from maskloop.settings.labelling_settings import LabellingSettings
 from maskloop.settings.model_settings import BatchSettings, ModelSettings, TrainingSettings, TuneSettings
 from maskloop.settings.network_rules import find_contradictions
 from maskloop.settings.notification_settings import NotificationSettings
-from maskloop.settings.picture_settings import PictureSettings
+from maskloop.settings.picture_settings import PictureSettings, VideoSettings
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
 from maskloop.settings.slo_settings import ObjectiveSettings
 
@@ -324,6 +324,7 @@ class Settings(Section):
     rollout: RolloutSettings = RolloutSettings()
     export: ExportSettings = ExportSettings()
     batch: BatchSettings = BatchSettings()
+    video: VideoSettings = VideoSettings()
     slo: tuple[ObjectiveSettings, ...] = ()
     """Objectives beside, or instead of, the default ones."""
     servers: ServerSettings = ServerSettings()

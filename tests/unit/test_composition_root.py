@@ -17,6 +17,7 @@ STORIES: Final = {
     "flows.answering.service_assembly": {"create_service"},
     "flows.capacity.measuring": {"measure_figures"},
     "flows.batch.story": {"batch"},
+    "flows.video.story": {"video"},
     "flows.deciding.decisions": {"decide_by_hand"},
     "flows.demo.story": {"Demo"},
     "flows.drift.simulation": {"simulate_monitoring"},

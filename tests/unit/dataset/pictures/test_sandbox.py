@@ -16,13 +16,12 @@ import pytest
 from PIL import ExifTags, Image
 
 from dataset.pictures.async_sandbox import AsyncSandboxedDecoder
+from dataset.pictures.child_process import READY, ChildFailedError
 from dataset.pictures.decoding import DecodedPicture, encode_png, open_picture
 from dataset.pictures.sandbox import (
     ANSWER,
-    READY,
     REQUEST,
     Child,
-    ChildFailedError,
     DecodingLimits,
     SandboxedDecoder,
     name_failure,
@@ -223,9 +222,9 @@ def test_a_child_takes_pictures_only_when_it_is_ready_and_its_start_costs_them_n
     """A child that ends before it is ready is not the picture's fault."""
     here = Child._start
 
-    def start_something_else(child: Child, limits: DecodingLimits, theirs: socket.socket) -> Any:
+    def start_something_else(child: Child, told: tuple[str, ...], theirs: socket.socket) -> Any:
         theirs.shutdown(socket.SHUT_RDWR)
-        return here(child, limits, theirs)
+        return here(child, told, theirs)
 
     monkeypatch.setattr(Child, "_start", start_something_else)
     with make_decoder(max_mpx=1) as decoder:
@@ -291,9 +290,9 @@ def test_what_cannot_be_is_taken_for_a_crash(
     """A child that a hostile picture has taken over may answer anything."""
     start = Child._start
 
-    def say_it_first(child: Child, limits: DecodingLimits, theirs: socket.socket) -> Any:
+    def say_it_first(child: Child, told: tuple[str, ...], theirs: socket.socket) -> Any:
         theirs.sendall(READY + ANSWER.pack(*said, 0, 1, 0, 0))
-        return start(child, limits, theirs)
+        return start(child, told, theirs)
 
     monkeypatch.setattr(Child, "_start", say_it_first)
     with pytest.raises(PictureError, match="crashed or ran out of memory"):
@@ -308,9 +307,9 @@ def test_a_child_that_speaks_unasked_on_an_event_loop_is_not_asked_any_more(
     theirs: list[socket.socket] = []
     start = Child._start
 
-    def keep_their_end(child: Child, limits: DecodingLimits, end: socket.socket) -> Any:
+    def keep_their_end(child: Child, told: tuple[str, ...], end: socket.socket) -> Any:
         theirs.append(end.dup())
-        return start(child, limits, end)
+        return start(child, told, end)
 
     async def story(decoder: AsyncSandboxedDecoder) -> DecodedPicture:
         await decoder.open(PNG)

@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 from dataset.exports.edges import trace_rings
 from dataset.raw.geo_reference import GeoReference
 from flows.batch.assembly import AnsweredPicture, WholeInstance, assemble
+from flows.batch.batch_folder import BatchFacts
 from flows.batch.geojson import nest_rings
 from flows.batch.outputs import write_output
 from flows.batch.plan import Scene, Shard, Stretch
-from flows.batch.results import KeptInstance, ShardResult, UnitResult
-from flows.batch.run_folder import RunFacts
+from flows.batch.results import ShardResult, UnitResult
+from flows.runs.kept import KeptInstance
 from maskloop.errors import DataError
 from maskloop.masks import decode_masks, encode_masks, rle_from_coco
 
-FACTS = RunFacts("photos", "3", "abc", ("bolt", "nut"), 64, 16, True, None, "0" * 40)
+FACTS = BatchFacts("photos", "3", "abc", ("bolt", "nut"), 64, 16, True, None, "0" * 40)
 GEO = GeoReference((0.5, 0.0, 1000.0, 0.0, -0.5, 2000.0), "EPSG:32632")
 RING = np.ones((1, 5, 6), bool)
 RING[0, 2:4, 2:4] = False

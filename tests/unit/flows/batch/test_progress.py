@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from flows.batch.plan import Scene, Shard, Stretch
 from flows.batch.progress import MAX_FAILURES, Schedule, Task, part_of
-from flows.batch.results import ShardResult, UnitResult, pack, unpack
+from flows.batch.results import ShardResult, UnitResult
+from flows.runs.kept import pack, unpack
 
 SCENE = Scene(10, 30, tile_px=10, overlap_px=0)
 
@@ -111,5 +112,5 @@ def test_whoever_fails_when_every_unit_comes_out_exactly_once(
 def test_a_result_is_the_same_after_it_was_kept_and_its_bytes_depend_on_it_alone() -> None:
     result = ShardResult(3, (UnitResult("a", height_px=4, width_px=5, num_tiles=1),), 1.5, 2)
 
-    assert unpack(pack(result)) == result
-    assert pack(result) == pack(unpack(pack(result)))
+    assert unpack(pack(result), ShardResult) == result
+    assert pack(result) == pack(unpack(pack(result), ShardResult))

@@ -150,7 +150,7 @@ def test_every_other_command_takes_a_workspace(name: str) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     promised = "init ingest train retrain distil tune judge approve reject promote rollback reconcile status"
     promised += " history lineage predict report up demo abandon serve export benchmark upgrade metrics"
-    promised += " gameday trends plan batch engines"
+    promised += " gameday trends plan batch video engines"
     groups = {
         "data": "classes list report restore diff verify preview anchors audit check export",
         "feedback": "list ingest",
@@ -192,6 +192,7 @@ ARGUMENTS = {
     "plan": ["--pictures-per-day", "1000"],
     "predict": ["picture.png"],
     "batch": ["pictures", "answers"],
+    "video": ["clip.mp4", "answers"],
     "data restore": ["data-v1"],
     "data diff": ["data-v1", "data-v2"],
     "data verify": ["data-v1"],
@@ -225,6 +226,7 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
         (["ingest", "nowhere.json"], 66, "the annotation file does not exist"),
         (["predict", "nowhere.png"], 66, "nothing serves yet"),
         (["batch", ".", "answers"], 66, "nothing serves yet"),
+        (["video", "nowhere.mp4", "answers"], 66, "there is nothing here"),
         (["monitor"], 66, "nothing serves yet"),
         (["lineage"], 66, "nothing serves yet"),
         (["history", "--at", "2026-01-01"], 66, "nothing served at 2026-01-01"),

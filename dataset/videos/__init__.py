@@ -1,0 +1,1 @@
+"""Video files: decoded frame by frame in a child process, and written."""

@@ -1,0 +1,1 @@
+"""A video answered frame by frame, its instances followed and smoothed: `maskloop video`."""
