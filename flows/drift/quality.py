@@ -10,7 +10,7 @@ import numpy as np
 
 from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
-from evaluation.instances import Detections
+from evaluation.instances import Detections, GroundTruth
 from flows.evidence.evaluate import load_picture
 from flows.labelling.kept_pictures import KeptPictures
 from maskloop.errors import MaskloopError
@@ -23,7 +23,7 @@ from monitoring.features.observation import Observed
 from monitoring.features.table import observe
 from monitoring.quality.estimator import estimate_quality
 from monitoring.quality.lessons import Lessons, ShiftedPictures, load_lessons, save_lessons, write_lessons
-from monitoring.quality.shifts import CALIBRATION_SHIFTS, Shift
+from monitoring.quality.shifts import CALIBRATION_SHIFTS
 from monitoring.quality.signs import SHARPNESS, Signs, join_signs, no_signs, read_signs
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.values import Sample
@@ -155,12 +155,8 @@ def open_lessons(
     if kept is not None and kept.weights_digest == eyes.predictor.weights_digest:
         return kept
     chosen = sorted(held_out, key=lambda one: one.digest)[: _LESSONS_PER_PICTURE * num]
-    shifted = []
-    for number, shift in enumerate(CALIBRATION_SHIFTS):
-        shifted.append(_answer_shifted(version, chosen, shift, eyes))
-        progress(number + 1, len(CALIBRATION_SHIFTS))
     lessons = write_lessons(
-        shifted,
+        _answer_shifted(version, chosen, eyes, progress),
         weights_digest=eyes.predictor.weights_digest,
         class_names=eyes.predictor.class_names,
         score_threshold=eyes.predictor.score_threshold,
@@ -189,18 +185,25 @@ def look_at_samples(
 
 
 def _answer_shifted(
-    version: DatasetVersion, pictures: Sequence[LabelledPicture], shift: Shift, eyes: QualityEyes
-) -> ShiftedPictures:
-    signs, detections, truths = [], [], []
+    version: DatasetVersion, pictures: Sequence[LabelledPicture], eyes: QualityEyes, progress: Progress
+) -> list[ShiftedPictures]:
+    """Answer pictures under every known change; each is decoded once, and few are in memory at a time."""
+    signs: list[list[Signs]] = [[] for _ in CALIBRATION_SHIFTS]
+    detections: list[list[Detections]] = [[] for _ in CALIBRATION_SHIFTS]
+    truths: list[list[GroundTruth]] = [[] for _ in CALIBRATION_SHIFTS]
     for start in range(0, len(pictures), _BATCH_SIZE):
         batch = pictures[start : start + _BATCH_SIZE]
-        shown = [
-            shift.show(load_picture(version.path(one), eyes.max_mpx), seed=start + number)
-            for number, one in enumerate(batch)
-        ]
-        for pixels, one, (views, answer) in zip(shown, batch, eyes.look(shown), strict=True):
-            seen = observe(pixels, answer.detections, (), answer.embedding, table=_SEEN)
-            signs.append(eyes.read(views, seen, len(answer.embedding)))
-            detections.append(views[0])
-            truths.append(shift.move(ground_truth(one)))
-    return ShiftedPictures(shift.kind, join_signs(signs), detections, truths)
+        opened = [load_picture(version.path(one), eyes.max_mpx) for one in batch]
+        labelled = [ground_truth(one) for one in batch]
+        for at, shift in enumerate(CALIBRATION_SHIFTS):
+            shown = [shift.show(pixels, seed=start + number) for number, pixels in enumerate(opened)]
+            for pixels, truth, (views, answer) in zip(shown, labelled, eyes.look(shown), strict=True):
+                seen = observe(pixels, answer.detections, (), answer.embedding, table=_SEEN)
+                signs[at].append(eyes.read(views, seen, len(answer.embedding)))
+                detections[at].append(views[0])
+                truths[at].append(shift.move(truth))
+        progress(start + len(batch), len(pictures))
+    return [
+        ShiftedPictures(shift.kind, join_signs(signs[at]), detections[at], truths[at])
+        for at, shift in enumerate(CALIBRATION_SHIFTS)
+    ]

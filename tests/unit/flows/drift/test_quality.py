@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from dataset.labelled_pictures import DatasetVersion, LabelledPicture
 from flows.answering.batch_prediction import predict
 from flows.drift.monitor import monitor
+from flows.drift.quality import QualityEyes, open_lessons
 from flows.pages.status import describe_status
 from maskloop.records.kinds import CheckedQuality, DriftJudged, QualityMeasured, write_record
 from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World
+from tests.fakes.serving_world import FakePredictor
 from tests.unit.flows.drift.test_monitor import photograph
 
 WINDOW = "\n[monitoring]\nwindow_samples = 40\nmin_window_samples = 30\nestimate_pictures = {}\n"
@@ -67,6 +71,33 @@ def test_what_was_learned_about_a_champion_is_learned_once(tmp_path: Path) -> No
     judged = check(world, tmp_path, 2000)
     assert judged.estimates
     assert file.stat().st_mtime_ns == written_at
+
+
+def test_a_picture_is_opened_once_for_all_changes_that_are_learned_from(tmp_path: Path) -> None:
+    world = serve(tmp_path)
+    version = world.data.current()
+    assert version is not None
+    opened = list[str]()
+
+    class Counting(DatasetVersion):
+        def path(self, picture: LabelledPicture) -> Path:
+            opened.append(picture.digest)
+            return super().path(picture)
+
+    counting = Counting(**{one.name: getattr(version, one.name) for one in fields(DatasetVersion)})
+    eyes = QualityEyes.of(FakePredictor(), may_mirror=True, max_mpx=50)
+    told = list[tuple[int, int]]()
+    held_out = version.by_split["test"]
+    open_lessons(
+        tmp_path / "quality.npz",
+        counting,
+        held_out,
+        eyes,
+        num=3,
+        progress=lambda done, of: told.append((done, of)),
+    )
+    assert opened == sorted(one.digest for one in held_out)[:6]
+    assert told == [(4, 6), (6, 6)]
 
 
 def test_an_estimate_that_is_switched_off_or_cannot_be_read_is_said_and_holds_nothing_up(
