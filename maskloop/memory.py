@@ -51,6 +51,16 @@ def keep_freed_memory() -> bool:
     return all(mallopt(parameter, value) for parameter, value in wanted.items())
 
 
+def give_freed_memory_back() -> bool:
+    """Give all that this process has freed back to the system now; tells whether there was any.
+
+    `keep_freed_memory` keeps it for what is needed next. After a whole model has gone that is nothing soon.
+    Nothing happens where the C library is another one (malloc_trim(3)).
+    """
+    trim = _c_function("malloc_trim")
+    return trim is not None and bool(trim(0))
+
+
 def use_large_pages() -> int:
     """Put what this process has in memory onto large pages; returns how many stretches of it were.
 

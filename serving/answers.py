@@ -174,6 +174,10 @@ class ModelSource(Protocol):
         """Return what should run a model's networks; None while that is being found out."""
         ...
 
+    def weigh(self, served: ServedModel) -> int:
+        """Return the bytes of memory that a model is counted with: those of its files."""
+        ...
+
     def load(self, served: ServedModel, role: Role) -> HostedModel:
         """Load a model into memory, verified once more, in torch while no engine is decided on.
 

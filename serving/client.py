@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
@@ -35,6 +36,7 @@ from serving.schemas import (
     MaskFormat,
     Message,
     ModelAnswer,
+    ModelsAnswer,
     PredictAnswer,
     Problem,
 )
@@ -77,6 +79,7 @@ class Client:
     Args:
         url: Where the service is, such as ``http://127.0.0.1:8080``.
         key: An API key, if the service asks for one.
+        model: Of several models of the service, by its name there; empty: the first one.
         timeout_s: For one attempt.
         attempts: How often a request is sent before it is given up.
         transport: Instead of the network, for tests.
@@ -88,12 +91,14 @@ class Client:
         url: str,
         *,
         key: str = "",
+        model: str = "",
         timeout_s: float = 60.0,
         attempts: int = 6,
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._below = f"/v1/models/{quote(model, safe='')}" if model else "/v1"
         self._url, self._attempts, self._pause = url, attempts, pause
         try:
             self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, transport=transport)
@@ -122,7 +127,7 @@ class Client:
             OverloadedError: if the service is too busy, or not ready, after every attempt.
             UnavailableError: if it cannot be reached, or does not answer in time.
         """
-        response = self._send("POST", "/v1/predict", options, content=_read(picture), headers=_BYTES)
+        response = self._send("POST", self._at("predict"), options, content=_read(picture), headers=_BYTES)
         return _parse(response, PredictAnswer)
 
     def predict_batch(
@@ -133,12 +138,12 @@ class Client:
             ("pictures", (one.name if isinstance(one, Path) else f"{number}", _read(one)))
             for number, one in enumerate(pictures)
         ]
-        response = self._send("POST", "/v1/predict/batch", options, files=files)
+        response = self._send("POST", self._at("predict/batch"), options, files=files)
         return _parse(response, BatchAnswer)
 
     def overlay(self, picture: bytes | Path, **options: Unpack[PredictOptions]) -> bytes:
         """Return a PNG of the picture with what was found drawn on it. Raises as `predict`."""
-        response = self._send("POST", "/v1/overlay", options, content=_read(picture), headers=_BYTES)
+        response = self._send("POST", self._at("overlay"), options, content=_read(picture), headers=_BYTES)
         return response.content
 
     def feedback(
@@ -161,12 +166,19 @@ class Client:
             )
         except ValidationError as error:
             raise DataError(f"this is no feedback: {error.errors()[0]['msg']}") from error
-        response = self._send("POST", "/v1/feedback", {}, json=said.model_dump(mode="json"))
+        response = self._send("POST", self._at("feedback"), {}, json=said.model_dump(mode="json"))
         return _parse(response, FeedbackAnswer)
 
     def model(self) -> ModelAnswer:
         """Say which model serves, and what it knows. Raises as `predict`."""
-        return _parse(self._send("GET", "/v1/model", {}), ModelAnswer)
+        return _parse(self._send("GET", self._at("model"), {}), ModelAnswer)
+
+    def _at(self, route: str) -> str:
+        return f"{self._below}/{route}"
+
+    def models(self) -> ModelsAnswer:
+        """List the models of the service, each with its state. Raises as `predict`."""
+        return _parse(self._send("GET", "/v1/models", {}), ModelsAnswer)
 
     def _send(self, method: str, path: str, options: PredictOptions, **content: Any) -> httpx.Response:
         """Send a request until it is answered, or not worth another attempt. Raises what `predict` does."""

@@ -57,6 +57,18 @@ class Observer(Protocol):
         """An engine may not, or cannot, run a model in torch's place; ``torch`` if none could be tried."""
         ...
 
+    def loaded(self, *, seconds: float) -> None:
+        """A model was loaded and warmed, which took so long."""
+        ...
+
+    def unloaded(self) -> None:
+        """The model left memory to others until it is asked for."""
+        ...
+
+    def memory_changed(self, num_bytes: int) -> None:
+        """What serves takes so many bytes of the memory for models; 0: it is not loaded."""
+        ...
+
     def sampled(self, outcome: str) -> None:
         """A sample was ``kept``, or left out or ``dropped`` for a named reason."""
         ...
@@ -101,6 +113,15 @@ class SilentObserver:
         """Do nothing."""
 
     def engine_failed(self, engine: str, trouble: EngineTrouble) -> None:
+        """Do nothing."""
+
+    def loaded(self, *, seconds: float) -> None:
+        """Do nothing."""
+
+    def unloaded(self) -> None:
+        """Do nothing."""
+
+    def memory_changed(self, num_bytes: int) -> None:
         """Do nothing."""
 
     def sampled(self, outcome: str) -> None:

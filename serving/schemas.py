@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MaskFormat = Literal["rle", "polygon", "png", "none"]
+ModelState = Literal["loaded", "loading", "not_loaded", "refused"]
 REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,100}$"
 _EXAMPLE_ID = "2d62195817b243e3985d19ea41f11d08"
 _EXAMPLE_MODEL: dict[str, Any] = {
@@ -257,6 +258,45 @@ class ModelAnswer(Message):
                 "score_threshold": 0.5,
                 "class_score_thresholds": {},
                 "rollout": None,
+            }
+        },
+    )
+
+
+class ServedModelAnswer(Message):
+    """One of the models that this service answers with, as the process that was asked has it."""
+
+    name: str = Field(description="Part of the address: /v1/models/NAME/predict.")
+    state: ModelState = Field(description="not_loaded: the next request loads it; refused: problem says why.")
+    version: str = Field(description="The champion, loaded or not; empty if that is not known.")
+    weights_digest: str
+    blessing_id: str
+    memory_mib: float = Field(description="What it is counted with; 0 if it is not loaded.")
+    in_flight: int = Field(description="Pictures that are being answered, or wait for the model.")
+    problem: str = Field(description="Why it does not answer, or not with what should serve.")
+
+
+class ModelsAnswer(Message):
+    """The models that this service answers with; the first one is asked where a request names none."""
+
+    models: list[ServedModelAnswer]
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "example": {
+                "models": [
+                    {
+                        "name": "metal-parts",
+                        "state": "loaded",
+                        "version": "1",
+                        "weights_digest": _EXAMPLE_MODEL["weights_digest"],
+                        "blessing_id": _EXAMPLE_MODEL["blessing_id"],
+                        "memory_mib": 167.9,
+                        "in_flight": 2,
+                        "problem": "",
+                    }
+                ]
             }
         },
     )

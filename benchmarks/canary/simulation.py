@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
+from maskloop.settings.slo_settings import SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from serving.rollout.analysis import analyse
 from serving.rollout.checks import RolloutLimits
 from serving.rollout.pairs import Comparison

@@ -74,7 +74,7 @@ class NoveltyOnceMeasured:
 
 
 class ChoosesEngines(Protocol):
-    """Says what runs a model's networks: see `flows.answering.engine_book.EngineBook`."""
+    """Says what runs a model's networks: see `flows.engines.engine_book.EngineBook`."""
 
     def find(self, served: ServedModel) -> EngineChoice | None:
         """Return what is decided about a model; None while its trial is under way."""
@@ -122,6 +122,10 @@ class LedgerModelSource:
         choice = self._engines.find(served)
         return EngineUse(choice.engine, choice.reason) if choice else None
 
+    def weigh(self, served: ServedModel) -> int:
+        """Return the size of a model's files; see `serving.answers.ModelSource`."""
+        return size_of(served.directory)
+
     def load(self, served: ServedModel, role: Role) -> HostedModel:
         """Load a model, and its out-of-distribution detector once its own pictures were measured."""
         predictor = self._engines.load(served)
@@ -156,3 +160,8 @@ class LedgerModelSource:
     def _traffic_of(self, rollout: Rollout) -> Traffic:
         mirror_percent = self._workspace.settings.rollout.mirror_percent
         return Traffic(rollout.cycle_id, rollout.phase, rollout.share_percent, mirror_percent)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files of a folder; 0 if there is none."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

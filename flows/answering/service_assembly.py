@@ -1,50 +1,32 @@
-"""The service of one workspace: its parts put together, and what runs beside the requests."""
+"""The service of one workspace or several: their models put together, and what runs beside the requests."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dataset.version_store import DatasetStore
-from flows.answering.engine_book import EngineBook, EngineWish, choose_test_pictures
-from flows.answering.feedback import take_feedback
-from flows.answering.model_source import LedgerModelSource
-from flows.answering.view_pages import ViewPages
-from flows.evidence.evaluate import load_picture
-from flows.rollouts.rollout import advance_rollout
+from flows.answering.model_assembly import Cores, RunningModel, Shared, choose_settings, create_model
+from flows.answering.model_source import size_of
 from flows.workspace.wiring import App, open_app
 from maskloop.clock import Clock
-from maskloop.memory import spare_the_collector, use_large_pages
+from maskloop.errors import ConfigurationError, MaskloopError, RefusedError
+from maskloop.memory import give_freed_memory_back, use_large_pages
 from maskloop.settings.workspace_settings import ServingSettings
-from maskloop.state.loop_state import LoopState
 from maskloop.workspace import Workspace
-from models.artifacts.manifest import ArtifactManifest
-from models.ports import Machine
-from monitoring.slo.label_quality import QualityBudget, find_quality_budgets
-from registry.champion.serving_copy import ServedModel
 from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter
-from serving.answering.batching import MicroBatcher, count_threads
-from serving.answering.decoding import DecoderPool
-from serving.answering.engine import Engine
-from serving.answering.hosting import ModelHost
-from serving.answering.service import Service
+from serving.answering.batching import MicroBatcher
 from serving.http.app import create_app
 from serving.http.managed import find_platform
 from serving.http.server import choose_trusted_hosts, decide_on_keys, stop_noticed
-from serving.rollout.comparing import PairRecorder
-from serving.sampling.sampler import Sampler
-from serving.telemetry.metrics import Metrics
+from serving.residency.memory import Memory
 from serving.telemetry.periodic import in_thread, repeat, running
 from serving.telemetry.tracing import open_tracer
 
@@ -58,7 +40,7 @@ _LARGE_PAGES_EVERY_S: Final = 30.0
 
 
 def make_application(root: Path, settings: ServingSettings) -> Any:
-    """Return the ASGI application of a workspace.
+    """Return the ASGI application of a workspace, and of the other models that its settings name.
 
     Args:
         root: The workspace.
@@ -67,7 +49,9 @@ def make_application(root: Path, settings: ServingSettings) -> Any:
     Raises:
         ConfigurationError: if the settings are wrong, or would open the service to strangers.
     """
-    running = create_service(open_app(root, actor="service"), settings)
+    app = open_app(root, actor="service")
+    others, refused = open_others(root, app.settings.model_name, settings)
+    running = create_service(app, settings, others, refused)
     tracer = open_tracer(settings.otlp_endpoint)
 
     @asynccontextmanager
@@ -76,13 +60,16 @@ def make_application(root: Path, settings: ServingSettings) -> Any:
             yield
         await asyncio.to_thread(tracer.close)
 
+    first, *beside = (model.service for model in running.models)
     return create_app(
-        running.service,
+        first,
         lifespan=lifespan,
-        needs_keys=decide_on_keys(settings, running.service.keys),
+        needs_keys=decide_on_keys(settings, first.keys),
         trusted_hosts=choose_trusted_hosts(settings),
         tracer=tracer,
         platform=find_platform(settings.platform, os.environ),
+        others=beside,
+        refused=running.refused,
     )
 
 
@@ -91,96 +78,103 @@ def open_keys(workspace: Workspace, clock: Clock) -> KeyStore:
     return KeyStore(workspace.state_dir / "keys.json", clock=clock)
 
 
-def create_service(app: App, settings: ServingSettings) -> RunningService:
-    """Put the parts together. Nothing is loaded yet, and no process is started."""
-    metrics = Metrics(app.settings.model_name)
-    cores = _Cores(lambda: app.machine, app.settings.training.device)
-    engines = EngineBook(
-        app.workspace.engines_dir,
-        app.workspace.models_dir,
-        open_engines=lambda: app.engines,
-        find_wish=partial(_find_wish, settings, app.settings.export.min_parity, cores),
-        find_pictures=partial(
-            _find_pictures,
-            open_data=lambda: replace(app).data,  # of an app of its own: what is opened is not kept in memory
-            verify=lambda folder, digest: app.predictors.verify(folder, expected_digest=digest),
-            max_mpx=app.settings.data.max_picture_mpx,
-        ),
-        observer=metrics,
+def open_others(
+    root: Path, first_name: str, settings: ServingSettings
+) -> tuple[dict[str, App], dict[str, str]]:
+    """Open the workspaces of the other models; one that cannot be opened costs only its own model.
+
+    Args:
+        root: The workspace of the first model, to which other folders are relative.
+        first_name: Of the first model.
+        settings: Of the service.
+
+    Returns:
+        The workspaces by the name of their model, and by name why one cannot be opened.
+
+    Raises:
+        ConfigurationError: if two models have one name, or one workspace.
+    """
+    others, refused = dict[str, App](), dict[str, str]()
+    names = {root.resolve(): first_name}
+    for name, folder in settings.models.items():
+        place = (root / folder).resolve()
+        if name == first_name or place in names:
+            raise ConfigurationError(
+                f"the model {name} is served already, as {names.get(place, name)}",
+                where=str(place),
+                hint="serving.models and --model give each other workspace a name of its own; the first "
+                "model's is model_name",
+            )
+        names[place] = name
+        try:
+            others[name] = open_app(place, actor="service")
+        except MaskloopError as error:
+            _log.error("the model %s does not answer: %s", name, error)
+            refused[name] = error.headline
+    return others, refused
+
+
+def find_what_is_too_large(folders: Mapping[str, Path], settings: ServingSettings) -> dict[str, str]:
+    """Return which models the memory for models can never hold, by name, each with the reason.
+
+    Args:
+        folders: By name, the copy of the champion on this machine; one not there yet is weighed later.
+        settings: Of the service.
+
+    Raises:
+        RefusedError: if that is every model.
+    """
+    memory, refused = open_memory(settings), dict[str, str]()
+    for name, folder in folders.items():
+        try:
+            memory.refuse_if_too_large(name, size_of(folder))
+        except RefusedError as error:
+            refused[name] = str(error)
+            if len(refused) == len(folders):
+                raise
+    return refused
+
+
+def open_memory(settings: ServingSettings) -> Memory:
+    """Return the memory for models of one process: workers share what the setting allows."""
+    return Memory(
+        settings.memory_mib / settings.workers,
+        keep_s=settings.keep_loaded_s,
+        give_back=give_freed_memory_back,
     )
-    source = LedgerModelSource(app.ledger, app.state, app.copies, app.workspace, app.shared_files, engines)
-    host = ModelHost(source, metrics, cores=cores, settle=partial(_settle, alone=settings.workers == 1))
-    recorder = PairRecorder(app.pairs, metrics, keep_pictures=settings.sampling.keep_pictures)
-    batcher = MicroBatcher(settings, cores=cores)
-    sampler = Sampler(
-        app.samples,
-        settings.sampling,
-        metrics,
-        app.clock,
-        is_computing=lambda: batcher.is_computing,
-        open_book=lambda: app.quotas,
-        least_workers=settings.workers,
+
+
+def create_service(
+    app: App,
+    settings: ServingSettings,
+    others: Mapping[str, App] = MappingProxyType({}),
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> RunningService:
+    """Put the parts together. Nothing is loaded yet, and no process is started.
+
+    Args:
+        app: Of the first model, which is asked where a request names none.
+        settings: Of the service, and of the first model.
+        others: Workspaces of other models, by name.
+        refused: Why a model has no workspace, by name.
+    """
+    cores = Cores(lambda: app.machine, app.settings.training.device)
+    shared = Shared(
+        settings,
+        open_memory(settings),
+        MicroBatcher(settings, cores=cores),
+        open_keys(app.workspace, app.clock),
+        RateLimiter(settings.rate_limit, workers=settings.workers),
     )
-    service = Service(
-        model_name=app.settings.model_name,
-        settings=settings,
-        engine=Engine(host, batcher, settings, observer=metrics, on_pair=recorder.take),
-        decoders=DecoderPool(settings, max_mpx=app.settings.data.max_picture_mpx),
-        keys=open_keys(app.workspace, app.clock),
-        limiter=RateLimiter(settings.rate_limit, workers=settings.workers),
-        samples=sampler,
-        observer=metrics,
-        give_feedback=lambda said, by: take_feedback(
-            app.samples, app.corrections, said, by=by, now=app.clock.now(), observer=metrics
-        ),
-        render_metrics=metrics.render,
-        read_page=ViewPages(app.workspace, metrics.render).read,
-    )
-
-    def measure_quality(state: LoopState) -> Sequence[QualityBudget]:
-        return find_quality_budgets(state, app.settings, app.clock.now())
-
-    advance = partial(advance_rollout, app)
-    return RunningService(
-        advance, app.state, measure_quality, service, host, sampler, recorder, metrics, engines
-    )
-
-
-def _find_wish(settings: ServingSettings, min_parity: float, cores: _Cores) -> EngineWish:
-    device = cores.open_machine().device(cores.device)
-    return EngineWish(settings.engine, min_parity, device, count_threads(cores.count()))
-
-
-def _find_pictures(
-    served: ServedModel,
-    *,
-    open_data: Callable[[], DatasetStore],
-    verify: Callable[[Path, str], ArtifactManifest],
-    max_mpx: float,
-) -> Sequence[NDArray[np.uint8]]:
-    """Return test pictures of the data version that a model was trained on."""
-    tag = verify(served.directory, served.weights_digest).dataset_tag
-    return choose_test_pictures(open_data().open(tag), lambda file: load_picture(file, max_mpx))
-
-
-def _settle(*, alone: bool) -> None:
-    spare_the_collector()
-    if alone:  # a large page is one process's own, and workers share most of the small ones
-        use_large_pages()
-
-
-@dataclass(frozen=True)
-class _Cores:
-    """The cores that models compute with. Asked only when one is loaded: until then nothing imports torch."""
-
-    open_machine: Callable[[], Machine]
-    device: str
-
-    def count(self) -> int:
-        return self.open_machine().count_cores(self.device)
-
-    def use(self, count: int) -> None:
-        self.open_machine().use_cores(count)
+    models, cannot = [create_model(app, app.settings.model_name, settings, shared)], dict(refused)
+    for name, other in others.items():
+        try:
+            own = choose_settings(other.settings.serving, settings)
+            models.append(create_model(other, name, own, shared))
+        except MaskloopError as error:
+            _log.error("the model %s does not answer: %s", name, error)
+            cannot[name] = error.headline
+    return RunningService(settings, tuple(models), cannot)
 
 
 @dataclass(frozen=True)
@@ -188,64 +182,56 @@ class RunningService:
     """A service with what runs beside its requests.
 
     Attributes:
-        advance: Makes the due transitions of the rollout and returns them as sentences.
-        state: Returns the state of the loop as of now.
-        measure_quality: Returns how the champion of a state keeps the objectives of quality.
-        service: Answers requests.
-        host: Holds the models in memory.
-        sampler: Keeps samples of what was answered.
-        recorder: Keeps pairs of answers during a rollout.
-        metrics: Counts requests and answers.
-        engines: Finds out what runs the models fastest.
+        settings: Of the service.
+        models: That it answers with; the first is asked where a request names none.
+        refused: Why a model is none of them, by name.
     """
 
-    advance: Callable[[], Sequence[str]]
-    state: Callable[[], LoopState]
-    measure_quality: Callable[[LoopState], Sequence[QualityBudget]]
-    service: Service
-    host: ModelHost
-    sampler: Sampler
-    recorder: PairRecorder
-    metrics: Metrics
-    engines: EngineBook
+    settings: ServingSettings
+    models: tuple[RunningModel, ...]
+    refused: Mapping[str, str]
 
     @asynccontextmanager
     async def for_as_long_as_it_serves(self) -> AsyncIterator[None]:
-        """Keep models and rollout up to date while the body runs; then finish what was accepted."""
-        settings, engine = self.service.settings, self.service.engine
+        """Keep models and rollouts up to date while the body runs; then finish what was accepted."""
+        settings = self.settings
         try:
             if settings.workers > 1:
                 await self._look_before_accepting()
-            with stop_noticed(engine.announce_stop, notice_s=settings.stop_notice_s):
-                beside = [
-                    self.service.decoders.warm_up(),
-                    repeat("keeping the models up to date", self.host.refresh, every_s=settings.refresh_s),
-                    repeat("the rollout", in_thread(self._look_at_the_loop), every_s=settings.refresh_s),
-                ]
+            with stop_noticed(self._announce_stop, notice_s=settings.stop_notice_s):
+                beside = [self._keep_up_to_date()]
+                for model in self.models:
+                    look, every_s = in_thread(model.look_at_the_loop), model.service.settings.refresh_s
+                    beside += [
+                        model.service.decoders.warm_up(),
+                        repeat(f"the rollout of {model.service.name}", look, every_s=every_s),
+                    ]
                 if settings.workers == 1:
                     large_pages = in_thread(use_large_pages)
                     beside.append(repeat("large pages", large_pages, every_s=_LARGE_PAGES_EVERY_S))
                 async with running(*beside):
                     yield
         finally:
-            await engine.close()
-            await self.service.decoders.close()
-            await asyncio.to_thread(self._close)
+            await asyncio.gather(*(model.close() for model in self.models))
 
     async def _look_before_accepting(self) -> None:
         """Load what serves first: a new worker is idle, so it would draw most connections and refuse them."""
+        for model in self.models:
+            await self._look_first(model)
+
+    async def _look_first(self, model: RunningModel) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_LOOK_S):
-                await self.host.refresh()
+                await model.host.refresh()
 
-    def _look_at_the_loop(self) -> None:
-        for sentence in self.advance():
-            _log.info("%s", sentence)
-        state = self.state()
-        self.metrics.show_loop(state, self.measure_quality(state))
+    async def _keep_up_to_date(self) -> None:
+        """Load the models in their order, as many as fit, and look after each of them from then on."""
+        async with asyncio.TaskGroup() as group:
+            for model in self.models:
+                await self._look_first(model)
+                name, every_s = model.service.name, model.service.settings.refresh_s
+                group.create_task(repeat(f"keeping {name} up to date", model.host.refresh, every_s=every_s))
 
-    def _close(self) -> None:
-        self.recorder.close()
-        self.sampler.close()
-        self.host.close()
-        self.engines.close()
+    def _announce_stop(self) -> None:
+        for model in self.models:
+            model.service.engine.announce_stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,20 +14,28 @@ import click
 
 from flows.answering.ask_service import ask_service
 from flows.answering.batch_prediction import predict as predict_pictures
-from flows.answering.engine_decisions import EngineDecisions
 from flows.answering.incoming import PictureAnswer, balance
-from flows.answering.service_assembly import PRELOADED, make_application, open_keys
+from flows.answering.service_assembly import (
+    PRELOADED,
+    find_what_is_too_large,
+    make_application,
+    open_keys,
+    open_others,
+)
 from flows.batch.story import BatchReport, BatchRequest
 from flows.batch.story import batch as answer_batch
 from flows.console.output import Output, open_workspace, with_output
+from flows.engines.engine_decisions import EngineDecisions
 from flows.scheduling.foreground import run_story
 from flows.video.report import VideoReport
 from flows.video.story import VideoRequest
 from flows.video.story import video as answer_video
 from flows.workspace.telling import TerminalTeller
-from maskloop.errors import DataError, MaskloopError
+from maskloop.errors import ConfigurationError, DataError, MaskloopError
+from maskloop.settings.workspace_settings import MODEL_NAME
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
+from maskloop.workspace import Workspace
 from serving.access.keys import ALL_SCOPES, KeyStore
 from serving.access.limits import read_rate_limit
 from serving.client import Client
@@ -37,27 +46,37 @@ _ROWS_SHOWN: Final = 50
 
 
 @with_output
-def serve(root: Path, out: Output, **named: Any) -> None:
+def serve(root: Path, out: Output, *, models: tuple[str, ...], **named: Any) -> None:
     """Answer pictures over HTTP with the champion until Ctrl-C."""
     app = open_workspace(root, actor="service")
     changes = {name: value for name, value in named.items() if value is not None}
+    changes["models"] = {**app.settings.serving.models, **dict(_read_model(text) for text in models)}
     settings = app.settings.serving.model_copy(update=changes)
     settings = listen_for(find_platform(settings.platform, os.environ), settings, changes)
     read_rate_limit(settings.rate_limit)
     needs_keys = decide_on_keys(settings, open_keys(app.workspace, app.clock))
+    others, refused = open_others(app.workspace.root, app.settings.model_name, settings)
+    apps = {app.settings.model_name: app, **others}
+    champions = {name: _find_champion_folder(each.state, each.workspace) for name, each in apps.items()}
+    refused |= find_what_is_too_large(champions, settings)
     listener = open_listener(settings.host, settings.port)
     url = address_of(listener)
+    said = {name: _say_what_serves(each.state, name) for name, each in apps.items() if name not in refused}
+    said |= {name: f"{name} does not answer: {reason}" for name, reason in refused.items()}
     where = {
         "url": url,
         "docs": f"{url}/docs",
-        "model": _say_what_serves(app.state, app.settings.model_name),
+        "model": said[app.settings.model_name],
+        "models": said,
         "needs_keys": needs_keys,
     }
 
     def show() -> None:
-        click.echo(
-            f"{where['model']}\nThe service is at {url}; {url}/docs shows every request with an example."
-        )
+        for sentence in said.values():
+            click.echo(sentence)
+        click.echo(f"The service is at {url}; {url}/docs shows every request with an example.")
+        if len(said) > 1:
+            click.echo(f"Each model is asked at {url}/v1/models/NAME/predict; {url}/v1/models lists them.")
         click.echo("Every request needs an API key." if needs_keys else "No API key is needed.")
         click.echo("Ctrl-C stops it.")
 
@@ -101,6 +120,24 @@ def engines(root: Path, out: Output, *, retry: bool) -> None:
     out.answer({"forgotten": forgotten, "decisions": found}, show)
 
 
+def _read_model(text: str) -> tuple[str, str]:
+    """Return name and absolute folder of ``NAME=WORKSPACE``. Raises ConfigurationError if it is none."""
+    name, _, folder = text.partition("=")
+    if not re.fullmatch(MODEL_NAME, name) or not folder:
+        raise ConfigurationError(
+            f"--model {text} names no model and workspace", hint="for example --model weeds=../weeds"
+        )
+    return name, str(Path(folder).resolve())
+
+
+def _find_champion_folder(read_state: Callable[[], LoopState], workspace: Workspace) -> Path:
+    try:
+        champion = read_state().champion
+    except MaskloopError:
+        champion = None  # `_say_what_serves` says why it is not known
+    return workspace.models_dir / (champion.weights_digest if champion else "unknown")
+
+
 def _say_what_serves(read_state: Callable[[], LoopState], model_name: str) -> str:
     try:
         champion = read_state().champion
@@ -108,7 +145,7 @@ def _say_what_serves(read_state: Callable[[], LoopState], model_name: str) -> st
         return f"Which version serves is not known yet, and looked up again every second: {error}"
     if champion is None:
         return (
-            "Nothing was promoted yet: /readyz and every prediction answer 503 until something is. "
+            f"{model_name}: nothing was promoted yet. Its predictions answer 503 until something is. "
             "`maskloop status` says what is missing."
         )
     return f"{model_name}: version {champion.version} answers once it is loaded; /readyz says when."
@@ -116,13 +153,21 @@ def _say_what_serves(read_state: Callable[[], LoopState], model_name: str) -> st
 
 @with_output
 def keys_add(
-    root: Path, out: Output, *, name: str, scopes: tuple[Any, ...], rate_limit: str, days: float | None
+    root: Path,
+    out: Output,
+    *,
+    name: str,
+    scopes: tuple[Any, ...],
+    models: tuple[str, ...],
+    rate_limit: str,
+    days: float | None,
 ) -> None:
     """Make a key for NAME and print it. It is not shown again."""
     if rate_limit:
         read_rate_limit(rate_limit)
     store = _open_keys(root)
-    _show_once(out, store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days))
+    key = store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days, models=models)
+    _show_once(out, key)
 
 
 @with_output
@@ -135,6 +180,7 @@ def keys_list(root: Path, out: Output) -> None:
             "id": row["id"],
             "name": row["name"],
             "may": " ".join(row["scopes"]),
+            "models": " ".join(row["models"]) or None,
             "limit": row["rate_limit"] or None,
             "since": row["created_at"][:10],
             "until": (row["expires_at"] or "")[:16] or None,

@@ -12,7 +12,23 @@ from flows.console.command_line import CommandGroup, make_command
 SERVE: Final = make_command(
     "serve",
     "flows.command.serving:serve",
-    "Answer pictures over HTTP with the champion until Ctrl-C.",
+    """Answer pictures over HTTP with the champion until Ctrl-C.
+
+The champions of other workspaces answer too, each below its name: `--model weeds=../weeds` at
+/v1/models/weeds/predict. Where a request names no model, this workspace's answers. /v1/models lists them.
+""",
+    click.Option(
+        ["--model", "models"],
+        multiple=True,
+        metavar="NAME=WORKSPACE",
+        help="Answer with the champion of this workspace too; repeat it for more. Beside serving.models.",
+    ),
+    click.Option(
+        ["--memory-mib"],
+        type=click.FloatRange(0),
+        help="What models may take together; 0: any. Those used longest ago make room. Default: "
+        "serving.memory_mib.",
+    ),
     click.Option(["--host"], help="Address to listen on. Default: serving.host."),
     click.Option(["--port"], type=click.IntRange(0, 65535), help="0: any free one. Default: serving.port."),
     click.Option(
@@ -109,6 +125,12 @@ KEYS_ADD: Final = make_command(
         type=click.Choice(["predict", "feedback", "metrics", "views"]),
         multiple=True,
         help="What the key may do; repeat the option to allow several. Default: everything.",
+    ),
+    click.Option(
+        ["--model", "models"],
+        multiple=True,
+        metavar="NAME",
+        help="A model that the key may ask; repeat the option for several. Default: all of the service.",
     ),
     click.Option(
         ["--rate-limit"],

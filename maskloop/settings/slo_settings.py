@@ -1,4 +1,4 @@
-"""The entries `[[slo]]` of `maskloop.toml`: what is promised, over which time."""
+"""What is promised, over which time: `[serving.slo]` and the entries `[[slo]]` of `maskloop.toml`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from maskloop.settings.sections import Positive, Section
+from maskloop.settings.sections import Percent, Positive, Section
 
 Indicator = Literal["availability", "latency", "drift", "quality"]
+
+
+class SloSettings(Section):
+    """What users of the service are promised. Burning it faster than `max_burn_rate` ends a rollout."""
+
+    p50_ms: Positive = 80.0
+    p95_ms: Positive = 250.0
+    max_error_percent: Percent = 0.1
+    """Answers of 500 and above, of all answers: the error budget."""
+    max_burn_rate: Positive = 5.0
+    """Bad answers of the challenger as a multiple of the budget."""
 
 
 class ObjectiveSettings(Section):

@@ -17,9 +17,11 @@ from maskloop.settings.network_rules import find_contradictions
 from maskloop.settings.notification_settings import NotificationSettings
 from maskloop.settings.picture_settings import PictureSettings, VideoSettings
 from maskloop.settings.sections import Count, Percent, Positive, Section, Share
-from maskloop.settings.slo_settings import ObjectiveSettings
+from maskloop.settings.slo_settings import ObjectiveSettings, SloSettings
 
 MAX_CONFIRM_WINDOWS: Final = 100
+MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+ModelKey = Annotated[str, Field(pattern=MODEL_NAME)]
 
 
 class DataSettings(Section):
@@ -149,17 +151,6 @@ class RetrainingSettings(Section):
     lease_s: Positive = 120.0
 
 
-class SloSettings(Section):
-    """What users of the service are promised. Burning it faster than `max_burn_rate` ends a rollout."""
-
-    p50_ms: Positive = 80.0
-    p95_ms: Positive = 250.0
-    max_error_percent: Percent = 0.1
-    """Answers of 500 and above, of all answers: the error budget."""
-    max_burn_rate: Positive = 5.0
-    """Bad answers of the challenger as a multiple of the budget."""
-
-
 class SamplingSettings(Section):
     """Which answers of the service are written to the sample log."""
 
@@ -184,6 +175,16 @@ class ServingSettings(Section):
     host: str = "127.0.0.1"
     """Anything but loopback needs API keys."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    models: dict[ModelKey, str] = Field(default_factory=dict)
+    """Other workspaces whose champions this service answers with too: their folders, by name."""
+    memory_mib: Annotated[float, Field(ge=0.0)] = 0.0
+    """What all models of all workers may take, by the size of their files; 0 is no limit."""
+    load_wait_s: Positive = 10.0
+    """A request waits no longer for its model to be loaded."""
+    keep_loaded_s: Annotated[float, Field(ge=0.0)] = 10.0
+    """A model that has requests all the time makes no room for another one before."""
+    max_in_flight: Annotated[int, Field(ge=0)] = 0
+    """Pictures of this model that are being answered at once; 0 is no limit."""
     workers: Count = 1
     """Processes that answer; each holds the model. On a CPU small networks gain from one for each core."""
     engine: Literal["auto", "torch", "openvino", "onnx"] = "auto"
@@ -303,7 +304,7 @@ class ServerSettings(Section):
 class Settings(Section):
     """All of `maskloop.toml`."""
 
-    model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = "mask-rcnn"
+    model_name: ModelKey = "mask-rcnn"
     """The registered model's name in MLflow."""
     classes: tuple[str, ...] = ()
     """The label schema. Empty: taken from the first batch and then kept."""

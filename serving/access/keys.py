@@ -32,7 +32,7 @@ from maskloop.schema import refuse_newer
 Scope = Literal["predict", "feedback", "metrics", "views"]
 ALL_SCOPES: Final[tuple[Scope, ...]] = ("predict", "feedback", "metrics", "views")
 _PREFIX: Final = "mlk"
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 
 
 class ApiKey(BaseModel):
@@ -49,6 +49,12 @@ class ApiKey(BaseModel):
     """Instead of the service's own."""
     created_at: datetime
     expires_at: datetime | None = None
+    models: tuple[str, ...] = ()
+    """Names of the served models that it may ask; empty: all of them."""
+
+    def may_ask(self, model: str) -> bool:
+        """It is for this model."""
+        return not self.models or model in self.models
 
     def is_valid_at(self, now: datetime) -> bool:
         """It has not expired."""
@@ -75,6 +81,7 @@ class KeyStore:
         scopes: Sequence[Scope] = ALL_SCOPES,
         rate_limit: str = "",
         valid_days: float | None = None,
+        models: Sequence[str] = (),
     ) -> str:
         """Make a key and return it; it is never shown again. Raises ConfigurationError without a name."""
         if not name.strip():
@@ -82,7 +89,7 @@ class KeyStore:
         now = self._clock.now()
         expires_at = now + timedelta(days=valid_days) if valid_days else None
         with self._changing() as keys:
-            return _issue(keys, name, tuple(scopes), rate_limit, now, expires_at)
+            return _issue(keys, name, tuple(scopes), rate_limit, now, expires_at, tuple(models))
 
     def rotate(self, key_id: str, *, grace_hours: float = 24.0) -> str:
         """Make a new key like an old one, which stays valid for the grace period. Raises NotFoundError."""
@@ -91,7 +98,7 @@ class KeyStore:
             old = _find(keys, key_id)
             end = now + timedelta(hours=grace_hours)
             keys[key_id] = old.model_copy(update={"expires_at": min(end, old.expires_at or end)})
-            return _issue(keys, old.name, old.scopes, old.rate_limit, now, old.expires_at)
+            return _issue(keys, old.name, old.scopes, old.rate_limit, now, old.expires_at, old.models)
 
     def revoke(self, key_id: str) -> ApiKey:
         """Forget a key, at once. Raises NotFoundError."""
@@ -102,8 +109,13 @@ class KeyStore:
         """Return the keys, oldest first."""
         return sorted(self._read().values(), key=lambda key: key.created_at)
 
-    def check(self, presented: str, scope: Scope) -> ApiKey:
+    def check(self, presented: str, scope: Scope, *, model: str = "") -> ApiKey:
         """Return the key that was presented.
+
+        Args:
+            presented: By a client.
+            scope: What it is to do.
+            model: The served model that it is about; empty: the service itself.
 
         Raises:
             UnauthorisedError: if there is no such key, or it has expired.
@@ -120,6 +132,11 @@ class KeyStore:
             raise ForbiddenError(
                 f"this API key does not have the scope {scope}",
                 hint=f"the service's owner makes one that has: `maskloop keys add NAME --scope {scope}`",
+            )
+        if model and not key.may_ask(model):
+            raise ForbiddenError(
+                f"this API key is not for the model {model}",
+                hint=f"the service's owner makes one that is: `maskloop keys add NAME --model {model}`",
             )
         return key
 
@@ -162,6 +179,7 @@ def _issue(
     rate_limit: str,
     now: datetime,
     expires_at: datetime | None,
+    models: tuple[str, ...],
 ) -> str:
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     keys[key_id] = ApiKey(
@@ -172,6 +190,7 @@ def _issue(
         rate_limit=rate_limit,
         created_at=now.astimezone(UTC),
         expires_at=expires_at,
+        models=models,
     )
     return f"{_PREFIX}_{key_id}_{secret}"
 

@@ -22,6 +22,7 @@ from serving.access.keys import KeyStore
 from serving.access.limits import RateLimiter
 from serving.answering.decoding import DecoderPool
 from serving.answering.engine import Engine
+from serving.answering.hosting import Hosted
 from serving.answering.rendering import (
     describe_traffic,
     make_smaller,
@@ -32,6 +33,7 @@ from serving.answering.rendering import (
 from serving.answering.tiling import cut_tiles, merge_best
 from serving.answers import Answer, RequestPicture
 from serving.observing import Observer, Stage
+from serving.residency.memory import MIB
 from serving.schemas import (
     Asked,
     FeedbackRequest,
@@ -39,6 +41,7 @@ from serving.schemas import (
     ModelName,
     PictureSize,
     PredictAnswer,
+    ServedModelAnswer,
 )
 from serving.telemetry.spans import current_trace_id, record_stages
 
@@ -69,6 +72,7 @@ class Service:
 
     Attributes:
         model_name: The registered model's name.
+        name: Under which clients and keys name it.
         settings: Of the service.
         engine: Answers pictures.
         decoders: Decode them.
@@ -82,6 +86,7 @@ class Service:
     """
 
     model_name: str
+    name: str
     settings: ServingSettings
     engine: Engine
     decoders: DecoderPool
@@ -99,6 +104,7 @@ class Service:
         Raises:
             PictureError: if it cannot be decoded or is too large.
             OutOfDistributionError: if it is unlike everything the model knows and settings refuse such.
+            QuotaError: if so many pictures of this model are in flight already.
             UnavailableError: if it cannot be answered in time, or no model is ready.
         """
         picture, answer = await self.ask(data, asked, request_id=request_id, key=key)
@@ -130,8 +136,8 @@ class Service:
         picture = RequestPicture(request_id, key, data, nothing, trace_id=current_trace_id())
         limit_s = self.settings.request_timeout_s
         try:
-            self.engine.refuse_if_full()
-            async with asyncio.timeout(limit_s):
+            async with self.engine.host.place.use(), asyncio.timeout(limit_s):
+                self.engine.refuse_if_full()
                 started = time.perf_counter()
                 conversion = self.engine.host.hosted.champion.predictor.conversion
                 decoded = await self.decoders.decode(data, conversion)
@@ -225,11 +231,29 @@ class Service:
         """Return why no request can be answered now, or an empty string."""
         if self.engine.is_stopping:
             return "the service is stopping"
-        return "" if self.engine.host.is_ready else self.engine.host.problem
+        return "" if self.engine.host.can_answer else self.engine.host.problem
 
-    def describe_model(self) -> ModelAnswer:
-        """Say which model serves. Raises UnavailableError before there is one."""
-        hosted = self.engine.host.hosted
+    async def describe_model(self) -> ModelAnswer:
+        """Say which model serves, having loaded it. Raises UnavailableError before there is one."""
+        async with self.engine.host.place.use():
+            return self._describe(self.engine.host.hosted)
+
+    def describe_place(self) -> ServedModelAnswer:
+        """Say whether the model is loaded, which version it is, and what it takes; loads nothing."""
+        host = self.engine.host
+        served = host.wanted.champion if host.wanted else None
+        return ServedModelAnswer(
+            name=self.name,
+            state=host.state,
+            version=served.version if served else "",
+            weights_digest=served.weights_digest if served else "",
+            blessing_id=served.blessing_id if served else "",
+            memory_mib=round(host.place.num_bytes / MIB, 3),
+            in_flight=host.place.num_in_flight,
+            problem=host.problem,
+        )
+
+    def _describe(self, hosted: Hosted) -> ModelAnswer:
         predictor = hosted.champion.predictor
         threshold = predictor.score_threshold
         own = threshold if isinstance(threshold, tuple) else ()
@@ -243,25 +267,23 @@ class Service:
             rollout=describe_traffic(hosted.traffic) if hosted.challenger else None,
         )
 
-    def find_classes(self) -> tuple[str, ...]:
-        """Return the class names of what serves. Raises UnavailableError before there is a model."""
-        return tuple(self.engine.host.hosted.champion.predictor.class_names)
-
-    def take_feedback(self, feedback: FeedbackRequest, by: str) -> bool:
-        """Check a person's feedback and record it; returns whether it becomes a label. Blocking.
+    async def take_feedback(self, feedback: FeedbackRequest, by: str) -> bool:
+        """Check a person's feedback and record it; returns whether it becomes a label.
 
         Raises:
             DataError: if a class is none of the model's.
             NotFoundError: if the request was not sampled.
+            UnavailableError: if no model is ready.
         """
-        known = self.find_classes()
+        async with self.engine.host.place.use():
+            known = tuple(self.engine.host.hosted.champion.predictor.class_names)
         unknown = sorted({one.class_name for one in feedback.instances or ()} - set(known))
         if unknown:
             names = ", ".join(known)
             raise DataError(f"no class is called {', '.join(unknown)[:200]}", hint=f"the classes are {names}")
         if not feedback.request_id.isprintable():
             raise NotFoundError("there is no such request")
-        return self.give_feedback(feedback, by)
+        return await asyncio.to_thread(self.give_feedback, feedback, by)
 
 
 def _later(tell: Callable[[], None]) -> None:

@@ -7,12 +7,15 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
@@ -22,9 +25,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskloop.errors import ConfigurationError, MaskloopError
 from serving.answering.service import Service
-from serving.http.endpoints import add_views, make_picture_router, make_public_router, make_router
+from serving.http.endpoints import (
+    add_views,
+    make_models_router,
+    make_picture_router,
+    make_public_router,
+    make_router,
+)
 from serving.http.intake import BodyLimit
 from serving.http.managed import Platform, make_managed_router
+from serving.http.named_models import NamedModels
 from serving.http.picture_routes import PictureRoutes
 from serving.http.problems import (
     UnknownHostError,
@@ -44,6 +54,7 @@ _MAX_KNOWN_HOSTS: Final = 100
 _DESCRIPTION: Final = """
 Send a picture to `/v1/predict`, or to `/v1/overlay` to see it drawn. Every answer names the model version
 that gave it and the blessing that let it serve. `/v1/feedback` takes corrections, which become labels.
+`/v1/models` lists the models; `/v1/models/NAME/predict`, or the header `X-Model: NAME`, asks a certain one.
 """
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -57,20 +68,52 @@ def create_app(
     trusted_hosts: Sequence[str] = ("*",),
     tracer: Tracer = NO_TRACER,
     platform: Platform | None = None,
+    others: Sequence[Service] = (),
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> FastAPI:
     """Build the application.
 
     Args:
-        service: What answers.
+        service: What answers where a request names no model.
         lifespan: Starts and stops what runs beside the requests.
         needs_keys: Without a valid API key nothing but health is answered.
         trusted_hosts: Host headers that are accepted.
         tracer: Opens spans.
         platform: A managed endpoint that asks by routes of its own, and has checked who asks.
+        others: What answers for the other models.
+        refused: Other models that nothing answers for, by name, each with the reason.
 
     Raises:
         ConfigurationError: if the platform's routes are routes of ours.
     """
+    services = [service, *others]
+    app, pictures = _make_app(
+        service, needs_keys=needs_keys, lifespan=lifespan, why_not_ready=partial(_why_not_ready, services)
+    )
+    app.include_router(make_models_router(services, refused, needs_keys=needs_keys))
+    counted, open_to_all = ["/v1/"], ["/healthz", "/readyz"]
+    if platform:
+        _add_platform(app, service, platform)
+        counted.append(platform.predict_route)
+        open_to_all.append(platform.health_route)
+    guards = _Guards(trusted_hosts, open_to_all, tuple(counted), tracer)
+    guards.add_to(app, service, pictures)
+    apps: dict[str, FastAPI] = {}
+    for other in others:
+        apps[other.name], pictures = _make_app(other, needs_keys=needs_keys)
+        guards.add_to(apps[other.name], other, pictures)
+    app.add_middleware(NamedModels, name=service.name, others=apps)
+    return app
+
+
+def _make_app(
+    service: Service,
+    *,
+    needs_keys: bool,
+    lifespan: Lifespan | None = None,
+    why_not_ready: Callable[[], str] | None = None,
+) -> tuple[FastAPI, APIRouter]:
+    """Return the application of one model, without guards, and its routes that take pictures."""
     app = FastAPIOffline(
         title=f"maskloop: {service.model_name}",
         version="1",
@@ -81,20 +124,33 @@ def create_app(
     pictures = make_picture_router(service, needs_keys=needs_keys)
     app.include_router(pictures)
     app.include_router(make_router(service, needs_keys=needs_keys))
-    app.include_router(make_public_router(service, needs_keys=needs_keys))
+    app.include_router(make_public_router(service, needs_keys=needs_keys, why_not_ready=why_not_ready))
     add_views(app, service, needs_keys=needs_keys)
-    counted, open_to_all = ["/v1/"], ["/healthz", "/readyz"]
-    if platform:
-        _add_platform(app, service, platform)
-        counted.append(platform.predict_route)
-        open_to_all.append(platform.health_route)
-    _answer_errors(app)
-    app.add_middleware(PictureRoutes, routes=pictures.routes)
-    max_bytes = int(service.settings.max_body_mb * 1e6)
-    app.add_middleware(BodyLimit, max_bytes=max_bytes, timeout_s=_BODY_TIMEOUT_S)
-    app.add_middleware(TrustedHosts, allowed_hosts=list(trusted_hosts), open_to_all=open_to_all)
-    app.add_middleware(RequestLog, service=service, tracer=tracer, counted=tuple(counted))
-    return app
+    return app, pictures
+
+
+def _why_not_ready(services: Sequence[Service]) -> str:
+    """Return why nothing can be answered: a model that cannot costs only itself."""
+    problems = [service.why_not_ready() for service in services]
+    return "; ".join(problems) if all(problems) else ""
+
+
+@dataclass(frozen=True)
+class _Guards:
+    """What every request passes before a route, and what tells of it."""
+
+    trusted_hosts: Sequence[str]
+    open_to_all: Sequence[str]
+    counted: tuple[str, ...]
+    tracer: Tracer
+
+    def add_to(self, app: FastAPI, service: Service, pictures: APIRouter) -> None:
+        _answer_errors(app)
+        app.add_middleware(PictureRoutes, routes=pictures.routes)
+        max_bytes = int(service.settings.max_body_mb * 1e6)
+        app.add_middleware(BodyLimit, max_bytes=max_bytes, timeout_s=_BODY_TIMEOUT_S)
+        app.add_middleware(TrustedHosts, allowed_hosts=list(self.trusted_hosts), open_to_all=self.open_to_all)
+        app.add_middleware(RequestLog, service=service, tracer=self.tracer, counted=self.counted)
 
 
 def _add_platform(app: FastAPI, service: Service, platform: Platform) -> None:
@@ -208,6 +264,7 @@ class RequestLog:
         line = {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": state["request_id"],
+            "model": self._service.name,
             "path": path,
             "status": status,
             "version": version,

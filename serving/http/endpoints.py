@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 
-from maskloop.errors import ForbiddenError, OverloadedError, UnauthorisedError, UnavailableError
-from serving.access.keys import Scope
+from maskloop.errors import (
+    ForbiddenError,
+    NotFoundError,
+    OverloadedError,
+    UnauthorisedError,
+    UnavailableError,
+)
+from serving.access.keys import ApiKey, Scope
 from serving.answering.service import Service
 from serving.http.intake import ClientLeftError, read_form, read_picture
-from serving.http.openapi_examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.http.picture_routes import Caller, PictureRoute, recognise
 from serving.http.problems import PROBLEMS, problem_of, status_of
 from serving.http.view_routes import make_view_router
+from serving.openapi_examples import MANY_PICTURES_BODY, ONE_PICTURE_BODY, OVERLAY_ANSWER
 from serving.schemas import (
     Asked,
     BatchAnswer,
@@ -27,11 +33,21 @@ from serving.schemas import (
     FeedbackAnswer,
     FeedbackRequest,
     ModelAnswer,
+    ModelsAnswer,
     PredictAnswer,
+    ServedModelAnswer,
 )
 
 _log = logging.getLogger("maskloop.serving")
 _Answer = TypeVar("_Answer")
+_NOTHING_KNOWN: Final[dict[str, Any]] = {
+    "state": "refused",
+    "version": "",
+    "weights_digest": "",
+    "blessing_id": "",
+    "memory_mib": 0.0,
+    "in_flight": 0,
+}
 _UNWATCHED_S: Final = 0.02
 """Most answers are ready by then, so the check for a disconnected client is skipped."""
 
@@ -128,7 +144,7 @@ def _add_feedback(router: APIRouter, service: Service, may: list[Any]) -> None:
     @router.post("/feedback", summary="Judge or correct an answer", dependencies=may, tags=["feedback"])
     async def feedback(said: FeedbackRequest, caller: AskedBy) -> FeedbackAnswer:
         """Say whether an answer was right, or what it should have been."""
-        becomes_a_label = await asyncio.to_thread(service.take_feedback, said, caller.name)
+        becomes_a_label = await service.take_feedback(said, caller.name)
         return FeedbackAnswer(request_id=said.request_id, becomes_a_label=becomes_a_label)
 
 
@@ -136,11 +152,59 @@ def _add_model(router: APIRouter, service: Service, may: list[Any]) -> None:
     @router.get("/model", summary="What serves", dependencies=may, tags=["service"])
     async def model() -> ModelAnswer:
         """Say which model serves, and what it knows."""
-        return service.describe_model()
+        return await service.describe_model()
 
 
-def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:
-    """Return the routes for machines that watch the service."""
+def make_models_router(
+    services: Sequence[Service], refused: Mapping[str, str], *, needs_keys: bool
+) -> APIRouter:
+    """Return the routes about all models of a service; the first one's keys are everybody's.
+
+    Args:
+        services: Of the models, in their order.
+        refused: Why a model has no service, by name.
+        needs_keys: Without a valid API key nothing is answered.
+    """
+    first = services[0]
+    router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=_security(needs_keys))
+
+    def admit(request: Request, model: str) -> None:
+        authorise(first, request, "predict", needs_keys=needs_keys, model=model)
+
+    @router.get("/models", summary="All models of this service", tags=["service"])
+    async def models(request: Request) -> ModelsAnswer:
+        """List the models that the key may ask, each with its state; nothing is loaded for that."""
+        admit(request, "")
+        key: ApiKey | None = request.state.key
+        rows = [service.describe_place() for service in services]
+        rows += [
+            ServedModelAnswer.model_validate({**_NOTHING_KNOWN, "name": name, "problem": problem})
+            for name, problem in refused.items()
+        ]
+        return ModelsAnswer(models=[row for row in rows if key is None or key.may_ask(row.name)])
+
+    @router.api_route("/models/{name}", methods=["GET", "POST"], include_in_schema=False)
+    async def missing(request: Request, name: str) -> None:
+        """Say why a model does not answer."""
+        admit(request, name)
+        if name in refused:
+            raise UnavailableError(f"{name} does not answer: {refused[name]}")
+        raise NotFoundError(f"no model is called {name[:64]}", hint="/v1/models lists them")
+
+    return router
+
+
+def make_public_router(
+    service: Service, *, needs_keys: bool, why_not_ready: Callable[[], str] | None = None
+) -> APIRouter:
+    """Return the routes for machines that watch the service.
+
+    Args:
+        service: Of one model.
+        needs_keys: Without a valid API key there are no figures.
+        why_not_ready: Says why nothing can be answered; by default this model.
+    """
+    why_not_ready = why_not_ready or service.why_not_ready
     router = APIRouter(tags=["service"])
 
     @router.get("/", include_in_schema=False)
@@ -156,7 +220,7 @@ def make_public_router(service: Service, *, needs_keys: bool) -> APIRouter:
     @router.get("/readyz", summary="Is a model warm?", responses={503: PROBLEMS[503]})
     async def readyz() -> dict[str, str]:
         """Answer 200 once a model is loaded and warmed, and until the service stops."""
-        if problem := service.why_not_ready():
+        if problem := why_not_ready():
             raise UnavailableError(problem)
         return {"status": "ready"}
 
@@ -193,11 +257,18 @@ def _security(needs_keys: bool) -> list[Any]:
 
 
 def authorise(
-    service: Service, request: Request, scope: Scope, *, needs_keys: bool, is_page: bool = False
+    service: Service,
+    request: Request,
+    scope: Scope,
+    *,
+    needs_keys: bool,
+    is_page: bool = False,
+    model: str | None = None,
 ) -> None:
     """Admit a request, count it, and keep its key, if it has one, as ``request.state.key``.
 
-    A page may be opened from a link in a message or on another site, which sees nothing of it.
+    A page may be opened from a link in a message or on another site, which sees nothing of it. The request is
+    about the service's model, unless another one is named; an empty name is none.
 
     Raises:
         UnauthorisedError: if it has none and needs one, or it is not valid.
@@ -207,7 +278,7 @@ def authorise(
     request.state.key = None
     kind, _, presented = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and presented:
-        key = service.keys.check(presented.strip(), scope)
+        key = service.keys.check(presented.strip(), scope, model=service.name if model is None else model)
         service.limiter.count(key.id, key.rate_limit)
         request.state.key = key
         return

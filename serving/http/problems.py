@@ -23,6 +23,7 @@ from serving.access.limits import RateLimitedError
 from serving.answering.decoding import UnsupportedPictureError
 from serving.answering.service import OutOfDistributionError
 from serving.http.intake import BodyTooLargeError, ClientLeftError, SlowBodyError, UnsupportedBodyError
+from serving.residency.memory import QuotaError
 from serving.schemas import Asked, FeedbackRequest, Problem
 
 
@@ -47,6 +48,7 @@ _STATUSES: Final[tuple[tuple[type[MaskloopError], int, str], ...]] = (
     (OutOfDistributionError, 422, "out_of_distribution"),
     (BadRequestError, 422, "bad_request"),
     (DataError, 422, "bad_picture"),
+    (QuotaError, 429, "quota"),
     (RateLimitedError, 429, "rate_limited"),
     (ClientLeftError, 499, "client_left"),
     (OverloadedError, 503, "overloaded"),

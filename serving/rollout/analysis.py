@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from evaluation.agreement import PerfectChallenger
 from evaluation.sequential import judge_mean, share_error_rate
 from maskloop.records.kinds import AgreementMeasured, Check, Outcome
-from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
+from maskloop.settings.slo_settings import SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from serving.rollout.checks import CHECKS, RolloutCheck, RolloutLimits, Terms, find_check
 from serving.rollout.pairs import Comparison
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from maskloop.records.kinds import Check, RolloutStarted
-from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
+from maskloop.settings.slo_settings import SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from serving.rollout.pairs import Comparison
 
 Needs = Literal["both", "tried", "live", "corrections"]

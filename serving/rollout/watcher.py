@@ -5,7 +5,8 @@ from __future__ import annotations
 from threading import Lock
 from typing import Final
 
-from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
+from maskloop.settings.slo_settings import SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from maskloop.state.loop_state import Rollout
 from monitoring.samples.corrections import CorrectionLog
 from serving.rollout.analysis import Analysis, analyse

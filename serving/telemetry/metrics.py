@@ -3,6 +3,10 @@
 Each of several workers writes its metrics into files of one folder (prometheus_client's multiprocess mode),
 and any worker answers for all. Counters of a dead worker stay; its gauges, such as the queue length, are
 removed. Label values are classes, versions and our own short names, never client input.
+
+Each served model has a page of its own, with the same rows: so every rule and dashboard holds for each model
+by itself, whose page is a job of its own for Prometheus. Where they are kept, rows have a label that tells
+models apart; pages do not show it.
 """
 
 from __future__ import annotations
@@ -31,7 +35,9 @@ from serving.telemetry.gpu import GpuFigures
 from serving.telemetry.loop_figures import LoopFigures
 
 _log = logging.getLogger("maskloop.serving")
-_Rows = TypeVar("_Rows", Counter, Histogram)
+_Rows = TypeVar("_Rows", Counter, Gauge, Histogram)
+_Metric = Counter | Gauge | Histogram
+_MODEL: Final = "model"
 _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _KEPT_VERSIONS: Final = 5
 """Figures of versions that served longer ago are let go, or a service that runs for years grows."""
@@ -74,25 +80,28 @@ class Metrics:
 
     Args:
         model_name: The registered model's name.
+        name: Under which it is served; tells its rows apart from those of other models of the process.
     """
 
-    def __init__(self, model_name: str) -> None:
+    def __init__(self, model_name: str, name: str = "") -> None:
         folder = os.environ.get(_FOLDER_VARIABLE)
         self._folder = Path(folder) if folder else None
         self._loop, self._versions, self._is_unreadable = LoopFigures(model_name), tuple[str, ...](), False
         self._served, self._engines = set[tuple[str, ...]](), set[tuple[str, ...]]()
-        self._rows: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}
-        self._registry = CollectorRegistry()
+        self._rows: dict[tuple[_Metric, tuple[str, ...]], _Metric] = {}
+        self._registry, self._kept, self._name = CollectorRegistry(), CollectorRegistry(), name or model_name
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
-            MultiProcessCollector(self._registry, path=str(self._folder))  # type: ignore[no-untyped-call]
+            MultiProcessCollector(self._kept, path=str(self._folder))  # type: ignore[no-untyped-call]
             self._registry.register(_WorkerProcesses(self._folder))
         else:
             ProcessCollector(registry=self._registry)
+        self._registry.register(_RowsOf(self._name, self._kept))
         self._registry.register(GpuFigures())
         self._registry.register(self._loop)
         self._add_request_figures()
         self._add_model_figures()
+        self._add_memory_figures()
         self._add_sample_figures()
 
     def _add_request_figures(self) -> None:
@@ -131,6 +140,13 @@ class Metrics:
         )
         self._feedback = self._counter("feedback", "Answers people judged.", "verdict", "version")
 
+    def _add_memory_figures(self) -> None:
+        self._memory_bytes = self._gauge(
+            "model_memory_bytes", "Counted against the memory for models; 0: it is not loaded.", "livesum"
+        )
+        self._load_s = self._histogram("model_load_seconds", "Time of a load.", LATENCY_BOUNDS_S)
+        self._unloads = self._counter("model_unloads", "Times that the model made room for others.")
+
     def _add_sample_figures(self) -> None:
         self._samples = self._counter("samples", "Answers offered as samples.", "outcome")
         self._samples_waiting = self._gauge("samples_waiting", "Samples not written yet.", "livesum")
@@ -156,7 +172,7 @@ class Metrics:
 
     def requests_in_flight(self, number: int) -> None:
         """Show how many requests are not answered yet."""
-        self._in_flight.set(number)
+        self._row(self._in_flight).set(number)
 
     def request_ended(self, *, status: int, cause: str, version: str, seconds: float) -> None:
         """Count an answer and its time."""
@@ -173,7 +189,7 @@ class Metrics:
         model, found = answer.model, answer.prediction.detections
         version, names = self._known(model.served.version), model.predictor.class_names
         if answer.novelty is not None and answer.novelty.is_out_of_distribution:
-            self._strange.labels(version).inc()
+            self._row(self._strange, version).inc()
         is_sure = found.reach(score_threshold)
         indices, scores = found.class_indices[is_sure], found.scores[is_sure]
         for index, score in zip(indices.tolist(), scores.tolist(), strict=True):
@@ -188,12 +204,12 @@ class Metrics:
 
     def queue_changed(self, *, length: int, waiting_s: float) -> None:
         """Show the queue."""
-        self._queue_length.set(length)
-        self._queue_wait_s.set(waiting_s)
+        self._row(self._queue_length).set(length)
+        self._row(self._queue_wait_s).set(waiting_s)
 
     def mirrored(self, outcome: MirrorOutcome) -> None:
         """Count a picture meant for both models."""
-        self._mirrored.labels(outcome).inc()
+        self._row(self._mirrored, outcome).inc()
 
     def serving_changed(self, wanted: Wanted) -> None:
         """Show who serves now."""
@@ -211,7 +227,19 @@ class Metrics:
 
     def engine_failed(self, engine: str, trouble: EngineTrouble) -> None:
         """Count an engine that is not used."""
-        self._engine_failures.labels(engine, trouble).inc()
+        self._row(self._engine_failures, engine, trouble).inc()
+
+    def loaded(self, *, seconds: float) -> None:
+        """Count a load and its time."""
+        self._row(self._load_s).observe(seconds)
+
+    def unloaded(self) -> None:
+        """Count that the model made room."""
+        self._row(self._unloads).inc()
+
+    def memory_changed(self, num_bytes: int) -> None:
+        """Show how much memory the model is counted with."""
+        self._row(self._memory_bytes).set(num_bytes)
 
     def sampled(self, outcome: str) -> None:
         """Count what became of an answer as a sample."""
@@ -219,23 +247,23 @@ class Metrics:
 
     def sample_log_lagged(self, *, waiting: int, oldest_s: float) -> None:
         """Show how far the sample log is behind."""
-        self._samples_waiting.set(waiting)
-        self._samples_oldest_s.set(oldest_s)
+        self._row(self._samples_waiting).set(waiting)
+        self._row(self._samples_oldest_s).set(oldest_s)
 
     def feedback_given(self, verdict: Judgement, *, version: str) -> None:
         """Count what a person said."""
-        self._feedback.labels(verdict, version).inc()
+        self._row(self._feedback, verdict, version).inc()
 
     def _show_only(
         self, gauge: Gauge, now: set[tuple[str, ...]], *, before: set[tuple[str, ...]]
     ) -> set[tuple[str, ...]]:
         """Set the rows of these labels to 1, and no others; return them."""
         for gone in before - now:
-            gauge.labels(*gone).set(0)
+            gauge.labels(self._name, *gone).set(0)
             if not self._folder:  # rows cannot be taken out of shared files
-                gauge.remove(*gone)
+                gauge.remove(self._name, *gone)
         for row in now:
-            gauge.labels(*row).set(1)
+            gauge.labels(self._name, *row).set(1)
         return now
 
     def _known(self, version: str) -> str:
@@ -253,7 +281,7 @@ class Metrics:
         """Return the metric's row of these labels, which the library looks up several times as slowly."""
         row = self._rows.get((metric, labels))
         if row is None:
-            row = self._rows[metric, labels] = metric.labels(*labels)
+            row = self._rows[metric, labels] = metric.labels(self._name, *labels)
         return cast("_Rows", row)
 
     def _forget(self, version: str) -> None:
@@ -273,26 +301,30 @@ class Metrics:
             metric.remove_by_labels({"version": version})
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"maskloop_{name}", documentation, labels, registry=self._own_registry)
+        return Counter(f"maskloop_{name}", documentation, (_MODEL, *labels), registry=self._own_registry)
 
     def _gauge(self, name: str, documentation: str, over_workers: Any, *labels: str) -> Gauge:
-        return Gauge(
+        gauge = Gauge(
             f"maskloop_{name}",
             documentation,
-            labels,
+            (_MODEL, *labels),
             registry=self._own_registry,
             multiprocess_mode=over_workers,
         )
+        if not labels:
+            self._row(gauge).set(0)
+        return gauge
 
     def _histogram(self, name: str, documentation: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        names = (_MODEL, *labels)
         return Histogram(
-            f"maskloop_{name}", documentation, labels, registry=self._own_registry, buckets=tuple(buckets)
+            f"maskloop_{name}", documentation, names, registry=self._own_registry, buckets=tuple(buckets)
         )
 
     @property
     def _own_registry(self) -> Any:
         """Shared figures are read from their files, so they must not be reported twice."""
-        return None if self._folder else self._registry
+        return None if self._folder else self._kept
 
 
 def find_workers(folder: Path) -> set[int]:
@@ -307,6 +339,22 @@ def forget_dead_workers(folder: Path) -> None:
         if not psutil.pid_exists(number):
             with suppress(FileNotFoundError):  # another worker was quicker
                 mark_process_dead(number, path=str(folder))  # type: ignore[no-untyped-call]
+
+
+class _RowsOf(Collector):
+    """The rows of one model, without the label that says so."""
+
+    def __init__(self, name: str, kept: CollectorRegistry) -> None:
+        self._name, self._kept = name, kept
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._kept.collect():
+            own = Metric(family.name, family.documentation, family.type)
+            for sample in family.samples:
+                if sample.labels.get(_MODEL) == self._name:
+                    labels = {name: value for name, value in sample.labels.items() if name != _MODEL}
+                    own.samples.append(sample._replace(labels=labels))
+            yield own
 
 
 class _WorkerProcesses(Collector):

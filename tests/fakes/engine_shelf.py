@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from flows.answering.engine_book import EngineBook, EngineWish
-from flows.answering.engine_journal import EngineJournal
+from flows.engines.engine_book import EngineBook, EngineWish
+from flows.engines.engine_journal import EngineJournal
 from models.engines.choice import EngineChoice, Trial
 from models.ports import Predictor
 from registry.champion.serving_copy import ServedModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableSequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from serving.answering.service import Service
 from serving.answers import Answer, PairedAnswer, RequestPicture
 from serving.http.app import create_app
 from serving.http.managed import Platform
+from serving.residency.memory import Memory
 from serving.schemas import FeedbackRequest
 from serving.telemetry.periodic import repeat, running
 from serving.telemetry.spans import NO_TRACER, Tracer
@@ -89,7 +90,7 @@ class RememberingSamples:
     """Remembers what it was offered."""
 
     def __init__(self) -> None:
-        self.offered: list[tuple[RequestPicture, Answer | None, str, str]] = []
+        self.offered: MutableSequence[tuple[RequestPicture, Answer | None, str, str]] = []
 
     def offer(
         self, picture: RequestPicture, answer: Answer | None, *, error: str = "", source: str = ""
@@ -129,6 +130,10 @@ class ServiceWorld:
         self.platform: Platform | None = None
         self.read_page: Callable[[str], tuple[bytes, str]] | None = None
         self.service: Service | None = None
+        self.memory = Memory(keep_s=0.0)
+        self.others: dict[str, FakeSource] = {}
+        """Other models of the service, by name; the first one is called parts."""
+        self.refused: dict[str, str] = {}
 
     def make_app(self) -> FastAPI:
         """Build everything anew: an event loop needs its own."""
@@ -138,31 +143,24 @@ class ServiceWorld:
             else patch.dict({})
         ):
             decoders = DecoderPool(self.settings, max_mpx=MAX_MPX)
-        host = ModelHost(self.source, self.observer)
         batcher = MicroBatcher(self.settings)
-        engine = Engine(host, batcher, self.settings, observer=self.observer, on_pair=self.pairs.append)
-        self.service = Service(
-            model_name="parts",
-            settings=self.settings,
-            engine=engine,
-            decoders=decoders,
-            keys=self.keys,
-            limiter=RateLimiter(self.settings.rate_limit),
-            samples=self.samples,
-            observer=self.observer,
-            give_feedback=lambda said, by: self._give_feedback(said, by),
-            render_metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
-            read_page=self.read_page,
-        )
+        sources = {"parts": self.source, **self.others}
+        services = [self._make_service(name, source, batcher, decoders) for name, source in sources.items()]
+        self.service, *others = services
+        hosts = [service.engine.host for service in services]
 
         @asynccontextmanager
         async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-            await host.refresh()
-            async with running(repeat("models", host.refresh, every_s=self.settings.refresh_s)):
+            for host in hosts:
+                await host.refresh()
+            every_s = self.settings.refresh_s
+            async with running(*(repeat("models", host.refresh, every_s=every_s) for host in hosts)):
                 yield
-            await engine.close()
+            for service in services:
+                await service.engine.close()
             await decoders.close()
-            host.close()
+            for host in hosts:
+                host.close()
 
         return create_app(
             self.service,
@@ -171,6 +169,33 @@ class ServiceWorld:
             trusted_hosts=self.trusted_hosts,
             tracer=self.tracer,
             platform=self.platform,
+            others=others,
+            refused=self.refused,
+        )
+
+    def _make_service(
+        self, name: str, source: FakeSource, batcher: MicroBatcher, decoders: DecoderPool
+    ) -> Service:
+        place = self.memory.open_place(name, max_in_flight=self.settings.max_in_flight)
+        host = ModelHost(source, self.observer, place=place)
+        engine = Engine(host, batcher, self.settings, observer=self.observer, on_pair=self.pairs.append)
+        return Service(
+            model_name=name,
+            name=name,
+            settings=self.settings,
+            engine=engine,
+            decoders=decoders,
+            keys=self.keys,
+            limiter=RateLimiter(self.settings.rate_limit),
+            samples=self.samples,
+            observer=self.observer,
+            give_feedback=lambda said, by: self._give_feedback(said, by),
+            render_metrics=lambda: (
+                (f"up{{of={name!r}}} 1\n".encode(), "text/plain; version=0.0.4")
+                if name != "parts"
+                else (b"up 1\n", "text/plain; version=0.0.4")
+            ),
+            read_page=self.read_page,
         )
 
     def run(self, story: Callable[[httpx.AsyncClient], Awaitable[Any]], *, key: str = "") -> Any:

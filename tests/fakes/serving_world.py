@@ -117,6 +117,8 @@ class FakeSource:
     novelty: Any = None
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of each version's predictor."""
+    num_bytes: int = 1
+    """What each version weighs."""
     engines: dict[str, EngineUse | None] = field(default_factory=dict)
     """What should run each version; torch where nothing is said, None while that is being found out."""
 
@@ -128,6 +130,9 @@ class FakeSource:
             raise self.trouble
         challenger = make_served(self.challenger) if self.challenger else None
         return Wanted(make_served(self.champion), challenger, self.traffic)
+
+    def weigh(self, served: ServedModel) -> int:
+        return self.num_bytes
 
     def load(self, served: ServedModel, role: Role) -> HostedModel:
         if self.load_trouble:

@@ -22,7 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from flows.notifications.runbooks import INCIDENT_RUNBOOKS, NOTICE_RUNBOOKS
 from flows.slo.rules import write_rules
 from maskloop.records.kinds import ChampionChanged, Check, DriftJudged, RolloutStarted, VerdictReached
-from maskloop.settings.workspace_settings import GateSettings, ServingSettings, Settings, SloSettings
+from maskloop.settings.slo_settings import SloSettings
+from maskloop.settings.workspace_settings import GateSettings, ServingSettings, Settings
 from maskloop.state.loop_state import LoopState, Rollout, Serving
 from monitoring.drift.novelty import Novelty
 from monitoring.slo.label_quality import Band, QualityBudget

@@ -14,6 +14,7 @@ from tests.unit.test_layers import PACKAGES, REPOSITORY
 
 STORIES: Final = {
     "flows.answering.batch_prediction": {"predict"},
+    "flows.answering.model_assembly": {"create_model"},
     "flows.answering.service_assembly": {"create_service"},
     "flows.capacity.measuring": {"measure_figures"},
     "flows.batch.story": {"batch"},

@@ -205,7 +205,7 @@ def test_an_empty_workspace_is_served_says_what_it_waits_for_and_stops_in_order(
             said += process.stdout.readline()
         where = json.loads(said)
         assert where["docs"] == f"{where['url']}/docs"
-        assert where["model"].startswith("Nothing was promoted yet: /readyz and every prediction answer 503")
+        assert where["model"].startswith("mask-rcnn: nothing was promoted yet. Its predictions answer 503")
         assert where["needs_keys"] is False
         with httpx.Client(base_url=where["url"], transport=httpx.HTTPTransport(retries=50)) as client:
             assert client.get("/healthz").status_code == 200

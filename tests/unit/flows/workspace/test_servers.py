@@ -193,7 +193,7 @@ def test_the_service_runs_beside_the_others_and_is_noted(tmp_path: Path) -> None
             urllib.request.urlopen(f"{url}/readyz", timeout=10)
         assert "mlflow" in json.loads((workspace.state_dir / "servers.json").read_text())
     assert running_server_url(workspace, "service") == ""
-    assert "Nothing was promoted yet" in (workspace.state_dir / "logs" / "service.log").read_text()
+    assert "nothing was promoted yet" in (workspace.state_dir / "logs" / "service.log").read_text()
 
 
 def test_a_service_that_strangers_could_ask_without_a_key_does_not_start(tmp_path: Path) -> None:

@@ -295,5 +295,5 @@ def test_a_rate_limit_that_cannot_be_parsed_is_reported(text: str) -> None:
 def test_the_file_is_plain_json(store: KeyStore, tmp_path: Path) -> None:
     store.add("line 7")
     content = json.loads((tmp_path / "keys.json").read_text())
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert content["keys"][0]["name"] == "line 7"

@@ -11,7 +11,8 @@ import pytest
 
 from evaluation.agreement import PerfectChallenger
 from maskloop.records.kinds import Outcome
-from maskloop.settings.workspace_settings import RolloutSettings, SloSettings
+from maskloop.settings.slo_settings import SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings
 from serving.rollout.analysis import Analysis, agreement_record, analyse, set_limits
 from serving.rollout.checks import RolloutLimits
 from serving.rollout.pairs import Comparison

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from maskloop.records.kinds import Check
-from maskloop.settings.workspace_settings import RolloutSettings, Settings, SloSettings
+from maskloop.settings.slo_settings import SloSettings
+from maskloop.settings.workspace_settings import RolloutSettings, Settings
 from serving.rollout.analysis import Analysis, analyse
 from serving.rollout.checks import (
     CHECKS,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.answering.engine_book import EngineWish, choose_test_pictures
+from flows.engines.engine_book import EngineWish, choose_test_pictures
 from maskloop.errors import IntegrityError, PictureError, UnavailableError
 from models.engines.choice import Trial
 from registry.champion.serving_copy import ServedModel

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.answering.engine_journal import EngineJournal, EngineUse, UncleanEnd, taken_ends
+from flows.engines.engine_journal import EngineJournal, EngineUse, UncleanEnd, taken_ends
 
 USE = EngineUse("a" * 64, "b" * 16, "openvino")
 _PROCESS = """
 import os, resource, sys
 from pathlib import Path
-from flows.answering.engine_journal import EngineJournal, EngineUse
+from flows.engines.engine_journal import EngineJournal, EngineUse
 
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 journal = EngineJournal(Path(sys.argv[1]))

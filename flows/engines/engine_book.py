@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from dataset.labelled_pictures import DatasetVersion
 from dataset.raw.conversion import PictureConversion
 from evaluation.instances import ScoreThreshold
-from flows.answering.engine_decisions import EngineDecisions, read_choice
-from flows.answering.engine_journal import EngineJournal, EngineUse, taken_ends
+from flows.engines.engine_decisions import EngineDecisions, read_choice
+from flows.engines.engine_journal import EngineJournal, EngineUse, taken_ends
 from maskloop.errors import (
     IntegrityError,
     MaskloopError,

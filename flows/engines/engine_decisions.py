@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from flows.answering.engine_journal import UncleanEnd
+from flows.engines.engine_journal import UncleanEnd
 from maskloop.files import locked, write_text
 from models.engines.choice import TORCH, EngineChoice, EngineName, judge_end
 

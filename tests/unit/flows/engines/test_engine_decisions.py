@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.answering.engine_decisions import EngineDecisions
+from flows.engines.engine_decisions import EngineDecisions
 from tests.fakes.engine_shelf import FAST, Shelf
 
 SEGFAULT = "Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):\n"
