@@ -82,13 +82,24 @@ class PairRecorder:
         self._thread.join(timeout_s)
 
     def _work(self) -> None:
-        while (pair := self._waiting.get()) is not None:
-            try:
-                self._log.add(compare(pair, keep_picture=self._keep_pictures))
-            except Exception as error:  # noqa: BLE001 - one pair is lost, and said; the next may be well
-                self._say_once(error)
-            else:
-                self._trouble = ""
+        while self._write_next():
+            pass
+
+    def _write_next(self) -> bool:
+        """Wait for a pair and write it; False when there are no more.
+
+        Nothing of it is held while the thread waits for the next one: a withdrawn challenger would stay.
+        """
+        pair = self._waiting.get()
+        if pair is None:
+            return False
+        try:
+            self._log.add(compare(pair, keep_picture=self._keep_pictures))
+        except Exception as error:  # noqa: BLE001 - one pair is lost, and said; the next may be well
+            self._say_once(error)
+        else:
+            self._trouble = ""
+        return True
 
     def _say_once(self, error: Exception) -> None:
         self._observer.mirrored("dropped")

@@ -167,13 +167,20 @@ class Sampler:
             if time.monotonic() >= prune_at:
                 self._prune()
                 prune_at = time.monotonic() + _PRUNE_EVERY_S
-            item = self._next(min(prune_at, look_at))
-            if item is None and self._is_closing:
+            if not self._write_next(min(prune_at, look_at)) and self._is_closing:
                 self._share_quotas()
                 return
-            if item is not None:
-                self._observer.sampled(self._write(item))
-                self._done()
+
+    def _write_next(self, until: float) -> bool:
+        """Write what waits first, and tell whether there was anything.
+
+        Nothing of it is held while the thread waits for the next one: its model may be on its way out.
+        """
+        item = self._next(until)
+        if item is not None:
+            self._observer.sampled(self._write(item))
+            self._done()
+        return item is not None
 
     def _next(self, until: float) -> _Waiting | None:
         """Return the first that waits, left in its place while it is written; None after a while."""

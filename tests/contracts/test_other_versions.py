@@ -218,7 +218,7 @@ def test_a_newer_file_is_refused_by_name_and_left_as_it_is(workspace: Workspace,
     text = file.read_text().replace('"schema_version": 1', '"schema_version":1')
     file.write_text(text.replace('"schema_version":1', '"schema_version":7'))
     before = file.read_bytes()
-    up_to = SCHEMA_VERSION if what == "the catalog of a data version" else 1
+    up_to = SCHEMA_VERSION if what == "the catalog of a data version" else 2
     with pytest.raises(ConfigurationError) as caught:
         read(workspace)
     assert str(caught.value).startswith(
@@ -229,7 +229,7 @@ def test_a_newer_file_is_refused_by_name_and_left_as_it_is(workspace: Workspace,
 
 def test_keys_of_a_newer_maskloop_are_not_written_over(workspace: Workspace) -> None:
     file = workspace.state_dir / "keys.json"
-    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 7'))
     before = file.read_bytes()
     with pytest.raises(ConfigurationError, match="a newer maskloop has written the API keys"):
         KeyStore(file).add("line 2")

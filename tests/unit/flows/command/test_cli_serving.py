@@ -60,6 +60,30 @@ def test_engines_says_why_a_library_is_not_used_and_has_it_tried_again(run: Any,
     assert [file.name for file in folder.iterdir()] == ["0.json"]
 
 
+# --- several models ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["weeds", "=folder", "weeds=", "../weeds=folder"])
+def test_a_model_that_is_no_name_and_workspace_is_refused_with_an_example(
+    run: Any, workspace: Path, text: str
+) -> None:
+    code, _, err = run("serve", "--port", "0", "--model", text, "-w", workspace)
+    assert code == 78
+    assert "For example --model weeds=../weeds" in err
+
+
+def test_a_workspace_is_not_served_twice(run: Any, workspace: Path) -> None:
+    code, _, err = run("serve", "--port", "0", "--model", f"again={workspace}", "-w", workspace)
+    assert code == 78
+    assert "the model again is served already, as" in err
+
+
+def test_a_key_can_be_for_certain_models(run: Any, workspace: Path) -> None:
+    run("keys", "add", "farm", "--model", "weeds", "--model", "rust", "-w", workspace)
+    (listed,) = json.loads(run("keys", "list", "--json", "-w", workspace)[1])
+    assert listed["models"] == ["weeds", "rust"]
+
+
 # --- keys --------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -117,3 +118,18 @@ def test_an_outage_of_the_sample_log_is_reported_once_and_loses_only_the_samples
     assert [one.request_id for one in log.comparisons("cycle-2")] == ["r3", "r4"]
     assert [facts["outcome"] for facts in observer.of("mirrored")] == ["dropped"] * 3
     assert len(caplog.records) == 1
+
+
+def test_a_challenger_can_leave_memory_once_its_last_pair_is_written() -> None:
+    log, left = FakePairLog(), threading.Event()
+    recorder = PairRecorder(log, RememberingObserver())
+    try:
+        pair = make_pair()
+        assert pair.challenger.answer is not None
+        weakref.finalize(pair.challenger.answer.model.predictor, left.set)
+        recorder.take(pair)
+        del pair
+        assert left.wait(20)
+        assert log.comparisons("cycle-2")
+    finally:
+        recorder.close()

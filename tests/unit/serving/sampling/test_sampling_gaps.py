@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 from tests.fakes.sample_log import FakeSampleLog
-from tests.unit.serving.sampling.test_sampling import Bench
+from tests.fakes.serving_world import make_picture
+from tests.unit.serving.sampling.test_sampling import Bench, answer_to
 
 
 class Written(FakeSampleLog):
@@ -75,3 +77,15 @@ def test_a_service_that_stops_writes_its_samples_though_a_model_computes() -> No
         world.model.computes = True
         world.offer()
     assert world.outcomes == {"kept": 1}
+
+
+def test_a_model_can_leave_memory_once_its_last_answer_is_written() -> None:
+    left = threading.Event()
+    with closing(Bench(Written())) as world:
+        picture = make_picture("r1")
+        answer = answer_to(picture)
+        weakref.finalize(answer.model.predictor, left.set)
+        world.sampler.offer(picture, answer, source="camera 1")
+        del answer
+        assert left.wait(20)
+        assert world.log.get("r1") is not None
