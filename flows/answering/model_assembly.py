@@ -222,6 +222,7 @@ class RunningModel:
 
     async def close(self) -> None:
         """Finish what was accepted."""
+        self.host.place.close()
         await self.service.engine.close()
         await self.service.decoders.close()
         await asyncio.to_thread(self._close)

@@ -220,6 +220,7 @@ class Place:
         self._leases: list[Lease] = []
         self._loader: Loads | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._is_over = False
 
     def attach(self, loader: Loads) -> None:
         """Say what loads the model."""
@@ -278,6 +279,12 @@ class Place:
                 lease.let_go()
         self._memory.tell()
 
+    def close(self) -> None:
+        """Load nothing more: the service is stopping."""
+        self._is_over = True
+        if self._opening is not None:
+            self._opening.cancel()
+
     def unload(self) -> None:
         """Let the model go, which nobody uses."""
         if self._loader is not None:
@@ -308,6 +315,8 @@ class Place:
         return not (self.is_closing if loader.is_ready else loader.is_asleep)
 
     async def _wait_until_open(self) -> None:
+        if self._is_over:
+            raise UnavailableError("the service is stopping")
         num_waiting = self.num_in_flight - self.num_using
         if num_waiting > _MAX_WAITING:
             raise OverloadedError(
@@ -324,6 +333,10 @@ class Place:
                 f"{self.name} is being loaded, which takes longer than {self._wait_s:g} s",
                 retry_after_s=max(1.0, self.load_s),
             ) from error
+        except asyncio.CancelledError as error:
+            if self._opening.cancelled():
+                raise UnavailableError("the service is stopping") from error
+            raise
 
     async def _open(self) -> None:
         """Load the model, once for all that wait for it."""

@@ -217,3 +217,20 @@ def test_two_busy_models_that_do_not_fit_together_take_turns() -> None:
         return [len(answers), len(models.loaded())]
 
     assert tell(Models(15, "a", "b"), story) == [20, 1]
+
+
+def test_a_service_that_stops_loads_nothing_more_and_says_so_to_those_that_wait() -> None:
+    async def story(models: Models) -> str:
+        busy = asyncio.create_task(models.ask("a", asyncio.Event()))
+        await settle()
+        waiting = asyncio.create_task(models.ask("b"))
+        await settle()
+        models.hosts["b"].place.close()
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await waiting
+        with pytest.raises(UnavailableError, match="the service is stopping"):
+            await models.ask("b")
+        busy.cancel()
+        return models.hosts["b"].state
+
+    assert tell(Models(15, "a", "b"), story) == "not_loaded"
