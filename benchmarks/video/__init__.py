@@ -1,0 +1,1 @@
+"""Figures of `maskloop video` on films whose truth is known."""
