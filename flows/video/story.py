@@ -85,7 +85,7 @@ def video(app: App, request: VideoRequest, *, make_tracker: MakeTracker = ByteTr
     path, settings = _locate(request.video), app.settings
     request = _complete(request, settings.video)
     folder = VideoFolder(request.output.absolute())
-    with folder.held(), SandboxedVideo(path, DecodingLimits(max_mpx=settings.data.max_picture_mpx)) as opened:
+    with SandboxedVideo(path, DecodingLimits(max_mpx=settings.data.max_picture_mpx)) as opened, folder.held():
         folder.clear_leftovers()
         known = folder.read_facts()
         tracker = make_tracker(opened.facts.rate, settings.video.lost_s)

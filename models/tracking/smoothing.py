@@ -1,11 +1,11 @@
 """Masks, boxes and scores of a track, smoothed over the frames around each.
 
-The smoother is a weighted running median (J. W. Tukey, Exploratory Data Analysis, 1977): of scores and box
-sides as numbers, of masks pixel by pixel, where the median of zeros and ones is the majority. Weights fall
-linearly with the distance in frames. A neighbour's mask is first moved onto the frame's own, and votes only
-if it then agrees with it (as a bilateral filter leaves out what differs: C. Tomasi and R. Manduchi, Bilateral
-filtering for gray and color images, ICCV 1998). So an object that moves is smoothed along its way, and one
-that turns, changes its shape or disappears behind another is left as it was measured.
+The smoother is a running median (J. W. Tukey, Exploratory Data Analysis, 1977): of scores and box sides as
+numbers, of masks pixel by pixel, where the median of zeros and ones is the majority. A neighbour's mask is
+first moved onto the frame's own, and votes only if it then agrees with it (as a bilateral filter leaves out
+what differs: C. Tomasi and R. Manduchi, Bilateral filtering for gray and color images, ICCV 1998). So an
+object that moves is smoothed along its way, and one that turns, changes its shape or disappears behind
+another is left as it was measured.
 
 Nothing is invented: an instance is told only in frames in which the model found it. Nothing is dropped: an
 instance that reaches the model's threshold is told, whatever the frames around it say.
@@ -72,19 +72,6 @@ def smooth_tracks(
         waiting.popleft()
 
 
-def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Return the lower weighted median of float64 (N,): the least value up to which half of the weight lies.
-
-    >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 1.0]))
-    2.0
-    >>> weighted_median(np.array([3.0, 1.0]), np.array([3.0, 1.0]))
-    3.0
-    """
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
-
-
 def _by_track(frame: TrackedFrame) -> dict[int, _Seen]:
     if frame.is_doubtful:
         return {}
@@ -118,7 +105,7 @@ def _tell(
         score, box, smooth = measured, frame.found.boxes_xyxy[row].astype(np.float64), mask
         if track_id in own:
             track = [seen[track_id] for seen in near if track_id in seen]
-            score, box, smooth = _smooth(own[track_id], track, half_window)
+            score, box, smooth = _smooth(own[track_id], track)
         if is_confident or (track_id != NO_TRACK and reaches(class_index, score)):
             left, top, right, bottom = (round(side, 2) for side in box.tolist())
             told.append(
@@ -136,22 +123,15 @@ def _tell(
     return ToldFrame(frame.number, frame.time_s, tuple(told), frame.is_doubtful)
 
 
-def _smooth(own: _Seen, track: Sequence[_Seen], half_window: int) -> tuple[float, NDArray[np.float64], Rle]:
+def _smooth(own: _Seen, track: Sequence[_Seen]) -> tuple[float, NDArray[np.float64], Rle]:
     """Return the smoothed score, box and mask of an instance; its own mask is in ``track`` too."""
-    weights = np.array([1.0 - abs(seen.number - own.number) / (half_window + 1) for seen in track])
-    score = weighted_median(np.array([seen.score for seen in track]), weights)
+    score = float(np.median([seen.score for seen in track]))
     if not own.pixels.any():
         return score, own.box_xyxy, own.mask
-    placed = [_move_onto(own, seen) for seen in track]
-    votes = [
-        (seen, shift_xy, weight)
-        for seen, shift_xy, weight in zip(track, placed, weights, strict=True)
-        if shift_xy is not None
-    ]
-    voting = np.array([weight for _, _, weight in votes])
-    sides = np.array([seen.box_xyxy + np.tile(shift_xy, 2) for seen, shift_xy, _ in votes])
-    box = np.array([weighted_median(side, voting) for side in sides.T])
-    return score, box, _vote(own, votes)
+    placed = ((seen, _move_onto(own, seen)) for seen in track)
+    votes = [(seen, shift_xy) for seen, shift_xy in placed if shift_xy is not None]
+    boxes = [seen.box_xyxy + np.tile(shift_xy, 2) for seen, shift_xy in votes]
+    return score, np.median(boxes, axis=0), _vote(own, votes)
 
 
 def _move_onto(own: _Seen, other: _Seen) -> NDArray[np.int64] | None:
@@ -189,28 +169,24 @@ def _agreement(own: _Seen, other: _Seen, shift_xy: NDArray[np.int64]) -> float:
     return shared / (int(own.pixels.sum()) + int(other.pixels.sum()) - shared)
 
 
-def _vote(own: _Seen, votes: Sequence[tuple[_Seen, NDArray[np.int64], float]]) -> Rle:
-    """Return the pixels that more than half of the weight covers; of a tie, the frame's own."""
+def _vote(own: _Seen, votes: Sequence[tuple[_Seen, NDArray[np.int64]]]) -> Rle:
+    """Return the pixels that more than half of the masks cover; of a tie, the frame's own."""
     height_px, width_px = own.mask.height_px, own.mask.width_px
-    places = [(seen.left_px + int(shift[0]), seen.top_px + int(shift[1])) for seen, shift, _ in votes]
-    shapes = [seen.pixels.shape for seen, _, _ in votes]
+    places = [(seen.left_px + int(shift[0]), seen.top_px + int(shift[1])) for seen, shift in votes]
+    shapes = [seen.pixels.shape for seen, _ in votes]
     left, top = (max(0, min(place[axis] for place in places)) for axis in (0, 1))
     right = min(width_px, max(x + shape[1] for (x, _), shape in zip(places, shapes, strict=True)))
     bottom = min(height_px, max(y + shape[0] for (_, y), shape in zip(places, shapes, strict=True)))
-    weight_HW = np.zeros((bottom - top, right - left))
-    total = 0.0
-    for (seen, _, weight), (x, y) in zip(votes, places, strict=True):
-        total += weight
+    num_votes_HW = np.zeros((bottom - top, right - left), np.int64)
+    for (seen, _), (x, y) in zip(votes, places, strict=True):
         x0, y0 = max(x, left), max(y, top)
         x1, y1 = min(x + seen.pixels.shape[1], right), min(y + seen.pixels.shape[0], bottom)
-        weight_HW[y0 - top : y1 - top, x0 - left : x1 - left] += (
-            weight * seen.pixels[y0 - y : y1 - y, x0 - x : x1 - x]
-        )
-    mine = np.zeros_like(weight_HW, dtype=bool)
+        inside = seen.pixels[y0 - y : y1 - y, x0 - x : x1 - x]
+        num_votes_HW[y0 - top : y1 - top, x0 - left : x1 - left] += inside
+    mine = np.zeros(num_votes_HW.shape, dtype=bool)
     y, x = own.top_px - top, own.left_px - left
     mine[y : y + own.pixels.shape[0], x : x + own.pixels.shape[1]] = own.pixels
-    is_tie = np.isclose(weight_HW, total / 2)
-    chosen = np.where(is_tie, mine, weight_HW > total / 2)
+    chosen = np.where(2 * num_votes_HW == len(votes), mine, 2 * num_votes_HW > len(votes))
     if not chosen.any() or np.array_equal(chosen, mine):
         return own.mask
     return place_mask(chosen, left_px=left, top_px=top, height_px=height_px, width_px=width_px)

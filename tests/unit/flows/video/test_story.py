@@ -256,7 +256,7 @@ def test_a_folder_of_another_video_is_refused_and_so_is_what_cannot_be_read(run:
     notes.write_text("no video")
     with pytest.raises(PictureError, match="cannot be opened"):
         run(video=str(notes), output=tmp_path / "nothing")
-    assert not (tmp_path / "nothing" / "run.json").exists()
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_video_of_which_no_frame_can_be_answered_is_an_error_that_says_why(
