@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset.formats.port import is_called_picture
 from dataset.pictures.decoding import FORMATS_READ, sniff_format
 from dataset.pictures.sandbox import DecodingLimits, SandboxedDecoder
 from dataset.raw.tiff_window import TiffScene
@@ -122,7 +123,8 @@ class _Answering:
         try:
             sniff_format(data)
         except PictureError:
-            return _Read(stretch, error=f"not {FORMATS_READ}", is_picture=False)
+            is_meant = self.work.pictures.are_named or is_called_picture(stretch.name)
+            return _Read(stretch, error=f"not {FORMATS_READ}", is_picture=is_meant)
         decoded = self.decoder.open(data)
         height, width = decoded.pixels.shape[:2]
         if not self.work.tile_px:

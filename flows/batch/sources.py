@@ -35,9 +35,11 @@ class Pictures:
 
     Attributes:
         root: A folder, or a URL such as ``s3://bucket/prefix``.
+        are_named: Somebody named each of them, so that none may be passed over.
     """
 
     root: str
+    are_named: bool = False
 
     def open(self, name: str) -> IO[bytes]:
         """Open a picture. Raises OSError, or what the library of the place raises."""
@@ -98,7 +100,7 @@ def list_pictures(place: str, *, left_out: Path) -> tuple[Pictures, Iterator[str
     names = iter([path.name])
     if path.suffix.lower() in _LISTS:
         names = iter(dict.fromkeys(_read_list(path)))
-    return Pictures(str(path.parent)), names
+    return Pictures(str(path.parent), are_named=True), names
 
 
 def _list_folder(folder: Path, left_out: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from dataset.pictures.decoding import FORMATS_READ
 from dataset.pictures.sandbox import DecodingLimits
 from dataset.raw.conversion import PictureConversion
 from dataset.raw.geo_reference import read_geo_reference
@@ -81,7 +82,7 @@ class BatchReport:
         num_pictures: Files that were looked at.
         num_answered: Pictures with an answer.
         num_set_aside: Pictures and tiles without one.
-        num_passed_over: Files that are no pictures.
+        num_passed_over: Files found in a folder that neither are pictures nor are called like some.
         num_tiles: Passes of the model; a picture that was answered whole is one.
         num_instances: What was found.
         num_done_before: Pictures and tiles that an earlier call had answered.
@@ -161,9 +162,10 @@ def batch(app: App, request: BatchRequest, *, open_workers: OpenWorkers = LocalW
         report = tally.report(settings.batch, facts, file, num_before, time.perf_counter() - started)
         write_text(folder.path / "report.json", json.dumps(asdict(report), indent=1) + "\n")
     if facts.num_pictures and not report.num_answered:
-        raise DataError(
-            "nothing could be answered", where=request.place, hint=f"{report.set_aside_file} says why"
-        )
+        why = f"none of {report.num_passed_over} files is a picture; {FORMATS_READ} are read"
+        if report.num_set_aside:
+            why = f"{report.set_aside_file} says why"
+        raise DataError("nothing could be answered", where=request.place, hint=why)
     return report
 
 

@@ -242,7 +242,11 @@ def predict(
 def batch(root: Path, out: Output, **asked: Any) -> None:
     """Answer every picture of INPUT, in one resumable run, into OUTPUT."""
     app = open_workspace(root)
-    report = run_story(app, "batch", answer_batch, request=BatchRequest(**asked))
+    request, settings = BatchRequest(**asked), app.settings.batch
+    tile_px, overlap_px = request.tile_px or settings.tile_px, request.overlap_px or 0
+    if overlap_px >= tile_px:
+        raise click.UsageError(f"--overlap {overlap_px} must be smaller than a tile, which is {tile_px} px")
+    report = run_story(app, "batch", answer_batch, request=request)
     out.answer(report, lambda: _show_report(report))
 
 
@@ -253,7 +257,10 @@ def _show_report(report: BatchReport) -> None:
         f"{report.num_instances} instances; {report.num_set_aside} set aside, "
         f"{report.num_passed_over} passed over"
     )
-    click.echo(f"version {report.version}, {report.pictures_per_s:g} a second")
+    pace = (
+        f"{report.pictures_per_s:g} pictures and tiles a second" if report.pictures_per_s else "asked before"
+    )
+    click.echo(f"version {report.version}, {pace}")
     if report.cost is not None and report.cost_per_picture is not None and report.cost_per_tile is not None:
         click.echo(
             f"cost: {report.cost:.4f} {report.currency}, {report.cost_per_picture:.6f} a picture, "

@@ -278,6 +278,29 @@ def test_nothing_but_failures_is_an_error_that_names_the_reasons(run: Run) -> No
     assert "0.png" in (run.output / "set-aside.csv").read_text()
 
 
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_a_file_that_was_named_or_is_called_a_picture_is_set_aside_when_it_is_none(
+    run: Run, is_listed: bool
+) -> None:
+    (run.photos / "empty.jpg").touch()
+    (run.photos / "notes.md").write_text("no picture")
+    (run.photos / "list.txt").write_text("0.png\nempty.jpg\nnotes.md\n")
+    report = run(place=str(run.photos / "list.txt" if is_listed else run.photos))
+
+    set_aside = Path(report.set_aside_file).read_text()
+    assert 'empty.jpg,,"not ' in set_aside
+    assert ('notes.md,,"not ' in set_aside) is is_listed
+    assert report.num_passed_over == (0 if is_listed else 2)
+
+
+def test_a_folder_without_a_picture_is_said_to_hold_none(run: Run) -> None:
+    for file in run.photos.iterdir():
+        file.rename(file.with_suffix(".txt")).write_text("no picture")
+    with pytest.raises(DataError, match="nothing could be answered") as raised:
+        run()
+    assert "none of 5 files is a picture" in raised.value.hint
+
+
 def test_a_full_disk_ends_the_run_and_the_same_call_goes_on(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

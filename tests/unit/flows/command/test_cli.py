@@ -244,6 +244,7 @@ def test_outside_a_workspace_every_command_says_how_to_make_one(name: str, run: 
         (["rollback"], 2, "Missing option '--why'"),
         (["history", "--at", "yesterday"], 2, "does not match the formats"),
         (["ingest"], 2, "Missing argument"),
+        (["batch", ".", "answers", "--tile", "64", "--overlap", "64"], 2, "must be smaller than a tile"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_its_exit_code(
