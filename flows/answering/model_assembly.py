@@ -38,6 +38,7 @@ from serving.answering.service import Service
 from serving.residency.memory import Memory
 from serving.rollout.comparing import PairRecorder
 from serving.sampling.sampler import Sampler
+from serving.schemas import FeedbackRequest
 from serving.telemetry.metrics import Metrics
 
 _log = logging.getLogger("maskloop.serving")
@@ -129,6 +130,11 @@ def create_model(app: App, name: str, settings: ServingSettings, shared: Shared)
         open_book=lambda: app.quotas,
         least_workers=settings.workers,
     )
+
+    def give_feedback(said: FeedbackRequest, by: str) -> bool:
+        sampler.wait_until_written(said.request_id)
+        return take_feedback(app.samples, app.corrections, said, by=by, now=app.clock.now(), observer=metrics)
+
     service = Service(
         model_name=app.settings.model_name,
         name=name,
@@ -139,9 +145,7 @@ def create_model(app: App, name: str, settings: ServingSettings, shared: Shared)
         limiter=shared.limiter,
         samples=sampler,
         observer=metrics,
-        give_feedback=lambda said, by: take_feedback(
-            app.samples, app.corrections, said, by=by, now=app.clock.now(), observer=metrics
-        ),
+        give_feedback=give_feedback,
         render_metrics=metrics.render,
         read_page=ViewPages(app.workspace, metrics.render).read,
     )

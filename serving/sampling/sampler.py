@@ -37,6 +37,9 @@ _MAX_WAITING_BYTES: Final = 256_000_000
 _LONGEST_IN_LINE_S: Final = 2.0
 """A busy service leaves no gap; samples are then written beside its passes."""
 _LOOK_AGAIN_S: Final = 0.1
+_LONGEST_UNTIL_WRITTEN_S: Final = 5.0
+_MOST_REMEMBERED: Final = 1000
+"""Ids of the newest samples: a picture that is sent again to be drawn should cost no quota a second time."""
 _PRUNE_EVERY_S: Final = 3600.0
 _MAX_REASON: Final = 120
 _LOG: Final = "the sample log"
@@ -94,6 +97,7 @@ class Sampler:
         self._taken, self._pool = Taken(), Pool(num_workers=least_workers)
         self._num_ahead = 0
         self._waiting: deque[_Waiting] = deque()
+        self._newest: dict[str, None] = {}
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._is_closing = False
@@ -121,11 +125,20 @@ class Sampler:
         if outcome:
             self._observer.sampled(outcome)
 
+    def wait_until_written(self, request_id: str, timeout_s: float = _LONGEST_UNTIL_WRITTEN_S) -> None:
+        """Wait while the sample of an answer is in the queue: a person or program may judge it at once."""
+        ends_at = time.monotonic() + timeout_s
+        with self._changed:
+            while any(one.picture.request_id == request_id for one in self._waiting):
+                if (left_s := ends_at - time.monotonic()) <= 0:
+                    return
+                self._changed.wait(left_s)
+
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what waits, and stop. What is not written in time is counted as dropped."""
         with self._changed:
             self._is_closing = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(timeout_s)
         with self._changed:
             while len(self._waiting) > 1:  # the first is being written
@@ -138,7 +151,9 @@ class Sampler:
         now = self._clock.now()
         with self._changed:
             if self._waiting:
-                self._changed.notify()  # the answer is sent: a waiting sample may have its idle moment
+                self._changed.notify_all()  # the answer is sent: a waiting sample may have its idle moment
+            if answer and picture.request_id in self._newest:
+                return "repeated"
             taken = self._taken.at(now.timestamp())
             decision = decide(candidate, taken, self._settings, self._pool)
             if decision.budget is None:
@@ -149,8 +164,12 @@ class Sampler:
             limited = candidate.class_names if self._settings.max_per_class_per_day else ()
             self._taken = taken.plus(decision.budget, limited)
             self._waiting.append(item)
+            if answer:
+                self._newest[picture.request_id] = None
+                if len(self._newest) > _MOST_REMEMBERED:
+                    del self._newest[next(iter(self._newest))]
             self._waiting_bytes += item.num_bytes
-            self._changed.notify()
+            self._changed.notify_all()
         self._tell_lag()
         return ""
 
@@ -209,6 +228,7 @@ class Sampler:
     def _done(self) -> None:
         with self._changed:
             self._waiting_bytes -= self._waiting.popleft().num_bytes
+            self._changed.notify_all()
         self._tell_lag()
 
     def _write(self, item: _Waiting) -> str:

@@ -143,6 +143,33 @@ def test_a_request_sent_twice_is_one_sample(bench: MakeBench) -> None:
     assert world.outcomes == {"kept": 1, "repeated": 1}
 
 
+def test_a_request_sent_twice_takes_from_the_quota_once(bench: MakeBench) -> None:
+    world = bench(max_per_minute=10)  # seven by chance
+    for number in range(6):
+        world.offer(f"r{number}")
+        world.offer(f"r{number}")
+    world.offer("r6")
+    world.close()
+    assert world.outcomes == {"kept": 7, "repeated": 6}
+
+
+def test_an_answer_can_be_judged_as_soon_as_it_is_there(bench: MakeBench) -> None:
+    world = bench()
+    for number in range(20):
+        world.offer(f"r{number}")
+        world.sampler.wait_until_written(f"r{number}")
+        assert world.log.get(f"r{number}") is not None
+
+
+def test_nobody_waits_for_an_answer_that_is_no_sample(bench: MakeBench) -> None:
+    log = Held()
+    world = bench(log)
+    world.offer("r1")
+    world.sampler.wait_until_written("r2")
+    world.sampler.wait_until_written("r1", timeout_s=0)
+    assert log.get("r1") is None
+
+
 def test_a_sideways_picture_is_remembered_in_the_size_of_its_file(bench: MakeBench) -> None:
     world = bench()
     picture = replace(make_picture(), pixels=np.zeros((10, 20, 3), np.uint8), orientation=6)
