@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -133,14 +134,17 @@ def batch(app: App, request: BatchRequest, *, open_workers: OpenWorkers = LocalW
     """
     started = time.perf_counter()
     folder, settings = BatchFolder(request.output.absolute()), app.settings
+    known = folder.read_facts()  # what is refused is refused before anything is created
+    wanted = request.version or (known.version if known else "")
+    version, weights_digest, directory = choose_model(app.copies, app.ledger, app.state(), wanted)
+    manifest = app.predictors.verify(directory, expected_digest=weights_digest)
+    asked = _describe(request, settings.batch, version, manifest, app.code_revision)
+    pictures, names = list_pictures(request.place, left_out=folder.path)
+    if known is None:
+        names = chain([*islice(names, 1)], names)  # a place that does not answer says so now
     with folder.held(), stop_request() as stop:
         folder.clear_leftovers()
-        known = folder.read_facts()
-        wanted = request.version or (known.version if known else "")
-        version, weights_digest, directory = choose_model(app.copies, app.ledger, app.state(), wanted)
-        manifest = app.predictors.verify(directory, expected_digest=weights_digest)
-        asked = _describe(request, settings.batch, version, manifest, app.code_revision)
-        pictures, names = list_pictures(request.place, left_out=folder.path)
+        known = folder.read_facts()  # again: another process may have worked on it meanwhile
         if known is None:
             listed = _look_at(pictures, names, asked, manifest.conversion, settings.data.max_picture_mpx)
             facts = folder.plan(asked, plan_shards(listed, units_per_shard=settings.batch.shard_pictures))

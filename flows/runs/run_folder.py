@@ -68,6 +68,7 @@ class RunFolder(Generic[_Facts]):
 
         Raises:
             RefusedError: if the folder holds something else.
+            StorageError: if it is no folder, or may not be read.
             IntegrityError: if its record cannot be read.
         """
         try:
@@ -76,6 +77,8 @@ class RunFolder(Generic[_Facts]):
         except FileNotFoundError:
             self._refuse_other_files()
             return None
+        except OSError as error:
+            raise storage_error(error, self.path) from error
         except (ValueError, msgspec.ValidationError) as error:
             raise IntegrityError(
                 f"the record of this run cannot be read: {error}",
@@ -117,10 +120,9 @@ class RunFolder(Generic[_Facts]):
         return self.path / _FINISHED / f"{number:08d}.json.gz"
 
     def _refuse_other_files(self) -> None:
+        found = self.path.iterdir() if self.path.exists() else ()
         others = sorted(
-            file.name
-            for file in self.path.iterdir()
-            if file.name not in _OWN | self.own and not file.name.startswith(".")
+            file.name for file in found if file.name not in _OWN | self.own and not file.name.startswith(".")
         )
         if others:
             raise RefusedError(

@@ -330,6 +330,24 @@ def test_a_run_that_is_asked_to_stop_says_how_far_it_came(run: Run) -> None:
     assert stopped.value.exit_code == 143
 
 
+@pytest.mark.parametrize("place", ["{photos}/nowhere", "file://{photos}/nowhere", "{photos}/list.csv"])
+def test_a_run_that_is_refused_creates_nothing(run: Run, place: str) -> None:
+    (run.photos / "list.csv").write_text("weight\n3\n")
+    with pytest.raises((NotFoundError, DataError)):
+        run(place=place.format(photos=run.photos))
+    assert not run.output.exists()
+
+
+def test_a_refused_folder_stays_as_it_was(run: Run) -> None:
+    run.output.mkdir()
+    (run.output / "thesis.tex").write_text("years of work")
+    with pytest.raises(RefusedError):
+        run()
+    assert [file.name for file in run.output.iterdir()] == ["thesis.tex"]
+    with pytest.raises(StorageError, match="Not a directory"):
+        run(output=run.output / "thesis.tex")
+
+
 def test_nothing_there_and_nothing_serving_are_said(run: Run, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is nothing here"):
         run(place=str(tmp_path / "nowhere"))
