@@ -68,6 +68,7 @@ class ServingChampion:
         workspace: Holds its references and the settings.
         shared: Holds the references for all hosts.
         teller: Shows progress.
+        check_lease: Raises UnavailableError if another host may be at work on what is shared.
     """
 
     served: ServedModel
@@ -78,6 +79,7 @@ class ServingChampion:
     workspace: Workspace
     shared: SharedFiles
     teller: Teller
+    check_lease: Callable[[], None] = lambda: None
 
     @property
     def settings(self) -> Settings:
@@ -110,7 +112,8 @@ class ServingChampion:
         return ChampionReferences(version, own.held_out, references, known)
 
     def share(self) -> None:
-        """Let all hosts have what is kept about the champion here."""
+        """Let all hosts have what is kept about the champion here. Raises as `check_lease` does."""
+        self.check_lease()
         self.shared.send(self.workspace.baseline_dir(self.weights_digest))
 
     def load(self) -> Predictor:

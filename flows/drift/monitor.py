@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from flows.drift.champion_pictures import ServingChampion
 from flows.drift.gallery import open_gallery
@@ -30,6 +31,7 @@ from flows.workspace.telling import Teller
 from flows.workspace.wiring import App
 from maskloop.clock import Clock
 from maskloop.files import write_text
+from maskloop.ledger.leases import leased
 from maskloop.records.kinds import DriftJudged, TriggerSuppressed, write_record
 from maskloop.settings.workspace_settings import MonitoringSettings, Settings
 from maskloop.state.loop_state import LoopState
@@ -42,12 +44,13 @@ from monitoring.pages.feature_report import FeatureReport
 from monitoring.samples.left_out import tell_clocks, tell_expired, tell_other_versions
 from monitoring.samples.sample_log import SampleLog
 from monitoring.samples.values import Sample
-from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, choose_window
+from monitoring.samples.windows import SUPERSEDED, WINDOW_FILE, Window, WindowPlan, choose_window
 from monitoring.selection.carriers import find_carriers_of
 from monitoring.sequential.confirmation import Watched, confirm
 from registry.ports import RunTracker
 
 DETECTOR = "drift"
+MONITOR_LEASE: Final = "drift check"
 
 
 @dataclass(frozen=True)
@@ -74,61 +77,59 @@ class Monitored:
 def monitor(app: App) -> Monitored:
     """Judge the newest window of samples, write the report, and record a trigger if the loop should turn.
 
-    Each sample is judged at most once, so a second run without new samples changes nothing.
+    Each sample is judged at most once, so a second run without new samples changes nothing. One process of
+    all hosts does it at a time, because the evidence over time is continued as a whole.
 
     Raises:
         NotFoundError: if no champion serves yet.
+        BusyError: if another process does it.
+        UnavailableError: if this one lost its lease meanwhile; it has shared no evidence since.
     """
-    served = app.copies.fetch_champion(app.state())
-    settings, weights_digest = app.settings.monitoring, served.weights_digest
-    decide = partial(
-        decide_whether_to_retrain, app.journal, app.settings, weights_digest, app.clock, by=app.actor
-    )
-    keep_sketches(app.samples, app.sketches, app.clock, app.teller)
-    _finish_last_window(app.samples, app.state(), app.workspace.root)
-    pending, remarks = _find_pending(app.samples, weights_digest, settings, app.state(), app.clock.now())
-    app.samples.prune(app.clock.now())
-    app.corrections.prune(app.clock.now())
-    for remark in remarks:
-        app.teller.say(remark)
-    champion = ServingChampion(
-        served, app.state(), app.data, app.samples, app.copies, app.workspace, app.shared_files, app.teller
-    )
-    now = app.clock.now()
-    watched = watch_production(champion, now)
-    planned = choose_window(pending, weights_digest=weights_digest, settings=settings)
-    if not planned.is_complete:
-        waiting = len(planned.window.samples)
-        said = f"{count(waiting, 'new sample')} so far; a drift check needs {settings.min_window_samples}"
-        return _without_verdict(app.teller, waiting, decide(), said, watched, remarks)
-    if _is_judged(planned.window, app.state()):
-        said = "no new sample since the last drift check"
-        return _without_verdict(app.teller, len(planned.window.samples), decide(), said, watched, remarks)
-    compared = champion.compared
-    found = judge_window(compared.references, planned.window, settings, known=compared.known)
-    note_asked(champion, watched, found, now)
-    found = confirm(found, planned.window, watched)
-    quality = _estimate(champion, planned.window).beside(tell_checks(app.state(), weights_digest))
-    champion.share()
-    evidence = watched.sentence() if watched else ""
-    directory = _write_pages(champion, found, quality, planned.window, app.feature_report, evidence=evidence)
-    judged = describe_verdict(
-        found,
-        planned.window,
-        quality,
-        baseline_digest=compared.references[POOLED].digest,
-        page=str((directory / PAGE).relative_to(app.workspace.root)),
-        evidence=evidence,
-    )
-    write_record(app.ledger, judged, key=f"drift:{judged.window_id}")
-    _show(judged, found.deciding, directory, app.tracker, app.clock, app.teller)
-    _finish_last_window(app.samples, app.state(), app.workspace.root)
-    for sample_id in planned.superseded_ids:
-        app.samples.skip(sample_id, SUPERSEDED)
-    app.teller.say(judged.sentence())
-    trigger = decide()
-    refresh_report(app)
-    return Monitored(judged, 0, trigger, judged.sentence(), watched, remarks)
+    with leased(app.ledger, MONITOR_LEASE, ttl_s=app.settings.retraining.lease_s) as check:
+        served = app.copies.fetch_champion(app.state())
+        settings, weights_digest = app.settings.monitoring, served.weights_digest
+        decide = partial(
+            decide_whether_to_retrain, app.journal, app.settings, weights_digest, app.clock, by=app.actor
+        )
+        keep_sketches(app.samples, app.sketches, app.clock, app.teller)
+        _finish_last_window(app.samples, app.state(), app.workspace.root)
+        pending, remarks = _find_pending(app.samples, weights_digest, settings, app.state(), app.clock.now())
+        app.samples.prune(app.clock.now())
+        app.corrections.prune(app.clock.now())
+        for remark in remarks:
+            app.teller.say(remark)
+        champion = ServingChampion(
+            served,
+            app.state(),
+            app.data,
+            app.samples,
+            app.copies,
+            app.workspace,
+            app.shared_files,
+            app.teller,
+            check_lease=check,
+        )
+        now = app.clock.now()
+        watched = watch_production(champion, now)
+        planned = choose_window(pending, weights_digest=weights_digest, settings=settings)
+        if said := _why_not_judged(planned, app.state(), settings.min_window_samples):
+            return _without_verdict(app.teller, len(planned.window.samples), decide(), said, watched, remarks)
+        compared = champion.compared
+        found = judge_window(compared.references, planned.window, settings, known=compared.known)
+        note_asked(champion, watched, found, now)
+        found = confirm(found, planned.window, watched)
+        quality = _estimate(champion, planned.window).beside(tell_checks(app.state(), weights_digest))
+        champion.share()
+        judged, directory = _publish(champion, found, quality, planned.window, app.feature_report, watched)
+        write_record(app.ledger, judged, key=f"drift:{judged.window_id}")
+        _show(judged, found.deciding, directory, app.tracker, app.clock, app.teller)
+        _finish_last_window(app.samples, app.state(), app.workspace.root)
+        for sample_id in planned.superseded_ids:
+            app.samples.skip(sample_id, SUPERSEDED)
+        app.teller.say(judged.sentence())
+        trigger = decide()
+        refresh_report(app)
+        return Monitored(judged, 0, trigger, judged.sentence(), watched, remarks)
 
 
 def _find_pending(
@@ -217,9 +218,12 @@ def decide_whether_to_retrain(
     return decision.reason
 
 
-def _is_judged(window: Window, state: LoopState) -> bool:
-    """Say whether these are the samples of the last verdict, which wait for more scenes."""
-    return state.last_drift is not None and state.last_drift[1].window_id == window.window_id
+def _why_not_judged(planned: WindowPlan, state: LoopState, min_samples: int) -> str:
+    """Say why a window waits for more samples; empty if it is judged now."""
+    if not planned.is_complete:
+        return f"{count(len(planned.window.samples), 'new sample')} so far; a drift check needs {min_samples}"
+    is_judged = state.last_drift is not None and state.last_drift[1].window_id == planned.window.window_id
+    return "no new sample since the last drift check" if is_judged else ""
 
 
 def _finish_last_window(samples: SampleLog, state: LoopState, root: Path) -> None:
@@ -230,16 +234,15 @@ def _finish_last_window(samples: SampleLog, state: LoopState, root: Path) -> Non
         samples.mark_scored(DETECTOR, json.loads(ids.read_text()))
 
 
-def _write_pages(
+def _publish(
     champion: ServingChampion,
     found: JudgedSources,
     quality: WindowQuality,
     window: Window,
     features: FeatureReport,
-    *,
-    evidence: str,
-) -> Path:
-    """Write the pages of a verdict and return their folder; the record that names them is written later.
+    watched: Watched | None,
+) -> tuple[DriftJudged, Path]:
+    """Write the pages of a verdict; return the record that names them, not written yet, and their folder.
 
     Args:
         champion: What was judged; the pages are written to its workspace's reports.
@@ -247,9 +250,9 @@ def _write_pages(
         quality: How good the champion probably is in the window.
         window: The judged window.
         features: Writes the page of the features' distributions.
-        evidence: What the sequential detector says; empty without one.
+        watched: The evidence over time; None without a budget.
     """
-    settings = champion.settings
+    settings, evidence = champion.settings, watched.sentence() if watched else ""
     directory = champion.workspace.reports_dir / "drift" / found.deciding.verdict.window_id
     carriers = find_carriers_of(found, window)
     write_pages(
@@ -265,7 +268,15 @@ def _write_pages(
     )
     waits = waits_for_scenes(found.deciding.verdict, settings.monitoring)
     write_text(directory / WINDOW_FILE, json.dumps([] if waits else window.sample_ids))
-    return directory
+    judged = describe_verdict(
+        found,
+        window,
+        quality,
+        baseline_digest=champion.compared.references[POOLED].digest,
+        page=str((directory / PAGE).relative_to(champion.workspace.root)),
+        evidence=evidence,
+    )
+    return judged, directory
 
 
 def _as_trigger_state(state: LoopState, weights_digest: str, now: datetime) -> TriggerState:

@@ -153,7 +153,11 @@ def monitor_flow(workspace: str) -> str:
     app = _open(workspace)
     if app.state().champion is None:
         return "nothing serves yet"
-    found = _step("monitor")(monitor)(app)
+    try:
+        found = _step("monitor")(monitor)(app)
+    except BusyError as error:  # another host's
+        app.teller.say(str(error))
+        return str(error)
     _reconcile(workspace)
     return found.judged.outcome if found.judged else f"{found.num_pending} samples wait"
 

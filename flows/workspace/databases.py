@@ -48,4 +48,4 @@ def send_own_files(app: App) -> int:
     """
     workspace = app.workspace
     folders = (workspace.samples_dir / "pictures", workspace.slices_dir, workspace.baselines_dir)
-    return sum(app.shared_files.send(folder) for folder in folders)
+    return sum(app.shared_files.send(folder, only_missing=True) for folder in folders)

@@ -55,12 +55,13 @@ class SharedFiles:
                 write_bytes(file, data)
         return len(found)
 
-    def send(self, path: Path, *, held_in: Path | None = None) -> int:
+    def send(self, path: Path, *, held_in: Path | None = None, only_missing: bool = False) -> int:
         """Put a file, or a folder and all below, into the store; return how many it did not have so.
 
         Args:
             path: Below the root.
             held_in: Where its files lie, if not there.
+            only_missing: What the store has stays, even if it differs.
 
         Raises:
             MaskloopError: as `Blobs` does.
@@ -74,7 +75,7 @@ class SharedFiles:
         there = {blob.name: blob for blob in self._listed(self._blobs, path)} if files else {}
         num_sent = 0
         for name, file in sorted(files.items(), key=lambda one: (one[1].stat().st_size == 0, one[0])):
-            if name in there and _is_same(file, there[name]):
+            if name in there and (only_missing or _is_same(file, there[name])):
                 continue
             data = file.read_bytes()
             if name in there and not there[name].md5 and self._blobs.get(name) == data:

@@ -114,6 +114,9 @@ def test_files_that_one_host_sends_another_brings(blobs: Blobs, tmp_path: Path) 
         (first / name).write_bytes(content)
     assert SharedFiles(first, blobs).send(first / "set") == 2
     assert SharedFiles(first, blobs).send(first / "set") == 0
+    (second / "set").mkdir(parents=True)
+    (second / "set" / "one.npz").write_bytes(b"older than the other host's")
+    assert SharedFiles(second, blobs).send(second / "set", only_missing=True) == 0
     SharedFiles(second, blobs).bring(second / "set")
     assert sorted(file.name for file in (second / "set").iterdir()) == ["complete", "one.npz"]
     (second / "set" / "one.npz").write_bytes(b"2")

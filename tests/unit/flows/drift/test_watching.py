@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.answering.batch_prediction import predict
+from flows.drift.champion_pictures import ServingChampion
 from flows.drift.monitor import Monitored, monitor
 from flows.drift.simulation import simulate_monitoring
 from flows.loop.cycles import abandon_cycle
 from flows.loop.reconcile import reconcile
 from flows.pages.status import describe_status
-from maskloop.errors import RefusedError
+from flows.workspace.telling import SilentTeller
+from maskloop.blobs.folder import FolderBlobs
+from maskloop.blobs.shared_files import SharedFiles
+from maskloop.errors import BusyError, RefusedError, UnavailableError
 from maskloop.records.kinds import DriftJudged, TriggerRecorded
 from monitoring.pages.simulation_page import write_simulation_page
 from monitoring.sequential.storage import load_detector
@@ -112,6 +117,67 @@ def test_a_cycle_that_ends_after_an_alarm_answers_it_and_the_evidence_begins_ane
     assert found.watched is not None
     assert found.watched.alarms == ()
     assert 0 < found.watched.detector.num_scenes <= 35
+
+
+class Meanwhile(SilentTeller):
+    """Lets another host do something while a check is under way."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.do, self.num_done = do, 0
+
+    def say(self, sentence: str) -> None:
+        if sentence.startswith("evidence over time"):
+            self.num_done += 1
+            self.do()
+
+
+def test_while_one_host_checks_another_is_refused_and_counts_no_scene_twice(world: World) -> None:
+    def check_too() -> None:
+        with pytest.raises(BusyError, match="drift check is already running"):
+            monitor(world.app(actor="another host"))
+
+    folder = world.workspace.root.parent / "from 1000"
+    folder.mkdir()
+    for number in range(1000, 1040):
+        (folder / f"{number}.png").write_bytes(draw_under_lamp(number, 60)[0])
+    predict(world.app(), [folder])
+    meanwhile = Meanwhile(check_too)
+    found = monitor(replace(world.app(), teller=meanwhile))
+    assert meanwhile.num_done > 0
+    assert found.judged is not None
+    file = world.workspace.detector_file(found.judged.weights_digest)
+    before = file.read_bytes()
+    monitor(world.app(actor="another host"))
+    assert file.read_bytes() == before
+    assert len(world.of_kind(DriftJudged)) == 1
+
+
+def test_a_host_that_lost_its_lease_leaves_what_the_other_shares(world: World, tmp_path: Path) -> None:
+    found = answer(world, range(1000, 1040))
+    assert found.judged is not None
+    app, blobs = world.app(), FolderBlobs(tmp_path / "shared")
+    file = world.workspace.detector_file(found.judged.weights_digest)
+    name = file.relative_to(world.workspace.state_dir).as_posix()
+    blobs.put(name, b"the other host's")
+
+    def check_lease() -> None:
+        raise UnavailableError("the lease on drift check was lost")
+
+    champion = ServingChampion(
+        app.copies.fetch_champion(app.state()),
+        app.state(),
+        app.data,
+        app.samples,
+        app.copies,
+        app.workspace,
+        SharedFiles(world.workspace.state_dir, blobs),
+        app.teller,
+    )
+    with pytest.raises(UnavailableError):
+        replace(champion, check_lease=check_lease).share()
+    assert blobs.get(name) == b"the other host's"
+    champion.share()
+    assert blobs.get(name) == file.read_bytes()
 
 
 def test_a_damaged_state_begins_anew(world: World) -> None:

@@ -99,6 +99,7 @@ SHOWN_BY = {
     "reports/gameday.html": ("../gameday/test_gameday.py", "test_the_page_tells_each_step"),
     "reports/drift": ("../drift/test_monitor.py", "test_status_names_the_page_of_the_last_drift_check"),
     "tuning/SEARCH/best.toml": ("../tuning/test_story.py", "fragment_file"),
+    "engines/*/*-crash.txt": ("../engines/test_engine_decisions.py", "-crash.txt"),
     "samples/pictures": ("../../../contracts/test_sample_log.py", "picture"),
     "known-files.json": ("../../dataset/versions/test_revision.py", "known-files.json"),
     "processes.json": ("../workspace/test_leftovers.py", "processes.json"),
