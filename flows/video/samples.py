@@ -108,7 +108,7 @@ class SpacedSamples:
 def is_apart(time_s: float, last_s: float | None, gap_s: float) -> bool:
     """Tell whether a frame lies a gap or more behind the last sample.
 
-    >>> is_apart(0.0, None, 10.0), is_apart(9.9, 0.0, 10.0), is_apart(10.0, 0.0, 10.0)
+    >>> is_apart(0.0, None, 10.0), is_apart(9.9, 0.0, 10.0), is_apart(0.6, 0.4, 0.2)
     (True, False, True)
     """
-    return last_s is None or time_s - last_s >= gap_s
+    return last_s is None or round(time_s - last_s, 6) >= gap_s
