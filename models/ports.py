@@ -1,7 +1,7 @@
 """What the rest of the project asks of models: ports in plain words that import no torch.
 
 The parts behind them are built in `flows.workspace.wiring` alone; tests hand in fakes. One contract suite,
-`tests/contracts/test_model_ports.py`, holds for both.
+`tests/contracts/test_model_ports.py`, holds for both; searchers, which need Ray, have `tests/cluster`.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ from models.validation.class_iou import measure_class_iou
 
 RESULTS: Final = Path(__file__).resolve().parent / "runs"
 TPE, RANDOM = "TPE and ASHA", "random, all to the end"
+FILES: Final = {TPE: "tpe", RANDOM: "random"}
 OTHER_SEED: Final = 1000
 UNTUNED: Final = {
     "learning_rate": "1e-3",
@@ -82,7 +83,7 @@ def main() -> None:
     kept = RESULTS / f"searches-{wanted.pictures}-{wanted.full}"
     for seed in range(wanted.seeds):
         for name in (RANDOM, TPE):
-            file = kept / f"{name.split()[0].lower()}-{seed}.json"
+            file = kept / f"{FILES[name]}-{seed}.json"
             if not file.exists():
                 row = search(name, version, settings, seed=seed, full=wanted.full, folder=kept / "trials")
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +196,7 @@ def read_lines(folder: Path, seeds: Sequence[int]) -> list[Line]:
     """Read what was found."""
     lines = []
     for name in (RANDOM, TPE):
-        rows = [json.loads((folder / f"{name.split()[0].lower()}-{seed}.json").read_text()) for seed in seeds]
+        rows = [json.loads((folder / f"{FILES[name]}-{seed}.json").read_text()) for seed in seeds]
         if name == RANDOM:
             first = [row["first"] for row in rows]
             tested = tuple(one["test"] for one in first)

@@ -27,6 +27,7 @@ from maskloop.ledger.leases import leased
 from maskloop.settings.model_settings import TuneSettings
 from maskloop.settings.workspace_settings import GateSettings, Settings, parse_settings
 from maskloop.stopping import StopRequest, stop_request
+from maskloop.wording import count
 from models.search.space import Space, Values, make_space
 
 _LEASE: Final = "search"
@@ -73,7 +74,7 @@ def tune(app: App, *, request: TuneRequest) -> TuneReport:
 
 def _refuse_if_stopped(stop: StopRequest, num_trials: int) -> None:
     if stop.is_made():
-        error = StoppedError(f"the search was stopped; its {num_trials} trials are kept")
+        error = StoppedError(f"the search was stopped; {count(num_trials, 'trial')} kept")
         error.exit_code = stop.exit_code
         raise error
 
@@ -138,9 +139,9 @@ def _describe_plan(search: Search) -> dict[str, Any]:
 
 
 def _say_beginning(search: Search, num_trials: int) -> str:
-    went = f"goes on after {num_trials} trials" if num_trials else "begins"
+    went = f"goes on after {count(num_trials, 'trial')}" if num_trials else "begins"
     known = len(search.warm.known)
-    earlier = f", with {known} results of earlier trainings and searches" if known else ""
+    earlier = f", with {count(known, 'result')} of earlier trainings and searches" if known else ""
     left = search.asked.hours - search.facts.spent_s / 3600.0
     return (
         f"search {search.facts.search_id} on {search.version.tag} {went}{earlier}: "
@@ -163,7 +164,7 @@ def _conclude(
         _apply(file, text, found.values)
     rows = trial_rows(trials, classes)
     if num_waiting := runs.flush():
-        teller.say(f"{num_waiting} trials are not in MLflow yet; the same command sends them")
+        teller.say(f"not in MLflow yet: {count(num_waiting, 'trial')}; the same command sends them")
     runs.conclude(fragment, rows, "finished")
     is_full = search.asked.max_trials and len(trials) >= search.asked.max_trials
     return TuneReport(

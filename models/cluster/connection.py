@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
@@ -16,6 +18,8 @@ from maskloop.settings.model_settings import ClusterSettings
 
 _OBJECT_STORE_BYTES: Final = 2**29
 _CALL_S: Final = 10.0
+_STARTS: Final = 3
+"""Ray gives its processes half a minute to start, which is not always enough on a busy machine."""
 _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anyone
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in settings are those of this process
@@ -34,11 +38,27 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     with TemporaryDirectory(prefix="maskloop-ray-", ignore_cleanup_errors=True) as folder:
-        _begin(cluster, folder)
+        with _signals_kept():
+            _begin(cluster, folder)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put handlers of signals back: Ray takes SIGTERM for itself, and ends this process with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {sign: signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            if handler is not None:
+                signal.signal(sign, handler)
 
 
 def _begin(cluster: ClusterSettings, folder: str) -> None:
@@ -52,7 +72,7 @@ def _begin(cluster: ClusterSettings, folder: str) -> None:
     there = {"address": cluster.address}
     try:
         _call(cluster.address)
-        ray.init(**(there if cluster.address else here), log_to_driver=False, logging_level="ERROR")
+        _init(there if cluster.address else here, attempts=1 if cluster.address else _STARTS)
     except Exception as error:  # Ray has no class of its own for a start that takes too long
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "mismatch" in str(error):
@@ -71,6 +91,16 @@ def _begin(cluster: ClusterSettings, folder: str) -> None:
             hint="look at `ray status`; this machine must belong to the cluster (`ray start --address=...`). "
             "An empty training.cluster.address trains here",
         ) from error
+
+
+def _init(arguments: dict[str, Any], *, attempts: int) -> None:
+    try:
+        ray.init(**arguments, log_to_driver=False, logging_level="ERROR")
+    except Exception:
+        ray.shutdown()  # ends those of its processes that did start
+        if attempts == 1:
+            raise
+        _init(arguments, attempts=attempts - 1)
 
 
 def _call(address: str) -> None:

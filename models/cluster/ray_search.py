@@ -60,6 +60,7 @@ class RayTuneSearcher:
             os.environ.setdefault(name, value)
         cluster, folder = plan.request.settings.training.cluster, plan.request.checkpoint_dir
         folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / _RAY_FOLDER, ignore_errors=True)  # of a search that was killed
         with connected(cluster):
             room, count = find_trial_room(
                 plan.request.device, ray.cluster_resources(), plan.concurrent_trials
@@ -74,7 +75,7 @@ class RayTuneSearcher:
                     max_concurrent_trials=count,
                     search_alg=_Suggestions(course),
                     scheduler=make_scheduler(plan),
-                    reuse_actors=False,
+                    trial_dirname_creator=_name_folder,
                 ),
                 run_config=tune.RunConfig(
                     name=_RAY_FOLDER,
@@ -267,6 +268,11 @@ def make_scheduler(plan: SearchPlan) -> TrialScheduler:
             value = objective(measured.metrics, plan.critical_classes)
             scheduler.on_trial_result(None, known, {STEP: measured.step, OBJECTIVE: value})
     return scheduler
+
+
+def _name_folder(trial: Any) -> str:
+    """Ray's own names tell all values, which makes them as long as a file system allows."""
+    return str(trial.trial_id)
 
 
 def _last_line(trial: Any) -> str:

@@ -110,7 +110,7 @@ def test_a_request_to_stop_is_heard_and_the_same_command_goes_on(world):
         hear(plan, trial, on_trial, should_stop)
 
     world.searcher._run = run
-    with pytest.raises(StoppedError, match="its 2 trials are kept") as stopped:
+    with pytest.raises(StoppedError, match="2 trials kept") as stopped:
         search(world, trials=3)
     assert stopped.value.exit_code == 143
     assert world.tracker.runs[f"run-search:{ids(world)}"].status == "failed"
