@@ -44,8 +44,8 @@ class Looks:
         num_parts = max(1, ceil(len(hashes) / self.most))
         if num_parts == 1:
             return hashes
-        part = self.turn % num_parts
-        return frozenset(md5 for md5 in hashes if int(md5[:4], 16) % num_parts == part)
+        begins = {f"{number:04x}" for number in range(self.turn % num_parts, 16**4, num_parts)}
+        return frozenset(md5 for md5 in hashes if md5[:4] in begins)
 
 
 ALL_LOOKS: Final = Looks(0, most=sys.maxsize)

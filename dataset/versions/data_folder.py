@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -60,7 +60,7 @@ class DataFolder:
                 hint="Move the link out of the workspace and run the same command again",
             )
         known = self._versions(self._pin, self._journal / "next.dvc")
-        self._refuse(self._data, known, _not_due(known, known[-1:], looks))
+        self._refuse(self._data, known, _not_due(known, looks))
 
     @contextmanager
     def replaced(self, pin: str, looks: Looks = ALL_LOOKS) -> Iterator[None]:
@@ -77,7 +77,7 @@ class DataFolder:
         self._open_journal(pin)
         try:
             before, after = self._versions(self._pin), manifest(self._objects, find_md5(pin))
-            found = self._refuse(self._data, before, _not_due(before, [after], looks))
+            found = self._refuse(self._data, before, _not_due([*before, after], looks))
             self._set_aside(name for name, md5 in found.items() if after.get(name) != md5)
             self._refuse(self._journal / "data", before)  # nobody can edit them from here on
             self._clear_left_by_desktops()
@@ -202,28 +202,24 @@ class DataFolder:
         for name, entry in _walk(folder):
             if entry.name in _LEFT_BY_DESKTOPS:
                 continue
-            if name not in names or not entry.is_file():
+            if not entry.is_file():
                 found[name] = ""
+            elif name in unasked:
+                found[name] = unasked[name]
             else:
-                found[name] = unasked.get(name) or self._known.md5(entry.path)
+                found[name] = self._known.md5(entry.path) if name in names else ""
         return found
 
 
-def _not_due(
-    known: Sequence[Mapping[str, str]], stays: Sequence[Mapping[str, str]], looks: Looks
-) -> dict[str, str]:
-    """Return the pictures, with their md5, that a version put there, that stay, and that are not due."""
-    due = looks.due(md5 for files in stays for md5 in files.values())
-    kept = [
-        {name: md5 for name, md5 in files.items() if name.startswith(_PICTURES) and md5 not in due}
-        for files in stays
-    ]
-    return {
-        name: md5
-        for files in kept
-        for name, md5 in files.items()
-        if all(version.get(name, md5) == md5 for version in known)
-    }
+def _not_due(versions: Sequence[Mapping[str, str]], looks: Looks) -> dict[str, str]:
+    """Return the pictures, with their md5, that all versions have and that are not due."""
+    if not versions:
+        return {}
+    due = looks.due(versions[-1].values())
+    shared: Collection[tuple[str, str]] = versions[0].items()
+    for files in versions[1:]:
+        shared = files.items() & shared
+    return {name: md5 for name, md5 in shared if md5 not in due and name.startswith(_PICTURES)}
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -271,7 +267,10 @@ def sort_out(
     >>> sort_out({"a": "1", "b": "2", "c": "3"}, [{"a": "1", "b": "9", "d": "4"}])
     (('c',), ('b',))
     """
-    lost = sorted(name for name, md5 in found.items() if all(each.get(name) != md5 for each in known))
+    unknown: Collection[tuple[str, str]] = found.items()
+    for each in known:
+        unknown = set(unknown) - each.items()
+    lost = sorted(name for name, _ in unknown)
     edited = tuple(name for name in lost if any(name in each for each in known))
     return tuple(name for name in lost if name not in edited), edited
 
