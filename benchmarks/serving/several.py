@@ -13,7 +13,7 @@ import shutil
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,25 +75,28 @@ def main() -> None:
             switches.append(take_turn(two, ask_two, NAMES, pictures, 3 * 8, num_clients=1))
         waits = measure_neighbour(ask_three, pictures)
         memory = {name: round(server.pss_mb()) for name, (server, _) in services.items()}
+    print(json.dumps(summarise(measured, switches, size_mib, memory, waits), indent=1))
+
+
+def summarise(
+    measured: Mapping[str, Sequence[Turn]],
+    switches: Sequence[Turn],
+    size_mib: float,
+    memory: Mapping[str, int],
+    waits: Mapping[str, float],
+) -> dict[str, object]:
+    """Return the figures of the table: the best of the rounds, and ratios to a service of one model."""
     best = {name: min(turn.cpu_ms for turn in turns) for name, turns in measured.items()}
-    print(
-        json.dumps(
-            {
-                "files_mib": round(size_mib, 1),
-                "cpu_ms_per_request": {name: round(value, 2) for name, value in best.items()},
-                "throughput_ratio_to_one": {
-                    name: round(best["one"] / value, 3) for name, value in best.items()
-                },
-                "switch_cpu_ms": round(min(turn.cpu_ms for turn in switches) - best["two of three"], 1),
-                "switch_ms_median": round(
-                    statistics.median(ms for turn in switches for ms in turn.latency_ms), 1
-                ),
-                "memory_mib": memory,
-                "neighbour": waits,
-            },
-            indent=1,
-        )
-    )
+    latency_ms = [ms for turn in switches for ms in turn.latency_ms]
+    return {
+        "files_mib": round(size_mib, 1),
+        "cpu_ms_per_request": {name: round(value, 2) for name, value in best.items()},
+        "throughput_ratio_to_one": {name: round(best["one"] / value, 3) for name, value in best.items()},
+        "switch_cpu_ms": round(min(turn.cpu_ms for turn in switches) - best["two of three"], 1),
+        "switch_ms_median": round(statistics.median(latency_ms), 1),
+        "memory_mib": memory,
+        "neighbour": waits,
+    }
 
 
 def copy_workspaces(root: Path) -> list[Path]:

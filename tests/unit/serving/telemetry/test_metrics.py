@@ -331,9 +331,7 @@ for version in (sys.argv[1], "1"):
     metrics.serving_changed(Wanted(ServedModel(Path("m"), version, version * 64, "b" * 64)))
 metrics.request_ended(status=200, cause="", version="1", seconds=0.1)
 metrics.queue_changed(length=2, waiting_s=float(sys.argv[2]))
-other = Metrics("rust")  # another model of the same service
-other.request_ended(status=200, cause="", version="1", seconds=0.1)
-other.queue_changed(length=7, waiting_s=9.0)
+Metrics("rust").request_ended(status=200, cause="", version="1", seconds=0.1)  # another model
 print("ready", flush=True)
 for line in sys.stdin:
     print(metrics.render()[0].decode().replace(chr(10), chr(9)), flush=True)
