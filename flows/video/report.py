@@ -22,6 +22,23 @@ _REPORT_FILE: Final = "report.json"
 
 
 @dataclass(frozen=True)
+class HowTold:
+    """What the second pass was asked for: a report of the same is not made again.
+
+    Attributes:
+        file: The answers.
+        smoothing_frames: Frames on either side that take part.
+        lost_s: How long an object may stay unseen.
+        overlay: Whether the answers are drawn into a video.
+    """
+
+    file: str
+    smoothing_frames: int
+    lost_s: float
+    overlay: bool
+
+
+@dataclass(frozen=True)
 class VideoReport:
     """What a run did, what was measured, and what it cost.
 
@@ -45,6 +62,7 @@ class VideoReport:
         num_smoothed: Of them, those whose mask smoothing changed.
         smoothed_iou: Mean IoU of changed masks with the measured ones; None if there are none.
         smoothing_frames: Frames on either side that took part; 0: what was measured is told.
+        lost_s: How long an object could stay unseen until its track ended.
         num_rest_pairs: Pairs of consecutive frames in which an object was at rest; the figures below are of
             them.
         jitter_before: 1 minus the mean IoU of the measured masks in such a pair; None without pairs.
@@ -78,6 +96,7 @@ class VideoReport:
     num_smoothed: int
     smoothed_iou: float | None
     smoothing_frames: int
+    lost_s: float
     num_rest_pairs: int
     jitter_before: float | None
     jitter_after: float | None
@@ -91,30 +110,24 @@ class VideoReport:
     currency: str
 
 
-def find_report(
-    folder: VideoFolder, answer_file: Path, smoothing_frames: int | None, *, overlay: bool
-) -> VideoReport | None:
+def find_report(folder: VideoFolder, how: HowTold) -> VideoReport | None:
     """Return the report of an earlier call that asked for the same, if all that it wrote is still there."""
     try:
         known = msgspec.json.decode((folder.path / _REPORT_FILE).read_bytes(), type=VideoReport)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
-    is_same = known.smoothing_frames == smoothing_frames and bool(known.overlay_file) == overlay
-    files = [known.tracks_file, known.set_aside_file, *filter(None, [known.overlay_file])]
-    if not is_same or known.file != str(answer_file) or not all(map(_exists, [known.file, *files])):
-        return None
-    return known
+    files = [known.file, known.tracks_file, known.set_aside_file, *filter(None, [known.overlay_file])]
+    then = HowTold(known.file, known.smoothing_frames, known.lost_s, bool(known.overlay_file))
+    return known if then == how and all(Path(file).exists() for file in files) else None
 
 
 def write_report(
     folder: VideoFolder,
     run: VideoRun,
     tally: Tally,
-    answer_file: Path,
+    how: HowTold,
     settings: BatchSettings,
     *,
-    smoothing_frames: int | None,
-    overlay: bool,
     num_before: int,
     seconds: float,
 ) -> VideoReport:
@@ -130,8 +143,8 @@ def write_report(
         set_aside, ({"frame": frame, "time_s": at_s, "reason": reason} for frame, at_s, reason in apart)
     )
     report = VideoReport(
-        file=str(answer_file),
-        overlay_file=str(folder.path / OVERLAY_FILE) if overlay else "",
+        file=how.file,
+        overlay_file=str(folder.path / OVERLAY_FILE) if how.overlay else "",
         tracks_file=str(tracks),
         set_aside_file=str(set_aside),
         version=run.version,
@@ -148,7 +161,8 @@ def write_report(
         num_below_threshold=tally.num_below_threshold,
         num_smoothed=tally.num_smoothed,
         smoothed_iou=tally.sum_iou / tally.num_smoothed if tally.num_smoothed else None,
-        smoothing_frames=smoothing_frames or 0,
+        smoothing_frames=how.smoothing_frames,
+        lost_s=how.lost_s,
         num_rest_pairs=jitter.num_pairs,
         jitter_before=jitter.before,
         jitter_after=jitter.after,
@@ -163,10 +177,6 @@ def write_report(
     )
     write_text(folder.path / _REPORT_FILE, json.dumps(asdict(report), indent=1) + "\n")
     return report
-
-
-def _exists(file: str) -> bool:
-    return Path(file).exists()
 
 
 def _write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

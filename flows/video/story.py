@@ -14,8 +14,8 @@ from dataset.videos.writing import written_video
 from flows.runs.model_choice import choose_model
 from flows.video.answering import answer_video
 from flows.video.following import FollowedFrame, follow_frames
-from flows.video.outputs import OUTPUTS, draw_frames, write_answers
-from flows.video.report import OVERLAY_FILE, VideoReport, find_report, write_report
+from flows.video.outputs import OUTPUTS, Writer, draw_frames, write_answers
+from flows.video.report import OVERLAY_FILE, HowTold, VideoReport, find_report, write_report
 from flows.video.samples import FrameSamples, NoSamples, SpacedSamples
 from flows.video.tally import Tally
 from flows.video.video_folder import VideoFolder, VideoRun
@@ -87,52 +87,52 @@ def video(app: App, request: VideoRequest, *, make_tracker: MakeTracker = ByteTr
     folder = VideoFolder(request.output.absolute())
     with SandboxedVideo(path, DecodingLimits(max_mpx=settings.data.max_picture_mpx)) as opened, folder.held():
         folder.clear_leftovers()
-        known = folder.read_facts()
-        tracker = make_tracker(opened.facts.rate, settings.video.lost_s)
+        known, state = folder.read_facts(), app.state()
         wanted = request.version or (known.version if known else "")
-        state = app.state()
         version, weights_digest, directory = choose_model(app.copies, app.ledger, state, wanted)
-        served = ServedModel(directory, version, weights_digest, blessing_id="")
-        manifest = app.predictors.verify(served.directory, expected_digest=served.weights_digest)
-        run = _describe(request, settings.batch, path, opened, served.version, manifest, app.code_revision)
-        if known is None:
-            folder.begin(run)
-        else:
-            folder.refuse_unless_same(known, run)
-            run = known
-        answer_file = folder.path / f"predictions{OUTPUTS[request.wanted][0]}"
-        told_before = find_report(folder, answer_file, request.smoothing_frames, overlay=request.overlay)
-        if told_before:
-            return told_before
-        num_before = folder.num_frames()
-        if not folder.is_complete():
-            predictor = app.copies.load(served.directory, served.weights_digest)
-            is_champion = state.champions[-1:] == ((served.version, served.weights_digest),)
-            samples: FrameSamples = NoSamples()
-            if request.sample_gap_s and is_champion:
-                samples = SpacedSamples(
-                    app.samples, app.clock, served, predictor, request.source, request.sample_gap_s
-                )
-            with stop_request() as stop, app.teller.progress(f"version {run.version} answers") as progress:
-                answer_video(opened, predictor, folder, run, samples, progress, stop)
-        with app.teller.progress("frames are smoothed") as progress:
-            tally = _tell(folder, opened, run, request, tracker, answer_file, progress)
-        report = write_report(
-            folder,
-            run,
-            tally,
-            answer_file,
-            settings.batch,
-            smoothing_frames=request.smoothing_frames,
-            overlay=request.overlay,
-            num_before=num_before,
-            seconds=time.perf_counter() - started,
+        manifest = app.predictors.verify(directory, expected_digest=weights_digest)
+        asked = _describe(request, settings.batch, path, opened, version, manifest, app.code_revision)
+        run = _begin(folder, known, asked)
+        how = HowTold(
+            str(folder.path / f"predictions{OUTPUTS[request.wanted][0]}"),
+            request.smoothing_frames or 0,
+            settings.video.lost_s,
+            request.overlay,
         )
+        report = find_report(folder, how)
+        if report is None:
+            tracker = make_tracker(run.rate, how.lost_s)
+            num_before = folder.num_frames()
+            if not folder.is_complete():
+                predictor = app.copies.load(directory, weights_digest)
+                samples: FrameSamples = NoSamples()
+                if request.sample_gap_s and state.champions[-1:] == ((version, weights_digest),):
+                    served = ServedModel(directory, version, weights_digest, blessing_id="")
+                    samples = SpacedSamples(
+                        app.samples, app.clock, served, predictor, request.source, request.sample_gap_s
+                    )
+                with stop_request() as stop, app.teller.progress(f"version {version} answers") as progress:
+                    answer_video(opened, predictor, folder, run, samples, progress, stop)
+            with app.teller.progress("frames are smoothed") as progress:
+                tally = _tell(folder, opened, run, how, OUTPUTS[request.wanted][1], tracker, progress)
+            seconds = time.perf_counter() - started
+            report = write_report(
+                folder, run, tally, how, settings.batch, num_before=num_before, seconds=seconds
+            )
     if not report.num_answered:
         raise DataError(
             "no frame could be answered", where=request.video, hint=f"{report.set_aside_file} says why"
         )
     return report
+
+
+def _begin(folder: VideoFolder, known: VideoRun | None, asked: VideoRun) -> VideoRun:
+    """Return the run of the folder, which begins now unless it is known."""
+    if known is None:
+        folder.begin(asked)
+        return asked
+    folder.refuse_unless_same(known, asked)
+    return known
 
 
 def _complete(request: VideoRequest, settings: VideoSettings) -> VideoRequest:
@@ -193,9 +193,9 @@ def _tell(
     folder: VideoFolder,
     opened: Video,
     run: VideoRun,
-    request: VideoRequest,
+    how: HowTold,
+    write_answer: Writer,
     tracker: Tracker,
-    answer_file: Path,
     progress: Callable[[int, int], None],
 ) -> Tally:
     """Write the answers, and the video with them if that was asked for; return what was counted."""
@@ -206,11 +206,11 @@ def _tell(
             yield frame
             progress(number, total)
 
-    frames = follow_frames(folder, run, tracker, request.smoothing_frames or 0)
-    if not request.overlay:
-        write_answers(answer_file, run, telling(frames), OUTPUTS[request.wanted][1])
+    frames = follow_frames(folder, run, tracker, how.smoothing_frames)
+    if not how.overlay:
+        write_answers(Path(how.file), run, telling(frames), write_answer)
         return tally
     with written_video(folder.path / OVERLAY_FILE, rate=run.rate) as write:
         drawn = draw_frames(frames, opened, run, write)
-        write_answers(answer_file, run, telling(drawn), OUTPUTS[request.wanted][1])
+        write_answers(Path(how.file), run, telling(drawn), write_answer)
     return tally

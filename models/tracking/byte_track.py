@@ -7,6 +7,7 @@ tracks that are left.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -92,25 +93,21 @@ class _OfOneClass:
         self._tracker = tracker
         self._numbers: dict[int, tuple[Any, int]] = {}
 
-    def follow(self, time_s: float, given: Any, rows: NDArray[np.int64], number: Any) -> NDArray[np.int64]:
+    def follow(
+        self, time_s: float, given: Any, rows: NDArray[np.int64], number: Callable[[], int]
+    ) -> NDArray[np.int64]:
         told = self._tracker.update(given, timestamp=time_s)
+        tracks = self._tracker.tracks
+        begun = [track for track in tracks if id(track) not in self._numbers]
+        self._numbers = {id(track): self._numbers.get(id(track), (track, NO_TRACK)) for track in tracks}
+        ours_of = {track.tracker_id: ours for track, ours in self._numbers.values()}
         number_of_row: dict[int, int] = {}
-        begun = [track for track in self._tracker.tracks if id(track) not in self._numbers]
-        self._numbers = {
-            id(track): self._numbers.get(id(track)) or (track, 0) for track in self._tracker.tracks
-        }
-        by_their_number = {
-            track.tracker_id: ours for track, ours in self._numbers.values() if track.tracker_id >= 0
-        }
-        untracked = []
-        for row, confidence, theirs in zip(
-            told.data.get("row", ()), told.confidence if len(told) else (), told.tracker_id, strict=True
-        ):
+        for place in range(len(told)):
+            row, theirs = int(told.data["row"][place]), int(told.tracker_id[place])
             if theirs >= 0:
-                number_of_row[int(row)] = by_their_number[int(theirs)]
-            elif confidence >= _LIMIT:
-                untracked.append(int(row))
-        for row, track in zip(untracked, begun, strict=True):
-            number_of_row[row] = number()
-            self._numbers[id(track)] = (track, number_of_row[row])
+                number_of_row[row] = ours_of[theirs]
+            elif told.confidence[place] >= _LIMIT:  # it has begun a track, in the order in which tracks are
+                track = begun.pop(0)
+                number_of_row[row] = number()
+                self._numbers[id(track)] = (track, number_of_row[row])
         return np.array([number_of_row.get(int(row), NO_TRACK) for row in rows], np.int64)
