@@ -94,9 +94,9 @@ def plan_capacity(
     if needed_ms > demand.p95_ms:
         raise ConfigurationError(
             f"no number of replicas helps: {demand.p95_ms:g} ms are asked for, and an idle replica takes "
-            f"{needed_ms:.3g} ms for 95 % of its answers",
-            hint="take a smaller model (`maskloop distil`), a faster format (`maskloop export`) or a GPU, "
-            "or promise less",
+            f"{needed_ms:.3g} ms for 95 % of its answers ({figures.p95_ms.source})",
+            hint="if that was measured under load, name --p95-alone-ms; else take a smaller model "
+            "(`maskloop distil`), a faster format (`maskloop export`) or a GPU, or promise less",
         )
     at_peak = count_replicas(demand, figures, demand.peak_rate)
     replicas = at_peak + demand.spare_replicas

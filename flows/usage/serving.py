@@ -51,7 +51,9 @@ Figures come from this workspace's own judging, service and files where there ar
 docs/results.md; a plan names those that it extrapolates from. Name what you measured on another machine:
 --pictures-per-s and --p95-alone-ms, for example of a GPU. Prices are in any currency.
 """,
-    click.Option(["--pictures-per-day"], type=click.FloatRange(0), required=True, help="On a usual day."),
+    click.Option(
+        ["--pictures-per-day"], type=click.FloatRange(0), required=True, help="Pictures on a usual day."
+    ),
     click.Option(
         ["--peak-factor"],
         type=click.FloatRange(1),
@@ -69,9 +71,15 @@ docs/results.md; a plan names those that it extrapolates from. Name what you mea
         type=click.IntRange(0),
         default=1,
         show_default=True,
-        help="That may be lost at the peak.",
+        help="Replicas that may be lost at the peak without an answer being late.",
     ),
-    click.Option(["--gpus-per-replica"], type=click.IntRange(0), default=0, show_default=True, help="Cards."),
+    click.Option(
+        ["--gpus-per-replica"],
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="GPUs of each replica.",
+    ),
     click.Option(
         ["--max-load"],
         type=click.FloatRange(0.05, 0.95),
@@ -87,28 +95,44 @@ docs/results.md; a plan names those that it extrapolates from. Name what you mea
         help="Squared coefficient of variation of the time for a picture: 0 if all take as long.",
     ),
     click.Option(
-        ["--labels-per-month"], type=click.FloatRange(0), default=500.0, show_default=True, help="Pictures."
+        ["--labels-per-month"],
+        type=click.FloatRange(0),
+        default=500.0,
+        show_default=True,
+        help="Pictures that get labels in a month.",
     ),
     click.Option(
         ["--versions-per-month"],
         type=click.FloatRange(0),
         default=4.0,
         show_default=True,
-        help="Trained models.",
+        help="Models that are trained in a month.",
     ),
-    click.Option(["--replica-hour-price"], type=click.FloatRange(0), default=0.0, help="With its cards."),
-    click.Option(["--gb-month-price"], type=click.FloatRange(0), default=0.0, help="Of storage."),
+    click.Option(
+        ["--replica-hour-price"],
+        type=click.FloatRange(0),
+        default=0.0,
+        help="Price of a replica for an hour, GPUs included.",
+    ),
+    click.Option(
+        ["--gb-month-price"],
+        type=click.FloatRange(0),
+        default=0.0,
+        help="Price of 1 GB of storage for a month.",
+    ),
     click.Option(
         ["--pictures-per-s"],
         type=click.FloatRange(0, min_open=True),
-        help="Of one replica at its limit, as measured by you.",
+        help="Pictures a second of one replica at its limit, as you measured it.",
     ),
     click.Option(
         ["--p95-alone-ms"],
         type=click.FloatRange(0, min_open=True),
-        help="Of an answer while nothing else is asked, as measured by you.",
+        help="p95 of a replica that answers one picture after the other, as you measured it.",
     ),
-    click.Option(["--picture-kb"], type=click.FloatRange(0, min_open=True), help="Size of a picture."),
+    click.Option(
+        ["--picture-kb"], type=click.FloatRange(0, min_open=True), help="Size of a picture's file, in kB."
+    ),
     click.Option(
         ["--url"], default="", help="The service's address. Default: the one that `maskloop up` runs."
     ),

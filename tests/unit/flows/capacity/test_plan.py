@@ -60,8 +60,12 @@ def test_latency_may_take_more_replicas_than_throughput() -> None:
 
 
 def test_what_one_idle_replica_cannot_do_no_number_of_them_can() -> None:
-    with pytest.raises(ConfigurationError, match="no number of replicas helps: 10 ms are asked for"):
+    with pytest.raises(
+        ConfigurationError, match="no number of replicas helps: 10 ms are asked for"
+    ) as raised:
         make_plan(Demand(1000, p95_ms=10))
+    assert HUNDRED_A_SECOND.p95_ms.source in raised.value.headline
+    assert "--p95-alone-ms" in raised.value.hint
 
 
 def test_figures_from_elsewhere_are_named() -> None:
