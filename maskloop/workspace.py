@@ -116,6 +116,16 @@ class Workspace:
         return self.samples_dir / "quotas.db"
 
     @property
+    def keys_file(self) -> Path:
+        """The API keys, without their secrets, unless settings name a database."""
+        return self.state_dir / "keys.db"
+
+    @property
+    def keys_file_before(self) -> Path:
+        """The API keys of versions that kept them in no database."""
+        return self.state_dir / "keys.json"
+
+    @property
     def sketches_file(self) -> Path:
         """What all samples were like, by hour, unless settings name a database."""
         return self.samples_dir / "sketches.db"

@@ -15,12 +15,10 @@ from typing import Any, Final
 from flows.answering.model_assembly import Cores, RunningModel, Shared, choose_settings, create_model
 from flows.answering.model_source import size_of
 from flows.workspace.wiring import App, open_app
-from maskloop.clock import Clock
 from maskloop.errors import ConfigurationError, MaskloopError, RefusedError
 from maskloop.memory import give_freed_memory_back, use_large_pages
 from maskloop.settings.workspace_settings import ServingSettings
-from maskloop.workspace import Workspace
-from serving.access.keys import KeyStore
+from serving.access.keys import READ_EVERY_S
 from serving.access.limits import RateLimiter
 from serving.answering.batching import MicroBatcher
 from serving.http.app import create_app
@@ -71,11 +69,6 @@ def make_application(root: Path, settings: ServingSettings) -> Any:
         others=beside,
         refused=running.refused,
     )
-
-
-def open_keys(workspace: Workspace, clock: Clock) -> KeyStore:
-    """Return the API keys of a workspace."""
-    return KeyStore(workspace.state_dir / "keys.json", clock=clock)
 
 
 def open_others(
@@ -163,7 +156,7 @@ def create_service(
         settings,
         open_memory(settings),
         MicroBatcher(settings, cores=cores),
-        open_keys(app.workspace, app.clock),
+        app.keys,
         RateLimiter(settings.rate_limit, workers=settings.workers),
     )
     models, cannot = [create_model(app, app.settings.model_name, settings, shared)], dict(refused)
@@ -199,7 +192,8 @@ class RunningService:
             if settings.workers > 1:
                 await self._look_before_accepting()
             with stop_noticed(self._announce_stop, notice_s=settings.stop_notice_s):
-                beside = [self._keep_up_to_date()]
+                read_keys = in_thread(self.models[0].service.keys.refresh)
+                beside = [self._keep_up_to_date(), repeat("the API keys", read_keys, every_s=READ_EVERY_S)]
                 for model in self.models:
                     look, every_s = in_thread(model.look_at_the_loop), model.service.settings.refresh_s
                     beside += [

@@ -19,7 +19,6 @@ from flows.answering.service_assembly import (
     PRELOADED,
     find_what_is_too_large,
     make_application,
-    open_keys,
     open_others,
 )
 from flows.batch.story import BatchReport, BatchRequest
@@ -36,7 +35,7 @@ from maskloop.settings.workspace_settings import MODEL_NAME
 from maskloop.state.loop_state import LoopState
 from maskloop.wording import count
 from maskloop.workspace import Workspace
-from serving.access.keys import ALL_SCOPES, KeyStore
+from serving.access.key_book import ALL_SCOPES
 from serving.access.limits import read_rate_limit
 from serving.client import Client
 from serving.http.managed import find_platform, listen_for
@@ -54,7 +53,7 @@ def serve(root: Path, out: Output, *, models: tuple[str, ...], **named: Any) -> 
     settings = app.settings.serving.model_copy(update=changes)
     settings = listen_for(find_platform(settings.platform, os.environ), settings, changes)
     read_rate_limit(settings.rate_limit)
-    needs_keys = decide_on_keys(settings, open_keys(app.workspace, app.clock))
+    needs_keys = decide_on_keys(settings, app.keys)
     others, refused = open_others(app.workspace.root, app.settings.model_name, settings)
     apps = {app.settings.model_name: app, **others}
     champions = {name: _find_champion_folder(each.state, each.workspace) for name, each in apps.items()}
@@ -165,7 +164,7 @@ def keys_add(
     """Make a key for NAME and print it. It is not shown again."""
     if rate_limit:
         read_rate_limit(rate_limit)
-    store = _open_keys(root)
+    store = open_workspace(root).keys
     key = store.add(name, scopes=scopes or ALL_SCOPES, rate_limit=rate_limit, valid_days=days, models=models)
     _show_once(out, key)
 
@@ -173,7 +172,7 @@ def keys_add(
 @with_output
 def keys_list(root: Path, out: Output) -> None:
     """List the keys, never their secrets."""
-    found = _open_keys(root).all()
+    found = open_workspace(root).keys.all()
     rows = [key.model_dump(mode="json", exclude={"secret_digest"}) for key in found]
     shown = [
         {
@@ -193,20 +192,15 @@ def keys_list(root: Path, out: Output) -> None:
 @with_output
 def keys_rotate(root: Path, out: Output, *, key_id: str, grace_hours: float) -> None:
     """Replace the key KEY_ID and print the new one. It is not shown again."""
-    _show_once(out, _open_keys(root).rotate(key_id, grace_hours=grace_hours))
+    _show_once(out, open_workspace(root).keys.rotate(key_id, grace_hours=grace_hours))
 
 
 @with_output
 def keys_revoke(root: Path, out: Output, *, key_id: str) -> None:
     """End the key KEY_ID at once."""
-    gone = _open_keys(root).revoke(key_id)
+    gone = open_workspace(root).keys.revoke(key_id)
     answer = {"id": gone.id, "name": gone.name}
     out.answer(answer, lambda: click.echo(f"the key {gone.id} of {gone.name} is no longer valid"))
-
-
-def _open_keys(root: Path) -> KeyStore:
-    app = open_workspace(root)
-    return open_keys(app.workspace, app.clock)
 
 
 def _show_once(out: Output, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +16,12 @@ import httpx
 import numpy as np
 
 from dataset.pictures.decoding import encode_png
-from flows.answering.service_assembly import open_keys
 from flows.gameday.production import as_they_are, current_version, held_out, read_pixels
 from flows.gameday.scenario import Phase, Stage
 from flows.gameday.service import Asked, ask, open_client, running_service
 from flows.metrics.gathering import measure_workspace
 from flows.slo.budgets import read_budgets
+from serving.access.keys import READ_EVERY_S
 from serving.telemetry.metrics import LATENCY_BOUNDS_S
 
 _NUM_REQUESTS: Final = 40
@@ -28,13 +29,15 @@ _NUM_FLOODING: Final = 16
 _REFUSED_S: Final = 0.5
 _PROMISE: Final = 3.0
 """The copy promises this multiple of what half of the requests take undisturbed, whatever machine it is."""
+_REVOKED_WITHIN_S: Final = 5 * READ_EVERY_S
+"""The service is flooded meanwhile."""
 _MOSTLY: Final = 0.8
 LATENCY_SETTINGS: Final[dict[str, dict[str, Any]]] = {"serving": {"require_keys": True}}
 
 
 def play_latency(stage: Stage) -> None:
     """Let one client flood the service; its answers must be too slow, and in time without that client."""
-    keys = open_keys(stage.workspace, stage.app.clock)
+    keys = stage.app.keys
     usual_key, flood_key = keys.add("usual"), keys.add("flood", scopes=("predict",))
     pictures = [data for data, _ in _pictures(stage, _NUM_REQUESTS)]
     with running_service(stage) as address:
@@ -50,8 +53,7 @@ def play_latency(stage: Stage) -> None:
         _see_latency(stage, "detected", address, usual_key, is_met=False)
         stage.report(f"p95 is above the promised {limit_ms:.0f} ms")
         keys.revoke(flood_key.split("_")[1])
-        with open_client(address, flood_key) as client:
-            status = ask(client, pictures[0]).status
+        status = _ask_until_refused(address, pictures[0], flood_key)
         said = f"the client that floods is answered {status}"
         stage.see("mitigated", "maskloop keys revoke", said, is_seen=status in (401, 403))
     with running_service(stage) as address, _flood(address, pictures, flood_key):  # it counts from here
@@ -127,6 +129,15 @@ def _pictures(stage: Stage, limit: int) -> Iterator[tuple[bytes, np.ndarray]]:
     for number, picture in enumerate(held_out(version, limit)):
         pixels = as_they_are(read_pixels(stage, version, picture), np.random.default_rng(number))
         yield encode_png(pixels), pixels
+
+
+def _ask_until_refused(address: str, picture: bytes, key: str) -> int:
+    """Ask with a revoked key until the service has read the keys again; return the last status."""
+    deadline = time.monotonic() + _REVOKED_WITHIN_S
+    with open_client(address, key) as client:
+        while (status := ask(client, picture).status) not in (401, 403) and time.monotonic() < deadline:
+            time.sleep(_REFUSED_S)
+    return status
 
 
 def _ask_all(address: str, pictures: Sequence[bytes], key: str = "") -> list[Asked]:

@@ -9,6 +9,7 @@ from maskloop.database.store import Store
 from maskloop.ledger import sql_ledger
 from monitoring.samples import correction_log, sample_log
 from monitoring.sketches import sketch_log
+from serving.access import sql_key_book
 from serving.rollout import sql_pair_log
 from serving.sampling import sql_quota_book
 
@@ -29,6 +30,7 @@ def upgrade_databases(app: App) -> Mapping[str, int]:
         (correction_log.STORE, lambda: app.corrections),
         (sql_quota_book.STORE, lambda: app.quotas),
         (sketch_log.STORE, lambda: app.sketches),
+        (sql_key_book.STORE, lambda: app.keys),
     )
     versions = {}
     for store, open_log in logs:

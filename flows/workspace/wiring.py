@@ -30,6 +30,7 @@ from maskloop.ledger.port import Ledger
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.settings.workspace_settings import Settings
 from maskloop.state.loop_state import LoopState, Rollout
+from maskloop.wording import count
 from maskloop.workspace import Workspace, refuse_unusable_place
 from models.cluster.versions import refuse_without_ray, refuse_without_search
 from models.imports import without_compiler
@@ -43,6 +44,9 @@ from monitoring.samples.sample_log import SampleLog, SqlSampleLog
 from monitoring.sketches.sketch_log import SqlSketchLog
 from registry.mlflow_adapter.files import bring_files_along, holds_runs
 from registry.ports import ModelStore, RunTracker
+from serving.access.key_file import move_keys
+from serving.access.keys import KeyStore
+from serving.access.sql_key_book import SqlKeyBook
 from serving.rollout.analysis import Analysis
 from serving.rollout.pairs import PairLog
 from serving.rollout.sql_pair_log import SqlPairLog
@@ -218,6 +222,15 @@ class App:
         """What every process of the service took of the day's quotas of samples."""
         url = self.settings.servers.database_url or sqlite_url(self.workspace.quotas_file)
         return SqlQuotaBook(url, least_workers=self.settings.serving.workers)
+
+    @cached_property
+    def keys(self) -> KeyStore:
+        """Who may ask the service: in the workspace, or in the database that hosts share."""
+        url = self.settings.servers.database_url
+        book = SqlKeyBook(url) if url else SqlKeyBook.at(self.workspace.keys_file)
+        if num_moved := move_keys(self.workspace.keys_file_before, book):
+            self.teller.say(f"{count(num_moved, 'API key')} moved from a file into the database")
+        return KeyStore(book, clock=self.clock)
 
     def analyse_rollout(self, rollout: Rollout) -> Analysis:
         """Return the analysis of all pairs of a rollout so far."""

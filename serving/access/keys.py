@@ -8,71 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Final, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Final
 
 from maskloop.clock import Clock, SystemClock
-from maskloop.errors import (
-    ConfigurationError,
-    ForbiddenError,
-    IntegrityError,
-    NotFoundError,
-    UnauthorisedError,
-)
-from maskloop.files import locked, written_atomically
-from maskloop.schema import refuse_newer
+from maskloop.errors import ConfigurationError, ForbiddenError, NotFoundError, UnauthorisedError
+from serving.access.key_book import ALL_SCOPES, ApiKey, KeyBook, Scope
 
-Scope = Literal["predict", "feedback", "metrics", "views"]
-ALL_SCOPES: Final[tuple[Scope, ...]] = ("predict", "feedback", "metrics", "views")
+READ_EVERY_S: Final = 2.0
+"""How often a running service reads the keys: what another process or host changes counts that late."""
 _PREFIX: Final = "mlk"
-_SCHEMA_VERSION: Final = 2
-
-
-class ApiKey(BaseModel):
-    """The stored facts of a key, without its secret."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
-    name: str
-    secret_digest: str
-    """sha256 of the secret, hexadecimal."""
-    scopes: tuple[Scope, ...]
-    rate_limit: str = ""
-    """Instead of the service's own."""
-    created_at: datetime
-    expires_at: datetime | None = None
-    models: tuple[str, ...] = ()
-    """Names of the served models that it may ask; empty: all of them."""
-
-    def may_ask(self, model: str) -> bool:
-        """It is for this model."""
-        return not self.models or model in self.models
-
-    def is_valid_at(self, now: datetime) -> bool:
-        """It has not expired."""
-        return self.expires_at is None or now < self.expires_at
 
 
 class KeyStore:
-    """The keys of one workspace, in a file only its owner reads. Another process's changes are seen at once.
+    """The keys of one workspace. `check` goes by the keys that were read last, so it never waits.
 
     Args:
-        file: ``keys.json``; need not exist.
+        book: Where they are kept.
         clock: Tells whether a key has expired.
     """
 
-    def __init__(self, file: Path, *, clock: Clock | None = None) -> None:
-        self._file, self._clock = file, clock or SystemClock()
-        self._read_at: tuple[int, int] | None = None
-        self._keys: dict[str, ApiKey] = {}
+    def __init__(self, book: KeyBook, *, clock: Clock | None = None) -> None:
+        self._book, self._clock = book, clock or SystemClock()
+        self._keys: dict[str, ApiKey] | None = None
 
     def add(
         self,
@@ -88,29 +48,42 @@ class KeyStore:
             raise ConfigurationError("an API key needs a name", hint="name who will use it")
         now = self._clock.now()
         expires_at = now + timedelta(days=valid_days) if valid_days else None
-        with self._changing() as keys:
-            return _issue(keys, name, tuple(scopes), rate_limit, now, expires_at, tuple(models))
+        key, shown = _issue(name, tuple(scopes), rate_limit, now, expires_at, tuple(models))
+        self._book.add([key])
+        self.refresh()
+        return shown
 
     def rotate(self, key_id: str, *, grace_hours: float = 24.0) -> str:
         """Make a new key like an old one, which stays valid for the grace period. Raises NotFoundError."""
-        now = self._clock.now()
-        with self._changing() as keys:
-            old = _find(keys, key_id)
-            end = now + timedelta(hours=grace_hours)
-            keys[key_id] = old.model_copy(update={"expires_at": min(end, old.expires_at or end)})
-            return _issue(keys, old.name, old.scopes, old.rate_limit, now, old.expires_at, old.models)
+        now, old = self._clock.now(), self._find(key_id)
+        key, shown = _issue(old.name, old.scopes, old.rate_limit, now, old.expires_at, old.models)
+        if not self._book.replace(key_id, now + timedelta(hours=grace_hours), key):
+            raise _no_such_key(key_id)  # revoked since it was found
+        self.refresh()
+        return shown
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Forget a key, at once. Raises NotFoundError."""
-        with self._changing() as keys:
-            return keys.pop(_find(keys, key_id).id)
+        """End a key for good, here at once and elsewhere once it is read there. Raises NotFoundError."""
+        gone = self._find(key_id)
+        if not self._book.revoke(key_id, self._clock.now()):
+            raise _no_such_key(key_id)
+        self.refresh()
+        return gone
 
     def all(self) -> list[ApiKey]:
         """Return the keys, oldest first."""
-        return sorted(self._read().values(), key=lambda key: key.created_at)
+        return list(self._book.all())
+
+    def refresh(self) -> None:
+        """Read what other processes and hosts have changed; if that fails, the keys read last stay.
+
+        Raises:
+            MaskloopError: as `KeyBook.all` does.
+        """
+        self._keys = {key.id: key for key in self._book.all()}
 
     def check(self, presented: str, scope: Scope, *, model: str = "") -> ApiKey:
-        """Return the key that was presented.
+        """Return the key that was presented. The first call reads the keys if nobody has.
 
         Args:
             presented: By a client.
@@ -121,9 +94,11 @@ class KeyStore:
             UnauthorisedError: if there is no such key, or it has expired.
             ForbiddenError: if it may not do this.
         """
+        if self._keys is None:
+            self.refresh()
         prefix, _, rest = presented.partition("_")
         key_id, _, secret = rest.partition("_")
-        key = self._read().get(key_id)
+        key = (self._keys or {}).get(key_id)
         digest = _digest(secret)
         is_right = hmac.compare_digest(digest, key.secret_digest if key else _digest("nobody's"))
         if prefix != _PREFIX or key is None or not is_right or not key.is_valid_at(self._clock.now()):
@@ -140,49 +115,23 @@ class KeyStore:
             )
         return key
 
-    @contextmanager
-    def _changing(self) -> Iterator[dict[str, ApiKey]]:
-        """Read the keys under a lock, and write them back if the body succeeds."""
-        with locked(self._file.with_suffix(".lock"), what="the API keys", timeout_s=10.0):
-            keys = _load(self._file) if self._file.exists() else {}
-            yield keys
-            rows = [key.model_dump(mode="json") for key in keys.values()]
-            with written_atomically(self._file) as beside:
-                beside.touch(mode=0o600)
-                beside.write_text(json.dumps({"schema_version": _SCHEMA_VERSION, "keys": rows}, indent=1))
-
-    def _read(self) -> dict[str, ApiKey]:
-        try:
-            status = self._file.stat()
-        except FileNotFoundError:
-            return {}
-        read_at = (status.st_mtime_ns, status.st_ino)
-        if read_at != self._read_at:
-            self._keys, self._read_at = _load(self._file), read_at
-        return self._keys
-
-
-def _load(file: Path) -> dict[str, ApiKey]:
-    try:
-        content = json.loads(file.read_text())
-        refuse_newer(content["schema_version"], _SCHEMA_VERSION, what="the API keys", where=str(file))
-        found = [ApiKey.model_validate(each) for each in content["keys"]]
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise IntegrityError("the API keys cannot be read", where=str(file)) from error
-    return {key.id: key for key in found}
+    def _find(self, key_id: str) -> ApiKey:
+        for key in self._book.all():
+            if key.id == key_id:
+                return key
+        raise _no_such_key(key_id)
 
 
 def _issue(
-    keys: dict[str, ApiKey],
     name: str,
     scopes: tuple[Scope, ...],
     rate_limit: str,
     now: datetime,
     expires_at: datetime | None,
     models: tuple[str, ...],
-) -> str:
+) -> tuple[ApiKey, str]:
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    keys[key_id] = ApiKey(
+    key = ApiKey(
         id=key_id,
         name=name,
         secret_digest=_digest(secret),
@@ -192,13 +141,11 @@ def _issue(
         expires_at=expires_at,
         models=models,
     )
-    return f"{_PREFIX}_{key_id}_{secret}"
+    return key, f"{_PREFIX}_{key_id}_{secret}"
 
 
-def _find(keys: dict[str, ApiKey], key_id: str) -> ApiKey:
-    if key_id not in keys:
-        raise NotFoundError(f"there is no key {key_id}", hint="`maskloop keys list` shows them")
-    return keys[key_id]
+def _no_such_key(key_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no key {key_id}", hint="`maskloop keys list` shows them")
 
 
 def _digest(secret: str) -> str:

@@ -18,7 +18,7 @@ from maskloop.errors import (
     UnauthorisedError,
     UnavailableError,
 )
-from serving.access.keys import ApiKey, Scope
+from serving.access.key_book import ApiKey, Scope
 from serving.answering.service import Service
 from serving.http.intake import ClientLeftError, read_form, read_picture
 from serving.http.picture_routes import Caller, PictureRoute, recognise

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.access.keys import ApiKey
+from serving.access.key_book import ApiKey
 from serving.http.problems import refuse_parameter
 from serving.schemas import Asked, CallerHeaders
 

@@ -8,8 +8,10 @@ and pairs in PostgreSQL.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,7 +33,6 @@ from maskloop.ledger.port import check_chain
 from maskloop.ledger.sql_ledger import SqlLedger
 from maskloop.records.kinds import RECORDS, SliceRecorded, read_record
 from maskloop.workspace import Workspace
-from serving.access.keys import KeyStore
 from serving.rollout.sql_pair_log import SqlPairLog
 from tests.fakes.ledger import FakeClock
 from tests.fakes.model_ports import ColourPredictor
@@ -135,7 +136,7 @@ def assert_pairs(pairs: SqlPairLog) -> None:
 def test_a_slice_a_key_and_a_data_version_read_as_they_were_written(workspace: Workspace) -> None:
     slices = open_app(workspace.root).state().slices
     assert len(kept_pictures(workspace.slices_dir, slices)) == 2
-    keys = KeyStore(workspace.state_dir / "keys.json", clock=FakeClock())
+    keys = App(workspace, clock=FakeClock()).keys
     assert keys.check("mlk_00112233aabb_not-a-secret-any-more", "predict").name == "line 1"
     catalog = read_catalog(workspace.data_dir)
     assert catalog.class_names == ("bolt", "nut")
@@ -179,6 +180,7 @@ OPENED: dict[str, Callable[[App], object]] = {
     "the pair log": lambda app: app.pairs,
     "the quotas of samples": lambda app: app.quotas,
     "the sketches of samples": lambda app: app.sketches,
+    "the API keys": lambda app: app.keys,
 }
 
 
@@ -202,7 +204,7 @@ def test_a_newer_database_is_refused_by_name_and_left_as_it_is(
 READ: dict[str, tuple[str, Callable[[Workspace], object]]] = {
     "the API keys": (
         ".maskloop/keys.json",
-        lambda workspace: KeyStore(workspace.state_dir / "keys.json").all(),
+        lambda workspace: open_app(workspace.root).keys,
     ),
     "the catalog of a data version": (
         "data/instances.json",
@@ -218,7 +220,7 @@ def test_a_newer_file_is_refused_by_name_and_left_as_it_is(workspace: Workspace,
     text = file.read_text().replace('"schema_version": 1', '"schema_version":1')
     file.write_text(text.replace('"schema_version":1', '"schema_version":7'))
     before = file.read_bytes()
-    up_to = SCHEMA_VERSION if what == "the catalog of a data version" else 2
+    up_to = SCHEMA_VERSION if what == "the catalog of a data version" else 3
     with pytest.raises(ConfigurationError) as caught:
         read(workspace)
     assert str(caught.value).startswith(
@@ -227,13 +229,18 @@ def test_a_newer_file_is_refused_by_name_and_left_as_it_is(workspace: Workspace,
     assert file.read_bytes() == before
 
 
-def test_keys_of_a_newer_maskloop_are_not_written_over(workspace: Workspace) -> None:
-    file = workspace.state_dir / "keys.json"
-    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 7'))
-    before = file.read_bytes()
-    with pytest.raises(ConfigurationError, match="a newer maskloop has written the API keys"):
-        KeyStore(file).add("line 2")
-    assert file.read_bytes() == before
+def test_keys_move_into_the_database_once_and_the_file_is_refused_by_the_version_before(
+    workspace: Workspace,
+) -> None:
+    """It read up to version 2, and would go on letting in keys that were revoked since."""
+    app = open_app(workspace.root)
+    (key,) = app.keys.all()
+    assert (key.id, stat.S_IMODE(workspace.keys_file.stat().st_mode)) == ("00112233aabb", 0o600)
+    assert json.loads(workspace.keys_file_before.read_text())["schema_version"] == 3
+    assert key.secret_digest not in workspace.keys_file_before.read_text()
+    app.keys.revoke(key.id)
+    shutil.copy(KEPT / ".maskloop" / "keys.json", workspace.keys_file_before)  # as a backup brings it
+    assert open_app(workspace.root).keys.all() == []
 
 
 def test_a_slice_of_a_newer_maskloop_leaves_a_verdict_open(workspace: Workspace) -> None:

@@ -35,6 +35,7 @@ from serving.residency.memory import Memory
 from serving.schemas import FeedbackRequest
 from serving.telemetry.periodic import repeat, running
 from serving.telemetry.spans import NO_TRACER, Tracer
+from tests.fakes.key_book import FakeKeyBook
 from tests.fakes.serving_world import FakeSource, RememberingObserver
 
 MAX_MPX = 1.0
@@ -121,7 +122,7 @@ class ServiceWorld:
         self.settings = ServingSettings(**{"refresh_s": 0.05, "rate_limit": "100000/minute", **settings})
         self.source = source or FakeSource()
         self.observer, self.samples = RememberingObserver(), RememberingSamples()
-        self.keys = KeyStore(directory / "keys.json", clock=clock)
+        self.keys = KeyStore(FakeKeyBook(), clock=clock)
         self.pairs: list[PairedAnswer] = []
         self.said: list[tuple[FeedbackRequest, str]] = []
         self.needs_keys, self.sandboxed = needs_keys, sandboxed

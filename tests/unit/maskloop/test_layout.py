@@ -23,6 +23,8 @@ ROOT = Path("/srv/bolts")
         ("slices_dir", ".maskloop/slices"),
         ("samples_dir", ".maskloop/samples"),
         ("quotas_file", ".maskloop/samples/quotas.db"),
+        ("keys_file", ".maskloop/keys.db"),
+        ("keys_file_before", ".maskloop/keys.json"),
         ("sketches_file", ".maskloop/samples/sketches.db"),
         ("training_dir", ".maskloop/training"),
         ("tuning_dir", ".maskloop/tuning"),

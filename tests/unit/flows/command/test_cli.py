@@ -334,9 +334,9 @@ def test_databases_are_made_or_upgraded_all_at_once_and_twice_does_no_harm(run: 
     for _ in range(2):
         said = run("upgrade", "-w", workspace).out
         assert said.startswith("Every database is at the newest version: ledger ")
-    assert len(list((workspace / ".maskloop").rglob("*.db"))) == 6
+    assert len(list((workspace / ".maskloop").rglob("*.db"))) == 7
     versions = json.loads(run("upgrade", "--json", "-w", workspace).out)
-    assert set(versions) == {"ledger", "pairs", "samples", "corrections", "quotas", "sketches"}
+    assert set(versions) == {"ledger", "pairs", "samples", "corrections", "quotas", "sketches", "keys"}
     assert min(versions.values()) >= 1
 
 

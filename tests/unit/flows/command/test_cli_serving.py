@@ -18,7 +18,9 @@ from flows.command.main import main
 from flows.workspace.wiring import REPOSITORY
 from maskloop.files import write_text
 from models.engines.choice import EngineChoice, EngineKey, judge_end
-from serving.access.keys import ALL_SCOPES, KeyStore, Scope
+from serving.access.key_book import ALL_SCOPES, Scope
+from serving.access.keys import KeyStore
+from serving.access.sql_key_book import SqlKeyBook
 from tests.fakes.live_service import live
 from tests.fakes.service_world import PNG, ServiceWorld, write_picture
 
@@ -37,7 +39,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def keys_of(workspace: Path) -> KeyStore:
-    return KeyStore(workspace / ".maskloop" / "keys.json")
+    return KeyStore(SqlKeyBook.at(workspace / ".maskloop" / "keys.db"))
 
 
 # --- engines -----------------------------------------------------------------------------------------

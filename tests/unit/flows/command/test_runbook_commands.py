@@ -14,7 +14,6 @@ import yaml
 from flows.answering.batch_prediction import predict
 from flows.loop.reconcile import reconcile
 from flows.loop.turn import run_turn
-from serving.access.keys import KeyStore
 from tests.fakes.incident_stories import Story
 from tests.fakes.loop_stories import first_champion
 from tests.fakes.loop_world import World, draw_under_lamp
@@ -113,7 +112,7 @@ def drift(root: Path) -> Trouble:
 def flood(root: Path) -> Trouble:
     """One key sends what it should not."""
     world = World(root / "workspace")
-    key = KeyStore(world.workspace.state_dir / "keys.json", clock=world.clock).add("camera")
+    key = world.app().keys.add("camera")
     return Trouble(world, {"ID": key.split("_")[1]})
 
 

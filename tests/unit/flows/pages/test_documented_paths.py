@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.answering.service_assembly import open_keys
 from flows.incidents.page import write_incident_page
 from flows.intake.batch_intake import ingest
 from flows.learning.preview import write_preview
@@ -66,7 +65,7 @@ WRITTEN: dict[str, Callable[[World], object]] = {
     "training": judged,
     "models": judged,
     "logs": write_log,
-    "keys.json": lambda world: open_keys(world.workspace, world.clock).add("camera", scopes=("predict",)),
+    "keys.db": lambda world: world.app().keys.add("camera", scopes=("predict",)),
 }
 """By path, what writes it."""
 
@@ -83,6 +82,7 @@ def workspace_paths(world: World) -> set[str]:
         workspace.exports_dir,
         workspace.engines_dir,
         workspace.tuning_dir,
+        workspace.keys_file_before,
         workspace.mlflow_dir,
         workspace.prefect_dir,
         workspace.locks_dir,

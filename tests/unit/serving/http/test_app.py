@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import httpx
 import pytest
 
 from maskloop.errors import IntegrityError, StorageError
+from serving.access.key_book import ApiKey
+from serving.access.keys import KeyStore
+from tests.fakes.key_book import FakeKeyBook
 from tests.fakes.service_world import PNG, ServiceWorld
 from tests.fakes.serving_world import FakeSource
 
-SECRET_PLACE = "/srv/parts/.maskloop/keys.json"
+SECRET_PLACE = "/srv/parts/.maskloop/keys.db"
 
 
 def explode(_pictures: Any) -> None:
@@ -114,8 +118,12 @@ def test_trouble_of_the_server_names_no_place(tmp_path: Path, error: Exception, 
 
 
 def test_damaged_keys_admit_nobody_and_show_no_path(tmp_path: Path) -> None:
-    (tmp_path / "keys.json").write_text("{")
+    class Damaged(FakeKeyBook):
+        def all(self) -> Sequence[ApiKey]:
+            raise IntegrityError("the API keys cannot be read", where=str(tmp_path / "keys.db"))
+
     world = ServiceWorld(tmp_path, needs_keys=True)
+    world.keys = KeyStore(Damaged())
     answer = world.post(content=PNG, key="mlk_000000000000_x")
     assert answer.status_code == 503
     assert str(tmp_path) not in answer.text

@@ -15,6 +15,7 @@ from maskloop.settings.workspace_settings import ServingSettings
 from serving.access.keys import KeyStore
 from serving.http.managed import find_platform, listen_for
 from serving.http.server import decide_on_keys
+from tests.fakes.key_book import FakeKeyBook
 from tests.fakes.service_world import PNG, ServiceWorld
 
 ROUTES = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": "/predict", "AIP_HTTP_PORT": "7080"}
@@ -246,4 +247,4 @@ def test_a_platform_is_listened_for_where_it_asks_unless_told_otherwise() -> Non
 
 def test_a_managed_endpoint_needs_no_key_to_start_and_closes_everything_else(tmp_path: Path) -> None:
     settings = ServingSettings(host="0.0.0.0", platform="sagemaker")
-    assert decide_on_keys(settings, KeyStore(tmp_path / "keys.json")) is True
+    assert decide_on_keys(settings, KeyStore(FakeKeyBook())) is True

@@ -30,6 +30,7 @@ from serving.access.keys import KeyStore
 from serving.client import Client
 from serving.http import server
 from serving.http.server import address_of, choose_trusted_hosts, decide_on_keys, open_listener
+from tests.fakes.key_book import FakeKeyBook
 from tests.fakes.ledger import FakeClock
 from tests.fakes.served import WAITING
 from tests.fakes.service_world import PNG, write_picture
@@ -43,7 +44,7 @@ SLOW = write_picture(pixels=np.full((16, 24, 3), WAITING, np.uint8))
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.com"])
 def test_a_service_without_keys_is_reachable_from_loopback_alone(tmp_path: Path, host: str) -> None:
-    keys = KeyStore(tmp_path / "keys.json")
+    keys = KeyStore(FakeKeyBook())
     settings = ServingSettings(host=host)
     with pytest.raises(ConfigurationError, match="there is no API key yet") as refused:
         decide_on_keys(settings, keys)
@@ -53,7 +54,7 @@ def test_a_service_without_keys_is_reachable_from_loopback_alone(tmp_path: Path,
 
 
 def test_a_key_that_has_expired_is_none(tmp_path: Path) -> None:
-    keys = KeyStore(tmp_path / "keys.json", clock=FakeClock())
+    keys = KeyStore(FakeKeyBook(), clock=FakeClock())
     keys.add("anna", valid_days=1.0)
     with pytest.raises(ConfigurationError):
         decide_on_keys(ServingSettings(host="0.0.0.0"), keys)
@@ -61,7 +62,7 @@ def test_a_key_that_has_expired_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_on_loopback_keys_are_asked_for_only_if_settings_say_so(tmp_path: Path, host: str) -> None:
-    keys = KeyStore(tmp_path / "keys.json")
+    keys = KeyStore(FakeKeyBook())
     assert not decide_on_keys(ServingSettings(host=host), keys)
     assert decide_on_keys(ServingSettings(host=host, require_keys=True), keys)
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from maskloop.errors import NotFoundError
-from serving.access.keys import Scope
+from serving.access.key_book import Scope
 from tests.fakes.service_world import ServiceWorld
 
 
