@@ -38,7 +38,7 @@ from maskloop.workspace import Workspace
 from serving.access.key_book import ALL_SCOPES
 from serving.access.limits import read_rate_limit
 from serving.client import Client
-from serving.http.managed import find_platform, listen_for
+from serving.http.managed import find_platform, listen_for, say_who_needs_a_key
 from serving.http.server import address_of, decide_on_keys, open_listener, run_server
 
 _ROWS_SHOWN: Final = 50
@@ -51,7 +51,8 @@ def serve(root: Path, out: Output, *, models: tuple[str, ...], **named: Any) -> 
     changes = {name: value for name, value in named.items() if value is not None}
     changes["models"] = {**app.settings.serving.models, **dict(_read_model(text) for text in models)}
     settings = app.settings.serving.model_copy(update=changes)
-    settings = listen_for(find_platform(settings.platform, os.environ), settings, changes)
+    platform = find_platform(settings.platform, os.environ)
+    settings = listen_for(platform, settings, changes)
     read_rate_limit(settings.rate_limit)
     needs_keys = decide_on_keys(settings, app.keys)
     others, refused = open_others(app.workspace.root, app.settings.model_name, settings)
@@ -76,7 +77,7 @@ def serve(root: Path, out: Output, *, models: tuple[str, ...], **named: Any) -> 
         click.echo(f"The service is at {url}; {url}/docs shows every request with an example.")
         if len(said) > 1:
             click.echo(f"Each model is asked at {url}/v1/models/NAME/predict; {url}/v1/models lists them.")
-        click.echo("Every request needs an API key." if needs_keys else "No API key is needed.")
+        click.echo(say_who_needs_a_key(platform, needs_keys=needs_keys))
         click.echo("Ctrl-C stops it.")
 
     out.answer(where, show)

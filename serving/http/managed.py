@@ -93,6 +93,22 @@ def listen_for(
     return settings.model_copy(update={key: value for key, value in where.items() if key not in named})
 
 
+def say_who_needs_a_key(platform: Platform | None, *, needs_keys: bool) -> str:
+    """Say which requests need an API key, in a sentence.
+
+    >>> say_who_needs_a_key(None, needs_keys=True)
+    'Every request needs an API key.'
+    >>> say_who_needs_a_key(Platform("sagemaker", "/ping", "/invocations", 8080), needs_keys=True)
+    '/ping and /invocations, which sagemaker asks, need no API key; every other request does.'
+    """
+    if not needs_keys:
+        return "No API key is needed."
+    if platform is None:
+        return "Every request needs an API key."
+    routes = f"{platform.health_route} and {platform.predict_route}"
+    return f"{routes}, which {platform.name} asks, need no API key; every other request does."
+
+
 def make_managed_router(service: Service, platform: Platform) -> APIRouter:
     """Return the two routes of a platform."""
     router = APIRouter(tags=["managed endpoint"])
