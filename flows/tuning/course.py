@@ -36,6 +36,7 @@ class Course:
         self._stop, self._check_lease = stop, check_lease
         self._began_at = self._noted_at = clock.now()
         self.trials = {one.number: one for one in book.trials()}
+        self._interrupted = {one.number for one in self.trials.values() if one.outcome == "running"}
         self.show: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
@@ -52,6 +53,7 @@ class Course:
         """Keep a trial as it stands, here and in MLflow."""
         self._book.write(trial)
         self.trials[trial.number] = trial
+        self._interrupted.discard(trial.number)
         self.note()
         self._runs.tell(trial)
         if trial.outcome != "running":
@@ -78,7 +80,7 @@ class Course:
     def _foresee(self) -> Forecast:
         asked = self._search.asked
         return foresee(
-            list(self.trials.values()),
+            [one for number, one in self.trials.items() if number not in self._interrupted],
             seconds_left=self.seconds_left,
             first_rung_steps=self._search.first_rung_steps,
             max_trials=asked.max_trials,

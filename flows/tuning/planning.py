@@ -163,4 +163,5 @@ def make_plan(search: Search, settings: Settings, trials: tuple[SearchTrial, ...
         reduction_factor=asked.reduction_factor if asked.early_stopping else 0,
         sampler=asked.sampler,
         concurrent_trials=asked.concurrent_trials,
+        spared=tuple(one.number for one in waiting if one.values == search.present),
     )

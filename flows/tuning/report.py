@@ -93,7 +93,7 @@ def describe_found(found: Found, text: str, *, search: str, data_tag: str) -> tu
     which = f"trial {found.trial}" if (found.trial or 0) > 0 else "an earlier training"
     beside = "not measured" if found.present is None else f"{found.present:.4f}"
     remarks = (
-        f"maskloop tune: {which} of search {search} on {data_tag}",
+        f"maskloop tune, search {search} on {data_tag}: {which}",
         f"objective on the validation pictures {found.result:.4f}; of the settings before: {beside}",
     )
     return write_fragment(found.values, remarks), show_difference(text, apply_values(text, found.values))
@@ -106,7 +106,7 @@ def trial_rows(trials: Sequence[SearchTrial], classes: Sequence[str]) -> tuple[d
         {
             "trial": one.number,
             "result": result_of(one, classes),
-            "outcome": one.outcome,
+            "outcome": "unfinished" if one.outcome == "running" else one.outcome,
             "step": one.last_step,
             "minutes": round(one.seconds / 60, 2),
             "values": dict(one.values),

@@ -249,11 +249,25 @@ class _Stopping(tune.Stopper):  # type: ignore[misc]
         return self._course.should_stop()
 
 
+class _Halving(ASHAScheduler):  # type: ignore[misc]
+    """ASHA that lets some trials go on to their end; their results count on its rungs all the same."""
+
+    def __init__(self, spared: tuple[int, ...], **how: Any) -> None:
+        super().__init__(**how)
+        self._spared = spared
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        is_spared = trial.config["trial"].number in self._spared and OUTCOME not in result
+        return TrialScheduler.CONTINUE if is_spared and ERROR not in result else decision
+
+
 def make_scheduler(plan: SearchPlan) -> TrialScheduler:
     """Make what ends trials early, with the results of known trials on its rungs: Ray forgets them."""
     if not plan.reduction_factor:
         return FIFOScheduler()
-    scheduler = ASHAScheduler(
+    scheduler = _Halving(
+        plan.spared,
         time_attr=STEP,
         metric=OBJECTIVE,
         mode="max",
@@ -262,7 +276,7 @@ def make_scheduler(plan: SearchPlan) -> TrialScheduler:
         reduction_factor=plan.reduction_factor,
     )
     for trial in plan.known:
-        known = SimpleNamespace(trial_id=f"known {trial.number}")
+        known = SimpleNamespace(trial_id=f"known {trial.number}", config={"trial": trial})
         scheduler.on_trial_add(None, known)
         for measured in trial.measured:
             value = objective(measured.metrics, plan.critical_classes)

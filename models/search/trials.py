@@ -72,6 +72,7 @@ class SearchPlan:
         reduction_factor: One of so many goes on from each rung; 0 ends none early.
         sampler: What draws.
         concurrent_trials: At a time; 0: one for each GPU, or one.
+        spared: Numbers of trials that are trained to their end however they do, to compare others with.
     """
 
     request: TrainingRequest
@@ -84,6 +85,7 @@ class SearchPlan:
     reduction_factor: int
     sampler: Sampler
     concurrent_trials: int
+    spared: tuple[int, ...] = ()
 
 
 def objective(metrics: Mapping[str, float], critical_classes: Collection[str]) -> float:

@@ -102,6 +102,14 @@ def test_a_trial_worse_than_earlier_ones_after_as_many_steps_is_stopped_early(ve
     assert found.last_step == EVERY
 
 
+def test_a_spared_trial_is_trained_to_its_end_however_it_does(version, tmp_path):
+    better = tuple(Measured(step, {"mean_iou": 1.0}) for step in range(1, STEPS + 1))
+    known = (replace(trial(101, 0.1), measured=better, outcome="finished"),)
+    plan = plan_of(version, tmp_path, trial(1, 1e-4), known=known, spared=(1,))
+    (found,) = Told(num_trials=1).search(plan)
+    assert (found.outcome, found.last_step) == ("finished", STEPS)
+
+
 def test_three_failures_in_a_row_end_the_search_with_the_reason(version, tmp_path):
     (tmp_path / "checkpoints").write_text("a file is in the way of the checkpoints")
     with pytest.raises(TrainingError, match="3 trials in a row failed"):

@@ -101,6 +101,21 @@ def test_a_search_that_was_killed_goes_on_with_its_interrupted_trial(world):
     assert report.spent_hours == pytest.approx(27 / 60, abs=0.01), "the time it lay dead is not its own"
 
 
+def test_an_interrupted_trial_is_finished_also_when_no_more_trials_are_allowed(world):
+    world.searcher.dies_after_evaluations = 13
+    with pytest.raises(Killed):
+        search(world, trials=2)
+    world.searcher.dies_after_evaluations = 10**9
+    assert [row["outcome"] for row in search(world, trials=2).trials] == ["finished", "finished"]
+
+
+def test_the_present_settings_are_trained_to_the_end_however_they_do(world):
+    search(world, trials=1)
+    assert world.searcher.plans[-1].spared == (1,)
+    search(world, trials=2)
+    assert world.searcher.plans[-1].spared == (), "they were"
+
+
 def test_a_request_to_stop_is_heard_and_the_same_command_goes_on(world):
     hear = world.searcher._run
 
