@@ -32,7 +32,8 @@ fast: environment check  ## the checks and the quick tests, below two minutes on
 test-export: $(EXPORT_STAMP)  ## what exports need, in an environment of its own, and their tests
 	MASKLOOP_SKIPS=none OMP_NUM_THREADS=1 .venv-export/bin/python -m pytest tests/unit/models/exports/test_exports.py \
 	  tests/unit/models/engines/test_engines.py \
-	  tests/unit/flows/exporting/test_model_export.py tests/contracts/test_model_ports.py
+	  tests/unit/flows/exporting/test_model_export.py tests/contracts/test_model_ports.py \
+	  tests/contracts/test_edge_bundle.py
 
 test-labels: environment  ## what labelling tools write, by the tools themselves, each in an environment of its own (3 GB)
 	$(BIN)/python -m tests.label_tools.environments install
@@ -93,6 +94,9 @@ LOCKED = $(UV) pip compile --quiet pyproject.toml --group dev $(SERVERS) $(PICTU
 lock: environment       ## pin what pyproject.toml asks for, hashes without addresses; pinned versions stay
 	$(LOCKED) --output-file requirements.lock
 	$(LOCKED) --extra export --output-file requirements-export.lock
+	for runtime in onnx openvino; do $(UV) pip compile --quiet --group edge-$$runtime --universal --generate-hashes \
+	  --no-header --no-annotate --constraint requirements-export.lock --python-version 3.11 \
+	  --output-file serving/edge/requirements-$$runtime.lock || exit 1; done
 	$(BIN)/python -m tests.label_tools.environments lock $(UPGRADE)
 
 upgrade: UPGRADE = --upgrade

@@ -116,6 +116,14 @@ class NoveltyScore(Message):
     out_of_distribution: bool
 
 
+class EdgeNote(Message):
+    """Who answered where a device at the edge has a cloud service behind it."""
+
+    answered_by: Literal["edge", "cloud"]
+    doubt: float = Field(description="0..1, how near a detection's score is to its threshold.")
+    reason: str = Field(description="Why, in a sentence.")
+
+
 class PredictAnswer(Message):
     """The instances of one picture."""
 
@@ -126,6 +134,9 @@ class PredictAnswer(Message):
     novelty: NoveltyScore | None = Field(default=None, description="Null if the model has no baseline.")
     timings_ms: dict[str, float] = Field(description="By stage: decode, queue, model, encode.")
     batch_size: int = Field(description="Pictures that shared the pass of the model.")
+    edge: EdgeNote | None = Field(
+        default=None, description="From a device at the edge with a cloud service behind it; else null."
+    )
 
     model_config = ConfigDict(
         frozen=True,

@@ -21,6 +21,9 @@ MAY_SKIP: Final = {
     "test_an_export_answers_for_the_model_and_is_known_by_its_digest": _EXPORT,
     "test_a_library_computes_what_torch_computes": _EXPORT,
     "test_a_real_engine_passes_its_trial_and_answers_as_torch_does": _EXPORT,
+    "test_a_bundle_answers_the_client_in_a_process_without_torch_and_stops_in_order": _EXPORT,
+    "test_a_damaged_bundle_refuses_to_start_in_plain_words": _EXPORT,
+    "test_an_export_run_without_torch_answers_as_the_model_does": _EXPORT,
     "test_eight_bits_compute_almost_what_torch_computes": _EXPORT,
     "test_nothing_is_reported_to_anyone_and_nothing_laid_into_the_home_folder": _EXPORT,
     "test_a_labelling_tool_writes_what_its_records_say": (

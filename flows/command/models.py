@@ -11,6 +11,7 @@ import click
 
 from flows.console.output import Output, open_workspace, user_name, with_output
 from flows.exporting.benchmark import benchmark as time_model
+from flows.exporting.bundling import describe_bundle, make_bundle, say_bundle
 from flows.exporting.model_export import export as export_version
 from flows.exporting.model_export import export_directory
 from flows.learning.candidate_training import refuse_without_champion
@@ -48,17 +49,35 @@ def judge(root: Path, out: Output, *, version: str, by: str) -> None:
 
 
 @with_output
-def export(root: Path, out: Output, *, version: str, wanted: Any) -> None:
+def export(
+    root: Path,
+    out: Output,
+    *,
+    version: str,
+    wanted: Any,
+    bundle: Path | None,
+    cloud_share: float,
+    cloud_version: str,
+) -> None:
     """Export VERSION to a faster format that answers as it does."""
     app = open_workspace(root)
     report = run_story(app, "export", export_version, version=version, wanted=wanted)
     directory = (
         str(export_directory(app.workspace.exports_dir, report.export_digest)) if report.passed else ""
     )
-    out.answer(
-        {**asdict(report), "passed": report.passed, "directory": directory},
-        lambda: click.echo(directory) if report.passed else None,
-    )
+    made = None
+    if bundle and report.passed:
+        asked = {"target": bundle, "share": cloud_share, "cloud_version": cloud_version}
+        made = run_story(app, "bundle", make_bundle, report=report, **asked)
+
+    def show() -> None:
+        if report.passed:
+            click.echo(directory)
+        if made:
+            click.echo(say_bundle(made))
+
+    told = {"bundle": describe_bundle(made)} if made else {}
+    out.answer({**asdict(report), "passed": report.passed, "directory": directory, **told}, show)
     if not report.passed:
         raise RefusedError(
             f"the {wanted} export of version {report.version} is not attached: {'; '.join(report.reasons)}",

@@ -98,6 +98,9 @@ EXPORT: Final = make_command(
     """Export VERSION to a faster format that answers as it does.
 
 Default: the champion. An export that answers differently is not attached.
+
+With --bundle it also becomes a zip for a device at the edge: model, a small server without torch, and a
+rule by which uncertain pictures go to the cloud service.
 """,
     click.Argument(["version"], required=False, default=""),
     click.Option(
@@ -106,6 +109,24 @@ Default: the champion. An export that answers differently is not attached.
         default="openvino",
         show_default=True,
         help="For a CPU; int8 finds 8-bit ranges in validation pictures.",
+    ),
+    click.Option(
+        ["--bundle"],
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE.zip",
+        help="Make a zip for a device at the edge. The version must be approved.",
+    ),
+    click.Option(
+        ["--cloud-share"],
+        type=click.FloatRange(0.0, 1.0),
+        default=0.1,
+        show_default=True,
+        help="Of a bundle's pictures that may go to the cloud service; 0 never asks it.",
+    ),
+    click.Option(
+        ["--cloud-version"],
+        default="",
+        help="What answers there, to measure what that is worth. Default: the champion.",
     ),
 )
 

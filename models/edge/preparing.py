@@ -57,7 +57,7 @@ def choose_size(height_px: int, width_px: int, steps: Steps) -> tuple[int, int]:
 
 
 def resize(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return values, float32 (H, W) or (H, W, C), on another grid: bilinear, as torch does it."""
+    """Return values, float32 (H, W) or (H, W, C), on another grid, bilinear between cell centres."""
     for axis, length in enumerate(size):
         if values.shape[axis] != length:
             low, high, share = _between(values.shape[axis], length)

@@ -62,6 +62,21 @@ class SampleTaker(Protocol):
         ...
 
 
+class SecondOpinion(Protocol):
+    """May put another answer in the place of one that is ready."""
+
+    async def hear(self, rendered: PredictAnswer, answer: Answer, data: bytes, asked: Asked) -> PredictAnswer:
+        """Return the answer that the client gets. Never raises.
+
+        Args:
+            rendered: It, as it would go out.
+            answer: What the model said.
+            data: The picture's bytes as they came.
+            asked: What the client asked for.
+        """
+        ...
+
+
 GiveFeedback = Callable[[FeedbackRequest, str], bool]
 """Takes what a person said and who (the key's name); tells whether it becomes a label. Blocking."""
 
@@ -83,6 +98,7 @@ class Service:
         give_feedback: Takes what people say.
         render_metrics: Returns the metrics page and its content type.
         read_page: Returns a page for people and its kind, by its path; None where there are none.
+        second_opinion: Is heard about each answer before it goes out; None for none.
     """
 
     model_name: str
@@ -97,6 +113,7 @@ class Service:
     give_feedback: GiveFeedback
     render_metrics: Callable[[], tuple[bytes, str]]
     read_page: Callable[[str], tuple[bytes, str]] | None = None
+    second_opinion: SecondOpinion | None = None
 
     async def predict(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> PredictAnswer:
         """Answer one picture.
@@ -118,6 +135,8 @@ class Service:
         record_stages(stages_s)
         _later(partial(self._tell, answer, stages_s))
         rendered.timings_ms.update({name: round(seconds * 1000, 3) for name, seconds in stages_s.items()})
+        if self.second_opinion:
+            return await self.second_opinion.hear(rendered, answer, data, asked)
         return rendered
 
     async def draw(self, data: bytes, asked: Asked, *, request_id: str, key: str) -> tuple[bytes, ModelName]:

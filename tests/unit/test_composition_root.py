@@ -26,6 +26,7 @@ STORIES: Final = {
     "flows.drift.monitor": {"monitor"},
     "flows.evidence.production_quality": {"measure_production_quality"},
     "flows.exporting.benchmark": {"benchmark"},
+    "flows.exporting.bundling": {"make_bundle"},
     "flows.exporting.model_export": {"export"},
     "flows.gameday.gameday": {"hold_gameday", "play"},
     "flows.gameday.throwaway": {"copy_workspace"},

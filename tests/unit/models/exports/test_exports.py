@@ -333,9 +333,7 @@ def test_eight_bits_compute_almost_what_torch_computes(trained, shapes, tmp_path
 
 @needs_nncf
 def test_nothing_is_reported_to_anyone_and_nothing_laid_into_the_home_folder(tmp_path):
-    code = (
-        "from models.exports.openvino_format import _import_silenced as get; print(get('nncf').Dataset([]))"
-    )
+    code = "from models.exports.runtimes import import_silenced as get; print(get('nncf').Dataset([]))"
     code += "; print(get('openvino').convert_model.__name__)"
     home = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=home, check=True, capture_output=True)

@@ -1,0 +1,1 @@
+"""A bundle beside the full service: start, memory, and pictures for a CPU second."""
