@@ -198,10 +198,10 @@ PREDICT: Final = make_command(
     "flows.command.serving:predict",
     """Predict on PICTURES with the model that serves, and log them.
 
-They become production samples. PICTURES are files or folders. JPEG, PNG and WebP are read, whatever the
-names end in. With and without --url the answers are the same: in --json, boxes (px) and masks (COCO RLE)
-lie in the picture as its file stores it, before any EXIF orientation. Drawings are upright. Exit code 65:
-nothing could be answered.
+They become production samples. PICTURES are files or folders. JPEG, PNG, WebP and BMP are read,
+whatever the names end in; with extras TIFF, DICOM and HEIC. With and without --url the answers are the
+same: in --json, boxes (px) and masks (COCO RLE) lie in the picture as its file stores it, before any EXIF
+orientation. Drawings are upright. Exit code 65: nothing could be answered.
 """,
     click.Argument(["pictures"], nargs=-1, required=True, type=click.Path(path_type=Path)),
     click.Option(

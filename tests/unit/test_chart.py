@@ -159,6 +159,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"autoscaling": {"mode": "cpu", "minReplicas": 7}},
         "autoscaling.minReplicas is above autoscaling.maxReplicas",
     ),
+    "fewer of Ray's workers at most than at least": (
+        {"ray": {"enabled": True, "workers": {"minReplicas": 7, "maxReplicas": 2}}},
+        "ray.workers.minReplicas is above ray.workers.maxReplicas",
+    ),
     "replicas with a database each": ({"service": {"replicas": 2}}, "several replicas share one database"),
     "a database without a user": ({"postgresql": {"host": "db"}}, "postgresql.host needs postgresql.secret"),
     "a certificate that nobody checks": (

@@ -155,6 +155,9 @@ imagePullSecrets:
 {{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
 {{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" }}
 {{- end }}
+{{- if and $v.ray.enabled (gt (int $v.ray.workers.minReplicas) (int $v.ray.workers.maxReplicas)) }}
+{{- fail "ray.workers.minReplicas is above ray.workers.maxReplicas" }}
+{{- end }}
 {{- if and (eq $v.autoscaling.mode "queue") (not $v.autoscaling.prometheusUrl) }}
 {{- fail "autoscaling.mode queue asks Prometheus: set autoscaling.prometheusUrl, such as http://prometheus.monitoring:9090" }}
 {{- end }}
