@@ -22,8 +22,10 @@ from models.answering.tile_pairing import (
     Box,
     Piece,
     crop_pixels,
+    find_outvoted,
     find_pieces,
     pair_pieces,
+    share_inside,
 )
 
 
@@ -136,6 +138,8 @@ class _Underway:
     next_key: int = 0
     keys: dict[int, int] = field(default_factory=dict)
     """By identity of a piece: its key in the set."""
+    outvoted: set[int] = field(default_factory=set)
+    """Keys of pieces that another tile knows better."""
 
     def add(self, new: Sequence[Piece]) -> None:
         """Take the pieces of further tiles, all of each tile, and join those that are one object."""
@@ -153,8 +157,7 @@ class _Underway:
         for number, tile in enumerate(fresh):
             for other in (*known, *fresh[:number]):
                 if shared := tile.intersect(other):
-                    for i, j in pair_pieces(by_tile[tile], by_tile[other], shared):
-                        self._join(by_tile[tile][i], by_tile[other][j])
+                    self._compare(by_tile[tile], by_tile[other], shared)
 
     def take_finished(self, next_top_px: int | None) -> list[list[Piece]]:
         """Return the groups of which nothing reaches the row of tiles that begins there, and forget them."""
@@ -164,7 +167,8 @@ class _Underway:
         finished, self.pieces = [], []
         for group in groups.values():
             if next_top_px is None or all(piece.place.bottom_px <= next_top_px for piece in group):
-                finished.append(group)
+                if not all(self.keys[id(piece)] in self.outvoted for piece in group):
+                    finished.append(group)
             else:
                 self.pieces += group
         kept = {id(piece): self.keys[id(piece)] for piece in self.pieces}
@@ -172,11 +176,20 @@ class _Underway:
             self._forget_others(kept)
         return finished
 
-    def _join(self, one: Piece, other: Piece) -> None:
-        self.joined.merge(self.keys[id(one)], self.keys[id(other)])
+    def _compare(self, ours: Sequence[Piece], theirs: Sequence[Piece], shared: TileBox) -> None:
+        pairs = pair_pieces(ours, theirs, shared)
+        for i, j in pairs:
+            self.joined.merge(self.keys[id(ours[i])], self.keys[id(theirs[j])])
+        for one, other, paired in (
+            (ours, theirs, {i for i, _ in pairs}),
+            (theirs, ours, {j for _, j in pairs}),
+        ):
+            known_better = find_outvoted(one, other, paired)
+            self.outvoted.update(self.keys[id(one[number])] for number in known_better)
 
     def _forget_others(self, kept: dict[int, int]) -> None:
         old, self.joined, self.keys = self.joined, Groups(kept.values()), kept
+        self.outvoted &= {*kept.values()}
         first: dict[int, int] = {}
         for key in kept.values():
             self.joined.merge(key, first.setdefault(old[key], key))
@@ -189,7 +202,7 @@ def _unite(group: Sequence[Piece]) -> MergedInstance:
     taken = [first]
     place = first.place
     for other in others:
-        if is_whole and _share_inside(other, first) >= CONTAINED:
+        if is_whole and share_inside(other, first) >= CONTAINED:
             continue
         around = _around(place, other.place)
         if max(around.height_px, around.width_px) <= MAX_SIDE_PX and (
@@ -203,14 +216,6 @@ def _unite(group: Sequence[Piece]) -> MergedInstance:
     x1, y1 = sides[:, 2:].max(axis=0).tolist()
     score = max(piece.score for piece in group)
     return MergedInstance(first, score, (x0, y0, x1, y1), place.left_px, place.top_px, mask)
-
-
-def _share_inside(piece: Piece, other: Piece) -> float:
-    """Return the share of a piece's pixels that another one has too."""
-    common = piece.place.intersect(other.place)
-    if common is None:
-        return 0.0
-    return int((piece.inside(common) & other.inside(common)).sum()) / piece.area_px
 
 
 def _union(pieces: Sequence[Piece], place: TileBox) -> Rle:

@@ -5,12 +5,13 @@ little of it that is, while two objects that touch have different ones. So detec
 compared in the shared pixels alone, and at most one of each tile is paired with one of the other: those with
 the largest intersection over union (IoU) first, from `SAME_IOU` on. A part that its tile's border cut off,
 and that found no partner, joins the detection that covers nearly all of its shared pixels (intersection over
-the smaller mask, IoM, from `CONTAINED` on).
+the smaller mask, IoM, from `CONTAINED` on). Half of a gear may look like a bolt: a part without a partner
+that lies in a detection of another class, which its own tile shows whole, is outvoted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -151,6 +152,32 @@ def pair_pieces(ours: Sequence[Piece], theirs: Sequence[Piece], shared: TileBox)
             pairs.append((i, j))
             joined.add(("theirs", j))
     return pairs
+
+
+def find_outvoted(one: Sequence[Piece], other: Sequence[Piece], paired: Collection[int]) -> list[int]:
+    """Return which pieces of one tile another tile knows better, as indices.
+
+    Args:
+        one: The pieces of the tile.
+        other: The pieces of the other.
+        paired: Which pieces of the tile are the same object as one of the other.
+    """
+    whole = [piece for piece in other if piece.margin_px > EDGE_PX]
+    return [
+        number
+        for number, piece in enumerate(one)
+        if number not in paired
+        and piece.margin_px <= EDGE_PX
+        and any(share_inside(piece, seen) >= CONTAINED for seen in whole)
+    ]
+
+
+def share_inside(piece: Piece, other: Piece) -> float:
+    """Return the share of a piece's pixels that another one has too, 0..1."""
+    common = piece.place.intersect(other.place)
+    if common is None:
+        return 0.0
+    return int((piece.inside(common) & other.inside(common)).sum()) / piece.area_px
 
 
 def _find_candidates(ours: Sequence[Piece], theirs: Sequence[Piece], shared: TileBox) -> list[list[int]]:

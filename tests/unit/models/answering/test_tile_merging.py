@@ -143,6 +143,22 @@ def test_nothing_is_joined_across_classes() -> None:
     assert len(merge_tiles([(left, one), (right, other)], height_px=16, width_px=24)) == 1
 
 
+def test_a_part_that_looks_like_another_class_is_outvoted_by_the_tile_that_sees_the_whole_object() -> None:
+    left, right = TileBox(0, 0, 40, 40), TileBox(0, 20, 40, 40)
+    cut, whole = np.zeros((2, 1, 40, 40), bool)
+    cut[0, 10:20, 34:40], whole[0, 10:20, 14:30] = True, True
+    score, bolt, gear = np.array([0.9], np.float32), np.zeros(1, np.int64), np.ones(1, np.int64)
+    part = Detections(40, 40, np.array([[34, 10, 40, 20]], np.float32), score, bolt, encode_masks(cut))
+    seen = Detections(40, 40, np.array([[14, 10, 30, 20]], np.float32), score, gear, encode_masks(whole))
+    lower = np.add(seen.boxes_xyxy, [[0, 12, 0, 12]]).astype(np.float32)
+    beside = replace(seen, boxes_xyxy=lower, masks=encode_masks(np.roll(whole, 12, axis=1)))
+
+    merged = merge_tiles([(left, part), (right, seen)], height_px=40, width_px=60)
+
+    assert (merged.class_indices.tolist(), merged.masks_NHW().sum()) == ([1], 160)
+    assert len(merge_tiles([(left, part), (right, beside)], height_px=40, width_px=60)) == 2
+
+
 def test_the_mask_is_that_of_the_tile_that_sees_the_object_farthest_from_its_borders() -> None:
     """The left tile sees it 10 px from its border, and whole; the right one sees a part."""
     left, right = TileBox(0, 0, 40, 40), TileBox(0, 20, 40, 40)
