@@ -27,7 +27,7 @@ from schemathesis.specs.openapi import checks
 from tests.fakes.service_world import PNG, ServiceWorld, draw_picture, write_picture
 
 _EXAMPLES: Final = 60
-_NUM_OPERATIONS: Final = 8
+_NUM_OPERATIONS: Final = 9
 _CHECKS: Final = [
     checks.status_code_conformance,
     checks.content_type_conformance,
