@@ -134,7 +134,7 @@ def make_bundle(
         parity=parity,
         rule=rule,
         sampling_rate=app.settings.serving.sampling.rate,
-        max_picture_mpx=app.settings.data.max_picture_mpx,
+        max_picture_mpx=max_mpx,
         checks=tuple(check for _, check in checks),
         files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
         created_at=app.clock.now().astimezone(UTC).isoformat(timespec="seconds"),

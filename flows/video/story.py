@@ -106,18 +106,16 @@ def video(app: App, request: VideoRequest, *, make_tracker: MakeTracker = ByteTr
             if not folder.is_complete():
                 predictor = app.copies.load(directory, weights_digest)
                 samples: FrameSamples = NoSamples()
-                if request.sample_gap_s and state.champions[-1:] == ((version, weights_digest),):
+                if (gap_s := request.sample_gap_s) and state.champions[-1:] == ((version, weights_digest),):
                     served = ServedModel(directory, version, weights_digest, blessing_id="")
-                    samples = SpacedSamples(
-                        app.samples, app.clock, served, predictor, request.source, request.sample_gap_s
-                    )
+                    samples = SpacedSamples(app.samples, app.clock, served, predictor, request.source, gap_s)
                 with stop_request() as stop, app.teller.progress(f"version {version} answers") as progress:
                     answer_video(opened, predictor, folder, run, samples, progress, stop)
             with app.teller.progress("frames are smoothed") as progress:
                 tally = _tell(folder, opened, run, how, OUTPUTS[request.wanted][1], tracker, progress)
-            seconds = time.perf_counter() - started
+            took_s = time.perf_counter() - started
             report = write_report(
-                folder, run, tally, how, settings.batch, num_before=num_before, seconds=seconds
+                folder, run, tally, how, settings.batch, num_before=num_before, seconds=took_s
             )
     if not report.num_answered:
         raise DataError(

@@ -99,7 +99,8 @@ def test_compiled_code_that_python_lays_beside_it_is_no_damage(tmp_path, home):
     install(make_zip(tmp_path, "1"), home)
     (home / "current/code/__pycache__").mkdir()
     (home / "current/code/__pycache__/a.pyc").write_bytes(b"compiled")
-    verify(home / "current")
+    verify(home / "current")  # raises BundleError at damage
+    assert served(home) == "1"
 
 
 def test_a_damaged_zip_is_not_installed_and_what_serves_stays(tmp_path, home):
